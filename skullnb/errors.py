@@ -1,0 +1,29 @@
+"""The errors that skullnb raises on purpose.
+
+Each message is one sentence for a person: what is wrong, where, and what to do. The command line
+prints it without a traceback and exits with code 2.
+"""
+
+
+class SkullnbError(Exception):
+    """Anything skullnb refuses to do, with the reason in plain words."""
+
+
+class InvalidImage(SkullnbError, ValueError):
+    """Pixels that the pipeline cannot work on: wrong type, wrong shape, not finite."""
+
+
+class InvalidSetting(SkullnbError, ValueError):
+    """A setting or parameter outside what it may be."""
+
+
+class ShapeMismatch(SkullnbError, ValueError):
+    """Two arrays that must have the same shape, and have not."""
+
+
+class UnreadableFile(SkullnbError, OSError):
+    """A file or folder that is missing, broken, or of a kind skullnb does not read or write."""
+
+
+class ReportFailed(SkullnbError):
+    """A report that could not be finished; the message names the chapter or the step."""
