@@ -1,0 +1,117 @@
+"""What all figures share: the palette, the text colour, and a page-wide layout."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+# Safe for the common kinds of colour blindness, and of middling lightness, so that each is told
+# from a white page, a near-black page, and a head.
+PALETTE: Final = {
+    "scalp": "#E08F00",
+    "skull": "#9A7FD1",
+    "brain": "#00A37A",
+    "mask": "#2E9BDA",
+    "reference": "#DD5A2B",
+    "text": "#7D7D7D",
+    "faint": "#9D9D9D55",
+}
+
+# A page column is about 720 px wide; figures are drawn for it and stay readable at half of it.
+WIDTH_INCHES: Final = 7.2
+
+_RC: Final[dict[str, Any]] = {
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+    "savefig.dpi": 144,
+    "figure.dpi": 144,
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "axes.labelsize": 10,
+    "axes.edgecolor": PALETTE["text"],
+    "axes.labelcolor": PALETTE["text"],
+    "axes.titlecolor": PALETTE["text"],
+    "text.color": PALETTE["text"],
+    "xtick.color": PALETTE["text"],
+    "ytick.color": PALETTE["text"],
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": PALETTE["faint"],
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "image.cmap": "gray",
+    "image.interpolation": "nearest",
+}
+
+
+def new_figure(height_inches: float, rows: int = 1, columns: int = 1, **options: Any) -> Any:
+    """Make a page-wide figure in the book's style.
+
+    Parameters
+    ----------
+    height_inches : float
+    rows, columns : int
+        Grid of axes.
+    **options
+        For `Figure.subplots`.
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+        Not known to pyplot, so it is gone when nobody holds it.
+    axes : Axes, or array of Axes
+
+    Examples
+    --------
+    >>> figure, axes = new_figure(2.0, columns=3)
+    >>> len(axes)
+    3
+    """
+    with mpl.rc_context(_RC):
+        figure = Figure(figsize=(WIDTH_INCHES, height_inches), layout="constrained", dpi=144)
+        axes = figure.subplots(rows, columns, **options)
+    return figure, axes
+
+
+def show_image(axes: Any, pixels: Any, title: str = "", **options: Any) -> None:
+    """Draw one slice without ticks, row 0 at the top.
+
+    Parameters
+    ----------
+    axes : Axes
+    pixels : (H, W) array
+    title : str
+    **options
+        For `Axes.imshow`.
+    """
+    axes.imshow(pixels, **{"cmap": "gray", **options})
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.grid(False)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    if title:
+        axes.set_title(title)
+
+
+def outline(axes: Any, mask: Any, kind: str, **options: Any) -> None:
+    """Draw the outline of a mask in its colour.
+
+    Parameters
+    ----------
+    axes : Axes
+    mask : (H, W) uint8 {0, 1}
+        Nothing is drawn when it is empty or full.
+    kind : str
+        A name in `PALETTE`.
+    **options
+        For `Axes.contour`.
+    """
+    if mask.min() != mask.max():
+        line = {"colors": PALETTE[kind], "linewidths": 1.2, **options}
+        axes.contour(mask, levels=[0.5], **line)

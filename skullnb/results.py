@@ -1,0 +1,235 @@
+"""The results file: every number that prose or a table quotes, with where it came from.
+
+A chapter writes one JSON file; a report collates the chapters' files into one.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from skullnb.errors import InvalidSetting, UnreadableFile
+
+FORMAT = "skullnb-results-1"
+
+_LIBRARIES = ("skullnb", "numpy", "scipy", "opencv-python-headless", "nibabel")
+
+
+@dataclass
+class Results:
+    """The numbers of one chapter.
+
+    Parameters
+    ----------
+    chapter : str
+        The notebook's name, for instance "05-dilation".
+    parameters : mapping
+        What the notebook was given.
+    inputs : mapping
+        sha256 of every input, by file name.
+    values : dict
+        The numbers, by name; filled by `record`.
+
+    Examples
+    --------
+    >>> results = Results("05-dilation", {"kernel_width": 26})
+    >>> results.record(best_width=26, iou=[0.5, float("nan")])
+    >>> results.value("iou")
+    [0.5, None]
+    """
+
+    chapter: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
+
+    def record(self, **values: Any) -> None:
+        """Keep numbers, texts and lists of them under a name each.
+
+        Parameters
+        ----------
+        **values
+            Numbers, strings, booleans, None, and lists, arrays or mappings of them. JSON has no
+            NaN and no infinity: NaN is kept as None, infinity as the text "inf" or "-inf".
+        """
+        self.values.update({name: _plain(value) for name, value in values.items()})
+
+    def value(self, name: str) -> Any:
+        """Give one recorded value back.
+
+        Parameters
+        ----------
+        name : str
+
+        Raises
+        ------
+        InvalidSetting
+            If nothing was recorded under that name.
+        """
+        if name not in self.values:
+            known = ", ".join(sorted(self.values)) or "nothing"
+            raise InvalidSetting(f"no result is called {name!r}; recorded: {known}")
+        return self.values[name]
+
+    def write(self, folder: str | Path) -> Path:
+        """Write the file `<folder>/<chapter>.json`, whole or not at all.
+
+        Parameters
+        ----------
+        folder : path
+            Made when it is not there.
+
+        Returns
+        -------
+        Path
+        """
+        content = {
+            "format": FORMAT,
+            "chapter": self.chapter,
+            "parameters": _plain(self.parameters),
+            "inputs": dict(self.inputs),
+            "versions": versions(),
+            "values": self.values,
+        }
+        return write_json(content, Path(folder) / f"{self.chapter}.json")
+
+    @classmethod
+    def read(cls, path: str | Path) -> Results:
+        """Read a chapter's results.
+
+        Parameters
+        ----------
+        path : path
+            A file that `write` made.
+
+        Raises
+        ------
+        UnreadableFile
+            If the file is missing, broken, or not a results file.
+        """
+        content = _read_json(Path(path))
+        return cls(
+            chapter=content["chapter"],
+            parameters=content["parameters"],
+            inputs=content["inputs"],
+            values=content["values"],
+        )
+
+
+def collate(folder: str | Path) -> dict[str, Any]:
+    """Bring the results of all chapters in a folder together.
+
+    Parameters
+    ----------
+    folder : path
+        Holds the files that `Results.write` made.
+
+    Returns
+    -------
+    dict
+        `format`, `parameters` and `inputs` (those the chapters share), `versions`, and
+        `chapters`: the values by chapter.
+
+    Raises
+    ------
+    UnreadableFile
+        If a file is broken, or there is none.
+    """
+    paths = sorted(Path(folder).glob("*.json"))
+    if not paths:
+        raise UnreadableFile(f"no results in {Path(folder).name!r}; run a chapter first")
+    contents = [_read_json(path) for path in paths]
+    return {
+        "format": FORMAT,
+        "parameters": contents[0]["parameters"],
+        "inputs": {name: sha for one in contents for name, sha in one["inputs"].items()},
+        "versions": contents[0]["versions"],
+        "chapters": {one["chapter"]: one["values"] for one in contents},
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that decide the numbers.
+
+    Returns
+    -------
+    dict of str
+
+    Examples
+    --------
+    >>> sorted(versions())[:2]
+    ['nibabel', 'numpy']
+    """
+    found = {"python": platform.python_version()}
+    for name in _LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed as a package"
+    return found
+
+
+def write_json(content: Mapping[str, Any], path: Path) -> Path:
+    """Write a JSON file, whole or not at all.
+
+    Parameters
+    ----------
+    content : mapping
+    path : Path
+        Its folder is made when it is not there.
+
+    Returns
+    -------
+    Path
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UnreadableFile(f"cannot read {path.name!r}: {error.strerror}") from error
+    except ValueError as error:
+        raise UnreadableFile(f"{path.name!r} is not JSON, or is cut short") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise UnreadableFile(f"{path.name!r} is not a skullnb results file")
+    return content
+
+
+def _plain(value: Any) -> Any:
+    """Turn arrays and numpy scalars into what JSON can hold."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(one) for name, one in value.items()}
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise InvalidSetting(f"a result must be a number or a text, not {type(value).__name__}")

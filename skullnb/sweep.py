@@ -1,0 +1,174 @@
+"""The kernel-width sweep: how the score depends on the one number that was tuned.
+
+Everything before the dilation does not depend on the kernel, so it runs once a slice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skullnb import metrics as _metrics
+from skullnb.errors import InvalidSetting
+from skullnb.pipeline import PipelineSettings, dilate, fill_holes, trace_skull_mask
+from skullnb.stack import Stack
+
+DEFAULT_WIDTHS = tuple(range(16, 37, 2))
+
+
+def sweep_kernel_width(
+    stack: Stack,
+    widths: Iterable[int] = DEFAULT_WIDTHS,
+    metrics: Sequence[str] = ("iou", "dice"),
+    settings: PipelineSettings | None = None,
+) -> NDArray[Any]:
+    """Score every slice at every kernel width.
+
+    Parameters
+    ----------
+    stack : Stack
+        With a reference mask.
+    widths : iterable of int
+        Kernel widths in px.
+    metrics : sequence of str
+        Any of `skullnb.metrics.OVERLAPS` and `skullnb.metrics.DISTANCES`; distances are in mm
+        when the stack has a spacing, in px otherwise.
+    settings : PipelineSettings, optional
+        All the rest; its kernel width is not used.
+
+    Returns
+    -------
+    (n,) structured array
+        One row a slice and width: slice, kernel_width, and one field a metric.
+
+    Raises
+    ------
+    InvalidSetting
+        If there is no reference mask, no width, or an unknown metric.
+
+    Examples
+    --------
+    >>> images = np.zeros((1, 40, 40))
+    >>> images[0, 15:25, 15:25] = 1.0
+    >>> reference = np.zeros((1, 40, 40), dtype=np.uint8)
+    >>> reference[0, 13:27, 13:27] = 1
+    >>> table = sweep_kernel_width(Stack(images, reference), widths=(1, 3, 5))
+    >>> best_width(table)
+    5
+    """
+    widths = tuple(widths)
+    settings = settings or PipelineSettings()
+    if stack.reference is None:
+        raise InvalidSetting(
+            "the sweep compares masks with a reference mask, and this stack has none; give one"
+        )
+    if not widths:
+        raise InvalidSetting("the sweep needs at least one kernel width")
+    unknown = [name for name in metrics if name not in _metrics.OVERLAPS + _metrics.DISTANCES]
+    if unknown:
+        raise InvalidSetting(
+            f"unknown metric {unknown[0]!r}; there are "
+            + ", ".join(_metrics.OVERLAPS + _metrics.DISTANCES)
+        )
+    kinds = [replace(settings, kernel_width=width) for width in widths]
+
+    rows = []
+    for number, image in enumerate(stack.images):
+        brain = trace_skull_mask(
+            image, replace(settings, kernel_width=0), slice_number=number
+        ).brain
+        for kind in kinds:
+            mask = dilate(brain, kind.kernel_width, kind.kernel_shape)
+            if kind.fill_holes:
+                mask = fill_holes(mask)
+            values = _values(mask, stack.reference[number], stack.spacing_mm, metrics)
+            rows.append((number, kind.kernel_width, *values))
+    fields = [("slice", np.int64), ("kernel_width", np.int64)]
+    return np.array(rows, dtype=[*fields, *((name, np.float64) for name in metrics)])
+
+
+def summarise(table: NDArray[Any]) -> NDArray[Any]:
+    """Average a sweep over its slices.
+
+    Parameters
+    ----------
+    table : (n,) structured array
+        From `sweep_kernel_width`.
+
+    Returns
+    -------
+    (w,) structured array
+        One row a width, in rising order: kernel_width and the mean of each metric; NaN slices
+        (mask and reference both empty) are left out.
+
+    Examples
+    --------
+    >>> dtype = [("slice", int), ("kernel_width", int), ("iou", float)]
+    >>> summarise(np.array([(0, 26, 0.5), (1, 26, 1.0)], dtype=dtype))["iou"]
+    array([0.75])
+    """
+    names = [name for name in table.dtype.names or () if name not in ("slice", "kernel_width")]
+    rows = []
+    for width in np.unique(table["kernel_width"]):
+        chosen = table[table["kernel_width"] == width]
+        rows.append((width, *(_mean(chosen[name]) for name in names)))
+    fields = [("kernel_width", np.int64), *((name, np.float64) for name in names)]
+    return np.array(rows, dtype=fields)
+
+
+def best_width(table: NDArray[Any], metric: str = "iou") -> int:
+    """Kernel width with the best mean score.
+
+    Parameters
+    ----------
+    table : (n,) structured array
+        From `sweep_kernel_width`.
+    metric : str
+        One of its fields. Overlaps and NSD are best when large, distances when small, the
+        volume difference when near zero.
+
+    Returns
+    -------
+    int
+        In px; the narrowest of equals.
+
+    Raises
+    ------
+    InvalidSetting
+        If every score is NaN.
+    """
+    rows = summarise(table)
+    values = rows[metric]
+    if metric == "volume_difference":
+        values = -np.abs(values)
+    elif metric in ("hausdorff", "hd95", "assd"):
+        values = -values
+    if np.all(np.isnan(values)):
+        raise InvalidSetting("no width can be chosen: masks and reference masks are all empty")
+    return int(rows["kernel_width"][np.nanargmax(values)])
+
+
+def _values(
+    mask: NDArray[np.uint8],
+    reference: NDArray[np.uint8],
+    spacing_mm: tuple[float, float] | None,
+    names: Sequence[str],
+) -> list[float]:
+    values: list[float] = []
+    for name in names:
+        if name in _metrics.OVERLAPS:
+            values.append(getattr(_metrics, name)(mask, reference))
+        elif name == "nsd":
+            values.append(_metrics.nsd(mask, reference, _metrics.NSD_TOLERANCE, spacing_mm))
+        else:
+            values.append(getattr(_metrics, name)(mask, reference, spacing_mm))
+    return values
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else float("nan")
