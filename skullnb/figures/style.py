@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from typing import Any, Final
 
 import matplotlib as mpl
@@ -49,6 +50,25 @@ _RC: Final[dict[str, Any]] = {
 }
 
 
+class PageFigure(Figure):
+    """A Figure that notebooks show as PNG without pyplot, so none is ever left open."""
+
+    def _repr_png_(self) -> bytes:
+        return self.png()
+
+    def png(self) -> bytes:
+        """Draw the figure.
+
+        Returns
+        -------
+        bytes
+            A PNG file with a transparent background.
+        """
+        file = BytesIO()
+        self.savefig(file, format="png", transparent=True, metadata={"Software": None})
+        return file.getvalue()
+
+
 def new_figure(height_inches: float, rows: int = 1, columns: int = 1, **options: Any) -> Any:
     """Make a page-wide figure in the book's style.
 
@@ -62,7 +82,7 @@ def new_figure(height_inches: float, rows: int = 1, columns: int = 1, **options:
 
     Returns
     -------
-    figure : matplotlib.figure.Figure
+    figure : PageFigure
         Not known to pyplot, so it is gone when nobody holds it.
     axes : Axes, or array of Axes
 
@@ -73,7 +93,7 @@ def new_figure(height_inches: float, rows: int = 1, columns: int = 1, **options:
     3
     """
     with mpl.rc_context(_RC):
-        figure = Figure(figsize=(WIDTH_INCHES, height_inches), layout="constrained", dpi=144)
+        figure = PageFigure(figsize=(WIDTH_INCHES, height_inches), layout="constrained", dpi=144)
         axes = figure.subplots(rows, columns, **options)
     return figure, axes
 
