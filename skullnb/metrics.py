@@ -22,6 +22,7 @@ These are the choices discussed in Maier-Hein et al. (2024), "Metrics reloaded";
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -504,7 +505,8 @@ def _distances(
     return {
         "hausdorff": float(every.max()),
         "hd95": float(max(np.percentile(to_reference, 95), np.percentile(to_mask, 95))),
-        "assd": float(every.mean()),
+        # An exactly rounded sum does not depend on the order of the two masks.
+        "assd": math.fsum(every) / every.size,
         "nsd": float(np.mean(every <= tolerance)),
     }
 
@@ -516,7 +518,10 @@ def _border(mask: NDArray[np.bool_]) -> NDArray[Any]:
 def _spacing(spacing_mm: Spacing, ndim: int) -> NDArray[np.float64]:
     if spacing_mm is None:
         return np.ones(ndim)
-    given = np.asarray(spacing_mm, dtype=np.float64)
+    try:
+        given = np.asarray(spacing_mm, dtype=np.float64)
+    except ValueError:
+        raise InvalidSetting(f"the spacing must be numbers in mm, not {spacing_mm!r}") from None
     if given.ndim > 1 or (given.ndim == 1 and given.size != ndim):
         raise InvalidSetting(
             f"the spacing has {given.size} value(s) for a mask of {ndim} dimension(s); "

@@ -1,0 +1,93 @@
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skullnb.errors import InvalidSetting, UnreadableFile
+from skullnb.results import Results, collate, versions, write_json
+
+NUMBERS = st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.floats() | st.text()
+
+
+@given(st.dictionaries(st.text(min_size=1), st.lists(NUMBERS) | NUMBERS))
+def test_whatever_is_recorded_survives_json(values):
+    results = Results("01-data")
+    results.record(**values)
+    assert json.loads(json.dumps(results.values, allow_nan=False)) == results.values
+
+
+def test_numpy_values_become_plain_numbers():
+    results = Results("01-data")
+    results.record(a=np.float32(0.5), b=np.arange(3), c={"d": (np.int64(1), np.bool_(True))})
+    assert results.values == {"a": 0.5, "b": [0, 1, 2], "c": {"d": [1, True]}}
+
+
+def test_what_json_cannot_hold_is_kept_as_none_and_text():
+    results = Results("01-data")
+    results.record(nan=math.nan, far=math.inf, near=-math.inf)
+    assert results.values == {"nan": None, "far": "inf", "near": "-inf"}
+
+
+def test_what_is_no_number_is_refused():
+    with pytest.raises(InvalidSetting, match="not object"):
+        Results("01-data").record(thing=object())
+
+
+def test_an_unknown_name_lists_the_known_ones():
+    results = Results("01-data", values={"iou": 0.5})
+    assert results.value("iou") == 0.5
+    with pytest.raises(InvalidSetting, match="recorded: iou"):
+        results.value("dice")
+
+
+def test_a_file_is_read_back_as_it_was_written(tmp_path):
+    results = Results("05-dilation", {"kernel_width": 26}, {"a.npy": "0" * 64})
+    results.record(best_width=26, name="Bär")
+    path = results.write(tmp_path / "new")
+    assert path.name == "05-dilation.json"
+    assert Results.read(path) == results
+    assert json.loads(path.read_text(encoding="utf-8"))["versions"] == versions()
+
+
+def test_chapters_are_collated_by_name(tmp_path):
+    for chapter, value in (("03-threshold", 23), ("01-data", 5)):
+        one = Results(chapter, {"kernel_width": 26}, {f"{chapter}.npy": "ab"})
+        one.record(number=value)
+        one.write(tmp_path)
+    together = collate(tmp_path)
+    assert together["chapters"] == {"01-data": {"number": 5}, "03-threshold": {"number": 23}}
+    assert together["inputs"] == {"01-data.npy": "ab", "03-threshold.npy": "ab"}
+    assert together["parameters"] == {"kernel_width": 26}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "cut short"),
+        ("[]", "not a skullnb results file"),
+        ('{"format": "x"}', "not a skullnb"),
+    ],
+)
+def test_a_broken_file_is_refused_by_name(tmp_path, content, message):
+    (tmp_path / "01-data.json").write_text(content)
+    with pytest.raises(UnreadableFile, match=f"01-data.json.*{message}"):
+        Results.read(tmp_path / "01-data.json")
+
+
+def test_missing_results_are_said(tmp_path):
+    with pytest.raises(UnreadableFile, match=r"cannot read .none\.json."):
+        Results.read(tmp_path / "none.json")
+    with pytest.raises(UnreadableFile, match="run a chapter first"):
+        collate(tmp_path)
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    path = write_json({"a": 1}, tmp_path / "a.json")
+    monkeypatch.setattr("skullnb.results.os.fdopen", lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        write_json({"a": 2}, path)
+    assert json.loads(path.read_text()) == {"a": 1}
+    assert [one.name for one in tmp_path.iterdir()] == ["a.json"]
