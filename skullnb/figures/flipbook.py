@@ -14,7 +14,7 @@ _SIGNATURES = {b"\x89PNG": "image/png", b"RIFF": "image/webp", b"\xff\xd8\xff": 
 
 
 def flipbook_html(frames: Sequence[tuple[str, bytes]], default: int, alt: str) -> str:
-    """Return a ``<figure class="flipbook">`` that holds all frames and shows one.
+    r"""Return a ``<figure class="flipbook">`` that holds all frames and shows one.
 
     The book's script adds a slider that mouse, touch and keyboard can move. Where no script runs,
     as in JupyterLab, the default frame alone is visible.
@@ -41,7 +41,7 @@ def flipbook_html(frames: Sequence[tuple[str, bytes]], default: int, alt: str) -
 
     Examples
     --------
-    >>> html = flipbook_html([("width 24 px", b"\\x89PNG..."), ("width 26 px", b"\\x89PNG...")],
+    >>> html = flipbook_html([("width 24 px", b"\x89PNG..."), ("width 26 px", b"\x89PNG...")],
     ...                      default=1, alt="Skull mask on slice 1")
     >>> html.count("<img"), html.count(" hidden ")
     (2, 1)
@@ -66,15 +66,13 @@ def flipbook_html(frames: Sequence[tuple[str, bytes]], default: int, alt: str) -
 
 
 def _frame(label: str, picture: bytes, alt: str, *, visible: bool) -> str:
-    for signature, media_type in _SIGNATURES.items():
-        if picture.startswith(signature):
-            break
-    else:
+    media_types = [kind for start, kind in _SIGNATURES.items() if picture.startswith(start)]
+    if not media_types:
         raise InvalidSetting(f"The flip-book's frame '{label}' is not a PNG, WebP or JPEG picture.")
     # Both ways of hiding: a notebook viewer that cleans HTML may keep only one of them.
     hidden = "" if visible else 'hidden style="display: none" '
     data = b64encode(picture).decode("ascii")
     return (
         f'<img {hidden}alt="{escape(f"{alt}: {label}")}" data-label="{escape(label)}"'
-        f' src="data:{media_type};base64,{data}">'
+        f' src="data:{media_types[0]};base64,{data}">'
     )

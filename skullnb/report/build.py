@@ -1,0 +1,369 @@
+"""From notebooks to a book: run every chapter on the given data, then build the pages.
+
+The chapters run in processes of their own, in a temporary folder beside the output; only a whole
+report takes the output's name.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from skullnb.chapter import open_data
+from skullnb.errors import InvalidSetting, ReportFailed, UnreadableFile
+from skullnb.pipeline import PipelineSettings
+from skullnb.report.run import run_chapters
+from skullnb.results import FORMAT, collate, versions, write_json
+
+__all__ = ["Report", "build_report", "find_assets"]
+
+MARKER = ".skullnb-report"
+"""A file in every report; a folder without it is never overwritten."""
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Where a report is, and how it went.
+
+    Attributes
+    ----------
+    index : Path
+        The page to open first.
+    results : Path
+        The JSON file with every number.
+    failed : tuple of str
+        Chapters that stopped with an error; empty when all went well.
+    seconds : float
+        How long the whole took.
+    """
+
+    index: Path
+    results: Path
+    failed: tuple[str, ...]
+    seconds: float
+
+
+def build_report(
+    images: str | Path = "",
+    reference: str | Path = "",
+    *,
+    groups: str | Path = "",
+    spacing_mm: str = "",
+    slices: str = "",
+    axis: str = "axial",
+    kernel_width: int = 26,
+    output_dir: str | Path = "report",
+    chapters: Sequence[str] = (),
+    parameters: Mapping[str, Any] | None = None,
+    workers: int = 2,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Report:
+    """Run the chapters on the given data and build the book about it.
+
+    Parameters
+    ----------
+    images, reference, groups, spacing_mm, slices, axis : str
+        As in `skullnb.stack.read_stack`; images "" = the built-in synthetic phantom.
+    kernel_width : int
+        Side of the structuring element in px.
+    output_dir : path
+        The report's folder: `html/index.html`, `results.json`, `results/`, `notebooks/`.
+    chapters : sequence of str
+        Names or numbers of the chapters to run, such as "05-dilation" or "05"; empty = all.
+    parameters : mapping, optional
+        Further notebook parameters; each must be known to at least one chapter.
+    workers : int
+        How many chapters run at the same time.
+    overwrite : bool
+        Replace the output folder if it is a report, or empty.
+    progress : callable, optional
+        Called as ``progress(done, total, text)`` after each step.
+
+    Returns
+    -------
+    Report
+        `failed` names the chapters that stopped with an error; their pages show where.
+
+    Raises
+    ------
+    InvalidSetting
+        If a parameter or a chapter is unknown, or the output folder may not be replaced.
+    SkullnbError
+        If the data cannot be read; nothing has run then.
+    ReportFailed
+        If the book itself could not be built.
+
+    Examples
+    --------
+    >>> build_report(kernal_width=24)
+    Traceback (most recent call last):
+    TypeError: build_report() got an unexpected keyword argument 'kernal_width'
+    >>> build_report(parameters={"kernal_width": 24})
+    Traceback (most recent call last):
+    skullnb.errors.InvalidSetting: No chapter has a parameter 'kernal_width'; did you mean
+    'kernel_width'?
+    """
+    _require_extra()
+    from skullnb.report import pages
+
+    started = time.monotonic()
+    tell = progress or _silent
+    output = Path(output_dir).expanduser().absolute()
+    data = {
+        "images": _full_path(images),
+        "reference": _full_path(reference),
+        "groups": _full_path(groups),
+        "spacing_mm": str(spacing_mm),
+        "slices": str(slices),
+        "axis": axis,
+    }
+    if workers < 1:
+        raise InvalidSetting(f"The number of workers is {workers}; it must be at least 1.")
+    settings = PipelineSettings(kernel_width=kernel_width)
+    notebooks = _choose_chapters(find_assets("notebooks"), chapters)
+    # Only what differs from the notebooks' own defaults is passed on, so that a page shows what
+    # was chosen for this run and nothing else.
+    chosen: dict[str, Any] = {
+        name: value for name, value in data.items() if value and value != "axial"
+    }
+    if kernel_width != PipelineSettings().kernel_width:
+        chosen["kernel_width"] = kernel_width
+    chosen.update(parameters or {})
+    accepted = _accepted_parameters(notebooks, chosen)
+    _check_output(output, overwrite, [data["images"], data["reference"], data["groups"]])
+    stack = open_data(**data)
+
+    total = len(notebooks) + 1
+    work = output.parent / f".{output.name}-{uuid.uuid4().hex[:8]}.partial"
+    work.mkdir(parents=True)
+    hidden = [work, output, *(Path(data[name]).parent for name in _PATHS if data[name])]
+    scrub = pages.path_scrubber(hidden)
+    try:
+        failures = {}
+        with closing(run_chapters(notebooks, accepted, work, workers)) as run:
+            for done, (name, error) in enumerate(run, start=1):
+                shown = {key: scrub(value) for key, value in accepted[name].items()}
+                raised = pages.clean_notebook(work / "notebooks" / f"{name}.ipynb", shown, scrub)
+                if error is not None:
+                    failures[name] = raised or scrub(error)
+                tell(done, total, f"{name} {'failed' if error is not None else 'done'}")
+        results = _collate(work, failures, data, settings)
+        book = work / "book"
+        pages.stage_book(
+            find_assets("book"),
+            work / "notebooks",
+            book,
+            results=results,
+            stack=stack,
+            settings=settings,
+            is_phantom=not data["images"],
+            failures=failures,
+        )
+        _build_html(book, work, strict=not failures, scrub=scrub)
+        (work / MARKER).write_text("Made by skullnb; safe to overwrite.\n", encoding="utf-8")
+        _put_in_place(work, output)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    tell(total, total, "book built")
+    return Report(
+        index=output / "html" / "index.html",
+        results=output / "results.json",
+        failed=tuple(sorted(failures)),
+        seconds=time.monotonic() - started,
+    )
+
+
+def find_assets(name: str) -> Path:
+    """Find the notebooks or the book's sources.
+
+    Parameters
+    ----------
+    name : {"notebooks", "book"}
+
+    Returns
+    -------
+    Path
+        Inside the installed package, or beside it in a checkout.
+
+    Raises
+    ------
+    UnreadableFile
+        If neither is there.
+
+    Examples
+    --------
+    >>> (find_assets("book") / "_config.yml").is_file()
+    True
+    """
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "_assets" / name, package.parent / name):
+        if folder.is_dir():
+            return folder
+    raise UnreadableFile(f"This installation of skullnb has no {name!r} folder; install it again.")
+
+
+_PATHS = ("images", "reference", "groups")
+_DEFAULTS = {"axis": "axial", "kernel_width": PipelineSettings().kernel_width}
+
+
+def _silent(done: int, total: int, text: str) -> None:
+    """Report progress to nobody."""
+
+
+def _require_extra() -> None:
+    """Masks need no notebooks and no book, so a base install comes without them."""
+    missing = [name for name in ("papermill", "jupyter_book", "matplotlib") if not find_spec(name)]
+    if missing:
+        raise ReportFailed(
+            f"A report needs {' and '.join(missing)}; install them with"
+            " `pip install 'skullnb[report]'`."
+        )
+
+
+def _full_path(path: str | Path) -> str:
+    """Make a path absolute, because notebooks run in another folder.
+
+    What is no path is left alone: groups may be labels, and a missing file is for the reader of
+    the data to complain about.
+    """
+    full = Path(path).expanduser().absolute()
+    return str(full) if str(path) and full.exists() else str(path)
+
+
+def _choose_chapters(folder: Path, chapters: Sequence[str]) -> list[Path]:
+    """Return the chapters' notebooks in the order of their numbers."""
+    found = {path.stem: path for path in sorted(folder.glob("[0-9][0-9]-*.ipynb"))}
+    if not found:
+        raise UnreadableFile(f"There is no chapter in {folder.name!r}; install skullnb again.")
+    if not chapters:
+        return list(found.values())
+    chosen = set()
+    for wanted in chapters:
+        names = [name for name in found if wanted in (name, name.split("-")[0])]
+        if not names:
+            raise InvalidSetting(
+                f"There is no chapter {wanted!r}; the chapters are {', '.join(found)}."
+            )
+        chosen.update(names)
+    return [found[name] for name in sorted(chosen)]
+
+
+def _accepted_parameters(
+    notebooks: Iterable[Path], chosen: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Pick each chapter's parameters, and refuse the names that papermill would only warn of."""
+    from papermill import inspect_notebook
+
+    known = {path.stem: set(inspect_notebook(path)) for path in notebooks}
+    everything = sorted(set().union(*known.values()))
+    for name in chosen:
+        if name not in everything:
+            close = difflib.get_close_matches(name, everything, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(everything)}."
+            raise InvalidSetting(f"No chapter has a parameter {name!r}; {hint}")
+    return {
+        chapter: {name: value for name, value in chosen.items() if name in names}
+        for chapter, names in known.items()
+    }
+
+
+def _check_output(output: Path, overwrite: bool, inputs: Iterable[str]) -> None:
+    if output.is_file():
+        raise InvalidSetting(f"The output folder {output.name!r} is a file; choose another name.")
+    if Path.cwd().is_relative_to(output):
+        raise InvalidSetting(
+            "The output folder is the current one, or holds it; choose a new folder's name."
+        )
+    if not output.exists() or not any(output.iterdir()):
+        return
+    if not overwrite:
+        raise InvalidSetting(
+            f"The output folder {output.name!r} is not empty; choose another, or overwrite it."
+        )
+    if not (output / MARKER).is_file():
+        raise InvalidSetting(
+            f"The output folder {output.name!r} holds something that is not a skullnb report,"
+            " so it is not overwritten; choose another."
+        )
+    for path in inputs:
+        if path and output in Path(path).parents:
+            raise InvalidSetting(
+                f"The input {Path(path).name!r} lies in the output folder {output.name!r}, which"
+                " would be replaced; choose another output folder."
+            )
+
+
+def _collate(
+    work: Path,
+    failures: Mapping[str, str],
+    data: Mapping[str, str],
+    settings: PipelineSettings,
+) -> dict[str, Any]:
+    """Write results.json; a chapter that failed is named there with its error."""
+    try:
+        results = collate(work / "results")
+    except UnreadableFile:  # no chapter got as far as writing its results
+        given = {name: Path(data[name]).name if name in _PATHS else data[name] for name in data}
+        results = {
+            "format": FORMAT,
+            "parameters": {**given, "kernel_width": settings.kernel_width},
+            "inputs": {},
+            "versions": versions(),
+            "chapters": {},
+        }
+    results["failed"] = dict(failures)
+    write_json(results, work / "results.json")
+    return results
+
+
+def _build_html(book: Path, work: Path, *, strict: bool, scrub: Callable[[Any], Any]) -> None:
+    """Build the pages; a failed chapter leaves gaps, so warnings are errors only without one."""
+    built = work / "built"
+    command = [sys.executable, "-m", "jupyter_book", "build", str(book), "-q"]
+    command += ["--path-output", str(built), *(["-W", "-n", "--keep-going"] if strict else [])]
+    done = subprocess.run(
+        command,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUTF8": "1"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
+    html = built / "_build" / "html"
+    if done.returncode or not (html / "index.html").is_file():
+        said = scrub(re.sub(r"\x1b\[[0-9;]*m", "", done.stderr)).strip().splitlines()
+        complaints = [line for line in said if "WARNING" in line or "ERROR" in line] or said[-3:]
+        raise ReportFailed(f"The book could not be built: {'; '.join(complaints[:3])}")
+    html.rename(work / "html")
+    for leftover in (built, book, work / "log"):
+        shutil.rmtree(leftover)
+
+
+def _put_in_place(work: Path, output: Path) -> None:
+    """Give the finished report its name; an older one steps aside until that has worked."""
+    old = work.with_suffix(".old")
+    if output.exists():
+        output.rename(old)
+    try:
+        work.rename(output)
+    except BaseException:
+        if old.exists():
+            old.rename(output)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

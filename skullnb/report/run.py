@@ -1,0 +1,116 @@
+"""Run chapters with papermill, each in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Generator, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+__all__ = ["run_chapters"]
+
+_WORKER_ENVIRONMENT = {
+    # One thread each: the chapters already share the processors.
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENCV_FOR_THREADS_NUM": "1",
+    # The kernel beside this Python, not one that another environment registered for the user.
+    "JUPYTER_PREFER_ENV_PATH": "1",
+    "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    "PYTHONUTF8": "1",
+}
+
+
+def run_chapters(
+    notebooks: Iterable[Path],
+    parameters: Mapping[str, Mapping[str, Any]],
+    work: Path,
+    workers: int,
+) -> Generator[tuple[str, str | None]]:
+    """Run the chapters; yield each one's name as it ends.
+
+    Processes and not threads: papermill changes the working directory, which threads share, and a
+    chapter that crashes must not take the report with it.
+
+    Parameters
+    ----------
+    notebooks : iterable of Path
+        The chapters' sources; they are not touched.
+    parameters : mapping
+        For each chapter's name, the parameters to inject.
+    work : Path
+        Gets `notebooks/` (executed), `results/` (written by the chapters) and `log/`.
+    workers : int
+        How many run at the same time.
+
+    Yields
+    ------
+    name : str
+    error : str or None
+        The chapter's last words if it failed. Closing the iterator stops what still runs.
+    """
+    waiting = list(notebooks)
+    running: dict[str, subprocess.Popen[bytes]] = {}
+    for folder in ("notebooks", "results", "log"):
+        (work / folder).mkdir()
+    try:
+        while waiting or running:
+            while waiting and len(running) < workers:
+                path = waiting.pop(0)
+                running[path.stem] = _start_chapter(path, parameters[path.stem], work)
+            for name, process in list(running.items()):
+                if process.poll() is not None:
+                    del running[name]
+                    yield name, _last_words(work, name) if process.returncode else None
+            time.sleep(0.05)
+    finally:
+        for process in running.values():
+            _stop(process)
+
+
+def _start_chapter(
+    path: Path, parameters: Mapping[str, Any], work: Path
+) -> subprocess.Popen[bytes]:
+    # The source is copied first, so that there is a page even if papermill writes nothing.
+    shutil.copyfile(path, work / "notebooks" / path.name)
+    given = work / "log" / f"{path.stem}.yaml"
+    # JSON is YAML; unlike a YAML writer it keeps every string a string.
+    everything = {**parameters, "output_dir": str(work)}
+    given.write_text(json.dumps(everything, ensure_ascii=False), encoding="utf-8")
+    # Relative names, because papermill fills in braces that it finds in a path.
+    name = f"notebooks/{path.name}"
+    command = ["-m", "papermill", name, name, "--parameters_file", f"log/{given.name}"]
+    command += ["--cwd", "notebooks", "--kernel", "python3", "--no-progress-bar"]
+    with (work / "log" / f"{path.stem}.txt").open("wb") as log:
+        return subprocess.Popen(
+            [sys.executable, *command],
+            cwd=work,
+            env={**os.environ, **_WORKER_ENVIRONMENT},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # so that Ctrl-C reaches this process alone, which stops them
+        )
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End a chapter; its kernel notices that its parent is gone."""
+    process.terminate()
+    try:
+        process.wait(timeout=5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _last_words(work: Path, name: str) -> str:
+    log = (work / "log" / f"{name}.txt").read_text(encoding="utf-8", errors="replace")
+    lines = [line for line in re.sub(r"\x1b\[[0-9;]*m", "", log).splitlines() if line.strip()]
+    return lines[-1].strip() if lines else "the chapter ended without a word"
