@@ -4,6 +4,9 @@ Three steps, three names: `read_stack` opens a file or a folder, `Stack` is what
 `write_masks` puts masks back on the grid the slices were cut from.
 """
 
+from skullnb.stack.anatomy import Grid
 from skullnb.stack.model import Origin, Stack
+from skullnb.stack.reading import list_inputs, read_stack
+from skullnb.stack.writing import write_masks
 
-__all__ = ["Origin", "Stack"]
+__all__ = ["Grid", "Origin", "Stack", "list_inputs", "read_stack", "write_masks"]

@@ -328,7 +328,7 @@ def binary_mask(reference: Array) -> Array:
             )
     if reference.dtype == np.uint8 and high == 1:
         return reference
-    return (reference == high).astype(np.uint8)
+    return np.asarray(reference == high).astype(np.uint8)
 
 
 def _sha256_of_file(path: Path) -> str:

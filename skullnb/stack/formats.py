@@ -1,0 +1,363 @@
+"""One file of each kind, opened as slices: what it holds is checked before pixels are read."""
+
+import logging
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from skullnb.errors import SkullnbError, UnreadableFile
+from skullnb.stack.anatomy import Grid, grid_of, spacing_of
+from skullnb.stack.options import parse_groups, parse_spacing
+
+Array = np.ndarray[Any, Any]
+
+# No deflate stream expands by more than this (zlib's technical notes give 1030:1).
+_DEFLATE_LIMIT = 1032
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """A file, opened but not yet read.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    shape : (N, H, W)
+        What it will hold.
+    load : callable
+        Returns the (N, H, W) array; call `read`, which turns its errors into a sentence.
+    spacing_mm : pair of floats or None
+        (row, column), where the header says it.
+    grid : Grid or None
+        The voxel grid, where the format has an orientation.
+    groups : tuple of str or None
+        Labels stored in the file.
+    """
+
+    path: Path
+    shape: tuple[int, int, int]
+    load: Callable[[], Array]
+    spacing_mm: tuple[float, float] | None = None
+    grid: Grid | None = None
+    groups: tuple[str, ...] | None = None
+
+    def read(self) -> Array:
+        """Return the slices: memory-mapped where the format allows, else read now."""
+        with _in_one_sentence(self.path):
+            return self.load()
+
+
+def suffix_of(path: Path) -> str:
+    """Return a file's ending in lower case; `.nii.gz` is one ending.
+
+    Examples
+    --------
+    >>> suffix_of(Path("A.NII.GZ")), suffix_of(Path("scan.v2.npy"))
+    ('.nii.gz', '.npy')
+    """
+    return ".nii.gz" if path.name.lower().endswith(".nii.gz") else path.suffix.lower()
+
+
+def open_volume(path: Path, axis: str = "axial", part: str = "images") -> Volume:
+    """Open one file of slices.
+
+    Parameters
+    ----------
+    path : Path
+        A file of a kind in `READERS`.
+    axis : {"axial", "coronal", "sagittal"}
+        Along which to cut a volume that has an orientation.
+    part : {"images", "reference"}
+        Which of the two to take from an .npz that holds both.
+
+    Returns
+    -------
+    Volume
+        Its shape and spacing known, its pixels not yet read.
+
+    Raises
+    ------
+    UnreadableFile
+        If the file is missing, broken, of another kind, or not slices of grey values.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(Path(folder) / "one.npy", np.zeros((64, 48)))
+    ...     open_volume(Path(folder) / "one.npy").shape
+    (1, 64, 48)
+    """
+    reader = READERS.get(suffix_of(path))
+    if reader is None:
+        raise UnreadableFile(
+            f"{path.name} is of a kind that is not read; the kinds read are {', '.join(READERS)}."
+        )
+    if not path.is_file():
+        raise UnreadableFile(f"There is no file {path}; check the path.")
+    with _in_one_sentence(path):
+        return reader(path, axis, part)
+
+
+def npz_names(path: Path) -> list[str]:
+    """Return the names of the arrays in an .npz file; none for other files.
+
+    Examples
+    --------
+    >>> npz_names(Path("scan.nii"))
+    []
+    """
+    if suffix_of(path) != ".npz" or not path.is_file():
+        return []
+    with _in_one_sentence(path), zipfile.ZipFile(path) as archive:
+        return [name.removesuffix(".npy") for name in archive.namelist()]
+
+
+@contextmanager
+def _in_one_sentence(path: Path) -> Iterator[None]:
+    """Turn whatever a parser raises on a damaged file into one sentence."""
+    try:
+        yield
+    except SkullnbError:
+        raise
+    except Exception as error:  # every parser fails in its own way
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160].rstrip(".")
+        if "imagecodecs" in reason:
+            raise UnreadableFile(
+                f"{path.name} is compressed in a way that needs the package imagecodecs; "
+                "install it, or save the file uncompressed."
+            ) from error
+        raise UnreadableFile(
+            f"{path.name} can't be read, it is damaged, cut short or not what its name says "
+            f"({reason}); make a new copy of it."
+        ) from error
+
+
+def _refuse_impossible_size(path: Path, promised: int, stored: int, *, packed: bool) -> None:
+    """Refuse a header that promises more pixels than the stored bytes can hold.
+
+    Asked before anything is allocated: a damaged header can promise terabytes.
+    """
+    if promised > stored * (_DEFLATE_LIMIT if packed else 1):
+        raise UnreadableFile(
+            f"{path.name} promises {promised:,} bytes of pixels but stores {stored:,}; it is cut "
+            "short or its header is wrong, make a new copy of it."
+        )
+
+
+def _stack_shape(path: Path, shape: tuple[int, ...], dtype: Any) -> tuple[int, int, int]:
+    """Return (N, H, W) for an array of slices without orientation, or refuse it."""
+    _refuse_strange_pixels(path, dtype)
+    if len(shape) not in (2, 3):
+        raise UnreadableFile(
+            f"{path.name} has {len(shape)} dimensions, {shape}; give slices as (rows, columns) or "
+            "(slices, rows, columns)."
+        )
+    if 0 in shape:
+        raise UnreadableFile(f"{path.name} holds no pixels, its shape is {shape}.")
+    if len(shape) == 3 and shape[2] in (1, 3, 4) and min(shape[:2]) > 4:
+        raise UnreadableFile(
+            f"{path.name} has the shape {shape}, which looks like one image with colour channels "
+            "last; give grey slices as (rows, columns) or (slices, rows, columns)."
+        )
+    full = (1, *shape)[-3:]
+    return full[0], full[1], full[2]
+
+
+def _refuse_strange_pixels(path: Path, dtype: Any) -> None:
+    """Refuse pixels that are not plain numbers."""
+    if dtype.names:
+        raise UnreadableFile(f"{path.name} holds colour or compound pixels; give grey values.")
+    if dtype.kind == "O":
+        raise UnreadableFile(
+            f"{path.name} holds pickled Python objects, which could run code when opened; "
+            "save a plain array of numbers with numpy.save."
+        )
+    if dtype.kind not in "buif":
+        kind = "complex numbers" if dtype.kind == "c" else f"values of type {dtype}"
+        raise UnreadableFile(f"{path.name} holds {kind}; give real grey values, or magnitudes.")
+
+
+def _open_npy(path: Path, axis: str, part: str) -> Volume:
+    with path.open("rb") as file:
+        if file.read(1) == b"\x80":
+            _refuse_strange_pixels(path, np.dtype(object))
+        file.seek(0)
+        dimensions, _, dtype = _npy_header(file)
+        stored = path.stat().st_size - file.tell()
+    shape = _stack_shape(path, dimensions, dtype)
+    _refuse_impossible_size(path, _n_bytes(shape, dtype), stored, packed=False)
+
+    def load() -> Array:
+        return np.asanyarray(np.load(path, mmap_mode="r", allow_pickle=False)).reshape(shape)
+
+    return Volume(path, shape, load)
+
+
+def _npy_header(file: Any) -> tuple[tuple[int, ...], bool, Any]:
+    """Read the header of an .npy stream: shape, order, dtype."""
+    version = np.lib.format.read_magic(file)
+    if version == (1, 0):
+        return np.lib.format.read_array_header_1_0(file)
+    return np.lib.format.read_array_header_2_0(file)
+
+
+def _n_bytes(shape: tuple[int, ...], dtype: Any) -> int:
+    """Return the size of an array in Python's unbounded integers."""
+    n_bytes = int(dtype.itemsize)
+    for size in shape:
+        n_bytes *= int(size)
+    return n_bytes
+
+
+def _open_npz(path: Path, axis: str, part: str) -> Volume:
+    names = npz_names(path)
+    key = part if part in names else names[0] if len(names) == 1 else None
+    if key is None:
+        raise UnreadableFile(
+            f"{path.name} holds {len(names)} arrays ({', '.join(names[:6])}) and none is called "
+            f"{part}; keep one array in it, or name two images and reference."
+        )
+    with zipfile.ZipFile(path) as archive, archive.open(f"{key}.npy") as member:
+        entry = archive.getinfo(f"{key}.npy")
+        dimensions, _, dtype = _npy_header(member)
+    shape = _stack_shape(path, dimensions, dtype)
+    packed = entry.compress_type != zipfile.ZIP_STORED
+    _refuse_impossible_size(path, _n_bytes(shape, dtype), entry.compress_size, packed=packed)
+
+    def extra(name: str) -> Any:
+        with np.load(path, allow_pickle=False) as archive:
+            return archive[name].tolist() if name in names and part == "images" else None
+
+    def load() -> Array:
+        with np.load(path, allow_pickle=False) as archive:
+            return np.asarray(archive[key]).reshape(shape)
+
+    return Volume(
+        path,
+        shape,
+        load,
+        spacing_mm=parse_spacing(extra("spacing_mm")),
+        groups=parse_groups(extra("groups")),
+    )
+
+
+def _open_nibabel(path: Path, axis: str, part: str) -> Volume:
+    image: Any = import_module("nibabel").load(path, mmap="r")
+    shape = tuple(int(size) for size in image.shape)
+    dtype = image.get_data_dtype()
+    if dtype.names:
+        raise UnreadableFile(f"{path.name} holds colour pixels; give a volume of grey values.")
+    _refuse_strange_pixels(path, dtype)
+    if len(shape) < 2 or any(size != 1 for size in shape[3:]):
+        raise UnreadableFile(
+            f"{path.name} has {len(shape)} dimensions, {shape}; give one volume of three, for "
+            "example one time point or one echo."
+        )
+    if 0 in shape:
+        raise UnreadableFile(f"{path.name} holds no pixels, its shape is {shape}.")
+    packed = suffix_of(path) in (".nii.gz", ".mgz")
+    stored = path.stat().st_size - (0 if packed else int(image.dataobj.offset))
+    _refuse_impossible_size(path, _n_bytes(shape, dtype), stored, packed=packed)
+    grid = grid_of(image, axis, path.name)
+
+    def load() -> Array:
+        return grid.cut(np.asanyarray(image.dataobj))
+
+    return Volume(path, (grid.n_slices, *grid.slice_shape), load, spacing_of(image, grid), grid)
+
+
+def _open_tiff(path: Path, axis: str, part: str) -> Volume:
+    import tifffile
+
+    with _tiff_errors(), tifffile.TiffFile(path) as tiff:
+        if len(tiff.series) != 1:
+            raise UnreadableFile(
+                f"{path.name} holds {len(tiff.series)} images of different sizes or types; save "
+                "slices of one size as one multi-page file."
+            )
+        series = tiff.series[0]
+        page: Any = series.keyframe
+        if page.photometric != tifffile.PHOTOMETRIC.MINISBLACK or set(series.axes) & set("SC"):
+            raise UnreadableFile(
+                f"{path.name} holds colour channels or inverted grey ({page.photometric.name}); "
+                "save grey values with black as 0."
+            )
+        shape = _stack_shape(path, tuple(series.shape), series.dtype)
+        packed = page.compression != tifffile.COMPRESSION.NONE
+        if not packed or page.compression in _DEFLATES:
+            stored = path.stat().st_size
+            _refuse_impossible_size(path, _n_bytes(shape, series.dtype), stored, packed=packed)
+        mappable = page.is_memmappable and series.dataoffset is not None
+        spacing = _tiff_spacing(tiff.imagej_metadata or {}, page)
+
+    def load() -> Array:
+        with _tiff_errors():
+            array = tifffile.memmap(path, mode="r") if mappable else tifffile.imread(path)
+        return np.asanyarray(array).reshape(shape)
+
+    return Volume(path, shape, load, spacing)
+
+
+_DEFLATES = (8, 32946)  # TIFF's two numbers for zlib
+
+
+@contextmanager
+def _tiff_errors() -> Iterator[None]:
+    """Raise what tifffile only logs: it skips pages it can't find and goes on without them."""
+    messages: list[str] = []
+
+    class Collect(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            messages.append(record.getMessage())
+
+    logger = logging.getLogger("tifffile")
+    collect, passes_on = Collect(logging.ERROR), logger.propagate
+    logger.addHandler(collect)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(collect)
+        logger.propagate = passes_on
+    if messages:
+        raise ValueError(messages[0])
+
+
+def _tiff_spacing(imagej: dict[str, Any], page: Any) -> tuple[float, float] | None:
+    """Return (row, column) in mm where a TIFF says it beyond doubt.
+
+    ImageJ's own length unit counts, and pixels a centimetre. Pixels an inch are a printer's
+    setting in nearly every file, as are the usual numbers of dots an inch put into centimetres.
+    """
+    across, down = page.resolution
+    unit = str(imagej.get("unit", "")).strip().lower().replace("\\u00b5", "u")
+    length = {"mm": 1.0, "cm": 10.0, "um": 0.001, "µm": 0.001, "micron": 0.001}.get(unit)
+    if length is None and page.resolutionunit == 3:  # centimetre
+        dots = {72, 96, 150, 200, 300, 600}
+        printers = all(abs(2.54 * each - round(2.54 * each)) < 0.02 for each in (across, down))
+        if not (printers and {round(2.54 * across), round(2.54 * down)} <= dots):
+            length = 10.0
+    if length is None or not (0 < across < np.inf and 0 < down < np.inf):
+        return None
+    # Stored as a fraction of 32-bit integers: six digits are what it can carry.
+    return float(f"{length / down:.6g}"), float(f"{length / across:.6g}")
+
+
+READERS: dict[str, Callable[[Path, str, str], Volume]] = {
+    ".npy": _open_npy,
+    ".npz": _open_npz,
+    ".nii": _open_nibabel,
+    ".nii.gz": _open_nibabel,
+    ".mgz": _open_nibabel,
+    ".mgh": _open_nibabel,
+    ".tif": _open_tiff,
+    ".tiff": _open_tiff,
+}

@@ -1,0 +1,170 @@
+"""`write_masks`: masks into a file, on the grid their slices were cut from."""
+
+import uuid
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from skullnb.errors import InvalidSetting, ShapeMismatch, UnreadableFile
+from skullnb.stack.formats import suffix_of
+from skullnb.stack.model import Stack, binary_mask
+
+Array = np.ndarray[Any, Any]
+
+
+def write_masks(masks: Array, path: str | Path, stack: Stack, overwrite: bool = False) -> Path:
+    """Write the masks of a stack's slices.
+
+    For slices of a NIfTI or .mgz volume, `.nii` and `.nii.gz` get the whole volume in the
+    source's storage order, shape, affine, qform and sform codes, zooms and units, as uint8 with
+    slope 1; slices that are not in the stack stay 0. Slices without orientation are stored in
+    NIfTI as if axial (slices ascending, face up, the patient's right at the image's left), with
+    the stack's spacing or else 1 mm, 1 mm from slice to slice, the first voxel at the origin, and
+    the sform code "aligned", which claims no scanner position.
+
+    Parameters
+    ----------
+    masks : (N, H, W) array of uint8 {0, 1} or bool
+        One mask for each slice of `stack`.
+    path : str or Path
+        The file to write: .nii, .nii.gz, .npy, .npz (array `masks`), .tif or .tiff. The last four
+        get (N, H, W).
+    stack : Stack
+        What the masks were made from.
+    overwrite : bool
+        Whether an existing file may be replaced. The stack's own files never are.
+
+    Returns
+    -------
+    Path
+        The file written. It appears whole or not at all.
+
+    Raises
+    ------
+    ShapeMismatch
+        If masks and images differ in shape.
+    InvalidSetting
+        If masks are not binary, or slices of several volumes should go into one NIfTI file.
+    UnreadableFile
+        If the file exists, its folder doesn't, its kind is not written, or writing fails.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> stack = Stack(np.zeros((3, 8, 6)))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     written = write_masks(stack.images > 0, Path(folder) / "masks.npy", stack)
+    ...     written.name, np.load(written).dtype
+    ('masks.npy', dtype('uint8'))
+    """
+    path = Path(path).expanduser()
+    masks = np.asanyarray(masks)
+    if masks.shape != stack.images.shape:
+        raise ShapeMismatch(
+            f"The masks have the shape {masks.shape}, the slices {stack.images.shape}; "
+            "give one mask a slice."
+        )
+    try:
+        masks = binary_mask(masks)
+    except InvalidSetting as error:
+        raise InvalidSetting(str(error).replace("reference mask", "mask to write")) from error
+    write = _WRITERS.get(suffix_of(path))
+    if write is None:
+        raise UnreadableFile(
+            f"{path.name} is of a kind that is not written; use {', '.join(_WRITERS)}."
+        )
+    _refuse_place(path, stack, overwrite)
+    _atomically(path, lambda temporary: write(temporary, masks, stack))
+    return path
+
+
+def _refuse_place(path: Path, stack: Stack, overwrite: bool) -> None:
+    """Refuse to write where something would be lost, or where there is no folder."""
+    if not path.parent.is_dir():
+        raise UnreadableFile(f"There is no folder {path.parent} to write {path.name} in; make it.")
+    if path.is_dir():
+        raise UnreadableFile(f"{path} is a folder; name a file to write.")
+    if not path.exists():
+        return
+    for source in (*stack.sources, *stack.reference_sources):
+        if source.exists() and path.samefile(source):
+            raise UnreadableFile(
+                f"{path.name} is one of the files the slices came from; write to another name."
+            )
+    if not overwrite:
+        raise UnreadableFile(f"{path} exists already; choose another name or allow overwriting.")
+
+
+def _atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Write beside the file under a passing name, then rename: nobody meets half a file."""
+    # The ending stays, since it decides what the libraries write.
+    temporary = path.with_name(f".skullnb-{uuid.uuid4().hex}{suffix_of(path)}")
+    try:
+        write(temporary)
+        temporary.replace(path)
+    except InvalidSetting:
+        raise
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise UnreadableFile(
+            f"{path.name} could not be written ({reason}); nothing is left of it."
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _write_nifti(path: Path, masks: Array, stack: Stack) -> None:
+    nib: Any = import_module("nibabel")
+
+    origin = stack.geometry
+    if origin is None or all(grid is None for grid in origin.grids):
+        row, column = stack.spacing_mm or (1.0, 1.0)
+        affine = np.diag([-column, -row, 1.0, 1.0])
+        image = nib.Nifti1Image(np.ascontiguousarray(masks).transpose(2, 1, 0), affine)
+        image.header.set_xyzt_units("mm")
+    else:
+        used = set(origin.files)
+        grid = origin.grids[origin.files[0]]
+        if len(used) > 1 or grid is None:
+            raise InvalidSetting(
+                f"The slices come from {len(used)} files, and a NIfTI file holds one volume; write "
+                "one file for each part of stack.split()."
+            )
+        volume = np.zeros(grid.shape, np.uint8, order="F")
+        grid.cut(volume)[list(origin.numbers)] = masks
+        kind = nib.Nifti2Image if isinstance(grid.header, nib.Nifti2Header) else nib.Nifti1Image
+        # Without an affine of its own the image keeps the header's, codes and quaternion included.
+        image = kind(volume, None, grid.header)
+    image.header.set_slope_inter(1, 0)
+    image.to_filename(path)
+
+
+def _write_npy(path: Path, masks: Array, stack: Stack) -> None:
+    np.save(path, masks)
+
+
+def _write_npz(path: Path, masks: Array, stack: Stack) -> None:
+    np.savez_compressed(path, masks=masks)
+
+
+def _write_tiff(path: Path, masks: Array, stack: Stack) -> None:
+    import tifffile
+
+    options: dict[str, Any] = {}
+    if stack.spacing_mm:
+        row, column = stack.spacing_mm
+        options = {"resolution": (10 / column, 10 / row), "resolutionunit": "CENTIMETER"}
+    tifffile.imwrite(path, masks, photometric="minisblack", compression="zlib", **options)
+
+
+_WRITERS: dict[str, Callable[[Path, Array, Stack], None]] = {
+    ".nii": _write_nifti,
+    ".nii.gz": _write_nifti,
+    ".npy": _write_npy,
+    ".npz": _write_npz,
+    ".tif": _write_tiff,
+    ".tiff": _write_tiff,
+}
