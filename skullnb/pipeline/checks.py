@@ -1,0 +1,73 @@
+"""What the pipeline takes as a slice or a stack, and how it refuses the rest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from skullnb.errors import InvalidImage
+
+
+def as_slice(image: ArrayLike, number: int | None = None) -> NDArray[Any]:
+    """Give the image back as an array, or say why it is no slice.
+
+    Parameters
+    ----------
+    image : array
+    number : int, optional
+        The slice's number, for the message.
+
+    Returns
+    -------
+    (H, W) array of integers or finite floats
+
+    Raises
+    ------
+    InvalidImage
+        If it is anything else.
+    """
+    where = "the image" if number is None else f"slice {number}"
+    if isinstance(image, np.ma.MaskedArray):
+        raise InvalidImage(f"{where} is a masked array; fill it with `.filled(value)` first")
+    pixels = np.asarray(image)
+    if pixels.dtype.kind not in "iuf":
+        raise InvalidImage(
+            f"{where} has pixels of type {pixels.dtype}; give real numbers (integers or floats)"
+        )
+    if pixels.ndim != 2:
+        hint = "; use create_skull_masks for a stack of slices" if pixels.ndim == 3 else ""
+        raise InvalidImage(
+            f"{where} has {pixels.ndim} dimension(s), shape {pixels.shape}; "
+            f"give one 2D slice (rows, columns){hint}"
+        )
+    if pixels.size == 0:
+        raise InvalidImage(f"{where} is empty, shape {pixels.shape}; give at least one pixel")
+    if pixels.dtype.kind == "f":
+        n_bad = pixels.size - int(np.count_nonzero(np.isfinite(pixels)))
+        if n_bad:
+            raise InvalidImage(
+                f"{where} has {n_bad} of {pixels.size} pixels that are NaN or infinite; "
+                "replace or crop them first"
+            )
+    return pixels
+
+
+def as_stack(images: ArrayLike) -> NDArray[Any]:
+    """Give the images back as an (N, H, W) array, or say why they are no stack.
+
+    Raises
+    ------
+    InvalidImage
+        If there are not three axes, or no slice.
+    """
+    stack = images if isinstance(images, np.ndarray) else np.asarray(images)
+    if stack.ndim != 3:
+        raise InvalidImage(
+            f"the stack has {stack.ndim} dimension(s), shape {stack.shape}; "
+            "give (slices, rows, columns)"
+        )
+    if stack.shape[0] == 0:
+        raise InvalidImage("the stack has no slices; give at least one")
+    return stack
