@@ -81,8 +81,9 @@ class Grid:
         # Dimensions of 1 are added or taken off by indexing: reshaping could copy.
         index: list[Any] = [slice(None)] * min(volume.ndim, 3)
         index += [np.newaxis] * (3 - volume.ndim) + [0] * (volume.ndim - 3)
-        turned = volume[tuple(index)].transpose(self.axes)
-        return turned[tuple(slice(None, None, -1 if flip else None) for flip in self.flipped)]
+        turned: Array = volume[tuple(index)].transpose(self.axes)
+        ways: list[Any] = [slice(None, None, -1 if flip else None) for flip in self.flipped]
+        return np.asanyarray(turned[tuple(ways)])
 
     @property
     def n_slices(self) -> int:

@@ -196,7 +196,8 @@ def _open_npy(path: Path, axis: str, part: str) -> Volume:
     _refuse_impossible_size(path, _n_bytes(shape, dtype), stored, packed=False)
 
     def load() -> Array:
-        return np.asanyarray(np.load(path, mmap_mode="r", allow_pickle=False)).reshape(shape)
+        array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
+        return array.reshape(shape)
 
     return Volume(path, shape, load)
 
