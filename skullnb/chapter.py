@@ -275,7 +275,7 @@ def open_data(
         if value:
             raise InvalidSetting(
                 f"{parameter} is given and images is not; the built-in phantom brings its own, "
-                "so name the images too"
+                "so name the images too."
             )
     return _published_stack()
 
@@ -289,7 +289,7 @@ class _Filler(string.Formatter):
 
     def get_value(self, key: int | str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         if key not in kwargs:
-            raise InvalidSetting(f"nothing was recorded under {key!r}; record it before saying it")
+            raise InvalidSetting(f"Nothing was recorded under {key!r}; record it before saying it.")
         return kwargs[str(key)]
 
     def format_field(self, value: Any, format_spec: str) -> str:

@@ -78,7 +78,7 @@ class Results:
         """
         if name not in self.values:
             known = ", ".join(sorted(self.values)) or "nothing"
-            raise InvalidSetting(f"no result is called {name!r}; recorded: {known}")
+            raise InvalidSetting(f"No result is called {name!r}; recorded: {known}.")
         return self.values[name]
 
     def write(self, folder: str | Path) -> Path:
@@ -147,7 +147,7 @@ def collate(folder: str | Path) -> dict[str, Any]:
     """
     paths = sorted(Path(folder).glob("*.json"))
     if not paths:
-        raise UnreadableFile(f"no results in {Path(folder).name!r}; run a chapter first")
+        raise UnreadableFile(f"No results in {Path(folder).name!r}; run a chapter first.")
     contents = [_read_json(path) for path in paths]
     return {
         "format": FORMAT,
@@ -210,11 +210,11 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UnreadableFile(f"cannot read {path.name!r}: {error.strerror}") from error
+        raise UnreadableFile(f"Cannot read {path.name!r}: {error.strerror}.") from error
     except ValueError as error:
-        raise UnreadableFile(f"{path.name!r} is not JSON, or is cut short") from error
+        raise UnreadableFile(f"{path.name!r} is not JSON, or is cut short.") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise UnreadableFile(f"{path.name!r} is not a skullnb results file")
+        raise UnreadableFile(f"{path.name!r} is not a skullnb results file.")
     return content
 
 
@@ -232,4 +232,4 @@ def _plain(value: Any) -> Any:
         return None if math.isnan(value) else str(value)
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    raise InvalidSetting(f"a result must be a number or a text, not {type(value).__name__}")
+    raise InvalidSetting(f"A result must be a number or a text, not {type(value).__name__}.")

@@ -64,14 +64,14 @@ def sweep_kernel_width(
     settings = settings or PipelineSettings()
     if stack.reference is None:
         raise InvalidSetting(
-            "the sweep compares masks with a reference mask, and this stack has none; give one"
+            "The sweep compares masks with a reference mask, and this stack has none; give one."
         )
     if not widths:
-        raise InvalidSetting("the sweep needs at least one kernel width")
+        raise InvalidSetting("The sweep needs at least one kernel width.")
     unknown = [name for name in metrics if name not in _metrics.OVERLAPS + _metrics.DISTANCES]
     if unknown:
         raise InvalidSetting(
-            f"unknown metric {unknown[0]!r}; there are "
+            f"Unknown metric {unknown[0]!r}; there are "
             + ", ".join(_metrics.OVERLAPS + _metrics.DISTANCES)
         )
     kinds = [replace(settings, kernel_width=width) for width in widths]
@@ -148,7 +148,7 @@ def best_width(table: NDArray[Any], metric: str = "iou") -> int:
     elif metric in ("hausdorff", "hd95", "assd"):
         values = -values
     if np.all(np.isnan(values)):
-        raise InvalidSetting("no width can be chosen: masks and reference masks are all empty")
+        raise InvalidSetting("No width can be chosen: masks and reference masks are all empty.")
     return int(rows["kernel_width"][np.nanargmax(values)])
 
 

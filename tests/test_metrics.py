@@ -214,7 +214,7 @@ def test_masks_of_different_shapes_are_refused(function):
 
 @pytest.mark.parametrize("bad", [[[0, 255]], [[0.5, 1]], [["a", "b"]], [[np.nan, 1]], [[-1, 0]]])
 def test_a_mask_that_is_not_binary_is_refused(bad):
-    with pytest.raises(InvalidImage, match="the reference mask is not binary"):
+    with pytest.raises(InvalidImage, match="The reference mask is not binary"):
         metrics.dice([[0, 1]], bad)
 
 

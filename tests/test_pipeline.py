@@ -257,13 +257,13 @@ def test_what_is_no_slice_is_refused_in_one_sentence(image, message):
 def test_a_bad_slice_in_a_stack_is_named_with_its_count():
     images = np.stack([head()] * 3)
     images[2, :2, :3] = np.nan
-    with pytest.raises(InvalidImage, match=r"slice 2 has 6 of 7680 pixels"):
+    with pytest.raises(InvalidImage, match=r"Slice 2 has 6 of 7680 pixels"):
         create_skull_masks(images)
 
 
 @pytest.mark.parametrize("images", [head(), np.zeros((0, 4, 4)), np.zeros((1, 2, 3, 4))])
 def test_what_is_no_stack_is_refused(images):
-    with pytest.raises(InvalidImage, match="the stack"):
+    with pytest.raises(InvalidImage, match="The stack"):
         create_skull_masks(images)
 
 

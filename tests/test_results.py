@@ -78,7 +78,7 @@ def test_a_broken_file_is_refused_by_name(tmp_path, content, message):
 
 
 def test_missing_results_are_said(tmp_path):
-    with pytest.raises(UnreadableFile, match=r"cannot read .none\.json."):
+    with pytest.raises(UnreadableFile, match=r"Cannot read .none\.json."):
         Results.read(tmp_path / "none.json")
     with pytest.raises(UnreadableFile, match="run a chapter first"):
         collate(tmp_path)

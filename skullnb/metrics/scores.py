@@ -129,7 +129,7 @@ def aggregate(per_slice: Sequence[SliceScore]) -> Aggregate:
     units = {one.unit for one in per_slice}
     if len(units) != 1:
         found = "mixed units" if units else "no slice"
-        raise InvalidSetting(f"cannot aggregate {found}; give scores of slices in one unit")
+        raise InvalidSetting(f"Cannot aggregate {found}; give scores of slices in one unit.")
     mean = {}
     for name in OVERLAPS + DISTANCES:
         values = np.array([getattr(one, name) for one in per_slice], dtype=np.float64)

@@ -150,7 +150,7 @@ def distances_of(
     """All border distances, by name; the borders are looked up once for all."""
     spacing = _spacing(spacing_mm, mask.ndim)
     if not tolerance >= 0:
-        raise InvalidSetting(f"the tolerance must be zero or more, not {tolerance!r}")
+        raise InvalidSetting(f"The tolerance must be zero or more, not {tolerance!r}.")
     if not mask.any() or not reference.any():
         same = mask.any() == reference.any()
         far = 0.0 if same else float("inf")
@@ -183,13 +183,13 @@ def _spacing(spacing_mm: Spacing, ndim: int) -> NDArray[np.float64]:
     try:
         given = np.asarray(spacing_mm, dtype=np.float64)
     except ValueError:
-        raise InvalidSetting(f"the spacing must be numbers in mm, not {spacing_mm!r}") from None
+        raise InvalidSetting(f"The spacing must be numbers in mm, not {spacing_mm!r}.") from None
     if given.ndim > 1 or (given.ndim == 1 and given.size != ndim):
         raise InvalidSetting(
-            f"the spacing has {given.size} value(s) for a mask of {ndim} dimension(s); "
-            "give one for each axis, or a single one for all"
+            f"The spacing has {given.size} value(s) for a mask of {ndim} dimension(s); "
+            "give one for each axis, or a single one for all."
         )
     spacing = np.broadcast_to(given, (ndim,))
     if not np.all(np.isfinite(spacing) & (spacing > 0)):
-        raise InvalidSetting(f"the spacing must be finite and above zero, not {spacing_mm!r}")
+        raise InvalidSetting(f"The spacing must be finite and above zero, not {spacing_mm!r}.")
     return spacing

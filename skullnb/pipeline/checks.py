@@ -28,28 +28,28 @@ def as_slice(image: ArrayLike, number: int | None = None) -> NDArray[Any]:
     InvalidImage
         If it is anything else.
     """
-    where = "the image" if number is None else f"slice {number}"
+    where = "The image" if number is None else f"Slice {number}"
     if isinstance(image, np.ma.MaskedArray):
-        raise InvalidImage(f"{where} is a masked array; fill it with `.filled(value)` first")
+        raise InvalidImage(f"{where} is a masked array; fill it with `.filled(value)` first.")
     pixels = np.asarray(image)
     if pixels.dtype.kind not in "iuf":
         raise InvalidImage(
-            f"{where} has pixels of type {pixels.dtype}; give real numbers (integers or floats)"
+            f"{where} has pixels of type {pixels.dtype}; give real numbers (integers or floats)."
         )
     if pixels.ndim != 2:
         hint = "; use create_skull_masks for a stack of slices" if pixels.ndim == 3 else ""
         raise InvalidImage(
             f"{where} has {pixels.ndim} dimension(s), shape {pixels.shape}; "
-            f"give one 2D slice (rows, columns){hint}"
+            f"give one 2D slice (rows, columns){hint}."
         )
     if pixels.size == 0:
-        raise InvalidImage(f"{where} is empty, shape {pixels.shape}; give at least one pixel")
+        raise InvalidImage(f"{where} is empty, shape {pixels.shape}; give at least one pixel.")
     if pixels.dtype.kind == "f":
         n_bad = pixels.size - int(np.count_nonzero(np.isfinite(pixels)))
         if n_bad:
             raise InvalidImage(
                 f"{where} has {n_bad} of {pixels.size} pixels that are NaN or infinite; "
-                "replace or crop them first"
+                "replace or crop them first."
             )
     return pixels
 
@@ -65,9 +65,9 @@ def as_stack(images: ArrayLike) -> NDArray[Any]:
     stack = images if isinstance(images, np.ndarray) else np.asarray(images)
     if stack.ndim != 3:
         raise InvalidImage(
-            f"the stack has {stack.ndim} dimension(s), shape {stack.shape}; "
-            "give (slices, rows, columns)"
+            f"The stack has {stack.ndim} dimension(s), shape {stack.shape}; "
+            "give (slices, rows, columns)."
         )
     if stack.shape[0] == 0:
-        raise InvalidImage("the stack has no slices; give at least one")
+        raise InvalidImage("The stack has no slices; give at least one.")
     return stack

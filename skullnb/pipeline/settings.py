@@ -59,15 +59,15 @@ class PipelineSettings:
         _check_width(self.kernel_width)
         if self.kernel_shape not in SHAPES:
             raise InvalidSetting(
-                f"kernel_shape must be one of {', '.join(SHAPES)}, not {self.kernel_shape!r}"
+                f"kernel_shape must be one of {', '.join(SHAPES)}, not {self.kernel_shape!r}."
             )
         if self.connectivity not in (4, 8):
-            raise InvalidSetting(f"connectivity must be 4 or 8, not {self.connectivity!r}")
+            raise InvalidSetting(f"connectivity must be 4 or 8, not {self.connectivity!r}.")
         if self.threshold != "otsu" and not (
             _is_int(self.threshold) and 0 <= int(self.threshold) <= 255
         ):
             raise InvalidSetting(
-                f'threshold must be "otsu" or a whole number from 0 to 255, not {self.threshold!r}'
+                f'threshold must be "otsu" or a whole number from 0 to 255, not {self.threshold!r}.'
             )
 
 
@@ -78,6 +78,6 @@ def _is_int(value: object) -> bool:
 def _check_width(width: int) -> None:
     if not _is_int(width) or not 0 <= width <= MAX_KERNEL_WIDTH:
         raise InvalidSetting(
-            f"the kernel width must be a whole number of pixels from 0 to {MAX_KERNEL_WIDTH}, "
-            f"not {width!r}"
+            f"The kernel width must be a whole number of pixels from 0 to {MAX_KERNEL_WIDTH}, "
+            f"not {width!r}."
         )

@@ -280,7 +280,7 @@ def structuring_element(width: int, shape: str = "ellipse") -> Mask:
     """
     settings = PipelineSettings(kernel_width=width, kernel_shape=shape)
     if width == 0:
-        raise InvalidSetting("a structuring element is at least 1 px wide")
+        raise InvalidSetting("A structuring element is at least 1 px wide.")
     kernel = cv2.getStructuringElement(SHAPES[settings.kernel_shape], (width, width))
     return np.asarray(kernel, dtype=np.uint8)
 
