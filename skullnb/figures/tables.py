@@ -71,8 +71,8 @@ def markdown_table(
     for length in [len(formats), *map(len, rows)]:
         if length != len(header):
             raise InvalidSetting(
-                f"a table with {len(header)} columns cannot hold a row of {length}; "
-                "give one value and one format for each column"
+                f"A table with {len(header)} columns cannot hold a row of {length}; "
+                "give one value and one format for each column."
             )
     numeric = [any(_is_number(row[column]) for row in rows) for column in range(len(header))]
     lines = [
@@ -220,7 +220,7 @@ def score_table(
     --------
     >>> from skullnb.metrics import score
     >>> print(score_table([score([[1, 1, 0]], [[0, 1, 1]])], [104]).data.splitlines()[2])
-    | 104 | 0.3333 | 0.5000 | 0.5000 | 0.5000 | +0.0% | 1.00 | 1.00 | 1.00 | 1.000 |
+    | 104 | 0.3333 | 0.5000 | 0.5000 | 0.5000 | +0.0% | 0.50 | 0.95 | 1.00 | 1.000 |
     """
     if scores is None:
         return no_reference("the scores of each slice")
@@ -304,15 +304,15 @@ def slice_table(
     >>> print(slice_table(row, [()], [""], [104], spacing_mm=(1, 1)).data.splitlines()[2])
     | 104 | 23 | 4 | 0 | 1000 | 10.0 | none |
     """
-    remarks = ["; ".join(dict.fromkeys([*one, why])) for one, why in zip(warnings, reasons)]
-    remarks = [text.removesuffix("; ") or "none" for text in remarks]
+    remarks = [
+        "; ".join(filter(None, [*one, why])) or "none"
+        for one, why in zip(warnings, reasons, strict=True)
+    ]
     chosen = _worth_a_row([text != "none" for text in remarks])
 
     header = ["slice", "threshold", "components", "touching the frame", "mask (px)"]
-    columns: list[Sequence[Any]] = [
-        slice_numbers,
-        *(summary[name] for name in ("threshold", "n_components", "n_edge_touching", "mask_px")),
-    ]
+    counts = ("threshold", "n_components", "n_edge_touching", "mask_px")
+    columns: list[Any] = [slice_numbers, *(summary[name] for name in counts)]
     formats = [""] * len(header)
     if groups is not None:
         header, columns, formats = ["group", *header], [groups, *columns], ["", *formats]
