@@ -1,0 +1,251 @@
+"""The shape of the head: smooth surfaces given as radii over the angle, one set per level.
+
+Lengths are in mm. The head frame has its origin inside the brain, x to the image's right and y to
+the back of the head (down in the image). Angles are measured from the front, positive to the right.
+A *level* is a height in mm; the head is widest near level 8 and closes at the vertex, near 104.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.floating]
+
+N_ANGLES = 8192  # rows of the angle tables; a step is 0.07 mm along the skull
+ANGLES: Array = np.arange(N_ANGLES) * (2 * np.pi / N_ANGLES) - np.pi
+
+
+def snap(values: Array, steps_per_unit: int = 4096) -> Array:
+    """Round to a grid, so that the last bits of sin, exp and log cannot reach the final arrays.
+
+    Examples
+    --------
+    >>> snap(np.array([0.1 + 0.2])) == snap(np.array([0.3]))
+    array([ True])
+    """
+    return np.round(values * steps_per_unit) / steps_per_unit
+
+
+def ramp(value: float, start: float, end: float) -> float:
+    """Rise linearly from 0 at `start` to 1 at `end` (which may be the smaller of the two)."""
+    return min(max((value - start) / (end - start), 0.0), 1.0)
+
+
+def bump(centre: float, width: float) -> Array:
+    """Gaussian bump over the angle table; centre and width in radians."""
+    values: Array = np.exp(-0.5 * (((ANGLES - centre + np.pi) % (2 * np.pi) - np.pi) / width) ** 2)
+    return values
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """What a head is made of. Lengths in mm at the widest level, unless stated.
+
+    The nominal values were tuned until the published figures came out. `gap` decides which kernel
+    width is best, `gap_sd` how good the best is, the head's size how fast the score falls beside
+    it, `sulcus_half_width` the score of an unfilled mask, and `scalp` that of a flood fill.
+    """
+
+    half_length: float = 92.64  # outer skull, front to back
+    half_width: float = 76.81  # outer skull, side to side
+    squareness: float = 2.15  # exponent of the superellipse; 2 is an ellipse
+    frontal_narrowing: float = 0.055  # fraction of the width lost at the front
+    widest_level: float = 8.0
+    half_height: float = 96.0  # from the widest level to the vertex
+    gap: float = 4.5906  # mean distance from the brain's surface to the outer skull
+    gap_sd: float = 0.8931  # its standard deviation along the outline
+    csf_share: float = 0.20  # share of the gap that is fluid; the rest is bone
+    scalp: float = 7.807  # mean thickness of skin, fat and fascia
+    temporalis: float = 8.0  # extra muscle at the temples, low levels only
+    gyrus: float = 11.5  # mean distance between neighbouring gyri
+    sulcus_half_width: float = 1.463
+    cortex: float = 2.7  # thickness of the grey ribbon
+    ventricles: float = 1.0  # scale factor (no unit)
+    touching: float = 1.0  # share of the upper medial surfaces in contact; 0 = hemispheres apart
+    bridge: float = 0.0  # half width of a bright corridor from brain to scalp; 0 = none
+    rotation: float = 2.0  # degrees, in the image plane
+    offset_right: float = 3.0  # of the head's centre from the frame's centre
+    offset_down: float = -2.0
+
+
+def standardise(values: Array) -> Array:
+    """Shift and scale to zero mean and unit standard deviation."""
+    standard: Array = (values - values.mean()) / values.std()
+    return standard
+
+
+class Ripple:
+    """A smooth random function of the angle that changes slowly with the level."""
+
+    def __init__(self, rng: np.random.Generator, orders: range, drift: float, decay: float) -> None:
+        self.orders = np.array(orders)
+        self.amplitudes = rng.uniform(0.4, 1.0, len(orders)) / (1 + (self.orders / decay) ** 2)
+        self.phases = rng.uniform(0, 2 * np.pi, len(orders))
+        self.drifts = rng.uniform(-drift, drift, len(orders))  # radians per mm of level
+
+    def at(self, level: float) -> Array:
+        """Values over the angle table, zero mean and unit standard deviation."""
+        phases = self.phases + self.drifts * level
+        values = np.zeros(N_ANGLES)
+        for order, amplitude, phase in zip(self.orders, self.amplitudes, phases, strict=True):
+            values += amplitude * np.cos(order * ANGLES + phase)
+        return standardise(values)
+
+
+@dataclass(frozen=True)
+class Surfaces:
+    """The outlines of one level, each an (N_ANGLES,) array over the angle."""
+
+    skull: Array  # radius of the outer surface of the skull: the reference mask's edge
+    inner_skull: Array  # radius
+    pia: Array  # radius of the brain's surface
+    slant: Array  # cosine between radius and surface normal; turns radial into true distances
+    bone: Array  # thickness of the skull
+    scalp: Array  # thickness without the temporalis muscle
+    fat: Array  # thickness of the fat layer within the scalp
+    muscle: Array  # thickness of the temporalis muscle
+    scale: float  # size of this level relative to the widest
+
+    @property
+    def skin(self) -> Array:
+        """Radius of the skin's outer surface."""
+        return self.skull + (self.scalp + self.muscle) / self.slant
+
+    def point(self, radius: Array, angle: float) -> tuple[float, float]:
+        """Point (x, y) where a ray at `angle` meets an outline."""
+        r = float(radius[angle_index(np.array(angle))])
+        return r * float(np.sin(angle)), -r * float(np.cos(angle))
+
+    def depth(self, radius: Array, x: Array, y: Array) -> Array:
+        """Distance of points below an outline; negative outside it."""
+        index = angle_index(np.arctan2(x, -y))
+        return (radius.take(index) - np.sqrt(x * x + y * y)) * self.slant.take(index)
+
+
+def angle_index(angle: Array) -> NDArray[np.intp]:
+    """Nearest row of the angle tables."""
+    return np.round((angle + np.pi) * (N_ANGLES / (2 * np.pi))).astype(np.intp) % N_ANGLES
+
+
+class Head:
+    """One head: its anatomy and the random numbers that stay the same over its levels."""
+
+    def __init__(self, anatomy: Anatomy, seed: int) -> None:
+        self.anatomy = anatomy
+        self.seed = seed
+        rng = np.random.Generator(np.random.PCG64(seed))
+        self.skull_ripple = Ripple(rng, range(2, 8), drift=0.008, decay=2.0)
+        self.gap_ripple = Ripple(rng, range(1, 13), drift=0.03, decay=6.0)
+        self.scalp_ripple = Ripple(rng, range(2, 9), drift=0.02, decay=4.0)
+        self.fat_ripple = Ripple(rng, range(3, 40), drift=0.04, decay=12.0)
+        self.rng = rng  # the other parts of the head draw from here, in a fixed order
+
+    def surfaces(self, level: float) -> Surfaces:
+        """Outlines of the head at a level."""
+        a = self.anatomy
+        cos, sin = np.cos(ANGLES), np.sin(ANGLES)
+        scale = float(np.sqrt(max(0.05, 1 - ((level - a.widest_level) / a.half_height) ** 2)))
+        length = a.half_length * scale
+        width = a.half_width * scale * (1 - a.frontal_narrowing * cos)
+        n = a.squareness
+        skull = (np.abs(cos / length) ** n + np.abs(sin / width) ** n) ** (-1 / n)
+        skull = skull * (1 + 0.008 * self.skull_ripple.at(level))
+        slope = (np.roll(skull, -1) - np.roll(skull, 1)) * (N_ANGLES / (4 * np.pi))
+        slant = 1 / np.sqrt(1 + (slope / skull) ** 2)
+
+        low = ramp(level, 36, 6)  # 1 at the temples, 0 above them
+        temples = bump(1.35, 0.45) + bump(-1.35, 0.45)
+        variation: Array = (
+            1.1 * bump(0, 0.45) + 1.3 * bump(np.pi, 0.4) - (0.35 + 0.65 * low) * temples
+        )
+        variation = variation + 0.9 * self.gap_ripple.at(level)
+        variation = standardise(np.tanh(standardise(variation)))  # no extreme gaps
+        # Near the vertex a plane meets the skull obliquely, so the gap looks wider.
+        gap = np.maximum(a.gap + a.gap_sd * variation, 1.2) * (1 + 0.35 * (1 / scale - 1))
+        bone = gap * (1 - a.csf_share)
+
+        scalp = a.scalp * (
+            1 + 0.10 * bump(np.pi, 0.5) - 0.12 * bump(0, 0.5) + 0.08 * self.scalp_ripple.at(level)
+        )
+        fat_share = (
+            0.40 + 0.10 * bump(np.pi, 0.7) - 0.06 * temples + 0.10 * self.fat_ripple.at(level)
+        )
+        tables = {
+            "skull": skull,
+            "inner_skull": skull - bone / slant,
+            "pia": skull - gap / slant,
+            "slant": slant,
+            "bone": bone,
+            "scalp": scalp,
+            "fat": scalp * np.clip(fat_share, 0.15, 0.62),
+            "muscle": a.temporalis * low * (bump(1.02, 0.36) + bump(-1.02, 0.36)),
+        }
+        return Surfaces(**{k: snap(v, 65536) for k, v in tables.items()}, scale=scale)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The image frame: (rows, columns) and mm per pixel (row, column)."""
+
+    shape: tuple[int, int] = (768, 624)
+    spacing_mm: tuple[float, float] = (0.375, 0.375)
+
+
+class Grid:
+    """Pixel centres of the part of the frame that holds the head, in head coordinates (mm)."""
+
+    def __init__(self, frame: Frame, anatomy: Anatomy, reach: float) -> None:
+        centre = (anatomy.offset_down, anatomy.offset_right)
+        axes, parts = [], []
+        for size, step, offset in zip(frame.shape, frame.spacing_mm, centre, strict=True):
+            mm = (np.arange(size) - (size - 1) / 2) * step - offset
+            inside = np.nonzero(np.abs(mm) <= reach)[0]
+            first, last = (int(inside[0]), int(inside[-1]) + 1) if inside.size else (0, 0)
+            axes.append(mm[first:last])
+            parts.append(slice(first, last))
+        self.down, self.right = axes
+        self.window = (parts[0], parts[1])
+        self.spacing_mm = frame.spacing_mm
+        angle = np.deg2rad(anatomy.rotation)
+        self.cos, self.sin = float(np.cos(angle)), float(np.sin(angle))
+        self.x = snap(self.cos * self.right[None, :] + self.sin * self.down[:, None], 65536)
+        self.y = snap(-self.sin * self.right[None, :] + self.cos * self.down[:, None], 65536)
+
+    def wave(self, wavelength: float, direction: float, phase: float) -> Array:
+        """Plane wave over the grid, as an outer product (much cheaper than a cosine a pixel)."""
+        kx = 2 * np.pi / wavelength * np.cos(direction)
+        ky = 2 * np.pi / wavelength * np.sin(direction)
+        a = (kx * self.cos - ky * self.sin) * self.right + phase
+        b = (kx * self.sin + ky * self.cos) * self.down
+        waves: Array = np.outer(np.cos(b), np.cos(a)) - np.outer(np.sin(b), np.sin(a))
+        return waves
+
+    def box(self, x: float, y: float, reach: float) -> tuple[slice, slice]:
+        """Rows and columns within `reach` mm of a point of the head."""
+        right, down = self.cos * x - self.sin * y, self.sin * x + self.cos * y
+        rows = np.searchsorted(self.down, [down - reach, down + reach])
+        columns = np.searchsorted(self.right, [right - reach, right + reach])
+        return slice(int(rows[0]), int(rows[1])), slice(int(columns[0]), int(columns[1]))
+
+
+class Texture:
+    """A smooth random field over the plane: a few plane waves whose phases drift with the level."""
+
+    def __init__(
+        self, rng: np.random.Generator, n_waves: int, wavelengths: tuple[float, float]
+    ) -> None:
+        self.wavelengths = rng.uniform(*wavelengths, n_waves)
+        self.directions = rng.uniform(0, 2 * np.pi, n_waves)
+        self.phases = rng.uniform(0, 2 * np.pi, n_waves)
+        self.drifts = rng.uniform(-0.05, 0.05, n_waves)
+
+    def at(self, grid: Grid, level: float) -> Array:
+        """Field over the grid, zero mean and about unit standard deviation."""
+        total = np.zeros(grid.x.shape)
+        phases = self.phases + self.drifts * level
+        for wave in zip(self.wavelengths, self.directions, phases, strict=True):
+            total += grid.wave(*wave)
+        return snap(total * np.sqrt(2 / len(phases)))

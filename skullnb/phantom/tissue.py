@@ -1,0 +1,201 @@
+"""Intensities (arbitrary units): scalp, skull and brain painted as in a T1-weighted slice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from skullnb.phantom.anatomy import ANGLES, Array, Grid, Head, Surfaces, Texture, angle_index, ramp
+from skullnb.phantom.sulci import Cortex
+
+BRIDGE_ANGLE = np.deg2rad(118)
+
+
+@dataclass(frozen=True)
+class Intensities:
+    """Signal of each tissue before the coil, in arbitrary units."""
+
+    skin: float = 40.0
+    fat: float = 78.0
+    septum: float = 52.0  # fibrous walls between the lobules of the fat
+    fascia: float = 30.0  # the sheet under the fat
+    muscle: float = 33.0
+    pericranium: float = 9.0
+    bone: float = 2.0
+    marrow: float = 14.0  # between the two tables of thick bone
+    dura: float = 15.0
+    sinus: float = 12.0  # the sagittal sinus
+    falx: float = 16.0
+    fluid: float = 8.0
+    grey: float = 33.0
+    white: float = 47.0
+    deep_grey: float = 38.0
+    plexus: float = 24.0
+    bridge: float = 36.0
+    contrast: float = 1.0  # below 1, every tissue is pulled towards 22
+
+
+@dataclass(frozen=True)
+class DeepStructure:
+    """An ellipse, mirrored in the midline. Lengths in mm at the widest level, angles in degrees."""
+
+    x: float
+    y: float
+    radii: tuple[float, float]
+    angle: float
+    levels: tuple[float, float, float]  # starts at, begins to fade, is gone
+    rise: tuple[float, float] = (0.0, 0.0)  # shift of x and y per mm of level
+    shade: float = 0.0  # added to the tissue's intensity
+
+
+DEEP_GREY = {
+    "putamen": DeepStructure(25.5, -5, (5.6, 17.5), 14, (-99, 13, 21)),
+    "pallidum": DeepStructure(19.5, -1, (4.0, 9.5), 20, (-99, 11, 19), shade=3),
+    "thalamus": DeepStructure(11.0, 16, (8.5, 14.0), -24, (-99, 13, 21), shade=-1),
+    "caudate": DeepStructure(11.5, -22, (4.4, 9.5), 18, (-99, 26, 30), (0.22, 0.5), shade=-2),
+}
+VENTRICLES = {
+    "frontal horn": DeepStructure(6.0, -25, (3.6, 10.5), 20, (-99, 23, 26), (0.22, 0.55)),
+    "body": DeepStructure(9.5, 2, (3.4, 23.0), -15, (8, 27, 31), (0.14, 0.0)),
+    "atrium": DeepStructure(24.0, 27, (4.6, 12.5), -26, (-99, 25, 29), (-0.18, 0.0)),
+    "third ventricle": DeepStructure(0.0, 9, (1.9, 12.5), 0, (-99, 11, 13)),
+}
+PLEXUS = DeepStructure(23.6, 25, (1.7, 4.2), -26, (-99, 20, 24), (-0.18, 0.0))
+
+
+class Textures:
+    """The random fields that keep tissue from looking flat, one set a head."""
+
+    def __init__(self, head: Head) -> None:
+        rng = head.rng
+        self.brain = Texture(rng, 8, (18.0, 120.0))
+        self.bend = (Texture(rng, 5, (60.0, 200.0)), Texture(rng, 5, (60.0, 200.0)))
+        self.lobules = Texture(rng, 8, (5.0, 11.0))
+        self.patches = Texture(rng, 5, (30.0, 90.0))
+
+
+def soft(distance: Array, width: float) -> Array:
+    """Share of a pixel inside an edge: 0 to 1 over `2 * width` mm around distance 0."""
+    share: Array = np.clip(0.5 + distance / (2 * width), 0, 1)
+    return share
+
+
+def blend(image: Array, intensity: Array | float, share: Array) -> Array:
+    """Paint `intensity` over the image where `share` is 1, in part where it is less."""
+    return image + (intensity - image) * share
+
+
+def paint_scalp_and_skull(
+    tissue: Intensities, textures: Textures, surfaces: Surfaces, grid: Grid, level: float
+) -> Array:
+    """Paint from the skin inwards to the fluid under the skull, (H, W) float64, a.u."""
+    edge = 0.5 * min(grid.spacing_mm)
+    angle = angle_index(np.arctan2(grid.x, -grid.y))
+    radius = np.sqrt(grid.x**2 + grid.y**2)
+    slant = surfaces.slant.take(angle)
+    below_skull = (surfaces.skull.take(angle) - radius) * slant
+    below_inner = (surfaces.inner_skull.take(angle) - radius) * slant
+    scalp, fat = surfaces.scalp.take(angle), surfaces.fat.take(angle)
+    muscle, bone = surfaces.muscle.take(angle), surfaces.bone.take(angle)
+    below_skin = below_skull + scalp + muscle
+    skin = 0.25 * scalp
+    lobules, patches = textures.lobules.at(grid, level), textures.patches.at(grid, level)
+
+    image = tissue.skin * soft(below_skin, edge)
+    septa = np.clip(1 - 3.0 * np.abs(lobules), 0, 1)
+    fat_signal = tissue.fat * (1 + 0.06 * patches) + (tissue.septum - tissue.fat) * septa
+    image = blend(image, fat_signal, soft(below_skin - skin, 0.3))
+    image = blend(image, tissue.fascia, soft(below_skin - skin - fat, 0.35))
+    muscle_signal = tissue.muscle * (1 + 0.05 * lobules + 0.05 * patches)
+    image = blend(image, muscle_signal, soft(below_skin - skin - fat - 0.9, 0.3))
+    image = blend(image, tissue.pericranium, soft(below_skull + 0.75, 0.3))
+    image = blend(image, tissue.bone, soft(below_skull, edge))
+    half_marrow = np.maximum(0.5 * (bone - 1.8), 0)
+    in_marrow = soft(half_marrow - np.abs(below_skull - 0.52 * bone), 0.35)
+    marrow = tissue.marrow * (1 + 0.15 * lobules + 0.10 * patches)
+    image = blend(image, marrow, in_marrow * np.clip(half_marrow / 0.6, 0, 1))
+    image = blend(image, tissue.fluid, soft(below_inner, 0.3))
+    image = blend(image, tissue.dura, 0.6 * np.exp(-0.5 * (below_inner / 0.35) ** 2))
+    for y, reach in (
+        (surfaces.inner_skull[0] - 1, 3.6),
+        (1 - surfaces.inner_skull[len(ANGLES) // 2], 2.2),
+    ):
+        inside = soft(reach - np.sqrt(grid.x**2 + (grid.y - y) ** 2), 0.5)
+        image = blend(image, tissue.sinus, inside * (below_inner > 0))
+    return image
+
+
+def paint_brain(
+    tissue: Intensities,
+    textures: Textures,
+    head: Head,
+    surfaces: Surfaces,
+    grid: Grid,
+    level: float,
+    cortex: Cortex,
+) -> Array:
+    """Grey ribbon, white matter, deep grey and ventricles, (H, W) float64, a.u."""
+    a = head.anatomy
+    field = textures.brain.at(grid, level)
+    into_white = cortex.depth - a.cortex * (1 + 0.10 * field)
+    brain = blend(np.full(grid.x.shape, tissue.grey), tissue.white, soft(into_white, 0.45))
+    bent = Bent(surfaces.scale, grid, *(b.at(grid, level) for b in textures.bend))
+    for structure in DEEP_GREY.values():
+        bent.paint(brain, structure, level, tissue.deep_grey + structure.shade, 1.0)
+    for structure in VENTRICLES.values():
+        bent.paint(brain, structure, level, tissue.fluid, 0.5, a.ventricles)
+    bent.paint(brain, PLEXUS, level, tissue.plexus, 0.5)
+    return brain * (1 + 0.012 * field)
+
+
+class Bent:
+    """Slightly bent coordinates in which the deep structures are plain ellipses."""
+
+    def __init__(self, scale: float, grid: Grid, bend_x: Array, bend_y: Array) -> None:
+        self.scale, self.grid = scale, grid
+        self.x, self.y = (grid.x + 0.7 * bend_x) / scale, (grid.y + 0.7 * bend_y) / scale
+
+    def paint(
+        self,
+        image: Array,
+        structure: DeepStructure,
+        level: float,
+        intensity: float,
+        edge: float,
+        size: float = 1.0,
+    ) -> None:
+        """Paint one structure and its mirror image into `image`."""
+        start, fading, gone = structure.levels
+        share = ramp(level, gone, fading) if level >= start else 0.0
+        if not share:
+            return
+        major, minor = max(structure.radii) * size, min(structure.radii) * size
+        x, y = (
+            p + r * level for p, r in zip((structure.x, structure.y), structure.rise, strict=True)
+        )
+        for side in (-1, 1) if x else (1,):
+            box = self.grid.box(side * x * self.scale, y * self.scale, major + 5)
+            cos, sin = (
+                np.cos(np.deg2rad(side * structure.angle)),
+                np.sin(np.deg2rad(side * structure.angle)),
+            )
+            dx, dy = self.x[box] - side * x, self.y[box] - y
+            across = (cos * dx + sin * dy) / (structure.radii[0] * size)
+            along = (-sin * dx + cos * dy) / (structure.radii[1] * size)
+            inside = (1 - np.sqrt(across**2 + along**2)) * minor
+            image[box] = blend(image[box], intensity, share * soft(inside, edge))
+
+
+def paint_bridge(
+    tissue: Intensities, image: Array, surfaces: Surfaces, grid: Grid, half_width: float
+) -> Array:
+    """Paint a bright corridor from the scalp through the skull to the brain."""
+    if not half_width:
+        return image
+    along = grid.x * np.sin(BRIDGE_ANGLE) - grid.y * np.cos(BRIDGE_ANGLE)
+    across = np.abs(grid.x * np.cos(BRIDGE_ANGLE) + grid.y * np.sin(BRIDGE_ANGLE))
+    rim = surfaces.point(surfaces.skull, BRIDGE_ANGLE)
+    pia = surfaces.point(surfaces.pia, BRIDGE_ANGLE)
+    inside = (along > np.hypot(*pia) - 4) & (along < np.hypot(*rim) + 3)
+    return blend(image, tissue.bridge, soft(half_width - across, 0.5) * inside)
