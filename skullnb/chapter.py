@@ -23,21 +23,10 @@ from skullnb.phantom import published_stack
 from skullnb.pipeline import PipelineSettings, SkullMaskTrace, trace_skull_mask
 from skullnb.results import Results
 from skullnb.stack import Stack, read_stack
+from skullnb.summary import Summary, summarise_stack
 
 # Pages show a handful of slices; more would be a wall of pictures.
 MOST_SHOWN = 5
-
-_SUMMARY_DTYPE = np.dtype(
-    [
-        ("slice", np.int64),
-        ("threshold", np.int64),
-        ("n_components", np.int64),
-        ("n_edge_touching", np.int64),
-        ("brain_px", np.int64),
-        ("dilated_px", np.int64),
-        ("mask_px", np.int64),
-    ]
-)
 
 
 @dataclass
@@ -80,7 +69,9 @@ class Chapter:
             if len(self._traces) > MOST_SHOWN:
                 self._traces.pop(next(iter(self._traces)))
             self._traces[number] = trace_skull_mask(
-                self.stack.images[number], self.settings, slice_number=number
+                self.stack.images[number],
+                self.settings,
+                slice_number=self.stack.slice_numbers[number],
             )
         return self._traces[number]
 
@@ -96,46 +87,35 @@ class Chapter:
         return len(self.stack) // 2
 
     @cached_property
-    def _pass(self) -> tuple[NDArray[np.uint8], NDArray[Any], list[str], list[tuple[str, ...]]]:
-        """Run over the stack once, keeping what is small."""
-        masks = np.empty(self.stack.images.shape, dtype=np.uint8)
-        summary = np.zeros(len(self.stack), dtype=_SUMMARY_DTYPE)
-        reasons, warnings = [], []
-        for number in range(len(self.stack)):
-            trace = self.trace(number)
-            masks[number] = trace.mask
-            summary[number] = (
-                number,
-                trace.threshold,
-                len(trace.components),
-                trace.n_edge_touching,
-                np.count_nonzero(trace.brain),
-                np.count_nonzero(trace.dilated),
-                np.count_nonzero(trace.mask),
-            )
-            reasons.append(trace.reason)
-            warnings.append(trace.warnings)
-        return masks, summary, reasons, warnings
+    def _pass(self) -> Summary:
+        """Run over the stack once; a trace that a figure will show is kept on the way."""
+        shown = self.shown
+
+        def keep(index: int, trace: SkullMaskTrace) -> None:
+            if index in shown:
+                self._traces[index] = trace
+
+        return summarise_stack(self.stack, self.settings, keep)
 
     @property
     def masks(self) -> NDArray[np.uint8]:
         """Skull masks of all slices, (N, H, W) uint8 {0, 1}."""
-        return self._pass[0]
+        return self._pass.masks
 
     @property
     def summary(self) -> NDArray[Any]:
         """One row a slice: threshold, component counts, and areas in px."""
-        return self._pass[1]
+        return self._pass.table
 
     @property
-    def reasons(self) -> list[str]:
+    def reasons(self) -> tuple[str, ...]:
         """Why a slice's mask is empty, one text a slice ("" when it is not)."""
-        return self._pass[2]
+        return self._pass.reasons
 
     @property
-    def warnings(self) -> list[tuple[str, ...]]:
+    def warnings(self) -> tuple[tuple[str, ...], ...]:
         """What looks wrong, one tuple of texts a slice."""
-        return self._pass[3]
+        return self._pass.warnings
 
     @cached_property
     def scores(self) -> list[metrics.SliceScore] | None:

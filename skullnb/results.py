@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import platform
-import tempfile
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -192,17 +191,30 @@ def write_json(content: Mapping[str, Any], path: Path) -> Path:
     -------
     Path
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    return write_text(text, path)
+
+
+def write_text(text: str, path: Path) -> Path:
+    """Write a text file under a passing name, then rename it: whole or not at all.
+
+    Parameters
+    ----------
+    text : str
+    path : Path
+        Its folder is made when it is not there.
+
+    Returns
+    -------
+    Path
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    passing = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        passing.write_text(text, encoding="utf-8")
+        passing.replace(path)
+    finally:
+        passing.unlink(missing_ok=True)
     return path
 
 

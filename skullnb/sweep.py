@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from skullnb import metrics as _metrics
 from skullnb.errors import InvalidSetting
 from skullnb.pipeline import PipelineSettings, dilate, fill_holes, trace_skull_mask
+from skullnb.results import write_text
 from skullnb.stack import Stack
 
 DEFAULT_WIDTHS = tuple(range(16, 37, 2))
@@ -89,6 +91,64 @@ def sweep_kernel_width(
             rows.append((number, kind.kernel_width, *values))
     fields = [("slice", np.int64), ("kernel_width", np.int64)]
     return np.array(rows, dtype=[*fields, *((name, np.float64) for name in metrics)])
+
+
+def parse_widths(text: str) -> tuple[int, ...]:
+    """Read kernel widths as a person writes them.
+
+    Parameters
+    ----------
+    text : str
+        "first:end" or "first:end:step" (the end is left out), or widths with commas.
+
+    Returns
+    -------
+    tuple of int
+        In px.
+
+    Raises
+    ------
+    InvalidSetting
+        If it is neither, or there is no width in it.
+
+    Examples
+    --------
+    >>> parse_widths("22:31:2"), parse_widths("25, 26")
+    ((22, 24, 26, 28, 30), (25, 26))
+    """
+    try:
+        if ":" in text:
+            first, end, *step = (int(part) for part in text.split(":"))
+            widths = tuple(range(first, end, *step))
+        else:
+            widths = tuple(int(part) for part in text.split(","))
+    except (TypeError, ValueError):
+        widths = ()
+    if not widths:
+        raise InvalidSetting(
+            f'The kernel widths {text!r} are not understood; write "16:37:2" or "22,24,26".'
+        )
+    return widths
+
+
+def write_csv(table: NDArray[Any], path: str | Path) -> Path:
+    """Write a sweep as a CSV file, whole or not at all.
+
+    Parameters
+    ----------
+    table : (n,) structured array
+        From `sweep_kernel_width`.
+    path : path
+        Replaced when it is there.
+
+    Returns
+    -------
+    Path
+    """
+    path = Path(path)
+    names = table.dtype.names or ()
+    lines = [",".join(names), *(",".join(repr(value.item()) for value in row) for row in table)]
+    return write_text("\n".join(lines) + "\n", path)
 
 
 def summarise(table: NDArray[Any]) -> NDArray[Any]:

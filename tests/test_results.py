@@ -86,8 +86,13 @@ def test_missing_results_are_said(tmp_path):
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
     path = write_json({"a": 1}, tmp_path / "a.json")
-    monkeypatch.setattr("skullnb.results.os.fdopen", lambda *_, **__: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
+
+    def full_disk(self, *_, **__):
+        self.touch()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_text", full_disk)
+    with pytest.raises(OSError, match="No space"):
         write_json({"a": 2}, path)
     assert json.loads(path.read_text()) == {"a": 1}
     assert [one.name for one in tmp_path.iterdir()] == ["a.json"]
