@@ -1,0 +1,84 @@
+"""The pipeline's stages for the explorer: what a move does not change is not done again."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import replace
+
+from skullnb.pipeline import (
+    PipelineSettings,
+    SkullMaskTrace,
+    dilate,
+    fill_holes,
+    trace_skull_mask,
+)
+from skullnb.stack import Stack
+
+# Pixels of traced slices that are kept: 16 slices of 768 x 624, about 70 MB; always at least one.
+CACHED_PIXELS = 8_000_000
+
+
+class Stages:
+    """Traces of a stack's slices; everything before the dilation is remembered for a while.
+
+    Parameters
+    ----------
+    stack : Stack
+        Read one slice at a time.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> stages = Stages(Stack(np.eye(16)[np.newaxis]))
+    >>> for width in range(30):
+    ...     trace = stages.trace(0, PipelineSettings(kernel_width=width))
+    >>> len(stages)
+    1
+    """
+
+    def __init__(self, stack: Stack) -> None:
+        """Remember nothing yet."""
+        self._stack = stack
+        self._undilated: OrderedDict[tuple[int, PipelineSettings], SkullMaskTrace] = OrderedDict()
+
+    def __len__(self) -> int:
+        """Count what is remembered."""
+        return len(self._undilated)
+
+    def trace(self, number: int, settings: PipelineSettings) -> SkullMaskTrace:
+        """Trace one slice.
+
+        Parameters
+        ----------
+        number : int
+            Index into the stack.
+        settings : PipelineSettings
+
+        Returns
+        -------
+        SkullMaskTrace
+            The same stages and mask as `trace_skull_mask`'s, bit for bit; without rules and
+            warnings, because those kept belong to a run without a dilation.
+
+        Raises
+        ------
+        InvalidImage
+            If the slice cannot be worked on.
+        """
+        shared = self._before_dilation(number, settings)
+        dilated = dilate(shared.brain, settings.kernel_width, settings.kernel_shape)
+        mask = fill_holes(dilated) if settings.fill_holes else dilated
+        return replace(shared, settings=settings, dilated=dilated, mask=mask, rules=(), warnings=())
+
+    def _before_dilation(self, number: int, settings: PipelineSettings) -> SkullMaskTrace:
+        undilated = replace(settings, kernel_width=0, kernel_shape="ellipse", fill_holes=False)
+        key = number, undilated
+        if key not in self._undilated:
+            self._undilated[key] = trace_skull_mask(
+                self._stack.images[number], undilated, slice_number=number
+            )
+            most = max(1, CACHED_PIXELS // self._undilated[key].mask.size)
+            while len(self._undilated) > most:
+                self._undilated.popitem(last=False)
+        self._undilated.move_to_end(key)
+        return self._undilated[key]

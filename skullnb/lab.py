@@ -1,0 +1,226 @@
+"""Open the explorer in JupyterLab: a copy of its notebook, set to the given data."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from skullnb.chapter import open_data
+from skullnb.errors import SkullnbError, UnreadableFile
+from skullnb.pipeline import PipelineSettings
+from skullnb.report import find_assets
+
+NOTEBOOK = "14-explore.ipynb"
+FOLDER = "skullnb-lab"
+
+
+def launch_lab(
+    images: str | Path = "",
+    reference: str | Path = "",
+    *,
+    groups: str | Path = "",
+    spacing_mm: str = "",
+    slices: str = "",
+    axis: str = "axial",
+    kernel_width: int = 26,
+    folder: str | Path = FOLDER,
+    port: int = 0,
+    open_browser: bool = True,
+    arguments: Sequence[str] = (),
+) -> int:
+    """Open the explorer in JupyterLab, and wait until JupyterLab ends.
+
+    Parameters
+    ----------
+    images, reference, groups, spacing_mm, slices, axis : str
+        As in `skullnb.stack.read_stack`; images "" = the built-in synthetic phantom.
+    kernel_width : int
+        Where its control starts, in px.
+    folder : path
+        Working folder, made when it is not there. The notebook in it is a copy, and an earlier
+        copy is never overwritten.
+    port : int
+        0 = JupyterLab's own choice: 8888, or the next that is free.
+    open_browser : bool
+        JupyterLab prints its address, with the token, in any case.
+    arguments : sequence of str
+        Further ones for JupyterLab, such as "--allow-root".
+
+    Returns
+    -------
+    int
+        JupyterLab's exit code.
+
+    Raises
+    ------
+    SkullnbError
+        If JupyterLab is not installed, or the data cannot be read; nothing is started then.
+    """
+    if find_spec("jupyterlab") is None:
+        raise SkullnbError(
+            "The explorer needs JupyterLab; install it with `pip install 'skullnb[lab]'`."
+        )
+    data = {
+        "images": full_path(images),
+        "reference": full_path(reference),
+        "groups": full_path(groups),
+        "spacing_mm": spacing_mm,
+        "slices": slices,
+        "axis": axis,
+    }
+    PipelineSettings(kernel_width=kernel_width)
+    if any(value for name, value in data.items() if name != "axis"):
+        open_data(**data)
+    notebook = copy_notebook(Path(folder), {**data, "kernel_width": kernel_width})
+    return _run(lab_command(notebook, port, open_browser, arguments))
+
+
+def copy_notebook(folder: Path, parameters: Mapping[str, Any]) -> Path:
+    """Copy the explorer's notebook into a folder, with parameters set and without outputs.
+
+    Parameters
+    ----------
+    folder : Path
+        Made when it is not there.
+    parameters : mapping
+        Values for the notebook's parameters; those that are its own defaults anyway are not
+        written.
+
+    Returns
+    -------
+    Path
+        The copy, under the first name that is free.
+
+    Raises
+    ------
+    UnreadableFile
+        If the folder cannot be written to.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     first = copy_notebook(Path(folder), {"kernel_width": 30})
+    ...     second = copy_notebook(Path(folder), {"kernel_width": 30})
+    >>> first.name, second.name
+    ('14-explore.ipynb', '14-explore-2.ipynb')
+    """
+    source = json.loads((find_assets("notebooks") / NOTEBOOK).read_text(encoding="utf-8"))
+    cells = []
+    for cell in source["cells"]:
+        if cell["cell_type"] == "code":
+            cell |= {"outputs": [], "execution_count": None}
+        cells.append(cell)
+        if "parameters" in cell["metadata"].get("tags", []):
+            cells += _chosen_cell(parameters)
+    text = json.dumps({**source, "cells": cells}, indent=1, ensure_ascii=False) + "\n"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return _write_new(folder, text)
+    except OSError as error:
+        raise UnreadableFile(
+            f"Cannot write to the folder {folder.name!r}: {error.strerror}; choose another."
+        ) from error
+
+
+def lab_command(
+    notebook: Path, port: int = 0, open_browser: bool = True, arguments: Sequence[str] = ()
+) -> list[str]:
+    """Write the command that starts JupyterLab on a notebook, for this machine only.
+
+    Parameters
+    ----------
+    notebook : Path
+    port : int
+        0 = JupyterLab's own choice.
+    open_browser : bool
+    arguments : sequence of str
+        Further ones for JupyterLab.
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> lab_command(Path("work/14-explore.ipynb"), open_browser=False)[1:4]
+    ['-m', 'jupyterlab', '--ip=127.0.0.1']
+    """
+    notebook = notebook.absolute()
+    command = [sys.executable, "-m", "jupyterlab", "--ip=127.0.0.1"]
+    command += [f"--ServerApp.root_dir={notebook.parent}"]
+    if port:
+        command += [f"--port={port}"]
+    if not open_browser:
+        command += ["--no-browser"]
+    return [*command, *arguments, str(notebook)]
+
+
+def full_path(path: str | Path) -> str:
+    """Make the path of something that exists absolute, because the notebook runs elsewhere.
+
+    Parameters
+    ----------
+    path : path
+        Anything else, such as group labels, is left as it is.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> full_path("first,first,second")
+    'first,first,second'
+    """
+    full = Path(path).expanduser().absolute()
+    return str(full) if str(path) and full.exists() else str(path)
+
+
+def _chosen_cell(parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+    defaults = {"kernel_width": PipelineSettings().kernel_width, "axis": "axial"}
+    chosen = [
+        f"{name} = {value!r}"
+        for name, value in parameters.items()
+        if value != defaults.get(name, "")
+    ]
+    if not chosen:
+        return []
+    return [
+        {
+            "cell_type": "code",
+            "id": "chosen-parameters",
+            "metadata": {"tags": ["injected-parameters"]},
+            "execution_count": None,
+            "outputs": [],
+            "source": "\n".join(["# Chosen on the command line", *chosen]),
+        }
+    ]
+
+
+def _write_new(folder: Path, text: str) -> Path:
+    stem, ending = NOTEBOOK.split(".")
+    number = 1
+    while True:
+        path = folder / (NOTEBOOK if number == 1 else f"{stem}-{number}.{ending}")
+        with suppress(FileExistsError), path.open("x", encoding="utf-8") as file:
+            file.write(text)
+            return path
+        number += 1
+
+
+def _run(command: list[str]) -> int:
+    # The kernel beside this Python, not one that another environment registered for the user.
+    environment = {**os.environ, "JUPYTER_PREFER_ENV_PATH": "1"}
+    process = subprocess.Popen(command, env=environment)
+    while True:
+        # Ctrl-C reaches JupyterLab too, which asks whether it is meant; it decides.
+        with suppress(KeyboardInterrupt):
+            return process.wait()
