@@ -286,10 +286,15 @@ def _open_tiff(path: Path, axis: str, part: str) -> Volume:
             )
         series = tiff.series[0]
         page: Any = series.keyframe
-        if page.photometric != tifffile.PHOTOMETRIC.MINISBLACK or set(series.axes) & set("SC"):
+        # Some programs call any stack channels, so only a colour's number of them is colour.
+        colour = "S" in series.axes or any(
+            letter == "C" and 2 <= size <= 4
+            for letter, size in zip(series.axes, series.shape, strict=True)
+        )
+        if colour or page.photometric != tifffile.PHOTOMETRIC.MINISBLACK:
             raise UnreadableFile(
-                f"{path.name} holds colour channels or inverted grey ({page.photometric.name}); "
-                "save grey values with black as 0."
+                f"{path.name} holds colour channels or inverted grey ({page.photometric.name}, "
+                f"axes {series.axes}); save grey values with black as 0, a page a slice."
             )
         shape = _stack_shape(path, tuple(series.shape), series.dtype)
         packed = page.compression != tifffile.COMPRESSION.NONE

@@ -1,0 +1,292 @@
+"""The Stack itself, and the words a user gives for one."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skullnb.errors import InvalidImage, InvalidSetting, ShapeMismatch, SkullnbError, UnreadableFile
+from skullnb.stack import Stack
+from skullnb.stack.model import binary_mask
+from skullnb.stack.options import parse_axis, parse_groups, parse_slices, parse_spacing
+
+IMAGES = np.arange(60.0).reshape(5, 4, 3)
+
+
+def test_a_stack_keeps_what_belongs_to_a_slice_together_when_slices_are_chosen():
+    stack = Stack(IMAGES, IMAGES > 30, "0.5x0.7", "a,a,b,b,c", "demo")
+    part = stack[1:5:2]
+    assert len(part) == 2
+    np.testing.assert_array_equal(part.images, IMAGES[[1, 3]])
+    np.testing.assert_array_equal(part.reference, (IMAGES > 30)[[1, 3]])
+    assert part.groups == ("a", "b")
+    assert part.spacing_mm == (0.5, 0.7)
+    assert part.slice_numbers == (1, 3)
+    assert part.select([1]).slice_numbers == (3,)
+    assert part.name == "demo"
+
+
+def test_evenly_spaced_slices_are_views_and_others_copies_in_the_order_asked():
+    stack = Stack(IMAGES)
+    assert np.shares_memory(stack.select([0, 2, 4]).images, IMAGES)
+    np.testing.assert_array_equal(stack.select([4, 0, -2]).images, IMAGES[[4, 0, 3]])
+
+
+@pytest.mark.parametrize("indices", [[], [5], [-6], [0, 9]])
+def test_choosing_slices_that_are_not_there_is_refused(indices):
+    with pytest.raises(InvalidSetting, match=r"0 to 4"):
+        Stack(IMAGES).select(indices)
+
+
+def test_a_stack_is_not_indexed_by_a_number_because_that_could_mean_image_or_stack():
+    with pytest.raises(TypeError, match="select"):
+        Stack(IMAGES)[0]
+
+
+def test_saying_what_a_stack_is_does_not_read_its_pixels(tmp_path):
+    np.save(tmp_path / "a.npy", IMAGES)
+    mapped = np.load(tmp_path / "a.npy", mmap_mode="r")
+    stack = Stack(mapped, spacing_mm=1, name="a")
+    assert isinstance(stack.images, np.memmap)
+    assert repr(stack) == "Stack('a': 5 slices of 4 x 3 px, float64, 1 x 1 mm, no reference)"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        ({"images": IMAGES[0]}, InvalidImage, r"\(4, 3\)"),
+        ({"images": IMAGES[None]}, InvalidImage, r"\(1, 5, 4, 3\)"),
+        ({"images": IMAGES[:0]}, InvalidImage, r"\(0, 4, 3\)"),
+        ({"images": IMAGES * 1j}, InvalidImage, "complex128"),
+        ({"images": IMAGES.astype(object)}, InvalidImage, "object"),
+        ({"images": IMAGES.astype(str)}, InvalidImage, "real numbers"),
+        ({"reference": IMAGES[:3] > 0}, ShapeMismatch, r"\(3, 4, 3\).*\(5, 4, 3\)"),
+        ({"reference": IMAGES}, InvalidSetting, "not binary.*slice 0"),
+        ({"groups": ("a", "b")}, ShapeMismatch, "2 group labels for 5 slices"),
+        ({"groups": ("a", "a", "", "b", "b")}, InvalidSetting, "Label 3"),
+        ({"spacing_mm": (0.5, 0.0)}, InvalidSetting, "above 0"),
+        ({"spacing_mm": (1, 1, 1)}, InvalidSetting, "row x column"),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused_in_one_sentence(arguments, error, words):
+    with pytest.raises(error, match=words) as caught:
+        Stack(**{"images": IMAGES, "name": "demo", **arguments})
+    assert_one_sentence(caught.value)
+
+
+def assert_one_sentence(error):
+    text = str(error)
+    assert isinstance(error, SkullnbError)
+    assert "\n" not in text
+    assert text.endswith(".")
+    assert text[0].isupper() or text.split()[0].count(".")  # a capital, or a file's name
+    assert len(text) < 420
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int16, ">u2", np.int64, np.float32])
+@pytest.mark.parametrize("high", [1, 255])
+def test_a_binary_reference_of_any_type_becomes_zeros_and_ones(dtype, high):
+    expected = np.random.default_rng(0).integers(0, 2, (3, 4, 5))
+    got = binary_mask((expected * high).astype(dtype))
+    assert got.dtype == np.uint8
+    np.testing.assert_array_equal(got, expected)
+
+
+def test_a_reference_where_only_one_slice_shows_255_is_still_read_as_0_and_255():
+    reference = np.zeros((3, 4, 5), np.uint8)
+    reference[2, 1, 1] = 255
+    np.testing.assert_array_equal(binary_mask(reference), reference // 255)
+
+
+@pytest.mark.parametrize("values", [(0, 2), (1, 255), (0, 1, 255), (0, 0.5), (0, np.nan), (-1, 0)])
+def test_a_reference_with_other_values_is_refused(values):
+    reference = np.resize(np.array(values, dtype=float), (2, 3, 3))
+    with pytest.raises(InvalidSetting, match="not binary"):
+        binary_mask(reference)
+
+
+def test_a_reference_that_is_zeros_and_ones_already_is_not_copied():
+    reference = np.ones((3, 4, 5), np.uint8)
+    assert np.shares_memory(binary_mask(reference), reference)
+    assert np.shares_memory(binary_mask(reference.view(bool)), reference)
+
+
+def test_a_fingerprint_in_memory_changes_with_value_type_and_shape():
+    stacks = [
+        Stack(IMAGES),
+        Stack(IMAGES + 1),
+        Stack(IMAGES.astype(np.float32)),
+        Stack(IMAGES.reshape(5, 3, 4)),
+    ]
+    assert len({stack.fingerprint()["images"] for stack in stacks}) == 4
+    copy = Stack(np.asfortranarray(IMAGES), IMAGES > 3)
+    assert copy.fingerprint()["images"] == stacks[0].fingerprint()["images"]
+    assert set(copy.fingerprint()) == {"images", "reference"}
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("", None),
+        ("  ", None),
+        (None, None),
+        ("0.5", (0.5, 0.5)),
+        (0.5, (0.5, 0.5)),
+        (1, (1.0, 1.0)),
+        (np.float32(0.5), (0.5, 0.5)),
+        ("0.667x0.7", (0.667, 0.7)),
+        ("0.667 X 0.7", (0.667, 0.7)),
+        ("0.667, 0.7", (0.667, 0.7)),
+        ("7e-1×0.7", (0.7, 0.7)),
+        ((0.667, 0.7), (0.667, 0.7)),
+        (["0.667", 0.7], (0.667, 0.7)),
+        (np.array([0.5, 0.25]), (0.5, 0.25)),
+    ],
+)
+def test_a_spacing_is_one_number_or_row_by_column(typed, expected):
+    assert parse_spacing(typed) == expected
+
+
+@given(
+    st.floats(1e-6, 1e6), st.floats(1e-6, 1e6), st.sampled_from(["x", " x ", ",", ", ", "X", "×"])
+)
+def test_a_spacing_survives_being_typed(row, column, between):
+    assert parse_spacing(f"{row}{between}{column}") == (row, column)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        *("0", "-1", "nan", "inf", "1x0", "1x2x3", "mm", "x", "1,"),
+        *(0, -0.5, float("nan"), True, (), (1, 2, 3), ("a", 1), object()),
+    ],
+)
+def test_a_spacing_that_makes_no_sense_is_refused(typed):
+    with pytest.raises(InvalidSetting, match="above 0") as caught:
+        parse_spacing(typed)
+    assert_one_sentence(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("", list(range(10))),
+        (None, list(range(10))),
+        (3, [3]),
+        (0, [0]),
+        ("-1", [9]),
+        ("1,5,9", [1, 5, 9]),
+        ("5, 1", [5, 1]),
+        ("2:4,8:", [2, 3, 8, 9]),
+        (":", list(range(10))),
+    ],
+)
+def test_slices_are_numbers_and_ranges(typed, expected):
+    assert parse_slices(typed, 10) == expected
+
+
+@given(
+    st.none() | st.integers(-30, 30),
+    st.none() | st.integers(-30, 30),
+    st.none() | st.integers(1, 9),
+)
+def test_a_range_of_slices_means_what_it_means_in_python(start, stop, step):
+    text = ":".join("" if part is None else str(part) for part in (start, stop, step))
+    expected = list(range(20)[slice(start, stop, step)])
+    if expected:
+        assert parse_slices(text, 20) == expected
+    else:
+        with pytest.raises(InvalidSetting, match="choose nothing"):
+            parse_slices(text, 20)
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("10", "0 to 9"),
+        (-11, "0 to 9"),
+        ("4:4", "choose nothing"),
+        ("104:127", "choose nothing"),
+        ("1,2,1", "slice 1 more than once"),
+        ("0:3,2", "slice 2 more than once"),
+        ("1,", "can't be read"),
+        ("a", "can't be read"),
+        ("1:2:0", "can't be read"),
+        ("9:1:-1", "can't be read"),
+        ("1 5", "can't be read"),
+        ("1.5", "can't be read"),
+    ],
+)
+def test_slices_that_are_not_there_or_can_not_be_read_are_refused(typed, words):
+    with pytest.raises(InvalidSetting, match=words) as caught:
+        parse_slices(typed, 10)
+    assert_one_sentence(caught.value)
+
+
+def test_groups_are_typed_listed_or_read_from_a_file_with_a_label_a_line(tmp_path):
+    file = tmp_path / "groups.csv"
+    file.write_text('\ufeffgroup\n"anna"\nanna\r\nben\n\n', encoding="utf-8")
+    expected = ("anna", "anna", "ben")
+    assert parse_groups(str(file)) == expected
+    assert parse_groups(file) == expected
+    assert parse_groups("anna,anna , ben") == expected
+    assert parse_groups(np.array(expected).tolist()) == expected
+    assert parse_groups([1, 1, 2]) == ("1", "1", "2")
+    assert parse_groups(7) == ("7",)
+    assert parse_groups("") is None
+    assert parse_groups(None) is None
+
+
+def test_a_file_of_labels_may_have_any_ending(tmp_path):
+    (tmp_path / "labels").write_text("a\nb\n")
+    assert parse_groups(str(tmp_path / "labels")) == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "words"),
+    [
+        (None, UnreadableFile, "missing or not a text file"),
+        (b"\xff\xfe\x00bad", UnreadableFile, "missing or not a text file"),
+        (b"a,1\nb,2\n", InvalidSetting, "several columns"),
+        (b"a\n\nb\n", InvalidSetting, "Label 2 in groups.txt is empty"),
+        (b"", InvalidSetting, "is empty"),
+        (b"group\n", InvalidSetting, "is empty"),
+    ],
+)
+def test_a_groups_file_that_can_not_be_used_is_refused(tmp_path, content, error, words):
+    file = tmp_path / "groups.txt"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(error, match=words) as caught:
+        parse_groups(file)
+    assert_one_sentence(caught.value)
+
+
+def test_an_empty_label_between_commas_is_refused():
+    with pytest.raises(InvalidSetting, match="Label 2"):
+        parse_groups("a,,b")
+
+
+def test_an_axis_is_one_of_three_names():
+    assert [parse_axis(name) for name in ("axial", " Coronal", "SAGITTAL")] == [
+        "axial",
+        "coronal",
+        "sagittal",
+    ]
+    with pytest.raises(InvalidSetting, match="axial, coronal or sagittal"):
+        parse_axis("z")
+
+
+def test_importing_the_stack_does_not_import_the_file_libraries():
+    code = (
+        "import sys, skullnb.stack; print([m for m in ('nibabel', 'tifffile') if m in sys.modules])"
+    )
+    root = Path(__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root
+    )
+    assert done.stdout.strip() == "[]"

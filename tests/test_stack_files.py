@@ -1,0 +1,805 @@
+"""Reading stacks from files and writing masks back."""
+
+import gzip
+import itertools
+import tempfile
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from skullnb.errors import InvalidSetting, ShapeMismatch, SkullnbError, UnreadableFile
+from skullnb.stack import Stack, list_inputs, read_stack, write_masks
+
+SHARED = Path(__file__).parents[1] / ".." / "shared" / "data"
+IMAGES = np.random.default_rng(1).integers(0, 4000, (6, 9, 7)).astype(np.int16)
+MASKS = (IMAGES > 2000).astype(np.uint8)
+
+# The 48 ways to store a volume: an order of the axes and a direction for each.
+ORDERS = [
+    (order, flips)
+    for order in itertools.permutations(range(3))
+    for flips in itertools.product((False, True), repeat=3)
+]
+# A volume whose axes are R, A, S, all sizes and zooms different.
+RAS = np.random.default_rng(2).integers(0, 4000, (5, 6, 7)).astype(np.int16)
+RAS_AFFINE = np.diag([0.7, 0.8, 2.0, 1.0])
+RAS_AFFINE[:3, 3] = -20, 31, 7
+# By hand: the first column is the patient's right (high x), the first row anterior (high y), ...
+CANONICAL = {
+    "axial": RAS[::-1, ::-1, :].transpose(2, 1, 0),
+    "coronal": RAS[::-1, :, ::-1].transpose(1, 2, 0),
+    "sagittal": RAS[:, ::-1, ::-1].transpose(0, 2, 1),
+}
+SPACING = {"axial": (0.8, 0.7), "coronal": (2.0, 0.7), "sagittal": (2.0, 0.8)}
+
+
+def stored(volume, affine, order, flips):
+    """Store a volume in another order, with the affine that leaves every voxel where it was."""
+    turned = volume.transpose(order)
+    new = np.eye(4)
+    new[:3, 3] = affine[:3, 3]
+    for axis, (source, flip) in enumerate(zip(order, flips, strict=True)):
+        column = affine[:3, source]
+        new[:3, axis] = -column if flip else column
+        if flip:
+            new[:3, 3] += column * (turned.shape[axis] - 1)
+    return turned[tuple(slice(None, None, -1 if flip else None) for flip in flips)], new
+
+
+def save_nifti(path, data, affine=RAS_AFFINE):
+    nib.Nifti1Image(data, affine).to_filename(path)
+    return path
+
+
+def save_tiff(path, data, **options):
+    tifffile.imwrite(path, data, photometric="minisblack", **options)
+    return path
+
+
+def save_pages(path, data):
+    with tifffile.TiffWriter(path) as tiff:
+        for page in data:
+            tiff.write(page, contiguous=False, metadata=None, compression="zlib")
+    return path
+
+
+def save_npy(path, data):
+    np.save(path, data)
+    return path
+
+
+def save_npz(path, data):
+    np.savez_compressed(path, data)
+    return path
+
+
+def save_axial_nifti(path, data):
+    return save_nifti(path, data.transpose(2, 1, 0), np.diag([-1.0, -1, 1, 1]))
+
+
+def save_mgh(path, data):
+    image = nib.MGHImage(data.transpose(2, 1, 0), np.diag([-1.0, -1, 1, 1]))
+    image.to_filename(path)
+    return path
+
+
+SAVERS = {
+    "a.npy": save_npy,
+    "a.npz": save_npz,
+    "a.tif": save_tiff,
+    "a.tiff": save_pages,
+    "a.nii": save_axial_nifti,
+    "a.nii.gz": save_axial_nifti,
+    "a.mgz": save_mgh,
+    "a.mgh": save_mgh,
+}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path
+
+
+# --- reading -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SAVERS)
+def test_every_kind_of_file_gives_the_same_stack(folder, name):
+    stack = read_stack(SAVERS[name](folder / name, IMAGES), slices="1:5")
+    np.testing.assert_array_equal(stack.images, IMAGES[1:5])
+    assert stack.images.dtype.kind == "i"
+    assert stack.slice_numbers == (1, 2, 3, 4)
+    assert stack.name == "a"
+    assert stack.sources == (folder / name,)
+    assert list(stack.fingerprint()) == [name]
+    assert len(stack.fingerprint()[name]) == 64
+
+
+@pytest.mark.parametrize("name", SAVERS)
+def test_one_slice_becomes_a_stack_of_one(folder, name):
+    plane = IMAGES[0] if not name.endswith(("mgz", "mgh", "nii", "gz", "tiff")) else IMAGES[:1]
+    stack = read_stack(SAVERS[name](folder / name, plane))
+    np.testing.assert_array_equal(stack.images, IMAGES[:1])
+
+
+def test_a_nifti_image_of_two_dimensions_is_one_slice(folder):
+    path = save_nifti(folder / "flat.nii", IMAGES[0].T, np.diag([-1.0, -1, 1, 1]))
+    stack = read_stack(path)
+    np.testing.assert_array_equal(stack.images, IMAGES[:1])
+    written = write_masks(MASKS[:1], folder / "mask.nii", stack)
+    assert nib.load(written).shape == (7, 9)
+
+
+@pytest.mark.parametrize("axis", ["axial", "coronal", "sagittal"])
+def test_a_volume_gives_the_same_stack_in_all_48_storage_orders(folder, axis):
+    for number, (order, flips) in enumerate(ORDERS):
+        path = save_nifti(folder / f"{number}.nii", *stored(RAS, RAS_AFFINE, order, flips))
+        stack = read_stack(path, axis=axis, slices="1:4")
+        np.testing.assert_array_equal(
+            stack.images, CANONICAL[axis][1:4], err_msg=str((order, flips))
+        )
+        assert stack.spacing_mm == SPACING[axis]
+
+
+def test_an_oblique_volume_is_cut_along_the_closest_axes_in_all_48_storage_orders(folder):
+    angle = np.radians(25)
+    tilt = np.eye(4)
+    tilt[1:3, 1:3] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    for order, flips in ORDERS:
+        path = save_nifti(folder / "oblique.nii", *stored(RAS, tilt @ RAS_AFFINE, order, flips))
+        np.testing.assert_array_equal(read_stack(path).images, CANONICAL["axial"])
+
+
+def test_an_mgz_volume_is_cut_like_a_nifti_volume(folder):
+    data, affine = stored(RAS, RAS_AFFINE, (0, 2, 1), (True, True, False))  # LIA, FreeSurfer's own
+    nib.MGHImage(data, affine).to_filename(folder / "a.mgz")
+    stack = read_stack(folder / "a.mgz")
+    np.testing.assert_array_equal(stack.images, CANONICAL["axial"])
+    assert stack.spacing_mm == SPACING["axial"]
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.tif", "a.nii", "a.mgh"])
+def test_a_file_that_can_be_memory_mapped_is(folder, name):
+    stack = read_stack(SAVERS[name](folder / name, IMAGES), slices="2:5")
+    assert isinstance(stack.images, np.memmap)
+    assert isinstance(stack[1:].images, np.memmap)
+    assert not stack.images.flags.writeable
+
+
+def test_a_scaled_volume_is_read_in_its_scaled_values(folder):
+    image = nib.Nifti1Image(RAS, RAS_AFFINE)
+    image.header.set_slope_inter(0.5, 10)
+    image.to_filename(folder / "a.nii")
+    np.testing.assert_array_equal(
+        read_stack(folder / "a.nii").images, CANONICAL["axial"] * 0.5 + 10
+    )
+
+
+def test_a_slice_of_a_file_larger_than_memory_is_read_at_once(folder):
+    path = folder / "huge.npy"
+    shape = (200_000, 512, 512)  # 105 GB, nearly all of it a hole in the file
+    with path.open("wb") as file:
+        header = {"descr": "|u2".replace("|", "<"), "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        start = file.tell()
+        try:
+            file.truncate(start + 2 * 200_000 * 512 * 512)
+        except OSError:
+            pytest.skip("this file system holds no sparse file of 105 GB")
+        file.seek(start + 2 * 150_000 * 512 * 512)
+        file.write(b"\x07\x00")
+    stack = read_stack(path, slices="150000")
+    assert stack.images.shape == (1, 512, 512)
+    assert stack.images[0, 0, 0] == 7
+
+
+def test_a_folder_is_read_in_natural_order_and_each_file_is_a_group(folder):
+    for number in (1, 2, 10):
+        np.save(folder / f"sub{number}.npy", IMAGES[:2] + number)
+    (folder / "notes.txt").write_text("not a scan")
+    (folder / ".hidden.npy").write_text("not a scan")
+    stack = read_stack(folder, slices="1")
+    np.testing.assert_array_equal(stack.images, np.stack([IMAGES[1] + n for n in (1, 2, 10)]))
+    assert stack.groups == ("sub1", "sub2", "sub10")
+    assert stack.slice_numbers == (1, 1, 1)
+    assert stack.name == folder.name
+    assert list(stack.fingerprint()) == ["sub1.npy", "sub2.npy", "sub10.npy"]
+    assert [path.name for path in list_inputs(folder / "sub1*.npy")] == ["sub1.npy", "sub10.npy"]
+
+
+def test_files_of_one_slice_each_are_chosen_like_the_slices_of_one_volume(folder):
+    for number in range(6):
+        save_tiff(folder / f"slice-{number}.tif", IMAGES[number])
+    stack = read_stack(folder, slices="4,1", groups="a,b,c,d,e,f")
+    np.testing.assert_array_equal(stack.images, IMAGES[[4, 1]])
+    assert stack.groups == ("e", "b")
+    masks = folder / "masks.npy"
+    np.save(masks, MASKS * 255)
+    with_masks = read_stack(folder / "*.tif", masks, slices="4,1")
+    np.testing.assert_array_equal(with_masks.reference, MASKS[[4, 1]])
+
+
+def test_a_volume_file_is_one_group_and_an_array_has_none(folder):
+    assert read_stack(save_axial_nifti(folder / "s1.nii.gz", IMAGES)).groups == ("s1",) * 6
+    assert read_stack(save_npy(folder / "s1.npy", IMAGES)).groups is None
+
+
+def test_files_that_differ_only_in_their_ending_stay_two_groups(folder):
+    save_npy(folder / "s1.npy", IMAGES)
+    save_tiff(folder / "s1.tif", IMAGES)
+    assert set(read_stack(folder).groups) == {"s1.npy", "s1.tif"}
+
+
+def test_groups_are_given_per_slice_before_choosing_or_per_file(folder):
+    for name in ("a.npy", "b.npy"):
+        np.save(folder / name, IMAGES[:3])
+    each = read_stack(folder, groups="p,p,q,r,r,s", slices="1:3")
+    assert each.groups == ("p", "q", "r", "s")
+    assert read_stack(folder, groups="anna,ben", slices="0").groups == ("anna", "ben")
+    assert read_stack(folder / "a.npy", groups="anna").groups == ("anna",) * 3
+    with pytest.raises(ShapeMismatch, match="4 group labels for 6 slices in 2 file"):
+        read_stack(folder, groups="p,q,r,s", slices="1:3")
+
+
+def test_an_npz_can_hold_images_reference_spacing_and_groups(folder):
+    np.savez(
+        folder / "all.npz",
+        images=IMAGES,
+        reference=MASKS,
+        spacing_mm=[0.5, 0.7],
+        groups=list("aabbcc"),
+    )
+    stack = read_stack(folder / "all.npz", slices="2:4")
+    np.testing.assert_array_equal(stack.images, IMAGES[2:4])
+    np.testing.assert_array_equal(stack.reference, MASKS[2:4])
+    assert stack.spacing_mm == (0.5, 0.7)
+    assert stack.groups == ("b", "b")
+    assert list(stack.fingerprint()) == ["all.npz", "all.npz (reference)"]
+    assert read_stack(folder / "all.npz", groups="x", spacing_mm=2).spacing_mm == (2, 2)
+
+
+def test_a_reference_is_sliced_like_the_images_whatever_its_own_storage_order(folder):
+    mask = (RAS > 2000).astype(np.uint8)
+    scan = save_nifti(folder / "scan.nii", RAS)
+    for order, flips in ORDERS[::7]:
+        path = save_nifti(folder / "mask.nii.gz", *stored(mask * 255, RAS_AFFINE, order, flips))
+        stack = read_stack(scan, path, slices="2:5")
+        np.testing.assert_array_equal(stack.reference, CANONICAL["axial"][2:5] > 2000)
+        assert stack.reference.dtype == np.uint8
+    assert list(stack.fingerprint()) == ["scan.nii", "mask.nii.gz (reference)"]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, None),
+        ({"resolution": (300, 300), "resolutionunit": "INCH"}, None),
+        ({"resolution": (10 / 0.7, 10 / 0.667), "resolutionunit": "CENTIMETER"}, (0.667, 0.7)),
+        ({"resolution": (72 / 2.54, 72 / 2.54), "resolutionunit": "CENTIMETER"}, None),
+        ({"resolution": (2, 4), "imagej": True, "metadata": {"unit": "mm"}}, (0.25, 0.5)),
+        ({"resolution": (2, 4), "imagej": True, "metadata": {"unit": "um"}}, (0.00025, 0.0005)),
+        ({"resolution": (2, 4), "imagej": True, "metadata": {"unit": "pixel"}}, None),
+    ],
+)
+def test_a_tiff_gives_its_spacing_only_where_it_is_beyond_doubt(folder, options, expected):
+    path = save_tiff(folder / "a.tif", IMAGES.astype(np.uint16), **options)
+    assert read_stack(path).spacing_mm == expected
+    assert read_stack(path, spacing_mm="1x2").spacing_mm == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("units", "scale"), [("mm", 1), ("unknown", 1), ("micron", 0.001), ("meter", 1000)]
+)
+def test_zooms_are_read_in_the_units_of_the_header(folder, units, scale):
+    image = nib.Nifti1Image(RAS, RAS_AFFINE)
+    image.header.set_xyzt_units(units)
+    image.to_filename(folder / "a.nii")
+    assert read_stack(folder / "a.nii").spacing_mm == pytest.approx((0.8 * scale, 0.7 * scale))
+
+
+# --- refusing ----------------------------------------------------------------------------------
+
+
+def _npy_promising(path, shape):
+    with path.open("wb") as file:
+        header = {"descr": "<f8", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        file.write(bytes(1000))
+    return path
+
+
+def _nifti_promising(path, shape):
+    header = nib.Nifti1Header()
+    header.set_data_shape(shape)
+    header["magic"] = b"n+1"
+    header["vox_offset"] = 352
+    content = header.binaryblock + bytes(4 + 1000)
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+    return path
+
+
+def _folder_of(folder, **arrays):
+    inner = folder / "inner"
+    inner.mkdir()
+    for name, array in arrays.items():
+        np.save(inner / f"{name}.npy", array)
+    return inner
+
+
+def _two_spacings(folder):
+    save_tiff(folder / "a.tif", IMAGES, resolution=(10, 10), resolutionunit="CENTIMETER")
+    save_tiff(folder / "b.tif", IMAGES, resolution=(20, 20), resolutionunit="CENTIMETER")
+    return folder
+
+
+def _same_names(folder):
+    for inner in ("s1", "s2"):
+        (folder / inner).mkdir()
+        np.save(folder / inner / "t1.npy", IMAGES)
+    return folder / "s*" / "*.npy"
+
+
+def _crossed(folder):
+    for name in ("i/sub-1", "i/sub-2", "m/sub-1_mask", "m/sub-3_mask"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        np.save(folder / f"{name}.npy", MASKS)
+    return folder / "i", folder / "m"
+
+
+def _pickled_in_npz(path):
+    np.savez(path, np.array([{}], dtype=object))
+    return path
+
+
+def _two_in_npz(path):
+    np.savez(path, first=IMAGES, second=IMAGES)
+    return path
+
+
+def _named(path, content):
+    path.write_bytes(content)
+    return path
+
+
+def _bad_affine(path):
+    image = nib.Nifti1Image(RAS, RAS_AFFINE)
+    image.header["srow_x"] = 0
+    image.to_filename(path)
+    content = bytearray(path.read_bytes())
+    content[280:296] = bytes(16)  # srow_x
+    path.write_bytes(content)
+    return path
+
+
+def _mixed_sizes(path):
+    with tifffile.TiffWriter(path) as tiff:
+        tiff.write(IMAGES[0], metadata=None)
+        tiff.write(IMAGES[0, :5], metadata=None)
+    return path
+
+
+def _rgb_nifti(path):
+    colours = np.zeros((3, 4, 5), [("R", "u1"), ("G", "u1"), ("B", "u1")])
+    return save_nifti(path, colours)
+
+
+BIG = np.zeros((20, 64, 48), np.int16)
+NOISE = np.random.default_rng(3).integers(0, 4000, (20, 64, 48)).astype(np.int16)
+REFUSED = {
+    # name: (what is read, given a folder; the error; words it must hold)
+    "nothing given": (lambda f: "", InvalidSetting, "No images"),
+    "missing file": (lambda f: f / "no.nii", UnreadableFile, "no file or folder .*no.nii"),
+    "missing reference": (
+        lambda f: (save_npy(f / "a.npy", IMAGES), f / "no.npy"),
+        UnreadableFile,
+        "no file or folder .*no.npy",
+    ),
+    "empty folder": (lambda f: f, UnreadableFile, "holds no file of a kind that is read"),
+    "empty pattern": (lambda f: f / "*.nii", UnreadableFile, "holds no file"),
+    "unknown kind": (
+        lambda f: _named(f / "scan.dcm", b"DICM"),
+        UnreadableFile,
+        "scan.dcm is of a kind that is not read; .*.npy.*.nii.gz.*.tif",
+    ),
+    "no ending": (lambda f: _named(f / "IM0001", b""), UnreadableFile, "kind that is not read"),
+    "4D array": (
+        lambda f: save_npy(f / "a.npy", BIG.reshape(2, 10, 64, 48)),
+        UnreadableFile,
+        r"a.npy has 4 dimensions, \(2, 10, 64, 48\)",
+    ),
+    "1D array": (lambda f: save_npy(f / "a.npy", BIG[0, 0]), UnreadableFile, "1 dimensions"),
+    "no pixels": (lambda f: save_npy(f / "a.npy", BIG[:0]), UnreadableFile, "holds no pixels"),
+    "colour array": (
+        lambda f: save_npy(f / "a.npy", np.zeros((64, 48, 3), np.uint8)),
+        UnreadableFile,
+        r"\(64, 48, 3\), which looks like .* colour",
+    ),
+    "complex array": (lambda f: save_npy(f / "a.npy", BIG * 1j), UnreadableFile, "complex"),
+    "text array": (lambda f: save_npy(f / "a.npy", BIG.astype("U1")), UnreadableFile, "type <U1"),
+    "records": (
+        lambda f: save_npy(f / "a.npy", np.zeros((9, 9), [("a", "f4"), ("b", "f4")])),
+        UnreadableFile,
+        "colour or compound",
+    ),
+    "pickled array": (
+        lambda f: save_npy(f / "a.npy", np.array([{}, {}], dtype=object)),
+        UnreadableFile,
+        "a.npy holds pickled Python objects",
+    ),
+    "bare pickle": (
+        lambda f: _named(f / "a.npy", b"\x80\x04N."),
+        UnreadableFile,
+        "a.npy holds pickled Python objects",
+    ),
+    "pickle in npz": (lambda f: _pickled_in_npz(f / "a.npz"), UnreadableFile, "pickled"),
+    "npz of strangers": (
+        lambda f: _two_in_npz(f / "a.npz"),
+        UnreadableFile,
+        r"2 arrays \(first, second\) and none is called images",
+    ),
+    "empty npy": (lambda f: _named(f / "a.npy", b""), UnreadableFile, "a.npy can't be read"),
+    "text as npz": (lambda f: _named(f / "a.npz", b"hello"), UnreadableFile, "can't be read"),
+    "text as tiff": (lambda f: _named(f / "a.tif", b"hello"), UnreadableFile, "can't be read"),
+    "text as nifti": (lambda f: _named(f / "a.nii", b"hello"), UnreadableFile, "can't be read"),
+    "text as nii.gz": (lambda f: _named(f / "a.nii.gz", b"hello"), UnreadableFile, "can't be read"),
+    "text as mgz": (lambda f: _named(f / "a.mgz", b"hello"), UnreadableFile, "can't be read"),
+    "4D nifti": (
+        lambda f: save_nifti(f / "a.nii", np.zeros((4, 5, 6, 2))),
+        UnreadableFile,
+        r"a.nii has 4 dimensions, \(4, 5, 6, 2\)",
+    ),
+    "colour nifti": (lambda f: _rgb_nifti(f / "a.nii"), UnreadableFile, "a.nii holds colour"),
+    "complex nifti": (
+        lambda f: save_nifti(f / "a.nii", RAS.astype(np.complex64)),
+        UnreadableFile,
+        "complex",
+    ),
+    "singular affine": (lambda f: _bad_affine(f / "a.nii"), UnreadableFile, "singular"),
+    "colour tiff": (
+        lambda f: (tifffile.imwrite(f / "a.tif", np.zeros((9, 8, 3), np.uint8)), f / "a.tif")[1],
+        UnreadableFile,
+        "a.tif holds colour",
+    ),
+    "colour and alpha tiff": (
+        lambda f: (
+            tifffile.imwrite(f / "a.tif", np.zeros((9, 8, 4), np.uint8), photometric="rgb"),
+            f / "a.tif",
+        )[1],
+        UnreadableFile,
+        "a.tif holds colour",
+    ),
+    "tiff with channels": (
+        lambda f: (
+            tifffile.imwrite(f / "a.tif", IMAGES[:3], imagej=True, metadata={"axes": "CYX"}),
+            f / "a.tif",
+        )[1],
+        UnreadableFile,
+        "a.tif holds colour",
+    ),
+    "inverted tiff": (
+        lambda f: (tifffile.imwrite(f / "a.tif", IMAGES, photometric="miniswhite"), f / "a.tif")[1],
+        UnreadableFile,
+        "inverted grey",
+    ),
+    "tiff of two sizes": (lambda f: _mixed_sizes(f / "a.tif"), UnreadableFile, "different sizes"),
+    "4D tiff": (
+        lambda f: save_tiff(f / "a.tif", NOISE.reshape(2, 10, 64, 48)),
+        UnreadableFile,
+        "4 dimensions",
+    ),
+    "npy that promises too much": (
+        lambda f: _npy_promising(f / "a.npy", (10**6, 10**5, 10**5)),
+        UnreadableFile,
+        "promises 80,000,000,000,000,000 bytes of pixels but stores 1,000",
+    ),
+    "nifti that promises too much": (
+        lambda f: _nifti_promising(f / "a.nii", (30000, 30000, 30000)),
+        UnreadableFile,
+        "promises 108,000,000,000,000 bytes",
+    ),
+    "nii.gz that promises too much": (
+        lambda f: _nifti_promising(f / "a.nii.gz", (30000, 30000, 30000)),
+        UnreadableFile,
+        "promises 108,000,000,000,000 bytes",
+    ),
+    "two sizes in a folder": (
+        lambda f: _folder_of(f, a=IMAGES, b=IMAGES[:, :5]),
+        ShapeMismatch,
+        "b.npy are 5 x 7 px, those of a.npy 9 x 7 px",
+    ),
+    "two spacings in a folder": (_two_spacings, ShapeMismatch, "different spacings"),
+    "two files of one name": (_same_names, InvalidSetting, "2 of the files .* are called t1.npy"),
+    "reference of another shape": (
+        lambda f: (save_npy(f / "a.npy", IMAGES), save_npy(f / "m.npy", MASKS[:, :5])),
+        ShapeMismatch,
+        r"m.npy has the shape \(6, 5, 7\), the images a.npy \(6, 9, 7\)",
+    ),
+    "reference of fewer slices": (
+        lambda f: (save_npy(f / "a.npy", IMAGES), save_npy(f / "m.npy", MASKS[:3])),
+        ShapeMismatch,
+        r"m.npy has the shape \(3, 9, 7\)",
+    ),
+    "fewer references than images": (
+        lambda f: (_folder_of(f, a=IMAGES, b=IMAGES), save_npy(f / "m.npy", MASKS)),
+        ShapeMismatch,
+        "12 slices in 2 image .* 6 in 1 reference",
+    ),
+    "references of another head": (_crossed, ShapeMismatch, "sub-2.npy .* sub-3_mask.npy"),
+    "reference that is not binary": (
+        lambda f: (save_npy(f / "a.npy", IMAGES), save_npy(f / "m.npy", IMAGES)),
+        InvalidSetting,
+        "not binary",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_can_not_be_read_is_refused_in_one_sentence(folder, case):
+    make, error, words = REFUSED[case]
+    inputs = make(folder)
+    inputs = inputs if isinstance(inputs, tuple) else (inputs,)
+    with pytest.raises(error, match=words) as caught:
+        read_stack(*inputs)
+    text = str(caught.value)
+    assert isinstance(caught.value, SkullnbError)
+    assert "\n" not in text
+    assert text.endswith(".")
+    assert len(text) < 500
+
+
+def test_settings_that_do_not_fit_the_file_are_refused(folder):
+    path = save_npy(folder / "a.npy", IMAGES)
+    with pytest.raises(InvalidSetting, match="no orientation"):
+        read_stack(path, axis="coronal")
+    with pytest.raises(InvalidSetting, match="there are 6: 0 to 5"):
+        read_stack(path, slices="104:127")
+    with pytest.raises(ShapeMismatch, match="2 group labels for 6 slices"):
+        read_stack(path, groups="a,b", slices="0:2")
+    with pytest.raises(InvalidSetting, match="axial, coronal or sagittal"):
+        read_stack(path, axis="z")
+
+
+def read_or_refusal(path):
+    """Read all pixels, or return the sentence that refuses them; any other failure passes."""
+    try:
+        return np.array(read_stack(path).images), ""
+    except SkullnbError as error:
+        return None, str(error)
+
+
+@pytest.mark.parametrize("name", SAVERS)
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_a_file_cut_anywhere_is_refused_or_gives_the_same_pixels(name, data):
+    with tempfile.TemporaryDirectory() as folder:
+        path = SAVERS[name](Path(folder) / name, NOISE)
+        whole = path.read_bytes()
+        keep = data.draw(
+            st.integers(0, len(whole) - 1) | st.integers(len(whole) - 600, len(whole) - 1)
+        )
+        path.write_bytes(whole[:keep])
+        images, refusal = read_or_refusal(path)
+        if images is None:
+            assert name in refusal
+            assert "\n" not in refusal
+        else:
+            np.testing.assert_array_equal(images, NOISE)
+
+
+@pytest.mark.parametrize("name", SAVERS)
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_a_file_with_damaged_bytes_never_fails_in_any_other_way(name, data):
+    with tempfile.TemporaryDirectory() as folder:
+        path = SAVERS[name](Path(folder) / name, IMAGES)
+        content = bytearray(path.read_bytes())
+        for _ in range(data.draw(st.integers(1, 4))):
+            place = data.draw(st.integers(0, min(400, len(content) - 1)))
+            content[place] = data.draw(st.integers(0, 255))
+        path.write_bytes(content)
+        assert "\n" not in read_or_refusal(path)[1]
+
+
+# --- writing -----------------------------------------------------------------------------------
+
+
+def test_a_written_mask_lies_on_the_source_s_grid_in_all_48_storage_orders(folder):
+    mask = (RAS > 2000).astype(np.uint8)
+    chosen = np.zeros_like(mask)
+    chosen[:, :, 2:5] = mask[:, :, 2:5]  # canonical axial slices ascend like S
+    for number, (order, flips) in enumerate(ORDERS):
+        data, affine = stored(RAS, RAS_AFFINE, order, flips)
+        scan = save_nifti(folder / f"{number}.nii", data, affine)
+        stack = read_stack(scan, slices="2:5")
+        ending = ".nii.gz" if number % 2 else ".nii"
+        path = write_masks(CANONICAL["axial"][2:5] > 2000, folder / f"m{number}{ending}", stack)
+        image = nib.load(path)
+        np.testing.assert_array_equal(
+            np.asarray(image.dataobj), stored(chosen, affine, order, flips)[0]
+        )
+        np.testing.assert_array_equal(image.affine, nib.load(scan).affine)
+        again = read_stack(scan, path, slices="2:5")
+        np.testing.assert_array_equal(again.reference, CANONICAL["axial"][2:5] > 2000)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    stored_as=st.sampled_from(ORDERS),
+    axis=st.sampled_from(list(CANONICAL)),
+    dtype=st.sampled_from([np.uint8, np.int16, np.uint16, np.int32, np.float32, np.float64]),
+    codes=st.tuples(st.integers(0, 4), st.integers(0, 4)),
+    units=st.sampled_from(["mm", "unknown", "micron"]),
+    trailing=st.integers(0, 2),
+    two=st.booleans(),
+    pick=st.lists(st.integers(0, 4), min_size=1, unique=True),
+)
+def test_a_mask_keeps_the_header_s_geometry(
+    stored_as, axis, dtype, codes, units, trailing, two, pick
+):
+    data, affine = stored(RAS.astype(dtype), RAS_AFFINE, *stored_as)
+    kind = nib.Nifti2Image if two else nib.Nifti1Image
+    source = kind(data.reshape(data.shape + (1,) * trailing), affine)
+    source.set_qform(affine, codes[0])
+    source.set_sform(affine, codes[1])
+    source.header.set_xyzt_units(units)
+    source.header["descrip"] = b"a name that must not travel"
+    with tempfile.TemporaryDirectory() as folder:
+        source.to_filename(Path(folder) / "scan.nii")
+        stack = read_stack(Path(folder) / "scan.nii", axis=axis, slices=",".join(map(str, pick)))
+        masks = (stack.images > 2000).astype(np.uint8)
+        path = write_masks(masks, Path(folder) / "mask.nii", stack)
+        before, after = nib.load(Path(folder) / "scan.nii"), nib.load(path)
+        assert type(after) is type(before)
+        assert after.shape == before.shape
+        assert after.get_data_dtype() == np.uint8
+        assert (after.dataobj.slope, after.dataobj.inter) == (1, 0)
+        assert after.header.get_zooms() == before.header.get_zooms()
+        np.testing.assert_array_equal(after.affine, before.affine)
+        for field in ("qform_code", "sform_code", "pixdim", "quatern_b", "srow_y", "xyzt_units"):
+            np.testing.assert_array_equal(after.header[field], before.header[field], err_msg=field)
+        assert b"travel" not in path.read_bytes()
+        again = read_stack(path, axis=axis, slices=",".join(map(str, pick)))
+        np.testing.assert_array_equal(again.images, masks)
+        assert np.asarray(after.dataobj).sum() == masks.sum()
+        del stack, before, after, again
+
+
+@pytest.mark.parametrize(
+    "name", ["m.npy", "m.npz", "m.tif", "m.tiff", "m.nii", "m.nii.gz", "M.NPY"]
+)
+@pytest.mark.parametrize("n", [1, 3])
+def test_masks_of_slices_without_orientation_come_back_as_they_were(folder, name, n):
+    stack = Stack(IMAGES[:n], spacing_mm="0.667x0.7")
+    path = write_masks(MASKS[:n], folder / name, stack)
+    again = read_stack(path)
+    np.testing.assert_array_equal(again.images, MASKS[:n])
+    assert again.images.dtype == np.uint8
+    if ".np" not in name.lower():
+        assert again.spacing_mm == pytest.approx((0.667, 0.7), abs=1e-6)
+
+
+def test_masks_of_an_mgz_volume_become_nifti_on_its_grid(folder):
+    data, affine = stored(RAS, RAS_AFFINE, (0, 2, 1), (True, True, False))
+    nib.MGHImage(data, affine).to_filename(folder / "a.mgz")
+    stack = read_stack(folder / "a.mgz", slices="3")
+    image = nib.load(write_masks(stack.images > 2000, folder / "m.nii.gz", stack))
+    np.testing.assert_allclose(image.affine, nib.load(folder / "a.mgz").affine, atol=1e-5)
+    assert (int(image.header["qform_code"]), int(image.header["sform_code"])) == (1, 1)
+    assert image.header.get_zooms() == nib.load(folder / "a.mgz").header.get_zooms()
+    again = read_stack(folder / "m.nii.gz", slices="3")
+    np.testing.assert_array_equal(again.images, CANONICAL["axial"][3:4] > 2000)
+
+
+def test_writing_twice_gives_the_same_bytes(folder):
+    stack = read_stack(save_nifti(folder / "a.nii", RAS))
+    masks = stack.images > 2000
+    one, two = (write_masks(masks, folder / f"{n}.nii.gz", stack) for n in (1, 2))
+    assert one.read_bytes() == two.read_bytes()
+
+
+def test_a_stack_of_several_volumes_is_written_one_file_a_volume(folder):
+    save_nifti(folder / "s1.nii", RAS)
+    save_nifti(folder / "s2.nii", *stored(RAS + 1, RAS_AFFINE, *ORDERS[11]))
+    reference = folder / "reference"
+    reference.mkdir()
+    save_nifti(reference / "s1.nii", (RAS > 2000).astype(np.uint8))
+    save_nifti(reference / "s2.nii", *stored((RAS > 999).astype(np.uint8), RAS_AFFINE, *ORDERS[9]))
+    stack = read_stack(folder, reference, slices="1:4")
+    with pytest.raises(InvalidSetting, match=r"stack.split\(\)"):
+        write_masks(stack.images > 0, folder / "m.nii", stack)
+    assert not (folder / "m.nii").exists()
+    parts = stack.split()
+    assert [part.name for part in parts] == ["s1", "s2"]
+    for part, high in zip(parts, (2000, 999), strict=True):
+        np.testing.assert_array_equal(part.reference, CANONICAL["axial"][1:4] > high)
+        path = write_masks(part.images > 2000, folder / f"{part.name}-mask.nii.gz", part)
+        source = nib.load(part.sources[0])
+        np.testing.assert_array_equal(nib.load(path).affine, source.affine)
+        assert list(part.fingerprint()) == [f"{part.name}.nii", f"{part.name}.nii (reference)"]
+
+
+@pytest.mark.parametrize(
+    ("name", "masks", "error", "words"),
+    [
+        ("m.png", MASKS, UnreadableFile, "m.png is of a kind that is not written; use .nii"),
+        ("no/m.npy", MASKS, UnreadableFile, "There is no folder"),
+        ("there.npy", MASKS, UnreadableFile, "there.npy exists already"),
+        ("folder.npy", MASKS, UnreadableFile, "is a folder"),
+        ("m.npy", MASKS[:3], ShapeMismatch, r"\(3, 9, 7\), the slices \(6, 9, 7\)"),
+        ("m.npy", IMAGES, InvalidSetting, "The mask to write is not binary"),
+    ],
+)
+def test_a_mask_that_can_not_be_written_is_refused_and_leaves_nothing(
+    folder, name, masks, error, words
+):
+    (folder / "there.npy").write_text("mine")
+    (folder / "folder.npy").mkdir()
+    with pytest.raises(error, match=words):
+        write_masks(masks, folder / name, Stack(IMAGES))
+    assert sorted(path.name for path in folder.iterdir()) == ["folder.npy", "there.npy"]
+    assert (folder / "there.npy").read_text() == "mine"
+
+
+def test_an_existing_file_is_replaced_when_allowed_but_never_the_source(folder):
+    source = save_npy(folder / "a.npy", IMAGES)
+    stack = read_stack(source)
+    with pytest.raises(UnreadableFile, match="one of the files the slices came from"):
+        write_masks(MASKS, source, stack, overwrite=True)
+    np.testing.assert_array_equal(np.load(source), IMAGES)
+    (folder / "m.npy").write_text("old")
+    write_masks(MASKS, folder / "m.npy", stack, overwrite=True)
+    np.testing.assert_array_equal(np.load(folder / "m.npy"), MASKS)
+
+
+WRITING = {
+    "m.npy": (np, "save"),
+    "m.npz": (np, "savez_compressed"),
+    "m.tif": (tifffile, "imwrite"),
+    "m.nii": (nib.Nifti1Image, "to_filename"),
+    "m.nii.gz": (nib.Nifti1Image, "to_filename"),
+}
+
+
+@pytest.mark.parametrize("failure", [OSError("No space left on device"), KeyboardInterrupt()])
+@pytest.mark.parametrize("name", WRITING)
+def test_a_write_that_fails_half_way_leaves_nothing_and_keeps_the_old_file(
+    folder, monkeypatch, name, failure
+):
+    def half(*arguments, **options):
+        target = next(part for part in arguments if isinstance(part, Path))
+        target.write_bytes(b"half a file")
+        raise failure
+
+    (folder / name).write_text("old")
+    monkeypatch.setattr(*WRITING[name], half)
+    expected = UnreadableFile if isinstance(failure, OSError) else KeyboardInterrupt
+    with pytest.raises(expected) as caught:
+        write_masks(MASKS, folder / name, Stack(IMAGES), overwrite=True)
+    if expected is UnreadableFile:
+        assert "could not be written (No space left on device)" in str(caught.value)
+    assert [path.name for path in folder.iterdir()] == [name]
+    assert (folder / name).read_text() == "old"
+
+
+# --- a real head -------------------------------------------------------------------------------
+
+
+def test_a_real_head_stored_lia_is_cut_into_axial_slices_with_the_face_up(folder):
+    path = SHARED / "mne-ecog" / "T1.mgz"
+    if not path.exists():
+        pytest.skip(f"REAL DATA MISSING: no {path.name}; a real volume was NOT read in this run")
+    stack = read_stack(path, slices="104:127")
+    assert stack.images.shape == (23, 256, 256)
+    assert stack.spacing_mm == (1, 1)
+    voxels = np.asarray(nib.load(path).dataobj)
+    for number, image in zip(stack.slice_numbers, stack.images, strict=True):
+        # Stored L, I, A: slice numbers run against the second axis, rows against the third.
+        np.testing.assert_array_equal(image, voxels[:, 255 - number, ::-1].T)
+    written = write_masks(stack.images > 60, folder / "mask.nii.gz", stack)
+    np.testing.assert_array_equal(read_stack(written, slices="104:127").images, stack.images > 60)
+    assert nib.aff2axcodes(nib.load(written).affine) == ("L", "I", "A")
