@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.floating]
 
 N_ANGLES = 8192  # rows of the angle tables; a step is 0.07 mm along the skull
+MOST_FAT, MOST_SKIN = 6.0, 2.5  # mm; whatever a thicker scalp has more is muscle
 ANGLES: Array = np.arange(N_ANGLES) * (2 * np.pi / N_ANGLES) - np.pi
 
 
@@ -180,7 +181,7 @@ class Head:
             "slant": slant,
             "bone": bone,
             "scalp": scalp,
-            "fat": scalp * np.clip(fat_share, 0.15, 0.62),
+            "fat": np.minimum(scalp * np.clip(fat_share, 0.15, 0.62), MOST_FAT),
             "muscle": a.temporalis * low * (bump(1.02, 0.36) + bump(-1.02, 0.36)),
         }
         return Surfaces(**{k: snap(v, 65536) for k, v in tables.items()}, scale=scale)

@@ -6,7 +6,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skullnb.phantom.anatomy import ANGLES, Array, Grid, Head, Surfaces, Texture, angle_index, ramp
+from skullnb.phantom.anatomy import (
+    ANGLES,
+    MOST_SKIN,
+    Array,
+    Grid,
+    Head,
+    Surfaces,
+    Texture,
+    angle_index,
+    ramp,
+)
 from skullnb.phantom.sulci import Cortex
 
 BRIDGE_ANGLE = np.deg2rad(118)
@@ -99,7 +109,7 @@ def paint_scalp_and_skull(
     scalp, fat = surfaces.scalp.take(angle), surfaces.fat.take(angle)
     muscle, bone = surfaces.muscle.take(angle), surfaces.bone.take(angle)
     below_skin = below_skull + scalp + muscle
-    skin = 0.25 * scalp
+    skin = np.minimum(0.25 * scalp, MOST_SKIN)
     lobules, patches = textures.lobules.at(grid, level), textures.patches.at(grid, level)
 
     image = tissue.skin * soft(below_skin, edge)

@@ -65,7 +65,10 @@ _VARIANTS = {
         "30 mm of soft tissue, wholly inside the frame: larger than the brain.", THICK
     ),
     "thick-soft-tissue-cut": Variant(
-        "30 mm of soft tissue, cut by the frame left and right.", THICK, cut=("left", "right")
+        "30 mm of soft tissue, cut by the frame left and right.",
+        THICK,
+        cut=("left", "right"),
+        margin=20.0,
     ),
     "vertex": Variant("Slices near the top of the head.", levels=VERTEX),
     "vertex-cut": Variant(

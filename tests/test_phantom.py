@@ -1,0 +1,356 @@
+"""The synthetic heads: calibrated to the published figures, different by seed, failing as named."""
+
+import hashlib
+from functools import cache
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from skullnb import published
+from skullnb.errors import InvalidSetting
+from skullnb.metrics import aggregate, score
+from skullnb.phantom import VARIANTS, Recipe, published_stack, subject, variant
+from skullnb.phantom.calibration import otsu_level
+from skullnb.pipeline import PipelineSettings, SkullMaskTrace, create_skull_mask, trace_skull_mask
+from skullnb.stack import Stack
+
+IMAGES_SHA256 = "d56c169c947540738978c8c0982963d89b2c959decfde620b8cbc3db587b8672"
+REFERENCE_SHA256 = "e4408df6759769870786a4454e84b085639805f10101d294d58d9bba73df23b1"
+KEEP_EDGE = PipelineSettings(drop_edge_touching=False)
+
+
+@cache
+def stack_of(name: str) -> Stack:
+    return variant(name) if name else published_stack()
+
+
+@cache
+def traces_of(name: str) -> tuple[SkullMaskTrace, ...]:
+    return tuple(trace_skull_mask(image) for image in stack_of(name).images)
+
+
+def iou_per_slice(masks, reference) -> np.ndarray:
+    masks, reference = np.stack(list(masks)) > 0, np.asarray(reference) > 0
+    return (masks & reference).sum((1, 2)) / (masks | reference).sum((1, 2))
+
+
+def scores_with_and_without_edge_rule(name: str) -> tuple[float, float]:
+    stack = stack_of(name)
+    dropped = [trace.mask for trace in traces_of(name)]
+    kept = [trace_skull_mask(image, KEEP_EDGE).mask for image in stack.images]
+    return (
+        float(iou_per_slice(dropped, stack.reference).mean()),
+        float(iou_per_slice(kept, stack.reference).mean()),
+    )
+
+
+def largest_components(binary: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    labels, _ = ndimage.label(binary, np.ones((3, 3)))
+    return labels, np.bincount(labels.ravel())[1:]
+
+
+# --- the published stack ------------------------------------------------------------------------
+
+
+def test_the_published_stack_is_the_same_everywhere():
+    stack = published_stack()
+    assert hashlib.sha256(stack.images.tobytes()).hexdigest() == IMAGES_SHA256
+    assert hashlib.sha256(stack.reference.tobytes()).hexdigest() == REFERENCE_SHA256
+
+
+def test_the_published_stack_has_the_article_s_shape_and_types():
+    stack = stack_of("")
+    assert stack.images.shape == stack.reference.shape == published.SHAPE
+    assert (stack.images.dtype, stack.reference.dtype) == (np.float32, np.uint8)
+    assert stack.spacing_mm == (0.375, 0.375)
+    assert stack.groups == ("phantom",) * 5
+
+
+def test_the_published_stack_says_that_it_is_synthetic():
+    assert "synthetic" in stack_of("").name
+    assert "calibrated" in published_stack.__doc__
+    assert "evidence" in published_stack.__doc__
+
+
+def test_the_range_is_the_published_one_to_three_digits():
+    images = stack_of("").images
+    assert (f"{images.min():.2e}", f"{images.max():.2e}") == ("1.83e-07", "3.49e-05")
+
+
+def test_otsu_chooses_23_on_all_five_slices():
+    assert [trace.threshold for trace in traces_of("")] == [published.OTSU_THRESHOLD] * 5
+
+
+def test_no_bright_component_touches_the_frame():
+    counts = tuple(trace.n_edge_touching for trace in traces_of(""))
+    assert counts == tuple(published.EDGE_TOUCHING)
+
+
+def test_every_row_of_the_sweep_is_within_5e_4_and_26_is_best():
+    stack, measured = stack_of(""), {}
+    for width, row in published.SWEEP.items():
+        masks = [create_skull_mask(image, width) for image in stack.images]
+        iou = iou_per_slice(masks, stack.reference)
+        measured[width] = iou.mean()
+        assert iou.mean() == pytest.approx(row.iou, abs=5e-4)
+        assert (2 * iou / (1 + iou)).mean() == pytest.approx(row.dice, abs=5e-4)
+    assert max(measured, key=measured.get) == published.KERNEL_WIDTH
+
+
+def test_mean_over_slices_and_pooled_over_pixels_differ_as_published():
+    stack = stack_of("")
+    overall = aggregate(
+        [score(t.mask, r) for t, r in zip(traces_of(""), stack.reference, strict=True)]
+    )
+    assert round(overall.mean["iou"], 4) == published.SWEEP[published.KERNEL_WIDTH].iou
+    assert round(overall.pooled["iou"], 4) == published.FINAL.iou
+    assert round(overall.mean["dice"], 4) == published.FINAL.dice
+
+
+def test_the_unfilled_largest_component_scores_as_v1():
+    masks = []
+    for trace in traces_of(""):
+        labels, areas = largest_components(trace.binary)
+        masks.append(labels == areas.argmax() + 1)
+    v1 = iou_per_slice(masks, stack_of("").reference).mean()
+    assert v1 == pytest.approx(published.JOURNEY["v1"], abs=0.01)
+
+
+def test_the_flood_from_the_frame_scores_as_v2():
+    masks = []
+    for trace in traces_of(""):
+        flooded = np.pad(trace.binary, 1)
+        cv2.floodFill(flooded, None, (0, 0), 2)
+        masks.append(flooded[1:-1, 1:-1] != 2)
+    v2 = iou_per_slice(masks, stack_of("").reference).mean()
+    assert v2 == pytest.approx(published.JOURNEY["v2"], abs=0.01)
+
+
+def test_the_reference_is_one_filled_piece_inside_the_frame():
+    for reference in stack_of("").reference:
+        edge = np.concatenate([reference[[0, -1]].ravel(), reference[:, [0, -1]].ravel()])
+        assert not edge.any()
+        assert set(np.unique(reference)) == {0, 1}
+        assert ndimage.label(reference)[1] == 1
+        assert np.array_equal(ndimage.binary_fill_holes(reference), reference)
+
+
+# --- subjects -----------------------------------------------------------------------------------
+
+
+SMALL = {"levels": (20.0,), "shape": (192, 156), "spacing_mm": (1.5, 1.5)}
+
+
+def test_a_subject_is_reproducible_and_differs_from_the_next():
+    first, again, other = subject(1, **SMALL), subject(1, **SMALL), subject(2, **SMALL)
+    assert np.array_equal(first.images, again.images)
+    assert not np.array_equal(first.images, other.images)
+    assert not np.array_equal(first.reference, other.reference)
+
+
+def test_subjects_differ_in_size_only_with_spread():
+    def sd_of_area(spread):
+        return np.std([subject(s, spread=spread, **SMALL).reference.sum() for s in range(6)])
+
+    assert sd_of_area(1.0) > 3 * sd_of_area(0.0)
+
+
+def test_slices_of_one_subject_have_their_own_noise_and_one_group():
+    stack = subject(3, levels=(20.0, 20.0), shape=(96, 78), spacing_mm=(3.0, 3.0))
+    assert np.array_equal(stack.reference[0], stack.reference[1])
+    assert not np.array_equal(stack.images[0], stack.images[1])
+    assert set(stack.groups) == {"subject-3"}
+
+
+def test_the_brain_of_other_subjects_is_found_too():
+    for seed in (11, 12, 13):
+        stack = subject(seed, levels=(15.0, 48.0))
+        masks = [create_skull_mask(image) for image in stack.images]
+        assert iou_per_slice(masks, stack.reference).min() > 0.92
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    rows=st.integers(16, 160),
+    columns=st.integers(16, 160),
+    spacing=st.tuples(st.floats(0.8, 8), st.floats(0.8, 8)),
+    level=st.floats(-30, 100),
+)
+def test_any_frame_gives_positive_pixels_and_a_filled_reference(
+    seed, rows, columns, spacing, level
+):
+    stack = subject(seed, levels=[level], shape=(rows, columns), spacing_mm=spacing)
+    assert stack.images.shape == stack.reference.shape == (1, rows, columns)
+    assert np.isfinite(stack.images).all()
+    assert (stack.images > 0).all()
+    assert np.array_equal(ndimage.binary_fill_holes(stack.reference[0]), stack.reference[0])
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.floats(1.0, 3.0), st.floats(1.0, 3.0), st.integers(0, 99))
+def test_the_reference_covers_the_same_area_in_mm_whatever_the_pixels(row, column, seed):
+    def area(spacing):
+        shape = (int(300 / spacing[0]), int(250 / spacing[1]))
+        stack = subject(seed, levels=[20], shape=shape, spacing_mm=spacing)
+        return stack.reference.sum() * spacing[0] * spacing[1]
+
+    assert area((row, column)) == pytest.approx(area((1.0, 1.0)), rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "word"),
+    [
+        ({"seed": -1}, "seed"),
+        ({"n_slices": 0}, "slice"),
+        ({"levels": []}, "level"),
+        ({"levels": [140]}, "140"),
+        ({"shape": (4, 4)}, "16 x 16"),
+        ({"spacing_mm": (0.0, 1.0)}, "mm"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused_in_one_sentence(wrong, word):
+    with pytest.raises(InvalidSetting, match=word):
+        subject(**({"seed": 1} | wrong))
+
+
+# --- variants -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_every_variant_is_named_synthetic_and_described(name):
+    assert stack_of(name).name == f"synthetic phantom: {name}"
+    assert VARIANTS[name].endswith(".")
+
+
+@pytest.mark.parametrize(
+    "name", ["scalp-cut-one-side", "scalp-cut-two-sides", "scalp-cut-all-sides"]
+)
+def test_a_cut_scalp_touches_the_frame_and_the_rule_changes_nothing(name):
+    assert all(trace.n_edge_touching > 0 for trace in traces_of(name))
+    with_rule, without = scores_with_and_without_edge_rule(name)
+    assert with_rule == without > 0.97
+
+
+def test_the_frame_cuts_the_scalp_on_the_sides_named_and_never_the_skull():
+    sides = {
+        "scalp-cut-one-side": [2],
+        "scalp-cut-two-sides": [2, 3],
+        "scalp-cut-all-sides": [0, 1, 2, 3],
+    }
+    for name, expected in sides.items():
+        for trace, reference in zip(traces_of(name), stack_of(name).reference, strict=True):
+            b = trace.binary
+            edges = [b[0].any(), b[-1].any(), b[:, 0].any(), b[:, -1].any()]
+            assert [i for i, touches in enumerate(edges) if touches] == expected
+            assert not np.pad(reference[1:-1, 1:-1], 1).sum() < reference.sum()
+
+
+def test_a_brain_that_touches_the_frame_is_lost_by_the_edge_rule():
+    with_rule, without = scores_with_and_without_edge_rule("brain-touches-frame")
+    assert with_rule < 0.05
+    assert without > 0.95
+
+
+def test_a_bridge_makes_brain_and_scalp_one_component():
+    for trace, reference in zip(traces_of("bridge"), stack_of("bridge").reference, strict=True):
+        scalp = (trace.binary > 0) & (reference == 0)
+        assert trace.brain[scalp].mean() > 0.95
+        assert (trace.brain & reference).sum() > 2 * scalp.sum()
+
+
+def test_bridge_and_cut_together_lose_the_brain():
+    with_rule, without = scores_with_and_without_edge_rule("bridge-and-cut")
+    assert with_rule < 0.05 < 0.6 < without
+
+
+def test_hemispheres_apart_leave_half_a_brain():
+    for trace in traces_of("hemispheres-apart"):
+        _, areas = largest_components(trace.binary)
+        scalp, left, right = np.sort(areas)[::-1][:3]
+        assert min(scalp, left, right) > 20_000
+    assert scores_with_and_without_edge_rule("hemispheres-apart")[0] < 0.6
+
+
+def test_thick_soft_tissue_is_larger_than_the_brain_and_chosen():
+    stack = stack_of("thick-soft-tissue")
+    for trace, reference in zip(traces_of("thick-soft-tissue"), stack.reference, strict=True):
+        assert trace.n_edge_touching == 0
+        assert (trace.brain & reference).sum() == 0
+        assert trace.brain.sum() > (trace.binary & reference).sum()
+
+
+def test_thick_soft_tissue_cut_by_the_frame_is_where_the_edge_rule_helps():
+    with_rule, without = scores_with_and_without_edge_rule("thick-soft-tissue-cut")
+    assert with_rule > 0.97
+    assert without < 0.6
+
+
+def test_the_vertex_is_small_and_scores_worse():
+    stack, nominal = stack_of("vertex"), stack_of("")
+    assert stack.reference.sum((1, 2)).max() < nominal.reference.sum((1, 2)).min()
+    assert scores_with_and_without_edge_rule("vertex")[0] < 0.93
+    assert all(trace.n_edge_touching > 0 for trace in traces_of("vertex-cut"))
+
+
+def test_low_contrast_brings_the_tissues_together():
+    def spread(name):
+        image, reference = stack_of(name).images[0], stack_of(name).reference[0]
+        return np.std(image[reference > 0]) / np.mean(image[reference > 0])
+
+    assert spread("low-contrast") < 0.6 * spread("")
+    assert scores_with_and_without_edge_rule("low-contrast")[0] < 0.9
+
+
+def test_noise_is_five_times_as_strong():
+    def noise(name):  # in the air, against the mean signal of the head
+        stack = stack_of(name)
+        return np.std(stack.images[:, :40, :40]) / np.mean(stack.images[stack.reference > 0])
+
+    assert noise("noise") > 3 * noise("")
+    assert scores_with_and_without_edge_rule("noise")[0] < 0.95
+
+
+def test_a_strong_coil_darkens_the_middle():
+    def middle_to_rim(name):
+        image, reference = stack_of(name).images[4], stack_of(name).reference[4]
+        inner = cv2.erode(reference, np.ones((121, 121), np.uint8))
+        outer = cv2.erode(reference, np.ones((21, 21), np.uint8)) - cv2.erode(
+            reference, np.ones((61, 61), np.uint8)
+        )
+        return np.median(image[inner > 0]) / np.median(image[outer > 0])
+
+    assert middle_to_rim("strong-coil") < 0.75 * middle_to_rim("")
+
+
+def test_the_gap_decides_which_kernel_width_is_best():
+    def best_width(name):
+        stack = stack_of(name)
+        widths = (12, 18, 26, 34, 42, 50)
+        means = [
+            iou_per_slice([create_skull_mask(i, w) for i in stack.images[:2]], stack.reference[:2])
+            for w in widths
+        ]
+        return widths[int(np.argmax([m.mean() for m in means]))]
+
+    assert best_width("narrow-gap") < 26 < best_width("wide-gap")
+
+
+def test_an_unknown_variant_names_the_known_ones():
+    with pytest.raises(InvalidSetting, match="bridge-and-cut"):
+        variant("no-such-head")
+
+
+# --- calibration --------------------------------------------------------------------------------
+
+
+def test_the_vessels_set_otsu_s_threshold_and_nothing_else():
+    lit = stack_of("").images[2]
+    plain = variant("low-contrast").images[2]
+    assert otsu_level(lit.astype(float)) == Recipe().acquisition.otsu_level
+    assert otsu_level(plain.astype(float)) > 40
+    assert (lit > 0.5 * lit.max()).mean() < 1e-3
