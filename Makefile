@@ -1,0 +1,42 @@
+# make report   the book on the built-in phantom: report/html/index.html
+# make test     everything that CI runs
+# Both set themselves up; PYTHON chooses the interpreter.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: help report test check format screenshots clean
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile
+
+# A stamp is as old as the last install of that extra; the project's metadata decides when to redo it.
+$(VENV)/%.stamp: pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing skullnb[$*] into $(VENV) ..."
+	@$(INSTALL) --editable '.[$*]'
+	@touch $@
+
+report: $(VENV)/report.stamp
+	@$(BIN)/skullnb report --output report --overwrite
+
+test: $(VENV)/test,browser.stamp check
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+check: $(VENV)/test,browser.stamp
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(VENV)/test,browser.stamp
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+screenshots: $(VENV)/test,browser.stamp
+	$(BIN)/python tests/screenshots.py
+
+clean:
+	rm -rf build dist report screenshots .pytest_cache .mypy_cache .ruff_cache .hypothesis
