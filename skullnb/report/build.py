@@ -7,11 +7,7 @@ report takes the output's name.
 from __future__ import annotations
 
 import difflib
-import os
-import re
 import shutil
-import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,13 +20,12 @@ from typing import Any
 from skullnb.chapter import open_data
 from skullnb.errors import InvalidSetting, ReportFailed, UnreadableFile
 from skullnb.pipeline import PipelineSettings
+from skullnb.report.html import build_html
+from skullnb.report.place import check_output, put_in_place
 from skullnb.report.run import run_chapters
 from skullnb.results import FORMAT, collate, versions, write_json
 
 __all__ = ["Report", "build_report", "find_assets"]
-
-MARKER = ".skullnb-report"
-"""A file in every report; a folder without it is never overwritten."""
 
 Progress = Callable[[int, int, str], None]
 
@@ -110,16 +105,14 @@ def build_report(
 
     Examples
     --------
-    >>> build_report(kernal_width=24)
-    Traceback (most recent call last):
-    TypeError: build_report() got an unexpected keyword argument 'kernal_width'
     >>> build_report(parameters={"kernal_width": 24})
     Traceback (most recent call last):
     skullnb.errors.InvalidSetting: No chapter has a parameter 'kernal_width'; did you mean
     'kernel_width'?
     """
     _require_extra()
-    from skullnb.report import pages
+    from skullnb.report.clean import clean_notebook, path_scrubber
+    from skullnb.report.stage import stage_book
 
     started = time.monotonic()
     tell = progress or _silent
@@ -138,33 +131,30 @@ def build_report(
     notebooks = _choose_chapters(find_assets("notebooks"), chapters)
     # Only what differs from the notebooks' own defaults is passed on, so that a page shows what
     # was chosen for this run and nothing else.
-    chosen: dict[str, Any] = {
-        name: value for name, value in data.items() if value and value != "axial"
-    }
-    if kernel_width != PipelineSettings().kernel_width:
-        chosen["kernel_width"] = kernel_width
+    chosen: dict[str, Any] = {**data, "kernel_width": kernel_width}
+    chosen = {name: value for name, value in chosen.items() if value != _DEFAULTS.get(name, "")}
     chosen.update(parameters or {})
     accepted = _accepted_parameters(notebooks, chosen)
-    _check_output(output, overwrite, [data["images"], data["reference"], data["groups"]])
+    check_output(output, overwrite, [data["images"], data["reference"], data["groups"]])
     stack = open_data(**data)
 
     total = len(notebooks) + 1
     work = output.parent / f".{output.name}-{uuid.uuid4().hex[:8]}.partial"
     work.mkdir(parents=True)
     hidden = [work, output, *(Path(data[name]).parent for name in _PATHS if data[name])]
-    scrub = pages.path_scrubber(hidden)
+    scrub = path_scrubber(hidden)
     try:
         failures = {}
         with closing(run_chapters(notebooks, accepted, work, workers)) as run:
             for done, (name, error) in enumerate(run, start=1):
                 shown = {key: scrub(value) for key, value in accepted[name].items()}
-                raised = pages.clean_notebook(work / "notebooks" / f"{name}.ipynb", shown, scrub)
+                raised = clean_notebook(work / "notebooks" / f"{name}.ipynb", shown, scrub)
                 if error is not None:
                     failures[name] = raised or scrub(error)
                 tell(done, total, f"{name} {'failed' if error is not None else 'done'}")
         results = _collate(work, failures, data, settings)
         book = work / "book"
-        pages.stage_book(
+        stage_book(
             find_assets("book"),
             work / "notebooks",
             book,
@@ -174,9 +164,9 @@ def build_report(
             is_phantom=not data["images"],
             failures=failures,
         )
-        _build_html(book, work, strict=not failures, scrub=scrub)
-        (work / MARKER).write_text("Made by skullnb; safe to overwrite.\n", encoding="utf-8")
-        _put_in_place(work, output)
+        shutil.rmtree(work / "log")
+        build_html(book, work, strict=not failures, scrub=scrub)
+        put_in_place(work, output)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     tell(total, total, "book built")
@@ -282,32 +272,6 @@ def _accepted_parameters(
     }
 
 
-def _check_output(output: Path, overwrite: bool, inputs: Iterable[str]) -> None:
-    if output.is_file():
-        raise InvalidSetting(f"The output folder {output.name!r} is a file; choose another name.")
-    if Path.cwd().is_relative_to(output):
-        raise InvalidSetting(
-            "The output folder is the current one, or holds it; choose a new folder's name."
-        )
-    if not output.exists() or not any(output.iterdir()):
-        return
-    if not overwrite:
-        raise InvalidSetting(
-            f"The output folder {output.name!r} is not empty; choose another, or overwrite it."
-        )
-    if not (output / MARKER).is_file():
-        raise InvalidSetting(
-            f"The output folder {output.name!r} holds something that is not a skullnb report,"
-            " so it is not overwritten; choose another."
-        )
-    for path in inputs:
-        if path and output in Path(path).parents:
-            raise InvalidSetting(
-                f"The input {Path(path).name!r} lies in the output folder {output.name!r}, which"
-                " would be replaced; choose another output folder."
-            )
-
-
 def _collate(
     work: Path,
     failures: Mapping[str, str],
@@ -329,41 +293,3 @@ def _collate(
     results["failed"] = dict(failures)
     write_json(results, work / "results.json")
     return results
-
-
-def _build_html(book: Path, work: Path, *, strict: bool, scrub: Callable[[Any], Any]) -> None:
-    """Build the pages; a failed chapter leaves gaps, so warnings are errors only without one."""
-    built = work / "built"
-    command = [sys.executable, "-m", "jupyter_book", "build", str(book), "-q"]
-    command += ["--path-output", str(built), *(["-W", "-n", "--keep-going"] if strict else [])]
-    done = subprocess.run(
-        command,
-        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUTF8": "1"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-        check=False,
-    )
-    html = built / "_build" / "html"
-    if done.returncode or not (html / "index.html").is_file():
-        said = scrub(re.sub(r"\x1b\[[0-9;]*m", "", done.stderr)).strip().splitlines()
-        complaints = [line for line in said if "WARNING" in line or "ERROR" in line] or said[-3:]
-        raise ReportFailed(f"The book could not be built: {'; '.join(complaints[:3])}")
-    html.rename(work / "html")
-    for leftover in (built, book, work / "log"):
-        shutil.rmtree(leftover)
-
-
-def _put_in_place(work: Path, output: Path) -> None:
-    """Give the finished report its name; an older one steps aside until that has worked."""
-    old = work.with_suffix(".old")
-    if output.exists():
-        output.rename(old)
-    try:
-        work.rename(output)
-    except BaseException:
-        if old.exists():
-            old.rename(output)
-        raise
-    shutil.rmtree(old, ignore_errors=True)

@@ -38,7 +38,9 @@ class Row:
     needs_reference: bool = False
 
 
-def published_table(chapters: Mapping[str, Mapping[str, Any]], *, is_phantom: bool) -> str:
+def published_table(
+    chapters: Mapping[str, Mapping[str, Any]], *, is_phantom: bool, has_reference: bool
+) -> str:
     """Write the table as Markdown.
 
     Parameters
@@ -48,6 +50,8 @@ def published_table(chapters: Mapping[str, Mapping[str, Any]], *, is_phantom: bo
     is_phantom : bool
         Whether the published figures apply. On other data the table shows what was measured and
         says that the article's figures are about other slices.
+    has_reference : bool
+        Whether there is a reference mask; without one, overlaps read "no reference mask".
 
     Returns
     -------
@@ -55,13 +59,13 @@ def published_table(chapters: Mapping[str, Mapping[str, Any]], *, is_phantom: bo
 
     Examples
     --------
-    >>> print(published_table({"03-threshold": {"thresholds": [23, 23]}}, is_phantom=False))
-    ... # doctest: +ELLIPSIS
+    >>> measured = {"03-threshold": {"thresholds": [23, 23]}}
+    >>> print(published_table(measured, is_phantom=False, has_reference=False))
     The article’s figures are about its own five slices...
     <BLANKLINE>
     | Quantity | Measured |
     | :--- | :--- |
-    | Slices, rows × columns | not measured: chapter 01-data did not run |
+    | Slices, rows × columns | not measured: no results from 01-data |
     ...
     """
     lines = []
@@ -77,17 +81,19 @@ def published_table(chapters: Mapping[str, Mapping[str, Any]], *, is_phantom: bo
         ]
     for row in ROWS:
         reported = [row.published] if is_phantom else []
-        lines.append("| " + " | ".join([row.quantity, *reported, _measured(row, chapters)]) + " |")
+        if row.needs_reference and not has_reference:
+            measured = "not measured: no reference mask"
+        else:
+            measured = _measured(row, chapters)
+        lines.append("| " + " | ".join([row.quantity, *reported, measured]) + " |")
     return "\n".join(lines) + "\n"
 
 
 def _measured(row: Row, chapters: Mapping[str, Mapping[str, Any]]) -> str:
     if row.chapter not in chapters:
-        return f"not measured: chapter {row.chapter} did not run"
+        return f"not measured: no results from {row.chapter}"
     value = chapters[row.chapter].get(row.key)
-    if value is None:
-        return "not measured: no reference mask" if row.needs_reference else "not measured"
-    return escape(row.form(value))
+    return "not measured" if value is None else escape(row.form(value))
 
 
 def _decimals(value: Any) -> str:
@@ -144,7 +150,7 @@ ROWS = (
         needs_reference=True,
     ),
     Row(
-        "IoU, mean over the slices",
+        "IoU in the sweep at its best width (measured: mean over slices)",
         _decimals(published.SWEEP[published.KERNEL_WIDTH].iou),
         "07-metrics",
         "iou_mean",
@@ -152,7 +158,7 @@ ROWS = (
         needs_reference=True,
     ),
     Row(
-        "IoU, pooled over all pixels",
+        "IoU, all slices (measured: pooled over pixels)",
         _decimals(published.FINAL.iou),
         "07-metrics",
         "iou_pooled",
@@ -160,7 +166,7 @@ ROWS = (
         needs_reference=True,
     ),
     Row(
-        "Dice, mean over the slices",
+        "Dice in the sweep at its best width (measured: mean over slices)",
         _decimals(published.SWEEP[published.KERNEL_WIDTH].dice),
         "07-metrics",
         "dice_mean",
@@ -168,7 +174,7 @@ ROWS = (
         needs_reference=True,
     ),
     Row(
-        "Dice, pooled over all pixels",
+        "Dice, all slices (measured: pooled over pixels)",
         _decimals(published.FINAL.dice),
         "07-metrics",
         "dice_pooled",

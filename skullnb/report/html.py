@@ -1,0 +1,59 @@
+"""Build the HTML from the staged book."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from skullnb.errors import ReportFailed
+
+__all__ = ["build_html"]
+
+
+def build_html(book: Path, work: Path, *, strict: bool, scrub: Callable[[Any], Any]) -> None:
+    """Build the pages with Jupyter Book.
+
+    Parameters
+    ----------
+    book : Path
+        The staged book; removed when it is built.
+    work : Path
+        Gets `html/`.
+    strict : bool
+        Whether a warning is an error. A chapter that failed leaves gaps, so not with one.
+    scrub : callable
+        Takes full paths out of what an error says.
+
+    Raises
+    ------
+    ReportFailed
+        If there is no book at the end, with what Jupyter Book complained of.
+    """
+    built = work / "built"
+    run = "from jupyter_book.cli.main import main; main()"  # the package has no __main__
+    command = [sys.executable, "-c", run, "build", str(book), "-q"]
+    command += ["--path-output", str(built), *(["-W", "-n", "--keep-going"] if strict else [])]
+    done = subprocess.run(
+        command,
+        cwd=work,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUTF8": "1"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
+    html = built / "_build" / "html"
+    if done.returncode or not (html / "index.html").is_file():
+        said = scrub(re.sub(r"\x1b\[[0-9;]*m", "", done.stderr)).strip().splitlines()
+        complaints = [line for line in said if "WARNING" in line or "ERROR" in line] or said[-3:]
+        raise ReportFailed(f"The book could not be built: {'; '.join(complaints[:3])}")
+    html.rename(work / "html")
+    for leftover in (built, book):
+        shutil.rmtree(leftover)
