@@ -315,7 +315,7 @@ def _npy_promising(path, shape):
 
 def _nifti_promising(path, shape):
     header = nib.Nifti1Header()
-    header.set_data_shape(shape)
+    header["dim"] = [3, *shape, 1, 1, 1, 1]  # set_data_shape would refuse a negative size
     header["magic"] = b"n+1"
     header["vox_offset"] = 352
     content = header.binaryblock + bytes(4 + 1000)
@@ -486,11 +486,16 @@ REFUSED = {
         UnreadableFile,
         "inverted grey",
     ),
-    "tiff of two sizes": (lambda f: _mixed_sizes(f / "a.tif"), UnreadableFile, "different sizes"),
+    "tiff of two sizes": (lambda f: _mixed_sizes(f / "a.tif"), UnreadableFile, "2 sizes or types"),
     "4D tiff": (
         lambda f: save_tiff(f / "a.tif", NOISE.reshape(2, 10, 64, 48)),
         UnreadableFile,
         "4 dimensions",
+    ),
+    "nifti of negative size": (
+        lambda f: _nifti_promising(f / "a.nii", (7, 9, -6)),
+        UnreadableFile,
+        r"no pixels, its shape is \(7, 9, -6\)",
     ),
     "npy that promises too much": (
         lambda f: _npy_promising(f / "a.npy", (10**6, 10**5, 10**5)),

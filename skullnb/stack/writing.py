@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from skullnb.errors import InvalidSetting, ShapeMismatch, UnreadableFile
-from skullnb.stack.formats import suffix_of
-from skullnb.stack.model import Stack, binary_mask
-
-Array = np.ndarray[Any, Any]
+from skullnb.stack.arrays import Array, binary_mask
+from skullnb.stack.model import Stack
+from skullnb.stack.names import suffix_of
 
 
 def write_masks(masks: Array, path: str | Path, stack: Stack, overwrite: bool = False) -> Path:
