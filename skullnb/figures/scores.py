@@ -23,8 +23,8 @@ MOST_PICTURES = 20
 
 
 def sweep_curve(
-    summary: NDArray[Any],
-    per_slice: NDArray[Any],
+    summary: NDArray[Any] | None,
+    per_slice: NDArray[Any] | None,
     kernel_width: int,
     published: Mapping[int, tuple[float, float]] | None = None,
 ) -> Any:
@@ -32,9 +32,10 @@ def sweep_curve(
 
     Parameters
     ----------
-    summary : (w,) structured array
-        From `skullnb.sweep.summarise`: kernel_width and the means of iou and dice.
-    per_slice : (n,) structured array
+    summary : (w,) structured array or None
+        From `skullnb.sweep.summarise`: kernel_width and the means of iou and dice; None = there
+        is no reference.
+    per_slice : (n,) structured array or None
         From `skullnb.sweep.sweep_kernel_width`; each slice is a faint line.
     kernel_width : int
         The width that the pipeline uses; marked.
@@ -43,7 +44,8 @@ def sweep_curve(
 
     Returns
     -------
-    PageFigure
+    PageFigure or None
+        None, so that nothing is shown, without a reference.
 
     Examples
     --------
@@ -52,6 +54,8 @@ def sweep_curve(
     >>> sweep_curve(table[["kernel_width", "iou", "dice"]], table, 26).get_suptitle()
     'Mean IoU is highest at a kernel width of 26 px'
     """
+    if summary is None or per_slice is None:
+        return None
     figure, panels = new_figure(3.4, columns=2)
     widths = summary["kernel_width"]
     for column, (axes, metric, name) in enumerate(
@@ -88,18 +92,20 @@ def sweep_curve(
     return figure
 
 
-def slice_dots(scores: Sequence[SliceScore], slice_numbers: Sequence[int]) -> Any:
+def slice_dots(scores: Sequence[SliceScore] | None, slice_numbers: Sequence[int]) -> Any:
     """Draw each slice's IoU and mean surface distance, beside their means.
 
     Parameters
     ----------
-    scores : sequence of SliceScore
+    scores : sequence of SliceScore or None
+        None = there is no reference.
     slice_numbers : sequence of int
         What to call the slices.
 
     Returns
     -------
-    PageFigure
+    PageFigure or None
+        None, so that nothing is shown, without a reference.
 
     Examples
     --------
@@ -107,6 +113,8 @@ def slice_dots(scores: Sequence[SliceScore], slice_numbers: Sequence[int]) -> An
     >>> slice_dots([score([[1, 1, 0]], [[0, 1, 1]])], [104]).get_suptitle()
     'IoU is lowest on slice 104: 0.333'
     """
+    if scores is None:
+        return None
     figure, panels = new_figure(3.0, columns=2)
     overlaps = np.array([one.iou for one in scores])
     distances = np.array([one.assd for one in scores])
