@@ -222,9 +222,8 @@ def mask(
         ) as bar:
             found = summarise_stack(part, settings, lambda *_, bar=bar: bar.update(1))
         write_masks(found.masks, path, part, overwrite=overwrite)
-        for row, warnings in zip(found.table, found.warnings, strict=True):
-            for warning in warnings:
-                click.echo(f"{part.name}, slice {row['slice']}: {warning}", err=True)
+        for line in found.warning_lines():
+            click.echo(f"{part.name}, {line}", err=True)
         table = found.table
         click.echo(
             f"{path}: {len(part)} slices, threshold {table['threshold'].min()} to "

@@ -87,7 +87,7 @@ def test_warnings_and_empty_masks_are_said(folder):
     np.save(folder / "flat.npy", images)
     result = run("mask", folder / "flat.npy", "-o", folder / "mask.npy")
     assert "1 empty mask" in result.stdout
-    assert "flat, slice 2: nothing was chosen" in result.stderr
+    assert "flat, slice 2: the mask is empty: the slice is flat" in result.stderr
 
 
 def test_nothing_of_the_users_is_overwritten_unless_asked(folder):
