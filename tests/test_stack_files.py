@@ -402,9 +402,9 @@ REFUSED = {
     "empty folder": (lambda f: f, UnreadableFile, "holds no file of a kind that is read"),
     "empty pattern": (lambda f: f / "*.nii", UnreadableFile, "holds no file"),
     "unknown kind": (
-        lambda f: _named(f / "scan.dcm", b"DICM"),
+        lambda f: _named(f / "scan.png", b"PNG"),
         UnreadableFile,
-        "scan.dcm is of a kind that is not read; .*.npy.*.nii.gz.*.tif",
+        "scan.png is of a kind that is not read; .*.npy.*.nii.gz.*.tif.* and DICOM",
     ),
     "no ending": (lambda f: _named(f / "IM0001", b""), UnreadableFile, "kind that is not read"),
     "4D array": (
