@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from skullnb.errors import SkullnbError, UnreadableFile
-from skullnb.stack.anatomy import Grid, grid_of
+from skullnb.stack.anatomy import grid_of_affine
 from skullnb.stack.arrays import Array
 from skullnb.stack.names import natural_key
 from skullnb.stack.volume import Volume, refuse_impossible_size, size_in_bytes
@@ -207,7 +207,7 @@ def open_series(series: Series, axis: str, name: str, path: Path) -> Volume:
             name=name,
             files=series.files,
         )
-    grid = _grid(affine, (columns, rows, len(frames)), axis, name)
+    grid = grid_of_affine(affine, (columns, rows, len(frames)), axis, name)
     zooms = (spacing[1], spacing[0], float(np.linalg.norm(affine[:3, 2])))
     return Volume(
         path,
@@ -218,17 +218,6 @@ def open_series(series: Series, axis: str, name: str, path: Path) -> Volume:
         name=name,
         files=tuple(dict.fromkeys(frame.file for frame in frames)),
     )
-
-
-def _grid(affine: Array, shape: tuple[int, ...], axis: str, name: str) -> Grid:
-    """Build the grid of a NIfTI file with columns, rows and slices as its axes."""
-    nib: Any = import_module("nibabel")
-
-    image = nib.Nifti1Image(np.broadcast_to(np.uint8(0), shape), affine)
-    image.set_qform(affine, code="scanner")
-    image.set_sform(affine, code="scanner")
-    image.header.set_xyzt_units("mm")
-    return grid_of(image, axis, name)
 
 
 def _in_order(series: Series, name: str) -> tuple[list[Frame], Array | None]:
