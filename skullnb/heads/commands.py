@@ -70,7 +70,9 @@ def fetch_heads(
 
     chosen = list(HEADS.values()) if everything else [find_head(name) for name in names]
     if not chosen:
-        raise InvalidSetting(f"Name the heads to fetch, or add --all; there are {', '.join(HEADS)}.")
+        raise InvalidSetting(
+            f"Name the heads to fetch, or add --all; there are {', '.join(HEADS)}."
+        )
     if output is not None:
         if len(chosen) > 1 or output.suffix.lower() != ".npz":
             raise InvalidSetting("With -o, name one head and one .npz file.")

@@ -251,3 +251,6 @@ _WRITERS: dict[str, Callable[[Path, Array, Stack], None]] = {
     ".tif": _write_tiff,
     ".tiff": _write_tiff,
 }
+
+WRITTEN = tuple(_WRITERS)
+"""The endings of the files that masks are written to."""
