@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from skullnb import published
-from skullnb.chapter import escape
+from skullnb.text import escape
 
 __all__ = ["ROWS", "Row", "published_table"]
 
