@@ -184,7 +184,7 @@ def report(
     "--output",
     required=True,
     type=click.Path(path_type=Path),
-    help="File to write (.nii.gz, .nii, .npy, .npz, .tif); a folder when IMAGES is several volumes.",
+    help="File to write (.nii.gz, .nii, .npy, .npz, .tif); a folder for several volumes.",
 )
 @_selection
 @_kernel_width
@@ -212,12 +212,12 @@ def mask(
         skullnb mask dicom/ -o masks/
         skullnb mask 'raw/sub-*/anat/*_T1w.nii.gz' -o derivatives/skullnb --bids
     """
-    from skullnb.masking import HEADING, mask_volumes, plan_masks, summary_line
+    from skullnb.masking import HEADING, Masked, mask_volumes, plan_masks, summary_line
     from skullnb.pipeline import PipelineSettings
 
     settings = PipelineSettings(kernel_width=kernel_width)
     jobs = plan_masks(images, output, bids=bids)
-    done = []
+    done: list[Masked] = []
     with _Slices() as progress:
         for masked in mask_volumes(
             jobs,

@@ -10,7 +10,15 @@ from typing import Any
 from skullnb import bids as bids_names
 from skullnb.errors import InvalidSetting, SkullnbError, UnreadableFile
 from skullnb.pipeline import PipelineSettings, SkullMaskTrace
-from skullnb.stack import Input, Stack, list_volumes, read_stack, refuse_place, write_masks
+from skullnb.stack import (
+    Input,
+    Stack,
+    list_volumes,
+    read_stack,
+    refuse_place,
+    split_series,
+    write_masks,
+)
 from skullnb.stack.names import suffix_of
 from skullnb.stack.writing import WRITTEN
 from skullnb.summary import Summary, ranges_of, summarise_stack
@@ -140,6 +148,7 @@ def plan_masks(images: str | Path, output: str | Path, *, bids: bool = False) ->
     """
     output = Path(output).expanduser()
     volumes = list_volumes(images, every_series=True)
+    one_file = split_series(images)[0].is_file()
     is_file = suffix_of(output) in WRITTEN and not output.is_dir()
     if bids and is_file:
         raise InvalidSetting(f"BIDS masks go into a folder, and {output.name} is a file's name.")
@@ -148,7 +157,7 @@ def plan_masks(images: str | Path, output: str | Path, *, bids: bool = False) ->
             Job(volume, bids_names.mask_path(volume.name, volume.path, output), output)
             for volume in volumes
         ]
-    elif len(volumes) == 1 and (is_file or (volumes[0].path.is_file() and not output.is_dir())):
+    elif len(volumes) == 1 and (is_file or (one_file and not output.is_dir())):
         return [Job(volumes[0], output)]
     elif is_file:
         raise InvalidSetting(

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skullnb.errors import InvalidSetting, UnreadableFile
-from skullnb.stack.dicom import Series, find_series, is_dicom, open_series
+from skullnb.stack.dicom import Series, find_series, open_series
+from skullnb.stack.dicom_files import is_dicom
 from skullnb.stack.formats import READERS, open_volume
 from skullnb.stack.names import natural_key, stem, suffix_of
 from skullnb.stack.volume import Volume
