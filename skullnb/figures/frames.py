@@ -157,7 +157,7 @@ def _scale(box: Box) -> float:
     """Enlargement that brings a box to the frame's height, unless it gets too wide."""
     rows, columns = box
     height, width = rows.stop - rows.start, columns.stop - columns.start
-    return min(_HEIGHT / height, 2 * _HEIGHT / width)
+    return float(min(_HEIGHT / height, 2 * _HEIGHT / width))
 
 
 def _mark(picture: NDArray[np.uint8], box: Box, detail: Box) -> None:
