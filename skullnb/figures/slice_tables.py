@@ -17,7 +17,7 @@ from skullnb.pipeline import PipelineSettings
 from skullnb.stack import Stack
 
 # Neighbouring slices of a head differ by less, unless the pipeline chose something else on one.
-JUMP = 0.2
+JUMP = 0.25
 
 
 def given_table(stack: Stack, inputs: Mapping[str, str], settings: PipelineSettings) -> Markdown:
@@ -95,23 +95,26 @@ def slice_table(
     >>> fields = ["slice", "threshold", "n_components", "n_edge_touching", "mask_px"]
     >>> row = np.array([(0, 23, 4, 0, 1000)], dtype=[(name, int) for name in fields])
     >>> print(slice_table(row, [()], [104], spacing_mm=(1, 1)).data.splitlines()[2])
-    | 104 | 23 | 4 | 0 | 1000 | 10.0 | none |
+    | 104 | 1,000 | 10.0 | none | 23 | 4 | 0 |
     """
     texts = ["; ".join(one) or "none" for one in remarks]
     chosen = _worth_a_row([text != "none" for text in texts])
 
-    header = ["slice", "threshold", "components", "touching the frame", "mask, px"]
-    counts = ("threshold", "n_components", "n_edge_touching", "mask_px")
-    columns: list[Any] = [slice_numbers, *(summary[name] for name in counts)]
-    formats = [""] * len(header)
-    if groups is not None:
-        header, columns, formats = ["group", *header], [groups, *columns], ["", *formats]
+    columns: dict[str, tuple[Any, str]] = {"slice": (slice_numbers, "")}
+    if groups is not None and len(set(groups)) > 1:
+        columns["group"] = (groups, "")
+    columns["mask, px"] = (summary["mask_px"], ",")
     if spacing_mm is not None:
-        header.append("mask, cm²")
-        columns.append(areas_cm2(summary["mask_px"], spacing_mm))
-        formats.append(".1f")
-    rows = [[column[index] for column in [*columns, texts]] for index in chosen]
-    table = markdown_table([*header, "remarks"], rows, [*formats, ""])
+        columns["mask, cm²"] = (areas_cm2(summary["mask_px"], spacing_mm), ".1f")
+    columns["remarks"] = (texts, "")
+    for name, title in (
+        ("threshold", "threshold"),
+        ("n_components", "components"),
+        ("n_edge_touching", "at the frame"),
+    ):
+        columns[title] = (summary[name], "")
+    rows = [[values[index] for values, _ in columns.values()] for index in chosen]
+    table = markdown_table(list(columns), rows, [spec for _, spec in columns.values()])
     left_out = len(summary) - len(chosen)
     if left_out:
         return Markdown(f"{table.data}\n\n{left_out} more slices are in the results file.")
@@ -171,8 +174,8 @@ def slice_remarks(
     Returns
     -------
     list of tuple of str
-        One a slice. An area jumps when it differs by more than `JUMP` from the median of the
-        slices around it, up to three on either side.
+        One a slice. An area jumps when it differs by more than `JUMP` from the median of the five
+        slices nearest to it that have a mask.
 
     Examples
     --------
@@ -182,8 +185,9 @@ def slice_remarks(
     labels = np.array(["" if groups is None else groups[i] for i in range(len(areas_px))])
     found = []
     for number, area in enumerate(areas_px):
-        near = np.arange(max(0, number - 3), min(len(areas_px), number + 4))
-        near = near[(labels[near] == labels[number]) & (areas_px[near] > 0) & (near != number)]
+        same = np.flatnonzero((labels == labels[number]) & (areas_px > 0))
+        same = same[same != number]
+        near = same[np.argsort(np.abs(same - number), kind="stable")[:5]]
         texts = tuple(warnings[number])
         if area and len(near) >= 2:
             change = area / np.median(areas_px[near]) - 1
