@@ -191,6 +191,8 @@ def test_files_without_images_and_files_that_are_not_dicom_are_left_out(tmp_path
     np.testing.assert_array_equal(read_stack(tmp_path).images, PIXELS)
     with pytest.raises(UnreadableFile, match="none with an image"):
         read_stack(tmp_path / "report")
+    with pytest.raises(UnreadableFile, match="names no file"):
+        read_stack([])
 
 
 def test_two_folders_of_one_series_each_are_two_volumes_of_one_stack(tmp_path):
@@ -262,6 +264,10 @@ REFUSED = {
         lambda f: save_series(f, PIXELS, Rows=9000),
         "promises 126,000 bytes of pixels",
     ),
+    "many images at one place": (
+        lambda f: save_series(f, PIXELS, NumberOfFrames=2, Rows=4),
+        "holds 2 images and says of 1 where they lie",
+    ),
     "cut short": (cut_file, "damaged, cut short"),
     "not numbers": (quoting, "damaged, cut short"),
     "no preamble": (
@@ -318,7 +324,7 @@ def test_what_no_plugin_decodes_is_said_with_what_to_install(tmp_path, monkeypat
     with pytest.raises(UnreadableFile, match=r"compressed \(JPEG 2000 .*skullnb\[dicom\]"):
         read_stack(path)
     monkeypatch.undo()
-    with pytest.raises(UnreadableFile):  # there may be a plugin, but these are no JPEG 2000 bytes
+    with pytest.raises(UnreadableFile, match="compressed"):  # these are no JPEG 2000 bytes
         read_stack(path)
 
 

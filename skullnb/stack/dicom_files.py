@@ -181,10 +181,11 @@ def _frames(file: Path, header: Any) -> list[Frame]:
     bits = size_in_bytes((n_frames, *shape), np.dtype(np.uint8)) * int(header.BitsAllocated)
     refuse_impossible_size(file, bits // 8, file.stat().st_size, packed=packed)
     shared = header.get("SharedFunctionalGroupsSequence") or [{}]
-    each = header.get("PerFrameFunctionalGroupsSequence") or [{}] * n_frames
+    each = header.get("PerFrameFunctionalGroupsSequence") or [{}]
     if len(each) != n_frames:
         raise UnreadableFile(
-            f"{file.name} describes {len(each)} images and holds {n_frames}; make a new copy of it."
+            f"{file.name} holds {n_frames} images and says of {len(each)} where they lie; convert "
+            "it to NIfTI, or make a new copy of it."
         )
     return [_frame(file, index, shape, (own, shared[0], header)) for index, own in enumerate(each)]
 
@@ -235,18 +236,28 @@ def _pixels(file: Path, shape: tuple[int, int]) -> Array:
 
         dataset = _read(file, _PIXEL_TAGS)
         syntax = dataset.file_meta.TransferSyntaxUID
-        if syntax.is_compressed and not syntax.is_deflated:
-            try:
-                ready = pixels.get_decoder(syntax).is_available
-            except NotImplementedError:
-                ready = False
-            if not ready:
-                raise UnreadableFile(
-                    f"{file.name} is compressed ({syntax.name}) and nothing that is installed "
-                    "decodes it; run: pip install 'skullnb[dicom]', or save it uncompressed."
-                )
-        decoded = np.asarray(pixels.pixel_array(dataset))
-        return decoded.reshape(-1, *shape)
+        packed = syntax.is_compressed and not syntax.is_deflated
+        if packed and not _has_decoder(syntax, pixels):
+            raise UnreadableFile(
+                f"{file.name} is compressed ({syntax.name}) and nothing that is installed decodes "
+                "it; run: pip install 'skullnb[dicom]', or save it uncompressed."
+            )
+        try:
+            return np.asarray(pixels.pixel_array(dataset)).reshape(-1, *shape)
+        except Exception:
+            if not packed:
+                raise
+            raise UnreadableFile(
+                f"{file.name} is compressed ({syntax.name}) and can't be decoded: it is damaged, "
+                "or of a variant that no installed decoder knows; save it uncompressed."
+            ) from None
+
+
+def _has_decoder(syntax: Any, pixels: Any) -> bool:
+    try:
+        return bool(pixels.get_decoder(syntax).is_available)
+    except NotImplementedError:
+        return False
 
 
 def _read(file: Path, tags: list[str], **options: Any) -> Any:

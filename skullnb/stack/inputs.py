@@ -159,7 +159,7 @@ def list_volumes(
     if isinstance(images, str | Path):
         files, (where, number) = list_inputs(images), split_series(images)
     else:
-        files, where, number = list(images), Path(*images[:1]).parent, ""
+        files, where, number = list(images), Path("The list of images"), ""
     others = [file for file in files if suffix_of(file) in READERS or not is_dicom(file)]
     volumes = [Input(stem(file), file) for file in others]
     series = find_series(file for file in files if file not in set(others))
@@ -169,7 +169,8 @@ def list_volumes(
     if number and all(volume.series is None for volume in volumes):
         raise InvalidSetting(f"{where} holds no DICOM series, so there is no number {number}.")
     if not volumes:
-        raise UnreadableFile(f"{where} holds DICOM files, but none with an image.")
+        held = "holds DICOM files, but none with an image" if files else "names no file"
+        raise UnreadableFile(f"{where} {held}.")
     _refuse_same_names(volumes, where)
     return sorted(volumes, key=lambda volume: natural_key(_label(volume)))
 
