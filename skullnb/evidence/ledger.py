@@ -1,0 +1,397 @@
+"""The ledger: rule by rule and slice by slice, what happened and what it changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skullnb.errors import InvalidSetting
+from skullnb.evidence.ablation import switch_off
+from skullnb.metrics.overlap import count_pixels, overlaps_of
+from skullnb.pipeline import RULES, PipelineSettings, trace_skull_mask
+from skullnb.stack import Stack
+
+EXERCISED = "exercised"
+INERT = "inert"
+NEVER_FIRED = "never fired"
+SYNTHETIC_ONLY = "synthetic only"
+STATUSES = (EXERCISED, INERT, NEVER_FIRED, SYNTHETIC_ONLY)
+
+
+@dataclass(frozen=True)
+class RuleEvidence:
+    """What a ledger says about one rule.
+
+    Attributes
+    ----------
+    rule, status : str
+        Names in `skullnb.pipeline.RULES` and in `STATUSES`.
+    n_slices, n_fired, n_changed : int
+        Slices in all, where the rule fired, and where switching it off changes the mask.
+    n_real, n_fired_real, n_changed_real : int
+        The same of the slices that are not synthetic.
+    stage_px, changed_px : int
+        Sums over slices, px: what the rule set or removed at its own stage, and how much of the
+        final mask differs when it is switched off.
+    iou, iou_off, dice, dice_off : float
+        Means over the slices with a reference mask, with the rule and without it; NaN without
+        any.
+    """
+
+    rule: str
+    status: str
+    n_slices: int
+    n_fired: int
+    n_changed: int
+    n_real: int
+    n_fired_real: int
+    n_changed_real: int
+    stage_px: int
+    changed_px: int
+    iou: float
+    iou_off: float
+    dice: float
+    dice_off: float
+
+    def __str__(self) -> str:
+        """Say the status with the count that it rests on.
+
+        Examples
+        --------
+        >>> ledger = build_ledger(Stack(np.zeros((5, 8, 8))))
+        >>> print(ledger.evidence("drop edge-touching"))
+        never fired, 0 of 5
+        """
+        if self.status == NEVER_FIRED:
+            return f"{self.status}, 0 of {self.n_slices}"
+        if self.status == INERT:
+            return f"{self.status}, fired on {self.n_fired} of {self.n_slices}"
+        if self.status == EXERCISED:
+            return f"{self.status}, changed {self.n_changed} of {self.n_slices}"
+        n_synthetic = self.n_slices - self.n_real
+        return (
+            f"{self.status}, changed {self.n_changed} of {n_synthetic} synthetic slices, "
+            f"0 of {self.n_real} real ones"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Ledger:
+    """What every rule did on every slice of one or more stacks.
+
+    Attributes
+    ----------
+    settings : PipelineSettings
+        What the masks were made with.
+    stacks, groups : (N,) array of str
+        The stack and the volume each slice is from; a group is "" when it is not known.
+    slices : (N,) int64
+        Each slice's number in the file it came from.
+    synthetic : (N,) bool
+        Whether the slice was drawn, not scanned.
+    fired : (N, 6) bool
+        Whether the condition of each rule occurred, in the order of `skullnb.pipeline.RULES`.
+    stage_px : (N, 6) int64
+        Pixels that the rule set or removed at its own stage.
+    changed_px : (N, 6) int64
+        Pixels of the final mask that differ when the rule is switched off.
+    iou, dice : (N,) float64
+        Overlap with the reference mask; NaN without one, or when both are empty.
+    iou_off, dice_off : (N, 6) float64
+        The same with each rule switched off.
+    """
+
+    settings: PipelineSettings
+    stacks: NDArray[Any]
+    groups: NDArray[Any]
+    slices: NDArray[np.int64]
+    synthetic: NDArray[np.bool_]
+    fired: NDArray[np.bool_]
+    stage_px: NDArray[np.int64]
+    changed_px: NDArray[np.int64]
+    iou: NDArray[np.float64]
+    dice: NDArray[np.float64]
+    iou_off: NDArray[np.float64]
+    dice_off: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        """Return the number of slices."""
+        return len(self.slices)
+
+    @property
+    def changed(self) -> NDArray[np.bool_]:
+        """Whether switching the rule off changes the final mask, (N, 6) bool."""
+        return np.asarray(self.changed_px > 0)
+
+    def where(self, keep: NDArray[np.bool_]) -> Ledger:
+        """Return the entries of some slices.
+
+        Parameters
+        ----------
+        keep : (N,) bool
+
+        Examples
+        --------
+        >>> ledger = build_ledger(Stack(np.zeros((5, 8, 8))))
+        >>> len(ledger.where(~ledger.synthetic)), len(ledger.where(ledger.synthetic))
+        (5, 0)
+        """
+        return Ledger(self.settings, **{name: getattr(self, name)[keep] for name in _ARRAYS})
+
+    def by_volume(self) -> dict[tuple[str, str], Ledger]:
+        """Return one ledger a volume, by the names of its stack and its group.
+
+        Examples
+        --------
+        >>> stack = Stack(np.zeros((3, 8, 8)), groups="a,a,b", name="demo")
+        >>> {volume: len(part) for volume, part in build_ledger(stack).by_volume().items()}
+        {('demo', 'a'): 2, ('demo', 'b'): 1}
+        """
+        volumes = dict.fromkeys(zip(self.stacks.tolist(), self.groups.tolist(), strict=True))
+        return {
+            (stack, group): self.where((self.stacks == stack) & (self.groups == group))
+            for stack, group in volumes
+        }
+
+    def evidence(self, rule: str) -> RuleEvidence:
+        """Sum one rule up over all slices.
+
+        Parameters
+        ----------
+        rule : str
+            A name in `skullnb.pipeline.RULES`.
+
+        Raises
+        ------
+        InvalidSetting
+            If there is no such rule.
+        """
+        if rule not in RULES:
+            raise InvalidSetting(f"There is no rule {rule!r}; the rules are {', '.join(RULES)}.")
+        column = RULES.index(rule)
+        fired, changed, real = self.fired[:, column], self.changed[:, column], ~self.synthetic
+        return RuleEvidence(
+            rule=rule,
+            status=status_of(fired, changed, self.synthetic),
+            n_slices=len(self),
+            n_fired=int(fired.sum()),
+            n_changed=int(changed.sum()),
+            n_real=int(real.sum()),
+            n_fired_real=int(fired[real].sum()),
+            n_changed_real=int(changed[real].sum()),
+            stage_px=int(self.stage_px[:, column].sum()),
+            changed_px=int(self.changed_px[:, column].sum()),
+            iou=_mean(self.iou),
+            iou_off=_mean(self.iou_off[:, column]),
+            dice=_mean(self.dice),
+            dice_off=_mean(self.dice_off[:, column]),
+        )
+
+    def summary(self) -> tuple[RuleEvidence, ...]:
+        """Sum every rule up, in the pipeline's order."""
+        return tuple(self.evidence(rule) for rule in RULES)
+
+    def values(self) -> dict[str, Any]:
+        """Everything in the ledger, for `skullnb.results.Results.record`.
+
+        Returns
+        -------
+        dict
+            `rules` (by rule: what `evidence` says), `status` (by rule), `volumes` (by volume:
+            status by rule), and `entries`: one row a slice and rule.
+        """
+        volumes = {
+            " / ".join(part for part in volume if part): _statuses(ledger)
+            for volume, ledger in self.by_volume().items()
+        }
+        rows = [
+            {
+                "stack": str(self.stacks[i]),
+                "group": str(self.groups[i]),
+                "slice": int(self.slices[i]),
+                "synthetic": bool(self.synthetic[i]),
+                "rule": rule,
+                "fired": bool(self.fired[i, j]),
+                "stage_px": int(self.stage_px[i, j]),
+                "changed_px": int(self.changed_px[i, j]),
+                "iou": float(self.iou[i]),
+                "iou_off": float(self.iou_off[i, j]),
+                "dice": float(self.dice[i]),
+                "dice_off": float(self.dice_off[i, j]),
+            }
+            for i in range(len(self))
+            for j, rule in enumerate(RULES)
+        ]
+        rules = {one.rule: dict(vars(one)) for one in self.summary()}
+        return {"rules": rules, "status": _statuses(self), "volumes": volumes, "entries": rows}
+
+
+_ARRAYS = tuple(field.name for field in fields(Ledger) if field.name != "settings")
+
+
+def build_ledger(
+    stack: Stack,
+    settings: PipelineSettings | None = None,
+    *,
+    visit: Callable[[int], object] | None = None,
+) -> Ledger:
+    """Trace every slice, switch every rule off in turn, and write down what changed.
+
+    Parameters
+    ----------
+    stack : Stack
+        With or without a reference mask; `stack.synthetic` says whether its slices were drawn.
+    settings : PipelineSettings, optional
+        The article's when left out. A rule that they leave out never fires.
+    visit : callable, optional
+        Called as ``visit(index)`` after each slice.
+
+    Returns
+    -------
+    Ledger
+
+    Raises
+    ------
+    InvalidImage
+        If a slice cannot be worked on; the message gives its number.
+
+    Examples
+    --------
+    >>> images = np.zeros((1, 60, 60))
+    >>> images[0, 20:40, 20:40] = images[0, 30, :5] = 1.0
+    >>> ledger = build_ledger(Stack(images))
+    >>> print(*ledger.summary()[2:4], sep="; ")
+    inert, fired on 1 of 1; never fired, 0 of 1
+    """
+    settings = settings or PipelineSettings()
+    n, n_rules = len(stack), len(RULES)
+    fired = np.zeros((n, n_rules), dtype=np.bool_)
+    stage_px, changed_px = np.zeros((2, n, n_rules), dtype=np.int64)
+    iou, dice = np.full((2, n), np.nan)
+    iou_off, dice_off = np.full((2, n, n_rules), np.nan)
+    for i, number in enumerate(stack.slice_numbers):
+        trace = trace_skull_mask(stack.images[i], settings, slice_number=number)
+        reference = None if stack.reference is None else stack.reference[i]
+        iou[i], dice[i] = _overlap(trace.mask, reference)
+        for j, record in enumerate(trace.rules):
+            mask = switch_off(trace, record.name)
+            fired[i, j], stage_px[i, j] = record.fired, record.n_pixels
+            changed_px[i, j] = np.count_nonzero(mask != trace.mask)
+            same = changed_px[i, j] == 0
+            overlap = (iou[i], dice[i]) if same else _overlap(mask, reference)
+            iou_off[i, j], dice_off[i, j] = overlap
+        if visit:
+            visit(i)
+    return Ledger(
+        settings,
+        stacks=np.array([stack.name] * n),
+        groups=np.array(stack.groups or [""] * n),
+        slices=np.array(stack.slice_numbers, dtype=np.int64),
+        synthetic=np.full(n, stack.synthetic),
+        fired=fired,
+        stage_px=stage_px,
+        changed_px=changed_px,
+        iou=iou,
+        dice=dice,
+        iou_off=iou_off,
+        dice_off=dice_off,
+    )
+
+
+def combine(ledgers: Iterable[Ledger]) -> Ledger:
+    """Bring several ledgers into one, for instance of real slices and of phantoms.
+
+    Parameters
+    ----------
+    ledgers : iterable of Ledger
+
+    Returns
+    -------
+    Ledger
+        The slices of all, in the order given; each stays real or synthetic.
+
+    Raises
+    ------
+    InvalidSetting
+        If there is none, or if they were made with different settings: then the rules are not
+        the same rules.
+
+    Examples
+    --------
+    >>> real = build_ledger(Stack(np.zeros((2, 8, 8)), name="scan"))
+    >>> drawn = build_ledger(Stack(np.zeros((1, 8, 8)), name="drawing", synthetic=True))
+    >>> both = combine([real, drawn])
+    >>> len(both), both.evidence("dilate").n_real
+    (3, 2)
+    """
+    ledgers = list(ledgers)
+    if not ledgers:
+        raise InvalidSetting("There is no ledger to combine; give at least one.")
+    settings = ledgers[0].settings
+    if any(one.settings != settings for one in ledgers):
+        raise InvalidSetting(
+            "These ledgers were made with different settings, so their rules are not the same; "
+            "make them with the same settings."
+        )
+    joined = {name: np.concatenate([getattr(one, name) for one in ledgers]) for name in _ARRAYS}
+    return Ledger(settings, **joined)
+
+
+def status_of(
+    fired: NDArray[np.bool_], changed: NDArray[np.bool_], synthetic: NDArray[np.bool_]
+) -> str:
+    """Status of a rule, from what it did on each slice.
+
+    A rule is *never fired* when it fired on no slice, *inert* when it fired and changed no mask,
+    *synthetic only* when it changed a mask, there are real slices, and none of the changed masks
+    is theirs, and *exercised* when it changed a mask otherwise. Where every slice is synthetic a
+    rule can be exercised: the statement is about these slices, and whoever shows it says that they
+    are synthetic. *Synthetic only* is an answer about the real slices, so it needs some.
+
+    Parameters
+    ----------
+    fired, changed, synthetic : (N,) bool
+        Whether the rule fired, whether switching it off changes the mask, whether the slice was
+        drawn.
+
+    Returns
+    -------
+    str
+        One of `STATUSES`.
+
+    Examples
+    --------
+    >>> yes, no = np.array([True]), np.array([False])
+    >>> status_of(no, no, no), status_of(yes, no, no), status_of(yes, yes, yes)
+    ('never fired', 'inert', 'exercised')
+    >>> status_of(np.array([False, True]), np.array([False, True]), np.array([False, True]))
+    'synthetic only'
+    """
+    if not fired.any():
+        return NEVER_FIRED
+    used = fired & changed
+    if not used.any():
+        return INERT
+    only_synthetic = not synthetic.all() and not used[~synthetic].any()
+    return SYNTHETIC_ONLY if only_synthetic else EXERCISED
+
+
+def _statuses(ledger: Ledger) -> dict[str, str]:
+    return {one.rule: one.status for one in ledger.summary()}
+
+
+def _overlap(mask: NDArray[np.uint8], reference: NDArray[np.uint8] | None) -> tuple[float, float]:
+    if reference is None:
+        return float("nan"), float("nan")
+    counts = count_pixels(mask.view(np.bool_), np.asarray(reference).view(np.bool_))
+    overlaps = overlaps_of(*counts)
+    return overlaps["iou"], overlaps["dice"]
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else float("nan")
