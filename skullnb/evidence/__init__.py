@@ -8,7 +8,7 @@ the mask, IoU and Dice when the rule is switched off. From that follows a status
 - **exercised**: fired, and changed the mask of at least one slice
 - **inert**: fired, and changed the mask of none
 - **never fired**: the condition occurred on no slice
-- **synthetic only**: there are real slices, and only synthetic ones were changed
+- **synthetic only**: there are real slices, and it is only phantoms that make it exercised or inert
 
 `skullnb.evidence.ablation.switch_off` says what "switched off" means for each rule.
 

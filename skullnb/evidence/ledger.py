@@ -74,8 +74,8 @@ class RuleEvidence:
             return f"{self.status}, changed {self.n_changed} of {self.n_slices}"
         n_synthetic = self.n_slices - self.n_real
         return (
-            f"{self.status}, changed {self.n_changed} of {n_synthetic} synthetic slices, "
-            f"0 of {self.n_real} real ones"
+            f"{self.status}, changed {self.n_changed - self.n_changed_real} of {n_synthetic} "
+            f"synthetic slices; fired on {self.n_fired_real} of {self.n_real} real ones"
         )
 
 
@@ -346,11 +346,11 @@ def status_of(
 ) -> str:
     """Status of a rule, from what it did on each slice.
 
-    A rule is *never fired* when it fired on no slice, *inert* when it fired and changed no mask,
-    *synthetic only* when it changed a mask, there are real slices, and none of the changed masks
-    is theirs, and *exercised* when it changed a mask otherwise. Where every slice is synthetic a
-    rule can be exercised: the statement is about these slices, and whoever shows it says that they
-    are synthetic. *Synthetic only* is an answer about the real slices, so it needs some.
+    Over all slices a rule is *exercised* when it fired and changed a mask, *inert* when it fired
+    and changed none, and *never fired* otherwise. Where there are real slices, and they alone
+    would not earn the rule that status, it is *synthetic only*: what is known about it comes from
+    phantoms. Where every slice is synthetic the status is about these slices, and whoever shows it
+    says that they are synthetic; *synthetic only* is an answer about real slices, so it needs some.
 
     Parameters
     ----------
@@ -371,13 +371,16 @@ def status_of(
     >>> status_of(np.array([False, True]), np.array([False, True]), np.array([False, True]))
     'synthetic only'
     """
+    found, real = _reached(fired, changed), ~synthetic
+    if found != NEVER_FIRED and real.any() and _reached(fired[real], changed[real]) != found:
+        return SYNTHETIC_ONLY
+    return found
+
+
+def _reached(fired: NDArray[np.bool_], changed: NDArray[np.bool_]) -> str:
     if not fired.any():
         return NEVER_FIRED
-    used = fired & changed
-    if not used.any():
-        return INERT
-    only_synthetic = not synthetic.all() and not used[~synthetic].any()
-    return SYNTHETIC_ONLY if only_synthetic else EXERCISED
+    return EXERCISED if (fired & changed).any() else INERT
 
 
 def _statuses(ledger: Ledger) -> dict[str, str]:

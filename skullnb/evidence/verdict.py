@@ -31,7 +31,7 @@ def verdict(ledger: Ledger) -> str:
     str
         How many rules were exercised; which never fired, changed nothing, or were exercised on
         synthetic slices only; which lower the mean IoU where there is a reference mask; and
-        whether the slices are synthetic. Rules only, no text from outside.
+        whether the slices are synthetic. No text from outside is in it.
 
     Examples
     --------
@@ -45,29 +45,33 @@ def verdict(ledger: Ledger) -> str:
     is unknown; threshold and drop edge-touching fired and changed nothing.
     """
     found = ledger.summary()
-    named = {status: [one.rule for one in found if one.status == status] for status in _ORDER}
     all_synthetic = bool(ledger.synthetic.all())
     data = "these slices" if all_synthetic else "your data"
-    parts = [f"{len(named[EXERCISED])} of {len(RULES)} rules exercised"]
-    for status in _ORDER:
-        rules = named[status]
-        if not rules or status == EXERCISED:
-            continue
-        its = "its" if len(rules) == 1 else "their"
-        was = "was" if len(rules) == 1 else "were"
+
+    def named(status: str, *, changed: bool | None = None) -> list[str]:
+        chosen = [one for one in found if one.status == status]
+        return [one.rule for one in chosen if changed in (None, one.n_changed > 0)]
+
+    def unknown(rules: list[str]) -> str:
+        return f"{'its' if len(rules) == 1 else 'their'} value on {data} is unknown"
+
+    parts = [f"{len(named(EXERCISED))} of {len(RULES)} rules exercised"]
+    if rules := named(NEVER_FIRED):
+        parts.append(f"{_listed(rules)} never fired: {unknown(rules)}")
+    if rules := named(SYNTHETIC_ONLY, changed=True):
+        parts.append(f"{_listed(rules)} exercised on synthetic slices only: {unknown(rules)}")
+    if rules := named(SYNTHETIC_ONLY, changed=False):
         parts.append(
-            {
-                NEVER_FIRED: f"{_listed(rules)} never fired: {its} value on {data} is unknown",
-                SYNTHETIC_ONLY: (
-                    f"{_listed(rules)} {was} exercised on synthetic slices only: {its} value on "
-                    f"{data} is unknown"
-                ),
-                INERT: f"{_listed(rules)} fired and changed nothing",
-            }[status]
+            f"{_listed(rules)} fired on synthetic slices only and changed nothing there: "
+            f"{unknown(rules)}"
         )
+    if rules := named(INERT):
+        parts.append(f"{_listed(rules)} fired and changed nothing")
+    # What a rule costs on phantoms must not be read as what it costs on the real slices.
+    judged = ledger if all_synthetic else ledger.where(~ledger.synthetic)
     parts += [
         f"{one.rule} lowers the mean IoU ({one.iou:.3f} with it, {one.iou_off:.3f} without)"
-        for one in found
+        for one in judged.summary()
         if one.iou_off - one.iou > NOTABLE_IOU
     ]
     sentence = "; ".join(parts) + "."
@@ -114,9 +118,6 @@ def effect(evidence: RuleEvidence) -> str:
     if gain > 0:
         return "helps"
     return "destroys" if evidence.iou < evidence.iou_off / 2 else "hurts"
-
-
-_ORDER = (EXERCISED, NEVER_FIRED, SYNTHETIC_ONLY, INERT)
 
 
 def _listed(names: Sequence[str]) -> str:
