@@ -29,7 +29,7 @@ from skullnb.evidence import (
 from skullnb.phantom import published_stack, variant
 from skullnb.pipeline import RULES, PipelineSettings, create_skull_mask, trace_skull_mask
 from skullnb.results import Results
-from skullnb.stack import Stack
+from skullnb.stack import Stack, read_stack, write_stack
 
 GUARD, THRESHOLD, EDGE, LARGEST, DILATE, FILL = RULES
 
@@ -406,3 +406,25 @@ def test_what_makes_no_sense_is_refused_in_a_sentence():
     images[4, 1, 1] = np.nan
     with pytest.raises(InvalidImage, match="Slice 4"):
         build_ledger(Stack(images)[2:])
+
+
+@pytest.mark.parametrize("name", ["head.npz", "head.nii.gz", "head.nii"])
+def test_a_phantom_that_was_written_to_a_file_is_not_taken_for_a_scan(name, tmp_path):
+    for synthetic in (True, False):
+        write_stack(head(synthetic=synthetic), tmp_path / name, overwrite=True)
+        assert read_stack(tmp_path / name).synthetic == synthetic
+
+
+def test_a_drawn_file_in_a_folder_makes_the_whole_folder_synthetic(tmp_path):
+    write_stack(head(), tmp_path / "a.npz")
+    write_stack(head(synthetic=True), tmp_path / "b.npz")
+    assert read_stack(tmp_path).synthetic
+
+
+def test_scores_on_a_phantom_are_not_given_out_as_scores_on_scans():
+    drawn = build_ledger(cut(head(synthetic=True), BRAIN), SMALL)
+    with_reference = combine([build_ledger(head(), SMALL), drawn]).evidence(DILATE)
+    without = combine([build_ledger(head(reference=None), SMALL), drawn]).evidence(DILATE)
+    assert with_reference.iou == build_ledger(head(), SMALL).evidence(DILATE).iou
+    assert np.isnan(without.iou)
+    assert effect(combine([build_ledger(head(), SMALL), drawn]).evidence(EDGE)) == "did not fire"

@@ -38,7 +38,8 @@ class RuleEvidence:
         Sums over slices, px: what the rule set or removed at its own stage, and how much of the
         final mask differs when it is switched off.
     iou, iou_off, dice, dice_off : float
-        Means over the slices with a reference mask, with the rule and without it; NaN without
+        Means with the rule and without it, over the slices with a reference mask: the real ones
+        where there are real slices at all, for a score on phantoms is none on scans. NaN without
         any.
     """
 
@@ -174,6 +175,7 @@ class Ledger:
             raise InvalidSetting(f"There is no rule {rule!r}; the rules are {', '.join(RULES)}.")
         column = RULES.index(rule)
         fired, changed, real = self.fired[:, column], self.changed[:, column], ~self.synthetic
+        scored = real if real.any() else self.synthetic
         return RuleEvidence(
             rule=rule,
             status=status_of(fired, changed, self.synthetic),
@@ -185,10 +187,10 @@ class Ledger:
             n_changed_real=int(changed[real].sum()),
             stage_px=int(self.stage_px[:, column].sum()),
             changed_px=int(self.changed_px[:, column].sum()),
-            iou=_mean(self.iou),
-            iou_off=_mean(self.iou_off[:, column]),
-            dice=_mean(self.dice),
-            dice_off=_mean(self.dice_off[:, column]),
+            iou=_mean(self.iou[scored]),
+            iou_off=_mean(self.iou_off[scored, column]),
+            dice=_mean(self.dice[scored]),
+            dice_off=_mean(self.dice_off[scored, column]),
         )
 
     def summary(self) -> tuple[RuleEvidence, ...]:

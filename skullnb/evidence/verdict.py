@@ -67,11 +67,9 @@ def verdict(ledger: Ledger) -> str:
         )
     if rules := named(INERT):
         parts.append(f"{_listed(rules)} fired and changed nothing")
-    # What a rule costs on phantoms must not be read as what it costs on the real slices.
-    judged = ledger if all_synthetic else ledger.where(~ledger.synthetic)
     parts += [
         f"{one.rule} lowers the mean IoU ({one.iou:.3f} with it, {one.iou_off:.3f} without)"
-        for one in judged.summary()
+        for one in found
         if one.iou_off - one.iou > NOTABLE_IOU
     ]
     sentence = "; ".join(parts) + "."
@@ -84,7 +82,7 @@ def verdict(ledger: Ledger) -> str:
 
 
 def effect(evidence: RuleEvidence) -> str:
-    """Say in a few words what a rule did to the score.
+    """Say in a few words what a rule did to the score, on the real slices if there are any.
 
     Parameters
     ----------
@@ -106,9 +104,10 @@ def effect(evidence: RuleEvidence) -> str:
     >>> effect(build_ledger(Stack(np.zeros((1, 8, 8)))).evidence("dilate"))
     'did not fire'
     """
-    if not evidence.n_fired:
+    real = evidence.n_real > 0
+    if not (evidence.n_fired_real if real else evidence.n_fired):
         return "did not fire"
-    if not evidence.n_changed:
+    if not (evidence.n_changed_real if real else evidence.n_changed):
         return "changes nothing"
     gain = evidence.iou - evidence.iou_off
     if math.isnan(gain):
