@@ -359,13 +359,24 @@ def test_a_folder_is_not_cut_out_of_a_longer_name() -> None:
 
 
 def test_the_table_sets_published_beside_measured_on_the_phantom() -> None:
-    table = published_table(
-        {"07-metrics": {"iou_pooled": 0.97951, "iou_mean": None}},
-        is_phantom=True,
-        has_reference=True,
-    )
-    assert "| IoU, pooled over all pixels | 0.9795, final | 0.9795 |" in table
-    assert "| IoU, mean over the slices | 0.9794, in the sweep | not measured |" in table
+    sweep = {"sweep_width": [24, 26], "sweep_iou": [0.97, 0.98], "sweep_dice": [0.98, 0.99]}
+    measured = {
+        "05-dilation": {**sweep, "best_width": None},
+        "07-metrics": {"iou_pooled": 0.97951, "dice_pooled": 0.98964},
+    }
+    table = published_table(measured, is_phantom=True, has_reference=True)
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines()]
+    assert ["Kernel width with the highest IoU", "26 px", "not measured"] in rows
+    assert [
+        "Kernel width 26 px, mean over the slices",
+        "IoU 0.9794, Dice 0.9896",
+        "IoU 0.9800, Dice 0.9900",
+    ] in rows
+    assert [
+        "All slices, pooled over the pixels",
+        "IoU 0.9795, Dice 0.9896",
+        "IoU 0.9795, Dice 0.9896",
+    ] in rows
 
 
 def test_the_installed_package_carries_notebooks_and_book(
