@@ -149,7 +149,7 @@ def _name_stacks(axes: Any, ledger: Ledger) -> None:
         where = {"x": start + n - 0.57, "ha": "right"} if at_end else {"x": start - 0.43}
         axes.text(y=-0.75, s=text, size=9, color=PALETTE["text"], va="center", **where)
         if start:
-            axes.axvline(start - 0.5, color=PALETTE["text"], linewidth=0.8)
+            axes.vlines(start - 0.5, -0.45, len(RULES), color=PALETTE["text"], linewidth=0.8)
         start += n
 
 
