@@ -355,10 +355,10 @@ def test_the_values_go_through_a_results_file_unchanged(tmp_path, built_in):
     results.record(**built_in.values(), verdict=verdict(built_in))
     values = Results.read(results.write(tmp_path)).values
     assert values["rules"][EDGE]["n_fired"] == 0
-    assert len(values["entries"]) == 5 * len(RULES)
+    assert values["slices"]["slices"] == [0, 1, 2, 3, 4]
+    assert values["changes"][EDGE]["fired"] == [False] * 5
     assert values["volumes"] == {"synthetic phantom / phantom": values["status"]}
-    changed = sum(row["changed_px"] for row in values["entries"] if row["rule"] == DILATE)
-    assert changed == values["rules"][DILATE]["changed_px"]
+    assert sum(values["changes"][DILATE]["changed_px"]) == values["rules"][DILATE]["changed_px"]
     json.dumps(values, allow_nan=False)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -204,35 +204,29 @@ class Ledger:
         -------
         dict
             `rules` (by rule: what `evidence` says), `status` (by rule), `volumes` (by volume:
-            status by rule), and `entries`: one row a slice and rule.
+            status by rule), `slices` (one value a slice: where it is from, iou, dice), and
+            `changes` (by rule, one value a slice: fired, stage_px, changed_px, iou_off,
+            dice_off).
         """
         volumes = {
             " / ".join(part for part in volume if part): _statuses(ledger)
             for volume, ledger in self.by_volume().items()
         }
-        rows = [
-            {
-                "stack": str(self.stacks[i]),
-                "group": str(self.groups[i]),
-                "slice": int(self.slices[i]),
-                "synthetic": bool(self.synthetic[i]),
-                "rule": rule,
-                "fired": bool(self.fired[i, j]),
-                "stage_px": int(self.stage_px[i, j]),
-                "changed_px": int(self.changed_px[i, j]),
-                "iou": float(self.iou[i]),
-                "iou_off": float(self.iou_off[i, j]),
-                "dice": float(self.dice[i]),
-                "dice_off": float(self.dice_off[i, j]),
-            }
-            for i in range(len(self))
-            for j, rule in enumerate(RULES)
-        ]
-        rules = {one.rule: dict(vars(one)) for one in self.summary()}
-        return {"rules": rules, "status": _statuses(self), "volumes": volumes, "entries": rows}
+        return {
+            "rules": {one.rule: dict(vars(one)) for one in self.summary()},
+            "status": _statuses(self),
+            "volumes": volumes,
+            "slices": {name: getattr(self, name).tolist() for name in _PER_SLICE},
+            "changes": {
+                rule: {name: getattr(self, name)[:, column].tolist() for name in _PER_RULE}
+                for column, rule in enumerate(RULES)
+            },
+        }
 
 
-_ARRAYS = tuple(field.name for field in fields(Ledger) if field.name != "settings")
+_PER_SLICE = ("stacks", "groups", "slices", "synthetic", "iou", "dice")
+_PER_RULE = ("fired", "stage_px", "changed_px", "iou_off", "dice_off")
+_ARRAYS = (*_PER_SLICE, *_PER_RULE)
 
 
 def build_ledger(

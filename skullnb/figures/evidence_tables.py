@@ -10,6 +10,7 @@ from IPython.display import Markdown
 from skullnb.evidence import DEFINITIONS, Ledger, effect
 from skullnb.figures.tables import MOST_ROWS, markdown_table
 from skullnb.pipeline import RULES
+from skullnb.text import escape
 
 
 def definitions_table() -> Markdown:
@@ -39,7 +40,14 @@ def rules_table(ledger: Ledger) -> Markdown:
     >>> print(rules_table(ledger).data.splitlines()[-1])
     | fill holes | never fired | 0 of 2 | 0 | 0 of 2 | 0 |
     """
-    header = ["rule", "status", "fired on", "px it set", "mask changed on", "px of the mask"]
+    header = [
+        "rule",
+        "status",
+        "fired on",
+        "px at its own step",
+        "mask changed on",
+        "px of the mask",
+    ]
     rows = [
         [
             one.rule,
@@ -188,3 +196,36 @@ def one_rule_table(ledgers: Sequence[Ledger], rule: str) -> Markdown:
         )
     header = ["stack", "fired on", "mask changed on", "IoU with it", "IoU without it", "the rule"]
     return markdown_table(header, rows, ["", "", "", ".3f", ".3f", ""])
+
+
+def effects_text(ledgers: Sequence[Ledger], rule: str) -> str:
+    """Say on which stacks a rule helps, changes nothing or does harm.
+
+    Parameters
+    ----------
+    ledgers : sequence of Ledger
+        Of one stack each.
+    rule : str
+        A name in `skullnb.pipeline.RULES`.
+
+    Returns
+    -------
+    str
+        Markdown, one line an effect.
+
+    Examples
+    --------
+    >>> from skullnb.evidence import build_ledger
+    >>> from skullnb.stack import Stack
+    >>> ledger = build_ledger(Stack(np.zeros((2, 8, 8)), name="demo"))
+    >>> print(effects_text([ledger], "drop edge-touching"))
+    - The rule **did not fire** on 1 of 1: demo
+    """
+    found: dict[str, list[str]] = {}
+    for ledger in ledgers:
+        name = escape(str(ledger.stacks[0]).removeprefix("synthetic phantom: "))
+        found.setdefault(effect(ledger.evidence(rule)), []).append(name)
+    return "\n".join(
+        f"- The rule **{word}** on {len(names)} of {len(ledgers)}: {', '.join(names)}"
+        for word, names in found.items()
+    )
