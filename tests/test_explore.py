@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from io import BytesIO
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -22,7 +23,7 @@ from skullnb.explore.stages import CACHED_PIXELS, Stages
 from skullnb.figures.explorer import OUTLINES, STAGES, picture_size
 from skullnb.figures.style import PALETTE
 from skullnb.pipeline import PipelineSettings, trace_skull_mask
-from skullnb.stack import Stack
+from skullnb.stack import Stack, read_stack
 
 SHAPE = (96, 80)
 
@@ -99,6 +100,14 @@ def test_the_slice_slider_shows_another_slice_and_its_own_scores(
     mask = trace_skull_mask(stack.images[0], PipelineSettings(kernel_width=8)).mask
     assert explorer.facts["IoU"] == f"{metrics.iou(mask, stack.reference[0]):.4f}"
     assert explorer.facts["group"] == "a"
+
+
+def test_a_slice_cut_from_a_file_is_named_by_its_number_there(stack: Stack, tmp_path: Path) -> None:
+    np.save(tmp_path / "scans.npy", stack.images)
+    explorer = Explorer(read_stack(tmp_path / "scans.npy", slices="2:4"), slice_number=1)
+    assert explorer.facts["slice"] == "1 of 0 to 1"
+    assert explorer.facts["in its file"] == "slice 3"
+    assert "in its file" not in Explorer(stack).facts
 
 
 def test_every_stage_is_another_picture_of_the_same_mask(explorer: Explorer) -> None:

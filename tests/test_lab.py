@@ -37,15 +37,15 @@ def test_the_copy_has_every_cell_of_the_chapter_and_no_output(tmp_path: Path) ->
     assert all(one["outputs"] == [] for one in copy if one["cell_type"] == "code")
 
 
-def test_parameters_are_set_after_the_defaults_and_before_they_are_used(tmp_path: Path) -> None:
+def test_the_chosen_parameters_have_the_last_word(tmp_path: Path) -> None:
     path = lab.copy_notebook(tmp_path, {"images": "a'b\\c.npy", "axis": "axial", "slices": ""})
-    tags = [one["metadata"].get("tags", []) for one in cells(path)]
-    assert tags.index(["injected-parameters"]) == tags.index(["parameters"]) + 1
+    assert chosen(path) == ['images = "a\'b\\\\c.npy"']
+    sources = ["".join(one["source"]) for one in cells(path) if one["cell_type"] == "code"]
+    opening = next(number for number, source in enumerate(sources) if "open_chapter(" in source)
     namespace: dict = {}
-    exec("\n".join(chosen(path)), namespace)
+    exec("\n".join(sources[:opening]), namespace)
     assert namespace["images"] == "a'b\\c.npy"
-    assert "axis" not in namespace
-    assert "slices" not in namespace
+    assert (namespace["axis"], namespace["slices"]) == ("axial", "")
 
 
 def test_an_earlier_copy_is_never_overwritten(tmp_path: Path) -> None:

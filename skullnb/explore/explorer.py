@@ -189,8 +189,9 @@ class Explorer:
 
     def _facts(self, state: ExplorerState, trace: SkullMaskTrace) -> dict[str, str]:
         facts = {"slice": f"{state.slice_number} of 0 to {len(self.stack) - 1}"}
-        if self.stack.geometry is not None:
-            facts["in its file"] = f"slice {self.stack.slice_numbers[state.slice_number]}"
+        in_file = self.stack.slice_numbers
+        if in_file != tuple(range(len(self.stack))):
+            facts["in its file"] = f"slice {in_file[state.slice_number]}"
         if self.stack.groups is not None:
             facts["group"] = self.stack.groups[state.slice_number]
         if state.settings.threshold == "otsu":

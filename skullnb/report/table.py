@@ -191,7 +191,7 @@ ROWS = (
         "All slices, pooled over the pixels",
         _overlap(*published.FINAL),
         "07-metrics",
-        ("iou_pooled", "dice_pooled"),
+        ("pooled_iou", "pooled_dice"),
         _overlap,
         needs_reference=True,
     ),
