@@ -420,6 +420,7 @@ def phantom(
 @_kernel_width
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
 @click.option("--port", default=0, show_default="any free one", type=click.IntRange(0, 65535))
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def lab(
     images: str,
     reference: str,
@@ -430,13 +431,17 @@ def lab(
     kernel_width: int,
     no_browser: bool,
     port: int,
+    arguments: tuple[str, ...],
 ) -> None:
     """Open the explorer in JupyterLab, on this computer only.
+
+    ARGUMENTS after "--" are handed to JupyterLab.
 
     \b
     Examples:
         skullnb lab
         skullnb lab --images T1.nii.gz --slices 80:100
+        skullnb lab -- --allow-root
     """
     _needs("lab", "jupyterlab", "ipywidgets")
     from skullnb.lab import launch_lab
@@ -452,6 +457,7 @@ def lab(
             kernel_width=kernel_width,
             open_browser=not no_browser,
             port=port,
+            arguments=arguments,
         )
     )
 

@@ -234,3 +234,16 @@ def test_a_phantom_added_to_scans_makes_a_rule_synthetic_only(folder):
     text = run(*words, "--synthetic").stdout
     assert re.search(r"drop edge-touching +exercised, changed 5 of 9", text)
     assert "scalp-cut-two-sides" in refused("evidence", folder / "scan.npy", "--with-phantom", "x")
+
+
+def test_the_lab_gets_the_data_and_further_arguments(folder, monkeypatch):
+    seen = {}
+
+    def launch(images, reference, **options):
+        seen.update(options, images=images)
+        return 3
+
+    monkeypatch.setattr("skullnb.lab.launch_lab", launch)
+    run("lab", "--images", "a.npy", "--no-browser", "--", "--allow-root", expect=3)
+    assert (seen["images"], seen["open_browser"]) == ("a.npy", False)
+    assert seen["arguments"] == ("--allow-root",)

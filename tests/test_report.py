@@ -286,7 +286,7 @@ class TestAFailingChapter:
     def test_the_landing_page_says_so(self, broken: tuple[Path, tuple[str, ...]]) -> None:
         landing = (broken[0] / "html" / "index.html").read_text(encoding="utf-8")
         assert "2 chapters failed" in landing
-        assert "not measured: no reference mask" in landing
+        assert "The best kernel width and the overlaps need a reference mask." in landing
 
 
 def test_an_interrupted_report_leaves_nothing_behind(

@@ -44,7 +44,7 @@ class Row:
 def published_table(
     chapters: Mapping[str, Mapping[str, Any]], *, is_phantom: bool, has_reference: bool
 ) -> str:
-    """Write the table as Markdown.
+    """Write the table, under its heading, as Markdown.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def published_table(
         Whether the published figures apply. On other data the table shows what was measured and
         says that the article's figures are about other slices.
     has_reference : bool
-        Whether there is a reference mask; without one, overlaps read "no reference mask".
+        Whether there is a reference mask; without one, what needs it is left out.
 
     Returns
     -------
@@ -64,38 +64,32 @@ def published_table(
     --------
     >>> measured = {"03-threshold": {"threshold": [23, 23]}}
     >>> print(published_table(measured, is_phantom=False, has_reference=False))
-    The article’s figures are about its own five slices...
-    <BLANKLINE>
-    | Quantity | Measured |
-    | :--- | :--- |
-    | Slices, rows × columns | not measured: no results from 01-data |
+    ## Measured
+    ...
+    | Otsu’s threshold, of 0–255 | 23 on each of the 2 slices |
+    | Edge-touching bright components | not measured: no results from 04-components |
     ...
     """
-    lines = []
     if is_phantom:
+        lines = ["## Published and measured", ""]
         lines += ["| Quantity | Published | Measured |", "| :--- | :--- | :--- |"]
-    else:
-        lines += [
-            "The article’s figures are about its own five slices, not about yours, so this table"
-            " shows only what was measured.",
-            "",
-            "| Quantity | Measured |",
-            "| :--- | :--- |",
-        ]
-    for row in ROWS:
-        reported = [row.published] if is_phantom else []
-        if row.needs_reference and not has_reference:
-            measured = "not measured: no reference mask"
-        else:
-            measured = _measured(row, chapters)
-        lines.append("| " + " | ".join([row.quantity, *reported, measured]) + " |")
-    if is_phantom:
-        lines += [
-            "",
+        after = (
             "The article does not say how its figures are averaged: the sweep’s and the final one"
-            " differ at 26 px, and each is set beside the average that it fits.",
-        ]
-    return "\n".join(lines) + "\n"
+            " differ at 26 px, and each is set beside the average that it fits."
+        )
+    else:
+        lines = ["## Measured", "", "| Quantity | Measured |", "| :--- | :--- |"]
+        after = (
+            "The article’s figures are about its own five slices, so they are not shown beside"
+            " yours."
+        )
+        if not has_reference:
+            after += " The best kernel width and the overlaps need a reference mask."
+    for row in ROWS:
+        if has_reference or not row.needs_reference:
+            cells = [row.quantity, row.published] if is_phantom else [row.quantity]
+            lines.append("| " + " | ".join([*cells, _measured(row, chapters)]) + " |")
+    return "\n".join([*lines, "", after]) + "\n"
 
 
 def _measured(row: Row, chapters: Mapping[str, Mapping[str, Any]]) -> str:
