@@ -26,16 +26,14 @@ never fired, 0 of 1
 """
 
 from skullnb.evidence.ablation import DEFINITIONS, Definition, switch_off
-from skullnb.evidence.ledger import (
+from skullnb.evidence.ledger import Ledger, build_ledger, combine
+from skullnb.evidence.status import (
     EXERCISED,
     INERT,
     NEVER_FIRED,
     STATUSES,
     SYNTHETIC_ONLY,
-    Ledger,
     RuleEvidence,
-    build_ledger,
-    combine,
     status_of,
 )
 from skullnb.evidence.verdict import effect, verdict

@@ -5,14 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from skullnb.evidence.ledger import (
-    EXERCISED,
-    INERT,
-    NEVER_FIRED,
-    SYNTHETIC_ONLY,
-    Ledger,
-    RuleEvidence,
-)
+from skullnb.evidence.ledger import Ledger
+from skullnb.evidence.status import EXERCISED, INERT, NEVER_FIRED, SYNTHETIC_ONLY, RuleEvidence
 from skullnb.pipeline import RULES
 
 # A smaller change of the mean IoU is not called help or harm.
