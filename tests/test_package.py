@@ -21,6 +21,7 @@ ROOMS = (
     "bids",
     "summary",
     "sweep",
+    "evidence",
     "phantom",
     "heads",
     "stack",

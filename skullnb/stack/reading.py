@@ -106,6 +106,8 @@ def read_stack(
         reference_sources=tuple(
             file for volume in references for file in volume.files or (volume.path,)
         ),
+        # One drawn file among scans makes the whole no evidence about scans.
+        synthetic=any(volume.synthetic for volume in volumes),
     )
 
 

@@ -39,6 +39,8 @@ class Volume:
         What to call it; the file's name without its ending where nothing else is given.
     files : tuple of Path
         The files of a DICOM series, in the order of its slices; empty for a file of its own.
+    synthetic : bool
+        Whether the file says that its slices were drawn.
     """
 
     path: Path
@@ -49,6 +51,7 @@ class Volume:
     groups: tuple[str, ...] | None = None
     name: str = ""
     files: tuple[Path, ...] = ()
+    synthetic: bool = False
 
     def __post_init__(self) -> None:
         """Name the volume after its file."""
