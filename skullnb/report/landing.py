@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from skullnb.chapter import MOST_SHOWN, escape
+from skullnb.chapter import MOST_SHOWN
 from skullnb.pipeline import PipelineSettings, create_skull_masks
 from skullnb.stack import Stack
+from skullnb.text import escape
 
 __all__ = ["data_note", "draw_slices", "note"]
 

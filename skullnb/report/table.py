@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from skullnb import published
-from skullnb.chapter import escape
+from skullnb.text import escape
 
 __all__ = ["ROWS", "Row", "published_table"]
 
@@ -61,7 +62,7 @@ def published_table(
 
     Examples
     --------
-    >>> measured = {"03-threshold": {"thresholds": [23, 23]}}
+    >>> measured = {"03-threshold": {"threshold": [23, 23]}}
     >>> print(published_table(measured, is_phantom=False, has_reference=False))
     The article’s figures are about its own five slices...
     <BLANKLINE>
@@ -91,8 +92,8 @@ def published_table(
     if is_phantom:
         lines += [
             "",
-            "The article does not say how it averaged; each of its two IoUs is set beside"
-            " the average that it fits.",
+            "The article does not say how its figures are averaged: the sweep’s and the final one"
+            " differ at 26 px, and each is set beside the average that it fits.",
         ]
     return "\n".join(lines) + "\n"
 
@@ -102,10 +103,6 @@ def _measured(row: Row, chapters: Mapping[str, Mapping[str, Any]]) -> str:
         return f"not measured: no results from {row.chapter}"
     values = [chapters[row.chapter].get(key) for key in row.keys]
     return "not measured" if None in values else escape(row.form(*values))
-
-
-def _decimals(value: float) -> str:
-    return f"{value:.4f}"
 
 
 def _range(low: float, high: float) -> str:
@@ -125,7 +122,22 @@ def _size(n_slices: int, shape: Sequence[int]) -> str:
     return f"{n_slices} of {shape[0]} × {shape[1]}"
 
 
-_SWEEP = published.SWEEP[published.KERNEL_WIDTH]
+def _width(width: int) -> str:
+    return f"{width} px"
+
+
+def _overlap(iou: float, dice: float) -> str:
+    return f"IoU {iou:.4f}, Dice {dice:.4f}"
+
+
+def _overlap_at(
+    width: int, widths: Sequence[int], ious: Sequence[float], dices: Sequence[float]
+) -> str:
+    if width not in widths:
+        return "not measured at this width"
+    index = widths.index(width)
+    return _overlap(ious[index], dices[index])
+
 
 ROWS = (
     Row(
@@ -146,54 +158,41 @@ ROWS = (
         "Otsu’s threshold, of 0–255",
         f"{published.OTSU_THRESHOLD} on each of the {published.SHAPE[0]} slices",
         "03-threshold",
-        ("thresholds",),
+        ("threshold",),
         _each_slice,
     ),
     Row(
         "Edge-touching bright components",
         _each_slice(published.EDGE_TOUCHING),
         "04-components",
-        ("edge_touching",),
+        ("n_edge_touching",),
         _each_slice,
     ),
     Row(
-        "Kernel width with the highest mean IoU, px",
-        str(published.KERNEL_WIDTH),
+        "Kernel width with the highest IoU",
+        _width(published.KERNEL_WIDTH),
         "05-dilation",
         ("best_width",),
-        str,
+        _width,
         needs_reference=True,
     ),
-    Row(
-        "IoU, mean over the slices",
-        f"{_decimals(_SWEEP.iou)}, in the sweep",
-        "07-metrics",
-        ("iou_mean",),
-        _decimals,
-        needs_reference=True,
+    *(
+        Row(
+            f"Kernel width {width} px, mean over the slices",
+            _overlap(*overlap),
+            "05-dilation",
+            ("sweep_width", "sweep_iou", "sweep_dice"),
+            partial(_overlap_at, width),
+            needs_reference=True,
+        )
+        for width, overlap in published.SWEEP.items()
     ),
     Row(
-        "IoU, pooled over all pixels",
-        f"{_decimals(published.FINAL.iou)}, final",
+        "All slices, pooled over the pixels",
+        _overlap(*published.FINAL),
         "07-metrics",
-        ("iou_pooled",),
-        _decimals,
-        needs_reference=True,
-    ),
-    Row(
-        "Dice, mean over the slices",
-        f"{_decimals(_SWEEP.dice)}, in the sweep",
-        "07-metrics",
-        ("dice_mean",),
-        _decimals,
-        needs_reference=True,
-    ),
-    Row(
-        "Dice, pooled over all pixels",
-        f"{_decimals(published.FINAL.dice)}, final",
-        "07-metrics",
-        ("dice_pooled",),
-        _decimals,
+        ("pooled_iou", "pooled_dice"),
+        _overlap,
         needs_reference=True,
     ),
 )
