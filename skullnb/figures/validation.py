@@ -53,7 +53,7 @@ def volume_curves(matrix: ScoreMatrix) -> Any:
     floor = float(means.mean(axis=0).max()) - 6 * float(np.std(means.max(axis=1))) - 0.03
     axes.set_ylim(max(floor, means.min()), None)
     axes.set(xlabel=f"kernel width ({matrix.unit})", ylabel="IoU, mean over a volume's slices")
-    axes.legend(loc="lower center", **LEGEND)
+    axes.legend(loc="upper right", **LEGEND)
     widths = matrix.widths[best]
     if widths.min() < widths.max():
         finding = f"differs from volume to volume: {widths.min():g} to {widths.max():g}"
@@ -119,7 +119,7 @@ def fold_kernels(matrix: ScoreMatrix, outcomes: Sequence[Outcome]) -> Any:
     >>> from skullnb.validation import compare_splits
     >>> matrix = ScoreMatrix([[0.9, 0.8], [0.6, 0.8]], [24, 26], ("a", "b"))
     >>> fold_kernels(matrix, compare_splits(matrix)).get_suptitle()
-    'The kernel chosen without a volume is its best in 0 of 2 folds'
+    'In px, the kernel chosen without a volume is its best in 0 of 2 folds'
     """
     folds = [one for one in outcomes if len(one.held_out) == len(matrix.volumes)]
     folds = [one for one in folds if one.method == "leave one volume out"]
@@ -143,7 +143,9 @@ def fold_kernels(matrix: ScoreMatrix, outcomes: Sequence[Outcome]) -> Any:
         axes.margins(y=0.25)
         axes.legend(loc="upper left", ncols=2, **LEGEND)
     n = len(matrix.volumes)
-    headline(figure, f"The kernel chosen without a volume is its best in {hits} of {n} folds")
+    headline(
+        figure, f"In px, the kernel chosen without a volume is its best in {hits} of {n} folds"
+    )
     return figure
 
 
@@ -177,7 +179,7 @@ def optimism_curve(curve: NDArray[Any]) -> Any:
         axes.plot(curve["n_volumes"], curve[key], "o-", color=PALETTE[name], label=label)
     axes.set_xticks(curve["n_volumes"])
     axes.set(xlabel="volumes tuned on", ylabel="IoU, mean")
-    axes.legend(loc="center right", **LEGEND)
+    axes.legend(loc="upper right", **LEGEND)
     finding = f"Optimism with one volume: {curve['optimism'][0]:.4f}"
     if len(curve) > 1:
         finding += f"; with {curve['n_volumes'][-1]}: {abs(curve['optimism'][-1]):.4f}"
@@ -255,10 +257,7 @@ def coverage_curve(table: NDArray[Any]) -> Any:
     axes.minorticks_off()
     axes.set(xlabel="independent values in the sample", ylabel="intervals that cover (%)")
     axes.legend(loc="lower right", **LEGEND)
-    first = table[0]
-    headline(
-        figure,
-        f"From {first['n']} values the percentile bootstrap's 95 % is "
-        f"{first['bootstrap']:.0%}, or {first['bootstrap_skewed']:.0%} when they are skewed",
-    )
+    five = table[np.abs(table["n"] - 5).argmin()]
+    covers = f"{five['bootstrap']:.0%}, or {five['bootstrap_skewed']:.0%} if skewed"
+    headline(figure, f"From {five['n']} values, a 95% bootstrap interval covers {covers}")
     return figure

@@ -73,7 +73,7 @@ def one_volume_sentence(one_slice_out_saw: float | None) -> str:
         return text
     return text + (
         " Leave-one-slice-out within the volume says {one_slice_out:.4f}: it noticed "
-        "**{one_slice_out_saw:.0%}** of that loss."
+        "**{one_slice_out_saw:.1%}** of that loss."
     )
 
 
@@ -115,13 +115,15 @@ def split_sentence(numbers: Mapping[str, Any]) -> str:
     return text + ": these volumes do not tell which of the two is better."
 
 
-def control_sentence(control: Control) -> str:
+def control_sentence(control: Control, fixed: float) -> str:
     """Say which split noticed that the selector knows nothing.
 
     Parameters
     ----------
     control : Control
         From `skullnb.validation.negative_control`.
+    fixed : float
+        Nested score of one kernel for all.
 
     Returns
     -------
@@ -132,7 +134,7 @@ def control_sentence(control: Control) -> str:
     Examples
     --------
     >>> import numpy as np
-    >>> control_sentence(Control(np.array([0.9]), np.array([0.5]), 0.5))[:34]
+    >>> control_sentence(Control(np.array([0.9]), np.array([0.5]), 0.5), 0.7)[:34]
     '**The split by slice is fooled**: '
     """
     if not control.slice_split_is_fooled:
@@ -143,12 +145,16 @@ def control_sentence(control: Control) -> str:
         )
     text = (
         "**The split by slice is fooled**: it gives the selector {control_by_slice:.4f}, where it "
-        "is worth {control_worth:.4f}, and would rank it against {nested:.4f} for one kernel for "
-        "all. "
+        "is worth {control_worth:.4f}."
     )
+    if control.by_slice.mean() > fixed > control.worth:
+        text += (
+            " It would prefer this selector to one kernel for all ({nested:.4f}), which is better."
+        )
     if control.volume_split_passes:
-        return text + "**The split by volume is not**: it says {control_by_volume:.4f}."
+        return text + " **The split by volume is not**: it says {control_by_volume:.4f}."
     return text + (
+        " "
         "The split by volume says {control_by_volume:.4f}, which is not that worth either: "
         "volumes with very different numbers of slices can do this."
     )

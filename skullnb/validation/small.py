@@ -160,7 +160,7 @@ def correlation(values: Array, groups: Sequence[str]) -> float:
 
     References
     ----------
-    Fisher (1925), ANOVA estimator with the mean group size corrected for unequal groups.
+    Kish (1965). From the mean squares, with the mean group size corrected for unequal groups.
 
     Examples
     --------
