@@ -44,7 +44,7 @@ class Row:
 def published_table(
     chapters: Mapping[str, Mapping[str, Any]], *, is_phantom: bool, has_reference: bool
 ) -> str:
-    """Write the table as Markdown.
+    """Write the table, under its heading, as Markdown.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def published_table(
         Whether the published figures apply. On other data the table shows what was measured and
         says that the article's figures are about other slices.
     has_reference : bool
-        Whether there is a reference mask; without one, overlaps read "no reference mask".
+        Whether there is a reference mask; without one, what needs it is left out.
 
     Returns
     -------
@@ -64,38 +64,33 @@ def published_table(
     --------
     >>> measured = {"03-threshold": {"threshold": [23, 23]}}
     >>> print(published_table(measured, is_phantom=False, has_reference=False))
-    The article’s figures are about its own five slices...
-    <BLANKLINE>
-    | Quantity | Measured |
-    | :--- | :--- |
-    | Slices, rows × columns | not measured: no results from 01-data |
+    ## Measured
+    ...
+    | Otsu’s threshold, of 0–255 | 23 on each of the 2 slices |
+    | Edge-touching bright components | not measured: no results from 04-components |
     ...
     """
-    lines = []
     if is_phantom:
+        lines = ["## Published and measured", ""]
         lines += ["| Quantity | Published | Measured |", "| :--- | :--- | :--- |"]
+        after = (
+            "What is measured at a kernel width is the mean over the slices. The article does not"
+            " say how it averaged: its sweep and its final figure differ at 26 px, and each is set"
+            " beside the average that it fits."
+        )
     else:
-        lines += [
-            "The article’s figures are about its own five slices, not about yours, so this table"
-            " shows only what was measured.",
-            "",
-            "| Quantity | Measured |",
-            "| :--- | :--- |",
-        ]
+        lines = ["## Measured", "", "| Quantity | Measured |", "| :--- | :--- |"]
+        after = (
+            "The article’s figures are about its own five slices, so they are not shown beside"
+            " yours."
+        )
+        if not has_reference:
+            after += " The best kernel width and the overlaps need a reference mask."
     for row in ROWS:
-        reported = [row.published] if is_phantom else []
-        if row.needs_reference and not has_reference:
-            measured = "not measured: no reference mask"
-        else:
-            measured = _measured(row, chapters)
-        lines.append("| " + " | ".join([row.quantity, *reported, measured]) + " |")
-    if is_phantom:
-        lines += [
-            "",
-            "The article does not say how its figures are averaged: the sweep’s and the final one"
-            " differ at 26 px, and each is set beside the average that it fits.",
-        ]
-    return "\n".join(lines) + "\n"
+        if has_reference or not row.needs_reference:
+            cells = [row.quantity, row.published] if is_phantom else [row.quantity]
+            lines.append("| " + " | ".join([*cells, _measured(row, chapters)]) + " |")
+    return "\n".join([*lines, "", after]) + "\n"
 
 
 def _measured(row: Row, chapters: Mapping[str, Mapping[str, Any]]) -> str:
@@ -127,7 +122,7 @@ def _width(width: int) -> str:
 
 
 def _overlap(iou: float, dice: float) -> str:
-    return f"IoU {iou:.4f}, Dice {dice:.4f}"
+    return f"{iou:.4f}, {dice:.4f}"
 
 
 def _overlap_at(
@@ -178,7 +173,7 @@ ROWS = (
     ),
     *(
         Row(
-            f"Kernel width {width} px, mean over the slices",
+            f"IoU, Dice at kernel width {width} px",
             _overlap(*overlap),
             "05-dilation",
             ("sweep_width", "sweep_iou", "sweep_dice"),
@@ -188,7 +183,7 @@ ROWS = (
         for width, overlap in published.SWEEP.items()
     ),
     Row(
-        "All slices, pooled over the pixels",
+        "IoU, Dice pooled over all pixels",
         _overlap(*published.FINAL),
         "07-metrics",
         ("pooled_iou", "pooled_dice"),
