@@ -92,8 +92,8 @@ def split_sentence(numbers: Mapping[str, Any]) -> str:
 
     Examples
     --------
-    >>> split_sentence({"nested_mm": None})[-41:]
-    'kernel fixed in mm would be the same one.'
+    >>> split_sentence({"nested_mm": None})[-46:]
+    'kernel fixed in mm would be the same one here.'
     """
     text = (
         "One kernel for all, in px: **{apparent:.4f}** on the same slices, {slice_out:.4f} by "
@@ -101,9 +101,8 @@ def split_sentence(numbers: Mapping[str, Any]) -> str:
     )
     if numbers["nested_mm"] is None:
         return text + (
-            " The pixels all have one size, or an unknown one, so it cannot be seen here what a "
-            "kernel in mm would do: on pixels of one size, a kernel fixed in mm would be the same "
-            "one."
+            " The pixels all have one size, or an unknown one: a kernel fixed in mm would be the "
+            "same one here."
         )
     text += (
         " Fixed in mm instead, the nested score is **{nested_mm:.4f}** and the optimism "
