@@ -57,7 +57,7 @@ def one_volume_table(rows: NDArray[Any], matrix: ScoreMatrix) -> Markdown:
         "IoU, other volumes",
     ]
     shown = [[rows[i]["volume"], spacing[i], *rows[i].tolist()[1:]] for i in _some(len(rows))]
-    return markdown_table(header, shown, ["", ".3g", ".4g", ".4f", ".4f", ".4f"])
+    return markdown_table(header, shown, ["", ".3f", ".4g", ".4f", ".4f", ".4f"])
 
 
 def split_table(outcomes: Sequence[Outcome]) -> Markdown:

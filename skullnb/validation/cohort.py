@@ -105,7 +105,8 @@ def cohort_scores(
     Returns
     -------
     ScoreMatrix
-        IoU, one row a slice, one group a subject. The same numbers however they were made.
+        IoU, one row a slice; one group a subject, named "s" and its seed. The same numbers however
+        they were made.
 
     Raises
     ------
@@ -118,7 +119,7 @@ def cohort_scores(
     >>> plan = CohortPlan(n_subjects=2, n_slices=1, spacing_mm=(2.0, 2.4), widths=(3, 5, 7))
     >>> matrix = cohort_scores(plan, workers=1, cache_dir=Path(mkdtemp()))
     >>> matrix.groups, matrix.scores.shape
-    (('subject-100', 'subject-101'), (2, 3))
+    (('s100', 's101'), (2, 3))
     """
     plan = plan or CohortPlan()
     if plan.n_subjects < 1 or workers < 1:
@@ -135,7 +136,7 @@ def cohort_scores(
         ScoreMatrix(
             np.array(kept[seed]),
             np.array(plan.widths),
-            (f"subject-{seed}",) * plan.n_slices,
+            (f"s{seed}",) * plan.n_slices,
             np.full(plan.n_slices, plan.spacing_of(seed)),
         )
         for seed in plan.seeds

@@ -1,4 +1,4 @@
-"""What it costs to tune on few volumes: on one, as the article did, and on more."""
+"""What it costs to tune on few volumes: on one, as is soon done with few slices, and on more."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from skullnb.validation.splits import leave_one_slice_out
 
 
 def tune_on_each_volume(matrix: ScoreMatrix) -> NDArray[Any]:
-    """Tune on the slices of one volume alone, as the article did, for every volume in turn.
+    """Tune on the slices of one volume alone, for every volume in turn.
 
     Parameters
     ----------
