@@ -18,6 +18,7 @@ ROOMS = (
     "figures",
     "timing",
     "summary",
+    "validation",
     "sweep",
     "evidence",
     "phantom",
