@@ -18,7 +18,7 @@ from skullnb.phantom.calibration import otsu_level
 from skullnb.pipeline import PipelineSettings, SkullMaskTrace, create_skull_mask, trace_skull_mask
 from skullnb.stack import Stack
 
-IMAGES_SHA256 = "d56c169c947540738978c8c0982963d89b2c959decfde620b8cbc3db587b8672"
+IMAGES_SHA256 = "ef01383374334c0f502b0e4c386cd0e415d0926f61e231f3e73f398e7f4cf1b8"
 REFERENCE_SHA256 = "e4408df6759769870786a4454e84b085639805f10101d294d58d9bba73df23b1"
 KEEP_EDGE = PipelineSettings(drop_edge_touching=False)
 

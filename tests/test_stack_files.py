@@ -315,7 +315,7 @@ def _npy_promising(path, shape):
 
 def _nifti_promising(path, shape):
     header = nib.Nifti1Header()
-    header.set_data_shape(shape)
+    header["dim"] = [3, *shape, 1, 1, 1, 1]  # set_data_shape would refuse a negative size
     header["magic"] = b"n+1"
     header["vox_offset"] = 352
     content = header.binaryblock + bytes(4 + 1000)
@@ -486,11 +486,16 @@ REFUSED = {
         UnreadableFile,
         "inverted grey",
     ),
-    "tiff of two sizes": (lambda f: _mixed_sizes(f / "a.tif"), UnreadableFile, "different sizes"),
+    "tiff of two sizes": (lambda f: _mixed_sizes(f / "a.tif"), UnreadableFile, "2 sizes or types"),
     "4D tiff": (
         lambda f: save_tiff(f / "a.tif", NOISE.reshape(2, 10, 64, 48)),
         UnreadableFile,
         "4 dimensions",
+    ),
+    "nifti of negative size": (
+        lambda f: _nifti_promising(f / "a.nii", (7, 9, -6)),
+        UnreadableFile,
+        r"no pixels, its shape is \(7, 9, -6\)",
     ),
     "npy that promises too much": (
         lambda f: _npy_promising(f / "a.npy", (10**6, 10**5, 10**5)),
@@ -503,9 +508,9 @@ REFUSED = {
         "promises 108,000,000,000,000 bytes",
     ),
     "nii.gz that promises too much": (
-        lambda f: _nifti_promising(f / "a.nii.gz", (30000, 30000, 30000)),
+        lambda f: _nifti_promising(f / "a.nii.gz", (600, 600, 600)),
         UnreadableFile,
-        "promises 108,000,000,000,000 bytes",
+        "promises 864,000,000 bytes",
     ),
     "two sizes in a folder": (
         lambda f: _folder_of(f, a=IMAGES, b=IMAGES[:, :5]),
@@ -589,6 +594,15 @@ def test_a_file_cut_anywhere_is_refused_or_gives_the_same_pixels(name, data):
             assert "\n" not in refusal
         else:
             np.testing.assert_array_equal(images, NOISE)
+
+
+@pytest.mark.parametrize("tenths", range(1, 10))
+def test_a_tiff_that_lost_its_later_pages_is_not_read_as_a_shorter_one(folder, tenths):
+    path = save_tiff(folder / "a.tif", NOISE[:3], compression="zlib")
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * tenths // 10])
+    with pytest.raises(UnreadableFile, match="a.tif can't be read"):
+        read_stack(path)
 
 
 @pytest.mark.parametrize("name", SAVERS)

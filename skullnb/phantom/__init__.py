@@ -11,10 +11,11 @@ the pipeline works on people.
 (`VARIANTS` lists them). The steps of a slice are in `skullnb.phantom.slices.Subject.make_slice`:
 
 1. `anatomy`: outlines of skin, skull and brain at one level; the skull's is the reference mask
-2. `sulci`: fissures and sulci folded into the brain
-3. `tissue`: intensities of scalp, skull, cortex, white matter, nuclei and ventricles
-4. `acquisition`: coil profile, point spread, noise
-5. `calibration`: bright vessels that set Otsu's threshold, one gain that sets the range
+2. `section`: the pixels of that level, in mm
+3. `sulci`: fissures and sulci folded into the brain
+4. `tissue`: intensities of scalp, skull, cortex, white matter, nuclei and ventricles
+5. `acquisition`: coil profile, point spread, noise
+6. `calibration`: bright vessels that set Otsu's threshold, one gain that sets the range
 
 Examples
 --------

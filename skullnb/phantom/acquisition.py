@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from skullnb.phantom.anatomy import Array, Grid, Head, Surfaces, angle_index, snap
+from skullnb.phantom.anatomy import Array, Head, snap
+from skullnb.phantom.section import Section
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Acquisition:
     coil: float = 0.30  # brightening from the centre to the rim, fraction
     bias: float = 0.05  # further smooth shading over the head, fraction
     point_spread: float = 1.0  # standard deviation, pixels
-    noise: float = 1.935  # standard deviation of each channel, a.u.
+    noise: float = 1.930  # standard deviation of each channel, a.u.
     n_channels: int = 6  # combined as root of the sum of squares, so no pixel is zero
     otsu_level: int | None = (
         23  # where the vessels' brightness puts Otsu's threshold; None: no vessels
@@ -36,23 +37,25 @@ class Scanner:
         rng = head.rng
         self.shading = rng.uniform(-1, 1, 4)
         angles = np.deg2rad([-148, -104, -68, 0, 68, 104, 148])
-        self.vessel_angle = angles + rng.uniform(-0.06, 0.06, angles.size)
-        self.vessel_drift = rng.uniform(-0.004, 0.004, angles.size)  # radians per mm of level
-        self.vessel_height = rng.uniform(0.35, 0.75, angles.size)  # share of the way to the skin
-        self.vessel_radius = rng.uniform(1.4, 2.1, angles.size)  # pixels
+        n = angles.size
+        self.vessels = np.stack(
+            [
+                angles + rng.uniform(-0.06, 0.06, n),
+                rng.uniform(-0.004, 0.004, n),  # drift, radians per mm of level
+                rng.uniform(0.35, 0.75, n),  # share of the way from muscle to skin
+                rng.uniform(1.4, 2.1, n),  # radius, pixels
+            ],
+            axis=1,
+        )
 
 
-def receive(
-    signal: Array, scanner: Scanner, acquisition: Acquisition, surfaces: Surfaces, grid: Grid
-) -> Array:
+def receive(signal: Array, scanner: Scanner, acquisition: Acquisition, section: Section) -> Array:
     """Apply the coil's sensitivity and the point spread, (H, W) float64."""
-    x, y = grid.x / 80, grid.y / 80
-    angle = angle_index(np.arctan2(grid.x, -grid.y))
-    rim = np.sqrt(grid.x**2 + grid.y**2) / surfaces.skull.take(angle)
-    profile = 1 + acquisition.coil * (np.minimum(rim, 1.25) ** 2 - 0.55)
-    s = scanner.shading
-    smooth = s[0] * x + s[1] * y + 0.7 * (s[2] * x * y + s[3] * (x * x - y * y))
-    return blur(snap(signal * profile * (1 + acquisition.bias * smooth)), acquisition.point_spread)
+    x, y, s = section.x / 80, section.y / 80, scanner.shading
+    to_rim = section.radius / section.around(section.surfaces.skull)
+    profile = 1 + acquisition.coil * (np.minimum(to_rim, 1.25) ** 2 - 0.55)
+    shading = s[0] * x + s[1] * y + 0.7 * (s[2] * x * y + s[3] * (x * x - y * y))
+    return blur(snap(signal * profile * (1 + acquisition.bias * shading)), acquisition.point_spread)
 
 
 def blur(image: Array, sigma: float) -> Array:
@@ -67,30 +70,21 @@ def blur(image: Array, sigma: float) -> Array:
     return snap(blurred.astype(np.float64))
 
 
-def vessel_profile(scanner: Scanner, surfaces: Surfaces, grid: Grid, level: float) -> Array:
+def vessel_profile(scanner: Scanner, section: Section) -> Array:
     """Bright scalp vessels as weights from 0 to 1, (H, W) float64; 1 at each vessel's centre."""
-    profile = np.zeros(grid.x.shape)
-    margin = 9
-    for angle, drift, height, radius in zip(
-        scanner.vessel_angle,
-        scanner.vessel_drift,
-        scanner.vessel_height,
-        scanner.vessel_radius,
-        strict=True,
-    ):
-        at = angle + drift * level
-        i = int(angle_index(np.array(at)))
-        depth = surfaces.muscle[i] + 2.1 + height * max(0.5, surfaces.scalp[i] - 4.2)
-        x, y = surfaces.point(surfaces.skull + depth / surfaces.slant, at)
-        row = int(np.searchsorted(grid.down, grid.sin * x + grid.cos * y))
-        column = int(np.searchsorted(grid.right, grid.cos * x - grid.sin * y))
-        rows, columns = grid.down.size, grid.right.size
-        if not (margin < row < rows - margin and margin < column < columns - margin):
-            continue
-        box = (slice(row - 7, row + 8), slice(column - 7, column + 8))
-        offset = np.arange(-7, 8)
-        spot = np.exp(-0.5 * (offset[:, None] ** 2 + offset[None, :] ** 2) / radius**2)
-        profile[box] = np.maximum(profile[box], spot)
+    surfaces, reach = section.surfaces, 7  # pixels
+    profile = np.zeros(section.x.shape)
+    offset = np.arange(-reach, reach + 1)
+    for angle, drift, height, radius in scanner.vessels:
+        at = float(angle + drift * section.level)
+        depth = surfaces.muscle + 2.1 + height * np.maximum(surfaces.scalp - 4.2, 0.5)
+        down, right = section.in_frame(*surfaces.point(surfaces.skull + depth / surfaces.slant, at))
+        row, column = np.searchsorted(section.down, down), np.searchsorted(section.right, right)
+        box = profile[row - reach : row + reach + 1, column - reach : column + reach + 1]
+        if min(row, column) < reach or box.shape != (offset.size, offset.size):
+            continue  # cut by the frame
+        spot = np.exp(-0.5 * (offset[:, None] ** 2 + offset**2) / radius**2)
+        box[:] = np.maximum(box, spot)
     return snap(profile)
 
 

@@ -57,7 +57,7 @@ class Anatomy:
     widest_level: float = 8.0
     half_height: float = 96.0  # from the widest level to the vertex
     gap: float = 4.5906  # mean distance from the brain's surface to the outer skull
-    gap_sd: float = 0.8931  # its standard deviation along the outline
+    gap_sd: float = 0.896  # its standard deviation along the outline
     csf_share: float = 0.20  # share of the gap that is fluid; the rest is bone
     scalp: float = 7.807  # mean thickness of skin, fat and fascia
     temporalis: float = 8.0  # extra muscle at the temples, low levels only
@@ -100,6 +100,7 @@ class Ripple:
 class Surfaces:
     """The outlines of one level, each an (N_ANGLES,) array over the angle."""
 
+    skin: Array  # radius of the skin's outer surface
     skull: Array  # radius of the outer surface of the skull: the reference mask's edge
     inner_skull: Array  # radius
     pia: Array  # radius of the brain's surface
@@ -110,17 +111,12 @@ class Surfaces:
     muscle: Array  # thickness of the temporalis muscle
     scale: float  # size of this level relative to the widest
 
-    @property
-    def skin(self) -> Array:
-        """Radius of the skin's outer surface."""
-        return self.skull + (self.scalp + self.muscle) / self.slant
-
     def point(self, radius: Array, angle: float) -> tuple[float, float]:
         """Point (x, y) where a ray at `angle` meets an outline."""
         r = float(radius[angle_index(np.array(angle))])
         return r * float(np.sin(angle)), -r * float(np.cos(angle))
 
-    def depth(self, radius: Array, x: Array, y: Array) -> Array:
+    def below(self, radius: Array, x: Array, y: Array) -> Array:
         """Distance of points below an outline; negative outside it."""
         index = angle_index(np.arctan2(x, -y))
         return (radius.take(index) - np.sqrt(x * x + y * y)) * self.slant.take(index)
@@ -158,95 +154,27 @@ class Head:
         slant = 1 / np.sqrt(1 + (slope / skull) ** 2)
 
         low = ramp(level, 36, 6)  # 1 at the temples, 0 above them
-        temples = bump(1.35, 0.45) + bump(-1.35, 0.45)
-        variation: Array = (
-            1.1 * bump(0, 0.45) + 1.3 * bump(np.pi, 0.4) - (0.35 + 0.65 * low) * temples
-        )
-        variation = variation + 0.9 * self.gap_ripple.at(level)
-        variation = standardise(np.tanh(standardise(variation)))  # no extreme gaps
+        front, back, temples = bump(0, 0.45), bump(np.pi, 0.4), bump(1.35, 0.45) + bump(-1.35, 0.45)
+        thick: Array = 1.1 * front + 1.3 * back - (0.35 + 0.65 * low) * temples
+        thick = standardise(thick + 0.9 * self.gap_ripple.at(level))
+        gap: Array = np.maximum(a.gap + a.gap_sd * standardise(np.tanh(thick)), 1.2)
         # Near the vertex a plane meets the skull obliquely, so the gap looks wider.
-        gap = np.maximum(a.gap + a.gap_sd * variation, 1.2) * (1 + 0.35 * (1 / scale - 1))
+        gap = gap * (1 + 0.35 * (1 / scale - 1))
         bone = gap * (1 - a.csf_share)
 
-        scalp = a.scalp * (
-            1 + 0.10 * bump(np.pi, 0.5) - 0.12 * bump(0, 0.5) + 0.08 * self.scalp_ripple.at(level)
-        )
-        fat_share = (
-            0.40 + 0.10 * bump(np.pi, 0.7) - 0.06 * temples + 0.10 * self.fat_ripple.at(level)
-        )
+        shape = 1 + 0.12 * back - 0.12 * front + 0.08 * self.scalp_ripple.at(level)
+        scalp = a.scalp * shape
+        fat = 0.40 + 0.10 * back - 0.06 * temples + 0.10 * self.fat_ripple.at(level)
+        muscle = a.temporalis * low * (bump(1.02, 0.36) + bump(-1.02, 0.36))
         tables = {
+            "skin": skull + (scalp + muscle) / slant,
             "skull": skull,
             "inner_skull": skull - bone / slant,
             "pia": skull - gap / slant,
             "slant": slant,
             "bone": bone,
             "scalp": scalp,
-            "fat": np.minimum(scalp * np.clip(fat_share, 0.15, 0.62), MOST_FAT),
-            "muscle": a.temporalis * low * (bump(1.02, 0.36) + bump(-1.02, 0.36)),
+            "fat": np.minimum(scalp * np.clip(fat, 0.15, 0.62), MOST_FAT),
+            "muscle": muscle,
         }
         return Surfaces(**{k: snap(v, 65536) for k, v in tables.items()}, scale=scale)
-
-
-@dataclass(frozen=True)
-class Frame:
-    """The image frame: (rows, columns) and mm per pixel (row, column)."""
-
-    shape: tuple[int, int] = (768, 624)
-    spacing_mm: tuple[float, float] = (0.375, 0.375)
-
-
-class Grid:
-    """Pixel centres of the part of the frame that holds the head, in head coordinates (mm)."""
-
-    def __init__(self, frame: Frame, anatomy: Anatomy, reach: float) -> None:
-        centre = (anatomy.offset_down, anatomy.offset_right)
-        axes, parts = [], []
-        for size, step, offset in zip(frame.shape, frame.spacing_mm, centre, strict=True):
-            mm = (np.arange(size) - (size - 1) / 2) * step - offset
-            inside = np.nonzero(np.abs(mm) <= reach)[0]
-            first, last = (int(inside[0]), int(inside[-1]) + 1) if inside.size else (0, 0)
-            axes.append(mm[first:last])
-            parts.append(slice(first, last))
-        self.down, self.right = axes
-        self.window = (parts[0], parts[1])
-        self.spacing_mm = frame.spacing_mm
-        angle = np.deg2rad(anatomy.rotation)
-        self.cos, self.sin = float(np.cos(angle)), float(np.sin(angle))
-        self.x = snap(self.cos * self.right[None, :] + self.sin * self.down[:, None], 65536)
-        self.y = snap(-self.sin * self.right[None, :] + self.cos * self.down[:, None], 65536)
-
-    def wave(self, wavelength: float, direction: float, phase: float) -> Array:
-        """Plane wave over the grid, as an outer product (much cheaper than a cosine a pixel)."""
-        kx = 2 * np.pi / wavelength * np.cos(direction)
-        ky = 2 * np.pi / wavelength * np.sin(direction)
-        a = (kx * self.cos - ky * self.sin) * self.right + phase
-        b = (kx * self.sin + ky * self.cos) * self.down
-        waves: Array = np.outer(np.cos(b), np.cos(a)) - np.outer(np.sin(b), np.sin(a))
-        return waves
-
-    def box(self, x: float, y: float, reach: float) -> tuple[slice, slice]:
-        """Rows and columns within `reach` mm of a point of the head."""
-        right, down = self.cos * x - self.sin * y, self.sin * x + self.cos * y
-        rows = np.searchsorted(self.down, [down - reach, down + reach])
-        columns = np.searchsorted(self.right, [right - reach, right + reach])
-        return slice(int(rows[0]), int(rows[1])), slice(int(columns[0]), int(columns[1]))
-
-
-class Texture:
-    """A smooth random field over the plane: a few plane waves whose phases drift with the level."""
-
-    def __init__(
-        self, rng: np.random.Generator, n_waves: int, wavelengths: tuple[float, float]
-    ) -> None:
-        self.wavelengths = rng.uniform(*wavelengths, n_waves)
-        self.directions = rng.uniform(0, 2 * np.pi, n_waves)
-        self.phases = rng.uniform(0, 2 * np.pi, n_waves)
-        self.drifts = rng.uniform(-0.05, 0.05, n_waves)
-
-    def at(self, grid: Grid, level: float) -> Array:
-        """Field over the grid, zero mean and about unit standard deviation."""
-        total = np.zeros(grid.x.shape)
-        phases = self.phases + self.drifts * level
-        for wave in zip(self.wavelengths, self.directions, phases, strict=True):
-            total += grid.wave(*wave)
-        return snap(total * np.sqrt(2 / len(phases)))

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skullnb.phantom.acquisition import Acquisition, Scanner, add_noise, receive, vessel_profile
-from skullnb.phantom.anatomy import Anatomy, Array, Frame, Grid, Head
+from skullnb.phantom.anatomy import Anatomy, Array, Head
 from skullnb.phantom.calibration import light_vessels
+from skullnb.phantom.section import Frame, Section
 from skullnb.phantom.sulci import Folds, fold_cortex
 from skullnb.phantom.tissue import (
     Intensities,
@@ -57,28 +58,25 @@ class Subject:
         reference : (H, W) uint8
             1 inside the outer surface of the skull, exactly.
         """
-        recipe, anatomy = self.recipe, self.recipe.anatomy
-        tissue, acquisition = recipe.intensities, recipe.acquisition
+        tissue, acquisition = self.recipe.intensities, self.recipe.acquisition
+        section = Section(self.head, self.recipe.frame, level)
+        reference = np.zeros(self.recipe.frame.shape, np.uint8)
+        reference[section.window] = section.below(section.surfaces.skull) >= 0
 
-        surfaces = self.head.surfaces(level)
-        grid = Grid(recipe.frame, anatomy, reach=float(surfaces.skin.max()) + 6)
-        reference = np.zeros(recipe.frame.shape, np.uint8)
-        reference[grid.window] = surfaces.depth(surfaces.skull, grid.x, grid.y) >= 0
-
-        below_pia = surfaces.depth(surfaces.pia, grid.x, grid.y)
-        cortex = fold_cortex(self.head, self.folds, surfaces, grid, level, below_pia)
-        signal = paint_scalp_and_skull(tissue, self.textures, surfaces, grid, level)
-        brain = paint_brain(tissue, self.textures, self.head, surfaces, grid, level, cortex)
-        signal = np.where(cortex.tissue > 0, brain, signal)
-        signal = np.where(cortex.falx & (below_pia > -1), tissue.falx, signal)
-        signal = paint_bridge(tissue, signal, surfaces, grid, anatomy.bridge)
+        cortex = fold_cortex(self.folds, section)
+        signal = paint_scalp_and_skull(tissue, self.textures, section)
+        signal = np.where(
+            cortex.tissue, paint_brain(tissue, self.textures, section, cortex), signal
+        )
+        signal = np.where(cortex.falx, tissue.falx, signal)
+        signal = paint_bridge(tissue, section, signal)
         signal = np.where(signal > 0, 22 + (signal - 22) * tissue.contrast, 0.0)
 
-        received = np.zeros(recipe.frame.shape)
-        received[grid.window] = receive(signal, self.scanner, acquisition, surfaces, grid)
+        received = np.zeros(reference.shape)
+        received[section.window] = receive(signal, self.scanner, acquisition, section)
         image = add_noise(received, acquisition, self.head.seed, index)
         if acquisition.otsu_level is not None:
-            vessels = np.zeros(recipe.frame.shape)
-            vessels[grid.window] = vessel_profile(self.scanner, surfaces, grid, level)
+            vessels = np.zeros(reference.shape)
+            vessels[section.window] = vessel_profile(self.scanner, section)
             image = light_vessels(image, vessels, acquisition.otsu_level)
         return image, reference

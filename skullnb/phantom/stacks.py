@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from skullnb.errors import InvalidSetting
-from skullnb.phantom.anatomy import Anatomy, Frame
 from skullnb.phantom.calibration import scale_to_peak
+from skullnb.phantom.section import Frame
 from skullnb.phantom.slices import Recipe, Subject
 from skullnb.stack import Stack
 
@@ -123,33 +123,30 @@ def spaced_levels(n_slices: int) -> list[float]:
 
 
 def spread_recipe(recipe: Recipe, seed: int, spread: float) -> Recipe:
-    """Vary a recipe as people vary: sizes in mm, angles in degrees, around the nominal values."""
+    """Vary a recipe as people vary; the standard deviations are assumptions, not measurements."""
     rng = np.random.Generator(np.random.PCG64([seed, 20240607]))
 
-    def vary(nominal: float, sd: float, least: float = -np.inf) -> float:
-        bell = min(max(float(rng.random(12).sum()) - 6.0, -2.5), 2.5)  # nearly normal
-        return max(nominal + spread * sd * bell, least)
+    def bell() -> float:  # nearly normal, within 2.5 standard deviations
+        return spread * min(max(float(rng.random(12).sum()) - 6.0, -2.5), 2.5)
 
     a, scanner = recipe.anatomy, recipe.acquisition
-    size, roundness, gap = vary(1, 0.04), np.sqrt(vary(1, 0.03)), vary(a.gap, 0.6, 1.5)
-    anatomy: Anatomy = replace(
+    size, roundness, gap = 1 + 0.04 * bell(), 1 + 0.015 * bell(), max(a.gap + 0.6 * bell(), 1.5)
+    anatomy = replace(
         a,
         half_length=a.half_length * size / roundness,
         half_width=a.half_width * size * roundness,
         gap=gap,
-        gap_sd=a.gap_sd * vary(1, 0.15, 0.2) * float(np.sqrt(gap / a.gap)),
-        csf_share=vary(a.csf_share, 0.03, 0.02),
-        scalp=vary(a.scalp, 1.0, 3.5),
-        sulcus_half_width=vary(a.sulcus_half_width, 0.08, 0.3),
-        ventricles=vary(a.ventricles, 0.2, 0.4),
-        rotation=vary(a.rotation, 3.0),
-        offset_right=vary(a.offset_right, 4.0),
-        offset_down=vary(a.offset_down, 4.0),
+        gap_sd=a.gap_sd * float(np.sqrt(gap / a.gap)) * max(1 + 0.15 * bell(), 0.2),
+        csf_share=max(a.csf_share + 0.03 * bell(), 0.02),
+        scalp=max(a.scalp + 1.0 * bell(), 3.5),
+        sulcus_half_width=max(a.sulcus_half_width + 0.1 * bell(), 0.3),
+        ventricles=max(a.ventricles + 0.2 * bell(), 0.4),
+        rotation=a.rotation + 3 * bell(),
+        offset_right=a.offset_right + 4 * bell(),
+        offset_down=a.offset_down + 4 * bell(),
     )
-    acquisition = replace(
-        scanner, coil=vary(scanner.coil, 0.04, 0), bias=vary(scanner.bias, 0.02, 0)
-    )
-    return replace(recipe, anatomy=anatomy, acquisition=acquisition)
+    coil, bias = max(scanner.coil + 0.04 * bell(), 0), max(scanner.bias + 0.02 * bell(), 0)
+    return replace(recipe, anatomy=anatomy, acquisition=replace(scanner, coil=coil, bias=bias))
 
 
 def check(
@@ -158,17 +155,11 @@ def check(
     """Refuse what cannot be drawn, with one sentence."""
     if seed < 0:
         raise InvalidSetting(f"The seed of a synthetic subject is 0 or more, not {seed}.")
-    if not levels:
-        raise InvalidSetting("A subject needs at least one level.")
-    for level in levels:
-        if not LOWEST_LEVEL <= level <= HIGHEST_LEVEL:
-            raise InvalidSetting(
-                f"Level {level} mm is outside the drawn part of the head: "
-                f"choose from {LOWEST_LEVEL:g} to {HIGHEST_LEVEL:g} mm."
-            )
+    if not levels or not all(LOWEST_LEVEL <= level <= HIGHEST_LEVEL for level in levels):
+        limits = f"from {LOWEST_LEVEL:g} to {HIGHEST_LEVEL:g} mm"
+        raise InvalidSetting(f"A subject needs at least one level, each {limits}, not {levels}.")
     if len(shape) != 2 or min(shape) < 16:
         raise InvalidSetting(f"A slice needs at least 16 x 16 pixels, not shape={tuple(shape)}.")
     if len(spacing_mm) != 2 or not all(0.1 <= s <= 10 for s in spacing_mm):
-        raise InvalidSetting(
-            f"Pixels are from 0.1 to 10 mm (row, column), not spacing_mm={tuple(spacing_mm)}."
-        )
+        got = tuple(spacing_mm)
+        raise InvalidSetting(f"Pixels are from 0.1 to 10 mm (row, column), not spacing_mm={got}.")

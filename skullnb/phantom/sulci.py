@@ -9,11 +9,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from skullnb.phantom.anatomy import Array, Grid, Head, Surfaces, Texture, ramp, snap
+from skullnb.phantom.anatomy import Array, Head, ramp, snap
+from skullnb.phantom.masks import (
+    Mask,
+    distance_inside,
+    keep_large,
+    round_corners,
+    segment_distance,
+)
+from skullnb.phantom.section import Section, Texture
 
 FAR = 99.0  # mm; farther than any distance that matters here
 CORE_DEPTH = 24.0  # mm below the surface, where the deep white matter begins
@@ -26,9 +33,9 @@ INSULA = ((36.0, -15.0), (34.5, 0.0), (37.0, 15.0))  # mm (x, y) at the widest l
 class Cortex:
     """The folded brain of one level, (H, W) over the grid."""
 
-    tissue: NDArray[np.uint8]  # 1 = brain tissue, 0 = fluid
+    tissue: Mask  # brain tissue, not fluid
     depth: Array  # mm from the nearest surface of the tissue, sulcal walls included
-    falx: NDArray[np.bool_]  # the membrane in the midline fissure
+    falx: Mask  # the membrane in the midline fissure
 
 
 class Folds:
@@ -51,111 +58,92 @@ class Folds:
         self.bend = (Texture(rng, 6, (14.0, 45.0)), Texture(rng, 6, (14.0, 45.0)))
         self.midline = rng.uniform(0, 2 * np.pi, 4)
 
-    def points_at(self, level: float) -> Array:
-        """Positions (2, n) of the gyri: they sway by up to 2 mm as the level changes."""
-        return snap(self.points + 2.0 * np.sin(self.phases + self.paces * level), 1024)
 
+def fold_cortex(folds: Folds, section: Section) -> Cortex:
+    """Carve fissures and sulci into the brain of one level."""
+    anatomy, surfaces = section.head.anatomy, section.surfaces
+    below_pia = section.below(surfaces.pia)
+    midline, fissure = midline_fissure(folds, section, section.x, section.y)
+    to_midline = np.where(fissure >= 0, np.abs(midline), FAR)
+    depth = np.minimum(below_pia, to_midline)
+    lateral = sylvian_distance(section)
 
-def fold_cortex(
-    head: Head, folds: Folds, surfaces: Surfaces, grid: Grid, level: float, below_pia: Array
-) -> Cortex:
-    """Carve fissures and sulci into the brain of one level.
-
-    Parameters
-    ----------
-    head, folds, surfaces, grid, level
-        What to draw, and where.
-    below_pia : (H, W) float64
-        Depth of each pixel under the brain's smooth outline, mm.
-
-    Returns
-    -------
-    Cortex
-    """
-    a = head.anatomy
-    midline, fissure = midline_fissure(
-        folds, surfaces, grid, level, a.sulcus_half_width, a.touching
-    )
-    medial = np.where(fissure >= 0, np.abs(midline), FAR)
-    depth = np.minimum(below_pia, medial)
-
-    # Distances to sulcal walls are measured in a bent plane, so that the walls meander.
-    bent_x = midline + 1.3 * folds.bend[0].at(grid, level)
-    bent_y = grid.y + 1.3 * folds.bend[1].at(grid, level)
-    points = folds.points_at(level)
-    side = np.where(midline >= 0, 1, -1)
-    point_depth = np.minimum(
-        surfaces.depth(surfaces.pia, points[0], points[1]),
-        sample(medial, grid, points[0], points[1]),
-    )
-    # Below the callosum's top the nuclei and ventricles fill the middle; sulci stay out.
-    middle = (points[0] / 34) ** 2 + (points[1] / 50) ** 2 < surfaces.scale**2 * ramp(level, 33, 27)
-    point_depth = np.where(middle, FAR, point_depth)
-    used = np.nonzero(point_depth > 0.3 * a.gyrus)[0]
-    mosaic = Mosaic(grid, bent_x, bent_y, side, points[:, used], 1.5 * a.gyrus)
-    opening = ramp(level, 26, 12)
-    lateral = sylvian_distance(surfaces, grid, opening)
-    core = point_depth[used] > CORE_DEPTH
-    borders = mosaic.borders((lateral > 3) & (depth > 1.5)) * min(grid.spacing_mm)
-    stalks = grow_stalks(borders, point_depth[used], mosaic.point_side, core)
+    points, point_depth = place_gyri(folds, section)
+    used = np.nonzero(point_depth > 0.3 * anatomy.gyrus)[0]
+    points, point_depth = points[:, used], point_depth[used]
+    core = point_depth > CORE_DEPTH
+    mosaic = Mosaic(folds, section, midline, points)
+    borders = mosaic.borders((lateral > 3) & (depth > 1.5)) * min(section.spacing_mm)
+    stalks = grow_stalks(borders, point_depth, mosaic.point_side, core)
     walls, widths = mosaic.walls(stalks | np.outer(core, core), folds.widths[np.ix_(used, used)])
-    clear_stalks(walls, grid, (bent_x, bent_y), points[:, used], stalks)
+    mosaic.clear_stalks(walls, stalks)
     walls = np.where(lateral < 3.5, FAR, walls)  # no sulcus runs into the lateral fissure
 
-    # Sulci gape at the surface and narrow with depth.
-    gape = (
-        0.62 + 0.38 * np.exp(-np.maximum(depth, 0) / 10) + 0.7 * np.exp(-np.maximum(depth, 0) / 2)
-    )
-    fluid = walls < snap(a.sulcus_half_width * widths * gape)
-    fluid |= medial < fissure
-    lines = (walls < 0.25) | (medial < 0.25)
-    fluid |= lateral < a.sulcus_half_width
-    cuts = drop_specks(fluid | lines, 8.0 / (grid.spacing_mm[0] * grid.spacing_mm[1]))
-    tissue = ((below_pia > 0) & ~(fluid & cuts)).astype(np.uint8)
-    tissue = drop_slivers(round_crowns(tissue, below_pia, grid))
-    falx = (np.abs(midline) < 0.36) & (fissure > 0) & (below_pia < 50)
-    return Cortex(tissue, distance_inside(tissue & ~cuts, grid.spacing_mm), falx)
+    # Sulci gape at the surface and narrow with depth; tight ones are lines without fluid.
+    inwards = np.maximum(depth, 0)
+    gape = 0.62 + 0.38 * np.exp(-inwards / 10) + 0.7 * np.exp(-inwards / 2)
+    fluid = walls < snap(anatomy.sulcus_half_width * widths * gape)
+    fluid |= (to_midline < fissure) | (lateral < anatomy.sulcus_half_width)
+    cuts = fluid | (walls < 0.25) | (to_midline < 0.25)
+    pixel = section.spacing_mm[0] * section.spacing_mm[1]
+    cuts = keep_large(cuts, 8 / pixel)  # no crumbs of sulci beside the stalks
+    tissue = (below_pia > 0) & ~(fluid & cuts)
+    tissue = np.where(below_pia < 3, round_corners(tissue, section.spacing_mm), tissue)
+    tissue = keep_large(tissue, 100 / pixel)
+    falx = (np.abs(midline) < 0.36) & (fissure > 0) & (below_pia > -1) & (below_pia < 50)
+    return Cortex(tissue, distance_inside(tissue & ~cuts, section.spacing_mm), falx)
 
 
-def midline_fissure(
-    folds: Folds, surfaces: Surfaces, grid: Grid, level: float, half_width: float, touching: float
-) -> tuple[Array, Array]:
+def midline_fissure(folds: Folds, section: Section, x: Array, y: Array) -> tuple[Array, Array]:
     """Signed distance to the midline and half width of the fissure there (mm); -1 = no fissure.
 
     At low levels the corpus callosum and what lies below it keep the middle closed.
     """
-    q = folds.midline
-    y = grid.y
-    x = grid.x - snap(0.6 * np.sin(y / 26 + q[0]) + 0.4 * np.sin(y / 11 + q[1]))
-    above = ramp(level, 27, 33)
+    q, level, surfaces = folds.midline, section.level, section.surfaces
+    anatomy = section.head.anatomy
+    x = x - snap(0.6 * np.sin(y / 26 + q[0]) + 0.4 * np.sin(y / 11 + q[1]))
+    closed = surfaces.scale * ramp(level, 33, 27)
     rise = min(max(level, 0.0), 26.0) - 4
-    front = -(36 - 0.55 * rise) * surfaces.scale * (1 - above)
-    back = (42 - 0.50 * rise) * surfaces.scale * (1 - above)
+    front, back = -(36 - 0.55 * rise) * closed, (42 - 0.50 * rise) * closed
     to_rim = np.minimum(y + surfaces.pia[len(surfaces.pia) // 2], surfaces.pia[0] - y)
-    width = half_width * (
-        0.6
-        + 0.4 * np.sin(y / 4.6 + q[2]) * np.sin(y / 11 + q[3])
-        + 0.9 * np.exp(-np.abs(to_rim) / 5)
-    )
-    kissing = (np.sin(y / 7.5 + q[1] + 0.06 * level) > 1.5 - 1.2 * touching) & (to_rim > 16)
-    width = np.where(kissing, 0.0, np.maximum(width, 0.42))
+    wavy = 0.6 + 0.4 * np.sin(y / 4.6 + q[2]) * np.sin(y / 11 + q[3])
+    width = anatomy.sulcus_half_width * (wavy + 0.9 * np.exp(-np.abs(to_rim) / 5))
+    kissing = np.sin(y / 7.5 + q[1] + 0.06 * level) > 1.5 - 1.2 * anatomy.touching
+    width = np.where(kissing & (to_rim > 16), 0.0, np.maximum(width, 0.42))
     return x, snap(np.where((y < front) | (y > back), width, -1.0))
 
 
-class Mosaic:
-    """The nearest point of every pixel, each hemisphere for itself."""
+def place_gyri(folds: Folds, section: Section) -> tuple[Array, Array]:
+    """Points of the gyri (2, n) and their depths (n,), mm; they sway a little with the level."""
+    sway = 2.0 * np.sin(folds.phases + folds.paces * section.level)
+    x, y = points = snap(folds.points + sway, 1024)
+    midline, fissure = midline_fissure(folds, section, x, y)
+    to_midline = np.where(fissure >= 0, np.abs(midline), FAR)
+    depth = np.minimum(section.surfaces.below(section.surfaces.pia, x, y), to_midline)
+    # Below the callosum's top the nuclei and ventricles fill the middle; sulci stay out.
+    middle = section.surfaces.scale**2 * ramp(section.level, 33, 27)
+    return points, np.where((x / 34) ** 2 + (y / 50) ** 2 < middle, FAR, depth)
 
-    def __init__(
-        self, grid: Grid, x: Array, y: Array, side: NDArray[np.int_], points: Array, reach: float
-    ) -> None:
-        self.x, self.y, self.side, self.points = x, y, side, points
+
+class Mosaic:
+    """The nearest point of every pixel, each hemisphere for itself.
+
+    Distances are measured in a bent plane, so that the walls between the cells meander.
+    """
+
+    def __init__(self, folds: Folds, section: Section, midline: Array, points: Array) -> None:
+        self.section, self.points = section, points
+        self.x = midline + 1.3 * folds.bend[0].at(section)
+        self.y = section.y + 1.3 * folds.bend[1].at(section)
+        self.side = np.where(midline >= 0, 1, -1)
         self.point_side = np.where(points[0] >= 0, 1, -1)
-        self.boxes = [grid.box(px, py, reach) for px, py in points.T]
-        self.squared = np.full(x.shape, FAR * FAR)
-        self.cell = np.full(x.shape, -1, np.int32)
+        reach = 1.5 * section.head.anatomy.gyrus
+        self.boxes = [section.box(x, y, reach) for x, y in points.T]
+        self.squared = np.full(midline.shape, FAR * FAR)
+        self.cell = np.full(midline.shape, -1, np.int32)
         for j, box in enumerate(self.boxes):
             squared = self._squared_distance(j)
-            nearer = (squared < self.squared[box]) & (side[box] == self.point_side[j])
+            nearer = (squared < self.squared[box]) & (self.side[box] == self.point_side[j])
             self.squared[box][nearer] = squared[nearer]
             self.cell[box][nearer] = j
 
@@ -165,7 +153,7 @@ class Mosaic:
         squared: Array = dx * dx + dy * dy
         return squared
 
-    def borders(self, counted: NDArray[np.bool_]) -> NDArray[np.int_]:
+    def borders(self, counted: Mask) -> NDArray[np.int_]:
         """Pixels along the border between each pair of cells, (n, n), where `counted` is true."""
         n = self.points.shape[1]
         lengths = np.zeros((n, n), int)
@@ -175,7 +163,7 @@ class Mosaic:
             lengths += np.bincount(a[meet] * n + b[meet], minlength=n * n).reshape(n, n)
         return lengths + lengths.T
 
-    def walls(self, open_border: NDArray[np.bool_], widths: Array) -> tuple[Array, Array]:
+    def walls(self, open_border: Mask, widths: Array) -> tuple[Array, Array]:
         """Distance (mm) of each pixel to the nearest closed border of its cell, and its width."""
         gaps = self.points[:, :, None] - self.points[:, None, :]
         apart = 2 * np.sqrt((gaps**2).sum(axis=0)) + np.where(open_border, 1e-9, 0.0)
@@ -183,34 +171,28 @@ class Mosaic:
         for j, box in enumerate(self.boxes):
             cell = self.cell[box]
             closed = (~open_border[j])[cell] & (cell >= 0) & (self.side[box] == self.point_side[j])
-            to_border = np.where(
-                closed, (self._squared_distance(j) - self.squared[box]) / apart[j][cell], FAR
-            )
-            nearer = to_border < nearest[box]
+            to_border = (self._squared_distance(j) - self.squared[box]) / apart[j][cell]
+            nearer = closed & (to_border < nearest[box])
             nearest[box][nearer] = to_border[nearer]
             width[box][nearer] = widths[j][cell[nearer]]
         return snap(nearest), width
 
+    def clear_stalks(self, walls: Array, stalks: Mask) -> None:
+        """Take the walls out of each stalk's corridor, lest two sulci pinch it off."""
+        for i, j in np.argwhere(np.triu(stalks, 1)):
+            start, end = self.points[:, i], self.points[:, j]
+            reach = 0.5 * float(np.hypot(*(end - start))) + 5
+            x, y = (start + end) / 2
+            box = self.section.box(x, y, reach)
+            corridor = segment_distance(self.x[box], self.y[box], start, end) < STALK_HALF_WIDTH
+            walls[box][corridor] = FAR
 
-def grow_stalks(
-    lengths: Array, depth: Array, side: NDArray[np.int_], core: NDArray[np.bool_]
-) -> NDArray[np.bool_]:
+
+def grow_stalks(lengths: Array, depth: Array, side: NDArray[np.int_], core: Mask) -> Mask:
     """Decide which borders stay open: a tree from each hemisphere's deepest cell outwards.
 
-    Parameters
-    ----------
-    lengths : (n, n) float64
-        Length of the border between each pair of cells, mm.
-    depth : (n,) float64
-        Depth of each cell below the surface, mm.
-    side : (n,) int
-        Hemisphere of each cell, -1 or 1.
-    core : (n,) bool
-        Cells that no sulcus reaches.
-
-    Returns
-    -------
-    (n, n) bool, symmetrical
+    Takes the border length between each pair of cells (n, n), the cells' depths (n,), both mm,
+    their hemispheres (n,) -1 or 1, and whether they are deep white matter (n,).
     """
     joined = np.eye(depth.size, dtype=bool)
     reached = np.zeros(depth.size, dtype=bool)
@@ -230,96 +212,16 @@ def grow_stalks(
     return joined
 
 
-def clear_stalks(
-    walls: Array, grid: Grid, bent: tuple[Array, Array], points: Array, joined: NDArray[np.bool_]
-) -> None:
-    """Take the walls out of a corridor between joined points, lest two sulci pinch a stalk off."""
-    for i, j in np.argwhere(np.triu(joined, 1)):
-        start, end = (points[0, i], points[1, i]), (points[0, j], points[1, j])
-        reach = 0.5 * float(np.hypot(end[0] - start[0], end[1] - start[1])) + 5
-        box = grid.box((start[0] + end[0]) / 2, (start[1] + end[1]) / 2, reach)
-        corridor = segment_distance(bent[0][box], bent[1][box], start, end) < STALK_HALF_WIDTH
-        walls[box][corridor] = FAR
-
-
-def sylvian_distance(surfaces: Surfaces, grid: Grid, opening: float) -> Array:
+def sylvian_distance(section: Section) -> Array:
     """Distance (mm) to the lateral fissures and to the insula's cleft behind each."""
-    distance = np.full(grid.x.shape, FAR)
+    distance = np.full(section.x.shape, FAR)
+    opening = ramp(section.level, 26, 12)
     if not opening:
         return distance
-    scale = surfaces.scale
     for side in (-1, 1):
-        rim = surfaces.point(surfaces.pia, side * SYLVIAN_ANGLE)
-        cleft = [(side * x * scale, y * scale * opening) for x, y in INSULA]
-        bend = (0.55 * rim[0] + 0.45 * cleft[1][0], 0.5 * rim[1] + 0.5 * cleft[1][1] + 2.0)
+        rim = np.array(section.surfaces.point(section.surfaces.pia, side * SYLVIAN_ANGLE))
+        cleft = np.array(INSULA) * (side, opening) * section.surfaces.scale
+        bend = 0.5 * (rim + cleft[1]) + (0, 2)
         for start, end in ((rim, bend), (bend, cleft[1]), cleft[:2], cleft[1:]):
-            distance = np.minimum(distance, segment_distance(grid.x, grid.y, start, end))
+            distance = np.minimum(distance, segment_distance(section.x, section.y, start, end))
     return snap(distance)
-
-
-def segment_distance(
-    x: Array, y: Array, start: tuple[float, float], end: tuple[float, float]
-) -> Array:
-    """Distance (mm) of every pixel to a straight segment."""
-    along = (end[0] - start[0], end[1] - start[1])
-    x, y = x - start[0], y - start[1]
-    share = np.clip((x * along[0] + y * along[1]) / (along[0] ** 2 + along[1] ** 2), 0, 1)
-    distance: Array = np.sqrt((x - share * along[0]) ** 2 + (y - share * along[1]) ** 2)
-    return distance
-
-
-def sample(field: Array, grid: Grid, x: Array, y: Array) -> Array:
-    """Value of a field at points (mm); FAR outside the grid."""
-    right, down = grid.cos * x - grid.sin * y, grid.sin * x + grid.cos * y
-    row, column = np.searchsorted(grid.down, down), np.searchsorted(grid.right, right)
-    inside = (row > 0) & (row < grid.down.size) & (column > 0) & (column < grid.right.size)
-    values = np.full(x.shape, FAR)
-    values[inside] = field[row[inside], column[inside]]
-    return values
-
-
-def round_crowns(tissue: NDArray[np.uint8], below_pia: Array, grid: Grid) -> NDArray[np.uint8]:
-    """Round the gyri where they meet the surface (a morphological opening, 1.3 mm)."""
-    height, width = (2 * round(1.3 / step) + 1 for step in grid.spacing_mm)
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, height))
-    opened = cv2.morphologyEx(tissue, cv2.MORPH_OPEN, kernel)
-    return np.where(below_pia < 3.0, opened, tissue)
-
-
-def drop_slivers(tissue: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Turn pieces that crossing sulci cut off into fluid; both hemispheres stay."""
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(tissue, connectivity=4)
-    area = stats[:, cv2.CC_STAT_AREA].copy()
-    area[0] = 0
-    tissue = (area > 0.2 * area.max()).astype(np.uint8)[labels]
-    return tissue
-
-
-def drop_specks(cuts: NDArray[np.bool_], least_pixels: float) -> NDArray[np.bool_]:
-    """Forget the crumbs of sulci that a stalk's corridor left behind."""
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(cuts.astype(np.uint8), connectivity=8)
-    keep = stats[:, cv2.CC_STAT_AREA] >= least_pixels
-    keep[0] = False
-    kept: NDArray[np.bool_] = keep[labels]
-    return kept
-
-
-def distance_inside(mask: NDArray[np.uint8], spacing_mm: tuple[float, float]) -> Array:
-    """Distance (mm) of each pixel of a mask to the nearest pixel outside it, 0 outside.
-
-    OpenCV's exact distance transform varies in its last bits from run to run, but a squared
-    distance is a whole number of pixels: rounding makes it exact. Oblong pixels are split first.
-    """
-    step = min(spacing_mm)
-    rows, columns = (
-        ((np.arange(round(n * s / step)) + 0.5) * (step / s)).astype(int).clip(0, max(n - 1, 0))
-        for n, s in zip(mask.shape, spacing_mm, strict=True)
-    )
-    square = np.ascontiguousarray(mask[np.ix_(rows, columns)])
-    distance = cv2.distanceTransform(square, cv2.DIST_L2, cv2.DIST_MASK_PRECISE).astype(np.float64)
-    distance = np.sqrt(np.rint(distance * distance)) * step
-    back = [
-        ((np.arange(n) + 0.5) * (s / step)).astype(int).clip(0, max(m - 1, 0))
-        for n, s, m in zip(mask.shape, spacing_mm, square.shape, strict=True)
-    ]
-    return snap(distance[np.ix_(back[0], back[1])], 65536)

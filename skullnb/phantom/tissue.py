@@ -6,17 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skullnb.phantom.anatomy import (
-    ANGLES,
-    MOST_SKIN,
-    Array,
-    Grid,
-    Head,
-    Surfaces,
-    Texture,
-    angle_index,
-    ramp,
-)
+from skullnb.phantom.anatomy import MOST_SKIN, N_ANGLES, Array, Head, ramp
+from skullnb.phantom.section import Section, Texture
 from skullnb.phantom.sulci import Cortex
 
 BRIDGE_ANGLE = np.deg2rad(118)
@@ -96,21 +87,16 @@ def blend(image: Array, intensity: Array | float, share: Array) -> Array:
     return image + (intensity - image) * share
 
 
-def paint_scalp_and_skull(
-    tissue: Intensities, textures: Textures, surfaces: Surfaces, grid: Grid, level: float
-) -> Array:
+def paint_scalp_and_skull(tissue: Intensities, textures: Textures, section: Section) -> Array:
     """Paint from the skin inwards to the fluid under the skull, (H, W) float64, a.u."""
-    edge = 0.5 * min(grid.spacing_mm)
-    angle = angle_index(np.arctan2(grid.x, -grid.y))
-    radius = np.sqrt(grid.x**2 + grid.y**2)
-    slant = surfaces.slant.take(angle)
-    below_skull = (surfaces.skull.take(angle) - radius) * slant
-    below_inner = (surfaces.inner_skull.take(angle) - radius) * slant
-    scalp, fat = surfaces.scalp.take(angle), surfaces.fat.take(angle)
-    muscle, bone = surfaces.muscle.take(angle), surfaces.bone.take(angle)
-    below_skin = below_skull + scalp + muscle
+    surfaces, edge = section.surfaces, 0.5 * min(section.spacing_mm)
+    below_skull = section.below(surfaces.skull)
+    below_inner = section.below(surfaces.inner_skull)
+    scalp, fat = section.around(surfaces.scalp), section.around(surfaces.fat)
+    bone = section.around(surfaces.bone)
+    below_skin = below_skull + scalp + section.around(surfaces.muscle)
     skin = np.minimum(0.25 * scalp, MOST_SKIN)
-    lobules, patches = textures.lobules.at(grid, level), textures.patches.at(grid, level)
+    lobules, patches = textures.lobules.at(section), textures.patches.at(section)
 
     image = tissue.skin * soft(below_skin, edge)
     septa = np.clip(1 - 3.0 * np.abs(lobules), 0, 1)
@@ -127,85 +113,71 @@ def paint_scalp_and_skull(
     image = blend(image, marrow, in_marrow * np.clip(half_marrow / 0.6, 0, 1))
     image = blend(image, tissue.fluid, soft(below_inner, 0.3))
     image = blend(image, tissue.dura, 0.6 * np.exp(-0.5 * (below_inner / 0.35) ** 2))
-    for y, reach in (
-        (surfaces.inner_skull[0] - 1, 3.6),
-        (1 - surfaces.inner_skull[len(ANGLES) // 2], 2.2),
-    ):
-        inside = soft(reach - np.sqrt(grid.x**2 + (grid.y - y) ** 2), 0.5)
+    behind, ahead = surfaces.inner_skull[0] - 1, 1 - surfaces.inner_skull[N_ANGLES // 2]
+    for y, radius in ((behind, 3.6), (ahead, 2.2)):
+        inside = soft(radius - np.sqrt(section.x**2 + (section.y - y) ** 2), 0.5)
         image = blend(image, tissue.sinus, inside * (below_inner > 0))
     return image
 
 
-def paint_brain(
-    tissue: Intensities,
-    textures: Textures,
-    head: Head,
-    surfaces: Surfaces,
-    grid: Grid,
-    level: float,
-    cortex: Cortex,
-) -> Array:
+def paint_brain(tissue: Intensities, textures: Textures, section: Section, cortex: Cortex) -> Array:
     """Grey ribbon, white matter, deep grey and ventricles, (H, W) float64, a.u."""
-    a = head.anatomy
-    field = textures.brain.at(grid, level)
-    into_white = cortex.depth - a.cortex * (1 + 0.10 * field)
-    brain = blend(np.full(grid.x.shape, tissue.grey), tissue.white, soft(into_white, 0.45))
-    bent = Bent(surfaces.scale, grid, *(b.at(grid, level) for b in textures.bend))
-    for structure in DEEP_GREY.values():
-        bent.paint(brain, structure, level, tissue.deep_grey + structure.shade, 1.0)
-    for structure in VENTRICLES.values():
-        bent.paint(brain, structure, level, tissue.fluid, 0.5, a.ventricles)
-    bent.paint(brain, PLEXUS, level, tissue.plexus, 0.5)
+    anatomy = section.head.anatomy
+    field = textures.brain.at(section)
+    into_white = cortex.depth - anatomy.cortex * (1 + 0.10 * field)
+    brain = blend(np.full(field.shape, tissue.grey), tissue.white, soft(into_white, 0.45))
+    bent = Bent(textures, section)
+    for deep in DEEP_GREY.values():
+        bent.paint(brain, deep, tissue.deep_grey + deep.shade, edge=1.0)
+    for ventricle in VENTRICLES.values():
+        bent.paint(brain, ventricle, tissue.fluid, size=anatomy.ventricles)
+    bent.paint(brain, PLEXUS, tissue.plexus)
     return brain * (1 + 0.012 * field)
 
 
 class Bent:
     """Slightly bent coordinates in which the deep structures are plain ellipses."""
 
-    def __init__(self, scale: float, grid: Grid, bend_x: Array, bend_y: Array) -> None:
-        self.scale, self.grid = scale, grid
-        self.x, self.y = (grid.x + 0.7 * bend_x) / scale, (grid.y + 0.7 * bend_y) / scale
+    def __init__(self, textures: Textures, section: Section) -> None:
+        self.section, self.scale = section, section.surfaces.scale
+        self.x = (section.x + 0.7 * textures.bend[0].at(section)) / self.scale
+        self.y = (section.y + 0.7 * textures.bend[1].at(section)) / self.scale
 
     def paint(
         self,
         image: Array,
-        structure: DeepStructure,
-        level: float,
+        shape: DeepStructure,
         intensity: float,
-        edge: float,
-        size: float = 1.0,
+        edge: float = 0.5,
+        size: float = 1,
     ) -> None:
         """Paint one structure and its mirror image into `image`."""
-        start, fading, gone = structure.levels
+        level = self.section.level
+        start, fading, gone = shape.levels
         share = ramp(level, gone, fading) if level >= start else 0.0
         if not share:
             return
-        major, minor = max(structure.radii) * size, min(structure.radii) * size
-        x, y = (
-            p + r * level for p, r in zip((structure.x, structure.y), structure.rise, strict=True)
-        )
+        x, y = shape.x + shape.rise[0] * level, shape.y + shape.rise[1] * level
+        across, along = (radius * size for radius in shape.radii)
         for side in (-1, 1) if x else (1,):
-            box = self.grid.box(side * x * self.scale, y * self.scale, major + 5)
-            cos, sin = (
-                np.cos(np.deg2rad(side * structure.angle)),
-                np.sin(np.deg2rad(side * structure.angle)),
-            )
+            box = self.section.box(side * x * self.scale, y * self.scale, max(across, along) + 5)
+            turn = np.deg2rad(side * shape.angle)
             dx, dy = self.x[box] - side * x, self.y[box] - y
-            across = (cos * dx + sin * dy) / (structure.radii[0] * size)
-            along = (-sin * dx + cos * dy) / (structure.radii[1] * size)
-            inside = (1 - np.sqrt(across**2 + along**2)) * minor
+            u = (np.cos(turn) * dx + np.sin(turn) * dy) / across
+            v = (np.cos(turn) * dy - np.sin(turn) * dx) / along
+            inside = (1 - np.sqrt(u**2 + v**2)) * min(across, along)
             image[box] = blend(image[box], intensity, share * soft(inside, edge))
 
 
-def paint_bridge(
-    tissue: Intensities, image: Array, surfaces: Surfaces, grid: Grid, half_width: float
-) -> Array:
-    """Paint a bright corridor from the scalp through the skull to the brain."""
+def paint_bridge(tissue: Intensities, section: Section, image: Array) -> Array:
+    """Paint a bright corridor from the scalp through the skull to the brain, where asked for."""
+    half_width = section.head.anatomy.bridge
     if not half_width:
         return image
-    along = grid.x * np.sin(BRIDGE_ANGLE) - grid.y * np.cos(BRIDGE_ANGLE)
-    across = np.abs(grid.x * np.cos(BRIDGE_ANGLE) + grid.y * np.sin(BRIDGE_ANGLE))
-    rim = surfaces.point(surfaces.skull, BRIDGE_ANGLE)
-    pia = surfaces.point(surfaces.pia, BRIDGE_ANGLE)
-    inside = (along > np.hypot(*pia) - 4) & (along < np.hypot(*rim) + 3)
-    return blend(image, tissue.bridge, soft(half_width - across, 0.5) * inside)
+    cos, sin = np.cos(BRIDGE_ANGLE), np.sin(BRIDGE_ANGLE)
+    towards = section.x * sin - section.y * cos > 0
+    across = np.abs(section.x * cos + section.y * sin)
+    through = (section.below(section.surfaces.skull) > -3) & (
+        section.below(section.surfaces.pia) < 4
+    )
+    return blend(image, tissue.bridge, soft(half_width - across, 0.5) * (towards & through))

@@ -16,9 +16,8 @@ from skullnb.stack import Stack
 LOW = (2.0, 6.0, 10.0, 14.0, 18.0)  # alike enough for one frame to cut every scalp
 ABOVE_CALLOSUM = (34.0, 38.0, 42.0, 46.0, 50.0)
 VERTEX = (72.0, 80.0, 86.0, 92.0, 96.0)
-SIDES = ("left", "right", "top", "bottom")
+VERTEX_CLOSE = (78.0, 79.0, 80.0, 81.0, 82.0)
 SCALP_LEFT = 1.5  # mm of scalp that a cut leaves outside the skull of the widest slice
-THICK_SCALP = 30.0  # mm
 NOMINAL = Recipe()
 
 
@@ -36,63 +35,42 @@ class Variant:
 
 
 PLAIN: dict[str, Any] = {"otsu_level": None}  # no bright vessels: the threshold falls where it may
-THICK = {"scalp": THICK_SCALP}
+NOISE, COIL = 5 * NOMINAL.acquisition.noise, 4 * NOMINAL.acquisition.coil
+GAP, GAP_SD = NOMINAL.anatomy.gap, NOMINAL.anatomy.gap_sd  # mm
+THICK = {"scalp": 30.0}  # mm
+TWO = ("left", "right")
+ALL = ("left", "right", "top", "bottom")
 
 _VARIANTS = {
-    "scalp-cut-one-side": Variant(
-        "The frame cuts the scalp on the left of the image.", levels=LOW, cut=("left",)
-    ),
-    "scalp-cut-two-sides": Variant(
-        "The frame cuts the scalp left and right.", levels=LOW, cut=("left", "right")
-    ),
-    "scalp-cut-all-sides": Variant(
-        "The frame cuts the scalp on all four sides.", levels=LOW, cut=SIDES
-    ),
+    "scalp-cut-one-side": Variant("The frame cuts the scalp on the left.", levels=LOW, cut=TWO[:1]),
+    "scalp-cut-two-sides": Variant("The frame cuts the scalp left and right.", levels=LOW, cut=TWO),
+    "scalp-cut-all-sides": Variant("The frame cuts the scalp all round.", levels=LOW, cut=ALL),
     "brain-touches-frame": Variant(
-        "The frame cuts through the brain on the right of the image.", cut=("right",), margin=-22.5
+        "The frame cuts through the brain on the right.", cut=("right",), margin=-22.5
     ),
     "bridge": Variant("A bright corridor 8 mm wide joins brain and scalp.", {"bridge": 4.0}),
     "bridge-and-cut": Variant(
-        "The bridge, in a frame that cuts the scalp left and right.",
-        {"bridge": 4.0},
-        levels=LOW,
-        cut=("left", "right"),
+        "The bridge, and the scalp cut left and right.", {"bridge": 4.0}, levels=LOW, cut=TWO
     ),
     "hemispheres-apart": Variant(
-        "Fluid separates the hemispheres on every slice.", {"touching": 0.0}, levels=ABOVE_CALLOSUM
+        "Fluid parts the hemispheres on every slice.", {"touching": 0.0}, levels=ABOVE_CALLOSUM
     ),
-    "thick-soft-tissue": Variant(
-        "30 mm of soft tissue, wholly inside the frame: larger than the brain.", THICK
-    ),
+    "thick-soft-tissue": Variant("30 mm of soft tissue, uncut: larger than the brain.", THICK),
     "thick-soft-tissue-cut": Variant(
-        "30 mm of soft tissue, cut by the frame left and right.",
-        THICK,
-        cut=("left", "right"),
-        margin=20.0,
+        "30 mm of soft tissue, cut by the frame left and right.", THICK, cut=TWO, margin=20.0
     ),
     "vertex": Variant("Slices near the top of the head.", levels=VERTEX),
     "vertex-cut": Variant(
-        "Slices near the top of the head, the scalp cut by the frame left and right.",
-        levels=(78.0, 79.0, 80.0, 81.0, 82.0),
-        cut=("left", "right"),
+        "Slices near the top, the scalp cut left and right.", levels=VERTEX_CLOSE, cut=TWO
     ),
-    "low-contrast": Variant(
-        "All tissues pulled together to 0.4 of their contrast.", acquisition=PLAIN, contrast=0.4
-    ),
-    "noise": Variant(
-        "Five times the noise.", acquisition=PLAIN | {"noise": 5 * NOMINAL.acquisition.noise}
-    ),
-    "strong-coil": Variant(
-        "The coil's sensitivity rises four times as steeply towards the rim.",
-        acquisition=PLAIN | {"coil": 4 * NOMINAL.acquisition.coil},
-    ),
+    "low-contrast": Variant("All tissues at 0.4 of their contrast.", {}, PLAIN, contrast=0.4),
+    "noise": Variant("Five times the noise.", {}, PLAIN | {"noise": NOISE}),
+    "strong-coil": Variant("Four times the coil's rise to the rim.", {}, PLAIN | {"coil": COIL}),
     "narrow-gap": Variant(
-        "Half the distance between brain and outer skull.",
-        {"gap": 0.5 * NOMINAL.anatomy.gap, "gap_sd": 0.5 * NOMINAL.anatomy.gap_sd},
+        "Half the gap from brain to outer skull.", {"gap": GAP / 2, "gap_sd": GAP_SD / 2}
     ),
     "wide-gap": Variant(
-        "Twice the distance between brain and outer skull.",
-        {"gap": 2 * NOMINAL.anatomy.gap, "gap_sd": 2 * NOMINAL.anatomy.gap_sd},
+        "Twice the gap from brain to outer skull.", {"gap": GAP * 2, "gap_sd": GAP_SD * 2}
     ),
 }
 

@@ -6,6 +6,7 @@ report takes the output's name.
 
 from __future__ import annotations
 
+import ast
 import difflib
 import shutil
 import time
@@ -257,9 +258,7 @@ def _accepted_parameters(
     notebooks: Iterable[Path], chosen: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
     """Pick each chapter's parameters, and refuse the names that papermill would only warn of."""
-    from papermill import inspect_notebook
-
-    known = {path.stem: set(inspect_notebook(path)) for path in notebooks}
+    known = {path.stem: _parameter_names(path) for path in notebooks}
     everything = sorted(set().union(*known.values()))
     for name in chosen:
         if name not in everything:
@@ -270,6 +269,23 @@ def _accepted_parameters(
         chapter: {name: value for name, value in chosen.items() if name in names}
         for chapter, names in known.items()
     }
+
+
+def _parameter_names(notebook: Path) -> set[str]:
+    """Read the names in the cell that papermill injects after.
+
+    papermill's own reading leaves out a line whose comment holds an equals sign.
+    """
+    import nbformat
+
+    for cell in nbformat.read(notebook, as_version=4).cells:
+        if "parameters" in cell.metadata.get("tags", []):
+            tree = ast.parse(cell.source)
+            targets = [one.target for one in tree.body if isinstance(one, ast.AnnAssign)]
+            plain = [one.targets for one in tree.body if isinstance(one, ast.Assign)]
+            names = [*targets, *(target for group in plain for target in group)]
+            return {name.id for name in names if isinstance(name, ast.Name)}
+    return set()
 
 
 def _collate(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,10 +22,12 @@ class Row:
         What it is, with its unit.
     published : str
         As the article prints it; "" where it reports nothing.
-    chapter, key : str
-        Which chapter records the measured value, and under which name.
+    chapter : str
+        Which chapter records the measured values.
+    keys : tuple of str
+        Under which names.
     form : callable
-        Writes the value as text.
+        Takes the values, writes them as text.
     needs_reference : bool
         Whether the value exists only with a reference mask.
     """
@@ -33,8 +35,8 @@ class Row:
     quantity: str
     published: str
     chapter: str
-    key: str
-    form: Callable[[Any], str]
+    keys: tuple[str, ...]
+    form: Callable[..., str]
     needs_reference: bool = False
 
 
@@ -86,98 +88,111 @@ def published_table(
         else:
             measured = _measured(row, chapters)
         lines.append("| " + " | ".join([row.quantity, *reported, measured]) + " |")
+    if is_phantom:
+        lines += [
+            "",
+            "The article does not say how it averaged; each of its two IoUs is set beside"
+            " the average that it fits.",
+        ]
     return "\n".join(lines) + "\n"
 
 
 def _measured(row: Row, chapters: Mapping[str, Mapping[str, Any]]) -> str:
     if row.chapter not in chapters:
         return f"not measured: no results from {row.chapter}"
-    value = chapters[row.chapter].get(row.key)
-    return "not measured" if value is None else escape(row.form(value))
+    values = [chapters[row.chapter].get(key) for key in row.keys]
+    return "not measured" if None in values else escape(row.form(*values))
 
 
-def _decimals(value: Any) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+def _decimals(value: float) -> str:
+    return f"{value:.4f}"
 
 
-def _scientific(values: Any) -> str:
-    return " to ".join(f"{value:.3g}" for value in values)
+def _range(low: float, high: float) -> str:
+    return f"{low:.3g} to {high:.3g}"
 
 
-def _listed(values: Any) -> str:
+def _each_slice(values: Sequence[int]) -> str:
     """Write one value a slice; many slices as a range."""
-    if len(set(values)) == 1 and len(values) > 1:
+    if len(values) > 1 and len(set(values)) == 1:
         return f"{values[0]} on each of the {len(values)} slices"
     if len(values) > 8:
         return f"{min(values)} to {max(values)}"
     return ", ".join(str(value) for value in values)
 
 
-def _size(shape: Any) -> str:
-    n, height, width = shape
-    return f"{n}, {height} × {width}"
+def _size(n_slices: int, shape: Sequence[int]) -> str:
+    return f"{n_slices} of {shape[0]} × {shape[1]}"
 
+
+_SWEEP = published.SWEEP[published.KERNEL_WIDTH]
 
 ROWS = (
-    Row("Slices, rows × columns", _size(published.SHAPE), "01-data", "shape", _size),
+    Row(
+        "Slices, rows × columns",
+        _size(published.SHAPE[0], published.SHAPE[1:]),
+        "01-data",
+        ("n_slices", "shape"),
+        _size,
+    ),
     Row(
         "Range of the intensities",
-        _scientific(published.INTENSITY_RANGE),
+        _range(*published.INTENSITY_RANGE),
         "01-data",
-        "intensity_range",
-        _scientific,
+        ("intensity_min", "intensity_max"),
+        _range,
     ),
     Row(
         "Otsu’s threshold, of 0–255",
         f"{published.OTSU_THRESHOLD} on each of the {published.SHAPE[0]} slices",
         "03-threshold",
-        "thresholds",
-        _listed,
+        ("thresholds",),
+        _each_slice,
     ),
     Row(
         "Edge-touching bright components",
-        _listed(published.EDGE_TOUCHING),
+        _each_slice(published.EDGE_TOUCHING),
         "04-components",
-        "edge_touching",
-        _listed,
+        ("edge_touching",),
+        _each_slice,
     ),
     Row(
         "Kernel width with the highest mean IoU, px",
         str(published.KERNEL_WIDTH),
         "05-dilation",
-        "best_width",
+        ("best_width",),
         str,
         needs_reference=True,
     ),
     Row(
-        "IoU in the sweep at its best width (measured: mean over slices)",
-        _decimals(published.SWEEP[published.KERNEL_WIDTH].iou),
+        "IoU, mean over the slices",
+        f"{_decimals(_SWEEP.iou)}, in the sweep",
         "07-metrics",
-        "iou_mean",
+        ("iou_mean",),
         _decimals,
         needs_reference=True,
     ),
     Row(
-        "IoU, all slices (measured: pooled over pixels)",
-        _decimals(published.FINAL.iou),
+        "IoU, pooled over all pixels",
+        f"{_decimals(published.FINAL.iou)}, final",
         "07-metrics",
-        "iou_pooled",
+        ("iou_pooled",),
         _decimals,
         needs_reference=True,
     ),
     Row(
-        "Dice in the sweep at its best width (measured: mean over slices)",
-        _decimals(published.SWEEP[published.KERNEL_WIDTH].dice),
+        "Dice, mean over the slices",
+        f"{_decimals(_SWEEP.dice)}, in the sweep",
         "07-metrics",
-        "dice_mean",
+        ("dice_mean",),
         _decimals,
         needs_reference=True,
     ),
     Row(
-        "Dice, all slices (measured: pooled over pixels)",
-        _decimals(published.FINAL.dice),
+        "Dice, pooled over all pixels",
+        f"{_decimals(published.FINAL.dice)}, final",
         "07-metrics",
-        "dice_pooled",
+        ("dice_pooled",),
         _decimals,
         needs_reference=True,
     ),

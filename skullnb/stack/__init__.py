@@ -7,6 +7,15 @@ Three steps, three names: `read_stack` opens a file or a folder, `Stack` is what
 from skullnb.stack.anatomy import Grid
 from skullnb.stack.model import Origin, Stack
 from skullnb.stack.reading import list_inputs, read_stack
-from skullnb.stack.writing import write_masks
+from skullnb.stack.writing import refuse_place, write_masks, write_stack
 
-__all__ = ["Grid", "Origin", "Stack", "list_inputs", "read_stack", "write_masks"]
+__all__ = [
+    "Grid",
+    "Origin",
+    "Stack",
+    "list_inputs",
+    "read_stack",
+    "refuse_place",
+    "write_masks",
+    "write_stack",
+]

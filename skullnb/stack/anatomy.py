@@ -21,8 +21,7 @@ from typing import Any
 import numpy as np
 
 from skullnb.errors import UnreadableFile
-
-Array = np.ndarray[Any, Any]
+from skullnb.stack.arrays import Array
 
 # Where slices, rows and columns lead, in the letters of nibabel: towards Superior, Posterior, ...
 TOWARDS = {"axial": "SPL", "coronal": "AIL", "sagittal": "RIP"}

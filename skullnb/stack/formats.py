@@ -4,65 +4,25 @@ import logging
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from skullnb.errors import SkullnbError, UnreadableFile
-from skullnb.stack.anatomy import Grid, grid_of, spacing_of
+from skullnb.errors import UnreadableFile
+from skullnb.stack.anatomy import grid_of, spacing_of
+from skullnb.stack.arrays import Array
+from skullnb.stack.names import suffix_of
 from skullnb.stack.options import parse_groups, parse_spacing
-
-Array = np.ndarray[Any, Any]
-
-# No deflate stream expands by more than this (zlib's technical notes give 1030:1).
-_DEFLATE_LIMIT = 1032
-
-
-@dataclass(frozen=True, eq=False)
-class Volume:
-    """A file, opened but not yet read.
-
-    Attributes
-    ----------
-    path : Path
-        The file.
-    shape : (N, H, W)
-        What it will hold.
-    load : callable
-        Returns the (N, H, W) array; call `read`, which turns its errors into a sentence.
-    spacing_mm : pair of floats or None
-        (row, column), where the header says it.
-    grid : Grid or None
-        The voxel grid, where the format has an orientation.
-    groups : tuple of str or None
-        Labels stored in the file.
-    """
-
-    path: Path
-    shape: tuple[int, int, int]
-    load: Callable[[], Array]
-    spacing_mm: tuple[float, float] | None = None
-    grid: Grid | None = None
-    groups: tuple[str, ...] | None = None
-
-    def read(self) -> Array:
-        """Return the slices: memory-mapped where the format allows, else read now."""
-        with _in_one_sentence(self.path):
-            return self.load()
-
-
-def suffix_of(path: Path) -> str:
-    """Return a file's ending in lower case; `.nii.gz` is one ending.
-
-    Examples
-    --------
-    >>> suffix_of(Path("A.NII.GZ")), suffix_of(Path("scan.v2.npy"))
-    ('.nii.gz', '.npy')
-    """
-    return ".nii.gz" if path.name.lower().endswith(".nii.gz") else path.suffix.lower()
+from skullnb.stack.volume import (
+    Volume,
+    in_one_sentence,
+    refuse_impossible_size,
+    refuse_strange_pixels,
+    size_in_bytes,
+    stack_shape,
+)
 
 
 def open_volume(path: Path, axis: str = "axial", part: str = "images") -> Volume:
@@ -102,7 +62,7 @@ def open_volume(path: Path, axis: str = "axial", part: str = "images") -> Volume
         )
     if not path.is_file():
         raise UnreadableFile(f"There is no file {path}; check the path.")
-    with _in_one_sentence(path):
+    with in_one_sentence(path):
         return reader(path, axis, part)
 
 
@@ -116,84 +76,19 @@ def npz_names(path: Path) -> list[str]:
     """
     if suffix_of(path) != ".npz" or not path.is_file():
         return []
-    with _in_one_sentence(path), zipfile.ZipFile(path) as archive:
+    with in_one_sentence(path), zipfile.ZipFile(path) as archive:
         return [name.removesuffix(".npy") for name in archive.namelist()]
-
-
-@contextmanager
-def _in_one_sentence(path: Path) -> Iterator[None]:
-    """Turn whatever a parser raises on a damaged file into one sentence."""
-    try:
-        yield
-    except SkullnbError:
-        raise
-    except Exception as error:  # every parser fails in its own way
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160].rstrip(".")
-        if "imagecodecs" in reason:
-            raise UnreadableFile(
-                f"{path.name} is compressed in a way that needs the package imagecodecs; "
-                "install it, or save the file uncompressed."
-            ) from error
-        raise UnreadableFile(
-            f"{path.name} can't be read, it is damaged, cut short or not what its name says "
-            f"({reason}); make a new copy of it."
-        ) from error
-
-
-def _refuse_impossible_size(path: Path, promised: int, stored: int, *, packed: bool) -> None:
-    """Refuse a header that promises more pixels than the stored bytes can hold.
-
-    Asked before anything is allocated: a damaged header can promise terabytes.
-    """
-    if promised > stored * (_DEFLATE_LIMIT if packed else 1):
-        raise UnreadableFile(
-            f"{path.name} promises {promised:,} bytes of pixels but stores {stored:,}; it is cut "
-            "short or its header is wrong, make a new copy of it."
-        )
-
-
-def _stack_shape(path: Path, shape: tuple[int, ...], dtype: Any) -> tuple[int, int, int]:
-    """Return (N, H, W) for an array of slices without orientation, or refuse it."""
-    _refuse_strange_pixels(path, dtype)
-    if len(shape) not in (2, 3):
-        raise UnreadableFile(
-            f"{path.name} has {len(shape)} dimensions, {shape}; give slices as (rows, columns) or "
-            "(slices, rows, columns)."
-        )
-    if 0 in shape:
-        raise UnreadableFile(f"{path.name} holds no pixels, its shape is {shape}.")
-    if len(shape) == 3 and shape[2] in (1, 3, 4) and min(shape[:2]) > 4:
-        raise UnreadableFile(
-            f"{path.name} has the shape {shape}, which looks like one image with colour channels "
-            "last; give grey slices as (rows, columns) or (slices, rows, columns)."
-        )
-    full = (1, *shape)[-3:]
-    return full[0], full[1], full[2]
-
-
-def _refuse_strange_pixels(path: Path, dtype: Any) -> None:
-    """Refuse pixels that are not plain numbers."""
-    if dtype.names:
-        raise UnreadableFile(f"{path.name} holds colour or compound pixels; give grey values.")
-    if dtype.kind == "O":
-        raise UnreadableFile(
-            f"{path.name} holds pickled Python objects, which could run code when opened; "
-            "save a plain array of numbers with numpy.save."
-        )
-    if dtype.kind not in "buif":
-        kind = "complex numbers" if dtype.kind == "c" else f"values of type {dtype}"
-        raise UnreadableFile(f"{path.name} holds {kind}; give real grey values, or magnitudes.")
 
 
 def _open_npy(path: Path, axis: str, part: str) -> Volume:
     with path.open("rb") as file:
         if file.read(1) == b"\x80":
-            _refuse_strange_pixels(path, np.dtype(object))
+            refuse_strange_pixels(path, np.dtype(object))
         file.seek(0)
         dimensions, _, dtype = _npy_header(file)
         stored = path.stat().st_size - file.tell()
-    shape = _stack_shape(path, dimensions, dtype)
-    _refuse_impossible_size(path, _n_bytes(shape, dtype), stored, packed=False)
+    shape = stack_shape(path, dimensions, dtype)
+    refuse_impossible_size(path, size_in_bytes(shape, dtype), stored, packed=False)
 
     def load() -> Array:
         array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -210,28 +105,20 @@ def _npy_header(file: Any) -> tuple[tuple[int, ...], bool, Any]:
     return np.lib.format.read_array_header_2_0(file)
 
 
-def _n_bytes(shape: tuple[int, ...], dtype: Any) -> int:
-    """Return the size of an array in Python's unbounded integers."""
-    n_bytes = int(dtype.itemsize)
-    for size in shape:
-        n_bytes *= int(size)
-    return n_bytes
-
-
 def _open_npz(path: Path, axis: str, part: str) -> Volume:
     names = npz_names(path)
     key = part if part in names else names[0] if len(names) == 1 else None
     if key is None:
         raise UnreadableFile(
             f"{path.name} holds {len(names)} arrays ({', '.join(names[:6])}) and none is called "
-            f"{part}; keep one array in it, or name two images and reference."
+            f"{part}; keep one array in it, or name two of them images and reference."
         )
     with zipfile.ZipFile(path) as archive, archive.open(f"{key}.npy") as member:
         entry = archive.getinfo(f"{key}.npy")
         dimensions, _, dtype = _npy_header(member)
-    shape = _stack_shape(path, dimensions, dtype)
+    shape = stack_shape(path, dimensions, dtype)
     packed = entry.compress_type != zipfile.ZIP_STORED
-    _refuse_impossible_size(path, _n_bytes(shape, dtype), entry.compress_size, packed=packed)
+    refuse_impossible_size(path, size_in_bytes(shape, dtype), entry.compress_size, packed=packed)
 
     def extra(name: str) -> Any:
         with np.load(path, allow_pickle=False) as archive:
@@ -254,19 +141,17 @@ def _open_nibabel(path: Path, axis: str, part: str) -> Volume:
     image: Any = import_module("nibabel").load(path, mmap="r")
     shape = tuple(int(size) for size in image.shape)
     dtype = image.get_data_dtype()
-    if dtype.names:
-        raise UnreadableFile(f"{path.name} holds colour pixels; give a volume of grey values.")
-    _refuse_strange_pixels(path, dtype)
+    refuse_strange_pixels(path, dtype)
     if len(shape) < 2 or any(size != 1 for size in shape[3:]):
         raise UnreadableFile(
             f"{path.name} has {len(shape)} dimensions, {shape}; give one volume of three, for "
             "example one time point or one echo."
         )
-    if 0 in shape:
+    if min(shape) < 1:
         raise UnreadableFile(f"{path.name} holds no pixels, its shape is {shape}.")
     packed = suffix_of(path) in (".nii.gz", ".mgz")
     stored = path.stat().st_size - (0 if packed else int(image.dataobj.offset))
-    _refuse_impossible_size(path, _n_bytes(shape, dtype), stored, packed=packed)
+    refuse_impossible_size(path, size_in_bytes(shape, dtype), stored, packed=packed)
     grid = grid_of(image, axis, path.name)
 
     def load() -> Array:
@@ -281,8 +166,8 @@ def _open_tiff(path: Path, axis: str, part: str) -> Volume:
     with _tiff_errors(), tifffile.TiffFile(path) as tiff:
         if len(tiff.series) != 1:
             raise UnreadableFile(
-                f"{path.name} holds {len(tiff.series)} images of different sizes or types; save "
-                "slices of one size as one multi-page file."
+                f"{path.name} holds {len(tiff.series)} sizes or types of image; "
+                "save slices of one size and type as one multi-page file."
             )
         series = tiff.series[0]
         page: Any = series.keyframe
@@ -296,11 +181,11 @@ def _open_tiff(path: Path, axis: str, part: str) -> Volume:
                 f"{path.name} holds colour channels or inverted grey ({page.photometric.name}, "
                 f"axes {series.axes}); save grey values with black as 0, a page a slice."
             )
-        shape = _stack_shape(path, tuple(series.shape), series.dtype)
+        shape = stack_shape(path, tuple(series.shape), series.dtype)
         packed = page.compression != tifffile.COMPRESSION.NONE
         if not packed or page.compression in _DEFLATES:
             stored = path.stat().st_size
-            _refuse_impossible_size(path, _n_bytes(shape, series.dtype), stored, packed=packed)
+            refuse_impossible_size(path, size_in_bytes(shape, series.dtype), stored, packed=packed)
         mappable = page.is_memmappable and series.dataoffset is not None
         spacing = _tiff_spacing(tiff.imagej_metadata or {}, page)
 

@@ -1,20 +1,16 @@
 """`Stack`: slices, their reference mask, spacing and groups, and where they came from."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from skullnb.errors import InvalidImage, InvalidSetting, ShapeMismatch
+from skullnb.stack.anatomy import Grid
+from skullnb.stack.arrays import Array, binary_mask, evenly, sha256_of_array
+from skullnb.stack.names import sha256_of_file, stem
 from skullnb.stack.options import parse_groups, parse_spacing
-
-if TYPE_CHECKING:
-    from skullnb.stack.anatomy import Grid
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +29,7 @@ class Origin:
 
     files: tuple[int, ...]
     numbers: tuple[int, ...]
-    grids: "tuple[Grid | None, ...]"
+    grids: tuple[Grid | None, ...]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -254,90 +250,11 @@ class Stack:
         >>> list(Stack(np.zeros((3, 8, 6))).fingerprint())
         ['images']
         """
-        digests = {path.name: _sha256_of_file(path) for path in self.sources}
+        digests = {path.name: sha256_of_file(path) for path in self.sources}
         if not self.sources:
-            digests["images"] = _sha256_of_array(self.images)
+            digests["images"] = sha256_of_array(self.images)
         for path in self.reference_sources:
-            digests[f"{path.name} (reference)"] = _sha256_of_file(path)
+            digests[f"{path.name} (reference)"] = sha256_of_file(path)
         if self.reference is not None and not self.reference_sources and not self.sources:
-            digests["reference"] = _sha256_of_array(self.reference)
+            digests["reference"] = sha256_of_array(self.reference)
         return digests
-
-
-def stem(path: Path) -> str:
-    """Return a file's name without its ending; `.nii.gz` is one ending.
-
-    Examples
-    --------
-    >>> stem(Path("scans/sub-01.nii.gz"))
-    'sub-01'
-    """
-    name = path.name
-    return name[:-7] if name.lower().endswith(".nii.gz") else path.stem
-
-
-def evenly(indices: Sequence[int]) -> slice | list[int]:
-    """Return indices as a slice where they ascend by equal steps, so that selecting is a view.
-
-    Examples
-    --------
-    >>> evenly([4, 6, 8]), evenly([1, 5, 6])
-    (slice(4, 9, 2), [1, 5, 6])
-    """
-    step = indices[1] - indices[0] if len(indices) > 1 else 1
-    if step > 0 and list(indices) == list(range(indices[0], indices[-1] + 1, step)):
-        return slice(indices[0], indices[-1] + 1, step)
-    return list(indices)
-
-
-def binary_mask(reference: Array) -> Array:
-    """Check that a mask has two values and return it as uint8 {0, 1}.
-
-    Parameters
-    ----------
-    reference : (N, H, W) array
-        With the values {0, 1}, {0, 255} or bool.
-
-    Returns
-    -------
-    (N, H, W) array of uint8 {0, 1}
-        The same memory where it already has that form.
-
-    Raises
-    ------
-    InvalidSetting
-        If there are other values.
-
-    Examples
-    --------
-    >>> binary_mask(np.array([[[0, 255]]]))
-    array([[[0, 1]]], dtype=uint8)
-    """
-    if reference.dtype == np.bool_:
-        return np.asanyarray(reference.view(np.uint8))
-    if reference.dtype.kind not in "uif":
-        raise InvalidSetting(f"The reference mask is {reference.dtype}; it holds 0 and 1 only.")
-    high = 255 if any(plane.max() == 255 for plane in reference) else 1
-    # Slice by slice, so that a mask larger than memory can be checked.
-    for number, plane in enumerate(reference):
-        strange = plane[(plane != 0) & (plane != high)]
-        if strange.size:
-            raise InvalidSetting(
-                f"The reference mask is not binary: {strange.size} pixels of slice {number} are "
-                f"neither 0 nor {high} (the first is {strange[0]}); give a mask of 0 and 1."
-            )
-    if reference.dtype == np.uint8 and high == 1:
-        return reference
-    return np.asarray(reference == high).astype(np.uint8)
-
-
-def _sha256_of_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sha256_of_array(array: Array) -> str:
-    digest = hashlib.sha256(f"{array.dtype.str} {array.shape}".encode())
-    for plane in array:
-        digest.update(np.ascontiguousarray(plane).tobytes())
-    return digest.hexdigest()

@@ -1,21 +1,20 @@
 """`read_stack`: a file, a folder or a pattern of files, opened as one `Stack`."""
 
-import re
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from skullnb.errors import InvalidSetting, ShapeMismatch, UnreadableFile
-from skullnb.stack.formats import READERS, Volume, npz_names, open_volume, suffix_of
-from skullnb.stack.model import Origin, Stack, evenly, stem
+from skullnb.stack.arrays import Array, evenly
+from skullnb.stack.formats import READERS, npz_names, open_volume
+from skullnb.stack.model import Origin, Stack
+from skullnb.stack.names import natural_key, stem, suffix_of
 from skullnb.stack.options import parse_axis, parse_groups, parse_slices, parse_spacing
-
-Array = np.ndarray[Any, Any]
+from skullnb.stack.volume import Volume
 
 
 def list_inputs(path: str | Path) -> list[Path]:
@@ -74,7 +73,7 @@ def list_inputs(path: str | Path) -> list[Path]:
             f"{times} of the files {path} stands for are called {name}, so their results could "
             "not be told apart; give each its own name."
         )
-    return sorted(files, key=_natural)
+    return sorted(files, key=natural_key)
 
 
 def read_stack(
@@ -160,12 +159,6 @@ def read_stack(
         geometry=Origin(*origin, tuple(volume.grid for volume in volumes)),
         reference_sources=tuple(volume.path for volume in references),
     )
-
-
-def _natural(path: Path) -> list[str | int]:
-    """Sort key that takes runs of digits as numbers."""
-    pieces = re.split(r"(\d+)", path.name.casefold())
-    return [int(piece) if piece.isdecimal() else piece for piece in pieces]
 
 
 def _same_slice_shape(volumes: list[Volume]) -> None:

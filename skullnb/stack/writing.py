@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,9 @@ from typing import Any
 import numpy as np
 
 from skullnb.errors import InvalidSetting, ShapeMismatch, UnreadableFile
-from skullnb.stack.formats import suffix_of
-from skullnb.stack.model import Stack, binary_mask
-
-Array = np.ndarray[Any, Any]
+from skullnb.stack.arrays import Array, binary_mask
+from skullnb.stack.model import Stack
+from skullnb.stack.names import stem, suffix_of
 
 
 def write_masks(masks: Array, path: str | Path, stack: Stack, overwrite: bool = False) -> Path:
@@ -71,18 +71,85 @@ def write_masks(masks: Array, path: str | Path, stack: Stack, overwrite: bool = 
         masks = binary_mask(masks)
     except InvalidSetting as error:
         raise InvalidSetting(str(error).replace("reference mask", "mask to write")) from error
-    write = _WRITERS.get(suffix_of(path))
-    if write is None:
-        raise UnreadableFile(
-            f"{path.name} is of a kind that is not written; use {', '.join(_WRITERS)}."
-        )
-    _refuse_place(path, stack, overwrite)
+    refuse_place(path, stack, overwrite)
+    write = _WRITERS[suffix_of(path)]
     _atomically(path, lambda temporary: write(temporary, masks, stack))
     return path
 
 
-def _refuse_place(path: Path, stack: Stack, overwrite: bool) -> None:
-    """Refuse to write where something would be lost, or where there is no folder."""
+def write_stack(stack: Stack, path: str | Path, overwrite: bool = False) -> tuple[Path, ...]:
+    """Write the slices of a stack and their reference mask.
+
+    Parameters
+    ----------
+    stack : Stack
+        Made in memory, such as a phantom: there is no grid to put the slices back on.
+    path : str or Path
+        .npz gets everything (arrays `images`, `reference`, `spacing_mm`, `groups`); .nii and
+        .nii.gz get the images as if axial, and the reference in a second file beside it whose
+        name ends in `_reference`.
+    overwrite : bool
+        Whether existing files may be replaced.
+
+    Returns
+    -------
+    tuple of Path
+        The files written. Each appears whole or not at all.
+
+    Raises
+    ------
+    UnreadableFile
+        If a file exists, its folder doesn't, its kind is not written, or writing fails.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> stack = Stack(np.zeros((3, 8, 6)), reference=np.zeros((3, 8, 6)))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     [file.name for file in write_stack(stack, Path(folder) / "head.nii.gz")]
+    ['head.nii.gz', 'head_reference.nii.gz']
+    """
+    path = Path(path).expanduser()
+    suffix = suffix_of(path)
+    if suffix not in (".npz", ".nii", ".nii.gz"):
+        raise UnreadableFile(
+            f"{path.name} is of a kind that is not written for images; use .npz, .nii or .nii.gz."
+        )
+    refuse_place(path, stack, overwrite)
+    if suffix == ".npz":
+        parts = {
+            "images": stack.images,
+            "reference": stack.reference,
+            "spacing_mm": stack.spacing_mm,
+            "groups": stack.groups,
+        }
+        known: dict[str, Any] = {
+            name: np.asarray(part) for name, part in parts.items() if part is not None
+        }
+        _atomically(path, lambda temporary: np.savez_compressed(temporary, **known))
+        return (path,)
+    loose = replace(stack, geometry=None)
+    if stack.reference is None:
+        _atomically(path, lambda temporary: _write_nifti(temporary, stack.images, loose))
+        return (path,)
+    beside = path.with_name(f"{stem(path)}_reference{suffix}")
+    refuse_place(beside, stack, overwrite)
+    _atomically(path, lambda temporary: _write_nifti(temporary, stack.images, loose))
+    return (path, write_masks(stack.reference, beside, loose, overwrite))
+
+
+def refuse_place(path: Path, stack: Stack, overwrite: bool) -> None:
+    """Refuse to write where something would be lost, where there is no folder, or a strange kind.
+
+    Raises
+    ------
+    UnreadableFile
+        With the reason; called before long work, so that it is not done in vain.
+    """
+    if suffix_of(path) not in _WRITERS:
+        raise UnreadableFile(
+            f"{path.name} is of a kind that is not written; use {', '.join(_WRITERS)}."
+        )
     if not path.parent.is_dir():
         raise UnreadableFile(f"There is no folder {path.parent} to write {path.name} in; make it.")
     if path.is_dir():

@@ -1,0 +1,409 @@
+"""The `skullnb` command. It only parses, calls and prints; the work is done elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import click
+
+from skullnb import __version__
+from skullnb.errors import InvalidSetting, SkullnbError
+
+EXIT_PARTLY_FAILED = 1
+EXIT_BAD_INPUT = 2
+
+
+class _Sentence(click.ClickException):
+    """One clear sentence on stderr, no traceback, exit code 2."""
+
+    exit_code = EXIT_BAD_INPUT
+
+
+class _Command(click.Group):
+    """A group whose commands turn refusals into one sentence."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; say what went wrong in a sentence."""
+        try:
+            return super().invoke(ctx)
+        except SkullnbError as error:
+            raise _Sentence(str(error)) from error
+        except OSError as error:
+            if isinstance(error, BrokenPipeError):
+                raise
+            name = f" {Path(error.filename).name!r}" if error.filename else ""
+            raise _Sentence(f"Cannot read or write{name}: {error.strerror or error}.") from error
+        except MemoryError as error:
+            raise _Sentence(
+                "There is not enough memory for this; choose fewer slices with --slices."
+            ) from error
+
+
+def _needs(extra: str, *modules: str) -> None:
+    missing = [module for module in modules if find_spec(module) is None]
+    if missing:
+        raise InvalidSetting(
+            f"This command needs {missing[0]}, which is not installed; "
+            f"run: pip install 'skullnb[{extra}]'"
+        )
+
+
+def _selection(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options that say which slices of the images are meant."""
+    for option in (
+        click.option(
+            "--axis",
+            type=click.Choice(["axial", "coronal", "sagittal"]),
+            default="axial",
+            show_default=True,
+            help="Anatomical axis to slice a NIfTI volume along, however it is stored.",
+        ),
+        click.option(
+            "--slices", default="", help='Slices to take, such as "104:127", "3" or "1,5,9".'
+        ),
+        click.option(
+            "--spacing",
+            "spacing_mm",
+            default="",
+            help='Millimetres per pixel, "row x column", such as "0.67x0.70"; headers know theirs.',
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+_kernel_width = click.option(
+    "--kernel-width",
+    default=26,
+    show_default=True,
+    help="Side of the elliptical kernel in px; it reaches half as far.",
+)
+_overwrite = click.option("--overwrite", is_flag=True, help="Replace what is already there.")
+_reference = click.option(
+    "--reference", default="", help="Reference mask: a file or folder shaped like IMAGES."
+)
+_groups = click.option(
+    "--groups", default="", help="Volume of each slice: a text file, or labels with commas."
+)
+
+
+@click.group(
+    cls=_Command,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Start with:  skullnb report  (the built-in synthetic phantom; then open "
+    "report/html/index.html)",
+)
+@click.version_option(__version__, prog_name="skullnb")
+def main() -> None:
+    """A classical skull mask for head MRI slices, as a report that says what was tested."""
+
+
+@main.command()
+@click.option("--images", default="", help="Scans: .npy, .npz, NIfTI, TIFF, or a folder of them.")
+@_reference
+@_groups
+@_selection
+@_kernel_width
+@click.option(
+    "-o",
+    "--output",
+    "output_dir",
+    default="report",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Folder for the report.",
+)
+@click.option(
+    "--chapter", "chapters", multiple=True, help='Only this one, such as "05". Repeatable.'
+)
+@click.option("--workers", default=2, show_default=True, type=click.IntRange(1, 64))
+@_overwrite
+def report(
+    images: str,
+    reference: str,
+    groups: str,
+    spacing_mm: str,
+    slices: str,
+    axis: str,
+    kernel_width: int,
+    output_dir: Path,
+    chapters: tuple[str, ...],
+    workers: int,
+    overwrite: bool,
+) -> None:
+    """Run every chapter and build the book about the given scans.
+
+    \b
+    The book on the built-in phantom:
+        skullnb report
+    The same book on your scans, with and without a reference mask:
+        skullnb report --images scans.nii.gz --reference masks.nii.gz -o my-report
+        skullnb report --images T1.mgz --slices 104:127 -o my-report
+    """
+    _needs("report", "papermill", "jupyter_book", "matplotlib")
+    from skullnb.report import build_report
+
+    with _Progress() as progress:
+        done = build_report(
+            images,
+            reference,
+            groups=groups,
+            spacing_mm=spacing_mm,
+            slices=slices,
+            axis=axis,
+            kernel_width=kernel_width,
+            output_dir=output_dir,
+            chapters=chapters,
+            workers=workers,
+            overwrite=overwrite,
+            progress=progress,
+        )
+    click.echo(f"Open {done.index}  (all numbers: {done.results}; {done.seconds:.0f} s)")
+    if done.failed:
+        click.echo(
+            f"{len(done.failed)} chapter(s) stopped with an error, shown on their pages: "
+            + ", ".join(done.failed),
+            err=True,
+        )
+        sys.exit(EXIT_PARTLY_FAILED)
+
+
+@main.command()
+@click.argument("images")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="File to write (.nii.gz, .nii, .npy, .npz, .tif); a folder when IMAGES is several files.",
+)
+@_selection
+@_kernel_width
+@_overwrite
+def mask(
+    images: str,
+    output: Path,
+    spacing_mm: str,
+    slices: str,
+    axis: str,
+    kernel_width: int,
+    overwrite: bool,
+) -> None:
+    """Write the skull masks of IMAGES.
+
+    A NIfTI mask has the shape, orientation and affine of its image; slices not chosen stay empty.
+
+    \b
+    Examples:
+        skullnb mask T1.nii.gz -o mask.nii.gz
+        skullnb mask T1.mgz -o mask.nii.gz --slices 104:127
+        skullnb mask scans/ -o masks/
+    """
+    from skullnb.pipeline import PipelineSettings
+    from skullnb.stack import read_stack, refuse_place, write_masks
+    from skullnb.summary import summarise_stack
+
+    settings = PipelineSettings(kernel_width=kernel_width)
+    stack = read_stack(images, spacing_mm=spacing_mm, slices=slices, axis=axis)
+    parts = stack.split()
+    if Path(images).is_dir() or len(parts) > 1:
+        output.mkdir(parents=True, exist_ok=True)
+        paths = [output / f"{part.name}_mask{_suffix(part.sources[0])}" for part in parts]
+    else:
+        paths = [output]
+    for part, path in zip(parts, paths, strict=True):
+        refuse_place(path, part, overwrite)
+        with click.progressbar(
+            length=len(part), label=part.name, file=sys.stderr, hidden=len(part) < 50
+        ) as bar:
+            found = summarise_stack(part, settings, lambda *_, bar=bar: bar.update(1))
+        write_masks(found.masks, path, part, overwrite=overwrite)
+        for row, warnings in zip(found.table, found.warnings, strict=True):
+            for warning in warnings:
+                click.echo(f"{part.name}, slice {row['slice']}: {warning}", err=True)
+        table = found.table
+        click.echo(
+            f"{path}: {len(part)} slices, threshold {table['threshold'].min()} to "
+            f"{table['threshold'].max()}, {table['n_edge_touching'].sum()} edge-touching "
+            f"components, {found.n_empty} empty mask(s), {table['mask_px'].sum()} px"
+        )
+
+
+@main.command()
+@click.option("--images", default="", help="Scans; the built-in phantom when left out.")
+@_reference
+@_groups
+@_selection
+@click.option(
+    "--widths",
+    default="16:37:2",
+    show_default=True,
+    help='Kernel widths in px: "first:end:step" (end left out), or "22,24,26".',
+)
+@click.option("--csv", type=click.Path(path_type=Path), help="Also write every slice to this file.")
+@_overwrite
+def sweep(
+    images: str,
+    reference: str,
+    groups: str,
+    spacing_mm: str,
+    slices: str,
+    axis: str,
+    widths: str,
+    csv: Path | None,
+    overwrite: bool,
+) -> None:
+    """Score the masks at several kernel widths.
+
+    \b
+    Examples:
+        skullnb sweep
+        skullnb sweep --images scans.nii.gz --reference masks.nii.gz --widths 10:41:2
+    """
+    from skullnb.chapter import open_data
+    from skullnb.sweep import best_width, parse_widths, summarise, sweep_kernel_width, write_csv
+
+    stack = open_data(
+        images, reference, groups=groups, spacing_mm=spacing_mm, slices=slices, axis=axis
+    )
+    if csv and csv.exists() and not overwrite:
+        raise InvalidSetting(f"{csv} is there already; name another file or add --overwrite.")
+    table = sweep_kernel_width(stack, parse_widths(widths), ("iou", "dice"))
+    best = best_width(table)
+    click.echo(f"{stack.name}: {len(stack)} slices, mean over slices")
+    click.echo("  width     IoU    Dice")
+    for row in summarise(table):
+        star = "  *" if row["kernel_width"] == best else ""
+        click.echo(f"{row['kernel_width']:4d} px  {row['iou']:.4f}  {row['dice']:.4f}{star}")
+    click.echo("* best on these very slices: tuned and tested on the same data")
+    if csv:
+        write_csv(table, csv)
+
+
+@main.command()
+@click.option("-o", "--output", type=click.Path(path_type=Path), help=".npz, .nii or .nii.gz file.")
+@click.option("--seed", type=int, help="Another head instead of the published stand-in.")
+@click.option("--variant", "variant_name", help="A head that breaks one assumption; see --list.")
+@click.option("--n-slices", type=click.IntRange(1, 200), help="With --seed: how many slices.")
+@click.option("--list", "list_variants", is_flag=True, help="List the variants and stop.")
+@_overwrite
+def phantom(
+    output: Path | None,
+    seed: int | None,
+    variant_name: str | None,
+    n_slices: int | None,
+    list_variants: bool,
+    overwrite: bool,
+) -> None:
+    """Write a synthetic head with its exact reference mask.
+
+    The .npz file holds `images` and `reference`; a NIfTI file gets its reference beside it.
+
+    \b
+    Examples:
+        skullnb phantom -o phantom.npz
+        skullnb phantom --seed 11 --n-slices 20 -o head.nii.gz
+        skullnb phantom --list
+        skullnb phantom --variant bridge -o bridge.npz
+    """
+    from skullnb import phantom as heads
+    from skullnb.stack import write_stack
+
+    if list_variants:
+        for name, description in heads.VARIANTS.items():
+            click.echo(f"{name:28} {description}")
+        return
+    if output is None:
+        raise click.UsageError("Name the file to write with -o, or use --list.")
+    if seed is not None and variant_name is not None:
+        raise click.UsageError("Give --seed or --variant, not both.")
+    if n_slices is not None and seed is None:
+        raise click.UsageError("--n-slices goes with --seed.")
+    if variant_name is not None:
+        stack = heads.variant(variant_name)
+    elif seed is not None:
+        stack = heads.subject(seed, n_slices=n_slices or 5)
+    else:
+        stack = heads.published_stack()
+    for path in write_stack(stack, output, overwrite=overwrite):
+        click.echo(f"{path}: {stack.name} (synthetic), {len(stack)} slices")
+
+
+@main.command()
+@click.option("--images", default="", help="Scans; the built-in phantom when left out.")
+@_reference
+@_groups
+@_selection
+@_kernel_width
+@click.option("--no-browser", is_flag=True, help="Only print the address.")
+@click.option("--port", default=0, show_default="any free one", type=click.IntRange(0, 65535))
+def lab(
+    images: str,
+    reference: str,
+    groups: str,
+    spacing_mm: str,
+    slices: str,
+    axis: str,
+    kernel_width: int,
+    no_browser: bool,
+    port: int,
+) -> None:
+    """Open the explorer in JupyterLab, on this computer only.
+
+    \b
+    Examples:
+        skullnb lab
+        skullnb lab --images T1.nii.gz --slices 80:100
+    """
+    _needs("lab", "jupyterlab", "ipywidgets")
+    from skullnb.lab import launch_lab
+
+    sys.exit(
+        launch_lab(
+            images,
+            reference,
+            groups=groups,
+            spacing_mm=spacing_mm,
+            slices=slices,
+            axis=axis,
+            kernel_width=kernel_width,
+            open_browser=not no_browser,
+            port=port,
+        )
+    )
+
+
+class _Progress:
+    """A progress bar that `build_report` can call."""
+
+    def __enter__(self) -> _Progress:
+        self._bar: Any = None
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.render_finish()
+
+    def __call__(self, done: int, total: int, text: str) -> None:
+        if self._bar is None:
+            self._bar = click.progressbar(
+                length=total, file=sys.stderr, item_show_func=lambda item: item or ""
+            )
+            self._bar.__enter__()
+            if not sys.stderr.isatty():
+                click.echo("Building the report", err=True)
+        self._bar.current_item = text
+        self._bar.update(done - self._bar.pos, text)
+        if not sys.stderr.isatty():
+            click.echo(f"[{done}/{total}] {text}", err=True)
+
+
+def _suffix(source: Path) -> str:
+    name = source.name.lower()
+    if name.endswith((".nii", ".nii.gz", ".mgz", ".mgh")):
+        return ".nii.gz"
+    return source.suffix.lower()

@@ -1,0 +1,235 @@
+"""Tables of scores: by kernel width, by slice, and beside the published ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from IPython.display import Markdown
+from numpy.typing import NDArray
+
+from skullnb.figures.tables import MOST_ROWS, markdown_table, no_reference, spread
+from skullnb.metrics import Aggregate, SliceScore
+
+_LABELS = {
+    "iou": "IoU",
+    "dice": "Dice",
+    "precision": "precision",
+    "recall": "recall",
+    "volume_difference": "volume difference",
+    "assd": "ASSD",
+    "hd95": "HD95",
+    "hausdorff": "Hausdorff",
+    "nsd": "NSD",
+}
+
+
+def sweep_table(
+    summary: NDArray[Any] | None, published: Mapping[int, tuple[float, float]] | None = None
+) -> Markdown:
+    """Scores by kernel width, measured and, where there are any, published.
+
+    Parameters
+    ----------
+    summary : (w,) structured array or None
+        From `skullnb.sweep.summarise`, with iou and dice; None = there is no reference.
+    published : mapping of int to (iou, dice), optional
+        Published scores by kernel width.
+
+    Returns
+    -------
+    IPython.display.Markdown
+
+    Examples
+    --------
+    >>> rows = np.array([(26, 0.97942, 0.98960)],
+    ...                 dtype=[("kernel_width", int), ("iou", float), ("dice", float)])
+    >>> print(sweep_table(rows, {26: (0.9794, 0.9896)}).data.splitlines()[2])
+    | 26 | 0.9794 | 0.9794 | 0.9896 | 0.9896 |
+    """
+    if summary is None:
+        return no_reference("how the scores depend on the kernel width")
+    if published is None:
+        header = ["kernel width, px", "IoU, measured", "Dice, measured"]
+        rows = [[row["kernel_width"], row["iou"], row["dice"]] for row in summary]
+        return markdown_table(header, rows, ["", ".4f", ".4f"])
+    header = [
+        "kernel width, px",
+        "IoU, published",
+        "IoU, measured",
+        "Dice, published",
+        "Dice, measured",
+    ]
+    rows = []
+    for row in summary:
+        iou, dice = published.get(int(row["kernel_width"]), (None, None))
+        rows.append([row["kernel_width"], iou, row["iou"], dice, row["dice"]])
+    return markdown_table(header, rows, ["", *[".4f"] * 4])
+
+
+def area_table(
+    widths: Sequence[int], areas: NDArray[np.int64], slice_numbers: Sequence[int]
+) -> Markdown:
+    """Areas of the mask by kernel width and slice.
+
+    Parameters
+    ----------
+    widths : sequence of int
+        In px.
+    areas : (slices, widths) array
+        In px, from `skullnb.figures.dilation.grown_areas`.
+    slice_numbers : sequence of int
+        What to call the slices.
+
+    Returns
+    -------
+    IPython.display.Markdown
+
+    Examples
+    --------
+    >>> print(area_table([24, 26], np.array([[900, 1000]]), [104]).data)
+    | kernel width, px | slice 104, px |
+    | ---: | ---: |
+    | 24 | 900 |
+    | 26 | 1,000 |
+    """
+    header = ["kernel width, px", *(f"slice {number}, px" for number in slice_numbers)]
+    rows = [[width, *column] for width, column in zip(widths, areas.T, strict=True)]
+    return markdown_table(header, rows, ["", *[","] * len(areas)])
+
+
+def aggregate_table(aggregate: Aggregate | None) -> Markdown:
+    """Every metric as the mean over slices and, where that exists, pooled over pixels.
+
+    Parameters
+    ----------
+    aggregate : Aggregate or None
+        From `skullnb.metrics.aggregate`; None = there is no reference.
+
+    Returns
+    -------
+    IPython.display.Markdown
+
+    Examples
+    --------
+    >>> from skullnb.metrics import aggregate, score
+    >>> one = aggregate([score([[1, 1, 0]], [[0, 1, 1]])])
+    >>> print(aggregate_table(one).data.splitlines()[2])
+    | IoU | 0.3333 | 0.3333 |
+    """
+    if aggregate is None:
+        return no_reference("the scores")
+    rows = [
+        [_label(name, aggregate.unit), aggregate.mean[name], aggregate.pooled.get(name)]
+        for name in _LABELS
+    ]
+    header = ["metric", "mean over slices", "pooled over pixels"]
+    return markdown_table(header, rows, ["", ".4f", ".4f"])
+
+
+def published_table(
+    aggregate: Aggregate | None, published: Mapping[str, tuple[float, float]] | None
+) -> Markdown:
+    """Published IoU and Dice beside the two ways of bringing slices together.
+
+    Parameters
+    ----------
+    aggregate : Aggregate or None
+        From `skullnb.metrics.aggregate`; None = there is no reference.
+    published : mapping of str to (iou, dice) or None
+        Published scores by what they are called; None = they are about other data.
+
+    Returns
+    -------
+    IPython.display.Markdown
+
+    Examples
+    --------
+    >>> from skullnb.metrics import aggregate, score
+    >>> one = aggregate([score([[1, 1, 0]], [[0, 1, 1]])])
+    >>> print(published_table(one, {"final": (0.9795, 0.9896)}).data.splitlines()[3])
+    | final | Dice | 0.9896 | 0.5000 | 0.5000 |
+    """
+    if aggregate is None:
+        return no_reference("the scores")
+    if published is None:
+        return Markdown(
+            "The published scores are about other data, so they are not set beside these."
+        )
+    rows = [
+        [name, _LABELS[metric], value, aggregate.mean[metric], aggregate.pooled[metric]]
+        for metric, column in (("iou", 0), ("dice", 1))
+        for name, scores in published.items()
+        for value in [scores[column]]
+    ]
+    header = [
+        "published as",
+        "metric",
+        "published",
+        "measured, mean over slices",
+        "measured, pooled over pixels",
+    ]
+    return markdown_table(header, rows, ["", "", ".4f", ".4f", ".4f"])
+
+
+def score_table(
+    scores: Sequence[SliceScore] | None, slice_numbers: Sequence[int] | None = None
+) -> Markdown:
+    """Every metric of every slice; of a long stack, slices spread over it.
+
+    Parameters
+    ----------
+    scores : sequence of SliceScore or None
+        None = there is no reference.
+    slice_numbers : sequence of int, optional
+        What to call the slices; counted from 0 when left out.
+
+    Returns
+    -------
+    IPython.display.Markdown
+
+    Examples
+    --------
+    >>> from skullnb.metrics import score
+    >>> print(score_table([score([[1, 1, 0]], [[0, 1, 1]])], [104]).data.splitlines()[2])
+    | 104 | 0.3333 | 0.5000 | 0.5000 | 0.5000 | +0.0% | 0.50 | 0.95 | 1.000 |
+    """
+    if scores is None:
+        return no_reference("the scores of each slice")
+    if slice_numbers is None:
+        slice_numbers = range(len(scores))
+    names = ["iou", "dice", "precision", "recall", "volume_difference", "assd", "hd95", "nsd"]
+    rows = [
+        [slice_numbers[index], *(getattr(scores[index], name) for name in names)]
+        for index in spread(len(scores), MOST_ROWS)
+    ]
+    header = ["slice", *(_label(name, scores[0].unit) for name in names)]
+    return markdown_table(header, rows, ["", *[".4f"] * 4, "+.1%", ".2f", ".2f", ".3f"])
+
+
+def example_table(score: SliceScore) -> Markdown:
+    """Every metric of one small example.
+
+    Parameters
+    ----------
+    score : SliceScore
+
+    Returns
+    -------
+    IPython.display.Markdown
+
+    Examples
+    --------
+    >>> from skullnb.metrics import score
+    >>> print(example_table(score([[1, 1, 0]], [[0, 1, 1]])).data.splitlines()[2])
+    | IoU | 0.3333 |
+    """
+    rows = [[_label(name, score.unit), getattr(score, name)] for name in _LABELS]
+    return markdown_table(["metric", "value"], rows, ["", ".4f"])
+
+
+def _label(name: str, unit: str) -> str:
+    if name == "nsd":
+        return f"NSD at 1 {unit}"
+    return f"{_LABELS[name]}, {unit}" if name in ("assd", "hd95", "hausdorff") else _LABELS[name]

@@ -1,0 +1,52 @@
+"""What a file's name says, and a fingerprint of what is in it."""
+
+import hashlib
+import re
+from pathlib import Path
+
+
+def suffix_of(path: Path) -> str:
+    """Return a file's ending in lower case; `.nii.gz` is one ending.
+
+    Examples
+    --------
+    >>> suffix_of(Path("A.NII.GZ")), suffix_of(Path("scan.v2.npy"))
+    ('.nii.gz', '.npy')
+    """
+    return ".nii.gz" if path.name.lower().endswith(".nii.gz") else path.suffix.lower()
+
+
+def stem(path: Path) -> str:
+    """Return a file's name without its ending; `.nii.gz` is one ending.
+
+    Examples
+    --------
+    >>> stem(Path("scans/sub-01.nii.gz"))
+    'sub-01'
+    """
+    name = path.name
+    return name[:-7] if name.lower().endswith(".nii.gz") else path.stem
+
+
+def natural_key(path: Path) -> list[str | int]:
+    """Return a sort key that takes runs of digits in a file's name as numbers.
+
+    Examples
+    --------
+    >>> sorted([Path("s10"), Path("s9")], key=natural_key)[0].name
+    's9'
+    """
+    pieces = re.split(r"(\d+)", path.name.casefold())
+    return [int(piece) if piece.isdecimal() else piece for piece in pieces]
+
+
+def sha256_of_file(path: Path) -> str:
+    """Return the sha256 of a file, read piece by piece, as 64 hexadecimal digits.
+
+    Examples
+    --------
+    >>> sha256_of_file(Path(__file__)) == hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+    True
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

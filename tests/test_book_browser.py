@@ -1,0 +1,177 @@
+"""The built book in a real browser: opened from disk, with and without script, wide and narrow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from screenshots import LOOKS, book_pages
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Locator, Page
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+NOISE = """() => {
+    const wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
+    const images = Array.from(document.querySelectorAll("img"));
+    return {
+        overflow: wide,
+        noAlt: images.filter((image) => !image.alt.trim() && !image.closest("a.logo"))
+            .map((image) => image.src.slice(0, 80)),
+        broken: images.filter((image) => image.complete && !image.naturalWidth)
+            .map((image) => image.src.slice(0, 80)),
+    };
+}"""
+
+
+@pytest.fixture(scope="module")
+def html(chromium: Browser, built_book: Path) -> Path:
+    """Ask for the browser first: without one, no book is built for nothing."""
+    return built_book / "html"
+
+
+@pytest.fixture
+def page(chromium: Browser) -> Iterator[Page]:
+    context = chromium.new_context()
+    yield context.new_page()
+    context.close()
+
+
+@pytest.fixture
+def flipbook(page: Page, html: Path) -> Locator:
+    """Open the sweep's chapter at its flip-book."""
+    page.goto((html / "notebooks" / "05-dilation.html").as_uri())
+    figure = page.locator("figure.flipbook").first
+    figure.scroll_into_view_if_needed()
+    return figure
+
+
+def _label(figure: Locator) -> str:
+    return figure.locator("output").inner_text()
+
+
+def _shown(figure: Locator) -> list[str]:
+    frames = figure.locator("img").all()
+    return [frame.get_attribute("data-label") or "" for frame in frames if frame.is_visible()]
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_every_page_is_quiet_whole_and_fits_the_window(
+    chromium: Browser, html: Path, look: str
+) -> None:
+    requests: list[str] = []
+    complaints: list[str] = []
+    found: dict[str, Any] = {}
+    context = chromium.new_context(**LOOKS[look])
+    page = context.new_page()
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
+    page.on("console", lambda said: said.type == "error" and complaints.append(said.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    for path in book_pages(html):
+        page.goto(path.as_uri())
+        page.wait_for_load_state("networkidle")
+        found[path.name] = page.evaluate(NOISE)
+    theme = page.evaluate("document.documentElement.dataset.theme")
+    context.close()
+
+    assert theme == LOOKS[look]["color_scheme"]
+    assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
+    assert complaints == []
+    assert found == {name: {"overflow": 0, "noAlt": [], "broken": []} for name in found}
+
+
+def test_the_landing_page_leads_to_every_chapter(page: Page, html: Path) -> None:
+    page.goto((html / "index.html").as_uri())
+    links = page.locator("nav.bd-links a").evaluate_all("all => all.map((a) => a.href)")
+    chapters = {path.as_uri() for path in (html / "notebooks").glob("*.html")}
+    assert chapters
+    assert chapters <= {link.split("#")[0] for link in links}
+
+
+def test_the_landing_page_shows_published_beside_measured(page: Page, html: Path) -> None:
+    page.goto((html / "index.html").as_uri())
+    table = page.locator("table").first
+    assert table.locator("thead th").all_inner_texts() == ["Quantity", "Published", "Measured"]
+    assert "not measured" not in table.inner_text()
+    assert page.locator(".slices img").count() == 5
+
+
+def test_formulas_are_drawn_and_say_what_they_are(page: Page, html: Path) -> None:
+    page.goto((html / "notebooks" / "07-metrics.html").as_uri())
+    drawn = page.locator(".formula svg")
+    assert drawn.count() > 0
+    for formula in drawn.all():
+        box = formula.bounding_box()
+        assert box is not None
+        assert box["width"] > 3
+        assert box["height"] > 3
+        assert formula.get_attribute("aria-label")
+    assert "$" not in page.locator("article.bd-article p").all_inner_texts()
+
+
+def test_formulas_take_the_colour_of_the_text(chromium: Browser, html: Path) -> None:
+    colours = []
+    for scheme in ("light", "dark"):
+        context = chromium.new_context(color_scheme=scheme)
+        page = context.new_page()
+        page.goto((html / "notebooks" / "07-metrics.html").as_uri())
+        fill = "all => getComputedStyle(all[0]).fill"
+        colours.append(page.locator(".formula svg path").evaluate_all(fill))
+        context.close()
+    assert colours[0] != colours[1]
+
+
+def test_the_flipbook_turns_with_the_keyboard(flipbook: Locator) -> None:
+    before = _label(flipbook)
+    slider = flipbook.locator("input[type=range]")
+    slider.focus()
+    slider.press("ArrowLeft")
+    after = _label(flipbook)
+    assert after != before
+    assert _shown(flipbook) == [after]
+    assert slider.get_attribute("aria-valuetext") == after
+    slider.press("ArrowRight")
+    assert _label(flipbook) == before
+
+
+def test_the_flipbook_turns_with_the_mouse(page: Page, flipbook: Locator) -> None:
+    labels = flipbook.locator("img").evaluate_all("all => all.map((one) => one.dataset.label)")
+    box = flipbook.locator("input[type=range]").bounding_box()
+    assert box is not None
+    middle = box["y"] + box["height"] / 2
+    page.mouse.click(box["x"] + box["width"] - 3, middle)
+    assert _shown(flipbook) == [labels[-1]]
+    page.mouse.move(box["x"] + box["width"] - 8, middle)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 3, middle, steps=8)
+    page.mouse.up()
+    assert _shown(flipbook) == [labels[0]]
+    assert _label(flipbook) == labels[0]
+
+
+def test_the_flipbook_turns_by_touch(chromium: Browser, html: Path) -> None:
+    context = chromium.new_context(has_touch=True, **LOOKS["phone"])
+    page = context.new_page()
+    page.goto((html / "notebooks" / "05-dilation.html").as_uri())
+    figure = page.locator("figure.flipbook").first
+    slider = figure.locator("input[type=range]")
+    slider.scroll_into_view_if_needed()
+    box = slider.bounding_box()
+    assert box is not None
+    before = _label(figure)
+    page.touchscreen.tap(box["x"] + 4, box["y"] + box["height"] / 2)
+    assert _label(figure) != before
+    context.close()
+
+
+def test_without_script_the_flipbook_shows_its_default_frame(chromium: Browser, html: Path) -> None:
+    context = chromium.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto((html / "notebooks" / "05-dilation.html").as_uri())
+    figure = page.locator("figure.flipbook").first
+    assert _shown(figure) == [figure.locator("figcaption").inner_text()]
+    context.close()

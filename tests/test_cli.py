@@ -1,0 +1,205 @@
+import re
+import sys
+
+import nibabel as nib
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from skullnb import __version__
+from skullnb.cli import main
+from skullnb.phantom import VARIANTS, published_stack
+from skullnb.pipeline import create_skull_mask
+
+HEAD = np.zeros((4, 40, 48))
+HEAD[:, 12:28, 14:34] = 1.0
+
+
+def run(*words, expect=0):
+    result = CliRunner().invoke(main, [str(word) for word in words])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == expect, result.output
+    return result
+
+
+def refused(*words):
+    """Exit code 2, and one sentence on stderr without a traceback."""
+    result = run(*words, expect=2)
+    assert "Traceback" not in result.output
+    assert result.stdout == ""
+    assert result.stderr.count("Error: ") == 1
+    return result.stderr
+
+
+@pytest.fixture
+def folder(tmp_path):
+    np.save(tmp_path / "scan.npy", HEAD)
+    np.save(tmp_path / "reference.npy", (HEAD > 0).astype(np.uint8))
+    volume = np.transpose(HEAD, (2, 1, 0))
+    nib.save(nib.Nifti1Image(volume, np.diag([-1, -1, 3, 1])), tmp_path / "scan.nii.gz")
+    return tmp_path
+
+
+def test_the_version_is_said():
+    assert __version__ in run("--version").stdout
+
+
+@pytest.mark.parametrize("command", ["report", "mask", "sweep", "phantom", "lab"])
+def test_every_command_teaches_by_example(command):
+    text = run(command, "--help").stdout
+    assert f"skullnb {command}" in text
+    assert len(text.splitlines()[0]) > 0
+
+
+def test_a_mask_is_written_on_the_grid_of_its_image(folder):
+    result = run("mask", folder / "scan.nii.gz", "-o", folder / "mask.nii.gz", "--kernel-width", 3)
+    written = nib.load(folder / "mask.nii.gz")
+    np.testing.assert_array_equal(written.affine, np.diag([-1, -1, 3, 1]))
+    assert written.get_data_dtype() == np.uint8
+    expected = create_skull_mask(HEAD[0], 3)
+    np.testing.assert_array_equal(np.asarray(written.dataobj)[:, :, 0].T, expected)
+    assert "4 slices" in result.stdout
+    assert f"{4 * expected.sum()} px" in result.stdout
+
+
+def test_only_the_chosen_slices_get_a_mask(folder):
+    run("mask", folder / "scan.nii.gz", "-o", folder / "mask.nii.gz", "--slices", "1:3")
+    filled = np.asarray(nib.load(folder / "mask.nii.gz").dataobj).any(axis=(0, 1))
+    assert filled.tolist() == [False, True, True, False]
+
+
+def test_a_folder_of_scans_gives_a_folder_of_masks(folder):
+    scans = folder / "scans"
+    scans.mkdir()
+    for name in ("a", "b"):
+        np.save(scans / f"{name}.npy", HEAD)
+    run("mask", scans, "-o", folder / "masks")
+    assert sorted(path.name for path in (folder / "masks").iterdir()) == [
+        "a_mask.npy",
+        "b_mask.npy",
+    ]
+
+
+def test_warnings_and_empty_masks_are_said(folder):
+    images = HEAD.copy()
+    images[2] = 7.0
+    np.save(folder / "flat.npy", images)
+    result = run("mask", folder / "flat.npy", "-o", folder / "mask.npy")
+    assert "1 empty mask" in result.stdout
+    assert "flat, slice 2: nothing was chosen" in result.stderr
+
+
+def test_nothing_of_the_users_is_overwritten_unless_asked(folder):
+    words = ("mask", folder / "scan.npy", "-o", folder / "reference.npy")
+    before = (folder / "reference.npy").read_bytes()
+    assert "exists already" in refused(*words)
+    assert (folder / "reference.npy").read_bytes() == before
+    run(*words, "--overwrite")
+    assert (folder / "reference.npy").read_bytes() != before
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("mask", "none.nii.gz", "-o", "m.nii.gz"), "no file or folder"),
+        (("mask", "scan.npy"), "Missing option '-o'"),
+        (("mask", "scan.npy", "-o", "m.xyz"), "not written"),
+        (("mask", "scan.npy", "-o", "nowhere/m.npy"), "no folder"),
+        (("mask", "scan.npy", "-o", "m.npy", "--kernel-width", "-3"), "whole number of pixels"),
+        (("mask", "scan.npy", "-o", "m.npy", "--kernel-width", "x"), "not a valid integer"),
+        (("mask", "scan.npy", "-o", "m.npy", "--slices", "7:9"), "slice"),
+        (("mask", "scan.npy", "-o", "m.npy", "--axis", "left"), "'left' is not one of"),
+        (("mask", "scan.npy", "-o", "m.npy", "--spacing", "0"), "spacing"),
+        (("sweep", "--images", "scan.npy"), "reference mask"),
+        (("sweep", "--reference", "reference.npy"), "images is not"),
+        (("sweep", "--widths", "wide"), "not understood"),
+        (("phantom",), "-o"),
+        (("phantom", "-o", "p.npz", "--variant", "none"), "none"),
+        (("phantom", "-o", "p.npz", "--variant", "bridge", "--seed", "1"), "not both"),
+        (("phantom", "-o", "p.npz", "--n-slices", "2"), "--seed"),
+        (("phantom", "-o", "p.txt"), "not written"),
+        (("report", "--images", "none.npy"), "no file or folder"),
+        (("report", "--chapter", "99"), "99"),
+        (("lab", "--images", "none.npy"), "no file or folder"),
+    ],
+)
+def test_bad_input_ends_in_one_sentence(folder, monkeypatch, words, sentence):
+    monkeypatch.chdir(folder)
+    before = sorted(path.name for path in folder.iterdir())
+    assert sentence in refused(*words)
+    assert sorted(path.name for path in folder.iterdir()) == before
+
+
+def test_a_bad_pixel_is_said_with_its_slice(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    images = HEAD.copy()
+    images[3, :2, :2] = np.nan
+    np.save("bad.npy", images)
+    assert "Slice 3 has 4 of 1920 pixels that are NaN" in refused("mask", "bad.npy", "-o", "m.npy")
+    assert not (folder / "m.npy").exists()
+
+
+def test_an_unwritable_folder_is_said(folder, monkeypatch):
+    def denied(*_, **__):
+        raise PermissionError(13, "Permission denied", "secret/m.npy")
+
+    monkeypatch.setattr("skullnb.stack.write_masks", denied)
+    sentence = refused("mask", folder / "scan.npy", "-o", folder / "m.npy")
+    assert "Cannot read or write 'm.npy': Permission denied." in sentence
+
+
+def test_the_sweep_of_the_phantom_stars_the_published_width(tmp_path):
+    result = run("sweep", "--widths", "24,26,28", "--csv", tmp_path / "sweep.csv")
+    starred = [line for line in result.stdout.splitlines() if line.endswith("*")]
+    assert len(starred) == 1
+    assert starred[0].startswith("  26 px")
+    assert len((tmp_path / "sweep.csv").read_text().splitlines()) == 1 + 3 * 5
+    assert "is there already" in refused("sweep", "--csv", tmp_path / "sweep.csv")
+
+
+def test_the_phantom_is_written_and_read_back(tmp_path):
+    run("phantom", "-o", tmp_path / "p.npz")
+    stored = np.load(tmp_path / "p.npz", allow_pickle=False)
+    np.testing.assert_array_equal(stored["images"], published_stack().images)
+    np.testing.assert_array_equal(stored["reference"], published_stack().reference)
+    assert "IoU" in run("sweep", "--images", tmp_path / "p.npz", "--widths", "26").stdout
+
+
+def test_a_phantom_in_nifti_has_its_reference_beside_it(tmp_path):
+    run("phantom", "--seed", 3, "--n-slices", 2, "-o", tmp_path / "head.nii.gz")
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["head.nii.gz", "head_reference.nii.gz"]
+    result = run(
+        "sweep",
+        "--images",
+        tmp_path / "head.nii.gz",
+        "--reference",
+        tmp_path / "head_reference.nii.gz",
+        "--widths",
+        "24,26",
+    )
+    assert "2 slices" in result.stdout
+
+
+def test_the_variants_are_listed():
+    listed = run("phantom", "--list").stdout
+    assert all(re.search(rf"^{re.escape(name)}\s", listed, re.M) for name in VARIANTS)
+
+
+@pytest.mark.parametrize(("command", "extra"), [("report", "report"), ("lab", "lab")])
+def test_a_missing_extra_is_named(monkeypatch, command, extra):
+    monkeypatch.setattr("skullnb.cli.find_spec", lambda name: None)
+    assert f"pip install 'skullnb[{extra}]'" in refused(command)
+
+
+def test_the_command_line_starts_without_the_heavy_libraries():
+    import subprocess
+
+    code = (
+        "import sys, skullnb, skullnb.cli; "
+        "heavy = {'matplotlib', 'papermill', 'nibabel', 'ipywidgets', 'pydicom', 'tifffile'}; "
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
