@@ -7,13 +7,10 @@ errors(w) the pixels in exactly one of the two.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from skullnb.errors import InvalidSetting
 from skullnb.metrics import iou
@@ -28,7 +25,6 @@ __all__ = [
     "error_share",
     "least_area",
     "least_growth",
-    "smallest_head",
     "solid_cells",
 ]
 
@@ -96,8 +92,8 @@ def difference_element(narrow: int, wide: int, shape: str = "ellipse") -> Mask:
         raise InvalidSetting(f"The narrow kernel ({narrow} px) is wider than the wide ({wide} px).")
     inner, outer = grown_pixel(narrow, shape), grown_pixel(wide, shape)
     # Pixels outside the array count as outside the kernel, which OpenCV does not assume.
-    border = {"borderType": cv2.BORDER_CONSTANT, "borderValue": 0}
-    return np.asarray(cv2.erode(outer, inner, **border), dtype=np.uint8)
+    fits = cv2.erode(outer, inner, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    return np.asarray(fits, dtype=np.uint8)
 
 
 def solid_cells(element: Mask) -> int:
@@ -271,122 +267,20 @@ def check_chain(
     if not narrow < wide:
         raise InvalidSetting(f"The first kernel ({narrow} px) must be narrower than the second.")
     brain, reference = np.pad(brain, wide), np.pad(reference, wide)
-    masks = [fill_holes(dilate(brain, width, shape)) for width in (narrow, wide)]
-    areas = [int(np.count_nonzero(mask)) for mask in masks]
-    errors = [int(np.count_nonzero(mask != reference)) for mask in masks]
-    overlaps = [iou(mask, reference) for mask in masks]
+    small, large = (fill_holes(dilate(brain, width, shape)) for width in (narrow, wide))
+    area = int(np.count_nonzero(small))
     cells = solid_cells(difference_element(narrow, wide, shape))
-    share = error_share(*overlaps, rounding=0)
+    overlaps = iou(small, reference), iou(large, reference)
+    share = error_share(overlaps[0], overlaps[1], rounding=0)
     return Chain(
-        int(np.count_nonzero(reference)),
-        *areas,
-        *errors,
-        *overlaps,
-        growth=least_growth(areas[0], cells),
+        reference=int(np.count_nonzero(reference)),
+        narrow=area,
+        wide=int(np.count_nonzero(large)),
+        narrow_errors=int(np.count_nonzero(small != reference)),
+        wide_errors=int(np.count_nonzero(large != reference)),
+        narrow_iou=overlaps[0],
+        wide_iou=overlaps[1],
+        growth=least_growth(area, cells),
         share=share,
         least_reference=least_area(share, cells),
     )
-
-
-def smallest_head(
-    overlaps: Mapping[float, float], rounding: float = ROUNDING, one_hump: bool = True
-) -> float:
-    """Find the smallest round head that could have given a table of overlaps.
-
-    A model, not an inequality: the masks are concentric discs whose radii differ by the reach, and
-    the reference's border lies at a distance from the brain that varies around the head by any
-    law at all, or by any law with one hump. A linear program finds such a law, if there is one.
-
-    Parameters
-    ----------
-    overlaps : mapping of reach to IoU
-        Reach in px; at least two rows.
-    rounding : float
-        How far a printed IoU may be from the exact one.
-    one_hump : bool
-        Only laws whose density rises to one peak and falls after it.
-
-    Returns
-    -------
-    float
-        Radius in px of the disc as large as the reference mask; infinite when no head up to forty
-        times the largest reach fits. Found to about 0.5%, from above.
-
-    Raises
-    ------
-    InvalidSetting
-        If there are fewer than two rows.
-
-    Examples
-    --------
-    >>> rows = {10: 0.90, 14: 0.95, 18: 0.90}
-    >>> bool(smallest_head(rows) < smallest_head({2 * reach: j for reach, j in rows.items()}))
-    True
-    """
-    if len(overlaps) < 2:
-        raise InvalidSetting("One row says nothing about the size; give at least two.")
-    reaches = np.array(list(overlaps), dtype=np.float64)
-    values = np.array(list(overlaps.values()), dtype=np.float64)
-    unit = reaches.max()
-    distances = np.linspace(0, 2.5, 151)
-    laws = _one_hump(distances, reaches / unit) if one_hump else [np.eye(len(distances))]
-
-    def smallest(radius: float) -> float:
-        found = [_fit(law, distances, radius, reaches / unit, values, rounding) for law in laws]
-        return min(found)
-
-    radii = np.geomspace(1, 40, 75)
-    for low, high in zip(radii[:-1], radii[1:], strict=True):
-        if math.isfinite(best := smallest(high)):
-            break
-    else:
-        return math.inf
-    for _ in range(4):  # narrows the 5% between two radii to less than half a percent
-        middle = math.sqrt(low * high)
-        size = smallest(middle)
-        if math.isfinite(size):
-            high, best = middle, min(best, size)
-        else:
-            low = middle
-    return float(unit * best)
-
-
-def _one_hump(distances: NDArray[Any], reaches: NDArray[Any]) -> list[NDArray[Any]]:
-    """Laws with one hump at a mode, as mixtures of uniform ones that end there (Khinchin)."""
-    index = np.arange(len(distances))
-    near = np.flatnonzero((distances > reaches.min() / 2) & (distances < 1.5 * reaches.max()))
-    laws = []
-    for mode in near[::2]:
-        low, high = np.minimum(index, mode)[:, None], np.maximum(index, mode)[:, None]
-        between = ((index >= low) & (index <= high)).astype(np.float64)
-        laws.append(between / between.sum(axis=1, keepdims=True))
-    return laws
-
-
-def _fit(
-    laws: NDArray[Any],
-    distances: NDArray[Any],
-    brain_radius: float,
-    reaches: NDArray[Any],
-    overlaps: NDArray[Any],
-    rounding: float,
-) -> float:
-    """Radius of the smallest reference around one brain that fits all rows; inf when none does."""
-    from scipy.optimize import linprog
-
-    reference = (brain_radius + distances) ** 2
-    masks = (brain_radius + reaches[:, None]) ** 2
-    both = np.minimum(reference, masks)
-    union = reference + masks - both
-    low, high = ((overlaps + sign * rounding)[:, None] for sign in (-1, 1))
-    rows = np.vstack([low * union - both, both - high * union]) @ laws.T
-    scale = brain_radius**2
-    answer = linprog(
-        laws @ reference / scale,
-        A_ub=rows / scale,
-        b_ub=np.zeros(len(rows)),
-        A_eq=np.ones((1, len(laws))),
-        b_eq=[1.0],
-        method="highs",
-    )
-    return math.sqrt(answer.fun * scale) if answer.status == 0 else math.inf

@@ -129,7 +129,8 @@ def moved_border(mask: Mask, offset: float) -> Mask:
     if not mask.any():
         raise InvalidSetting("An empty mask has no border to move.")
     if offset >= 0:
-        return (ndimage.distance_transform_edt(mask == 0) <= offset).astype(np.uint8)
+        outside: NDArray[np.float64] = ndimage.distance_transform_edt(mask == 0)
+        return (outside <= offset).astype(np.uint8)
     # Outside the frame is background too.
     inside: NDArray[np.float64] = ndimage.distance_transform_edt(np.pad(mask, 1))
     return (inside[1:-1, 1:-1] > -offset).astype(np.uint8)

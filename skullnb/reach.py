@@ -177,7 +177,8 @@ def disc_element(kernel_width: int) -> Mask:
            [0, 1, 1, 0]], dtype=uint8)
     """
     steps = np.arange(kernel_width) - (kernel_width - 1) / 2
-    return (np.add.outer(steps**2, steps**2) <= kernel_width**2 / 4).astype(np.uint8)
+    inside = np.add.outer(steps**2, steps**2) <= kernel_width**2 / 4
+    return np.asarray(inside, dtype=np.uint8)
 
 
 def mirror_asymmetry(brain: Mask, kernel_width: int, shape: str = "ellipse", axis: int = 1) -> int:

@@ -1,0 +1,342 @@
+"""Figures and tables of the chapter on what a kernel width means."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from IPython.display import Markdown
+from numpy.typing import NDArray
+
+from skullnb.figures.drawing import draw_cells, draw_slice
+from skullnb.figures.frames import head_box
+from skullnb.figures.layout import LEGEND, headline, panels
+from skullnb.figures.style import PALETTE, new_figure, outline
+from skullnb.figures.tables import markdown_table, no_reference
+from skullnb.implied import Chain
+from skullnb.metrics import SliceScore, score
+from skullnb.offset import local_error, moved_border
+from skullnb.pipeline import Mask, dilate, structuring_element
+from skullnb.reach import disc_element, grown_pixel, kernel_reach, kernel_shift, radial_reach
+
+# Lines of one figure differ in dash as well as in colour.
+_LINES = (("skull", "--"), ("mask", "-"), ("brain", ":"))
+
+
+def heads_in_frame(shape: tuple[int, int], radii: Mapping[str, tuple[float, float]]) -> Any:
+    """Draw, to scale, the smallest skull mask that each reading of a table leaves possible.
+
+    Parameters
+    ----------
+    shape : (H, W)
+        Of a slice, in px.
+    radii : mapping of reading to (by the inequality, by the model)
+        Radii of discs in px. A disc with more pixels than the frame fits in no shape at all.
+
+    Returns
+    -------
+    PageFigure
+
+    Examples
+    --------
+    >>> radii = {"as a width": (124.0, 218.0), "as a reach": (283.0, 436.0)}
+    >>> heads_in_frame((768, 624), radii).get_suptitle()
+    'Read as a reach, no head fits the frame'
+    """
+    from matplotlib.patches import Circle, Rectangle
+
+    height, width = shape
+    largest = max(max(pair) for pair in radii.values())
+    figure, axes = panels(len(radii), aspect=1.0, extra_inches=0.9)
+    half = 1.05 * max(largest, height / 2, width / 2)
+    outside = []
+    for axis, (reading, pair) in zip(axes, radii.items(), strict=True):
+        corner = (-width / 2, -height / 2)
+        axis.add_patch(Rectangle(corner, width, height, fill=False, ec=PALETTE["text"], lw=1.5))
+        for radius, kind, dash in zip(pair, ("mask", "reference"), ("-", "--"), strict=True):
+            style = {"fill": False, "ec": PALETTE[kind], "ls": dash, "lw": 2}
+            axis.add_patch(Circle((0, 0), radius, **style))
+        axis.set(xlim=(-half, half), ylim=(half, -half), xticks=[], yticks=[])
+        axis.set_aspect("equal")
+        axis.spines[:].set_visible(False)
+        caption = f"{reading}: {pair[0]:.0f} and {pair[1]:.0f} px"
+        axis.set_title(caption, fontsize=10, loc="left", color=PALETTE["text"])
+        if math.pi * pair[1] ** 2 > height * width:
+            outside.append(reading)
+    axes[0].set_xlabel("grey: frame; blue: by the inequality;\norange, dashed: by the model")
+    finding = f"Read {' or '.join(outside)}, no head fits the frame"
+    headline(figure, finding if outside else "A head fits the frame in every reading")
+    return figure
+
+
+def chain_table(chains: Sequence[Chain] | None, slice_numbers: Sequence[int]) -> Markdown:
+    """List every step of the argument with its numbers, one row a slice.
+
+    Parameters
+    ----------
+    chains : sequence of Chain or None
+        None = there is no reference.
+    slice_numbers : sequence of int
+
+    Returns
+    -------
+    IPython.display.Markdown
+
+    Examples
+    --------
+    >>> from skullnb.implied import check_chain
+    >>> brain = np.zeros((60, 60), dtype=np.uint8)
+    >>> brain[20:40, 20:40] = 1
+    >>> table = chain_table([check_chain(brain, dilate(brain, 9), 5, 13)], [0])
+    >>> print(table.data.splitlines()[2])
+    | 0 | 322 | 408 | 408 | 685 | 77 | 760 | yes |
+    """
+    if chains is None:
+        return no_reference("the steps of the argument")
+    header = ["slice", "least growth", "growth", "errors", "allowed", "least area", "area", "holds"]
+    rows = []
+    for number, chain in zip(slice_numbers, chains, strict=True):
+        growth, grown = chain.steps["growth"]
+        errors, allowed = chain.steps["overlap"]
+        least, area = chain.steps["reference"]
+        rows.append([number, growth, grown, errors, allowed, least, area, chain.holds])
+    return markdown_table(header, rows, ["", *[",.0f"] * 6, ""])
+
+
+def kernel_table(widths: Sequence[int], shape: str = "ellipse") -> Markdown:
+    """List what kernels of several widths do: reach to each side, shift, and area.
+
+    Parameters
+    ----------
+    widths : sequence of int
+        In px.
+    shape : {"ellipse", "rectangle"}
+
+    Returns
+    -------
+    IPython.display.Markdown
+
+    Examples
+    --------
+    >>> print(kernel_table([26]).data.splitlines()[2])
+    | 26 | 12 | 13 | 12 | 13 | 0.02 | 0.17 | 545 | 540 |
+    """
+    header = ["kernel width", "top", "bottom", "left", "right"]
+    header += ["shift down", "shift right", "pixels", "pixels of a disc"]
+    rows = [
+        [
+            width,
+            *kernel_reach(width, shape),
+            *kernel_shift(width, shape),
+            int(structuring_element(width, shape).sum()),
+            int(disc_element(width).sum()),
+        ]
+        for width in widths
+    ]
+    return markdown_table(header, rows, [*[""] * 5, ".2f", ".2f", "", ""])
+
+
+def grown_pixels(widths: Sequence[int], shape: str = "ellipse") -> Any:
+    """Draw what kernels of several widths make of a single pixel.
+
+    Parameters
+    ----------
+    widths : sequence of int
+        In px.
+    shape : {"ellipse", "rectangle"}
+
+    Returns
+    -------
+    PageFigure
+        Pixels whose mirror image, left-right or top-bottom, is missing are orange.
+
+    Examples
+    --------
+    >>> grown_pixels([25, 26, 27]).get_suptitle()
+    'Of these kernels, 26 px is not symmetric'
+    """
+    figure, axes = panels(len(widths), extra_inches=0.8)
+    half = max(widths) / 2 + 2
+    lopsided = []
+    for axis, width in zip(axes, widths, strict=True):
+        grown = grown_pixel(width, shape)
+        alone = grown & ~(grown[::-1] & grown[:, ::-1])
+        draw_cells(axis, grown & ~alone, "mask", offset=-width)
+        draw_cells(axis, alone, "reference", alpha=0.9, offset=-width)
+        draw_cells(axis, np.ones((1, 1)), "text", alpha=1.0)
+        axis.set(xlim=(-half, half), ylim=(half, -half))
+        axis.set_aspect("equal")
+        axis.grid(visible=False)
+        caption = f"{width} px wide, {int(alone.sum())} unpaired"
+        axis.set_title(caption, fontsize=10, loc="left", color=PALETTE["text"])
+        if alone.any():
+            lopsided.append(f"{width} px")
+    finding = f"Of these kernels, {' and '.join(lopsided)} is not symmetric"
+    headline(figure, finding if lopsided else "These kernels are symmetric")
+    return figure
+
+
+def reach_by_direction(widths: Sequence[int], shape: str = "ellipse") -> Any:
+    """Draw how far a straight border moves, by the direction it faces.
+
+    Parameters
+    ----------
+    widths : sequence of int
+        At most three, in px.
+    shape : {"ellipse", "rectangle"}
+
+    Returns
+    -------
+    PageFigure
+
+    Examples
+    --------
+    >>> reach_by_direction([25, 26, 27]).get_suptitle()
+    'At 26 px the reach is from 12.0 to 13.4 px'
+    """
+    degrees = np.arange(0, 361, 3)
+    figure, axes = new_figure(2.9)
+    reaches = [radial_reach(width, np.deg2rad(degrees), shape) for width in widths]
+    for width, reach, (kind, dash) in zip(widths, reaches, _LINES, strict=False):
+        axes.plot(degrees, reach, dash, color=PALETTE[kind], label=f"{width} px wide")
+    axes.set_xticks([0, 90, 180, 270, 360], ["right", "bottom", "left", "top", "right"])
+    axes.set(xlabel="direction that the border faces", ylabel="reach (px)")
+    axes.legend(loc="upper center", ncols=len(widths), **LEGEND)
+    low = min(float(reach.min()) for reach in reaches)
+    high = max(float(reach.max()) for reach in reaches)
+    axes.set_ylim(low - 0.3, high + 0.25 * (high - low) + 0.5)
+    middle = len(widths) // 2
+    reach = reaches[middle]
+    headline(
+        figure,
+        f"At {widths[middle]} px the reach is from {reach.min():.1f} to {reach.max():.1f} px",
+    )
+    return figure
+
+
+def mirrored_masks(image: NDArray[Any], brain: Mask, kernel_width: int) -> Any:
+    """Show which pixels change when a slice is mirrored before the dilation.
+
+    Parameters
+    ----------
+    image : (H, W) array
+    brain : (H, W) uint8 {0, 1}
+        The chosen component.
+    kernel_width : int
+        In px.
+
+    Returns
+    -------
+    PageFigure
+        On the left the whole mask, on the right an enlarged detail of its right border.
+
+    Examples
+    --------
+    >>> brain = np.zeros((60, 60), dtype=np.uint8)
+    >>> brain[20:40, 20:40] = 1
+    >>> mirrored_masks(np.zeros((60, 60)), brain, 26).get_suptitle()
+    'Mirroring the slice changes 52 px of the mask'
+    """
+    there = dilate(brain, kernel_width)
+    back = dilate(np.ascontiguousarray(brain[:, ::-1]), kernel_width)[:, ::-1]
+    changed = (there != back).astype(np.uint8)
+    box = head_box(there | back)
+    rows, columns = np.nonzero(changed) if changed.any() else np.nonzero(there | back)
+    figure, (left, right) = panels(2, image[box].shape[0] / image[box].shape[1])
+    whole = [(changed[box], "reference"), (there[box] & ~changed[box], "mask")]
+    draw_slice(left, image[box], "orange: changed", tints=whole)
+    if len(rows):
+        row, column = int(rows[np.argmax(columns)]), int(columns.max())
+        side = max(4, min(kernel_width * 2, *image.shape))
+        top = int(np.clip(row - side // 2, 0, image.shape[0] - side))
+        start = int(np.clip(column - 3 * side // 4, 0, image.shape[1] - side))
+        close = (slice(top, top + side), slice(start, start + side))
+        tints = [(changed[close], "reference"), (there[close] & ~changed[close], "mask")]
+        draw_slice(right, image[close], f"detail, {side} px across", tints=tints)
+    else:
+        right.remove()
+    headline(figure, f"Mirroring the slice changes {int(changed.sum()):,} px of the mask")
+    return figure
+
+
+def two_errors(image: NDArray[Any], mask: Mask, offset: float) -> Any:
+    """Draw two masks with the same Dice: a border moved everywhere, and a bump in one place.
+
+    Parameters
+    ----------
+    image : (H, W) array
+    mask : (H, W) uint8 {0, 1}
+        What both are compared with; not empty.
+    offset : float
+        In px, outward.
+
+    Returns
+    -------
+    PageFigure
+
+    Examples
+    --------
+    >>> mask = np.zeros((60, 60), dtype=np.uint8)
+    >>> mask[20:40, 20:40] = 1
+    >>> two_errors(np.zeros((60, 60)), mask, 2).get_suptitle()
+    'Both have a Dice of 0.8299'
+    """
+    moved, bumped = _pair(mask, offset)
+    box = head_box(moved | bumped)
+    figure, axes = panels(2, image[box].shape[0] / image[box].shape[1])
+    captions = (f"border {offset:g} px out everywhere", "the same pixels in one place")
+    for axis, other, caption in zip(axes, (moved, bumped), captions, strict=True):
+        draw_slice(axis, image[box], caption, tints=[((other & ~mask)[box], "mask")])
+        outline(axis, mask[box], "reference")
+        outline(axis, other[box], "mask", linewidths=0.9)
+    headline(figure, f"Both have a Dice of {score(moved, mask).dice:.4f}")
+    return figure
+
+
+def offset_table(
+    mask: Mask, offsets: Sequence[float], spacing_mm: tuple[float, float] | None = None
+) -> Markdown:
+    """Score a mask whose border is moved, and one with as many wrong pixels in one place.
+
+    Parameters
+    ----------
+    mask : (H, W) uint8 {0, 1}
+        What both are compared with; not empty.
+    offsets : sequence of float
+        In px, outward.
+    spacing_mm : (row, column), optional
+        Distances are in mm with it.
+
+    Returns
+    -------
+    IPython.display.Markdown
+
+    Examples
+    --------
+    >>> mask = np.zeros((60, 60), dtype=np.uint8)
+    >>> mask[20:40, 20:40] = 1
+    >>> for line in offset_table(mask, [2]).data.splitlines()[2:]:
+    ...     print(line)
+    | 2 px everywhere | 0.8299 | 1.97 | 2.00 | 2.00 | 0.000 |
+    | as many in one place | 0.8299 | 1.72 | 10.00 | 10.00 | 0.730 |
+    """
+    rows: list[list[Any]] = []
+    unit = "px" if spacing_mm is None else "mm"
+    for offset in offsets:
+        moved, bumped = _pair(mask, offset)
+        rows.append([f"{offset:g} px everywhere", *_distances(score(moved, mask, spacing_mm))])
+        rows.append(["as many in one place", *_distances(score(bumped, mask, spacing_mm))])
+    header = ["border", "Dice", f"ASSD ({unit})", f"HD95 ({unit})", f"Hausdorff ({unit})"]
+    header.append(f"NSD at 1 {unit}")
+    return markdown_table(header, rows, ["", ".4f", ".2f", ".2f", ".2f", ".3f"])
+
+
+def _pair(mask: Mask, offset: float) -> tuple[Mask, Mask]:
+    moved = moved_border(mask, offset)
+    return moved, local_error(mask, int(np.count_nonzero(moved & ~mask)))
+
+
+def _distances(one: SliceScore) -> list[float]:
+    return [one.dice, one.assd, one.hd95, one.hausdorff, one.nsd]
