@@ -6,9 +6,6 @@ phantom and on anyone's scans.
 
 from __future__ import annotations
 
-import re
-import string
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -24,6 +21,7 @@ from skullnb.pipeline import PipelineSettings, SkullMaskTrace, trace_skull_mask
 from skullnb.results import Results
 from skullnb.stack import Stack, read_stack
 from skullnb.summary import Summary, summarise_stack
+from skullnb.text import fill
 
 # Pages show a handful of slices; more would be a wall of pictures.
 MOST_SHOWN = 5
@@ -262,68 +260,3 @@ def open_data(
 
 # A report's chapters run in processes of their own; within one, the phantom is made once.
 _published_stack = lru_cache(maxsize=1)(published_stack)
-
-
-class _Filler(string.Formatter):
-    """Fills fields from results: None reads "not available", texts are escaped."""
-
-    def get_value(self, key: int | str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        if key not in kwargs:
-            raise InvalidSetting(f"Nothing was recorded under {key!r}; record it before saying it.")
-        return kwargs[str(key)]
-
-    def format_field(self, value: Any, format_spec: str) -> str:
-        if value is None:
-            return "not available"
-        if isinstance(value, str):
-            return escape(value)
-        if isinstance(value, list):
-            return ", ".join(self.format_field(one, format_spec) for one in value)
-        return str(format(value, format_spec))
-
-
-def fill(text: str, values: Mapping[str, Any]) -> str:
-    """Fill recorded values into a text.
-
-    Parameters
-    ----------
-    text : str
-        Markdown with fields in braces.
-    values : mapping
-        Recorded results, by name.
-
-    Returns
-    -------
-    str
-
-    Raises
-    ------
-    InvalidSetting
-        If a field was not recorded.
-
-    Examples
-    --------
-    >>> fill("Otsu chose **{threshold}**; IoU {iou:.3f}.", {"threshold": [23, 24], "iou": 0.97941})
-    'Otsu chose **23, 24**; IoU 0.979.'
-    """
-    return _Filler().format(text, **values)
-
-
-def escape(text: str) -> str:
-    """Make a text from outside (a file name, a group) harmless in Markdown and HTML.
-
-    Parameters
-    ----------
-    text : str
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> escape("<b>*scan*</b>")
-    '&#60;b&#62;&#42;scan&#42;&#60;/b&#62;'
-    """
-    flat = " ".join(text.split())
-    return re.sub(r"""[&<>"'\\`*_{}\[\]()#!|~$]""", lambda found: f"&#{ord(found[0])};", flat)

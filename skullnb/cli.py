@@ -222,9 +222,8 @@ def mask(
         ) as bar:
             found = summarise_stack(part, settings, lambda *_, bar=bar: bar.update(1))
         write_masks(found.masks, path, part, overwrite=overwrite)
-        for row, warnings in zip(found.table, found.warnings, strict=True):
-            for warning in warnings:
-                click.echo(f"{part.name}, slice {row['slice']}: {warning}", err=True)
+        for line in found.warning_lines():
+            click.echo(f"{part.name}, {line}", err=True)
         table = found.table
         click.echo(
             f"{path}: {len(part)} slices, threshold {table['threshold'].min()} to "
@@ -341,6 +340,7 @@ def phantom(
 @_kernel_width
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
 @click.option("--port", default=0, show_default="any free one", type=click.IntRange(0, 65535))
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def lab(
     images: str,
     reference: str,
@@ -351,13 +351,17 @@ def lab(
     kernel_width: int,
     no_browser: bool,
     port: int,
+    arguments: tuple[str, ...],
 ) -> None:
     """Open the explorer in JupyterLab, on this computer only.
+
+    ARGUMENTS after "--" are handed to JupyterLab.
 
     \b
     Examples:
         skullnb lab
         skullnb lab --images T1.nii.gz --slices 80:100
+        skullnb lab -- --allow-root
     """
     _needs("lab", "jupyterlab", "ipywidgets")
     from skullnb.lab import launch_lab
@@ -373,6 +377,7 @@ def lab(
             kernel_width=kernel_width,
             open_browser=not no_browser,
             port=port,
+            arguments=arguments,
         )
     )
 

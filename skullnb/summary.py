@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +50,49 @@ class Summary:
     def n_empty(self) -> int:
         """Number of slices with an empty mask."""
         return sum(bool(reason) for reason in self.reasons)
+
+    def warning_lines(self) -> list[str]:
+        """One line for every kind of warning, with the slices it is about.
+
+        Returns
+        -------
+        list of str
+            In order of the first slice, such as "slices 0-3, 7: the mask is empty: ...".
+        """
+        about: dict[str, list[int]] = {}
+        for number, texts in zip(self.table["slice"].tolist(), self.warnings, strict=True):
+            for text in texts:
+                about.setdefault(text, []).append(number)
+        return [
+            f"slice{'s' * (len(numbers) > 1)} {ranges_of(numbers)}: {text}"
+            for text, numbers in about.items()
+        ]
+
+
+def ranges_of(numbers: Sequence[int]) -> str:
+    """Write whole numbers as ranges.
+
+    Parameters
+    ----------
+    numbers : sequence of int
+        Ascending.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> ranges_of([0, 1, 2, 7, 9, 10])
+    '0-2, 7, 9-10'
+    """
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
 
 
 def summarise_stack(

@@ -126,6 +126,42 @@ def machine() -> dict[str, str]:
     }
 
 
+def storage(stack: Stack, n_slices: int) -> dict[str, Any]:
+    """Work out what many slices like those of a stack take up; nothing is measured.
+
+    Parameters
+    ----------
+    stack : Stack
+        Gives shape and number type of a slice.
+    n_slices : int
+        How many there would be.
+
+    Returns
+    -------
+    dict
+        slice_shape, slice_dtype, slice_bytes and mask_bytes (one byte a pixel), n_slices, and
+        images_gb and masks_gb, in GB of 10^9 bytes.
+
+    Examples
+    --------
+    >>> need = storage(Stack(np.zeros((1, 768, 624), dtype=np.float32)), 100_000)
+    >>> need["images_gb"], need["masks_gb"]
+    (191.6928, 47.9232)
+    """
+    height, width = stack.images.shape[1:]
+    slice_bytes = height * width * stack.images.dtype.itemsize
+    mask_bytes = height * width
+    return {
+        "slice_shape": f"{height} × {width}",
+        "slice_dtype": stack.images.dtype.name,
+        "slice_bytes": slice_bytes,
+        "mask_bytes": mask_bytes,
+        "n_slices": n_slices,
+        "images_gb": n_slices * slice_bytes / 1e9,
+        "masks_gb": n_slices * mask_bytes / 1e9,
+    }
+
+
 def _one_slice(image: NDArray[Any], settings: PipelineSettings) -> dict[str, float]:
     """Seconds that floor, stages and the whole pipeline take on one slice."""
     seconds: dict[str, float] = {}

@@ -87,7 +87,7 @@ def test_warnings_and_empty_masks_are_said(folder):
     np.save(folder / "flat.npy", images)
     result = run("mask", folder / "flat.npy", "-o", folder / "mask.npy")
     assert "1 empty mask" in result.stdout
-    assert "flat, slice 2: nothing was chosen" in result.stderr
+    assert "flat, slice 2: the mask is empty: the slice is flat" in result.stderr
 
 
 def test_nothing_of_the_users_is_overwritten_unless_asked(folder):
@@ -203,3 +203,16 @@ def test_the_command_line_starts_without_the_heavy_libraries():
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_the_lab_gets_the_data_and_further_arguments(folder, monkeypatch):
+    seen = {}
+
+    def launch(images, reference, **options):
+        seen.update(options, images=images)
+        return 3
+
+    monkeypatch.setattr("skullnb.lab.launch_lab", launch)
+    run("lab", "--images", "a.npy", "--no-browser", "--", "--allow-root", expect=3)
+    assert (seen["images"], seen["open_browser"]) == ("a.npy", False)
+    assert seen["arguments"] == ("--allow-root",)

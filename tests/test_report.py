@@ -11,12 +11,13 @@ import nbformat
 import numpy as np
 import pytest
 import yaml
-from chapters import write_chapter
+from chapters import PARAMETERS, write_chapter
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from skullnb.errors import InvalidSetting, ReportFailed, ShapeMismatch, SkullnbError
 from skullnb.report import build, build_report, find_assets, run
 from skullnb.report.clean import clean_notebook, path_scrubber
+from skullnb.report.select import accepted_parameters, parameter_names
 from skullnb.report.stage import stage_toc, without_dead_links
 from skullnb.report.table import published_table
 
@@ -93,12 +94,20 @@ class TestBeforeAnythingRuns:
     def test_a_parameter_only_some_chapters_know_goes_to_those(self, chapters: Path) -> None:
         write_chapter(chapters, "07-metrics", parameters="tolerance: float = 2.0  # px")
         paths = sorted(chapters.glob("*.ipynb"))
-        accepted = build._accepted_parameters(paths, {"tolerance": 3.0})
+        accepted = accepted_parameters(paths, {"tolerance": 3.0})
         assert accepted == {"01-data": {}, "03-threshold": {}, "07-metrics": {"tolerance": 3.0}}
+
+    def test_a_chapter_that_does_not_take_the_data_is_refused(
+        self, chapters: Path, tmp_path: Path
+    ) -> None:
+        images, _ = _write_data(tmp_path / "data")
+        write_chapter(chapters, "07-metrics", parameters='output_dir: str = ""')
+        with pytest.raises(InvalidSetting, match="'07-metrics' has no parameter 'images'"):
+            build_report(images, output_dir=tmp_path / "out")
 
     def test_a_comment_with_an_equals_sign_does_not_hide_a_parameter(self, chapters: Path) -> None:
         path = write_chapter(chapters, "07-metrics", parameters='images: str = ""  # "" = none')
-        assert build._parameter_names(path) == {"images"}
+        assert parameter_names(path) == {"images"}
 
     def test_an_unknown_chapter_is_refused_with_those_there_are(self, tmp_path: Path) -> None:
         with pytest.raises(InvalidSetting, match="no chapter '99'; the chapters are 01-data, 03"):
@@ -276,7 +285,7 @@ class TestAFailingChapter:
     def test_the_landing_page_says_so(self, broken: tuple[Path, tuple[str, ...]]) -> None:
         landing = (broken[0] / "html" / "index.html").read_text(encoding="utf-8")
         assert "2 chapters failed" in landing
-        assert "not measured: no reference mask" in landing
+        assert "The best kernel width and the overlaps need a reference mask." in landing
 
 
 def test_an_interrupted_report_leaves_nothing_behind(
@@ -289,7 +298,8 @@ def test_an_interrupted_report_leaves_nothing_behind(
         return started[-1]
 
     def interrupt(done: int, total: int, text: str) -> None:
-        raise KeyboardInterrupt
+        if done:
+            raise KeyboardInterrupt
 
     start_chapter = run._start_chapter
     monkeypatch.setattr(run, "_start_chapter", start)
@@ -310,6 +320,16 @@ def test_the_table_of_contents_lists_the_chapters_there_are() -> None:
     assert [file for file in listed if file.startswith("notebooks/")] == [
         f"notebooks/{name}" for name in there
     ]
+
+
+@pytest.mark.parametrize(
+    "notebook", sorted(find_assets("notebooks").glob("*.ipynb")), ids=lambda path: path.stem
+)
+def test_papermill_sees_all_parameters_of_every_chapter(notebook: Path) -> None:
+    from papermill import inspect_notebook
+
+    names = [line.split(":")[0] for line in PARAMETERS.splitlines()]
+    assert list(inspect_notebook(notebook)) == names
 
 
 def test_every_page_of_the_contents_is_there() -> None:
@@ -359,13 +379,24 @@ def test_a_folder_is_not_cut_out_of_a_longer_name() -> None:
 
 
 def test_the_table_sets_published_beside_measured_on_the_phantom() -> None:
-    table = published_table(
-        {"07-metrics": {"iou_pooled": 0.97951, "iou_mean": None}},
-        is_phantom=True,
-        has_reference=True,
-    )
-    assert "| IoU, pooled over all pixels | 0.9795, final | 0.9795 |" in table
-    assert "| IoU, mean over the slices | 0.9794, in the sweep | not measured |" in table
+    sweep = {"sweep_width": [24, 26], "sweep_iou": [0.97, 0.98], "sweep_dice": [0.98, 0.99]}
+    measured = {
+        "05-dilation": {**sweep, "best_width": None},
+        "07-metrics": {"pooled_iou": 0.97951, "pooled_dice": 0.98964},
+    }
+    table = published_table(measured, is_phantom=True, has_reference=True)
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines()]
+    assert ["Kernel width with the highest IoU", "26 px", "not measured"] in rows
+    assert [
+        "Kernel width 26 px, mean over the slices",
+        "IoU 0.9794, Dice 0.9896",
+        "IoU 0.9800, Dice 0.9900",
+    ] in rows
+    assert [
+        "All slices, pooled over the pixels",
+        "IoU 0.9795, Dice 0.9896",
+        "IoU 0.9795, Dice 0.9896",
+    ] in rows
 
 
 def test_the_installed_package_carries_notebooks_and_book(

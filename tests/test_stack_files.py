@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skullnb.errors import InvalidSetting, ShapeMismatch, SkullnbError, UnreadableFile
-from skullnb.stack import Stack, list_inputs, read_stack, write_masks
+from skullnb.stack import Stack, list_inputs, read_stack, write_masks, write_stack
 
 SHARED = Path(__file__).parents[1] / ".." / "shared" / "data"
 IMAGES = np.random.default_rng(1).integers(0, 4000, (6, 9, 7)).astype(np.int16)
@@ -601,7 +601,7 @@ def test_a_tiff_that_lost_its_later_pages_is_not_read_as_a_shorter_one(folder, t
     path = save_tiff(folder / "a.tif", NOISE[:3], compression="zlib")
     content = path.read_bytes()
     path.write_bytes(content[: len(content) * tenths // 10])
-    with pytest.raises(UnreadableFile, match="a.tif can't be read"):
+    with pytest.raises(UnreadableFile, match="can't be read"):
         read_stack(path)
 
 
@@ -768,6 +768,42 @@ def test_an_existing_file_is_replaced_when_allowed_but_never_the_source(folder):
     (folder / "m.npy").write_text("old")
     write_masks(MASKS, folder / "m.npy", stack, overwrite=True)
     np.testing.assert_array_equal(np.load(folder / "m.npy"), MASKS)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int16, np.uint8])
+def test_a_whole_stack_comes_back_from_npz_with_all_that_belongs_to_it(folder, dtype):
+    stack = Stack(IMAGES.astype(dtype), MASKS, (0.5, 0.7), tuple("aabbcc"))
+    assert write_stack(stack, folder / "s.npz") == (folder / "s.npz",)
+    again = read_stack(folder / "s.npz")
+    np.testing.assert_array_equal(again.images, stack.images)
+    np.testing.assert_array_equal(again.reference, MASKS)
+    assert again.images.dtype == dtype
+    assert (again.spacing_mm, again.groups) == (stack.spacing_mm, stack.groups)
+    write_stack(Stack(IMAGES), folder / "bare.npz")
+    assert np.load(folder / "bare.npz").files == ["images"]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int16, np.uint16, np.uint8])
+def test_a_whole_stack_in_nifti_has_its_reference_beside_it(folder, dtype):
+    stack = Stack((IMAGES * 1e-6 if dtype == np.float32 else IMAGES).astype(dtype), MASKS, 0.5)
+    scan, mask = write_stack(stack, folder / "s.nii.gz")
+    assert mask.name == "s_reference.nii.gz"
+    again = read_stack(scan, mask)
+    np.testing.assert_array_equal(again.images, stack.images)
+    assert again.images.dtype == dtype
+    np.testing.assert_array_equal(again.reference, MASKS)
+    assert again.spacing_mm == (0.5, 0.5)
+
+
+def test_a_stack_is_not_written_over_other_files_or_in_other_kinds(folder):
+    stack = Stack(IMAGES, MASKS)
+    (folder / "s_reference.nii").write_text("mine")
+    with pytest.raises(UnreadableFile, match=r"s_reference.nii exists already"):
+        write_stack(stack, folder / "s.nii")
+    assert [path.name for path in folder.iterdir()] == ["s_reference.nii"]
+    with pytest.raises(UnreadableFile, match=r"s.txt is of a kind that is not written"):
+        write_stack(stack, folder / "s.txt")
+    assert len(write_stack(stack, folder / "s.nii", overwrite=True)) == 2
 
 
 WRITING = {

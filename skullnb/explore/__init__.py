@@ -4,7 +4,8 @@
 without a front end too: set a control, or call `Explorer.move`, and read `Explorer.facts`.
 """
 
+from skullnb.explore.compare import compare_settings
 from skullnb.explore.explorer import Explorer
 from skullnb.explore.state import ExplorerState
 
-__all__ = ["Explorer", "ExplorerState"]
+__all__ = ["Explorer", "ExplorerState", "compare_settings"]

@@ -13,7 +13,7 @@ import numpy as np
 
 from skullnb import metrics
 from skullnb.errors import InvalidSetting, SkullnbError
-from skullnb.explore.panel import facts_table, lay_out, make_controls, set_controls
+from skullnb.explore.panel import caption_text, facts_table, lay_out, make_controls, set_controls
 from skullnb.explore.stages import Stages
 from skullnb.explore.state import ExplorerState
 from skullnb.figures.explorer import OUTLINES, compose, encode_png, explorer_figure
@@ -46,8 +46,8 @@ class Explorer:
         mask and reference.
     picture : ipywidgets.Image
         PNG, updated in place.
-    readout : ipywidgets.HTML
-        The facts, as a table.
+    caption, readout : ipywidgets.HTML
+        What the picture shows, and the facts as a table.
     facts : dict of str to str
         What the panel says about the mask shown.
 
@@ -65,7 +65,7 @@ class Explorer:
     >>> explorer = Explorer(Stack(images))
     >>> explorer.controls["kernel_width"].value = 3
     >>> explorer.facts["mask"]
-    '480 px, 13.3% of the frame'
+    '480 px, 13.3% of frame'
     """
 
     def __init__(
@@ -86,9 +86,10 @@ class Explorer:
         self._check_slice(first)
         self.controls = make_controls(stack, first)
         self.picture = widgets.Image(format="png", layout={"max_width": "100%", "height": "auto"})
+        self.caption = widgets.HTML()
         self.readout = widgets.HTML()
         self._code = widgets.HTML()
-        self.widget = lay_out(self.controls, self.picture, self.readout, self._code)
+        self.widget = lay_out(self.controls, self.picture, self.caption, self.readout, self._code)
         self._refresh()
         for control in self.controls.values():
             control.observe(self._on_change, names="value")
@@ -188,6 +189,9 @@ class Explorer:
 
     def _facts(self, state: ExplorerState, trace: SkullMaskTrace) -> dict[str, str]:
         facts = {"slice": f"{state.slice_number} of 0 to {len(self.stack) - 1}"}
+        in_file = self.stack.slice_numbers
+        if in_file != tuple(range(len(self.stack))):
+            facts["in its file"] = f"slice {in_file[state.slice_number]}"
         if self.stack.groups is not None:
             facts["group"] = self.stack.groups[state.slice_number]
         if state.settings.threshold == "otsu":
@@ -198,7 +202,7 @@ class Explorer:
         facts["components"] = f"{len(trace.components)}, {trace.n_edge_touching} touch the frame"
         facts["brain"] = f"{np.count_nonzero(trace.brain)} px"
         area = np.count_nonzero(trace.mask)
-        facts["mask"] = f"{area} px, {area / trace.mask.size:.1%} of the frame"
+        facts["mask"] = f"{area} px, {area / trace.mask.size:.1%} of frame"
         if trace.reason:
             facts["why empty"] = trace.reason
         reference = self._reference(state)
@@ -225,16 +229,14 @@ class Explorer:
             # In JupyterLab the error itself only reaches the log, so the panel says it as well,
             # and shows no picture rather than another slice's.
             self._show({"slice": str(state.slice_number), "problem": str(error)}, _NO_PICTURE)
+            self.caption.value = ""
             raise
         if by_otsu:
             # The control follows Otsu, so that a move by hand starts from its level.
             with self._hold():
                 self.controls["threshold"].value = trace.threshold
         self._show(self._facts(state, trace), self._compose(state, trace))
-        outlines = ", ".join(state.outlines) or "nothing"
-        self.picture.tooltip = (
-            f"Slice {state.slice_number}, stage {state.stage}; outlined: {outlines}"
-        )
+        self.caption.value = caption_text(state)
         self._code.value = f"<pre>{escape(state.code())}</pre>"
 
     def _show(self, facts: dict[str, str], picture: Any) -> None:

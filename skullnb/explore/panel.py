@@ -50,19 +50,19 @@ def make_controls(stack: Stack, state: ExplorerState) -> dict[str, Any]:
     }
     controls = {
         "slice": widgets.IntSlider(0, 0, len(stack) - 1, description="Slice", **slider),
-        "stage": widgets.ToggleButtons(
-            options=STAGES, description="Stage", style={"button_width": "7em"}
-        ),
         "kernel_width": widgets.IntSlider(0, 0, 0, description="Kernel width", **slider),
-        "otsu": widgets.Checkbox(description="Otsu chooses the threshold", **_BOX),
         "threshold": widgets.IntSlider(0, 0, 255, description="Threshold", **slider),
+        "otsu": widgets.Checkbox(description="Otsu chooses the threshold", **_BOX),
         "drop_edge_touching": widgets.Checkbox(
             description="Drop components that touch the frame", **_BOX
+        ),
+        "stage": widgets.ToggleButtons(
+            options=STAGES, description="Stage", style={"button_width": "auto"}
         ),
     }
     for name in OUTLINES:
         controls[name] = widgets.Checkbox(
-            description=f"Outline of the {name}",
+            description=f"outline of the {name}",
             disabled=name == "reference" and stack.reference is None,
             **_BOX,
         )
@@ -93,34 +93,59 @@ def set_controls(controls: Mapping[str, Any], state: ExplorerState) -> None:
         controls[name].value = name in state.outlines and not controls[name].disabled
 
 
-def lay_out(controls: Mapping[str, Any], picture: Any, readout: Any, code: Any) -> Any:
-    """Lay the controls and the numbers beside the picture; below it where the page is narrow.
+def lay_out(
+    controls: Mapping[str, Any], picture: Any, caption: Any, readout: Any, code: Any
+) -> Any:
+    """Lay the controls and the numbers beside the picture; above it where the page is narrow.
 
     Parameters
     ----------
     controls : mapping
         From `make_controls`.
-    picture, readout, code : ipywidgets.Widget
+    picture, caption, readout, code : ipywidgets.Widget
 
     Returns
     -------
     ipywidgets.Box
     """
-    legend = " &nbsp; ".join(
-        f'<span style="color:{PALETTE[name]}">{"╌╌" if name == "reference" else "━━"}</span> {name}'
-        for name in OUTLINES
-        if not controls[name].disabled
-    )
+    outlines = widgets.Box([controls[name] for name in OUTLINES], layout={"flex_flow": "row wrap"})
+    others = [control for name, control in controls.items() if name not in OUTLINES]
     folded = widgets.Accordion([code], titles=["Code that makes this mask"])
     left = widgets.VBox(
-        [*controls.values(), readout, folded],
+        [*others, outlines, readout, folded],
         layout={"flex": "1 1 20em", "min_width": "18em", "padding": "0 1em 0 0"},
     )
     right = widgets.VBox(
-        [picture, widgets.HTML(legend)],
+        [picture, caption],
         layout={"flex": "1 1 20em", "min_width": "18em", "align_items": "flex-start"},
     )
     return widgets.Box([left, right], layout={"flex_flow": "row wrap", "width": "100%"})
+
+
+def caption_text(state: ExplorerState) -> str:
+    """Say in words and colours what the picture shows, for an Image widget has no alt text.
+
+    Parameters
+    ----------
+    state : ExplorerState
+
+    Returns
+    -------
+    str
+        HTML.
+
+    Examples
+    --------
+    >>> caption_text(ExplorerState(2, outlines=()))
+    'Slice 2, normalised; no outlines'
+    """
+    lines = [
+        f'<span style="color:{PALETTE[name]}" aria-hidden="true">'
+        f"{'╌╌' if name == 'reference' else '━━'}</span> {name}"
+        for name in state.outlines
+    ]
+    shown = f"outlines: {', '.join(lines)}" if lines else "no outlines"
+    return f"Slice {state.slice_number}, {state.stage}; {shown}"
 
 
 def facts_table(facts: Mapping[str, str]) -> str:
@@ -141,8 +166,8 @@ def facts_table(facts: Mapping[str, str]) -> str:
     True
     """
     rows = "".join(
-        f'<tr><th scope="row" style="text-align:left;padding-right:1em">{escape(name)}</th>'
-        f"<td>{escape(text)}</td></tr>"
+        f'<tr><th scope="row" style="text-align:left;padding:0 1em 0 0">{escape(name)}</th>'
+        f'<td style="text-align:left;padding:0">{escape(text)}</td></tr>'
         for name, text in facts.items()
     )
-    return f'<table style="font-variant-numeric:tabular-nums">{rows}</table>'
+    return f'<table style="font-variant-numeric:tabular-nums;line-height:1.5">{rows}</table>'

@@ -96,7 +96,7 @@ def kernel_figure(kernel_width: int, kernel_shape: str = "ellipse") -> Any:
     point = np.zeros_like(grown)
     point[middle, middle] = 1
 
-    figure, (left, right) = panels(2, extra_inches=0.6)
+    figure, (left, right) = panels(2, extra_inches=0.35)
     if kernel_width:
         draw_cells(left, structuring_element(kernel_width, kernel_shape), "skull")
         draw_cells(left, np.ones((1, 1)), "text", alpha=1.0, offset=anchor)
@@ -148,8 +148,8 @@ def before_after(image: Image, brain: Mask, dilated: Mask, kernel_width: int) ->
     height, width = picture.shape
     figure, (left, right) = panels(2, height / width)
     chosen, added = (brain, "brain"), (dilated - brain, "mask")
-    draw_slice(left, picture, "before: the chosen component", tints=[chosen])
-    draw_slice(right, picture, "after: blue is new", tints=[chosen, added])
+    draw_slice(left, picture, "before: the chosen component", rows=320, tints=[chosen])
+    draw_slice(right, picture, "after: blue is new", rows=320, tints=[chosen, added])
     outline(right, dilated, "mask")
 
     column, row = 0.03 * width, 0.97 * height - kernel_width

@@ -7,12 +7,14 @@ draw than the pipeline takes to run. `explorer_figure` sets the same picture on 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from skullnb.figures.layout import DISPLAY_QUANTILE, LEGEND
 from skullnb.figures.style import PALETTE, new_figure, show_image
 from skullnb.pipeline import Mask, SkullMaskTrace
 
@@ -23,6 +25,12 @@ OUTLINES = ("brain", "mask", "reference")
 SHORTEST_SIDE, LONGEST_SIDE = 512, 1024
 TINT = 0.45
 DASH = 7
+LINE_LENGTH = 26
+
+# Trying every filter on every row, as newer versions of OpenCV do, takes longer than it saves.
+PNG_OPTIONS = [cv2.IMWRITE_PNG_COMPRESSION, 1]
+if hasattr(cv2, "IMWRITE_PNG_FILTER"):
+    PNG_OPTIONS += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_SUB]
 
 Picture = NDArray[np.uint8]
 
@@ -65,7 +73,8 @@ def paint_stage(trace: SkullMaskTrace, stage: str) -> Picture:
     trace : SkullMaskTrace
     stage : str
         One of `STAGES`. The components are painted as brain (the chosen one), scalp (touching
-        the frame) and grey; brain, dilated and mask as a tint over the slice.
+        the frame) and grey; brain, dilated and mask as a tint over the slice. The slice is shown
+        brighter than it is, so that a few very bright pixels do not leave the rest black.
 
     Returns
     -------
@@ -79,13 +88,13 @@ def paint_stage(trace: SkullMaskTrace, stage: str) -> Picture:
     >>> paint_stage(trace, "binary")[1, :, 0]
     array([  0, 255,   0], dtype=uint8)
     """
-    grey = np.repeat(np.arange(256)[:, np.newaxis], 3, axis=1)
-    if stage == "normalised":
-        return _as_bytes(grey)[trace.normalised]
     if stage == "binary":
-        return _as_bytes(grey * 255)[trace.binary]
+        return np.full((2, 3), [[0], [255]], dtype=np.uint8)[trace.binary]
     if stage == "components":
         return _component_colours(trace)[trace.labels]
+    grey = np.repeat(_brightened(trace.normalised)[:, np.newaxis], 3, axis=1)
+    if stage == "normalised":
+        return _as_bytes(grey)[trace.normalised]
     tint = np.concatenate([grey, (1 - TINT) * grey + TINT * np.array(_colour(stage))])
     area: Mask = getattr(trace, stage)
     return _as_bytes(tint)[trace.normalised + np.uint16(256) * area]
@@ -188,9 +197,7 @@ def encode_png(picture: Picture) -> bytes:
     >>> encode_png(np.zeros((2, 2, 3), dtype=np.uint8))[1:4]
     b'PNG'
     """
-    _, file = cv2.imencode(
-        ".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 1]
-    )
+    _, file = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), PNG_OPTIONS)
     return bytes(file)
 
 
@@ -217,19 +224,34 @@ def explorer_figure(
     >>> [text.get_text() for text in figure.axes[1].texts]
     ['threshold', '23']
     """
-    figure, (left, right) = new_figure(4.6, columns=2, width_ratios=(3, 2))
+    figure, (left, right) = new_figure(4.0, columns=2, width_ratios=(3, 2))
     show_image(left, picture)
     right.set_axis_off()
-    for row, (name, text) in enumerate(facts.items()):
-        height = 0.97 - 0.075 * row
-        right.text(0.0, height, name, transform=right.transAxes, va="top")
-        right.text(0.42, height, text, transform=right.transAxes, va="top", weight="bold")
+    place: dict[str, Any] = {
+        "transform": right.transAxes,
+        "va": "top",
+        "color": PALETTE["text"],
+        "fontsize": 9,
+    }
+    height = 1.0
+    for name, text in facts.items():
+        lines = wrap(text, LINE_LENGTH) or [""]
+        right.text(0.0, height, name, **place)
+        right.text(0.36, height, "\n".join(lines), weight="bold", **place)
+        height -= 0.02 + 0.05 * len(lines)
     for kind in outlines:
         style = "--" if kind == "reference" else "-"
         right.plot([], [], style, color=PALETTE[kind], linewidth=2, label=f"outline of the {kind}")
     if outlines:
-        right.legend(loc="lower left", borderaxespad=0.0)
+        right.legend(loc="lower left", borderaxespad=0.0, **LEGEND)
     return figure
+
+
+def _brightened(normalised: Mask) -> NDArray[np.float64]:
+    """Grey level to show for each of the 256 levels."""
+    counts = cv2.calcHist([normalised], [0], None, [256], [0, 256]).ravel()
+    white = int(np.searchsorted(np.cumsum(counts), DISPLAY_QUANTILE * normalised.size))
+    return np.minimum(np.arange(256) * 255 / max(white, 1), 255)
 
 
 def _component_colours(trace: SkullMaskTrace) -> Picture:

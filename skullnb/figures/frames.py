@@ -20,9 +20,9 @@ Box = tuple[slice, slice]
 
 # Height of a frame in px, enlargement of its detail, and quality of its WebP: a dozen frames
 # stay under a quarter of a megabyte.
-_HEIGHT = 420
+_HEIGHT = 380
 _ZOOM = 4
-_QUALITY = 60
+_QUALITY = 50
 
 # Around the head, relative to its size; and around a cut, in px.
 _MARGIN = 0.12

@@ -1,4 +1,4 @@
-"""What the chapters on dilation, metrics and your data say about the data at hand.
+"""What the sweep and the scores say about the data at hand.
 
 Numbers come under the names that pages quote them by; sentences are for
 `skullnb.chapter.Chapter.say`, so that no number is typed.
@@ -6,13 +6,14 @@ Numbers come under the names that pages quote them by; sentences are for
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skullnb.metrics import SliceScore, aggregate
+from skullnb.published import SOURCE
 from skullnb.sweep import summarise
 
 _MEANS = ("iou", "dice", "assd", "hd95", "nsd")
@@ -30,8 +31,9 @@ def sweep_numbers(sweep: NDArray[Any] | None) -> dict[str, Any]:
     Returns
     -------
     dict
-        sweep_width, sweep_iou and sweep_dice (lists), best_width (by mean IoU), and
-        best_width_per_slice (list, None where every IoU is NaN); all None without a reference.
+        sweep_width, sweep_iou and sweep_dice (lists), best_width (by mean IoU),
+        best_width_per_slice (list, None where every IoU is NaN), and the least and the largest
+        of these, lowest_best and highest_best; all None without a reference.
 
     Examples
     --------
@@ -40,88 +42,131 @@ def sweep_numbers(sweep: NDArray[Any] | None) -> dict[str, Any]:
     >>> numbers["best_width"], numbers["best_width_per_slice"]
     (26, [26])
     """
-    names = ("sweep_width", "sweep_iou", "sweep_dice", "best_width", "best_width_per_slice")
     if sweep is None:
-        return dict.fromkeys(names)
+        names = ("sweep_width", "sweep_iou", "sweep_dice", "best_width", "best_width_per_slice")
+        return dict.fromkeys([*names, "lowest_best", "highest_best"])
     rows = summarise(sweep)
     per_slice = [
         _best(sweep["kernel_width"][chosen], sweep["iou"][chosen])
         for chosen in (sweep["slice"] == number for number in np.unique(sweep["slice"]))
     ]
-    best = _best(rows["kernel_width"], rows["iou"])
-    values = (rows["kernel_width"], rows["iou"], rows["dice"], best, per_slice)
-    return dict(zip(names, values, strict=True))
+    known = [width for width in per_slice if width is not None]
+    return {
+        "sweep_width": rows["kernel_width"],
+        "sweep_iou": rows["iou"],
+        "sweep_dice": rows["dice"],
+        "best_width": _best(rows["kernel_width"], rows["iou"]),
+        "best_width_per_slice": per_slice,
+        "lowest_best": min(known, default=None),
+        "highest_best": max(known, default=None),
+    }
 
 
-def sweep_verdict(sweep_width: Sequence[int] | None, best_width: int | None) -> str:
+def sweep_verdict(numbers: Mapping[str, Any]) -> str:
     """Say which width did best, and whether that can be believed.
 
     Parameters
     ----------
-    sweep_width : sequence of int or None
-        The widths tried, rising; None = no reference.
-    best_width : int or None
-        None = none did.
+    numbers : mapping
+        From `sweep_numbers`.
 
     Returns
     -------
     str
-        Markdown for `Chapter.say`; needs what `sweep_numbers` returns.
+        Markdown for `Chapter.say`; needs the same numbers.
 
     Examples
     --------
-    >>> sweep_verdict([24, 26], 26)[:40]
+    >>> sweep_verdict({"sweep_width": [24, 26], "best_width": 26})[:40]
     'Mean IoU is highest at the widest kernel'
-    >>> sweep_verdict(None, None)
-    'Without a reference mask no width can be called best. What can be said is above: ...'
+    >>> sweep_verdict({"sweep_width": None})[:52]
+    'Without a reference mask no width can be called best'
     """
-    if sweep_width is None:
+    widths = numbers["sweep_width"]
+    if widths is None:
         return (
             "Without a reference mask no width can be called best. What can be said is above: how "
             "far the element reaches, and how much the mask grows with it. Choose a width by "
             "looking at the flip-book, or better, draw a reference on a few slices."
         )
-    if best_width is None:
+    best = numbers["best_width"]
+    if best is None:
         return "Mask and reference mask are empty on every slice, so no width can be called best."
     for end, name, beyond in ((0, "narrowest", "below"), (-1, "widest", "above")):
-        if best_width == sweep_width[end]:
+        if best == widths[end]:
             return (
                 f"Mean IoU is highest at the {name} kernel tried, **{{best_width}} px**. The best "
-                f"may lie {beyond} it: run again with `kernel_width={best_width}` to look there."
+                f"may lie {beyond} it: run again with `kernel_width={best}` to look there."
             )
-    return (
-        "Mean IoU is highest at a kernel **{best_width} px** wide. Slice by slice, the best widths "
-        "are {best_width_per_slice} px."
-    )
+    text = "Mean IoU is highest at a kernel **{best_width} px** wide. Taken slice by slice, "
+    if numbers["lowest_best"] == numbers["highest_best"]:
+        return text + "the best width is the same on every slice."
+    return text + "the best width runs from {lowest_best} to {highest_best} px."
 
 
-def physical_width(spacing_mm: tuple[float, float] | None) -> str:
+def sweep_origin(is_published_stack: bool, has_reference: bool) -> str:
+    """Say what the agreement of a sweep with the published one means.
+
+    Parameters
+    ----------
+    is_published_stack, has_reference : bool
+
+    Returns
+    -------
+    str
+        Markdown.
+
+    Examples
+    --------
+    >>> sweep_origin(is_published_stack=False, has_reference=False)
+    'There is nothing to compare with the article: its figures belong to other images.'
+    """
+    if is_published_stack:
+        return (
+            f"{SOURCE[0].upper()}{SOURCE[1:]}. Measured: on the built-in stack, which is synthetic "
+            "and *calibrated to* these figures. The thickness of its skull was tuned until the "
+            "sweep came out, so the agreement is by construction and is not evidence."
+        )
+    if has_reference:
+        return (
+            "The article's sweep belongs to other images, so it is not set beside this one. Its "
+            "best width need not be yours."
+        )
+    return "There is nothing to compare with the article: its figures belong to other images."
+
+
+def physical_width(kernel_width: int, spacing_mm: tuple[float, float] | None) -> str:
     """Say what the kernel width is in millimetres.
 
     Parameters
     ----------
+    kernel_width : int
+        In px.
     spacing_mm : (row, column) or None
         In mm per pixel.
 
     Returns
     -------
     str
-        Markdown for `Chapter.say`; needs width, and width_mm where the spacing is known.
+        Markdown.
 
     Examples
     --------
-    >>> physical_width(None)[:34]
-    'The size of a pixel is not known, '
+    >>> physical_width(26, (0.5, 0.5))[:61]
+    'With pixels of 0.5 mm, the kernel of 26 px spans **13.0 mm** '
     """
     if spacing_mm is None:
         return (
-            "The size of a pixel is not known, so it cannot be said what {width} px are in the "
-            "head. Give `spacing_mm` to find out."
+            f"The size of a pixel is not known, so it cannot be said what {kernel_width} px are in "
+            "the head. Give `spacing_mm` to find out."
         )
+    sides = list(dict.fromkeys(spacing_mm))
+    pixels = " × ".join(f"{side:g}" for side in sides)
+    spans = " × ".join(f"{side * kernel_width:.1f}" for side in sides)
     return (
-        "With pixels of {spacing_mm} mm (row, column), the kernel of {width} px spans "
-        "{width_mm} mm and reaches about half as far. On a scan with other pixels the same number "
-        "is another distance."
+        f"With pixels of {pixels} mm, the kernel of {kernel_width} px spans **{spans} mm** and "
+        "reaches about half as far. On a scan with other pixels the same number is another "
+        "distance."
     )
 
 
@@ -155,78 +200,85 @@ def score_numbers(scores: Sequence[SliceScore] | None) -> dict[str, Any]:
     return {**dict(zip(names, values, strict=True)), "slice_iou": per_slice, "unit": both.unit}
 
 
-def score_verdict(mean_iou: float | None, is_published_stack: bool) -> str:
+def score_verdict(numbers: Mapping[str, Any], is_published_stack: bool) -> str:
     """Say what the scores are, and what they are not.
 
     Parameters
     ----------
-    mean_iou : float or None
-        None = there is no reference, or nothing to overlap.
+    numbers : mapping
+        From `score_numbers`.
     is_published_stack : bool
 
     Returns
     -------
     str
-        Markdown for `Chapter.say`; needs what `score_numbers` returns, and n_slices.
+        Markdown for `Chapter.say`; needs the same numbers, and n_slices.
 
     Examples
     --------
-    >>> score_verdict(None, is_published_stack=False)[:41]
-    'There is no score: no reference mask was '
+    >>> score_verdict(score_numbers(None), is_published_stack=False)[:37]
+    'There is no score: no reference mask '
     """
-    if mean_iou is None:
+    if numbers["mean_iou"] is None:
         return (
-            "There is no score: no reference mask was given, or it is empty where the mask is. "
-            "Nothing on this page says how good the masks are. Look at every one of them."
+            "There is no score: no reference mask was given. Nothing on this page says how good "
+            "the masks are. Look at every one of them."
         )
+    if np.isnan(numbers["mean_iou"]):
+        return "There is no score: mask and reference mask are empty on every slice."
     text = (
         "Over {n_slices} slices the mean IoU is **{mean_iou:.4f}** and the mean Dice "
         "**{mean_dice:.4f}**; pooled over all pixels they are **{pooled_iou:.4f}** and "
-        "**{pooled_dice:.4f}**. The borders lie {mean_assd:.2f} {unit} apart on average (ASSD); "
-        "HD95 is {mean_hd95:.2f} {unit}, and {mean_nsd:.0%} of the borders are within 1 {unit}."
+        "**{pooled_dice:.4f}**. "
     )
+    if np.isfinite(numbers["mean_assd"]):
+        text += (
+            "The borders lie {mean_assd:.2f} {unit} apart on average (ASSD); HD95 is "
+            "{mean_hd95:.2f} {unit}, and {mean_nsd:.0%} of the borders are within 1 {unit}. "
+        )
+    else:
+        text += (
+            "On some slice either the mask or the reference mask is empty, so the mean distances "
+            "are infinite. "
+        )
     if is_published_stack:
         return text + (
-            " The head is synthetic and *calibrated to* the published figures: that these scores "
+            "The head is synthetic and *calibrated to* the published figures: that these scores "
             "agree with them is by construction and no evidence."
         )
-    return text + " Scores say how well the masks agree with *this* reference on *these* slices."
+    return text + "Scores say how well the masks agree with *this* reference on *these* slices."
 
 
-def mask_verdict(n_slices: int, n_empty: int, n_warned: int) -> str:
-    """Say in one sentence what to look at first.
+def pooling(is_published_stack: bool) -> str:
+    """Say what the article's two IoU values may mean.
 
     Parameters
     ----------
-    n_slices, n_empty, n_warned : int
-        Slices, those with an empty mask, and those with a warning.
+    is_published_stack : bool
 
     Returns
     -------
     str
-        Markdown for `Chapter.say`; needs n_slices, n_empty and n_warnings.
+        Markdown for `Chapter.say`; needs published_sweep_iou, published_final_iou and what
+        `score_numbers` returns.
 
     Examples
     --------
-    >>> mask_verdict(5, 0, 0)[:37]
-    '**Every slice has a mask and none was'
+    >>> pooling(is_published_stack=False)[:35]
+    'The article prints two IoU values f'
     """
-    if n_empty == n_slices:
-        return "**No slice has a mask.** The table below says why, slice by slice."
-    if n_empty:
-        return (
-            "**{n_empty} of {n_slices} slices have no mask.** The table below says why; look at "
-            "the others too, since a mask that exists may still be wrong."
-        )
-    if n_warned:
-        return (
-            "**Every slice has a mask, but {n_warnings} of {n_slices} look wrong.** The table below"
-            " says what is odd about them."
-        )
-    return (
-        "**Every slice has a mask and none was warned about.** That is not a promise: a mask of a "
-        "plausible size in the wrong place gives no warning. Look at the outlines."
+    text = (
+        "The article prints two IoU values for the same masks: **{published_sweep_iou:.4f}** in "
+        "its sweep and **{published_final_iou:.4f}** as the final score. A mean over slices "
+        "beside a value pooled over pixels would differ like that."
     )
+    if is_published_stack:
+        return text + (
+            " On the built-in stack the two are **{mean_iou:.4f}** and **{pooled_iou:.4f}**. So "
+            "the two published values are *consistent with* mean and pooled. That is not proof: "
+            "the stack was calibrated to the article's figures, these two among them."
+        )
+    return text + " Whether it is the reason can't be told from other data."
 
 
 def _best(widths: NDArray[Any], values: NDArray[Any]) -> int | None:

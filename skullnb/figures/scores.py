@@ -239,7 +239,7 @@ def gallery(
     --------
     >>> images = np.zeros((2, 8, 8))
     >>> gallery(images, np.zeros((2, 8, 8), dtype=np.uint8), None, [104, 105]).get_suptitle()
-    '2 of 2 slices have no mask'
+    'Slices without a mask: 2 of 2'
     """
     chosen = spread(len(images), MOST_PICTURES)
     columns = 3 if len(chosen) <= 9 else 5
@@ -258,10 +258,8 @@ def gallery(
             outline(axes, reference[index][box], "reference")
         outline(axes, masks[index][box], "mask")
     n_empty = len(masks) - int(np.count_nonzero(masks.any(axis=(1, 2))))
-    headline(
-        figure,
-        f"{n_empty} of {len(masks)} slices have no mask" if n_empty else "Every slice has a mask",
-    )
+    without = f"Slices without a mask: {n_empty} of {len(masks)}"
+    headline(figure, without if n_empty else "Every slice has a mask")
     return figure
 
 

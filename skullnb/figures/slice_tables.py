@@ -1,4 +1,7 @@
-"""Tables about the slices themselves: what was given, and what the pipeline made of each."""
+"""About the slices themselves: what was given, and what the pipeline made of each.
+
+Sentences are for `skullnb.chapter.Chapter.say`, so that no number is typed.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,14 @@ from IPython.display import Markdown
 from numpy.typing import NDArray
 
 from skullnb.figures.tables import MOST_ROWS, markdown_table, spread
+from skullnb.pipeline import PipelineSettings
 from skullnb.stack import Stack
 
+# Neighbouring slices of a head differ by less, unless the pipeline chose something else on one.
+JUMP = 0.2
 
-def given_table(stack: Stack, inputs: Mapping[str, str]) -> Markdown:
+
+def given_table(stack: Stack, inputs: Mapping[str, str], settings: PipelineSettings) -> Markdown:
     """Say what a report is about: names, shapes, spacing, groups, and a hash of each input.
 
     Parameters
@@ -21,6 +28,7 @@ def given_table(stack: Stack, inputs: Mapping[str, str]) -> Markdown:
     stack : Stack
     inputs : mapping of str to str
         sha256 by name, from `Stack.fingerprint`.
+    settings : PipelineSettings
 
     Returns
     -------
@@ -29,7 +37,8 @@ def given_table(stack: Stack, inputs: Mapping[str, str]) -> Markdown:
     Examples
     --------
     >>> stack = Stack(np.zeros((2, 8, 6)), spacing_mm="0.5", name="demo")
-    >>> print(given_table(stack, {"demo.npy": "0123456789abcdef"}).data.splitlines()[4])
+    >>> table = given_table(stack, {"demo.npy": "0123456789abcdef"}, PipelineSettings())
+    >>> print(table.data.splitlines()[4])
     | size of a pixel, mm | 0.5 × 0.5 |
     """
     n, height, width = stack.images.shape
@@ -47,6 +56,7 @@ def given_table(stack: Stack, inputs: Mapping[str, str]) -> Markdown:
         ["size of a pixel, mm", spacing],
         ["groups", groups],
         ["reference mask", "none" if stack.reference is None else "one for each slice"],
+        ["kernel width, px", str(settings.kernel_width)],
         *([f"sha256 of {name}", f"{digest[:12]}…"] for name, digest in inputs.items()),
     ]
     return markdown_table(["what", "given"], rows)
@@ -54,8 +64,7 @@ def given_table(stack: Stack, inputs: Mapping[str, str]) -> Markdown:
 
 def slice_table(
     summary: NDArray[Any],
-    warnings: Sequence[Sequence[str]],
-    reasons: Sequence[str],
+    remarks: Sequence[Sequence[str]],
     slice_numbers: Sequence[int],
     groups: Sequence[str] | None = None,
     spacing_mm: tuple[float, float] | None = None,
@@ -66,10 +75,8 @@ def slice_table(
     ----------
     summary : (N,) structured array
         From `skullnb.chapter.Chapter.summary`.
-    warnings : sequence of sequences of str
-        One a slice.
-    reasons : sequence of str
-        Why a slice's mask is empty; "" when it is not.
+    remarks : sequence of sequences of str
+        What is odd about each slice, from `slice_remarks`.
     slice_numbers : sequence of int
         What to call the slices.
     groups : sequence of str, optional
@@ -87,14 +94,11 @@ def slice_table(
     --------
     >>> fields = ["slice", "threshold", "n_components", "n_edge_touching", "mask_px"]
     >>> row = np.array([(0, 23, 4, 0, 1000)], dtype=[(name, int) for name in fields])
-    >>> print(slice_table(row, [()], [""], [104], spacing_mm=(1, 1)).data.splitlines()[2])
+    >>> print(slice_table(row, [()], [104], spacing_mm=(1, 1)).data.splitlines()[2])
     | 104 | 23 | 4 | 0 | 1000 | 10.0 | none |
     """
-    remarks = [
-        "; ".join(filter(None, [*one, why])) or "none"
-        for one, why in zip(warnings, reasons, strict=True)
-    ]
-    chosen = _worth_a_row([text != "none" for text in remarks])
+    texts = ["; ".join(one) or "none" for one in remarks]
+    chosen = _worth_a_row([text != "none" for text in texts])
 
     header = ["slice", "threshold", "components", "touching the frame", "mask, px"]
     counts = ("threshold", "n_components", "n_edge_touching", "mask_px")
@@ -106,12 +110,125 @@ def slice_table(
         header.append("mask, cm²")
         columns.append(areas_cm2(summary["mask_px"], spacing_mm))
         formats.append(".1f")
-    rows = [[column[index] for column in [*columns, remarks]] for index in chosen]
+    rows = [[column[index] for column in [*columns, texts]] for index in chosen]
     table = markdown_table([*header, "remarks"], rows, [*formats, ""])
     left_out = len(summary) - len(chosen)
     if left_out:
         return Markdown(f"{table.data}\n\n{left_out} more slices are in the results file.")
     return table
+
+
+def given(is_published_stack: bool, has_reference: bool) -> str:
+    """Say what the report is about.
+
+    Parameters
+    ----------
+    is_published_stack, has_reference : bool
+
+    Returns
+    -------
+    str
+        Markdown.
+
+    Examples
+    --------
+    >>> given(is_published_stack=False, has_reference=False)[:35]
+    'This report is about **your scans**'
+    """
+    if is_published_stack:
+        return (
+            "No scans were given, so this report is about the **built-in synthetic phantom**: a "
+            "drawn head, *calibrated to* the figures that the article published. It shows what a "
+            "report looks like and that every step runs. Its scores are good by construction; they "
+            "say nothing about real heads. Run the book on your own scans to fill this page with "
+            "them."
+        )
+    if has_reference:
+        return (
+            "This report is about **your scans**, compared with **your reference mask**. None of "
+            "the article's figures apply to them."
+        )
+    return (
+        "This report is about **your scans**. No reference mask was given, so it shows what the "
+        "method did and cannot say how well. None of the article's figures apply to these scans."
+    )
+
+
+def slice_remarks(
+    warnings: Sequence[Sequence[str]], areas_px: NDArray[Any], groups: Sequence[str] | None = None
+) -> list[tuple[str, ...]]:
+    """Collect what is odd about each slice: the pipeline's warnings, and areas that jump.
+
+    Parameters
+    ----------
+    warnings : sequence of sequences of str
+        The pipeline's, one a slice.
+    areas_px : (N,) array of int
+        Areas of the masks.
+    groups : sequence of str, optional
+        One label a slice; a slice is only compared with others of its group.
+
+    Returns
+    -------
+    list of tuple of str
+        One a slice. An area jumps when it differs by more than `JUMP` from the median of the
+        slices around it, up to three on either side.
+
+    Examples
+    --------
+    >>> slice_remarks([()] * 5, np.array([100, 101, 60, 99, 100]))[2]
+    ('the mask is 40% smaller than those of the slices around it',)
+    """
+    labels = np.array(["" if groups is None else groups[i] for i in range(len(areas_px))])
+    found = []
+    for number, area in enumerate(areas_px):
+        near = np.arange(max(0, number - 3), min(len(areas_px), number + 4))
+        near = near[(labels[near] == labels[number]) & (areas_px[near] > 0) & (near != number)]
+        texts = tuple(warnings[number])
+        if area and len(near) >= 2:
+            change = area / np.median(areas_px[near]) - 1
+            if abs(change) > JUMP:
+                kind = "larger" if change > 0 else "smaller"
+                those = "than those of the slices around it"
+                texts += (f"the mask is {abs(change):.0%} {kind} {those}",)
+        found.append(texts)
+    return found
+
+
+def mask_verdict(n_slices: int, n_empty: int, n_warnings: int) -> str:
+    """Say in one sentence what to look at first.
+
+    Parameters
+    ----------
+    n_slices, n_empty, n_warnings : int
+        Slices, those with an empty mask, and those with a remark.
+
+    Returns
+    -------
+    str
+        Markdown for `Chapter.say`; needs n_slices, n_empty and n_warnings.
+
+    Examples
+    --------
+    >>> mask_verdict(5, 0, 0)[:37]
+    '**Every slice has a mask and none was'
+    """
+    if n_empty == n_slices:
+        return "**No slice has a mask.** The table below says why, slice by slice."
+    if n_empty:
+        return (
+            "**Slices without a mask: {n_empty} of {n_slices}.** The table below says why; look at "
+            "the others too, since a mask that exists may still be wrong."
+        )
+    if n_warnings:
+        return (
+            "**Every slice has a mask. Slices that look wrong: {n_warnings} of {n_slices}.** The "
+            "table below says what is odd about them."
+        )
+    return (
+        "**Every slice has a mask and none was warned about.** That is not a promise: a mask of a "
+        "plausible size in the wrong place gives no warning. Look at the outlines."
+    )
 
 
 def areas_cm2(areas_px: NDArray[Any], spacing_mm: tuple[float, float]) -> NDArray[np.float64]:

@@ -23,7 +23,7 @@ PALETTE: Final = {
 # A page column is about 720 px wide; figures are drawn for it and stay readable at half of it.
 WIDTH_INCHES: Final = 7.2
 
-_RC: Final[dict[str, Any]] = {
+_RC: Final[Any] = {
     "figure.facecolor": "none",
     "axes.facecolor": "none",
     "savefig.facecolor": "none",

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from IPython.display import Markdown
 
-from skullnb.chapter import escape
 from skullnb.errors import InvalidSetting
+from skullnb.text import escape
 
 MISSING = "–"
 

@@ -148,6 +148,8 @@ def trace_skull_mask(
     dilated = dilate(brain, settings.kernel_width, settings.kernel_shape)
     mask = fill_holes(dilated) if settings.fill_holes else dilated
 
+    reason = _reason(flat, components, chosen)
+
     return SkullMaskTrace(
         settings=settings,
         normalised=normalised,
@@ -160,8 +162,8 @@ def trace_skull_mask(
         dilated=dilated,
         mask=mask,
         rules=_rule_records(flat, settings, binary, components, chosen, brain, dilated, mask),
-        reason=_reason(flat, components, chosen),
-        warnings=_warnings(flat, normalised, chosen, mask),
+        reason=reason,
+        warnings=_warnings(flat, normalised, reason, mask),
     )
 
 
@@ -202,7 +204,7 @@ def _reason(flat: bool, components: NDArray[Any], chosen: int) -> str:
     return f"every bright component touches the frame ({len(components)} of {len(components)})"
 
 
-def _warnings(flat: bool, normalised: Mask, chosen: int, mask: Mask) -> tuple[str, ...]:
+def _warnings(flat: bool, normalised: Mask, reason: str, mask: Mask) -> tuple[str, ...]:
     found = []
     level = float(np.quantile(normalised, HOT_QUANTILE)) / 255
     if not flat and level < HOT_LEVEL:
@@ -211,8 +213,8 @@ def _warnings(flat: bool, normalised: Mask, chosen: int, mask: Mask) -> tuple[st
             f"lowest {level:.1%}, so the threshold may only separate those few"
         )
     share = float(np.count_nonzero(mask)) / mask.size
-    if not chosen:
-        found.append("nothing was chosen: the mask is empty")
+    if reason:
+        found.append(f"the mask is empty: {reason}")
     elif share < SMALLEST_PLAUSIBLE:
         found.append(
             f"the mask covers {share:.2%} of the frame ({np.count_nonzero(mask)} px), "

@@ -6,12 +6,10 @@ report takes the output's name.
 
 from __future__ import annotations
 
-import ast
-import difflib
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -24,6 +22,7 @@ from skullnb.pipeline import PipelineSettings
 from skullnb.report.html import build_html
 from skullnb.report.place import check_output, put_in_place
 from skullnb.report.run import run_chapters
+from skullnb.report.select import accepted_parameters, choose_chapters
 from skullnb.results import FORMAT, collate, versions, write_json
 
 __all__ = ["Report", "build_report", "find_assets"]
@@ -129,13 +128,13 @@ def build_report(
     if workers < 1:
         raise InvalidSetting(f"The number of workers is {workers}; it must be at least 1.")
     settings = PipelineSettings(kernel_width=kernel_width)
-    notebooks = _choose_chapters(find_assets("notebooks"), chapters)
+    notebooks = choose_chapters(find_assets("notebooks"), chapters)
     # Only what differs from the notebooks' own defaults is passed on, so that a page shows what
     # was chosen for this run and nothing else.
     chosen: dict[str, Any] = {**data, "kernel_width": kernel_width}
     chosen = {name: value for name, value in chosen.items() if value != _DEFAULTS.get(name, "")}
     chosen.update(parameters or {})
-    accepted = _accepted_parameters(notebooks, chosen)
+    accepted = accepted_parameters(notebooks, chosen, (*data, "kernel_width"))
     check_output(output, overwrite, [data["images"], data["reference"], data["groups"]])
     stack = open_data(**data)
 
@@ -144,6 +143,7 @@ def build_report(
     work.mkdir(parents=True)
     hidden = [work, output, *(Path(data[name]).parent for name in _PATHS if data[name])]
     scrub = path_scrubber(hidden)
+    tell(0, total, "running the chapters")
     try:
         failures = {}
         with closing(run_chapters(notebooks, accepted, work, workers)) as run:
@@ -234,58 +234,6 @@ def _full_path(path: str | Path) -> str:
     """
     full = Path(path).expanduser().absolute()
     return str(full) if str(path) and full.exists() else str(path)
-
-
-def _choose_chapters(folder: Path, chapters: Sequence[str]) -> list[Path]:
-    """Return the chapters' notebooks in the order of their numbers."""
-    found = {path.stem: path for path in sorted(folder.glob("[0-9][0-9]-*.ipynb"))}
-    if not found:
-        raise UnreadableFile(f"There is no chapter in {folder.name!r}; install skullnb again.")
-    if not chapters:
-        return list(found.values())
-    chosen = set()
-    for wanted in chapters:
-        names = [name for name in found if wanted in (name, name.split("-")[0])]
-        if not names:
-            raise InvalidSetting(
-                f"There is no chapter {wanted!r}; the chapters are {', '.join(found)}."
-            )
-        chosen.update(names)
-    return [found[name] for name in sorted(chosen)]
-
-
-def _accepted_parameters(
-    notebooks: Iterable[Path], chosen: Mapping[str, Any]
-) -> dict[str, dict[str, Any]]:
-    """Pick each chapter's parameters, and refuse the names that papermill would only warn of."""
-    known = {path.stem: _parameter_names(path) for path in notebooks}
-    everything = sorted(set().union(*known.values()))
-    for name in chosen:
-        if name not in everything:
-            close = difflib.get_close_matches(name, everything, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(everything)}."
-            raise InvalidSetting(f"No chapter has a parameter {name!r}; {hint}")
-    return {
-        chapter: {name: value for name, value in chosen.items() if name in names}
-        for chapter, names in known.items()
-    }
-
-
-def _parameter_names(notebook: Path) -> set[str]:
-    """Read the names in the cell that papermill injects after.
-
-    papermill's own reading leaves out a line whose comment holds an equals sign.
-    """
-    import nbformat
-
-    for cell in nbformat.read(notebook, as_version=4).cells:
-        if "parameters" in cell.metadata.get("tags", []):
-            tree = ast.parse(cell.source)
-            targets = [one.target for one in tree.body if isinstance(one, ast.AnnAssign)]
-            plain = [one.targets for one in tree.body if isinstance(one, ast.Assign)]
-            names = [*targets, *(target for group in plain for target in group)]
-            return {name.id for name in names if isinstance(name, ast.Name)}
-    return set()
 
 
 def _collate(

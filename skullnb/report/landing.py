@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from skullnb.chapter import MOST_SHOWN, escape
+from skullnb.chapter import MOST_SHOWN
 from skullnb.pipeline import PipelineSettings, create_skull_masks
 from skullnb.stack import Stack
+from skullnb.text import escape
 
 __all__ = ["data_note", "draw_slices", "note"]
 
@@ -97,7 +98,7 @@ def draw_slices(stack: Stack, settings: PipelineSettings, folder: Path) -> str:
     settings : PipelineSettings
         Settings of the masks.
     folder : Path
-        Gets one picture a slice, `slice-<number>.png`.
+        Gets one picture a slice.
 
     Returns
     -------
@@ -115,7 +116,8 @@ def draw_slices(stack: Stack, settings: PipelineSettings, folder: Path) -> str:
     if references is not None:
         lines += " and the reference mask (orange)"
     pictures = []
-    for index, number in enumerate(shown):
+    numbers = [stack.slice_numbers[index] for index in shown]
+    for index, number in enumerate(numbers):
         image = images[index, rows, columns].astype(np.float64)
         figure, axes = new_figure(2.0)
         figure.set_size_inches(2.0 * image.shape[1] / image.shape[0], 2.0)
@@ -124,14 +126,12 @@ def draw_slices(stack: Stack, settings: PipelineSettings, folder: Path) -> str:
         if references is not None:
             outline(axes, references[index, rows, columns], "reference", linewidths=4)
         outline(axes, masks[index, rows, columns], "mask", linewidths=1.8)
-        (folder / f"slice-{number}.png").write_bytes(figure.png())
+        (folder / f"slice-{index}.png").write_bytes(figure.png())
         alt = f"Slice {number} with the outline of {lines}."
-        pictures.append(f"![{alt}](_generated/slice-{number}.png)")
-    numbers = ", ".join(str(number) for number in shown)
-    caption = (
-        f"Slice{'s' * (len(shown) != 1)} {numbers} of {len(stack)}, counted from 0: the outline of"
-        f" {lines}."
-    )
+        pictures.append(f"![{alt}](_generated/slice-{index}.png)")
+    listed = ", ".join(str(number) for number in numbers)
+    some = f"{len(shown)} of the {len(stack)} slices" if len(shown) < len(stack) else "Each slice"
+    caption = f"{some}, with the outline of {lines}. Numbers: {listed}."
     return ":::{div} slices\n" + "\n".join(pictures) + f"\n\n{caption}\n:::\n"
 
 

@@ -12,11 +12,11 @@ import nbformat
 import yaml
 from nbformat.v4 import new_markdown_cell
 
-from skullnb.chapter import escape
 from skullnb.pipeline import PipelineSettings
 from skullnb.report.landing import data_note, draw_slices, note
 from skullnb.report.table import published_table
 from skullnb.stack import Stack
+from skullnb.text import escape
 
 __all__ = ["stage_book", "stage_toc", "without_dead_links"]
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from skullnb import published
-from skullnb.chapter import escape
+from skullnb.text import escape
 
 __all__ = ["ROWS", "Row", "published_table"]
 
@@ -43,7 +44,7 @@ class Row:
 def published_table(
     chapters: Mapping[str, Mapping[str, Any]], *, is_phantom: bool, has_reference: bool
 ) -> str:
-    """Write the table as Markdown.
+    """Write the table, under its heading, as Markdown.
 
     Parameters
     ----------
@@ -53,7 +54,7 @@ def published_table(
         Whether the published figures apply. On other data the table shows what was measured and
         says that the article's figures are about other slices.
     has_reference : bool
-        Whether there is a reference mask; without one, overlaps read "no reference mask".
+        Whether there is a reference mask; without one, what needs it is left out.
 
     Returns
     -------
@@ -61,40 +62,34 @@ def published_table(
 
     Examples
     --------
-    >>> measured = {"03-threshold": {"thresholds": [23, 23]}}
+    >>> measured = {"03-threshold": {"threshold": [23, 23]}}
     >>> print(published_table(measured, is_phantom=False, has_reference=False))
-    The article’s figures are about its own five slices...
-    <BLANKLINE>
-    | Quantity | Measured |
-    | :--- | :--- |
-    | Slices, rows × columns | not measured: no results from 01-data |
+    ## Measured
+    ...
+    | Otsu’s threshold, of 0–255 | 23 on each of the 2 slices |
+    | Edge-touching bright components | not measured: no results from 04-components |
     ...
     """
-    lines = []
     if is_phantom:
+        lines = ["## Published and measured", ""]
         lines += ["| Quantity | Published | Measured |", "| :--- | :--- | :--- |"]
+        after = (
+            "The article does not say how its figures are averaged: the sweep’s and the final one"
+            " differ at 26 px, and each is set beside the average that it fits."
+        )
     else:
-        lines += [
-            "The article’s figures are about its own five slices, not about yours, so this table"
-            " shows only what was measured.",
-            "",
-            "| Quantity | Measured |",
-            "| :--- | :--- |",
-        ]
+        lines = ["## Measured", "", "| Quantity | Measured |", "| :--- | :--- |"]
+        after = (
+            "The article’s figures are about its own five slices, so they are not shown beside"
+            " yours."
+        )
+        if not has_reference:
+            after += " The best kernel width and the overlaps need a reference mask."
     for row in ROWS:
-        reported = [row.published] if is_phantom else []
-        if row.needs_reference and not has_reference:
-            measured = "not measured: no reference mask"
-        else:
-            measured = _measured(row, chapters)
-        lines.append("| " + " | ".join([row.quantity, *reported, measured]) + " |")
-    if is_phantom:
-        lines += [
-            "",
-            "The article does not say how it averaged; each of its two IoUs is set beside"
-            " the average that it fits.",
-        ]
-    return "\n".join(lines) + "\n"
+        if has_reference or not row.needs_reference:
+            cells = [row.quantity, row.published] if is_phantom else [row.quantity]
+            lines.append("| " + " | ".join([*cells, _measured(row, chapters)]) + " |")
+    return "\n".join([*lines, "", after]) + "\n"
 
 
 def _measured(row: Row, chapters: Mapping[str, Mapping[str, Any]]) -> str:
@@ -102,10 +97,6 @@ def _measured(row: Row, chapters: Mapping[str, Mapping[str, Any]]) -> str:
         return f"not measured: no results from {row.chapter}"
     values = [chapters[row.chapter].get(key) for key in row.keys]
     return "not measured" if None in values else escape(row.form(*values))
-
-
-def _decimals(value: float) -> str:
-    return f"{value:.4f}"
 
 
 def _range(low: float, high: float) -> str:
@@ -125,7 +116,22 @@ def _size(n_slices: int, shape: Sequence[int]) -> str:
     return f"{n_slices} of {shape[0]} × {shape[1]}"
 
 
-_SWEEP = published.SWEEP[published.KERNEL_WIDTH]
+def _width(width: int) -> str:
+    return f"{width} px"
+
+
+def _overlap(iou: float, dice: float) -> str:
+    return f"IoU {iou:.4f}, Dice {dice:.4f}"
+
+
+def _overlap_at(
+    width: int, widths: Sequence[int], ious: Sequence[float], dices: Sequence[float]
+) -> str:
+    if width not in widths:
+        return "not measured at this width"
+    index = widths.index(width)
+    return _overlap(ious[index], dices[index])
+
 
 ROWS = (
     Row(
@@ -146,54 +152,41 @@ ROWS = (
         "Otsu’s threshold, of 0–255",
         f"{published.OTSU_THRESHOLD} on each of the {published.SHAPE[0]} slices",
         "03-threshold",
-        ("thresholds",),
+        ("threshold",),
         _each_slice,
     ),
     Row(
         "Edge-touching bright components",
         _each_slice(published.EDGE_TOUCHING),
         "04-components",
-        ("edge_touching",),
+        ("n_edge_touching",),
         _each_slice,
     ),
     Row(
-        "Kernel width with the highest mean IoU, px",
-        str(published.KERNEL_WIDTH),
+        "Kernel width with the highest IoU",
+        _width(published.KERNEL_WIDTH),
         "05-dilation",
         ("best_width",),
-        str,
+        _width,
         needs_reference=True,
     ),
-    Row(
-        "IoU, mean over the slices",
-        f"{_decimals(_SWEEP.iou)}, in the sweep",
-        "07-metrics",
-        ("iou_mean",),
-        _decimals,
-        needs_reference=True,
+    *(
+        Row(
+            f"Kernel width {width} px, mean over the slices",
+            _overlap(*overlap),
+            "05-dilation",
+            ("sweep_width", "sweep_iou", "sweep_dice"),
+            partial(_overlap_at, width),
+            needs_reference=True,
+        )
+        for width, overlap in published.SWEEP.items()
     ),
     Row(
-        "IoU, pooled over all pixels",
-        f"{_decimals(published.FINAL.iou)}, final",
+        "All slices, pooled over the pixels",
+        _overlap(*published.FINAL),
         "07-metrics",
-        ("iou_pooled",),
-        _decimals,
-        needs_reference=True,
-    ),
-    Row(
-        "Dice, mean over the slices",
-        f"{_decimals(_SWEEP.dice)}, in the sweep",
-        "07-metrics",
-        ("dice_mean",),
-        _decimals,
-        needs_reference=True,
-    ),
-    Row(
-        "Dice, pooled over all pixels",
-        f"{_decimals(published.FINAL.dice)}, final",
-        "07-metrics",
-        ("dice_pooled",),
-        _decimals,
+        ("pooled_iou", "pooled_dice"),
+        _overlap,
         needs_reference=True,
     ),
 )

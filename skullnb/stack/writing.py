@@ -145,6 +145,13 @@ def refuse_place(path: Path, stack: Stack, overwrite: bool) -> None:
     ------
     UnreadableFile
         With the reason; called before long work, so that it is not done in vain.
+
+    Examples
+    --------
+    >>> refuse_place(Path("mask.png"), Stack(np.zeros((3, 8, 6))), overwrite=False)
+    Traceback (most recent call last):
+    skullnb.errors.UnreadableFile: mask.png is of a kind that is not written; use .nii, .nii.gz,
+    .npy, .npz, .tif, .tiff.
     """
     if suffix_of(path) not in _WRITERS:
         raise UnreadableFile(

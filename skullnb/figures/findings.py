@@ -1,0 +1,218 @@
+"""What the chapters on the pipeline's stages say about the data at hand.
+
+Some sentences carry fields for `skullnb.chapter.Chapter.say`; the others are given the numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def origin(is_published_stack: bool, has_reference: bool) -> str:
+    """Say where the data comes from and what that allows.
+
+    Parameters
+    ----------
+    is_published_stack, has_reference : bool
+
+    Returns
+    -------
+    str
+        Markdown for `Chapter.say`; needs data_name and n_slices.
+
+    Examples
+    --------
+    >>> origin(is_published_stack=False, has_reference=True)[:31]
+    'These are **your slices** ({dat'
+    """
+    if is_published_stack:
+        return (
+            "These {n_slices} slices are **synthetic**. The article's data is not public, so a "
+            "drawn head stands in for it. The drawing was *calibrated to* the article's figures: "
+            "its parameters were tuned until they came out. Where the two agree in this book, they "
+            "agree by construction. What the stand-in is good for: every step can be run, looked "
+            "at and broken, and its reference mask is exact."
+        )
+    if has_reference:
+        return (
+            "These are **your slices** ({data_name}: {n_slices}), with a reference mask. The "
+            "chapters measure how well the pipeline's masks agree with it."
+        )
+    return (
+        "These are **your slices** ({data_name}: {n_slices}), without a reference mask. The "
+        "chapters show what each step does; none can say how good the result is."
+    )
+
+
+def implied_by_threshold(thresholds: Sequence[int]) -> str:
+    """Say what thresholds alone tell about the bright pixels.
+
+    Parameters
+    ----------
+    thresholds : sequence of int
+        In 0..255.
+
+    Returns
+    -------
+    str
+        Markdown for `Chapter.say`; needs bright_in_upper_half (a share, measured).
+
+    Examples
+    --------
+    >>> "at most **23%** of the bright" in implied_by_threshold([23, 20])
+    True
+    >>> implied_by_threshold([90])[:30]
+    'A threshold as high as the hig'
+    """
+    highest = max(int(level) for level in thresholds)
+    measured = " Measured on the slices shown: **{bright_in_upper_half:.2%}**."
+    share = most_in_upper_half(highest)
+    if share >= 1:
+        return (
+            f"A threshold as high as the highest here, {highest}, allows any share of the bright "
+            "pixels in the upper half of the scale." + measured
+        )
+    return (
+        f"Take the highest threshold here, {highest}. The mean of the bright pixels is then at "
+        f"most about {2 * (highest + 1)}, on a scale that ends at 255. So at most **{share:.0%}** "
+        "of the bright pixels can lie in the upper half of the scale, or their mean would be "
+        "higher. And yet some pixel sits at 255, because normalising puts one there. A low "
+        "threshold means: a minority of very bright pixels claims most of the scale, and the "
+        "tissue is crowded at its lower end." + measured
+    )
+
+
+def most_in_upper_half(threshold: int) -> float:
+    """Bound the share of bright pixels above level 127, given Otsu's threshold alone.
+
+    Parameters
+    ----------
+    threshold : int
+        In 0..255.
+
+    Returns
+    -------
+    float
+        In [0, 1]. The class means add up to at most 2 (t + 1) where the levels next to the
+        threshold are in use, so the bright mean is no higher; bright pixels lie at t + 1 or above,
+        so a share s at 128 or above makes their mean at least (1 - s)(t + 1) + 128 s.
+
+    Examples
+    --------
+    >>> round(most_in_upper_half(23), 3)
+    0.231
+    """
+    first = threshold + 1
+    return min(1.0, first / (128 - first)) if first < 128 else 1.0
+
+
+def warned(warnings: Sequence[Sequence[str]]) -> str:
+    """Say how many slices the pipeline warned about, and of what.
+
+    Parameters
+    ----------
+    warnings : sequence of sequences of str
+        For each slice, its trace's warnings.
+
+    Returns
+    -------
+    str
+        Markdown.
+
+    Examples
+    --------
+    >>> warned([(), ()])
+    'None of the 2 slices gave a warning.'
+    """
+    some = [one for one in warnings if one]
+    if not some:
+        return f"None of the {len(warnings)} slices gave a warning."
+    return (
+        f"**{len(some)} of {len(warnings)} slices gave a warning.** The first says: "
+        f"*{some[0][0]}*. "
+        "The last chapter, [your data](15-your-data.ipynb), lists them all."
+    )
+
+
+def edge_rule(n_edge_touching: Sequence[int], is_published_stack: bool) -> str:
+    """Say whether the rule about edge-touching components fired, and what follows.
+
+    Parameters
+    ----------
+    n_edge_touching : sequence of int
+        Edge-touching components of each slice.
+    is_published_stack : bool
+
+    Returns
+    -------
+    str
+        Markdown.
+
+    Examples
+    --------
+    >>> edge_rule([0, 0], is_published_stack=False)[:29]
+    '**The rule never fired**: no '
+    """
+    counts = np.asarray(n_edge_touching)
+    fired = int(np.count_nonzero(counts))
+    if fired:
+        return (
+            f"**The rule fired** on {fired} of {len(counts)} slices and dropped {counts.sum():,} "
+            "components. Whether that helped is another question: the dropped region may be scalp, "
+            "or noise, or a brain that reaches the frame. Look at those slices before trusting it."
+        )
+    text = (
+        f"**The rule never fired**: no bright component touches the frame on any of the "
+        f"{len(counts)} slices. With the rule or without it, every mask here is the same, pixel "
+        "for pixel. These slices say nothing about the rule, neither for it nor against it. "
+        "*A rule that never fired is a rule not tested.*"
+    )
+    if is_published_stack:
+        text += (
+            " The article reports the same of its own slices. Its first explanation had credited "
+            "this rule with the score; its author looked, found the zeros, and corrected it."
+        )
+    return text
+
+
+def hole_rule(n_filled: Sequence[int], n_before: Sequence[int]) -> str:
+    """Say what the filling added, and what follows when it added nothing.
+
+    Parameters
+    ----------
+    n_filled : sequence of int
+        Pixels that the fill added to each dilated mask.
+    n_before : sequence of int
+        Pixels that it would add if there were no dilation.
+
+    Returns
+    -------
+    str
+        Markdown.
+
+    Examples
+    --------
+    >>> hole_rule([0, 0], [8000, 6000])[:30]
+    '**The fill never fired**: the '
+    """
+    filled, before = np.asarray(n_filled), np.asarray(n_before)
+    if filled.any():
+        return (
+            f"**The fill fired** on {np.count_nonzero(filled)} of {len(filled)} slices and added "
+            f"{filled.sum():,} px. Without the dilation before it, it would have added "
+            f"{before.sum():,} px: the dilation closes most holes, or changes what is enclosed, "
+            "before the fill sees them."
+        )
+    if before.any():
+        return (
+            f"**The fill never fired**: the dilated components have no holes left. They had "
+            f"{before.sum():,} px of enclosed holes before the dilation, which closed every one of "
+            "them. Leave the last step out, and every mask here stays the same. As with the "
+            "edge-touching rule, *these slices do not test it*."
+        )
+    return (
+        "**The fill never fired**: the chosen components enclose no holes, neither before the "
+        "dilation nor after it. *These slices do not test it.*"
+    )

@@ -1,0 +1,208 @@
+"""How panels and headlines are laid out on a page-wide figure."""
+
+from __future__ import annotations
+
+from textwrap import fill
+from typing import Any, Final
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.colors import to_rgb
+from numpy.typing import NDArray
+
+from skullnb.figures.style import PALETTE, WIDTH_INCHES, new_figure, show_image
+
+HEADLINE_SIZE = 12
+TALLEST_INCHES = 3.7
+# For what a figure points at and is none of the palette's tissues or masks: a threshold, a limit.
+ACCENT: Final = "#CC6699"
+LEGEND: Final[dict[str, Any]] = {"labelcolor": PALETTE["text"], "frameon": False, "fontsize": 9}
+# A few very bright pixels would make the rest of a picture black.
+DISPLAY_QUANTILE = 0.995
+# Noise in 256 shades makes a page heavy; an eye does not miss the others.
+SHADES = 32
+
+
+def headline(figure: Any, finding: str) -> None:
+    """Set a figure's one finding above all its panels.
+
+    Parameters
+    ----------
+    figure : Figure
+    finding : str
+        One sentence, without a full stop.
+
+    Examples
+    --------
+    >>> figure, _ = panels(2)
+    >>> headline(figure, "Bright is brain and scalp")
+    >>> figure.get_suptitle()
+    'Bright is brain and scalp'
+    """
+    figure.suptitle(
+        fill(finding, 76), x=0.01, ha="left", fontsize=HEADLINE_SIZE, color=PALETTE["text"]
+    )
+
+
+def panels(count: int, aspect: float = 1.0, extra_inches: float = 0.65) -> tuple[Any, list[Any]]:
+    """Make a row of equal panels for pictures.
+
+    Parameters
+    ----------
+    count : int
+        At least 1.
+    aspect : float
+        Height of a picture over its width.
+    extra_inches : float
+        Height left for headline and captions.
+
+    Returns
+    -------
+    figure : PageFigure
+    axes : list of Axes
+
+    Examples
+    --------
+    >>> figure, axes = panels(5, aspect=768 / 624)
+    >>> len(axes)
+    5
+    """
+    tall = min(WIDTH_INCHES / count * aspect, TALLEST_INCHES)
+    figure, axes = new_figure(tall + extra_inches, columns=count, squeeze=False)
+    return figure, list(axes[0])
+
+
+def show_framed(axes: Any, pixels: Any, caption: str = "", **options: Any) -> None:
+    """Draw one slice with its frame, which decides what counts as edge-touching.
+
+    Parameters
+    ----------
+    axes : Axes
+    pixels : (H, W) or (H, W, 3) array
+    caption : str
+        Shown above the picture.
+    **options
+        For `Axes.imshow`.
+
+    Examples
+    --------
+    >>> _, axes = panels(1)
+    >>> show_framed(axes[0], np.zeros((8, 6)), "slice 0")
+    >>> axes[0].get_title(loc="left")
+    'slice 0'
+    """
+    # Smoothed before it is turned into shades, or smoothing would make new ones.
+    shades = {"cmap": colormaps["gray"].resampled(SHADES), "interpolation_stage": "data"}
+    show_image(axes, pixels, **{**shades, **options})
+    axes.set_anchor("N")
+    axes.set_title(caption, fontsize=10, loc="left", color=PALETTE["text"])
+    for spine in axes.spines.values():
+        spine.set(visible=True, color=PALETTE["text"], linewidth=0.6)
+
+
+def head_box(images: NDArray[Any]) -> tuple[slice, slice]:
+    """Find the part of the frame that holds the heads, to leave empty air out of a picture.
+
+    Parameters
+    ----------
+    images : (n, H, W) array
+
+    Returns
+    -------
+    rows, columns : slice
+        The rows and columns in which at least a fiftieth of the pixels of some slice is brighter
+        than a fifth of what `window` shows as white, with a margin of a fiftieth of the frame; the
+        whole frame where there are none.
+
+    Examples
+    --------
+    >>> image = np.zeros((1, 100, 100))
+    >>> image[0, 20:60, 30:50] = 1
+    >>> head_box(image)
+    (slice(18, 62, None), slice(28, 52, None))
+    """
+    shade = window(images)
+    bright = images > shade["vmin"] + 0.2 * (shade["vmax"] - shade["vmin"])
+    box = []
+    for axis in (2, 1):
+        # A share, because single noisy pixels are everywhere.
+        there = np.nonzero((bright.mean(axis=axis) >= 0.02).any(axis=0))[0]
+        size = images.shape[3 - axis]
+        margin = size // 50
+        first, last = (there[0], there[-1]) if len(there) else (0, size)
+        box.append(slice(max(int(first) - margin, 0), min(int(last) + 1 + margin, size)))
+    return box[0], box[1]
+
+
+def crop(axes: Any, box: tuple[slice, slice]) -> None:
+    """Show only a part of a picture, so that outlines drawn later still lie right.
+
+    Parameters
+    ----------
+    axes : Axes
+    box : (slice, slice)
+        Rows and columns.
+
+    Examples
+    --------
+    >>> _, axes = panels(1)
+    >>> show_framed(axes[0], np.zeros((8, 6)))
+    >>> crop(axes[0], (slice(2, 4), slice(0, 6)))
+    >>> tuple(map(float, axes[0].get_ylim()))
+    (3.5, 1.5)
+    """
+    rows, columns = box
+    axes.set_xlim(columns.start - 0.5, columns.stop - 0.5)
+    axes.set_ylim(rows.stop - 0.5, rows.start - 0.5)
+
+
+def box_aspect(box: tuple[slice, slice]) -> float:
+    """Height of a box over its width.
+
+    Examples
+    --------
+    >>> box_aspect((slice(0, 20), slice(0, 10)))
+    2.0
+    """
+    return float((box[0].stop - box[0].start) / (box[1].stop - box[1].start))
+
+
+def window(image: NDArray[Any]) -> dict[str, float]:
+    """Choose the intensities that are shown as black and as white.
+
+    Parameters
+    ----------
+    image : (..., H, W) array
+
+    Returns
+    -------
+    dict
+        `vmin` and `vmax` for `Axes.imshow`: the minimum, and the level that 99.5% of the
+        pixels stay below.
+
+    Examples
+    --------
+    >>> window(np.arange(1001))
+    {'vmin': 0.0, 'vmax': 995.0}
+    """
+    return {"vmin": float(image.min()), "vmax": float(np.quantile(image, DISPLAY_QUANTILE))}
+
+
+def colour(kind: str) -> NDArray[np.float64]:
+    """Give a palette colour as red, green and blue in [0, 1].
+
+    Parameters
+    ----------
+    kind : str
+        A name in `PALETTE`.
+
+    Returns
+    -------
+    (3,) float64
+
+    Examples
+    --------
+    >>> colour("brain").shape
+    (3,)
+    """
+    return np.array(to_rgb(PALETTE[kind]))

@@ -1,0 +1,135 @@
+"""`launch_lab` up to the start of JupyterLab: the copy, the command, the refusals."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from skullnb import lab
+from skullnb.errors import InvalidSetting, SkullnbError, UnreadableFile
+from skullnb.report import find_assets
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Commands that would have been run."""
+    commands: list[list[str]] = []
+    monkeypatch.setattr(lab, "_run", lambda command: commands.append(command) or 0)
+    return commands
+
+
+def cells(path: Path) -> list[dict]:
+    return json.loads(path.read_text(encoding="utf-8"))["cells"]
+
+
+def chosen(path: Path) -> list[str]:
+    """The parameters that the copy sets."""
+    found = [one for one in cells(path) if "injected-parameters" in one["metadata"].get("tags", [])]
+    return found[0]["source"].splitlines()[1:] if found else []
+
+
+def test_the_copy_has_every_cell_of_the_chapter_and_no_output(tmp_path: Path) -> None:
+    copy = cells(lab.copy_notebook(tmp_path, {}))
+    chapter = cells(find_assets("notebooks") / lab.NOTEBOOK)
+    assert [one["source"] for one in copy] == [one["source"] for one in chapter]
+    assert all(one["outputs"] == [] for one in copy if one["cell_type"] == "code")
+
+
+def test_the_chosen_parameters_have_the_last_word(tmp_path: Path) -> None:
+    path = lab.copy_notebook(tmp_path, {"images": "a'b\\c.npy", "axis": "axial", "slices": ""})
+    assert chosen(path) == ['images = "a\'b\\\\c.npy"']
+    sources = ["".join(one["source"]) for one in cells(path) if one["cell_type"] == "code"]
+    opening = next(number for number, source in enumerate(sources) if "open_chapter(" in source)
+    namespace: dict = {}
+    exec("\n".join(sources[:opening]), namespace)
+    assert namespace["images"] == "a'b\\c.npy"
+    assert (namespace["axis"], namespace["slices"]) == ("axial", "")
+
+
+def test_an_earlier_copy_is_never_overwritten(tmp_path: Path) -> None:
+    first = lab.copy_notebook(tmp_path, {})
+    first.write_text("mine")
+    names = [lab.copy_notebook(tmp_path, {}).name for _ in range(2)]
+    assert names == ["14-explore-2.ipynb", "14-explore-3.ipynb"]
+    assert first.read_text() == "mine"
+
+
+def test_a_folder_that_cannot_be_written_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(UnreadableFile, match="taken"):
+        lab.copy_notebook(tmp_path / "taken", {})
+
+
+def test_jupyterlab_is_started_by_this_python_for_this_machine_only(
+    tmp_path: Path, started: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert lab.launch_lab(kernel_width=30, port=8899, open_browser=False) == 0
+    command = started[0]
+    assert command[:3] == [sys.executable, "-m", "jupyterlab"]
+    assert "--ip=127.0.0.1" in command
+    assert "--port=8899" in command
+    assert "--no-browser" in command
+    assert command[-1] == str(tmp_path / "skullnb-lab" / "14-explore.ipynb")
+    assert chosen(Path(command[-1])) == ["kernel_width = 30"]
+
+
+def test_the_token_is_left_to_jupyterlab_and_the_port_too(
+    tmp_path: Path, started: list[list[str]]
+) -> None:
+    lab.launch_lab(folder=tmp_path / "work", arguments=["--allow-root"])
+    words = " ".join(started[0])
+    assert "IdentityProvider" not in words
+    assert "--port" not in words
+    assert "--no-browser" not in words
+    assert "--allow-root" in started[0]
+
+
+def test_a_relative_path_is_made_absolute_because_the_notebook_lives_elsewhere(
+    tmp_path: Path, started: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save("scans.npy", np.random.default_rng(0).random((2, 20, 20)))
+    lab.launch_lab("scans.npy", groups="a,b", folder="work")
+    assert chosen(Path(started[0][-1])) == [
+        f"images = {str(tmp_path / 'scans.npy')!r}",
+        "groups = 'a,b'",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        ({"images": "missing.npy"}, UnreadableFile),
+        ({"reference": "masks.npy"}, InvalidSetting),
+        ({"kernel_width": -3}, InvalidSetting),
+    ],
+)
+def test_bad_input_is_refused_before_anything_is_written(
+    tmp_path: Path, started: list[list[str]], given: dict, error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        lab.launch_lab(**given, folder=tmp_path / "work")
+    assert started == []
+    assert not (tmp_path / "work").exists()
+
+
+def test_without_jupyterlab_the_message_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lab, "find_spec", lambda name: None)
+    with pytest.raises(SkullnbError, match=r"pip install 'skullnb\[lab\]'"):
+        lab.launch_lab(folder=tmp_path / "work")
+    assert not (tmp_path / "work").exists()
+
+
+def test_the_exit_code_is_jupyterlabs_and_ctrl_c_is_left_to_it() -> None:
+    wait_then_leave = "import os, signal, time; os.kill(os.getppid(), signal.SIGINT)"
+    assert lab._run([sys.executable, "-c", f"{wait_then_leave}; time.sleep(0.3); exit(7)"]) == 7
+
+
+def test_the_kernel_is_the_one_beside_this_python() -> None:
+    check = "import os, sys; sys.exit(os.environ['JUPYTER_PREFER_ENV_PATH'] != '1')"
+    assert lab._run([sys.executable, "-c", check]) == 0

@@ -1,0 +1,198 @@
+"""The explorer in a real JupyterLab, opened by `launch_lab` and moved by mouse and keyboard."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.error import URLError
+
+import pytest
+
+from skullnb.metrics import dice, iou
+from skullnb.phantom import published_stack
+from skullnb.pipeline import create_skull_mask
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Locator, Page
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+TOKEN = secrets.token_hex(16)
+SECONDS = 90
+START = """
+import sys
+from skullnb.lab import launch_lab
+sys.exit(launch_lab(folder=sys.argv[1], port=int(sys.argv[2]), open_browser=False,
+                    arguments=sys.argv[3:]))
+"""
+# The picture's own bytes: the element is the same on every move, its source is not.
+PICTURE_BYTES = """async (image) => {
+    const bytes = new Uint8Array(await (await fetch(image.src)).arrayBuffer());
+    return Array.from(bytes.slice(-4000)).join(' ') + ' ' + bytes.length;
+}"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def lab_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Start JupyterLab in folders of its own, so that nobody's settings decide the test."""
+    if find_spec("jupyterlab") is None:
+        missing = "JupyterLab is not installed (pip install 'skullnb[lab]')"
+        if os.environ.get("SKULLNB_REQUIRE_BROWSER") == "1":
+            pytest.fail(f"a live explorer is required here, but {missing}")
+        pytest.skip(f"this test needs JupyterLab: {missing}")
+    home = tmp_path_factory.mktemp("jupyter")
+    places = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
+    places += ("JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR")
+    environment = {**os.environ, **{name: str(home / name.lower()) for name in places}}
+    environment["JUPYTER_TOKEN"] = TOKEN
+    port, work = free_port(), home / "work"
+    arguments = [str(work), str(port), "--ServerApp.port_retries=0"]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        arguments.append("--allow-root")
+    with (home / "log.txt").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-c", START, *arguments],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    server = f"http://127.0.0.1:{port}"
+    try:
+        wait_for(server, process, home / "log.txt")
+        yield f"{server}/lab/tree/14-explore.ipynb?token={TOKEN}"
+    finally:
+        # JupyterLab and its kernel are in the session that was started here.
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(timeout=15)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def wait_for(server: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{server}/api", timeout=2):
+                return
+        except (URLError, OSError):
+            time.sleep(0.2)
+    pytest.fail(f"JupyterLab did not start:\n{log.read_text()[-2000:]}")
+
+
+@pytest.fixture(scope="module")
+def page(chromium: Browser, lab_url: str) -> Iterator[Page]:
+    """Open the notebook and run all of it."""
+    page = chromium.new_context(viewport={"width": 1400, "height": 1050}).new_page()
+    page.set_default_timeout(SECONDS * 1000)
+    page.goto(lab_url)
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.locator('li[data-command="runmenu:run-all"]').click()
+    panel(page).locator("img.widget-image").wait_for()
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
+    yield page
+    page.context.close()
+
+
+def panel(page: Page) -> Locator:
+    """The live explorer."""
+    return page.locator(".jp-OutputArea-output .widget-box:has(.widget-image)").first
+
+
+def kernel_slider(page: Page) -> Locator:
+    return panel(page).locator(".widget-hslider", has_text="Kernel width").locator(".noUi-handle")
+
+
+def facts(page: Page) -> dict[str, str]:
+    rows = panel(page).locator("table tr").all()
+    return {row.locator("th").inner_text(): row.locator("td").inner_text() for row in rows}
+
+
+def wait_until_kernel_width_is_not(page: Page, width: str) -> dict[str, str]:
+    for _ in range(200):
+        if (now := facts(page))["kernel width"] != width:
+            page.wait_for_timeout(500)  # until the last step of a drag has arrived
+            return facts(page)
+        page.wait_for_timeout(50)
+    return pytest.fail(f"the kernel width is still {width}: {now}")
+
+
+def expected_scores(width: int) -> tuple[str, str]:
+    stack = published_stack()
+    middle = len(stack) // 2
+    mask = create_skull_mask(stack.images[middle], width)
+    assert stack.reference is not None
+    return f"{iou(mask, stack.reference[middle]):.4f}", f"{dice(mask, stack.reference[middle]):.4f}"
+
+
+def test_dragging_the_kernel_slider_changes_the_picture_and_the_scores(
+    page: Page, tmp_path: Path
+) -> None:
+    image = panel(page).locator("img.widget-image")
+    image.scroll_into_view_if_needed()
+    before, bytes_before = facts(page), image.evaluate(PICTURE_BYTES)
+    assert before["kernel width"] == "26 px"
+    assert (before["IoU"], before["Dice"]) == expected_scores(26)
+
+    handle = kernel_slider(page)
+    handle.scroll_into_view_if_needed()
+    box = handle.bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 90, y, steps=15)
+    page.mouse.up()
+
+    after = wait_until_kernel_width_is_not(page, "26 px")
+    width = int(re.findall(r"\d+", after["kernel width"])[0])
+    assert width > 26
+    assert (after["IoU"], after["Dice"]) == expected_scores(width)
+    assert after["mask"] != before["mask"]
+    assert after["brain"] == before["brain"]
+    assert image.evaluate(PICTURE_BYTES) != bytes_before
+    page.screenshot(path=Path(os.environ.get("SKULLNB_SCREENSHOTS", tmp_path)) / "explorer.png")
+
+
+def test_the_arrow_keys_move_the_kernel_slider_by_one_pixel(page: Page) -> None:
+    before = facts(page)["kernel width"]
+    width = int(re.findall(r"\d+", before)[0])
+    kernel_slider(page).press("ArrowLeft")
+    after = wait_until_kernel_width_is_not(page, before)
+    assert after["kernel width"] == f"{width - 1} px"
+    assert (after["IoU"], after["Dice"]) == expected_scores(width - 1)
+
+
+def test_the_stage_buttons_work_by_keyboard_and_keep_the_scores(page: Page) -> None:
+    image = panel(page).locator("img.widget-image")
+    before, bytes_before = facts(page), image.evaluate(PICTURE_BYTES)
+    panel(page).get_by_role("button", name="components").press("Enter")
+    panel(page).get_by_text("Slice 2, components").wait_for()
+    assert image.evaluate(PICTURE_BYTES) != bytes_before
+    assert facts(page) == before
+
+
+def test_no_cell_of_the_notebook_ended_in_an_error(page: Page) -> None:
+    assert page.locator(".jp-OutputArea-output", has_text="Traceback").count() == 0
+    assert page.locator(".jp-OutputArea-output", has_text="javascript error").count() == 0
