@@ -40,6 +40,7 @@ __all__ = [
     "component_grown_in_passes",
     "fixed_threshold",
     "flood_from_edges",
+    "one_of_each_version",
     "otsu_largest",
     "recipe",
 ]
@@ -269,6 +270,22 @@ def recipe(name: str) -> Recipe:
         if name in (one.version, one.name):
             return one
     raise InvalidSetting(f"No recipe called {name!r}; choose one of {', '.join(JOURNEY)}.")
+
+
+def one_of_each_version() -> list[Recipe]:
+    """List the first recipe of every version.
+
+    Returns
+    -------
+    list of Recipe
+        In the order of the story.
+
+    Examples
+    --------
+    >>> [one.version for one in one_of_each_version()]
+    ['v1', 'v2', 'v3-v4', 'v5', 'v6', 'v7']
+    """
+    return [recipe(version) for version in JOURNEY]
 
 
 def _largest(binary: Mask) -> Mask:

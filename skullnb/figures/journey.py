@@ -1,4 +1,4 @@
-"""Figures and tables of the development story: one slice through the versions, and their scores."""
+"""Figures of the development story: one slice through the versions, and their scores."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from IPython.display import HTML, Markdown
+from IPython.display import HTML
 from numpy.typing import NDArray
 
 from skullnb.figures.drawing import draw_slice
@@ -14,10 +14,10 @@ from skullnb.figures.flipbook import flipbook_html
 from skullnb.figures.frames import head_box, outlined_slice
 from skullnb.figures.layout import LEGEND, headline
 from skullnb.figures.style import PALETTE, WIDTH_INCHES, new_figure, outline
-from skullnb.figures.tables import markdown_table
 from skullnb.history import Recipe
-from skullnb.journey import Measured
+from skullnb.journey import Measured, largest_gain, meetings
 from skullnb.metrics import iou
+from skullnb.stack import Stack
 
 Image = NDArray[Any]
 Mask = NDArray[np.uint8]
@@ -26,13 +26,14 @@ Mask = NDArray[np.uint8]
 _LINES = (("mask", "-"), ("skull", "--"), ("brain", ":"))
 
 
-def version_strip(image: Image, reference: Mask | None, recipes: Sequence[Recipe]) -> Any:
+def version_strip(stack: Stack, index: int, recipes: Sequence[Recipe]) -> Any:
     """Draw one slice as each recipe masks it.
 
     Parameters
     ----------
-    image : (H, W) array
-    reference : (H, W) uint8 {0, 1} or None
+    stack : Stack
+    index : int
+        Which slice.
     recipes : sequence of Recipe
 
     Returns
@@ -43,11 +44,10 @@ def version_strip(image: Image, reference: Mask | None, recipes: Sequence[Recipe
     Examples
     --------
     >>> from skullnb.history import recipe
-    >>> version_strip(np.eye(40), None, [recipe("v1"), recipe("v2")]).get_suptitle()
+    >>> version_strip(Stack(np.eye(40)[None]), 0, [recipe("v1"), recipe("v2")]).get_suptitle()
     'One slice, 2 recipes'
     """
-    masks = [one.make_mask(image) for one in recipes]
-    box = head_box(np.max(masks if reference is None else [*masks, reference], axis=0))
+    image, reference, masks, box = masked_slice(stack, index, recipes)
     height, width = image[box].shape
     columns = min(3, len(recipes))
     rows = -(-len(recipes) // columns)
@@ -58,7 +58,7 @@ def version_strip(image: Image, reference: Mask | None, recipes: Sequence[Recipe
     scores = [_iou(mask, reference) for mask in masks]
     for axes, one, mask, score in zip(panels.flat, recipes, masks, scores, strict=False):
         found = "" if score is None else f", IoU {score:.2f}"
-        draw_slice(axes, image[box], f"{one.version}{found}", tints=[(mask[box], "mask")], rows=260)
+        draw_slice(axes, image[box], f"{one.version}{found}", tints=[(mask[box], "mask")], rows=200)
         if reference is not None:
             outline(axes, reference[box], "reference")
     known = [score for score in scores if score is not None]
@@ -69,13 +69,14 @@ def version_strip(image: Image, reference: Mask | None, recipes: Sequence[Recipe
     return figure
 
 
-def version_flipbook(image: Image, reference: Mask | None, recipes: Sequence[Recipe]) -> HTML:
+def version_flipbook(stack: Stack, index: int, recipes: Sequence[Recipe]) -> HTML:
     """Make a flip-book of one slice through the recipes.
 
     Parameters
     ----------
-    image : (H, W) array
-    reference : (H, W) uint8 {0, 1} or None
+    stack : Stack
+    index : int
+        Which slice.
     recipes : sequence of Recipe
 
     Returns
@@ -86,11 +87,11 @@ def version_flipbook(image: Image, reference: Mask | None, recipes: Sequence[Rec
     Examples
     --------
     >>> from skullnb.history import recipe
-    >>> version_flipbook(np.eye(40), None, [recipe("v1"), recipe("v7")]).data.count("<img")
+    >>> html = version_flipbook(Stack(np.eye(40)[None]), 0, [recipe("v1"), recipe("v7")])
+    >>> html.data.count("<img")
     2
     """
-    masks = [one.make_mask(image) for one in recipes]
-    box = head_box(np.max(masks if reference is None else [*masks, reference], axis=0))
+    image, reference, masks, box = masked_slice(stack, index, recipes)
     behind = [] if reference is None else [(reference, "reference")]
     frames = []
     for one, mask in zip(recipes, masks, strict=True):
@@ -99,49 +100,6 @@ def version_flipbook(image: Image, reference: Mask | None, recipes: Sequence[Rec
         frames.append((label, outlined_slice(image, [*behind, (mask, "mask")], box)))
     alt = "The same slice with the outline of the mask that each version of the recipe gives"
     return HTML(flipbook_html(frames, default=len(frames) - 1, alt=alt))
-
-
-def journey_table(measured: Sequence[Measured], is_published_stack: bool) -> Markdown:
-    """List the recipes with their scores, the published ones beside them where they apply.
-
-    Parameters
-    ----------
-    measured : sequence of Measured
-        From `skullnb.journey.measure`.
-    is_published_stack : bool
-
-    Returns
-    -------
-    IPython.display.Markdown
-
-    Examples
-    --------
-    >>> from skullnb.history import recipe
-    >>> rows = [Measured(recipe("v1"), (0.71, 0.76), 0.735)]
-    >>> print(journey_table(rows, is_published_stack=True).data.splitlines()[2])
-    | v1 | Otsu, largest component | 0.73 | 0.735 | yes |
-    >>> print(journey_table(rows, is_published_stack=False).data.splitlines()[2])
-    | v1 | Otsu, largest component | 0.735 | 0.710 | 0.760 |
-    """
-    if is_published_stack:
-        header = ["version", "recipe", "IoU, published", "IoU, measured", "agrees"]
-        rows = [
-            [one.recipe.version, one.recipe.name, one.recipe.published_iou, one.iou, one.agrees]
-            for one in measured
-        ]
-        return markdown_table(header, rows, ["", "", ".2f", ".3f", ""])
-    header = ["version", "recipe", "mean IoU", "lowest slice", "highest slice"]
-    rows = [
-        [
-            one.recipe.version,
-            one.recipe.name,
-            one.iou,
-            min(one.slice_iou, default=None),
-            max(one.slice_iou, default=None),
-        ]
-        for one in measured
-    ]
-    return markdown_table(header, rows, ["", "", ".3f", ".3f", ".3f"])
 
 
 def journey_chart(measured: Sequence[Measured], is_published_stack: bool) -> Any:
@@ -181,7 +139,7 @@ def journey_chart(measured: Sequence[Measured], is_published_stack: bool) -> Any
     axes.set_yticks(places, [f"{one.recipe.version}: {one.recipe.name}" for one in measured])
     axes.set_xlabel("IoU")
     axes.legend(loc="best", **LEGEND)
-    headline(figure, f"The largest gain comes with {_largest_gain(measured)}")
+    headline(figure, f"The largest gain comes with {largest_gain(measured)[0]}")
     return figure
 
 
@@ -237,41 +195,37 @@ def scan_curves(
     return figure
 
 
-def meetings(rows: NDArray[Any], target: float) -> list[float]:
-    """Find where a scan meets an IoU.
+def masked_slice(
+    stack: Stack, index: int, recipes: Sequence[Recipe]
+) -> tuple[Image, Mask | None, list[Mask], tuple[slice, slice]]:
+    """Mask one slice with several recipes.
 
     Parameters
     ----------
-    rows : (n,) structured array
-        From `skullnb.journey.scan`.
-    target : float
+    stack : Stack
+    index : int
+        Which slice.
+    recipes : sequence of Recipe
 
     Returns
     -------
-    list of float
-        Values of the free number, between two of the scan by straight lines.
+    image : (H, W) array
+    reference : (H, W) uint8 {0, 1} or None
+    masks : list of (H, W) uint8 {0, 1}
+    box : (rows, columns)
+        Around all of them.
 
     Examples
     --------
-    >>> meetings(np.array([(10, 0.9), (20, 0.8)], dtype=[("value", int), ("iou", float)]), 0.85)
-    [15.0]
+    >>> from skullnb.history import recipe
+    >>> masked_slice(Stack(np.eye(40)[None]), 0, [recipe("v2")])[3]
+    (slice(0, 40, None), slice(0, 40, None))
     """
-    value, off = rows["value"].astype(np.float64), rows["iou"] - target
-    here = np.flatnonzero((off[:-1] < 0) != (off[1:] < 0))
-    part = off[here] / (off[here] - off[here + 1])
-    return [
-        float(place) for place in (value[here] + part * (value[here + 1] - value[here])).round(6)
-    ]
-
-
-def _largest_gain(measured: Sequence[Measured]) -> str:
-    first: dict[str, float] = {}
-    for one in measured:
-        first.setdefault(one.recipe.version, one.iou or 0.0)
-    versions, values = list(first), list(first.values())
-    if len(values) < 2:
-        return versions[0]
-    return versions[int(np.argmax(np.diff(values))) + 1]
+    image = stack.images[index]
+    reference = None if stack.reference is None else stack.reference[index]
+    masks = [one.make_mask(image) for one in recipes]
+    box = head_box(np.max(masks if reference is None else [*masks, reference], axis=0))
+    return image, reference, masks, box
 
 
 def _iou(mask: Mask, reference: Mask | None) -> float | None:
