@@ -4,15 +4,95 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skullnb.errors import InvalidSetting
-from skullnb.implied import ROUNDING
+from skullnb.implied import (
+    ROUNDING,
+    difference_element,
+    error_share,
+    least_area,
+    solid_cells,
+)
 
-__all__ = ["smallest_head"]
+__all__ = ["Reading", "read_sweep", "smallest_head"]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a sweep implies when its sizes are read in one way.
+
+    Attributes
+    ----------
+    name : str
+    narrow, wide : int
+        Widths in px of the kernels that the first and the last row would have used.
+    cells : int
+        Solid area of the element between them, in px.
+    least_area, model_area : float
+        Smallest reference mask by the inequality, and by the model of a round head with one hump,
+        in px.
+    """
+
+    name: str
+    narrow: int
+    wide: int
+    cells: int
+    least_area: float
+    model_area: float
+
+    @property
+    def least_radius(self) -> float:
+        """Radius of the disc of `least_area`, in px."""
+        return math.sqrt(self.least_area / math.pi)
+
+    @property
+    def model_radius(self) -> float:
+        """Radius of the disc of `model_area`, in px."""
+        return math.sqrt(self.model_area / math.pi)
+
+
+def read_sweep(overlaps: Mapping[int, float], rounding: float = ROUNDING) -> list[Reading]:
+    """Read a sweep's sizes once as widths of the kernel, and once as how far it reaches.
+
+    Parameters
+    ----------
+    overlaps : mapping of size to IoU
+        In px; at least two rows.
+    rounding : float
+        How far a printed IoU may be from the exact one.
+
+    Returns
+    -------
+    list of Reading
+        "as a width" and "as a reach", in this order.
+
+    Examples
+    --------
+    >>> width, reach = read_sweep({10: 0.90, 14: 0.95, 18: 0.90})
+    >>> (width.narrow, width.wide), (reach.narrow, reach.wide)
+    ((10, 18), (21, 37))
+    >>> bool(reach.least_area > 3 * width.least_area)
+    True
+    """
+    first, last = min(overlaps), max(overlaps)
+    share = error_share(overlaps[first], overlaps[last], rounding)
+    # The model has no pixels: half the reach needs half the head, so it is solved once.
+    radius = smallest_head({float(size): iou for size, iou in overlaps.items()}, rounding)
+    readings = []
+    # An ellipse that reaches r px to every side is 2 r + 1 px wide.
+    for name, narrow, wide, size in (
+        ("as a width", first, last, radius / 2),
+        ("as a reach", 2 * first + 1, 2 * last + 1, radius),
+    ):
+        cells = solid_cells(difference_element(narrow, wide))
+        least = least_area(share, cells)
+        readings.append(Reading(name, narrow, wide, cells, least, math.pi * size**2))
+    return readings
 
 
 def smallest_head(

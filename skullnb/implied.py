@@ -7,6 +7,7 @@ errors(w) the pixels in exactly one of the two.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -21,10 +22,12 @@ __all__ = [
     "ROUNDING",
     "Chain",
     "check_chain",
+    "check_slices",
     "difference_element",
     "error_share",
     "least_area",
     "least_growth",
+    "recorded",
     "solid_cells",
 ]
 
@@ -284,3 +287,66 @@ def check_chain(
         share=share,
         least_reference=least_area(share, cells),
     )
+
+
+def check_slices(
+    brains: Sequence[Mask], references: Sequence[Mask] | None, narrow: int, wide: int
+) -> list[Chain | None] | None:
+    """Put numbers to every step of the argument on several slices.
+
+    Parameters
+    ----------
+    brains : sequence of (H, W) uint8 {0, 1}
+        The chosen component of each slice.
+    references : sequence of (H, W) uint8 {0, 1} or None
+    narrow, wide : int
+        Kernel widths in px.
+
+    Returns
+    -------
+    list of Chain, or None
+        None for a slice whose component or reference is empty; None for all without references.
+
+    Examples
+    --------
+    >>> brain = np.zeros((60, 60), dtype=np.uint8)
+    >>> brain[20:40, 20:40] = 1
+    >>> chains = check_slices([brain, 0 * brain], [dilate(brain, 9)] * 2, 5, 13)
+    >>> chains[0].holds, chains[1]
+    (True, None)
+    """
+    if references is None:
+        return None
+    return [
+        check_chain(brain, reference, narrow, wide) if brain.any() and reference.any() else None
+        for brain, reference in zip(brains, references, strict=True)
+    ]
+
+
+def recorded(chains: Sequence[Chain | None] | None) -> dict[str, int | float | None]:
+    """Bring the check of several slices under the names that a chapter records.
+
+    Parameters
+    ----------
+    chains : sequence of Chain or None
+        From `check_slices`.
+
+    Returns
+    -------
+    dict
+        n_checked, n_holding, and tightest: the largest share of a slice's area that the
+        argument recovers; None without references.
+
+    Examples
+    --------
+    >>> recorded(None)
+    {'n_checked': None, 'n_holding': None, 'tightest': None}
+    """
+    if chains is None:
+        return {"n_checked": None, "n_holding": None, "tightest": None}
+    known = [chain for chain in chains if chain is not None]
+    return {
+        "n_checked": len(known),
+        "n_holding": sum(chain.holds for chain in known),
+        "tightest": max((one.least_reference / one.reference for one in known), default=None),
+    }

@@ -11,7 +11,15 @@ from scipy import ndimage
 from skullnb.errors import InvalidSetting
 from skullnb.pipeline import Mask
 
-__all__ = ["dice_of_offset", "equivalent_radius", "local_error", "moved_border", "offset_of_dice"]
+__all__ = [
+    "dice_of_offset",
+    "equivalent_radius",
+    "largest_slice",
+    "local_error",
+    "moved_border",
+    "offset_of_dice",
+    "same_dice",
+]
 
 
 def equivalent_radius(mask: Mask) -> float:
@@ -32,6 +40,26 @@ def equivalent_radius(mask: Mask) -> float:
     5.64
     """
     return math.sqrt(np.count_nonzero(mask) / math.pi)
+
+
+def largest_slice(masks: Mask) -> int:
+    """Find the slice with the largest mask.
+
+    Parameters
+    ----------
+    masks : (N, H, W) uint8 {0, 1}
+
+    Returns
+    -------
+    int
+        Its index; the first of equals.
+
+    Examples
+    --------
+    >>> largest_slice(np.array([[[0, 1]], [[1, 1]]], dtype=np.uint8))
+    1
+    """
+    return int(np.argmax([np.count_nonzero(mask) for mask in masks]))
 
 
 def dice_of_offset(radius: float, offset: float) -> float:
@@ -182,3 +210,29 @@ def local_error(mask: Mask, n_pixels: int) -> Mask:
     bumped = mask.copy()
     bumped[tuple(background[order[:n_pixels]].T)] = 1
     return bumped
+
+
+def same_dice(mask: Mask, offset: float) -> tuple[Mask, Mask]:
+    """Make two masks with the same Dice and very different borders.
+
+    Parameters
+    ----------
+    mask : (H, W) uint8 {0, 1}
+        What both are compared with; not empty.
+    offset : float
+        In px, outward.
+
+    Returns
+    -------
+    moved, bumped : (H, W) uint8 {0, 1}
+        `moved_border`, and `local_error` with as many wrong pixels.
+
+    Examples
+    --------
+    >>> mask = np.zeros((9, 9), dtype=np.uint8)
+    >>> mask[3:6, 3:6] = 1
+    >>> [int(one.sum()) for one in same_dice(mask, 1)]
+    [21, 21]
+    """
+    moved = moved_border(mask, offset)
+    return moved, local_error(mask, int(np.count_nonzero(moved & ~mask)))

@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +18,7 @@ from skullnb.pipeline import MAX_KERNEL_WIDTH, Mask, dilate, structuring_element
 
 __all__ = [
     "Reach",
+    "disc_difference",
     "disc_element",
     "grown_pixel",
     "kernel_reach",
@@ -216,6 +218,32 @@ def mirror_asymmetry(brain: Mask, kernel_width: int, shape: str = "ellipse", axi
     mirrored = np.ascontiguousarray(np.flip(brain, axis))
     back = np.flip(dilate(mirrored, kernel_width, shape), axis)
     return int(np.count_nonzero(there != back))
+
+
+def disc_difference(brain: Mask, kernel_width: int) -> int:
+    """Count the pixels that would change if OpenCV's ellipse were a true disc.
+
+    Parameters
+    ----------
+    brain : (H, W) uint8 {0, 1}
+        The component to dilate.
+    kernel_width : int
+        In px, at least 1.
+
+    Returns
+    -------
+    int
+        In px, after one dilation with each.
+
+    Examples
+    --------
+    >>> brain = np.zeros((60, 60), dtype=np.uint8)
+    >>> brain[30, 30] = 1
+    >>> disc_difference(brain, 26)
+    31
+    """
+    disc = cv2.dilate(brain, disc_element(kernel_width))
+    return int(np.count_nonzero(dilate(brain, kernel_width) != disc))
 
 
 def kernel_width_for(reach: float, spacing_mm: Sequence[float] | float, odd: bool = True) -> int:

@@ -1,141 +1,73 @@
-"""Figures and tables of the chapter on what a kernel width means."""
+"""Figures of the chapter on what a kernel width means."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from IPython.display import Markdown
 from numpy.typing import NDArray
 
 from skullnb.figures.drawing import draw_cells, draw_slice
 from skullnb.figures.frames import head_box
 from skullnb.figures.layout import LEGEND, headline, panels
 from skullnb.figures.style import PALETTE, new_figure, outline
-from skullnb.figures.tables import markdown_table, no_reference
-from skullnb.implied import Chain
-from skullnb.metrics import SliceScore, score
-from skullnb.offset import local_error, moved_border
-from skullnb.pipeline import Mask, dilate, structuring_element
-from skullnb.reach import disc_element, grown_pixel, kernel_reach, kernel_shift, radial_reach
+from skullnb.head_model import Reading
+from skullnb.metrics import dice
+from skullnb.offset import same_dice
+from skullnb.pipeline import Mask, dilate
+from skullnb.reach import grown_pixel, radial_reach
 
 # Lines of one figure differ in dash as well as in colour.
 _LINES = (("skull", "--"), ("mask", "-"), ("brain", ":"))
 
 
-def heads_in_frame(shape: tuple[int, int], radii: Mapping[str, tuple[float, float]]) -> Any:
-    """Draw, to scale, the smallest skull mask that each reading of a table leaves possible.
+def heads_in_frame(shape: tuple[int, int], readings: Sequence[Reading]) -> Any:
+    """Draw, to scale, the smallest skull mask that each reading of a sweep leaves possible.
 
     Parameters
     ----------
     shape : (H, W)
         Of a slice, in px.
-    radii : mapping of reading to (by the inequality, by the model)
-        Radii of discs in px. A disc with more pixels than the frame fits in no shape at all.
+    readings : sequence of Reading
+        From `skullnb.head_model.read_sweep`.
 
     Returns
     -------
     PageFigure
+        Masks are drawn as discs. One with more pixels than the frame fits in no shape at all.
 
     Examples
     --------
-    >>> radii = {"as a width": (124.0, 218.0), "as a reach": (283.0, 436.0)}
-    >>> heads_in_frame((768, 624), radii).get_suptitle()
+    >>> readings = [Reading("as a width", 22, 30, 34, 48000, 149000),
+    ...             Reading("as a reach", 45, 61, 176, 251000, 597000)]
+    >>> heads_in_frame((768, 624), readings).get_suptitle()
     'Read as a reach, no head fits the frame'
     """
     from matplotlib.patches import Circle, Rectangle
 
     height, width = shape
-    largest = max(max(pair) for pair in radii.values())
-    figure, axes = panels(len(radii), aspect=1.0, extra_inches=0.9)
-    half = 1.05 * max(largest, height / 2, width / 2)
-    outside = []
-    for axis, (reading, pair) in zip(axes, radii.items(), strict=True):
+    figure, axes = panels(len(readings), aspect=1.0, extra_inches=0.9)
+    half = 1.05 * max(height / 2, width / 2, *(one.model_radius for one in readings))
+    for axis, one in zip(axes, readings, strict=True):
         corner = (-width / 2, -height / 2)
         axis.add_patch(Rectangle(corner, width, height, fill=False, ec=PALETTE["text"], lw=1.5))
-        for radius, kind, dash in zip(pair, ("mask", "reference"), ("-", "--"), strict=True):
+        for radius, kind, dash in (
+            (one.least_radius, "mask", "-"),
+            (one.model_radius, "reference", "--"),
+        ):
             style = {"fill": False, "ec": PALETTE[kind], "ls": dash, "lw": 2}
             axis.add_patch(Circle((0, 0), radius, **style))
         axis.set(xlim=(-half, half), ylim=(half, -half), xticks=[], yticks=[])
         axis.set_aspect("equal")
         axis.spines[:].set_visible(False)
-        caption = f"{reading}: {pair[0]:.0f} and {pair[1]:.0f} px"
+        caption = f"{one.name}: {one.least_radius:.0f} and {one.model_radius:.0f} px"
         axis.set_title(caption, fontsize=10, loc="left", color=PALETTE["text"])
-        if math.pi * pair[1] ** 2 > height * width:
-            outside.append(reading)
     axes[0].set_xlabel("grey: frame; blue: by the inequality;\norange, dashed: by the model")
+    outside = [one.name for one in readings if one.model_area > height * width]
     finding = f"Read {' or '.join(outside)}, no head fits the frame"
     headline(figure, finding if outside else "A head fits the frame in every reading")
     return figure
-
-
-def chain_table(chains: Sequence[Chain] | None, slice_numbers: Sequence[int]) -> Markdown:
-    """List every step of the argument with its numbers, one row a slice.
-
-    Parameters
-    ----------
-    chains : sequence of Chain or None
-        None = there is no reference.
-    slice_numbers : sequence of int
-
-    Returns
-    -------
-    IPython.display.Markdown
-
-    Examples
-    --------
-    >>> from skullnb.implied import check_chain
-    >>> brain = np.zeros((60, 60), dtype=np.uint8)
-    >>> brain[20:40, 20:40] = 1
-    >>> table = chain_table([check_chain(brain, dilate(brain, 9), 5, 13)], [0])
-    >>> print(table.data.splitlines()[2])
-    | 0 | 322 | 408 | 408 | 685 | 77 | 760 | yes |
-    """
-    if chains is None:
-        return no_reference("the steps of the argument")
-    header = ["slice", "least growth", "growth", "errors", "allowed", "least area", "area", "holds"]
-    rows = []
-    for number, chain in zip(slice_numbers, chains, strict=True):
-        growth, grown = chain.steps["growth"]
-        errors, allowed = chain.steps["overlap"]
-        least, area = chain.steps["reference"]
-        rows.append([number, growth, grown, errors, allowed, least, area, chain.holds])
-    return markdown_table(header, rows, ["", *[",.0f"] * 6, ""])
-
-
-def kernel_table(widths: Sequence[int], shape: str = "ellipse") -> Markdown:
-    """List what kernels of several widths do: reach to each side, shift, and area.
-
-    Parameters
-    ----------
-    widths : sequence of int
-        In px.
-    shape : {"ellipse", "rectangle"}
-
-    Returns
-    -------
-    IPython.display.Markdown
-
-    Examples
-    --------
-    >>> print(kernel_table([26]).data.splitlines()[2])
-    | 26 | 12 | 13 | 12 | 13 | 0.02 | 0.17 | 545 | 540 |
-    """
-    header = ["kernel width", "top", "bottom", "left", "right"]
-    header += ["shift down", "shift right", "pixels", "pixels of a disc"]
-    rows = [
-        [
-            width,
-            *kernel_reach(width, shape),
-            *kernel_shift(width, shape),
-            int(structuring_element(width, shape).sum()),
-            int(disc_element(width).sum()),
-        ]
-        for width in widths
-    ]
-    return markdown_table(header, rows, [*[""] * 5, ".2f", ".2f", "", ""])
 
 
 def grown_pixels(widths: Sequence[int], shape: str = "ellipse") -> Any:
@@ -268,13 +200,14 @@ def two_errors(image: NDArray[Any], mask: Mask, offset: float) -> Any:
     ----------
     image : (H, W) array
     mask : (H, W) uint8 {0, 1}
-        What both are compared with; not empty.
+        What both are compared with.
     offset : float
         In px, outward.
 
     Returns
     -------
-    PageFigure
+    PageFigure or None
+        None, so that nothing is shown, when the mask is empty.
 
     Examples
     --------
@@ -283,7 +216,9 @@ def two_errors(image: NDArray[Any], mask: Mask, offset: float) -> Any:
     >>> two_errors(np.zeros((60, 60)), mask, 2).get_suptitle()
     'Both have a Dice of 0.8299'
     """
-    moved, bumped = _pair(mask, offset)
+    if not mask.any():
+        return None
+    moved, bumped = same_dice(mask, offset)
     box = head_box(moved | bumped)
     figure, axes = panels(2, image[box].shape[0] / image[box].shape[1])
     captions = (f"border {offset:g} px out everywhere", "the same pixels in one place")
@@ -291,52 +226,5 @@ def two_errors(image: NDArray[Any], mask: Mask, offset: float) -> Any:
         draw_slice(axis, image[box], caption, tints=[((other & ~mask)[box], "mask")])
         outline(axis, mask[box], "reference")
         outline(axis, other[box], "mask", linewidths=0.9)
-    headline(figure, f"Both have a Dice of {score(moved, mask).dice:.4f}")
+    headline(figure, f"Both have a Dice of {dice(moved, mask):.4f}")
     return figure
-
-
-def offset_table(
-    mask: Mask, offsets: Sequence[float], spacing_mm: tuple[float, float] | None = None
-) -> Markdown:
-    """Score a mask whose border is moved, and one with as many wrong pixels in one place.
-
-    Parameters
-    ----------
-    mask : (H, W) uint8 {0, 1}
-        What both are compared with; not empty.
-    offsets : sequence of float
-        In px, outward.
-    spacing_mm : (row, column), optional
-        Distances are in mm with it.
-
-    Returns
-    -------
-    IPython.display.Markdown
-
-    Examples
-    --------
-    >>> mask = np.zeros((60, 60), dtype=np.uint8)
-    >>> mask[20:40, 20:40] = 1
-    >>> for line in offset_table(mask, [2]).data.splitlines()[2:]:
-    ...     print(line)
-    | 2 px everywhere | 0.8299 | 1.97 | 2.00 | 2.00 | 0.000 |
-    | as many in one place | 0.8299 | 1.72 | 10.00 | 10.00 | 0.730 |
-    """
-    rows: list[list[Any]] = []
-    unit = "px" if spacing_mm is None else "mm"
-    for offset in offsets:
-        moved, bumped = _pair(mask, offset)
-        rows.append([f"{offset:g} px everywhere", *_distances(score(moved, mask, spacing_mm))])
-        rows.append(["as many in one place", *_distances(score(bumped, mask, spacing_mm))])
-    header = ["border", "Dice", f"ASSD ({unit})", f"HD95 ({unit})", f"Hausdorff ({unit})"]
-    header.append(f"NSD at 1 {unit}")
-    return markdown_table(header, rows, ["", ".4f", ".2f", ".2f", ".2f", ".3f"])
-
-
-def _pair(mask: Mask, offset: float) -> tuple[Mask, Mask]:
-    moved = moved_border(mask, offset)
-    return moved, local_error(mask, int(np.count_nonzero(moved & ~mask)))
-
-
-def _distances(one: SliceScore) -> list[float]:
-    return [one.dice, one.assd, one.hd95, one.hausdorff, one.nsd]
