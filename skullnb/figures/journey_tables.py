@@ -75,6 +75,8 @@ def journey_table(measured: Sequence[Measured], is_published_stack: bool) -> Mar
     >>> print(journey_table(rows, is_published_stack=False).data.splitlines()[2])
     | v1 | Otsu, largest component | 0.735 | 0.710 | 0.760 |
     """
+    if any(one.iou is None for one in measured):
+        return no_reference("the scores of the versions")
     if is_published_stack:
         header = ["version", "recipe", "IoU, published", "IoU, measured", "agrees"]
         rows = [
@@ -156,10 +158,10 @@ def journey_verdict(measured: Sequence[Measured], is_published_stack: bool) -> s
     '*No reference mask was given, s'
     """
     if not measured or any(one.iou is None for one in measured):
-        return str(no_reference("the scores of the versions").data)
+        return str(no_reference("what the versions brought").data)
     text = (
         "The largest gain is the step to **{largest_gain_version}**, {largest_gain:+.2f} in IoU; "
-        "after it, all tuning together brings {gain_after_v5:+.3f}."
+        "after it, all tuning together changes it by {gain_after_v5:+.3f}."
     )
     if is_published_stack:
         text += (
@@ -193,7 +195,7 @@ def openness(is_published_stack: bool, has_reference: bool) -> str:
     threshold = (
         " One thing the story does not tell: of all thresholds tried here, {best_threshold} with "
         "“{best_ending}” does best, and reaches {best_threshold_iou:.2f} with no dilation at all. "
-        "It was found by looking at the reference, and the table shows how narrow such a peak is."
+        "It was found by looking at the reference, like every tuned number."
     )
     if is_published_stack:
         return (

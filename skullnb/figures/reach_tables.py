@@ -212,6 +212,34 @@ def mirror_table(
     return markdown_table(header, rows, [*[""] * 6, ".4f"])
 
 
+def mirror_verdict(mirror_px: Sequence[int]) -> str:
+    """Say what an even kernel's lopsidedness amounts to on the slices at hand.
+
+    Parameters
+    ----------
+    mirror_px : sequence of int
+        Pixels that mirroring changes at 26 px, one number a slice.
+
+    Returns
+    -------
+    str
+        Markdown for `Chapter.say`; needs mirror_px and mirror_px_27.
+
+    Examples
+    --------
+    >>> mirror_verdict([0])[:27]
+    'No slice shown has a compon'
+    """
+    if not any(mirror_px):
+        return "No slice shown has a component that mirroring could change."
+    return (
+        "At 26 px mirroring left and right changes {mirror_px} px, at 27 px {mirror_px_27}. That "
+        "is a thin line of pixels, too little to see, and no reason to distrust a score. It is a "
+        "reason to choose an odd width where there is a choice: **25 and 27 are the symmetric "
+        "neighbours.**"
+    )
+
+
 def millimetre_table(kernel_width: int, spacing_mm: tuple[float, float] | None) -> Markdown:
     """Say how far a kernel reaches in mm, and which kernel reaches as far on other pixels.
 
