@@ -202,9 +202,21 @@ def test_only_the_built_in_stack_is_said_to_agree_with_the_article():
 
 
 def test_the_sentence_on_holes_tells_three_cases_apart():
-    assert "added 7 px" in findings.hole_rule([0, 7], [9, 9])
-    assert "closed every one" in findings.hole_rule([0, 0], [9, 9])
-    assert "neither before" in findings.hole_rule([0], [0])
+    assert "1 of 2 slices and added 7 px" in findings.hole_rule([0, 7], [9, 9], [0, 7])
+    assert "closed every one of them" in findings.hole_rule([0, 0], [9, 9], [0, 0])
+    assert "closed" not in findings.hole_rule([0], [0], [0])
+
+
+def test_a_component_that_swallows_the_scalp_is_pointed_out(traces):
+    assert "Look twice" not in findings.separation(traces)
+    bridge = [trace_skull_mask(image) for image in variant("bridge").images]
+    assert "on 5 of the 5" in findings.separation(bridge)
+
+
+def test_a_threshold_says_as_much_as_it_can_and_no_more():
+    assert "claims most of the scale" in findings.implied_by_threshold([23])
+    assert "not low" in findings.implied_by_threshold([53])
+    assert "any share" in findings.implied_by_threshold([90])
 
 
 def test_sentences_can_be_filled_in():
@@ -216,7 +228,8 @@ def test_sentences_can_be_filled_in():
         findings.implied_by_threshold([23]),
         findings.implied_by_threshold([200]),
         findings.edge_rule([0], True),
-        findings.hole_rule([0], [3]),
+        findings.hole_rule([0], [3], [0]),
+        findings.separation([]),
         findings.warned([("a",), ()]),
     ):
         assert "{" not in fill(text, values)

@@ -162,8 +162,8 @@ def _drawn(
 ) -> NDArray[np.uint8]:
     """Cut a box out, bring it to the frame's height, and draw outlines over it; BGRA."""
     part = grey[box]
-    scale = _HEIGHT / part.shape[0]
-    size = (max(1, round(part.shape[1] * scale)), _HEIGHT)
+    scale = _scale(box)
+    size = (max(1, round(part.shape[1] * scale)), max(1, round(part.shape[0] * scale)))
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     picture = cv2.cvtColor(cv2.resize(part, size, interpolation=how), cv2.COLOR_GRAY2BGRA)
     for mask, kind in outlines:
@@ -176,12 +176,20 @@ def _drawn(
         )
         red, green, blue = 255 * colour(kind)
         cv2.drawContours(picture, borders, -1, (blue, green, red, 255), thickness, cv2.LINE_AA)
-    return np.asarray(picture, dtype=np.uint8)
+    below = np.zeros((_HEIGHT - size[1], size[0], 4), dtype=np.uint8)
+    return np.vstack([picture, below]).astype(np.uint8)
+
+
+def _scale(box: Box) -> float:
+    """Enlargement that brings a box to the frame's height, unless it gets too wide."""
+    rows, columns = box
+    height, width = rows.stop - rows.start, columns.stop - columns.start
+    return float(min(_HEIGHT / height, 2 * _HEIGHT / width))
 
 
 def _mark(picture: NDArray[np.uint8], box: Box, detail: Box) -> None:
     """Draw where the detail lies in a picture of the box."""
-    scale = _HEIGHT / (box[0].stop - box[0].start)
+    scale = _scale(box)
     rows, columns = detail
     top, bottom = (round((end - box[0].start) * scale) for end in (rows.start, rows.stop))
     left, right = (round((end - box[1].start) * scale) for end in (columns.start, columns.stop))

@@ -134,6 +134,21 @@ def head_box(images: NDArray[Any]) -> tuple[slice, slice]:
     return box[0], box[1]
 
 
+def joined(*boxes: tuple[slice, slice]) -> tuple[slice, slice]:
+    """Find the smallest box that holds several.
+
+    Examples
+    --------
+    >>> joined((slice(2, 4), slice(0, 3)), (slice(3, 9), slice(1, 2)))
+    (slice(2, 9, None), slice(0, 3, None))
+    """
+    rows, columns = zip(*boxes, strict=True)
+    return (
+        slice(min(one.start for one in rows), max(one.stop for one in rows)),
+        slice(min(one.start for one in columns), max(one.stop for one in columns)),
+    )
+
+
 def crop(axes: Any, box: tuple[slice, slice]) -> None:
     """Show only a part of a picture, so that outlines drawn later still lie right.
 

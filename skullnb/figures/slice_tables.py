@@ -17,7 +17,7 @@ from skullnb.pipeline import PipelineSettings
 from skullnb.stack import Stack
 
 # Neighbouring slices of a head differ by less, unless the pipeline chose something else on one.
-JUMP = 0.2
+JUMP = 0.25
 
 
 def given_table(stack: Stack, inputs: Mapping[str, str], settings: PipelineSettings) -> Markdown:
@@ -171,8 +171,8 @@ def slice_remarks(
     Returns
     -------
     list of tuple of str
-        One a slice. An area jumps when it differs by more than `JUMP` from the median of the
-        slices around it, up to three on either side.
+        One a slice. An area jumps when it differs by more than `JUMP` from the median of the five
+        slices nearest to it that have a mask.
 
     Examples
     --------
@@ -182,8 +182,9 @@ def slice_remarks(
     labels = np.array(["" if groups is None else groups[i] for i in range(len(areas_px))])
     found = []
     for number, area in enumerate(areas_px):
-        near = np.arange(max(0, number - 3), min(len(areas_px), number + 4))
-        near = near[(labels[near] == labels[number]) & (areas_px[near] > 0) & (near != number)]
+        same = np.flatnonzero((labels == labels[number]) & (areas_px > 0))
+        same = same[same != number]
+        near = same[np.argsort(np.abs(same - number), kind="stable")[:5]]
         texts = tuple(warnings[number])
         if area and len(near) >= 2:
             change = area / np.median(areas_px[near]) - 1

@@ -121,9 +121,9 @@ def intensity_table(stack: Stack) -> Markdown:
     """
     columns: dict[str, Any] = {
         "slice": stack.slice_numbers,
-        "minimum": [float(image.min()) for image in stack.images],
+        "minimum": [image.min().item() for image in stack.images],
         "median": [float(np.median(image)) for image in stack.images],
-        "maximum": [float(image.max()) for image in stack.images],
+        "maximum": [image.max().item() for image in stack.images],
     }
     if stack.groups is not None:
         columns = {"group": stack.groups} | columns
@@ -133,8 +133,7 @@ def intensity_table(stack: Stack) -> Markdown:
         if stack.spacing_mm is not None:
             square_cm = stack.spacing_mm[0] * stack.spacing_mm[1] / 100
             columns["target [cm²]"] = [area * square_cm for area in areas]
-    formats = {"minimum": ".3g", "median": ".3g", "maximum": ".3g", "target [cm²]": ".1f"}
-    return columns_table(columns, {name: formats[name] for name in formats if name in columns})
+    return columns_table(columns, {"target [cm²]": ".1f"} if "target [cm²]" in columns else {})
 
 
 def border_table(stack: Stack) -> Markdown | None:

@@ -16,6 +16,7 @@ from skullnb.figures.layout import (
     crop,
     head_box,
     headline,
+    joined,
     panels,
     show_framed,
     window,
@@ -248,7 +249,7 @@ def hot_pixel(traces: Sequence[SkullMaskTrace], factors: Sequence[float]) -> Any
     >>> hot_pixel(traces, [1, 1000]).get_suptitle()
     'One hot pixel takes the mask from 1,020 px to 5 px'
     """
-    box = head_box(traces[0].normalised[None])
+    box = joined(head_box(traces[0].normalised[None]), head_box(traces[0].mask[None]))
     figure, axes = panels(len(traces), box_aspect(box))
     shade = window(traces[0].normalised)
     for axis, trace, factor in zip(axes, traces, factors, strict=True):

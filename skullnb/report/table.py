@@ -74,8 +74,9 @@ def published_table(
         lines = ["## Published and measured", ""]
         lines += ["| Quantity | Published | Measured |", "| :--- | :--- | :--- |"]
         after = (
-            "The article does not say how its figures are averaged: the sweep’s and the final one"
-            " differ at 26 px, and each is set beside the average that it fits."
+            "What is measured at a kernel width is the mean over the slices. The article does not"
+            " say how it averaged: its sweep and its final figure differ at 26 px, and each is set"
+            " beside the average that it fits."
         )
     else:
         lines = ["## Measured", "", "| Quantity | Measured |", "| :--- | :--- |"]
@@ -121,7 +122,7 @@ def _width(width: int) -> str:
 
 
 def _overlap(iou: float, dice: float) -> str:
-    return f"IoU {iou:.4f}, Dice {dice:.4f}"
+    return f"{iou:.4f}, {dice:.4f}"
 
 
 def _overlap_at(
@@ -172,7 +173,7 @@ ROWS = (
     ),
     *(
         Row(
-            f"Kernel width {width} px, mean over the slices",
+            f"IoU, Dice at kernel width {width} px",
             _overlap(*overlap),
             "05-dilation",
             ("sweep_width", "sweep_iou", "sweep_dice"),
@@ -182,7 +183,7 @@ ROWS = (
         for width, overlap in published.SWEEP.items()
     ),
     Row(
-        "All slices, pooled over the pixels",
+        "IoU, Dice pooled over all pixels",
         _overlap(*published.FINAL),
         "07-metrics",
         ("pooled_iou", "pooled_dice"),

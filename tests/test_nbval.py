@@ -1,0 +1,73 @@
+"""The stored outputs of all chapters are what the code gives today.
+
+`make test` runs this file with all others, so every notebook is executed once. Alone:
+`pytest --nbval --nbval-current-env --nbval-sanitize-with tests/sanitize.cfg notebooks`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+SMALL = ROOT / "notebooks" / "07-metrics.ipynb"
+
+# A number as results are printed: four decimals.
+RESULT = re.compile(r"\b0\.\d{4}\b")
+
+
+def nbval(target: Path) -> subprocess.CompletedProcess[str]:
+    """Execute notebooks and compare every output with the stored one."""
+    environment = {name: value for name, value in os.environ.items() if "PYTEST" not in name}
+    command = [sys.executable, "-m", "pytest", "--quiet", "-p", "no:cacheprovider"]
+    command += ["--nbval", "--nbval-current-env"]
+    command += ["--nbval-sanitize-with", str(ROOT / "tests" / "sanitize.cfg"), str(target)]
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_stored_outputs_are_what_the_code_gives(notebook):
+    done = nbval(notebook)
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+
+
+def test_no_notebook_is_left_out():
+    assert [path.stem[:2] for path in NOTEBOOKS[:7]] == ["01", "02", "03", "04", "05", "06", "07"]
+
+
+@pytest.mark.slow
+def test_one_changed_digit_in_a_stored_number_makes_nbval_fail(tmp_path):
+    notebook = nbformat.read(SMALL, as_version=4)
+    changed = change_last_result(notebook)
+    nbformat.write(notebook, tmp_path / SMALL.name)
+
+    done = nbval(tmp_path / SMALL.name)
+
+    assert done.returncode == 1, done.stdout
+    assert re.search(r"\b1 failed\b", done.stdout), done.stdout
+    assert changed in done.stdout
+
+
+def change_last_result(notebook: nbformat.NotebookNode) -> str:
+    """Change the last digit of the last result that a cell prints; give the new number."""
+    for cell in reversed(notebook.cells):
+        for output in cell.get("outputs", []):
+            text = output.get("data", {}).get("text/markdown", "")
+            found = RESULT.findall(text)
+            if found:
+                number = found[-1]
+                other = number[:-1] + str((int(number[-1]) + 1) % 10)
+                before, _, after = text.rpartition(number)
+                output["data"]["text/markdown"] = before + other + after
+                return other
+    raise AssertionError("no cell prints a result")
