@@ -121,19 +121,19 @@ def scan(
 
 
 def in_widths(rows: NDArray[Any], width: int = 3) -> NDArray[Any]:
-    """Turn passes of a small square into the width of the one square that does the same.
+    """Turn passes of a small kernel into how wide they make a single pixel.
 
     Parameters
     ----------
     rows : (n,) structured array
         From `scan`, over numbers of passes.
     width : int
-        Of the small square, in px.
+        Of the small kernel, odd, in px.
 
     Returns
     -------
     (n,) structured array
-        With the kernel width in px as value.
+        With that width in px as value.
 
     Examples
     --------

@@ -115,9 +115,19 @@ def test_passes_of_a_small_square_are_one_pass_of_a_large_one(half, passes):
     image = np.zeros((90, 90))
     image[40:48, 38:50] = 1
     width = 2 * half + 1
-    many = component_grown_in_passes(image, passes, width)
+    many = component_grown_in_passes(image, passes, width, "rectangle")
     one = component_dilated(image, 2 * half * passes + 1, "rectangle")
     np.testing.assert_array_equal(many, one)
+
+
+@given(st.integers(1, 12))
+@settings(deadline=None)
+def test_passes_of_a_cross_draw_a_diamond(passes):
+    image = np.zeros((41, 41))
+    image[20, 20] = 1
+    rows, columns = np.indices(image.shape) - 20
+    diamond = np.abs(rows) + np.abs(columns) <= passes
+    np.testing.assert_array_equal(component_grown_in_passes(image, passes), diamond)
 
 
 def test_a_dilated_component_is_the_pipeline_with_another_kernel(stack):

@@ -9,6 +9,7 @@ import numpy as np
 from IPython.display import HTML
 from numpy.typing import NDArray
 
+from skullnb.errors import InvalidSetting
 from skullnb.figures.drawing import draw_slice
 from skullnb.figures.flipbook import flipbook_html
 from skullnb.figures.frames import head_box, outlined_slice
@@ -166,7 +167,7 @@ def scan_curves(
     >>> fields = [("value", int), ("iou", float)]
     >>> scan = np.array([(18, 0.94), (26, 0.98), (34, 0.95)], dtype=fields)
     >>> scan_curves({"ellipse": scan}, {"v5": 0.96}, "kernel width (px)").get_suptitle()
-    'crossings of 0.96 (v5): 2'
+    'Crossings of 0.96 (v5): 2'
     """
     if any(np.all(np.isnan(rows["iou"])) for rows in scans.values()):
         return None
@@ -190,7 +191,7 @@ def scan_curves(
     found = []
     for version, value in targets.items():
         count = sum(len(meetings(rows, value)) for rows in scans.values())
-        found.append(f"crossings of {value} ({version}): {count}")
+        found.append(f"Crossings of {value} ({version}): {count}")
     headline(figure, "; ".join(found) or "How the score depends on the free number")
     return figure
 
@@ -215,12 +216,19 @@ def masked_slice(
     box : (rows, columns)
         Around all of them.
 
+    Raises
+    ------
+    InvalidSetting
+        If there is no recipe.
+
     Examples
     --------
     >>> from skullnb.history import recipe
     >>> masked_slice(Stack(np.eye(40)[None]), 0, [recipe("v2")])[3]
     (slice(0, 40, None), slice(0, 40, None))
     """
+    if not recipes:
+        raise InvalidSetting("Give at least one recipe to mask the slice with.")
     image = stack.images[index]
     reference = None if stack.reference is None else stack.reference[index]
     masks = [one.make_mask(image) for one in recipes]
