@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.util import find_spec
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -281,6 +283,84 @@ def sweep(
     click.echo("* best on these very slices: tuned and tested on the same data")
     if csv:
         write_csv(table, csv)
+
+
+@main.command()
+@click.argument("images", default="")
+@_reference
+@_groups
+@_selection
+@_kernel_width
+@click.option(
+    "--with-phantom",
+    "variants",
+    multiple=True,
+    help="Add the slices of a phantom variant, named as in skullnb phantom --list. Repeatable.",
+)
+@click.option("--synthetic", is_flag=True, help="IMAGES are drawn, though their file doesn't say.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Folder for evidence.json: every rule, every slice.",
+)
+@_overwrite
+def evidence(
+    images: str,
+    reference: str,
+    groups: str,
+    spacing_mm: str,
+    slices: str,
+    axis: str,
+    kernel_width: int,
+    variants: tuple[str, ...],
+    synthetic: bool,
+    output: Path | None,
+    overwrite: bool,
+) -> None:
+    """Say which rules of the pipeline IMAGES put to the test, and which they never did.
+
+    Without IMAGES it is about the built-in phantom. Scores need a reference mask; the rest does
+    not.
+
+    \b
+    Examples:
+        skullnb evidence
+        skullnb evidence scans.nii.gz --reference masks.nii.gz
+        skullnb evidence T1.mgz --slices 104:127 --with-phantom thick-soft-tissue-cut
+    """
+    from skullnb.chapter import open_data
+    from skullnb.evidence import build_ledger, combine, effect, verdict
+    from skullnb.phantom import variant
+    from skullnb.pipeline import PipelineSettings
+    from skullnb.results import Results
+
+    if output and (output / "evidence.json").exists() and not overwrite:
+        raise InvalidSetting(
+            f"{output / 'evidence.json'} is there already; name another folder or add --overwrite."
+        )
+    settings = PipelineSettings(kernel_width=kernel_width)
+    stack = open_data(
+        images, reference, groups=groups, spacing_mm=spacing_mm, slices=slices, axis=axis
+    )
+    stacks = [replace(stack, synthetic=stack.synthetic or synthetic), *map(variant, variants)]
+    with click.progressbar(
+        length=sum(map(len, stacks)), label="rules", file=sys.stderr, hidden=len(stack) < 50
+    ) as bar:
+        ledger = combine(
+            build_ledger(one, settings, visit=lambda _: bar.update(1)) for one in stacks
+        )
+    click.echo(", ".join(f"{one.name}: {len(one)} slices" for one in stacks))
+    for one in ledger.summary():
+        line = f"  {one.rule:18}  {one!s}"
+        if one.n_changed and not isnan(one.iou):
+            line = f"{line:54}  {effect(one)}: IoU {one.iou:.4f}, without it {one.iou_off:.4f}"
+        click.echo(line)
+    click.echo(verdict(ledger))
+    if output:
+        results = Results("evidence", {"kernel_width": kernel_width}, stack.fingerprint())
+        results.record(verdict=verdict(ledger), **ledger.values())
+        click.echo(results.write(output))
 
 
 @main.command()

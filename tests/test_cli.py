@@ -10,6 +10,7 @@ from skullnb import __version__
 from skullnb.cli import main
 from skullnb.phantom import VARIANTS, published_stack
 from skullnb.pipeline import create_skull_mask
+from skullnb.results import Results
 
 HEAD = np.zeros((4, 40, 48))
 HEAD[:, 12:28, 14:34] = 1.0
@@ -45,7 +46,7 @@ def test_the_version_is_said():
     assert __version__ in run("--version").stdout
 
 
-@pytest.mark.parametrize("command", ["report", "mask", "sweep", "phantom", "lab"])
+@pytest.mark.parametrize("command", ["report", "mask", "sweep", "evidence", "phantom", "lab"])
 def test_every_command_teaches_by_example(command):
     text = run(command, "--help").stdout
     assert f"skullnb {command}" in text
@@ -203,6 +204,36 @@ def test_the_command_line_starts_without_the_heavy_libraries():
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_the_evidence_command_counts_slices_and_says_a_verdict(folder):
+    text = run("evidence", folder / "scan.npy", "--kernel-width", 3).stdout
+    assert re.search(r"drop edge-touching +never fired, 0 of 4\n", text)
+    assert re.search(r"dilate +exercised, changed 4 of 4\n", text)
+    assert text.splitlines()[-1].startswith("1 of 6 rules exercised; ")
+    assert "synthetic" not in text
+
+
+def test_the_evidence_command_scores_against_a_reference_and_writes_everything(folder):
+    words = ("evidence", folder / "scan.npy", "--reference", folder / "reference.npy", "-o")
+    text = run(*words, folder / "out", "--kernel-width", 3).stdout
+    assert re.search(r"dilate .* hurts: IoU 0\.\d{4}, without it 1\.0000\n", text)
+    values = Results.read(folder / "out" / "evidence.json").values
+    assert values["verdict"] in text
+    assert values["status"]["dilate"] == "exercised"
+    assert values["changes"]["dilate"]["fired"] == [True] * 4
+    assert "--overwrite" in refused(*words, folder / "out")
+    run(*words, folder / "out", "--overwrite")
+
+
+def test_a_phantom_added_to_scans_makes_a_rule_synthetic_only(folder):
+    words = ("evidence", folder / "scan.npy", "--with-phantom", "thick-soft-tissue-cut")
+    text = run(*words).stdout
+    assert re.search(r"drop edge-touching +synthetic only, changed 5 of 5 synthetic", text)
+    assert text.rstrip().endswith("5 of the 9 slices are synthetic.")
+    text = run(*words, "--synthetic").stdout
+    assert re.search(r"drop edge-touching +exercised, changed 5 of 9", text)
+    assert "scalp-cut-two-sides" in refused("evidence", folder / "scan.npy", "--with-phantom", "x")
 
 
 def test_the_lab_gets_the_data_and_further_arguments(folder, monkeypatch):

@@ -19,6 +19,7 @@ ROOMS = (
     "timing",
     "summary",
     "sweep",
+    "evidence",
     "phantom",
     "stack",
     "results",

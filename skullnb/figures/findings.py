@@ -182,7 +182,7 @@ def edge_rule(n_edge_touching: Sequence[int], is_published_stack: bool) -> str:
     if is_published_stack:
         text += (
             " The article reports the same of its own slices. Its first explanation had credited "
-            "this rule with the score; its author looked, found the zeros, and corrected it."
+            "this rule with the score; a later review found the zeros, and the author corrected it."
         )
     return text
 

@@ -25,11 +25,11 @@ from skullnb.figures.lessons import (
     between_class_variance,
     border_profile,
     class_means,
-    differences,
     intensity_histogram,
     share_of_range,
 )
 from skullnb.figures.style import PALETTE, new_figure, outline
+from skullnb.figures.trials import differences
 from skullnb.pipeline import SkullMaskTrace
 
 Array = NDArray[Any]
@@ -231,7 +231,7 @@ def hot_pixel(traces: Sequence[SkullMaskTrace], factors: Sequence[float]) -> Any
     Parameters
     ----------
     traces : sequence of SkullMaskTrace
-        From `lessons.hot_pixel_traces`.
+        From `trials.hot_pixel_traces`.
     factors : sequence of float
         The pixel's value, in ranges of the slice.
 
@@ -241,7 +241,7 @@ def hot_pixel(traces: Sequence[SkullMaskTrace], factors: Sequence[float]) -> Any
 
     Examples
     --------
-    >>> from skullnb.figures.lessons import hot_pixel_traces
+    >>> from skullnb.figures.trials import hot_pixel_traces
     >>> from skullnb.pipeline import PipelineSettings
     >>> image = np.zeros((60, 60))
     >>> image[15:45, 15:45] = 1.0
@@ -267,7 +267,7 @@ def wrapped(image: NDArray[np.int16]) -> Any:
     Parameters
     ----------
     image : (H, W) int16
-        From `lessons.as_int16`.
+        From `trials.as_int16`.
 
     Returns
     -------

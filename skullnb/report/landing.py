@@ -16,7 +16,7 @@ from skullnb.pipeline import PipelineSettings, create_skull_masks
 from skullnb.stack import Stack
 from skullnb.text import escape
 
-__all__ = ["data_note", "draw_slices", "note"]
+__all__ = ["data_note", "draw_slices", "evidence_line", "note"]
 
 
 def note(kind: str, title: str, text: str) -> str:
@@ -87,6 +87,34 @@ def data_note(stack: Stack, results: Mapping[str, Any], is_phantom: bool) -> str
         name = escape(str(given.get("reference", "")))
         verdict = f"The masks are compared with the reference mask **{name}**."
     return note("note", "Your data", f"{', '.join(facts)}. {verdict}")
+
+
+def evidence_line(chapters: Mapping[str, Mapping[str, Any]]) -> str:
+    """Say in one line which rules of the method the data put to the test.
+
+    Parameters
+    ----------
+    chapters : mapping
+        Recorded values by chapter, as in the collated results.
+
+    Returns
+    -------
+    str
+        Markdown; "" when the chapter on evidence has no verdict.
+
+    Examples
+    --------
+    >>> print(evidence_line({"09-evidence": {"verdict": "3 of 6 rules exercised."}}))
+    **What these slices tested:** 3 of 6 rules exercised. How this is known is in
+    [the evidence ledger](notebooks/09-evidence.ipynb).
+    """
+    verdict = chapters.get("09-evidence", {}).get("verdict")
+    if not verdict:
+        return ""
+    return (
+        f"**What these slices tested:** {escape(verdict)} How this is known is in"
+        " [the evidence ledger](notebooks/09-evidence.ipynb).\n"
+    )
 
 
 def draw_slices(stack: Stack, settings: PipelineSettings, folder: Path) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from skullnb.errors import UnreadableFile
 from skullnb.stack.anatomy import grid_of, spacing_of
 from skullnb.stack.arrays import Array
-from skullnb.stack.names import suffix_of
+from skullnb.stack.names import SYNTHETIC, suffix_of
 from skullnb.stack.options import parse_groups, parse_spacing
 from skullnb.stack.volume import (
     Volume,
@@ -134,6 +134,7 @@ def _open_npz(path: Path, axis: str, part: str) -> Volume:
         load,
         spacing_mm=parse_spacing(extra("spacing_mm")),
         groups=parse_groups(extra("groups")),
+        synthetic=bool(extra("synthetic")),
     )
 
 
@@ -157,7 +158,15 @@ def _open_nibabel(path: Path, axis: str, part: str) -> Volume:
     def load() -> Array:
         return grid.cut(np.asanyarray(image.dataobj))
 
-    return Volume(path, (grid.n_slices, *grid.slice_shape), load, spacing_of(image, grid), grid)
+    description = image.header["descrip"].item() if "descrip" in image.header else b""
+    return Volume(
+        path,
+        (grid.n_slices, *grid.slice_shape),
+        load,
+        spacing_of(image, grid),
+        grid,
+        synthetic=description == SYNTHETIC,
+    )
 
 
 def _open_tiff(path: Path, axis: str, part: str) -> Volume:

@@ -52,6 +52,8 @@ class Stack:
         The files that images and reference came from; empty for arrays made in memory.
     geometry : Origin, optional
         Where each slice was cut from, so that masks can be put back.
+    synthetic : bool
+        Whether the slices were drawn, not scanned; phantoms say so of themselves.
 
     Raises
     ------
@@ -79,6 +81,7 @@ class Stack:
     sources: tuple[Path, ...] = ()
     geometry: Origin | None = None
     reference_sources: tuple[Path, ...] = ()
+    synthetic: bool = False
 
     def __post_init__(self) -> None:
         """Check the parts against one another and bring them to one form."""

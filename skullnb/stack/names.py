@@ -4,6 +4,9 @@ import hashlib
 import re
 from pathlib import Path
 
+# What a NIfTI header's description says of a phantom, so that it is not taken for a scan later.
+SYNTHETIC = b"skullnb synthetic phantom"
+
 
 def suffix_of(path: Path) -> str:
     """Return a file's ending in lower case; `.nii.gz` is one ending.

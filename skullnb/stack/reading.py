@@ -158,6 +158,8 @@ def read_stack(
         sources=tuple(paths),
         geometry=Origin(*origin, tuple(volume.grid for volume in volumes)),
         reference_sources=tuple(volume.path for volume in references),
+        # One drawn file among scans makes the whole no evidence about scans.
+        synthetic=any(volume.synthetic for volume in volumes),
     )
 
 

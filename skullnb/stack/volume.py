@@ -34,6 +34,8 @@ class Volume:
         The voxel grid, where the format has an orientation.
     groups : tuple of str or None
         Labels stored in the file.
+    synthetic : bool
+        Whether the file says that its slices were drawn.
     """
 
     path: Path
@@ -42,6 +44,7 @@ class Volume:
     spacing_mm: tuple[float, float] | None = None
     grid: Grid | None = None
     groups: tuple[str, ...] | None = None
+    synthetic: bool = False
 
     def read(self) -> Array:
         """Return the slices: memory-mapped where the format allows, else read now."""
