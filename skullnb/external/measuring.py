@@ -19,6 +19,8 @@ from skullnb.pipeline import (
     SkullMaskTrace,
     dilate,
     fill_holes,
+    normalise,
+    otsu_threshold,
     trace_skull_mask,
 )
 from skullnb.pipeline.signs import failure_signs
@@ -166,6 +168,17 @@ def signs_of(trace: SkullMaskTrace) -> list[str]:
     return list(failure_signs(trace.binary, trace.components, trace.chosen, trace.brain))
 
 
+def signs_of_stack(stack: Stack, settings: PipelineSettings) -> list[list[str]]:
+    """Name the signs of failure on every slice of a stack.
+
+    Examples
+    --------
+    >>> signs_of_stack(Stack(np.zeros((2, 8, 8))), PipelineSettings())
+    [[], []]
+    """
+    return [signs_of(trace_skull_mask(image, settings)) for image in stack.images]
+
+
 def _brightness(trace: SkullMaskTrace) -> float:
     """How bright the other bright pixels are, against the chosen ones."""
     brain = trace.brain.astype(bool)
@@ -184,6 +197,7 @@ def _crop(stack: Stack, reaches: Mapping[str, float]) -> Columns:
     rows = []
     for index, number in enumerate(stack.slice_numbers):
         image, reference = stack.images[index], stack.reference[index]
+        before = otsu_threshold(normalise(image))
         for sides, names in CUTS.items():
             for depth in DEPTHS_MM:
                 frame = cut_into_head(image, depth, stack.spacing_mm, names)
@@ -195,6 +209,8 @@ def _crop(stack: Stack, reaches: Mapping[str, float]) -> Columns:
                         "slice": number,
                         "sides": sides,
                         "depth_mm": depth,
+                        "threshold_before": before,
+                        "threshold": trace.threshold,
                         **found._asdict(),
                         "chosen": what_was_chosen(trace, reference[frame]),
                         "signs": signs_of(trace),

@@ -66,9 +66,7 @@ def failed(slices: Mapping[str, Sequence[Any]], by: str = "choice") -> NDArray[n
     return np.array(slices["iou_mm"]) < POOR_IOU
 
 
-def sign_rates(
-    slices: Mapping[str, Sequence[Any]], failures: NDArray[np.bool_]
-) -> list[Rate]:
+def sign_rates(slices: Mapping[str, Sequence[Any]], failures: NDArray[np.bool_]) -> list[Rate]:
     """Count hits and false alarms of every sign.
 
     Parameters

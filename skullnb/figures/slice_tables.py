@@ -223,7 +223,7 @@ def mask_verdict(n_slices: int, n_empty: int, n_warnings: int) -> str:
         )
     return (
         "**Every slice has a mask and none was warned about.** That is not a promise: a mask of a "
-        "plausible size in the wrong place gives no warning. Look at the outlines."
+        "plausible size in the wrong place may give no warning. Look at the outlines."
     )
 
 
