@@ -75,7 +75,9 @@ class Stages:
         key = number, undilated
         if key not in self._undilated:
             self._undilated[key] = trace_skull_mask(
-                self._stack.images[number], undilated, slice_number=number
+                self._stack.images[number],
+                undilated,
+                slice_number=self._stack.slice_numbers[number],
             )
             most = max(1, CACHED_PIXELS // self._undilated[key].mask.size)
             while len(self._undilated) > most:
