@@ -24,7 +24,13 @@ from skullnb.figures import (
 )
 from skullnb.figures.style import PALETTE
 from skullnb.metrics import aggregate, score
-from skullnb.pipeline import PipelineSettings, dilate, fill_holes, structuring_element
+from skullnb.pipeline import (
+    MAX_KERNEL_WIDTH,
+    PipelineSettings,
+    dilate,
+    fill_holes,
+    structuring_element,
+)
 from skullnb.results import Results
 from skullnb.stack import Stack
 from skullnb.sweep import summarise, sweep_kernel_width
@@ -497,3 +503,13 @@ def test_synthetic_scores_are_said_to_be_calibrated(slice_scores):
 )
 def test_the_kernel_width_is_told_in_mm_where_that_is_possible(spacing, words):
     assert words in remarks.physical_width(26, spacing)
+
+
+def test_no_width_to_compare_is_wider_than_the_pipeline_takes():
+    assert max(dilation.widths_around(MAX_KERNEL_WIDTH)) == MAX_KERNEL_WIDTH
+
+
+def test_scores_at_another_kernel_width_are_not_said_to_agree(slice_scores):
+    text = remarks.score_verdict(remarks.score_numbers(slice_scores), is_published_stack=True)
+    assert "where these scores agree with them" in text
+    assert "built-in stack" not in remarks.pooling(applies=False)

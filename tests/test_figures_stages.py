@@ -358,3 +358,20 @@ def test_every_figure_and_table_copes_with_awkward_slices(name):
         stage_tables.holes_table([trace], [0], reference),
     ]
     assert all(len(table.data) > 20 for table in tables)
+
+
+def test_a_slice_number_is_a_name_and_gets_no_thousands_separator():
+    table = columns.columns_table({"slice": [1200], "area": [1200]}).data
+    assert "| 1200 | 1,200 |" in table
+
+
+def test_a_distance_on_the_edge_of_two_ranges_is_counted_in_one():
+    image = np.array([[[7.0] * 4 + [0.0] * 4]])
+    mask = np.array([[[1] * 4 + [0] * 4]], dtype=np.uint8)
+    table = stage_tables.border_table(Stack(image, mask, spacing_mm=4.0)).data
+    assert "| 0 to 2 | 0 |" in table
+
+
+def test_where_nothing_was_chosen_nothing_is_said_to_be_left_for_a_scalp():
+    said = findings.separation([trace_skull_mask(np.zeros((8, 8)))])
+    assert said == "On none of the 1 slices shown was a component chosen."

@@ -245,3 +245,17 @@ def test_a_picture_of_no_recipe_is_refused(stack):
     for draw in (figures.version_flipbook, figures.version_strip):
         with pytest.raises(InvalidSetting, match="at least one recipe"):
             draw(stack, 0, [])
+
+
+def test_the_gain_by_tuning_is_counted_from_v5_wherever_the_largest_gain_lies():
+    rows = [Measured(one, (0.9,), 0.9) for one in RECIPES]
+    rows[1:] = [Measured(one.recipe, (0.95,), 0.95) for one in rows[1:]]
+    said = journey_tables.journey_verdict(rows, False).format(**recorded(rows))
+    assert said.startswith("The largest gain is the step to **v2**")
+    assert "from v5 to v7, all tuning together changes it by +0.000" in said
+
+
+def test_a_reach_that_fine_pixels_cannot_have_leaves_their_row_out():
+    table = reach_tables.millimetre_table(255, (2.0, 2.0)).data
+    assert "| 0.25 |" not in table
+    assert "| 1 | 509 |" in table

@@ -44,9 +44,8 @@ def columns_table(columns: Mapping[str, Any], formats: Mapping[str, str] | None 
     lengths = {heading: len(values) for heading, values in columns.items()}
     if len(set(lengths.values())) > 1:
         raise ShapeMismatch(f"The columns of a table differ in length: {lengths}.")
-    formats = {heading: _format(values) for heading, values in columns.items()} | dict(
-        formats or {}
-    )
+    chosen = {heading: _format(values) for heading, values in columns.items()}
+    formats = {**chosen, "slice": "", **(formats or {})}  # a slice's number is a name
     rows = list(zip(*columns.values(), strict=True))
     return markdown_table(list(columns), rows, [formats[heading] for heading in columns])
 

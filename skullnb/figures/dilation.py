@@ -12,7 +12,13 @@ from skullnb.figures.drawing import draw_cells, draw_slice
 from skullnb.figures.frames import head_box
 from skullnb.figures.layout import headline, panels
 from skullnb.figures.style import PALETTE, new_figure, outline
-from skullnb.pipeline import PipelineSettings, dilate, fill_holes, structuring_element
+from skullnb.pipeline import (
+    MAX_KERNEL_WIDTH,
+    PipelineSettings,
+    dilate,
+    fill_holes,
+    structuring_element,
+)
 
 Image = NDArray[Any]
 Mask = NDArray[np.uint8]
@@ -29,7 +35,7 @@ def widths_around(kernel_width: int) -> tuple[int, ...]:
     Returns
     -------
     tuple of int
-        Rising, at least 2, with `kernel_width` itself among them.
+        Rising, at least 2 and at most what the pipeline takes, with `kernel_width` itself among them.
 
     Examples
     --------
@@ -38,8 +44,8 @@ def widths_around(kernel_width: int) -> tuple[int, ...]:
     >>> widths_around(5)
     (3, 5, 7, 9, 11, 13, 15)
     """
-    widths = [width for width in range(kernel_width - 10, kernel_width + 11, 2) if width >= 2]
-    return tuple(sorted({kernel_width, *widths}))
+    tried = range(kernel_width - 10, kernel_width + 11, 2)
+    return tuple(sorted({kernel_width, *(one for one in tried if 2 <= one <= MAX_KERNEL_WIDTH)}))
 
 
 def reach(kernel_width: int, kernel_shape: str = "ellipse") -> dict[str, int]:

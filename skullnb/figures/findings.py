@@ -252,6 +252,8 @@ def separation(traces: Sequence[SkullMaskTrace]) -> str:
         for trace in traces
         if trace.chosen
     ]
+    if not shares:
+        return f"On none of the {len(traces)} slices shown was a component chosen."
     merged = sum(share > NEARLY_ALL for share in shares)
     if not merged:
         return (

@@ -161,7 +161,7 @@ def journey_verdict(measured: Sequence[Measured], is_published_stack: bool) -> s
         return str(no_reference("what the versions brought").data)
     text = (
         "The largest gain is the step to **{largest_gain_version}**, {largest_gain:+.2f} in IoU; "
-        "after it, all tuning together changes it by {gain_after_v5:+.3f}."
+        "from v5 to v7, all tuning together changes it by {gain_after_v5:+.3f}."
     )
     if is_published_stack:
         text += (

@@ -184,7 +184,7 @@ def distance_verdict(scores: Sequence[SliceScore] | None) -> str:
         return str(no_reference("how far off the border is").data)
     return (
         "On these slices, at the kernel width chosen: Dice {mean_dice:.4f}; the border is off by "
-        "**{mean_assd:.2f} {unit}** on average (ASSD), 95% of it by less than "
+        "**{mean_assd:.2f} {unit}** on average (ASSD), 95% of it by at most "
         "{mean_hd95:.2f} {unit} (HD95), and {mean_nsd:.0%} of it lies within 1 {unit} (NSD)."
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -279,8 +280,9 @@ def millimetre_table(kernel_width: int, spacing_mm: tuple[float, float] | None) 
         )
     rows = []
     for spacing in USUAL_SPACINGS:
-        width = kernel_width_for(down, spacing)
-        rows.append([spacing, width, reach_mm(width, spacing)[0]])
+        with suppress(InvalidSetting):  # wider than the pipeline takes: no row
+            width = kernel_width_for(down, spacing)
+            rows.append([spacing, width, reach_mm(width, spacing)[0]])
     header = ["pixel size (mm)", "nearest odd kernel width (px)", "its reach (mm)"]
     return Markdown(
         f"On these slices a kernel {kernel_width} px wide reaches {down:.2f} mm on average. "

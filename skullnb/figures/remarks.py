@@ -243,18 +243,19 @@ def score_verdict(numbers: Mapping[str, Any], is_published_stack: bool) -> str:
         )
     if is_published_stack:
         return text + (
-            "The head is synthetic and *calibrated to* the published figures: that these scores "
-            "agree with them is by construction and no evidence."
+            "The head is synthetic and *calibrated to* the published figures: where these scores "
+            "agree with them, it is by construction and no evidence."
         )
     return text + "Scores say how well the masks agree with *this* reference on *these* slices."
 
 
-def pooling(is_published_stack: bool) -> str:
+def pooling(applies: bool) -> str:
     """Say what the article's two IoU values may mean.
 
     Parameters
     ----------
-    is_published_stack : bool
+    applies : bool
+        Whether the scores are those of the built-in stack at the published kernel width.
 
     Returns
     -------
@@ -264,7 +265,7 @@ def pooling(is_published_stack: bool) -> str:
 
     Examples
     --------
-    >>> pooling(is_published_stack=False)[:35]
+    >>> pooling(applies=False)[:35]
     'The article prints two IoU values f'
     """
     text = (
@@ -272,13 +273,13 @@ def pooling(is_published_stack: bool) -> str:
         "its sweep and **{published_final_iou:.4f}** as the final score. A mean over slices "
         "beside a value pooled over pixels would differ like that."
     )
-    if is_published_stack:
+    if applies:
         return text + (
             " On the built-in stack the two are **{mean_iou:.4f}** and **{pooled_iou:.4f}**. So "
             "the two published values are *consistent with* mean and pooled. That is not proof: "
             "the stack was calibrated to the article's figures, these two among them."
         )
-    return text + " Whether it is the reason can't be told from other data."
+    return text + " Whether it is the reason can't be told from other scores."
 
 
 def _best(widths: NDArray[Any], values: NDArray[Any]) -> int | None:

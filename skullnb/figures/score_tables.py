@@ -155,7 +155,8 @@ def published_table(
         return no_reference("the scores")
     if published is None:
         return Markdown(
-            "The published scores are about other data, so they are not set beside these."
+            "The published scores are about other data or another kernel width, so they are not set "
+            "beside these."
         )
     rows = [
         [name, _LABELS[metric], value, aggregate.mean[metric], aggregate.pooled[metric]]

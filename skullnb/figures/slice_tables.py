@@ -142,8 +142,8 @@ def given(is_published_stack: bool, has_reference: bool) -> str:
         return (
             "No scans were given, so this report is about the **built-in synthetic phantom**: a "
             "drawn head, *calibrated to* the figures that the article published. It shows what a "
-            "report looks like and that every step runs. Its scores are good by construction; they "
-            "say nothing about real heads. Run the book on your own scans to fill this page with "
+            "report looks like and that every step runs. At the article's kernel width its scores are good "
+            "by construction; they say nothing about real heads. Run the book on your own scans to fill this page with "
             "them."
         )
     if has_reference:

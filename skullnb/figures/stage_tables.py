@@ -83,7 +83,7 @@ def border_table(stack: Stack) -> Markdown | None:
     edges = reach * np.array([-1, -0.5, -0.25, -0.1, 0, 0.1, 0.25, 0.5, 1])
     rows = []
     for low, high in pairwise(edges):
-        here = (profile["distance"] > low) & (profile["distance"] < high)
+        here = (profile["distance"] > low) & (profile["distance"] <= high)
         if here.any():
             rows.append([f"{low:g} to {high:g}", np.median(profile["median"][here])])
     return markdown_table([f"distance in {unit}", "median intensity"], rows, ["", ".3g"])

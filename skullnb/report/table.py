@@ -183,8 +183,8 @@ ROWS = (
         for width, overlap in published.SWEEP.items()
     ),
     Row(
-        "IoU, Dice pooled over all pixels",
-        _overlap(*published.FINAL),
+        "IoU, Dice pooled over all pixels, at the kernel width chosen",
+        f"{_overlap(*published.FINAL)} at {published.KERNEL_WIDTH} px",
         "07-metrics",
         ("pooled_iou", "pooled_dice"),
         _overlap,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from skullnb.pipeline import PipelineSettings
+from skullnb.pipeline import MAX_KERNEL_WIDTH, PipelineSettings
 from skullnb.stack import Stack
 from skullnb.sweep import sweep_kernel_width
 from skullnb.validation.cohort import cohort_scores
@@ -69,7 +69,8 @@ def scores_to_validate(
     if lack:
         return Source(cohort_scores(), True, lack)
     width = settings.kernel_width
-    widths = [one for one in range(width - reach, width + reach + 1, 2) if one >= 1]
+    tried = range(width - reach, width + reach + 1, 2)
+    widths = [one for one in tried if 1 <= one <= MAX_KERNEL_WIDTH]
     table = sweep_kernel_width(stack, widths, ("iou",), settings)
     matrix = from_sweep(table, "iou", stack.groups, stack.spacing_mm)
     return Source(matrix, False, "")
