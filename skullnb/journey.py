@@ -63,11 +63,6 @@ class Measured:
 def measure(stack: Stack, recipes: Sequence[Recipe] = RECIPES) -> list[Measured]:
     """Score recipes on a stack.
 
-    Parameters
-    ----------
-    stack : Stack
-    recipes : sequence of Recipe
-
     Returns
     -------
     list of Measured
@@ -92,10 +87,8 @@ def scan(
 
     Parameters
     ----------
-    stack : Stack
     make_mask : callable
         From an image, the number and the options to a mask.
-    values : iterable of int
     **options
         What else the recipe needs, such as its `ending` or `shape`.
 
@@ -153,7 +146,6 @@ def meetings(rows: NDArray[Any], target: float) -> list[float]:
     ----------
     rows : (n,) structured array
         From `scan`.
-    target : float
 
     Returns
     -------
@@ -174,15 +166,6 @@ def meetings(rows: NDArray[Any], target: float) -> list[float]:
 
 def targets(*versions: str) -> dict[str, float]:
     """Give the published IoUs of some versions.
-
-    Parameters
-    ----------
-    *versions : str
-        As in `skullnb.published.JOURNEY`.
-
-    Returns
-    -------
-    dict of str to float
 
     Examples
     --------

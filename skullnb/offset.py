@@ -1,4 +1,7 @@
-"""From overlap to distance: what an IoU or a Dice says about the border, and what it does not."""
+"""From overlap to distance: what an IoU or a Dice says about the border, and what it does not.
+
+Masks are (H, W) uint8 {0, 1}.
+"""
 
 from __future__ import annotations
 
@@ -25,15 +28,6 @@ __all__ = [
 def equivalent_radius(mask: Mask) -> float:
     """Radius of the disc as large as a mask.
 
-    Parameters
-    ----------
-    mask : (H, W) uint8 {0, 1}
-
-    Returns
-    -------
-    float
-        In px.
-
     Examples
     --------
     >>> round(equivalent_radius(np.ones((10, 10), dtype=np.uint8)), 2)
@@ -44,10 +38,6 @@ def equivalent_radius(mask: Mask) -> float:
 
 def largest_slice(masks: Mask) -> int:
     """Find the slice with the largest mask.
-
-    Parameters
-    ----------
-    masks : (N, H, W) uint8 {0, 1}
 
     Returns
     -------
@@ -131,8 +121,6 @@ def moved_border(mask: Mask, offset: float) -> Mask:
 
     Parameters
     ----------
-    mask : (H, W) uint8 {0, 1}
-        Not empty.
     offset : float
         In px; negative moves inwards. The frame cuts off what leaves it.
 
@@ -169,8 +157,6 @@ def local_error(mask: Mask, n_pixels: int) -> Mask:
 
     Parameters
     ----------
-    mask : (H, W) uint8 {0, 1}
-        Not empty.
     n_pixels : int
         How many background pixels to add: those nearest to the middle of the mask's right side.
 

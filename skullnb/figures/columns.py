@@ -24,10 +24,6 @@ def columns_table(columns: Mapping[str, Any], formats: Mapping[str, str] | None 
         Heading to number format. Without one, whole numbers get a thousands separator and other
         numbers four significant digits.
 
-    Returns
-    -------
-    IPython.display.Markdown
-
     Raises
     ------
     ShapeMismatch
@@ -53,17 +49,14 @@ def columns_table(columns: Mapping[str, Any], formats: Mapping[str, str] | None 
 def published_beside_measured(rows: Mapping[str, tuple[Any, Any]], applies: bool) -> Markdown:
     """Set the article's figures beside the measured ones, each labelled as what it is.
 
+    The table with its source; one sentence when the figures do not apply.
+
     Parameters
     ----------
     rows : mapping of str to (published, measured)
         Numbers, texts, or sequences of numbers.
     applies : bool
         Whether the data is the built-in stack, to which the published figures belong.
-
-    Returns
-    -------
-    IPython.display.Markdown
-        The table with its source; one sentence when the figures do not apply.
 
     Examples
     --------

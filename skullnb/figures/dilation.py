@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from skullnb.figures.drawing import draw_cells, draw_slice
 from skullnb.figures.frames import head_box
 from skullnb.figures.layout import headline, panels
-from skullnb.figures.style import PALETTE, new_figure, outline
+from skullnb.figures.style import PALETTE, PageFigure, new_figure, outline
 from skullnb.pipeline import (
     MAX_KERNEL_WIDTH,
     PipelineSettings,
@@ -27,15 +27,7 @@ Mask = NDArray[np.uint8]
 def widths_around(kernel_width: int) -> tuple[int, ...]:
     """Kernel widths to compare with the chosen one: 10 px to either side, in steps of 2.
 
-    Parameters
-    ----------
-    kernel_width : int
-        In px.
-
-    Returns
-    -------
-    tuple of int
-        Rising, at least 2 and at most what the pipeline takes, with `kernel_width` itself among them.
+    Rising, at least 2 and at most what the pipeline takes, with `kernel_width` among them.
 
     Examples
     --------
@@ -50,12 +42,6 @@ def widths_around(kernel_width: int) -> tuple[int, ...]:
 
 def reach(kernel_width: int, kernel_shape: str = "ellipse") -> dict[str, int]:
     """Measure how far one pixel grows towards each side in a dilation.
-
-    Parameters
-    ----------
-    kernel_width : int
-        In px.
-    kernel_shape : {"ellipse", "rectangle"}
 
     Returns
     -------
@@ -77,19 +63,15 @@ def reach(kernel_width: int, kernel_shape: str = "ellipse") -> dict[str, int]:
     }
 
 
-def kernel_figure(kernel_width: int, kernel_shape: str = "ellipse") -> Any:
+def kernel_figure(kernel_width: int, kernel_shape: str = "ellipse") -> PageFigure:
     """Draw a structuring element, and what it makes of a single pixel.
+
+    On the left the element with its anchor, on the right one pixel before and after.
 
     Parameters
     ----------
     kernel_width : int
         In px; 0 draws no element.
-    kernel_shape : {"ellipse", "rectangle"}
-
-    Returns
-    -------
-    PageFigure
-        On the left the element with its anchor, on the right one pixel before and after.
 
     Examples
     --------
@@ -125,20 +107,13 @@ def kernel_figure(kernel_width: int, kernel_shape: str = "ellipse") -> Any:
     return figure
 
 
-def before_after(image: Image, brain: Mask, dilated: Mask, kernel_width: int) -> Any:
+def before_after(image: Image, brain: Mask, dilated: Mask, kernel_width: int) -> PageFigure:
     """Draw the chosen component on its slice, and what the dilation adds to it.
 
     Parameters
     ----------
-    image : (H, W) array
-    brain, dilated : (H, W) uint8 {0, 1}
-        Before and after.
     kernel_width : int
         In px; drawn to scale in the corner.
-
-    Returns
-    -------
-    PageFigure
 
     Examples
     --------
@@ -184,15 +159,8 @@ def grown_masks(brain: Mask, widths: Sequence[int], settings: PipelineSettings) 
 
     Parameters
     ----------
-    brain : (H, W) uint8 {0, 1}
-    widths : sequence of int
-        In px.
     settings : PipelineSettings
         Shape of the kernel, and whether holes are filled.
-
-    Returns
-    -------
-    (len(widths), H, W) uint8 {0, 1}
 
     Examples
     --------
@@ -214,19 +182,6 @@ def grown_areas(
 ) -> NDArray[np.int64]:
     """Count the mask's pixels for several slices and kernel widths.
 
-    Parameters
-    ----------
-    brains : sequence of (H, W) uint8 {0, 1}
-        The chosen component of each slice.
-    widths : sequence of int
-        In px.
-    settings : PipelineSettings
-
-    Returns
-    -------
-    (slices, widths) int64
-        In px.
-
     Examples
     --------
     >>> brain = np.zeros((9, 9), dtype=np.uint8)
@@ -240,7 +195,7 @@ def grown_areas(
     )
 
 
-def area_curve(widths: Sequence[int], areas: NDArray[np.int64], kernel_width: int) -> Any:
+def area_curve(widths: Sequence[int], areas: NDArray[np.int64], kernel_width: int) -> PageFigure:
     """Draw the area of the mask against the kernel width, relative to the chosen width.
 
     Parameters
@@ -249,12 +204,6 @@ def area_curve(widths: Sequence[int], areas: NDArray[np.int64], kernel_width: in
         In px, with `kernel_width` among them.
     areas : (slices, widths) array
         In px, from `grown_areas`; slices with an empty mask are left out.
-    kernel_width : int
-        In px.
-
-    Returns
-    -------
-    PageFigure
 
     Examples
     --------

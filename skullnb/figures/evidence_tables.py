@@ -28,10 +28,6 @@ def definitions_table() -> Markdown:
 def rules_table(ledger: Ledger) -> Markdown:
     """List each rule's status, and what the counts and scores behind it are.
 
-    Parameters
-    ----------
-    ledger : Ledger
-
     Examples
     --------
     >>> from skullnb.evidence import build_ledger
@@ -65,14 +61,7 @@ def rules_table(ledger: Ledger) -> Markdown:
 def scores_table(ledger: Ledger) -> Markdown:
     """List the mean scores with each rule and without it.
 
-    Parameters
-    ----------
-    ledger : Ledger
-
-    Returns
-    -------
-    IPython.display.Markdown
-        A sentence instead where no slice has a reference mask.
+    A sentence instead where no slice has a reference mask.
 
     Examples
     --------
@@ -95,14 +84,7 @@ def scores_table(ledger: Ledger) -> Markdown:
 def slices_table(ledger: Ledger) -> Markdown:
     """List for every slice how many pixels of the mask each rule changes.
 
-    Parameters
-    ----------
-    ledger : Ledger
-
-    Returns
-    -------
-    IPython.display.Markdown
-        A dash where the rule did not fire; the first forty slices.
+    A dash where the rule did not fire; the first forty slices.
 
     Examples
     --------
@@ -143,10 +125,6 @@ def statuses_table(ledgers: Mapping[str, Ledger]) -> Markdown:
 def volumes_table(ledger: Ledger) -> Markdown:
     """Set the statuses of the volumes side by side, the first forty.
 
-    Parameters
-    ----------
-    ledger : Ledger
-
     Examples
     --------
     >>> from skullnb.evidence import build_ledger
@@ -170,8 +148,6 @@ def one_rule_table(ledgers: Sequence[Ledger], rule: str) -> Markdown:
     ----------
     ledgers : sequence of Ledger
         Of one stack each.
-    rule : str
-        A name in `skullnb.pipeline.RULES`.
 
     Examples
     --------
@@ -205,13 +181,6 @@ def effects_text(ledgers: Sequence[Ledger], rule: str) -> str:
     ----------
     ledgers : sequence of Ledger
         Of one stack each.
-    rule : str
-        A name in `skullnb.pipeline.RULES`.
-
-    Returns
-    -------
-    str
-        Markdown, one line an effect.
 
     Examples
     --------

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skullnb.figures.layout import DISPLAY_QUANTILE, LEGEND
-from skullnb.figures.style import PALETTE, new_figure, show_image
+from skullnb.figures.style import PALETTE, PageFigure, new_figure, show_image
 from skullnb.pipeline import Mask, SkullMaskTrace
 
 STAGES = ("normalised", "binary", "components", "brain", "dilated", "mask")
@@ -42,8 +42,6 @@ def picture_size(
 
     Parameters
     ----------
-    shape : (H, W)
-        Of the slice, in px.
     spacing_mm : (row, column), optional
         In mm per pixel; square pixels without it.
 
@@ -70,16 +68,10 @@ def paint_stage(trace: SkullMaskTrace, stage: str) -> Picture:
 
     Parameters
     ----------
-    trace : SkullMaskTrace
     stage : str
-        One of `STAGES`. The components are painted as brain (the chosen one), scalp (touching
-        the frame) and grey; brain, dilated and mask as a tint over the slice. The slice is shown
+        One of `STAGES`. The components are painted as brain (the chosen one), scalp (touching the
+        frame) and grey; brain, dilated and mask as a tint over the slice. The slice is shown
         brighter than it is, so that a few very bright pixels do not leave the rest black.
-
-    Returns
-    -------
-    (H, W, 3) uint8
-        Red, green, blue.
 
     Examples
     --------
@@ -144,19 +136,10 @@ def compose(
 
     Parameters
     ----------
-    trace : SkullMaskTrace
-    stage : str
-        One of `STAGES`.
-    reference : (H, W) uint8 {0, 1}, optional
     outlines : sequence of str
         Any of `OUTLINES`; the reference's needs a reference.
     spacing_mm : (row, column), optional
         In mm per pixel, for the proportions.
-
-    Returns
-    -------
-    (rows, columns, 3) uint8
-        Of `picture_size`; red, green, blue.
 
     Examples
     --------
@@ -182,16 +165,6 @@ def compose(
 def encode_png(picture: Picture) -> bytes:
     """Encode a picture without loss, quickly rather than tightly.
 
-    Parameters
-    ----------
-    picture : (rows, columns, 3) uint8
-        Red, green, blue.
-
-    Returns
-    -------
-    bytes
-        A PNG file.
-
     Examples
     --------
     >>> encode_png(np.zeros((2, 2, 3), dtype=np.uint8))[1:4]
@@ -203,20 +176,15 @@ def encode_png(picture: Picture) -> bytes:
 
 def explorer_figure(
     picture: Picture, facts: Mapping[str, str], outlines: Sequence[str] = OUTLINES
-) -> Any:
+) -> PageFigure:
     """Set the explorer's picture on a page, with its numbers and a legend beside it.
 
     Parameters
     ----------
-    picture : (rows, columns, 3) uint8
     facts : mapping
         What to write beside it, name to text.
     outlines : sequence of str
         What the legend explains, names in `OUTLINES`.
-
-    Returns
-    -------
-    PageFigure
 
     Examples
     --------

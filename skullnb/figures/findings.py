@@ -18,14 +18,7 @@ NEARLY_ALL = 0.95
 def origin(is_published_stack: bool, has_reference: bool) -> str:
     """Say where the data comes from and what that allows.
 
-    Parameters
-    ----------
-    is_published_stack, has_reference : bool
-
-    Returns
-    -------
-    str
-        Markdown for `Chapter.say`; needs data_name and n_slices.
+    Needs data_name and n_slices.
 
     Examples
     --------
@@ -54,15 +47,7 @@ def origin(is_published_stack: bool, has_reference: bool) -> str:
 def implied_by_threshold(thresholds: Sequence[int]) -> str:
     """Say what thresholds alone tell about the bright pixels.
 
-    Parameters
-    ----------
-    thresholds : sequence of int
-        In 0..255.
-
-    Returns
-    -------
-    str
-        Markdown for `Chapter.say`; needs bright_in_upper_half (a share, measured).
+    Needs bright_in_upper_half (a share, measured).
 
     Examples
     --------
@@ -97,11 +82,6 @@ def implied_by_threshold(thresholds: Sequence[int]) -> str:
 def most_in_upper_half(threshold: int) -> float:
     """Bound the share of bright pixels above level 127, given Otsu's threshold alone.
 
-    Parameters
-    ----------
-    threshold : int
-        In 0..255.
-
     Returns
     -------
     float
@@ -121,16 +101,6 @@ def most_in_upper_half(threshold: int) -> float:
 def warned(warnings: Sequence[Sequence[str]]) -> str:
     """Say how many slices the pipeline warned about, and of what.
 
-    Parameters
-    ----------
-    warnings : sequence of sequences of str
-        For each slice, its trace's warnings.
-
-    Returns
-    -------
-    str
-        Markdown.
-
     Examples
     --------
     >>> warned([(), ()])
@@ -148,17 +118,6 @@ def warned(warnings: Sequence[Sequence[str]]) -> str:
 
 def edge_rule(n_edge_touching: Sequence[int], is_published_stack: bool) -> str:
     """Say whether the rule about edge-touching components fired, and what follows.
-
-    Parameters
-    ----------
-    n_edge_touching : sequence of int
-        Edge-touching components of each slice.
-    is_published_stack : bool
-
-    Returns
-    -------
-    str
-        Markdown.
 
     Examples
     --------
@@ -199,11 +158,6 @@ def hole_rule(
     shown_before, shown_after : sequence of int
         Enclosed pixels before and after the dilation, for the slices shown.
 
-    Returns
-    -------
-    str
-        Markdown.
-
     Examples
     --------
     >>> hole_rule([0, 0], [8000, 6000], [0, 0])[:30]
@@ -229,15 +183,6 @@ def hole_rule(
 
 def separation(traces: Sequence[SkullMaskTrace]) -> str:
     """Say whether the chosen component leaves any bright tissue to other components.
-
-    Parameters
-    ----------
-    traces : sequence of SkullMaskTrace
-
-    Returns
-    -------
-    str
-        Markdown.
 
     Examples
     --------

@@ -36,12 +36,8 @@ def sweep_frames(
 
     Parameters
     ----------
-    image : (H, W) array
     masks : (len(widths), H, W) uint8 {0, 1}
         From `skullnb.figures.dilation.grown_masks`.
-    reference : (H, W) uint8 {0, 1} or None
-    widths : sequence of int
-        In px.
 
     Returns
     -------
@@ -88,10 +84,6 @@ def sweep_frames(
 def head_box(mask: Mask) -> Box:
     """Find the part of a slice to show: around a mask, with a margin.
 
-    Parameters
-    ----------
-    mask : (H, W) uint8 {0, 1}
-
     Returns
     -------
     rows, columns : slice
@@ -120,16 +112,10 @@ def outlined_slice(image: Image, outlines: Sequence[tuple[Mask, str]], box: Box)
 
     Parameters
     ----------
-    image : (H, W) array
     outlines : sequence of (mask, kind)
         Masks of (H, W), each with a name in `PALETTE`; later ones are drawn over earlier ones.
     box : (rows, columns)
         The part to show, for instance from `head_box`.
-
-    Returns
-    -------
-    bytes
-        A WebP file.
 
     Examples
     --------

@@ -10,7 +10,7 @@ from matplotlib import colormaps
 from matplotlib.colors import to_rgb
 from numpy.typing import NDArray
 
-from skullnb.figures.style import PALETTE, WIDTH_INCHES, new_figure, show_image
+from skullnb.figures.style import PALETTE, WIDTH_INCHES, PageFigure, new_figure, show_image
 
 HEADLINE_SIZE = 13
 TALLEST_INCHES = 3.7
@@ -28,7 +28,6 @@ def headline(figure: Any, finding: str) -> None:
 
     Parameters
     ----------
-    figure : Figure
     finding : str
         One sentence, without a full stop.
 
@@ -44,22 +43,17 @@ def headline(figure: Any, finding: str) -> None:
     )
 
 
-def panels(count: int, aspect: float = 1.0, extra_inches: float = 0.65) -> tuple[Any, list[Any]]:
+def panels(
+    count: int, aspect: float = 1.0, extra_inches: float = 0.65
+) -> tuple[PageFigure, list[Any]]:
     """Make a row of equal panels for pictures.
 
     Parameters
     ----------
-    count : int
-        At least 1.
     aspect : float
         Height of a picture over its width.
     extra_inches : float
         Height left for headline and captions.
-
-    Returns
-    -------
-    figure : PageFigure
-    axes : list of Axes
 
     Examples
     --------
@@ -77,12 +71,8 @@ def show_framed(axes: Any, pixels: Any, caption: str = "", **options: Any) -> No
 
     Parameters
     ----------
-    axes : Axes
-    pixels : (H, W) or (H, W, 3) array
     caption : str
         Shown above the picture.
-    **options
-        For `Axes.imshow`.
 
     Examples
     --------
@@ -102,10 +92,6 @@ def show_framed(axes: Any, pixels: Any, caption: str = "", **options: Any) -> No
 
 def head_box(images: NDArray[Any]) -> tuple[slice, slice]:
     """Find the part of the frame that holds the heads, to leave empty air out of a picture.
-
-    Parameters
-    ----------
-    images : (n, H, W) array
 
     Returns
     -------
@@ -152,12 +138,6 @@ def joined(*boxes: tuple[slice, slice]) -> tuple[slice, slice]:
 def crop(axes: Any, box: tuple[slice, slice]) -> None:
     """Show only a part of a picture, so that outlines drawn later still lie right.
 
-    Parameters
-    ----------
-    axes : Axes
-    box : (slice, slice)
-        Rows and columns.
-
     Examples
     --------
     >>> _, axes = panels(1)
@@ -185,10 +165,6 @@ def box_aspect(box: tuple[slice, slice]) -> float:
 def window(image: NDArray[Any]) -> dict[str, float]:
     """Choose the intensities that are shown as black and as white.
 
-    Parameters
-    ----------
-    image : (..., H, W) array
-
     Returns
     -------
     dict
@@ -205,15 +181,6 @@ def window(image: NDArray[Any]) -> dict[str, float]:
 
 def colour(kind: str) -> NDArray[np.float64]:
     """Give a palette colour as red, green and blue in [0, 1].
-
-    Parameters
-    ----------
-    kind : str
-        A name in `PALETTE`.
-
-    Returns
-    -------
-    (3,) float64
 
     Examples
     --------

@@ -24,11 +24,6 @@ REACH_MM, REACH_PX = 20.0, 40.0
 def intensity_histogram(images: Array, n_bins: int = 100) -> tuple[Array, Array]:
     """Count the pixels of a stack in bins of equal width.
 
-    Parameters
-    ----------
-    images : (N, H, W) array
-    n_bins : int
-
     Returns
     -------
     counts : (n_bins,) int64
@@ -60,7 +55,6 @@ def share_of_range(images: Array, quantile: float) -> float:
 
     Parameters
     ----------
-    images : (..., H, W) array
     quantile : float
         Share of the pixels, in [0, 1], counted from the darkest.
 
@@ -87,7 +81,6 @@ def border_profile(
 
     Parameters
     ----------
-    images : (N, H, W) array
     reference : (N, H, W) uint8 {0, 1}
         Slices where it is empty or full have no border and are left out.
     spacing_mm : (row, column), optional
@@ -129,10 +122,6 @@ def border_profile(
 def between_class_variance(normalised: NDArray[np.uint8]) -> NDArray[np.float64]:
     """How far apart dark and bright pixels are, for every possible threshold.
 
-    Parameters
-    ----------
-    normalised : (H, W) uint8
-
     Returns
     -------
     (256,) float64
@@ -163,7 +152,6 @@ def class_means(normalised: NDArray[np.uint8], threshold: int) -> tuple[float, f
 
     Parameters
     ----------
-    normalised : (H, W) uint8
     threshold : int
         Bright is strictly above.
 
@@ -186,10 +174,6 @@ def class_means(normalised: NDArray[np.uint8], threshold: int) -> tuple[float, f
 
 def bright_in_upper_half(traces: Sequence[SkullMaskTrace]) -> float:
     """Share of the bright pixels that lie at level 128 or above.
-
-    Parameters
-    ----------
-    traces : sequence of SkullMaskTrace
 
     Returns
     -------

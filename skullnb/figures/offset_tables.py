@@ -28,10 +28,6 @@ def offset_table(
     spacing_mm : (row, column), optional
         Distances are in mm with it.
 
-    Returns
-    -------
-    IPython.display.Markdown
-
     Examples
     --------
     >>> import numpy as np
@@ -65,10 +61,6 @@ def size_table(radii: Sequence[tuple[str, float]], offsets: Sequence[float]) -> 
     offsets : sequence of float
         In px, outward.
 
-    Returns
-    -------
-    IPython.display.Markdown
-
     Examples
     --------
     >>> print(size_table([("small", 100.0)], [1, 2]).data.splitlines()[2])
@@ -96,11 +88,6 @@ def head_sizes(
     shape : (H, W)
         Of a published slice, in px.
 
-    Returns
-    -------
-    list of (name, radius)
-        In px.
-
     Examples
     --------
     >>> import numpy as np
@@ -118,7 +105,6 @@ def offsets_of(dice: float, sizes: Sequence[tuple[str, float]]) -> dict[str, flo
 
     Parameters
     ----------
-    dice : float
     sizes : sequence of (name, radius)
         From `head_sizes`.
 
@@ -140,11 +126,6 @@ def offsets_of(dice: float, sizes: Sequence[tuple[str, float]]) -> dict[str, flo
 def measured_distances(scores: Sequence[SliceScore] | None) -> dict[str, float | str | None]:
     """Bring the distances of these slices under the names that a chapter records.
 
-    Parameters
-    ----------
-    scores : sequence of SliceScore or None
-        None = there is no reference.
-
     Returns
     -------
     dict
@@ -165,15 +146,7 @@ def measured_distances(scores: Sequence[SliceScore] | None) -> dict[str, float |
 def distance_verdict(scores: Sequence[SliceScore] | None) -> str:
     """Say how far off the border is on the slices at hand.
 
-    Parameters
-    ----------
-    scores : sequence of SliceScore or None
-        None = there is no reference.
-
-    Returns
-    -------
-    str
-        Markdown for `Chapter.say`; needs what `measured_distances` gives.
+    Needs what `measured_distances` gives.
 
     Examples
     --------

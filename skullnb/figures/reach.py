@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from skullnb.figures.drawing import draw_cells, draw_slice
 from skullnb.figures.frames import head_box
 from skullnb.figures.layout import LEGEND, headline, panels
-from skullnb.figures.style import PALETTE, new_figure, outline
+from skullnb.figures.style import PALETTE, PageFigure, new_figure, outline
 from skullnb.head_model import Reading
 from skullnb.metrics import dice
 from skullnb.offset import same_dice
@@ -22,20 +22,10 @@ from skullnb.reach import grown_pixel, radial_reach
 _LINES = (("skull", "--"), ("mask", "-"), ("brain", ":"))
 
 
-def heads_in_frame(shape: tuple[int, int], readings: Sequence[Reading]) -> Any:
+def heads_in_frame(shape: tuple[int, int], readings: Sequence[Reading]) -> PageFigure:
     """Draw, to scale, the smallest skull mask that each reading of a sweep leaves possible.
 
-    Parameters
-    ----------
-    shape : (H, W)
-        Of a slice, in px.
-    readings : sequence of Reading
-        From `skullnb.head_model.read_sweep`.
-
-    Returns
-    -------
-    PageFigure
-        Masks are drawn as discs. One with more pixels than the frame fits in no shape at all.
+    Masks are drawn as discs. One with more pixels than the frame fits in no shape at all.
 
     Examples
     --------
@@ -70,19 +60,10 @@ def heads_in_frame(shape: tuple[int, int], readings: Sequence[Reading]) -> Any:
     return figure
 
 
-def grown_pixels(widths: Sequence[int], shape: str = "ellipse") -> Any:
+def grown_pixels(widths: Sequence[int], shape: str = "ellipse") -> PageFigure:
     """Draw what kernels of several widths make of a single pixel.
 
-    Parameters
-    ----------
-    widths : sequence of int
-        In px.
-    shape : {"ellipse", "rectangle"}
-
-    Returns
-    -------
-    PageFigure
-        Pixels whose mirror image, left-right or top-bottom, is missing are orange.
+    Pixels whose mirror image, left-right or top-bottom, is missing are orange.
 
     Examples
     --------
@@ -110,18 +91,13 @@ def grown_pixels(widths: Sequence[int], shape: str = "ellipse") -> Any:
     return figure
 
 
-def reach_by_direction(widths: Sequence[int], shape: str = "ellipse") -> Any:
+def reach_by_direction(widths: Sequence[int], shape: str = "ellipse") -> PageFigure:
     """Draw how far a straight border moves, by the direction it faces.
 
     Parameters
     ----------
     widths : sequence of int
         At most three, in px.
-    shape : {"ellipse", "rectangle"}
-
-    Returns
-    -------
-    PageFigure
 
     Examples
     --------
@@ -148,21 +124,10 @@ def reach_by_direction(widths: Sequence[int], shape: str = "ellipse") -> Any:
     return figure
 
 
-def mirrored_masks(image: NDArray[Any], brain: Mask, kernel_width: int) -> Any:
+def mirrored_masks(image: NDArray[Any], brain: Mask, kernel_width: int) -> PageFigure:
     """Show which pixels change when a slice is mirrored before the dilation.
 
-    Parameters
-    ----------
-    image : (H, W) array
-    brain : (H, W) uint8 {0, 1}
-        The chosen component.
-    kernel_width : int
-        In px.
-
-    Returns
-    -------
-    PageFigure
-        On the left the whole mask, on the right an enlarged detail of its right border.
+    On the left the whole mask, on the right an enlarged detail of its right border.
 
     Examples
     --------
@@ -193,21 +158,17 @@ def mirrored_masks(image: NDArray[Any], brain: Mask, kernel_width: int) -> Any:
     return figure
 
 
-def two_errors(image: NDArray[Any], mask: Mask, offset: float) -> Any:
+def two_errors(image: NDArray[Any], mask: Mask, offset: float) -> PageFigure | None:
     """Draw two masks with the same Dice: a border moved everywhere, and a bump in one place.
+
+    None, so that nothing is shown, when the mask is empty.
 
     Parameters
     ----------
-    image : (H, W) array
     mask : (H, W) uint8 {0, 1}
         What both are compared with.
     offset : float
         In px, outward.
-
-    Returns
-    -------
-    PageFigure or None
-        None, so that nothing is shown, when the mask is empty.
 
     Examples
     --------

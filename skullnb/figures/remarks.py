@@ -65,15 +65,12 @@ def sweep_numbers(sweep: NDArray[Any] | None) -> dict[str, Any]:
 def sweep_verdict(numbers: Mapping[str, Any]) -> str:
     """Say which width did best, and whether that can be believed.
 
+    Needs the same numbers.
+
     Parameters
     ----------
     numbers : mapping
         From `sweep_numbers`.
-
-    Returns
-    -------
-    str
-        Markdown for `Chapter.say`; needs the same numbers.
 
     Examples
     --------
@@ -107,15 +104,6 @@ def sweep_verdict(numbers: Mapping[str, Any]) -> str:
 def sweep_origin(is_published_stack: bool, has_reference: bool) -> str:
     """Say what the agreement of a sweep with the published one means.
 
-    Parameters
-    ----------
-    is_published_stack, has_reference : bool
-
-    Returns
-    -------
-    str
-        Markdown.
-
     Examples
     --------
     >>> sweep_origin(is_published_stack=False, has_reference=False)
@@ -137,18 +125,6 @@ def sweep_origin(is_published_stack: bool, has_reference: bool) -> str:
 
 def physical_width(kernel_width: int, spacing_mm: tuple[float, float] | None) -> str:
     """Say what the kernel width is in millimetres.
-
-    Parameters
-    ----------
-    kernel_width : int
-        In px.
-    spacing_mm : (row, column) or None
-        In mm per pixel.
-
-    Returns
-    -------
-    str
-        Markdown.
 
     Examples
     --------
@@ -172,11 +148,6 @@ def physical_width(kernel_width: int, spacing_mm: tuple[float, float] | None) ->
 
 def score_numbers(scores: Sequence[SliceScore] | None) -> dict[str, Any]:
     """Bring the scores under the names that pages quote them by.
-
-    Parameters
-    ----------
-    scores : sequence of SliceScore or None
-        Those of the slices; None = there is no reference.
 
     Returns
     -------
@@ -203,16 +174,12 @@ def score_numbers(scores: Sequence[SliceScore] | None) -> dict[str, Any]:
 def score_verdict(numbers: Mapping[str, Any], is_published_stack: bool) -> str:
     """Say what the scores are, and what they are not.
 
+    Needs the same numbers, and n_slices.
+
     Parameters
     ----------
     numbers : mapping
         From `score_numbers`.
-    is_published_stack : bool
-
-    Returns
-    -------
-    str
-        Markdown for `Chapter.say`; needs the same numbers, and n_slices.
 
     Examples
     --------
@@ -252,16 +219,12 @@ def score_verdict(numbers: Mapping[str, Any], is_published_stack: bool) -> str:
 def pooling(applies: bool) -> str:
     """Say what the article's two IoU values may mean.
 
+    Needs published_sweep_iou, published_final_iou and what `score_numbers` returns.
+
     Parameters
     ----------
     applies : bool
         Whether the scores are those of the built-in stack at the published kernel width.
-
-    Returns
-    -------
-    str
-        Markdown for `Chapter.say`; needs published_sweep_iou, published_final_iou and what
-        `score_numbers` returns.
 
     Examples
     --------

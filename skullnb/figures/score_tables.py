@@ -37,10 +37,6 @@ def sweep_table(
     published : mapping of int to (iou, dice), optional
         Published scores by kernel width.
 
-    Returns
-    -------
-    IPython.display.Markdown
-
     Examples
     --------
     >>> rows = np.array([(26, 0.97942, 0.98960)],
@@ -75,16 +71,8 @@ def area_table(
 
     Parameters
     ----------
-    widths : sequence of int
-        In px.
     areas : (slices, widths) array
         In px, from `skullnb.figures.dilation.grown_areas`.
-    slice_numbers : sequence of int
-        What to call the slices.
-
-    Returns
-    -------
-    IPython.display.Markdown
 
     Examples
     --------
@@ -101,15 +89,6 @@ def area_table(
 
 def aggregate_table(aggregate: Aggregate | None) -> Markdown:
     """Every metric as the mean over slices and, where that exists, pooled over pixels.
-
-    Parameters
-    ----------
-    aggregate : Aggregate or None
-        From `skullnb.metrics.aggregate`; None = there is no reference.
-
-    Returns
-    -------
-    IPython.display.Markdown
 
     Examples
     --------
@@ -135,14 +114,8 @@ def published_table(
 
     Parameters
     ----------
-    aggregate : Aggregate or None
-        From `skullnb.metrics.aggregate`; None = there is no reference.
     published : mapping of str to (iou, dice) or None
         Published scores by what they are called; None = they are about other data.
-
-    Returns
-    -------
-    IPython.display.Markdown
 
     Examples
     --------
@@ -155,8 +128,8 @@ def published_table(
         return no_reference("the scores")
     if published is None:
         return Markdown(
-            "The published scores are about other data or another kernel width, so they are not set "
-            "beside these."
+            "The published scores are about other data or another kernel width, so they are not "
+            "set beside these."
         )
     rows = [
         [name, _LABELS[metric], value, aggregate.mean[metric], aggregate.pooled[metric]]
@@ -181,14 +154,8 @@ def score_table(
 
     Parameters
     ----------
-    scores : sequence of SliceScore or None
-        None = there is no reference.
     slice_numbers : sequence of int, optional
         What to call the slices; counted from 0 when left out.
-
-    Returns
-    -------
-    IPython.display.Markdown
 
     Examples
     --------
@@ -213,14 +180,6 @@ def score_table(
 
 def example_table(score: SliceScore) -> Markdown:
     """Every metric of one small example.
-
-    Parameters
-    ----------
-    score : SliceScore
-
-    Returns
-    -------
-    IPython.display.Markdown
 
     Examples
     --------

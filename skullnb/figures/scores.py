@@ -12,7 +12,7 @@ from scipy import ndimage
 from skullnb.figures.drawing import draw_cells, draw_slice
 from skullnb.figures.frames import head_box
 from skullnb.figures.layout import LEGEND, headline
-from skullnb.figures.style import PALETTE, WIDTH_INCHES, new_figure, outline
+from skullnb.figures.style import PALETTE, WIDTH_INCHES, PageFigure, new_figure, outline
 from skullnb.figures.tables import spread
 from skullnb.metrics import SliceScore
 
@@ -27,8 +27,10 @@ def sweep_curve(
     per_slice: NDArray[Any] | None,
     kernel_width: int,
     published: Mapping[int, tuple[float, float]] | None = None,
-) -> Any:
+) -> PageFigure | None:
     """Draw IoU and Dice against the kernel width.
+
+    None, so that nothing is shown, without a reference.
 
     Parameters
     ----------
@@ -41,11 +43,6 @@ def sweep_curve(
         The width that the pipeline uses; marked.
     published : mapping of int to (iou, dice), optional
         Published scores by kernel width.
-
-    Returns
-    -------
-    PageFigure or None
-        None, so that nothing is shown, without a reference.
 
     Examples
     --------
@@ -92,20 +89,12 @@ def sweep_curve(
     return figure
 
 
-def slice_dots(scores: Sequence[SliceScore] | None, slice_numbers: Sequence[int]) -> Any:
+def slice_dots(
+    scores: Sequence[SliceScore] | None, slice_numbers: Sequence[int]
+) -> PageFigure | None:
     """Draw each slice's IoU and mean surface distance, beside their means.
 
-    Parameters
-    ----------
-    scores : sequence of SliceScore or None
-        None = there is no reference.
-    slice_numbers : sequence of int
-        What to call the slices.
-
-    Returns
-    -------
-    PageFigure or None
-        None, so that nothing is shown, without a reference.
+    None, so that nothing is shown, without a reference.
 
     Examples
     --------
@@ -134,19 +123,16 @@ def slice_dots(scores: Sequence[SliceScore] | None, slice_numbers: Sequence[int]
     return figure
 
 
-def distance_example(mask: Image, reference: Image) -> Any:
+def distance_example(mask: Image, reference: Image) -> PageFigure:
     """Draw two small masks with the distance of every border pixel written into it.
+
+    On the left, from each border pixel of the reference to the nearest of the mask; on the right,
+    the other way round.
 
     Parameters
     ----------
     mask, reference : (H, W) array of {0, 1}
         Neither empty; up to some 20 px a side, so that the numbers can be read.
-
-    Returns
-    -------
-    PageFigure
-        On the left, from each border pixel of the reference to the nearest of the mask; on the
-        right, the other way round.
 
     Examples
     --------
@@ -177,17 +163,13 @@ def distance_example(mask: Image, reference: Image) -> Any:
     return figure
 
 
-def timing_bars(times: Mapping[str, float]) -> Any:
+def timing_bars(times: Mapping[str, float]) -> PageFigure:
     """Draw each stage's share of the time that all stages take.
 
     Parameters
     ----------
     times : mapping
         From `skullnb.timing.time_stages`; the entries called `share_...` are drawn.
-
-    Returns
-    -------
-    PageFigure
 
     Examples
     --------
@@ -219,21 +201,10 @@ def gallery(
     masks: Image,
     reference: Image | None,
     slice_numbers: Sequence[int],
-) -> Any:
+) -> PageFigure:
     """Draw the slices with the outlines of mask and reference.
 
-    Parameters
-    ----------
-    images : (N, H, W) array
-    masks : (N, H, W) uint8 {0, 1}
-    reference : (N, H, W) uint8 {0, 1} or None
-    slice_numbers : sequence of int
-        What to call the slices.
-
-    Returns
-    -------
-    PageFigure
-        Of a stack longer than `MOST_PICTURES`, slices spread evenly over it.
+    Of a stack longer than `MOST_PICTURES`, slices spread evenly over it.
 
     Examples
     --------

@@ -25,14 +25,8 @@ def given_table(stack: Stack, inputs: Mapping[str, str], settings: PipelineSetti
 
     Parameters
     ----------
-    stack : Stack
     inputs : mapping of str to str
         sha256 by name, from `Stack.fingerprint`.
-    settings : PipelineSettings
-
-    Returns
-    -------
-    IPython.display.Markdown
 
     Examples
     --------
@@ -71,24 +65,17 @@ def slice_table(
 ) -> Markdown:
     """What the pipeline did on each slice, with everything it complained about.
 
+    Of a stack longer than `MOST_ROWS`, the slices with a remark come first; the line below the
+    table says how many are left out.
+
     Parameters
     ----------
     summary : (N,) structured array
         From `skullnb.chapter.Chapter.summary`.
     remarks : sequence of sequences of str
         What is odd about each slice, from `slice_remarks`.
-    slice_numbers : sequence of int
-        What to call the slices.
-    groups : sequence of str, optional
-        One label a slice.
     spacing_mm : (row, column), optional
         In mm per pixel; the area is given in cm² too when it is known.
-
-    Returns
-    -------
-    IPython.display.Markdown
-        Of a stack longer than `MOST_ROWS`, the slices with a remark come first; the line below
-        the table says how many are left out.
 
     Examples
     --------
@@ -124,15 +111,6 @@ def slice_table(
 def given(is_published_stack: bool, has_reference: bool) -> str:
     """Say what the report is about.
 
-    Parameters
-    ----------
-    is_published_stack, has_reference : bool
-
-    Returns
-    -------
-    str
-        Markdown.
-
     Examples
     --------
     >>> given(is_published_stack=False, has_reference=False)[:35]
@@ -142,9 +120,9 @@ def given(is_published_stack: bool, has_reference: bool) -> str:
         return (
             "No scans were given, so this report is about the **built-in synthetic phantom**: a "
             "drawn head, *calibrated to* the figures that the article published. It shows what a "
-            "report looks like and that every step runs. At the article's kernel width its scores are good "
-            "by construction; they say nothing about real heads. Run the book on your own scans to fill this page with "
-            "them."
+            "report looks like and that every step runs. At the article's kernel width its scores "
+            "are good by construction; they say nothing about real heads. Run the book on your own "
+            "scans to fill this page with them."
         )
     if has_reference:
         return (
@@ -164,10 +142,6 @@ def slice_remarks(
 
     Parameters
     ----------
-    warnings : sequence of sequences of str
-        The pipeline's, one a slice.
-    areas_px : (N,) array of int
-        Areas of the masks.
     groups : sequence of str, optional
         One label a slice; a slice is only compared with others of its group.
 
@@ -202,15 +176,12 @@ def slice_remarks(
 def mask_verdict(n_slices: int, n_empty: int, n_warnings: int) -> str:
     """Say in one sentence what to look at first.
 
+    Needs n_slices, n_empty and n_warnings.
+
     Parameters
     ----------
     n_slices, n_empty, n_warnings : int
         Slices, those with an empty mask, and those with a remark.
-
-    Returns
-    -------
-    str
-        Markdown for `Chapter.say`; needs n_slices, n_empty and n_warnings.
 
     Examples
     --------
@@ -237,16 +208,6 @@ def mask_verdict(n_slices: int, n_empty: int, n_warnings: int) -> str:
 
 def areas_cm2(areas_px: NDArray[Any], spacing_mm: tuple[float, float]) -> NDArray[np.float64]:
     """Turn areas from px into cm².
-
-    Parameters
-    ----------
-    areas_px : (N,) array of int
-    spacing_mm : (row, column)
-        In mm per pixel.
-
-    Returns
-    -------
-    (N,) float64
 
     Examples
     --------

@@ -26,14 +26,6 @@ from skullnb.stack import Stack
 def intensity_table(stack: Stack) -> Markdown:
     """List each slice's intensities, and the size of its target where there is a reference.
 
-    Parameters
-    ----------
-    stack : Stack
-
-    Returns
-    -------
-    IPython.display.Markdown
-
     Examples
     --------
     >>> print(intensity_table(Stack(np.array([[[0.0, 1.0, 5.0]]]))).data)
@@ -61,14 +53,7 @@ def intensity_table(stack: Stack) -> Markdown:
 def border_table(stack: Stack) -> Markdown | None:
     """List the typical intensity at several distances from the border of the reference mask.
 
-    Parameters
-    ----------
-    stack : Stack
-
-    Returns
-    -------
-    IPython.display.Markdown or None
-        None without a reference mask.
+    None without a reference mask.
 
     Examples
     --------
@@ -92,16 +77,8 @@ def border_table(stack: Stack) -> Markdown | None:
 def largest_components(trace: SkullMaskTrace, count: int = 5) -> Markdown:
     """List the largest components of a slice.
 
-    Parameters
-    ----------
-    trace : SkullMaskTrace
-    count : int
-
-    Returns
-    -------
-    IPython.display.Markdown
-        Label, area, share of the bright pixels, whether it touches the frame, and what became of
-        it; a sentence when there is none.
+    Label, area, share of the bright pixels, whether it touches the frame, and what became of it; a
+    sentence when there is none.
 
     Examples
     --------
@@ -136,15 +113,6 @@ def largest_components(trace: SkullMaskTrace, count: int = 5) -> Markdown:
 def levels_table(traces: Sequence[SkullMaskTrace], slice_numbers: Sequence[int]) -> Markdown:
     """Count how the levels 0 to 255 are used.
 
-    Parameters
-    ----------
-    traces : sequence of SkullMaskTrace
-    slice_numbers : sequence of int
-
-    Returns
-    -------
-    IPython.display.Markdown
-
     Examples
     --------
     >>> from skullnb.pipeline import trace_skull_mask
@@ -166,16 +134,6 @@ def levels_table(traces: Sequence[SkullMaskTrace], slice_numbers: Sequence[int])
 def hot_pixel_table(traces: Sequence[SkullMaskTrace], factors: Sequence[float]) -> Markdown:
     """List what one pixel, hotter and hotter, does to threshold and mask.
 
-    Parameters
-    ----------
-    traces : sequence of SkullMaskTrace
-        From `trials.hot_pixel_traces`.
-    factors : sequence of float
-
-    Returns
-    -------
-    IPython.display.Markdown
-
     Examples
     --------
     >>> from skullnb.pipeline import trace_skull_mask
@@ -194,15 +152,6 @@ def hot_pixel_table(traces: Sequence[SkullMaskTrace], factors: Sequence[float]) 
 
 def threshold_table(traces: Sequence[SkullMaskTrace], slice_numbers: Sequence[int]) -> Markdown:
     """List each slice's threshold beside the means of the classes it separates.
-
-    Parameters
-    ----------
-    traces : sequence of SkullMaskTrace
-    slice_numbers : sequence of int
-
-    Returns
-    -------
-    IPython.display.Markdown
 
     Examples
     --------
@@ -235,10 +184,6 @@ def connectivity_table(traces: Mapping[int, SkullMaskTrace]) -> Markdown:
     traces : mapping of int to SkullMaskTrace
         From `trials.mask_by_connectivity`.
 
-    Returns
-    -------
-    IPython.display.Markdown
-
     Examples
     --------
     >>> from skullnb.figures.trials import mask_by_connectivity
@@ -262,15 +207,6 @@ def connectivity_table(traces: Mapping[int, SkullMaskTrace]) -> Markdown:
 def edge_experiment_table(experiments: Sequence[EdgeExperiment]) -> Markdown:
     """Compare masks with and without the edge rule on synthetic heads.
 
-    Parameters
-    ----------
-    experiments : sequence of EdgeExperiment
-        From `trials.edge_experiments`.
-
-    Returns
-    -------
-    IPython.display.Markdown
-
     Examples
     --------
     >>> print(edge_experiment_table([]).data.splitlines()[0])
@@ -293,14 +229,8 @@ def holes_table(
 
     Parameters
     ----------
-    traces : sequence of SkullMaskTrace
-    slice_numbers : sequence of int
     reference : (n, H, W) uint8 {0, 1}, optional
         With it, the share of the filled pixels that belongs to the target.
-
-    Returns
-    -------
-    IPython.display.Markdown
 
     Examples
     --------

@@ -24,20 +24,15 @@ def markdown_table(
 ) -> Markdown:
     """Set a table.
 
+    Columns that hold numbers are set flush right.
+
     Parameters
     ----------
-    header : sequence of str
-        Column titles.
     rows : iterable of sequences
         One value a column. Texts are escaped; None and NaN are shown as a dash, infinity as ∞,
         truth values as yes and no.
     formats : sequence of str, optional
         A format for the numbers of each column, such as ".4f"; "" = as they are.
-
-    Returns
-    -------
-    IPython.display.Markdown
-        Columns that hold numbers are set flush right.
 
     Raises
     ------
@@ -77,10 +72,6 @@ def no_reference(what: str) -> Markdown:
     what : str
         Names what is missing.
 
-    Returns
-    -------
-    IPython.display.Markdown
-
     Examples
     --------
     >>> no_reference("the scores").data
@@ -94,15 +85,8 @@ def spread(n: int, most: int) -> list[int]:
 
     Parameters
     ----------
-    n : int
-        Number of slices.
     most : int
         How many to choose at most.
-
-    Returns
-    -------
-    list of int
-        Rising.
 
     Examples
     --------

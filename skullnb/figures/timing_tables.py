@@ -19,10 +19,6 @@ def machine_table(machine: Mapping[str, str]) -> Markdown:
     machine : mapping
         From `skullnb.timing.machine`.
 
-    Returns
-    -------
-    IPython.display.Markdown
-
     Examples
     --------
     >>> print(machine_table({"cores": "2"}).data.splitlines()[2])
@@ -38,10 +34,6 @@ def stage_table(times: Mapping[str, float]) -> Markdown:
     ----------
     times : mapping
         From `skullnb.timing.time_stages`.
-
-    Returns
-    -------
-    IPython.display.Markdown
 
     Examples
     --------
@@ -59,10 +51,6 @@ def stage_table(times: Mapping[str, float]) -> Markdown:
 
 def published_table() -> Markdown:
     """Say what the article reports about time, and which part of it was measured.
-
-    Returns
-    -------
-    IPython.display.Markdown
 
     Examples
     --------
@@ -94,15 +82,12 @@ def published_table() -> Markdown:
 def time_verdict(times: Mapping[str, float]) -> str:
     """Say where the time goes.
 
+    Needs ratio_whole, ms_whole and the shares.
+
     Parameters
     ----------
     times : mapping
         From `skullnb.timing.time_stages`.
-
-    Returns
-    -------
-    str
-        Markdown for `Chapter.say`; needs ratio_whole, ms_whole and the shares.
 
     Examples
     --------

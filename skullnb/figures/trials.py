@@ -29,7 +29,6 @@ def with_hot_pixel(image: Array, factor: float) -> Array:
 
     Parameters
     ----------
-    image : (H, W) array, real
     factor : float
         1 puts it at the slice's maximum, 100 a hundred ranges above the minimum.
 
@@ -56,10 +55,8 @@ def hot_pixel_traces(
 
     Parameters
     ----------
-    image : (H, W) array, real
     factors : sequence of float
         As in `with_hot_pixel`.
-    settings : PipelineSettings
 
     Returns
     -------
@@ -82,7 +79,6 @@ def as_int16(image: Array, quantile: float = 0.995) -> NDArray[np.int16]:
 
     Parameters
     ----------
-    image : (H, W) array, real
     quantile : float
         Share of the pixels, in [0, 1], that the stretched range holds; brighter ones are clipped.
 
@@ -105,10 +101,6 @@ def as_int16(image: Array, quantile: float = 0.995) -> NDArray[np.int16]:
 def differences(image: Array) -> Array:
     """Subtract the minimum in the image's own data type, as the formula reads at first sight.
 
-    Parameters
-    ----------
-    image : (H, W) array of integers
-
     Returns
     -------
     (H, W) array of the same dtype
@@ -128,13 +120,8 @@ def mask_by_connectivity(image: Array, settings: PipelineSettings) -> dict[int, 
 
     Parameters
     ----------
-    image : (H, W) array, real
     settings : PipelineSettings
         Its connectivity is replaced.
-
-    Returns
-    -------
-    dict of int to SkullMaskTrace
 
     Examples
     --------
@@ -179,10 +166,6 @@ def edge_experiments(names: Sequence[str]) -> list[EdgeExperiment]:
     names : sequence of str
         Of `skullnb.phantom.VARIANTS`.
 
-    Returns
-    -------
-    list of EdgeExperiment
-
     Examples
     --------
     >>> one = edge_experiments(["thick-soft-tissue-cut"])[0]
@@ -214,14 +197,8 @@ def fill_after(
 
     Parameters
     ----------
-    brain : (H, W) uint8 {0, 1}
     settings : PipelineSettings
         Shape of the kernel.
-    widths : sequence of int
-
-    Returns
-    -------
-    list of int
 
     Examples
     --------
@@ -236,10 +213,6 @@ def fill_after(
 
 def channel_widths(settings: PipelineSettings) -> list[int]:
     """Pick channels that the dilation closes easily, only just, and not at all.
-
-    Parameters
-    ----------
-    settings : PipelineSettings
 
     Returns
     -------
@@ -263,10 +236,6 @@ def keyhole(channel_width: int) -> NDArray[np.uint8]:
     channel_width : int
         In px; 0 closes the cavity off.
 
-    Returns
-    -------
-    (240, 240) uint8 {0, 1}
-
     Examples
     --------
     >>> [bool((fill_holes(keyhole(width)) > keyhole(width)).any()) for width in (0, 10)]
@@ -283,10 +252,6 @@ def keyhole(channel_width: int) -> NDArray[np.uint8]:
 def twins() -> NDArray[np.uint8]:
     """Draw two pixels that are components of equal size.
 
-    Returns
-    -------
-    (3, 6) uint8 {0, 1}
-
     Examples
     --------
     >>> int(twins().sum())
@@ -299,10 +264,6 @@ def twins() -> NDArray[np.uint8]:
 
 def holes_before_and_after(traces: Sequence[SkullMaskTrace]) -> tuple[list[int], list[int]]:
     """Count the pixels that components enclose, before the dilation and after it.
-
-    Parameters
-    ----------
-    traces : sequence of SkullMaskTrace
 
     Returns
     -------
@@ -328,15 +289,6 @@ def filled_cavities(
     shapes: Mapping[int, NDArray[np.uint8]], settings: PipelineSettings
 ) -> list[int]:
     """Count what the fill adds to each shape after the dilation.
-
-    Parameters
-    ----------
-    shapes : mapping of int to (H, W) uint8 {0, 1}
-    settings : PipelineSettings
-
-    Returns
-    -------
-    list of int
 
     Examples
     --------

@@ -22,11 +22,6 @@ from skullnb.validation import (
 def source_numbers(source: Source) -> dict[str, Any]:
     """Bring what the chapter runs on under the names that sentences quote.
 
-    Parameters
-    ----------
-    source : Source
-        From `skullnb.validation.scores_to_validate`.
-
     Returns
     -------
     dict
@@ -92,11 +87,6 @@ def one_volume_numbers(rows: NDArray[Any]) -> dict[str, Any]:
 def split_numbers(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """Bring the ways of testing under the names that sentences quote.
 
-    Parameters
-    ----------
-    outcomes : sequence of Outcome
-        From `skullnb.validation.compare_splits`.
-
     Returns
     -------
     dict
@@ -131,11 +121,6 @@ def split_numbers(outcomes: Sequence[Outcome]) -> dict[str, Any]:
 def dependence_numbers(matrix: ScoreMatrix) -> dict[str, Any]:
     """How alike slices of one volume are, and what they are worth together.
 
-    Parameters
-    ----------
-    matrix : ScoreMatrix
-        With groups, at least two.
-
     Returns
     -------
     dict
@@ -162,15 +147,6 @@ def dependence_numbers(matrix: ScoreMatrix) -> dict[str, Any]:
 def by_volume(outcomes: Sequence[Outcome]) -> list[Outcome]:
     """Pick the outcomes of leave-one-volume-out: in px and, where there is one, in mm.
 
-    Parameters
-    ----------
-    outcomes : sequence of Outcome
-        From `skullnb.validation.compare_splits`.
-
-    Returns
-    -------
-    list of Outcome
-
     Examples
     --------
     >>> by_volume([])
@@ -181,14 +157,6 @@ def by_volume(outcomes: Sequence[Outcome]) -> list[Outcome]:
 
 def settled(difference: float) -> float:
     """Take the rounding error off a difference of equal means, which would show as -0.0000.
-
-    Parameters
-    ----------
-    difference : float
-
-    Returns
-    -------
-    float
 
     Examples
     --------

@@ -27,17 +27,14 @@ from skullnb.validation import (
 def one_volume_table(rows: NDArray[Any], matrix: ScoreMatrix) -> Markdown:
     """Each volume: the size of its pixels, its own best kernel, and what that kernel is worth.
 
+    Volumes spread over a long list.
+
     Parameters
     ----------
     rows : (V,) structured array
         From `skullnb.validation.tune_on_each_volume`.
     matrix : ScoreMatrix
         What they were made from.
-
-    Returns
-    -------
-    IPython.display.Markdown
-        Volumes spread over a long list.
 
     Examples
     --------
@@ -62,15 +59,6 @@ def one_volume_table(rows: NDArray[Any], matrix: ScoreMatrix) -> Markdown:
 
 def split_table(outcomes: Sequence[Outcome]) -> Markdown:
     """Scores by each way of testing, and their optimism: the same slices' minus this one.
-
-    Parameters
-    ----------
-    outcomes : sequence of Outcome
-        From `skullnb.validation.compare_splits`.
-
-    Returns
-    -------
-    IPython.display.Markdown
 
     Examples
     --------
@@ -98,15 +86,7 @@ def split_table(outcomes: Sequence[Outcome]) -> Markdown:
 def fold_table(outcomes: Sequence[Outcome]) -> Markdown:
     """The kernel chosen without each volume, and its score there.
 
-    Parameters
-    ----------
-    outcomes : sequence of Outcome
-        From `skullnb.validation.compare_splits`.
-
-    Returns
-    -------
-    IPython.display.Markdown
-        Volumes spread over a long list.
+    Volumes spread over a long list.
 
     Examples
     --------
@@ -131,14 +111,6 @@ def fold_table(outcomes: Sequence[Outcome]) -> Markdown:
 
 def refusal_table(matrix: ScoreMatrix) -> Markdown:
     """What leave-one-volume-out answers when the volumes are hidden from it.
-
-    Parameters
-    ----------
-    matrix : ScoreMatrix
-
-    Returns
-    -------
-    IPython.display.Markdown
 
     Examples
     --------
@@ -166,10 +138,6 @@ def curve_table(curve: NDArray[Any]) -> Markdown:
     curve : (s,) structured array
         From `skullnb.validation.tuning_curve`.
 
-    Returns
-    -------
-    IPython.display.Markdown
-
     Examples
     --------
     >>> from skullnb.validation import tuning_curve
@@ -187,14 +155,8 @@ def control_table(control: Control, fixed: float) -> Markdown:
 
     Parameters
     ----------
-    control : Control
-        From `skullnb.validation.negative_control`.
     fixed : float
         Nested score of one kernel for all.
-
-    Returns
-    -------
-    IPython.display.Markdown
 
     Examples
     --------
@@ -219,10 +181,6 @@ def small_table(sizes: Sequence[int]) -> Markdown:
     ----------
     sizes : sequence of int
         Each is shown once, in rising order.
-
-    Returns
-    -------
-    IPython.display.Markdown
 
     Examples
     --------
@@ -250,10 +208,6 @@ def coverage_rows(table: NDArray[Any]) -> Markdown:
     ----------
     table : (s,) structured array
         From `skullnb.validation.coverage_table`.
-
-    Returns
-    -------
-    IPython.display.Markdown
 
     Examples
     --------

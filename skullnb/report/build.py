@@ -182,10 +182,6 @@ def build_report(
 def find_assets(name: str) -> Path:
     """Find the notebooks or the book's sources.
 
-    Parameters
-    ----------
-    name : {"notebooks", "book"}
-
     Returns
     -------
     Path

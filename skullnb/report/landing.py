@@ -24,13 +24,8 @@ def note(kind: str, title: str, text: str) -> str:
 
     Parameters
     ----------
-    kind : {"note", "error"}
     title, text : str
         Markdown; escape what comes from outside.
-
-    Returns
-    -------
-    str
 
     Examples
     --------
@@ -50,15 +45,8 @@ def data_note(stack: Stack, results: Mapping[str, Any], is_phantom: bool) -> str
 
     Parameters
     ----------
-    stack : Stack
     results : mapping
         Collated results; their parameters hold the files' names.
-    is_phantom : bool
-
-    Returns
-    -------
-    str
-        Markdown.
     """
     n, height, width = stack.images.shape
     size = f"{n} slice{'s' * (n != 1)} of {height} × {width} px"
@@ -68,8 +56,8 @@ def data_note(stack: Stack, results: Mapping[str, Any], is_phantom: bool) -> str
             "Synthetic data",
             f"These pages show {size} of a phantom head, *calibrated to* the figures that the"
             " article reports, because the article’s own slices are not public. Where the"
-            " measured numbers agree with the published ones, they do so by construction: no evidence"
-            " that the method works on patients.",
+            " measured numbers agree with the published ones, they do so by construction: no"
+            " evidence that the method works on patients.",
         )
     given = results["parameters"]
     facts = [f"**{escape(str(given.get('images', stack.name)))}**: {size}"]
@@ -122,7 +110,6 @@ def draw_slices(stack: Stack, settings: PipelineSettings, folder: Path) -> str:
 
     Parameters
     ----------
-    stack : Stack
     settings : PipelineSettings
         Settings of the masks.
     folder : Path

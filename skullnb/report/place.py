@@ -19,7 +19,6 @@ def check_output(output: Path, overwrite: bool, inputs: Iterable[str]) -> None:
 
     Parameters
     ----------
-    output : Path
     overwrite : bool
         Whether an older report may be replaced.
     inputs : iterable of str

@@ -62,7 +62,6 @@ def accepted_parameters(
 
     Parameters
     ----------
-    notebooks : iterable of Path
     chosen : mapping
         Parameters by name.
     needed : collection of str
@@ -99,10 +98,6 @@ def parameter_names(notebook: Path) -> set[str]:
     """Read the names in the cell after which papermill injects.
 
     papermill's own reading leaves out a line whose comment holds an equals sign.
-
-    Parameters
-    ----------
-    notebook : Path
 
     Returns
     -------

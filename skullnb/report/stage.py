@@ -38,14 +38,10 @@ def stage_book(
     ----------
     source : Path
         The book's own pages and settings.
-    notebooks : Path
-        The executed chapters.
     book : Path
         The folder to make.
     results : mapping
         As `skullnb.results.collate` gives them.
-    stack : Stack
-        The data, for the landing page's picture.
     settings : PipelineSettings
         Settings of the masks in that picture.
     is_phantom : bool
@@ -139,14 +135,8 @@ def without_dead_links(text: str, chapters: Iterable[str]) -> str:
 
     Parameters
     ----------
-    text : str
-        Markdown.
     chapters : iterable of str
         Names of the chapters that are there.
-
-    Returns
-    -------
-    str
 
     Examples
     --------

@@ -56,10 +56,6 @@ def published_table(
     has_reference : bool
         Whether there is a reference mask; without one, what needs it is left out.
 
-    Returns
-    -------
-    str
-
     Examples
     --------
     >>> measured = {"03-threshold": {"threshold": [23, 23]}}

@@ -8,7 +8,8 @@
 - `cohort`: synthetic subjects to do all this on; `source` decides whether they are needed
 
 The unit that must be held out is the volume. Where volumes are unknown, or there is only one, a
-split by volume is refused; slices are no substitute.
+split by volume is refused; slices are no substitute: whatever holds out a volume raises
+InvalidSetting unless its `matrix` has groups, at least two.
 """
 
 from skullnb.validation.cohort import CohortPlan, cohort_scores

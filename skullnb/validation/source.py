@@ -37,16 +37,9 @@ def scores_to_validate(
 
     Parameters
     ----------
-    stack : Stack
-    settings : PipelineSettings, optional
-        The article's when left out.
     reach : int
         Kernel widths up to so many px above and below that of the settings are tried, in steps of
         2.
-
-    Returns
-    -------
-    Source
 
     Raises
     ------
@@ -78,10 +71,6 @@ def scores_to_validate(
 
 def what_is_missing(stack: Stack) -> str:
     """Say why a stack cannot be split by volume.
-
-    Parameters
-    ----------
-    stack : Stack
 
     Returns
     -------

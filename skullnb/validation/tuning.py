@@ -18,22 +18,12 @@ from skullnb.validation.splits import leave_one_slice_out
 def tune_on_each_volume(matrix: ScoreMatrix) -> NDArray[Any]:
     """Tune on the slices of one volume alone, for every volume in turn.
 
-    Parameters
-    ----------
-    matrix : ScoreMatrix
-        With groups, at least two.
-
     Returns
     -------
     (V,) structured array
         One row a volume: volume, width (chosen on it), apparent (its own score), slice_out
         (leave-one-slice-out within it; NaN for a single slice), elsewhere (mean over the other
         volumes).
-
-    Raises
-    ------
-    InvalidSetting
-        If the groups are unknown, or fewer than two.
 
     Examples
     --------
@@ -66,8 +56,6 @@ def tuning_curve(
 
     Parameters
     ----------
-    matrix : ScoreMatrix
-        With groups, at least two.
     sizes : sequence of int, optional
         Numbers of volumes to tune on, each from 1 to one less than there are.
     n_draws : int
