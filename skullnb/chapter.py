@@ -193,12 +193,7 @@ def open_chapter(
         If the data cannot be read or a setting is not possible.
     """
     stack = open_data(
-        images,
-        reference,
-        groups=groups,
-        spacing_mm=spacing_mm,
-        slices=slices,
-        axis=axis,
+        images, reference, groups=groups, spacing_mm=spacing_mm, slices=slices, axis=axis
     )
     parameters = {
         "images": Path(images).name,

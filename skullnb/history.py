@@ -202,14 +202,10 @@ RECIPES: tuple[Recipe, ...] = (
     Recipe("v2", "Otsu, flood from the edges", flood_from_edges),
     Recipe("v3-v4", "all pixels above 28", partial(fixed_threshold, level=28)),
     Recipe(
-        "v3-v4",
-        "largest component above 29",
-        partial(fixed_threshold, level=29, ending="largest"),
+        "v3-v4", "largest component above 29", partial(fixed_threshold, level=29, ending="largest")
     ),
     Recipe(
-        "v3-v4",
-        "largest component above 4",
-        partial(fixed_threshold, level=4, ending="largest"),
+        "v3-v4", "largest component above 4", partial(fixed_threshold, level=4, ending="largest")
     ),
     Recipe("v5", "ellipse, 18 px", partial(component_dilated, width=18)),
     Recipe("v5", "ellipse, 34 px", partial(component_dilated, width=34)),

@@ -5,13 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import replace
 
-from skullnb.pipeline import (
-    PipelineSettings,
-    SkullMaskTrace,
-    dilate,
-    fill_holes,
-    trace_skull_mask,
-)
+from skullnb.pipeline import PipelineSettings, SkullMaskTrace, dilate, fill_holes, trace_skull_mask
 from skullnb.stack import Stack
 
 # Pixels of traced slices that are kept: 16 slices of 768 x 624, about 70 MB; always at least one.

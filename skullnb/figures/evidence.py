@@ -67,12 +67,7 @@ def rules_by_slices(ledger: Ledger) -> PageFigure:
     side.tick_params(length=0, colors=PALETTE["text"])
     side.spines["right"].set_visible(False)
     keys = [Patch(color=_COLOURS[state], label=text) for state, text in _MEANINGS.items()]
-    figure.legend(
-        handles=keys,
-        loc="outside lower center",
-        ncols=3,
-        **LEGEND,
-    )
+    figure.legend(handles=keys, loc="outside lower center", ncols=3, **LEGEND)
     n_exercised = sum(one.status == EXERCISED for one in found)
     kind = "synthetic slices" if ledger.synthetic.all() else "slices"
     headline(figure, f"The {kind} exercised {n_exercised} of {len(RULES)} rules")

@@ -197,10 +197,7 @@ def timing_bars(times: Mapping[str, float]) -> PageFigure:
 
 
 def gallery(
-    images: Image,
-    masks: Image,
-    reference: Image | None,
-    slice_numbers: Sequence[int],
+    images: Image, masks: Image, reference: Image | None, slice_numbers: Sequence[int]
 ) -> PageFigure:
     """Draw the slices with the outlines of mask and reference.
 

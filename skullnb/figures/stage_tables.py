@@ -11,12 +11,7 @@ from IPython.display import Markdown
 from numpy.typing import NDArray
 
 from skullnb.figures.columns import columns_table, listed
-from skullnb.figures.lessons import (
-    REACH_MM,
-    REACH_PX,
-    border_profile,
-    class_means,
-)
+from skullnb.figures.lessons import REACH_MM, REACH_PX, border_profile, class_means
 from skullnb.figures.tables import markdown_table
 from skullnb.figures.trials import EdgeExperiment
 from skullnb.pipeline import SkullMaskTrace, fill_holes

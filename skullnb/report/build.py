@@ -233,10 +233,7 @@ def _full_path(path: str | Path) -> str:
 
 
 def _collate(
-    work: Path,
-    failures: Mapping[str, str],
-    data: Mapping[str, str],
-    settings: PipelineSettings,
+    work: Path, failures: Mapping[str, str], data: Mapping[str, str], settings: PipelineSettings
 ) -> dict[str, Any]:
     """Write results.json; a chapter that failed is named there with its error."""
     try:

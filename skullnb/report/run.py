@@ -29,10 +29,7 @@ _WORKER_ENVIRONMENT = {
 
 
 def run_chapters(
-    notebooks: Iterable[Path],
-    parameters: Mapping[str, Mapping[str, Any]],
-    work: Path,
-    workers: int,
+    notebooks: Iterable[Path], parameters: Mapping[str, Mapping[str, Any]], work: Path, workers: int
 ) -> Generator[tuple[str, str | None]]:
     """Run the chapters; yield each one's name as it ends.
 

@@ -63,9 +63,7 @@ def stage_book(
         "slices": draw_slices(stack, settings, generated),
         "evidence": evidence_line(results["chapters"]),
         "published": published_table(
-            results["chapters"],
-            is_phantom=is_phantom,
-            has_reference=stack.reference is not None,
+            results["chapters"], is_phantom=is_phantom, has_reference=stack.reference is not None
         ),
     }
     for name, text in texts.items():

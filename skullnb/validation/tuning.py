@@ -47,10 +47,7 @@ def tune_on_each_volume(matrix: ScoreMatrix) -> NDArray[Any]:
 
 
 def tuning_curve(
-    matrix: ScoreMatrix,
-    sizes: Sequence[int] | None = None,
-    n_draws: int = 1000,
-    seed: int = 0,
+    matrix: ScoreMatrix, sizes: Sequence[int] | None = None, n_draws: int = 1000, seed: int = 0
 ) -> NDArray[Any]:
     """Tune on some of the volumes and test on the others: how optimism falls with their number.
 
