@@ -15,7 +15,7 @@ from typing import Any
 from skullnb.chapter import open_data
 from skullnb.errors import SkullnbError, UnreadableFile
 from skullnb.pipeline import PipelineSettings
-from skullnb.report import find_assets
+from skullnb.report.build import find_assets, full_path, only_chosen
 
 NOTEBOOK = "14-explore.ipynb"
 FOLDER = "skullnb-lab"
@@ -163,34 +163,8 @@ def lab_command(
     return [*command, *arguments, str(notebook)]
 
 
-def full_path(path: str | Path) -> str:
-    """Make the path of something that exists absolute, because the notebook runs elsewhere.
-
-    Parameters
-    ----------
-    path : path
-        Anything else, such as group labels, is left as it is.
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> full_path("first,first,second")
-    'first,first,second'
-    """
-    full = Path(path).expanduser().absolute()
-    return str(full) if str(path) and full.exists() else str(path)
-
-
 def _chosen_cell(parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
-    defaults = {"kernel_width": PipelineSettings().kernel_width, "axis": "axial"}
-    chosen = [
-        f"{name} = {value!r}"
-        for name, value in parameters.items()
-        if value != defaults.get(name, "")
-    ]
+    chosen = [f"{name} = {value!r}" for name, value in only_chosen(parameters).items()]
     if not chosen:
         return []
     return [

@@ -29,7 +29,6 @@ from skullnb.pipeline import (
     PipelineSettings,
     dilate,
     fill_holes,
-    structuring_element,
 )
 from skullnb.results import Results
 from skullnb.stack import Stack
@@ -77,25 +76,7 @@ def said(text: str, values: dict) -> str:
 # The structuring element
 
 
-@pytest.mark.parametrize("width", [1, 2, 7, 11, 16, 26, 27, 40])
-@pytest.mark.parametrize("shape", ["ellipse", "rectangle"])
-def test_the_reach_is_that_of_the_element_turned_around_its_anchor(width, shape):
-    rows, columns = np.nonzero(structuring_element(width, shape))
-    anchor = width // 2
-    assert dilation.reach(width, shape) == {
-        "top": rows.max() - anchor,
-        "left": columns.max() - anchor,
-        "bottom": anchor - rows.min(),
-        "right": anchor - columns.min(),
-    }
-
-
-def test_a_kernel_26_px_wide_reaches_12_px_one_way_and_13_the_other():
-    assert dilation.reach(26) == {"top": 12, "left": 12, "bottom": 13, "right": 13}
-
-
-def test_a_kernel_of_no_width_reaches_nowhere():
-    assert set(dilation.reach(0).values()) == {0}
+def test_a_kernel_of_no_width_is_drawn_as_one_pixel():
     assert pixels(dilation.kernel_figure(0)).any()
 
 

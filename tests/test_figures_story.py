@@ -22,7 +22,6 @@ from skullnb.journey import (
     meetings,
     recorded,
 )
-from skullnb.metrics import score
 from skullnb.pipeline import dilate
 from skullnb.stack import Stack
 
@@ -231,14 +230,6 @@ def test_an_empty_mask_has_no_offsets():
     empty = np.zeros((8, 8), dtype=np.uint8)
     assert "no border" in offset_tables.offset_table(empty, [1]).data
     assert len(offset_tables.head_sizes(218.0, empty, (768, 624))) == 2
-
-
-def test_distances_are_recorded_in_their_unit():
-    _, reference = head()
-    values = offset_tables.measured_distances([score(dilate(reference, 3), reference, (2.0, 2.0))])
-    assert values["unit"] == "mm"
-    assert values["mean_hd95"] == pytest.approx(2.0)
-    offset_tables.distance_verdict([None]).format(**values)
 
 
 def test_a_picture_of_no_recipe_is_refused(stack):

@@ -76,7 +76,7 @@ def published_beside_measured(rows: Mapping[str, tuple[Any, Any]], applies: bool
         ],
     )
     return Markdown(
-        f"{table.data}\n\n{SOURCE[0].upper()}{SOURCE[1:]}. Measured: on the built-in stack, which "
+        f"{table.data}\n\n{SOURCE}. Measured: on the built-in stack, which "
         "is synthetic and calibrated to the published figures, so the agreement is by construction "
         "and is not evidence."
     )

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skullnb.figures.drawing import draw_cells, draw_slice
-from skullnb.figures.frames import head_box
-from skullnb.figures.layout import headline, panels
+from skullnb.figures.layout import headline, mask_box, panels
 from skullnb.figures.style import PALETTE, PageFigure, new_figure, outline
 from skullnb.pipeline import (
     MAX_KERNEL_WIDTH,
@@ -19,6 +18,7 @@ from skullnb.pipeline import (
     fill_holes,
     structuring_element,
 )
+from skullnb.reach import grown_pixel, kernel_reach
 
 Image = NDArray[Any]
 Mask = NDArray[np.uint8]
@@ -40,29 +40,6 @@ def widths_around(kernel_width: int) -> tuple[int, ...]:
     return tuple(sorted({kernel_width, *(one for one in tried if 2 <= one <= MAX_KERNEL_WIDTH)}))
 
 
-def reach(kernel_width: int, kernel_shape: str = "ellipse") -> dict[str, int]:
-    """Measure how far one pixel grows towards each side in a dilation.
-
-    Returns
-    -------
-    dict of str to int
-        top, left, bottom and right, in px.
-
-    Examples
-    --------
-    >>> reach(26)
-    {'top': 12, 'left': 12, 'bottom': 13, 'right': 13}
-    """
-    grown, middle = _grown_point(kernel_width, kernel_shape)
-    rows, columns = np.nonzero(grown)
-    return {
-        "top": int(middle - rows.min()),
-        "left": int(middle - columns.min()),
-        "bottom": int(rows.max() - middle),
-        "right": int(columns.max() - middle),
-    }
-
-
 def kernel_figure(kernel_width: int, kernel_shape: str = "ellipse") -> PageFigure:
     """Draw a structuring element, and what it makes of a single pixel.
 
@@ -78,9 +55,9 @@ def kernel_figure(kernel_width: int, kernel_shape: str = "ellipse") -> PageFigur
     >>> kernel_figure(26).get_suptitle()
     'The element is 26 px wide; a pixel grows by 12 or 13 px'
     """
-    sides = reach(kernel_width, kernel_shape)
+    sides = kernel_reach(kernel_width, kernel_shape)._asdict()
     anchor = kernel_width // 2
-    grown, middle = _grown_point(kernel_width, kernel_shape)
+    grown, middle = grown_pixel(kernel_width, kernel_shape), kernel_width
     point = np.zeros_like(grown)
     point[middle, middle] = 1
 
@@ -124,7 +101,7 @@ def before_after(image: Image, brain: Mask, dilated: Mask, kernel_width: int) ->
     """
     from matplotlib.patches import Rectangle
 
-    box = head_box(dilated)
+    box = mask_box(dilated)
     picture, brain, dilated = image[box], brain[box], dilated[box]
     height, width = picture.shape
     figure, (left, right) = panels(2, height / width)
@@ -224,13 +201,6 @@ def area_curve(widths: Sequence[int], areas: NDArray[np.int64], kernel_width: in
     else:
         headline(figure, "No slice has a mask")
     return figure
-
-
-def _grown_point(kernel_width: int, kernel_shape: str) -> tuple[Mask, int]:
-    middle = kernel_width + 1
-    point = np.zeros((2 * middle + 1, 2 * middle + 1), dtype=np.uint8)
-    point[middle, middle] = 1
-    return dilate(point, kernel_width, kernel_shape), middle
 
 
 def _arrow(axes: Any, sides: dict[str, int], vertical: str, horizontal: str) -> None:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from skullnb.errors import InvalidSetting
 from skullnb.figures.drawing import draw_slice
 from skullnb.figures.flipbook import flipbook_html
-from skullnb.figures.frames import head_box, outlined_slice
-from skullnb.figures.layout import LEGEND, headline
+from skullnb.figures.frames import outlined_slice
+from skullnb.figures.layout import LEGEND, headline, mask_box
 from skullnb.figures.style import PALETTE, WIDTH_INCHES, PageFigure, new_figure, outline
 from skullnb.history import Recipe
 from skullnb.journey import Measured, largest_gain, meetings
@@ -197,7 +197,7 @@ def masked_slice(
     image = stack.images[index]
     reference = None if stack.reference is None else stack.reference[index]
     masks = [one.make_mask(image) for one in recipes]
-    box = head_box(np.max(masks if reference is None else [*masks, reference], axis=0))
+    box = mask_box(np.max(masks if reference is None else [*masks, reference], axis=0))
     return image, reference, masks, box
 
 

@@ -19,6 +19,8 @@ ACCENT: Final = "#CC6699"
 LEGEND: Final[dict[str, Any]] = {"labelcolor": PALETTE["text"], "frameon": False, "fontsize": 9}
 # A few very bright pixels would make the rest of a picture black.
 DISPLAY_QUANTILE = 0.995
+# Left around a mask, relative to its size.
+_MARGIN = 0.12
 # Noise in 256 shades makes a page heavy; an eye does not miss the others.
 SHADES = 32
 
@@ -118,6 +120,32 @@ def head_box(images: NDArray[Any]) -> tuple[slice, slice]:
         first, last = (there[0], there[-1]) if len(there) else (0, size)
         box.append(slice(max(int(first) - margin, 0), min(int(last) + 1 + margin, size)))
     return box[0], box[1]
+
+
+def mask_box(mask: NDArray[np.uint8]) -> tuple[slice, slice]:
+    """Find the part of a slice to show: around a mask, with a margin.
+
+    Returns
+    -------
+    rows, columns : slice
+        The whole slice when the mask is empty.
+
+    Examples
+    --------
+    >>> mask = np.zeros((40, 40), dtype=np.uint8)
+    >>> mask[10:20, 0:10] = 1
+    >>> mask_box(mask)
+    (slice(8, 22, None), slice(0, 12, None))
+    """
+    if not mask.any():
+        return slice(0, mask.shape[0]), slice(0, mask.shape[1])
+    ranges = []
+    for axis in (0, 1):
+        found = np.flatnonzero(mask.any(axis=1 - axis))
+        first, last = int(found[0]), int(found[-1])
+        margin = int(_MARGIN * (last - first + 1)) + 1
+        ranges.append(slice(max(0, first - margin), min(mask.shape[axis], last + 1 + margin)))
+    return ranges[0], ranges[1]
 
 
 def joined(*boxes: tuple[slice, slice]) -> tuple[slice, slice]:

@@ -9,7 +9,7 @@ from typing import Any
 from IPython.display import Markdown
 
 from skullnb.figures.tables import markdown_table, no_reference
-from skullnb.metrics import SliceScore, aggregate, score
+from skullnb.metrics import SliceScore, score
 from skullnb.offset import dice_of_offset, equivalent_radius, offset_of_dice, same_dice
 from skullnb.pipeline import Mask
 
@@ -123,30 +123,10 @@ def offsets_of(dice: float, sizes: Sequence[tuple[str, float]]) -> dict[str, flo
     return {"published_dice": dice, "offset_smallest": near, "offset_largest": far}
 
 
-def measured_distances(scores: Sequence[SliceScore] | None) -> dict[str, float | str | None]:
-    """Bring the distances of these slices under the names that a chapter records.
-
-    Returns
-    -------
-    dict
-        mean_dice, mean_assd, mean_hd95, mean_nsd and unit; all None without a reference.
-
-    Examples
-    --------
-    >>> measured_distances([score([[1, 1, 0]], [[1, 1, 1]])])["mean_assd"]
-    0.2
-    """
-    names = ("dice", "assd", "hd95", "nsd")
-    if scores is None:
-        return dict.fromkeys([*(f"mean_{name}" for name in names), "unit"])
-    both = aggregate(scores)
-    return {**{f"mean_{name}": both.mean[name] for name in names}, "unit": both.unit}
-
-
 def distance_verdict(scores: Sequence[SliceScore] | None) -> str:
     """Say how far off the border is on the slices at hand.
 
-    Needs what `measured_distances` gives.
+    Needs what `skullnb.figures.remarks.score_numbers` gives.
 
     Examples
     --------

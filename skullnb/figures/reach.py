@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skullnb.figures.drawing import draw_cells, draw_slice
-from skullnb.figures.frames import head_box
-from skullnb.figures.layout import LEGEND, headline, panels
+from skullnb.figures.layout import LEGEND, headline, mask_box, panels
 from skullnb.figures.style import PALETTE, PageFigure, new_figure, outline
 from skullnb.head_model import Reading
 from skullnb.metrics import dice
@@ -139,7 +138,7 @@ def mirrored_masks(image: NDArray[Any], brain: Mask, kernel_width: int) -> PageF
     there = dilate(brain, kernel_width)
     back = dilate(np.ascontiguousarray(brain[:, ::-1]), kernel_width)[:, ::-1]
     changed = (there != back).astype(np.uint8)
-    box = head_box(there | back)
+    box = mask_box(there | back)
     rows, columns = np.nonzero(changed) if changed.any() else np.nonzero(there | back)
     figure, (left, right) = panels(2, image[box].shape[0] / image[box].shape[1])
     whole = [(changed[box], "reference"), (there[box] & ~changed[box], "mask")]
@@ -180,7 +179,7 @@ def two_errors(image: NDArray[Any], mask: Mask, offset: float) -> PageFigure | N
     if not mask.any():
         return None
     moved, bumped = same_dice(mask, offset)
-    box = head_box(moved | bumped)
+    box = mask_box(moved | bumped)
     figure, axes = panels(2, image[box].shape[0] / image[box].shape[1])
     captions = (f"border {offset:g} px out everywhere", "the same pixels in one place")
     for axis, other, caption in zip(axes, (moved, bumped), captions, strict=True):

@@ -111,7 +111,7 @@ def sweep_origin(is_published_stack: bool, has_reference: bool) -> str:
     """
     if is_published_stack:
         return (
-            f"{SOURCE[0].upper()}{SOURCE[1:]}. Measured: on the built-in stack, which is synthetic "
+            f"{SOURCE}. Measured: on the built-in stack, which is synthetic "
             "and *calibrated to* these figures. The thickness of its skull was tuned until the "
             "sweep came out, so the agreement is by construction and is not evidence."
         )

@@ -9,8 +9,9 @@ import numpy as np
 from IPython.display import Markdown
 from numpy.typing import NDArray
 
-from skullnb.figures.tables import MOST_ROWS, markdown_table, no_reference, spread
+from skullnb.figures.tables import MOST_ROWS, markdown_table, no_reference
 from skullnb.metrics import Aggregate, SliceScore
+from skullnb.summary import spread
 
 _LABELS = {
     "iou": "IoU",

@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from skullnb.figures.drawing import draw_cells, draw_slice
-from skullnb.figures.frames import head_box
-from skullnb.figures.layout import LEGEND, headline
+from skullnb.figures.layout import LEGEND, headline, mask_box
 from skullnb.figures.style import PALETTE, WIDTH_INCHES, PageFigure, new_figure, outline
-from skullnb.figures.tables import spread
 from skullnb.metrics import SliceScore
+from skullnb.summary import spread
 
 Image = NDArray[Any]
 
@@ -212,7 +211,7 @@ def gallery(
     chosen = spread(len(images), MOST_PICTURES)
     columns = 3 if len(chosen) <= 9 else 5
     rows = -(-len(chosen) // columns)
-    box = head_box(np.max(masks if reference is None else [*masks, *reference], axis=0))
+    box = mask_box(np.max(masks if reference is None else [*masks, *reference], axis=0))
     height, width = images[0][box].shape
     cell = WIDTH_INCHES / columns * height / width + 0.3
     figure, panels = new_figure(min(rows * cell + 0.4, 12.0), rows, columns, squeeze=False)

@@ -12,9 +12,10 @@ import numpy as np
 from IPython.display import Markdown
 from numpy.typing import NDArray
 
-from skullnb.figures.tables import MOST_ROWS, markdown_table, spread
+from skullnb.figures.tables import MOST_ROWS, markdown_table
 from skullnb.pipeline import PipelineSettings
 from skullnb.stack import Stack
+from skullnb.summary import spread
 
 # Neighbouring slices of a head differ by less, unless the pipeline chose something else on one.
 JUMP = 0.25

@@ -80,22 +80,6 @@ def no_reference(what: str) -> Markdown:
     return Markdown(f"*No reference mask was given, so {what} cannot be computed.*")
 
 
-def spread(n: int, most: int) -> list[int]:
-    """Choose positions spread evenly over a stack, all of them when they are few.
-
-    Parameters
-    ----------
-    most : int
-        How many to choose at most.
-
-    Examples
-    --------
-    >>> spread(3, 5), spread(9, 3)
-    ([0, 1, 2], [0, 4, 8])
-    """
-    return [int(index) for index in np.unique(np.linspace(0, n - 1, min(n, most)).round())]
-
-
 def _is_number(value: Any) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool | np.bool_)
 

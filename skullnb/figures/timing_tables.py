@@ -11,22 +11,6 @@ from skullnb.figures.tables import markdown_table
 from skullnb.timing import STAGES
 
 
-def machine_table(machine: Mapping[str, str]) -> Markdown:
-    """Say what the times were measured on.
-
-    Parameters
-    ----------
-    machine : mapping
-        From `skullnb.timing.machine`.
-
-    Examples
-    --------
-    >>> print(machine_table({"cores": "2"}).data.splitlines()[2])
-    | cores | 2 |
-    """
-    return markdown_table(["measured on", ""], machine.items())
-
-
 def stage_table(times: Mapping[str, float]) -> Markdown:
     """Share and ratio of every stage.
 
@@ -76,7 +60,7 @@ def published_table() -> Markdown:
         ],
     ]
     table = markdown_table(["published", "time", "how it came about"], rows)
-    return Markdown(f"{table.data}\n\n{published.SOURCE[0].upper()}{published.SOURCE[1:]}.")
+    return Markdown(f"{table.data}\n\n{published.SOURCE}.")
 
 
 def time_verdict(times: Mapping[str, float]) -> str:

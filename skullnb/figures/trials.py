@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -249,19 +249,6 @@ def keyhole(channel_width: int) -> NDArray[np.uint8]:
     return shape
 
 
-def twins() -> NDArray[np.uint8]:
-    """Draw two pixels that are components of equal size.
-
-    Examples
-    --------
-    >>> int(twins().sum())
-    2
-    """
-    picture = np.zeros((3, 6), dtype=np.uint8)
-    picture[1, [1, 4]] = 1
-    return picture
-
-
 def holes_before_and_after(traces: Sequence[SkullMaskTrace]) -> tuple[list[int], list[int]]:
     """Count the pixels that components enclose, before the dilation and after it.
 
@@ -283,16 +270,3 @@ def holes_before_and_after(traces: Sequence[SkullMaskTrace]) -> tuple[list[int],
         for masks in pairs
     )
     return before, after
-
-
-def filled_cavities(
-    shapes: Mapping[int, NDArray[np.uint8]], settings: PipelineSettings
-) -> list[int]:
-    """Count what the fill adds to each shape after the dilation.
-
-    Examples
-    --------
-    >>> filled_cavities({0: keyhole(0)}, PipelineSettings(kernel_width=0))
-    [3209]
-    """
-    return [fill_after(shape, settings, [settings.kernel_width])[0] for shape in shapes.values()]

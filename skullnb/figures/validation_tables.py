@@ -11,8 +11,9 @@ from IPython.display import Markdown
 from numpy.typing import NDArray
 
 from skullnb.errors import InvalidSetting
-from skullnb.figures.tables import MOST_ROWS, markdown_table, spread
+from skullnb.figures.tables import MOST_ROWS, markdown_table
 from skullnb.figures.validation_numbers import by_volume, settled
+from skullnb.summary import spread
 from skullnb.validation import (
     Control,
     Outcome,

@@ -14,6 +14,7 @@ import numpy as np
 from skullnb.chapter import MOST_SHOWN
 from skullnb.pipeline import PipelineSettings, create_skull_masks
 from skullnb.stack import Stack
+from skullnb.summary import spread
 from skullnb.text import escape
 
 __all__ = ["data_note", "draw_slices", "evidence_line", "note"]
@@ -120,13 +121,15 @@ def draw_slices(stack: Stack, settings: PipelineSettings, folder: Path) -> str:
     str
         Markdown that shows the pictures, with a caption.
     """
+    from skullnb.figures.layout import mask_box
     from skullnb.figures.style import new_figure, outline, show_image
 
-    shown = _shown_slices(len(stack))
-    images = np.asarray(stack.images[list(shown)])
+    shown = spread(len(stack), MOST_SHOWN)
+    images = np.asarray(stack.images[shown])
     masks = create_skull_masks(images, settings)
-    references = None if stack.reference is None else stack.reference[list(shown)]
-    rows, columns = _around_the_head(masks if references is None else masks | references)
+    references = None if stack.reference is None else stack.reference[shown]
+    everything = masks if references is None else [*masks, *references]
+    rows, columns = mask_box(np.max(everything, axis=0))
     lines = f"the measured skull mask (blue, kernel width {settings.kernel_width} px)"
     if references is not None:
         lines += " and the reference mask (orange)"
@@ -148,19 +151,3 @@ def draw_slices(stack: Stack, settings: PipelineSettings, folder: Path) -> str:
     some = f"{len(shown)} of the {len(stack)} slices" if len(shown) < len(stack) else "Each slice"
     caption = f"{some}, with the outline of {lines}. Numbers: {listed}."
     return ":::{div} slices\n" + "\n".join(pictures) + f"\n\n{caption}\n:::\n"
-
-
-def _shown_slices(n_slices: int) -> list[int]:
-    return [int(one) for one in np.unique(np.linspace(0, n_slices - 1, MOST_SHOWN).round())]
-
-
-def _around_the_head(masks: np.ndarray[Any, Any]) -> tuple[slice, slice]:
-    """Return the rows and columns that hold all masks and an eighth of their size around."""
-    found = []
-    for other_axis in (2, 1):
-        used = np.flatnonzero(masks.any(axis=(0, other_axis)))
-        if not used.size:
-            return slice(None), slice(None)
-        margin = (used[-1] - used[0]) // 8
-        found.append(slice(max(0, used[0] - margin), used[-1] + margin + 1))
-    return found[0], found[1]
