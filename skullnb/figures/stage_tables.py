@@ -10,10 +10,9 @@ import numpy as np
 from IPython.display import Markdown
 from numpy.typing import NDArray
 
-from skullnb.figures.columns import columns_table, listed
+from skullnb.figures.columns import columns_table
 from skullnb.figures.lessons import REACH_MM, REACH_PX, border_profile, class_means
 from skullnb.figures.tables import markdown_table
-from skullnb.figures.trials import EdgeExperiment
 from skullnb.pipeline import SkullMaskTrace, fill_holes
 from skullnb.stack import Stack
 
@@ -196,24 +195,6 @@ def connectivity_table(traces: Mapping[int, SkullMaskTrace]) -> Markdown:
             "largest [px]": [int(np.count_nonzero(trace.brain)) for trace in traces.values()],
             "mask [px]": [int(np.count_nonzero(trace.mask)) for trace in traces.values()],
         }
-    )
-
-
-def edge_experiment_table(experiments: Sequence[EdgeExperiment]) -> Markdown:
-    """Compare masks with and without the edge rule on synthetic heads.
-
-    Examples
-    --------
-    >>> print(edge_experiment_table([]).data.splitlines()[0])
-    | synthetic head | edge-touching, each slice | IoU with the rule | IoU without |
-    """
-    return markdown_table(
-        ["synthetic head", "edge-touching, each slice", "IoU with the rule", "IoU without"],
-        [
-            [one.description, listed(one.n_edge_touching), one.iou_with, one.iou_without]
-            for one in experiments
-        ],
-        ["", "", ".3f", ".3f"],
     )
 
 

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from skullnb.metrics import iou
-from skullnb.phantom import VARIANTS, variant
 from skullnb.pipeline import (
     PipelineSettings,
     SkullMaskTrace,
-    create_skull_masks,
     dilate,
     fill_holes,
     trace_skull_mask,
@@ -132,62 +129,6 @@ def mask_by_connectivity(image: Array, settings: PipelineSettings) -> dict[int, 
     {8: 1, 4: 2}
     """
     return {n: trace_skull_mask(image, replace(settings, connectivity=n)) for n in (8, 4)}
-
-
-@dataclass(frozen=True)
-class EdgeExperiment:
-    """A synthetic head segmented with the edge rule and without it.
-
-    Attributes
-    ----------
-    name, description : str
-        As in `skullnb.phantom.VARIANTS`.
-    traces : tuple of SkullMaskTrace
-        With the rule, one a slice.
-    n_edge_touching : tuple of int
-        One a slice.
-    iou_with, iou_without : float
-        Mean over the slices.
-    """
-
-    name: str
-    description: str
-    traces: tuple[SkullMaskTrace, ...]
-    n_edge_touching: tuple[int, ...]
-    iou_with: float
-    iou_without: float
-
-
-def edge_experiments(names: Sequence[str]) -> list[EdgeExperiment]:
-    """Segment synthetic heads with the edge rule and without it.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Of `skullnb.phantom.VARIANTS`.
-
-    Examples
-    --------
-    >>> one = edge_experiments(["thick-soft-tissue-cut"])[0]
-    >>> one.iou_with > one.iou_without
-    True
-    """
-    rule = PipelineSettings()
-    no_rule = replace(rule, drop_edge_touching=False)
-    experiments = []
-    for name in names:
-        stack = variant(name)
-        assert stack.reference is not None
-        traces = tuple(trace_skull_mask(image, rule) for image in stack.images)
-        without = create_skull_masks(stack.images, no_rule)
-        pairs = zip(traces, without, stack.reference, strict=True)
-        scores = [(iou(trace.mask, truth), iou(mask, truth)) for trace, mask, truth in pairs]
-        means = np.mean(scores, axis=0)
-        counts = tuple(trace.n_edge_touching for trace in traces)
-        experiments.append(
-            EdgeExperiment(name, VARIANTS[name], traces, counts, float(means[0]), float(means[1]))
-        )
-    return experiments
 
 
 def fill_after(
