@@ -33,19 +33,6 @@ from skullnb.pipeline import (
 )
 from skullnb.published import JOURNEY
 
-__all__ = [
-    "RECIPES",
-    "THRESHOLD_ENDINGS",
-    "Recipe",
-    "component_dilated",
-    "component_grown_in_passes",
-    "fixed_threshold",
-    "flood_from_edges",
-    "one_of_each_version",
-    "otsu_largest",
-    "recipe",
-]
-
 THRESHOLD_ENDINGS = {
     "all": "all bright pixels",
     "largest": "the largest component",

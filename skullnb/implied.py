@@ -19,19 +19,6 @@ from skullnb.metrics import iou
 from skullnb.pipeline import Mask, dilate, fill_holes
 from skullnb.reach import grown_pixel
 
-__all__ = [
-    "ROUNDING",
-    "Chain",
-    "check_chain",
-    "check_slices",
-    "difference_element",
-    "error_share",
-    "least_area",
-    "least_growth",
-    "recorded",
-    "solid_cells",
-]
-
 # Half a unit of the last printed digit: a table with four decimals says no more than this.
 ROUNDING = 5e-5
 

@@ -16,20 +16,6 @@ from skullnb.pipeline import Mask
 from skullnb.published import JOURNEY
 from skullnb.stack import Stack
 
-__all__ = [
-    "AGREES",
-    "Measured",
-    "best_of",
-    "crossings",
-    "in_widths",
-    "largest_gain",
-    "measure",
-    "meetings",
-    "recorded",
-    "scan",
-    "targets",
-]
-
 # The published IoUs have two decimals, and the built-in stack only resembles the article's
 # slices: candidates this near are all as good as one another.
 AGREES = 0.02

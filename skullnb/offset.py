@@ -14,16 +14,6 @@ from scipy import ndimage
 from skullnb.errors import InvalidSetting
 from skullnb.pipeline import Mask
 
-__all__ = [
-    "dice_of_offset",
-    "equivalent_radius",
-    "largest_slice",
-    "local_error",
-    "moved_border",
-    "offset_of_dice",
-    "same_dice",
-]
-
 
 def equivalent_radius(mask: Mask) -> float:
     """Radius of the disc as large as a mask.

@@ -18,19 +18,6 @@ from numpy.typing import NDArray
 from skullnb.errors import InvalidSetting
 from skullnb.pipeline import MAX_KERNEL_WIDTH, Mask, dilate, structuring_element
 
-__all__ = [
-    "Reach",
-    "disc_difference",
-    "disc_element",
-    "grown_pixel",
-    "kernel_reach",
-    "kernel_shift",
-    "kernel_width_for",
-    "mirror_asymmetry",
-    "radial_reach",
-    "reach_mm",
-]
-
 
 class Reach(NamedTuple):
     """How far a mask grows towards each side of the image, in px."""

@@ -3,7 +3,9 @@
 One palette everywhere, transparent backgrounds and mid-grey text, so that the same picture reads
 on a light page and on a dark one.
 
-Names mean the same in all these modules, and docstrings do not repeat it:
+Names mean the same in all these modules. What serves one chapter says the rest in a sentence; the
+building blocks (`style`, `layout`, `drawing`, `frames`, `tables`, `columns`, `flipbook`) say it at
+length.
 
 - `image` is (H, W), `images` (N, H, W), both of real numbers; `mask`, `reference`, `brain` (the
   chosen component) and `dilated` are (H, W) uint8 {0, 1}, with N in front where they are several

@@ -45,10 +45,7 @@ def kernel_figure(kernel_width: int, kernel_shape: str = "ellipse") -> PageFigur
 
     On the left the element with its anchor, on the right one pixel before and after.
 
-    Parameters
-    ----------
-    kernel_width : int
-        In px; 0 draws no element.
+    `kernel_width`: in px; 0 draws no element.
 
     Examples
     --------
@@ -87,10 +84,7 @@ def kernel_figure(kernel_width: int, kernel_shape: str = "ellipse") -> PageFigur
 def before_after(image: Image, brain: Mask, dilated: Mask, kernel_width: int) -> PageFigure:
     """Draw the chosen component on its slice, and what the dilation adds to it.
 
-    Parameters
-    ----------
-    kernel_width : int
-        In px; drawn to scale in the corner.
+    `kernel_width`: in px; drawn to scale in the corner.
 
     Examples
     --------
@@ -134,10 +128,7 @@ def before_after(image: Image, brain: Mask, dilated: Mask, kernel_width: int) ->
 def grown_masks(brain: Mask, widths: Sequence[int], settings: PipelineSettings) -> Mask:
     """Dilate and fill one component with kernels of several widths.
 
-    Parameters
-    ----------
-    settings : PipelineSettings
-        Shape of the kernel, and whether holes are filled.
+    `settings`: shape of the kernel, and whether holes are filled.
 
     Examples
     --------
@@ -175,12 +166,8 @@ def grown_areas(
 def area_curve(widths: Sequence[int], areas: NDArray[np.int64], kernel_width: int) -> PageFigure:
     """Draw the area of the mask against the kernel width, relative to the chosen width.
 
-    Parameters
-    ----------
-    widths : sequence of int
-        In px, with `kernel_width` among them.
-    areas : (slices, widths) array
-        In px, from `grown_areas`; slices with an empty mask are left out.
+    `widths`: in px, with `kernel_width` among them. `areas`: in px, from `grown_areas`; slices with
+    an empty mask are left out.
 
     Examples
     --------

@@ -79,10 +79,7 @@ def with_and_without(
 ) -> PageFigure:
     r"""Show the middle slice of some stacks with its mask, a rule on (above) and off (below).
 
-    Parameters
-    ----------
-    stacks : sequence of Stack
-        Four or fewer fit the page.
+    `stacks`: four or fewer fit the page.
 
     Examples
     --------

@@ -105,10 +105,7 @@ def slices_table(ledger: Ledger) -> Markdown:
 def statuses_table(ledgers: Mapping[str, Ledger]) -> Markdown:
     """Set the statuses of several ledgers side by side.
 
-    Parameters
-    ----------
-    ledgers : mapping of str to Ledger
-        By the heading of their column.
+    `ledgers`: by the heading of their column.
 
     Examples
     --------
@@ -144,10 +141,7 @@ def volumes_table(ledger: Ledger) -> Markdown:
 def one_rule_table(ledgers: Sequence[Ledger], rule: str) -> Markdown:
     """Set what one rule did on several stacks below one another.
 
-    Parameters
-    ----------
-    ledgers : sequence of Ledger
-        Of one stack each.
+    `ledgers`: of one stack each.
 
     Examples
     --------
@@ -177,10 +171,7 @@ def one_rule_table(ledgers: Sequence[Ledger], rule: str) -> Markdown:
 def effects_text(ledgers: Sequence[Ledger], rule: str) -> str:
     """Say on which stacks a rule helps, changes nothing or does harm.
 
-    Parameters
-    ----------
-    ledgers : sequence of Ledger
-        Of one stack each.
+    `ledgers`: of one stack each.
 
     Examples
     --------

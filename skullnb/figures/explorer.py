@@ -92,25 +92,8 @@ def paint_stage(trace: SkullMaskTrace, stage: str) -> Picture:
     return _as_bytes(tint)[trace.normalised + np.uint16(256) * area]
 
 
-def draw_outline(picture: Picture, mask: Mask, kind: str) -> None:
-    """Draw the outline of a mask into a picture of any size; the reference mask's is dashed.
-
-    Parameters
-    ----------
-    picture : (rows, columns, 3) uint8
-        Drawn into.
-    mask : (H, W) uint8 {0, 1}
-        Stretched to the picture.
-    kind : str
-        A name in `OUTLINES`.
-
-    Examples
-    --------
-    >>> picture = np.zeros((8, 8, 3), dtype=np.uint8)
-    >>> draw_outline(picture, np.ones((4, 4), dtype=np.uint8), "mask")
-    >>> bool(picture[0].any()), bool(picture[4, 4].any())
-    (True, False)
-    """
+def _draw_outline(picture: Picture, mask: Mask, kind: str) -> None:
+    """Draw the outline of a mask into a picture of any size; the reference mask's is dashed."""
     rows, columns = picture.shape[:2]
     if mask.shape != (rows, columns):
         mask = np.asarray(cv2.resize(mask, (columns, rows), interpolation=cv2.INTER_NEAREST_EXACT))
@@ -158,7 +141,7 @@ def compose(
     for kind in OUTLINES:
         mask = masks[kind]
         if kind in outlines and mask is not None:
-            draw_outline(picture, mask, kind)
+            _draw_outline(picture, mask, kind)
     return picture
 
 

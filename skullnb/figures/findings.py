@@ -82,12 +82,9 @@ def implied_by_threshold(thresholds: Sequence[int]) -> str:
 def most_in_upper_half(threshold: int) -> float:
     """Bound the share of bright pixels above level 127, given Otsu's threshold alone.
 
-    Returns
-    -------
-    float
-        In [0, 1]. The class means add up to at most 2 (t + 1) where the levels next to the
-        threshold are in use, so the bright mean is no higher; bright pixels lie at t + 1 or above,
-        so a share s at 128 or above makes their mean at least (1 - s)(t + 1) + 128 s.
+    In [0, 1]. The class means add up to at most 2 (t + 1) where the levels next to the threshold
+    are in use, so the bright mean is no higher; bright pixels lie at t + 1 or above, so a share s
+    at 128 or above makes their mean at least (1 - s)(t + 1) + 128 s.
 
     Examples
     --------
@@ -151,12 +148,8 @@ def hole_rule(
 ) -> str:
     """Say what the filling added, and what follows when it added nothing.
 
-    Parameters
-    ----------
-    n_filled : sequence of int
-        Pixels that the fill added to each dilated mask, for every slice.
-    shown_before, shown_after : sequence of int
-        Enclosed pixels before and after the dilation, for the slices shown.
+    `n_filled`: pixels that the fill added to each dilated mask, for every slice. `shown_before`,
+    `shown_after`: enclosed pixels before and after the dilation, for the slices shown.
 
     Examples
     --------

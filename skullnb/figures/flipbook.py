@@ -8,8 +8,6 @@ from html import escape
 
 from skullnb.errors import InvalidSetting
 
-__all__ = ["flipbook_html"]
-
 _SIGNATURES = {b"\x89PNG": "image/png", b"RIFF": "image/webp", b"\xff\xd8\xff": "image/jpeg"}
 
 

@@ -88,10 +88,7 @@ def journey_chart(measured: Sequence[Measured], is_published_stack: bool) -> Pag
 
     None, so that nothing is shown, without a reference mask.
 
-    Parameters
-    ----------
-    is_published_stack : bool
-        Whether to set the published scores beside them.
+    `is_published_stack`: whether to set the published scores beside them.
 
     Examples
     --------
@@ -127,12 +124,8 @@ def scan_curves(
 
     None, so that nothing is shown, without a reference mask.
 
-    Parameters
-    ----------
-    scans : mapping of str to (n,) structured array
-        Family to its `skullnb.journey.scan`; at most three.
-    targets : mapping of str to float
-        Published IoUs by version; none where they do not apply.
+    `scans`: family to its `skullnb.journey.scan`; at most three. `targets`: published IoUs by
+    version; none where they do not apply.
 
     Examples
     --------

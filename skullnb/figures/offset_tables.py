@@ -54,12 +54,7 @@ def offset_table(
 def size_table(radii: Sequence[tuple[str, float]], offsets: Sequence[float]) -> Markdown:
     """List the Dice that a border off by so much has on heads of several sizes.
 
-    Parameters
-    ----------
-    radii : sequence of (name, radius)
-        Of discs, in px.
-    offsets : sequence of float
-        In px, outward.
+    `radii`: of discs, in px. `offsets`: in px, outward.
 
     Examples
     --------
@@ -103,15 +98,7 @@ def head_sizes(
 def offsets_of(dice: float, sizes: Sequence[tuple[str, float]]) -> dict[str, float]:
     """Turn a published Dice into distances, under the names that a chapter records.
 
-    Parameters
-    ----------
-    sizes : sequence of (name, radius)
-        From `head_sizes`.
-
-    Returns
-    -------
-    dict
-        published_dice, offset_smallest and offset_largest, in px.
+    Gives published_dice, offset_smallest and offset_largest, in px. `sizes`: from `head_sizes`.
 
     Examples
     --------

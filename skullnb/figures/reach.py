@@ -93,10 +93,7 @@ def grown_pixels(widths: Sequence[int], shape: str = "ellipse") -> PageFigure:
 def reach_by_direction(widths: Sequence[int], shape: str = "ellipse") -> PageFigure:
     """Draw how far a straight border moves, by the direction it faces.
 
-    Parameters
-    ----------
-    widths : sequence of int
-        At most three, in px.
+    `widths`: at most three, in px.
 
     Examples
     --------
@@ -162,12 +159,7 @@ def two_errors(image: NDArray[Any], mask: Mask, offset: float) -> PageFigure | N
 
     None, so that nothing is shown, when the mask is empty.
 
-    Parameters
-    ----------
-    mask : (H, W) uint8 {0, 1}
-        What both are compared with.
-    offset : float
-        In px, outward.
+    `mask`: what both are compared with. `offset`: in px, outward.
 
     Examples
     --------

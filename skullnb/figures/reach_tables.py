@@ -166,10 +166,7 @@ def mirror_verdict(mirror_px: Sequence[int]) -> str:
 
     Needs mirror_px and mirror_px_27.
 
-    Parameters
-    ----------
-    mirror_px : sequence of int
-        Pixels that mirroring changes at 26 px, one number a slice.
+    `mirror_px`: pixels that mirroring changes at 26 px, one number a slice.
 
     Examples
     --------

@@ -56,10 +56,7 @@ def components(traces: Sequence[SkullMaskTrace], captions: Sequence[str]) -> Pag
 def coloured_components(trace: SkullMaskTrace) -> NDArray[np.float64]:
     """Paint the components of a slice in the colours of what becomes of them.
 
-    Returns
-    -------
-    (H, W, 3) float64
-        Red, green, blue in [0, 1]; background black.
+    Gives (H, W, 3) float64: red, green, blue in [0, 1]; background black.
 
     Examples
     --------
@@ -146,12 +143,8 @@ def added(before: Mask, after: Mask) -> NDArray[np.float64]:
 def left_to_fill(brain: Mask, settings: PipelineSettings, widths: Sequence[int]) -> PageFigure:
     """Draw how much the fill adds after dilations of growing width.
 
-    Parameters
-    ----------
-    settings : PipelineSettings
-        Shape of the kernel, and the width that is marked.
-    widths : sequence of int
-        Kernel widths in px, ascending.
+    `settings`: shape of the kernel, and the width that is marked. `widths`: kernel widths in px,
+    ascending.
 
     Examples
     --------
@@ -203,10 +196,7 @@ def background() -> PageFigure:
 def channels(shapes: Mapping[int, Mask], settings: PipelineSettings) -> PageFigure:
     """Show discs with an opened cavity after dilation and fill, by the width of the opening.
 
-    Parameters
-    ----------
-    shapes : mapping of int to (H, W) uint8 {0, 1}
-        Width of the channel to the disc, from `trials.keyhole`.
+    `shapes`: width of the channel to the disc, from `trials.keyhole`.
 
     Examples
     --------

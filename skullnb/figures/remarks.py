@@ -23,17 +23,10 @@ _POOLED = ("iou", "dice")
 def sweep_numbers(sweep: NDArray[Any] | None) -> dict[str, Any]:
     """Bring a sweep under the names that pages quote it by.
 
-    Parameters
-    ----------
-    sweep : (n,) structured array or None
-        From `skullnb.sweep.sweep_kernel_width`, with iou and dice; None = no reference.
-
-    Returns
-    -------
-    dict
-        sweep_width, sweep_iou and sweep_dice (lists), best_width (by mean IoU),
-        best_width_per_slice (list, None where every IoU is NaN), and the least and the largest
-        of these, lowest_best and highest_best; all None without a reference.
+    Gives sweep_width, sweep_iou and sweep_dice (lists), best_width (by mean IoU),
+    best_width_per_slice (list, None where every IoU is NaN), and the least and the largest of
+    these, lowest_best and highest_best; all None without a reference. `sweep`: from
+    `skullnb.sweep.sweep_kernel_width`, with iou and dice; None = no reference.
 
     Examples
     --------
@@ -67,10 +60,7 @@ def sweep_verdict(numbers: Mapping[str, Any]) -> str:
 
     Needs the same numbers.
 
-    Parameters
-    ----------
-    numbers : mapping
-        From `sweep_numbers`.
+    `numbers`: from `sweep_numbers`.
 
     Examples
     --------
@@ -149,11 +139,8 @@ def physical_width(kernel_width: int, spacing_mm: tuple[float, float] | None) ->
 def score_numbers(scores: Sequence[SliceScore] | None) -> dict[str, Any]:
     """Bring the scores under the names that pages quote them by.
 
-    Returns
-    -------
-    dict
-        mean_iou, mean_dice, mean_assd, mean_hd95, mean_nsd, pooled_iou, pooled_dice, slice_iou
-        (list) and unit; all None without a reference.
+    Gives mean_iou, mean_dice, mean_assd, mean_hd95, mean_nsd, pooled_iou, pooled_dice, slice_iou
+    (list) and unit; all None without a reference.
 
     Examples
     --------
@@ -176,10 +163,7 @@ def score_verdict(numbers: Mapping[str, Any], is_published_stack: bool) -> str:
 
     Needs the same numbers, and n_slices.
 
-    Parameters
-    ----------
-    numbers : mapping
-        From `score_numbers`.
+    `numbers`: from `score_numbers`.
 
     Examples
     --------
@@ -221,10 +205,7 @@ def pooling(applies: bool) -> str:
 
     Needs published_sweep_iou, published_final_iou and what `score_numbers` returns.
 
-    Parameters
-    ----------
-    applies : bool
-        Whether the scores are those of the built-in stack at the published kernel width.
+    `applies`: whether the scores are those of the built-in stack at the published kernel width.
 
     Examples
     --------

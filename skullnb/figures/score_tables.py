@@ -31,12 +31,8 @@ def sweep_table(
 ) -> Markdown:
     """Scores by kernel width, measured and, where there are any, published.
 
-    Parameters
-    ----------
-    summary : (w,) structured array or None
-        From `skullnb.sweep.summarise`, with iou and dice; None = there is no reference.
-    published : mapping of int to (iou, dice), optional
-        Published scores by kernel width.
+    `summary`: from `skullnb.sweep.summarise`, with iou and dice; None = there is no reference.
+    `published`: published scores by kernel width.
 
     Examples
     --------
@@ -70,10 +66,7 @@ def area_table(
 ) -> Markdown:
     """Areas of the mask by kernel width and slice.
 
-    Parameters
-    ----------
-    areas : (slices, widths) array
-        In px, from `skullnb.figures.dilation.grown_areas`.
+    `areas`: in px, from `skullnb.figures.dilation.grown_areas`.
 
     Examples
     --------
@@ -113,10 +106,7 @@ def published_table(
 ) -> Markdown:
     """Published IoU and Dice beside the two ways of bringing slices together.
 
-    Parameters
-    ----------
-    published : mapping of str to (iou, dice) or None
-        Published scores by what they are called; None = they are about other data.
+    `published`: published scores by what they are called; None = they are about other data.
 
     Examples
     --------
@@ -153,10 +143,7 @@ def score_table(
 ) -> Markdown:
     """Every metric of every slice; of a long stack, slices spread over it.
 
-    Parameters
-    ----------
-    slice_numbers : sequence of int, optional
-        What to call the slices; counted from 0 when left out.
+    `slice_numbers`: what to call the slices; counted from 0 when left out.
 
     Examples
     --------

@@ -128,10 +128,7 @@ def distance_example(mask: Image, reference: Image) -> PageFigure:
     On the left, from each border pixel of the reference to the nearest of the mask; on the right,
     the other way round.
 
-    Parameters
-    ----------
-    mask, reference : (H, W) array of {0, 1}
-        Neither empty; up to some 20 px a side, so that the numbers can be read.
+    `mask`, `reference`: neither empty; up to some 20 px a side, so that the numbers can be read.
 
     Examples
     --------
@@ -165,10 +162,7 @@ def distance_example(mask: Image, reference: Image) -> PageFigure:
 def timing_bars(times: Mapping[str, float]) -> PageFigure:
     """Draw each stage's share of the time that all stages take.
 
-    Parameters
-    ----------
-    times : mapping
-        From `skullnb.timing.time_stages`; the entries called `share_...` are drawn.
+    `times`: from `skullnb.timing.time_stages`; the entries called `share_...` are drawn.
 
     Examples
     --------

@@ -24,10 +24,7 @@ JUMP = 0.25
 def given_table(stack: Stack, inputs: Mapping[str, str], settings: PipelineSettings) -> Markdown:
     """Say what a report is about: names, shapes, spacing, groups, and a hash of each input.
 
-    Parameters
-    ----------
-    inputs : mapping of str to str
-        sha256 by name, from `Stack.fingerprint`.
+    `inputs`: sha256 by name, from `Stack.fingerprint`.
 
     Examples
     --------
@@ -93,7 +90,7 @@ def slice_table(
         columns["group"] = (groups, "")
     columns["mask, px"] = (summary["mask_px"], ",")
     if spacing_mm is not None:
-        columns["mask, cm²"] = (areas_cm2(summary["mask_px"], spacing_mm), ".1f")
+        columns["mask, cm²"] = (_areas_cm2(summary["mask_px"], spacing_mm), ".1f")
     columns["remarks"] = (texts, "")
     for name, title in (
         ("threshold", "threshold"),
@@ -141,16 +138,9 @@ def slice_remarks(
 ) -> list[tuple[str, ...]]:
     """Collect what is odd about each slice: the pipeline's warnings, and areas that jump.
 
-    Parameters
-    ----------
-    groups : sequence of str, optional
-        One label a slice; a slice is only compared with others of its group.
-
-    Returns
-    -------
-    list of tuple of str
-        One a slice. An area jumps when it differs by more than `JUMP` from the median of the five
-        slices nearest to it that have a mask.
+    One a slice. An area jumps when it differs by more than `JUMP` from the median of the five
+    slices nearest to it that have a mask. `groups`: one label a slice; a slice is only compared
+    with others of its group.
 
     Examples
     --------
@@ -179,10 +169,7 @@ def mask_verdict(n_slices: int, n_empty: int, n_warnings: int) -> str:
 
     Needs n_slices, n_empty and n_warnings.
 
-    Parameters
-    ----------
-    n_slices, n_empty, n_warnings : int
-        Slices, those with an empty mask, and those with a remark.
+    `n_slices`, `n_empty`, `n_warnings`: slices, those with an empty mask, and those with a remark.
 
     Examples
     --------
@@ -207,14 +194,8 @@ def mask_verdict(n_slices: int, n_empty: int, n_warnings: int) -> str:
     )
 
 
-def areas_cm2(areas_px: NDArray[Any], spacing_mm: tuple[float, float]) -> NDArray[np.float64]:
-    """Turn areas from px into cm².
-
-    Examples
-    --------
-    >>> areas_cm2(np.array([1000]), (1.0, 0.5))
-    array([5.])
-    """
+def _areas_cm2(areas_px: NDArray[Any], spacing_mm: tuple[float, float]) -> NDArray[np.float64]:
+    """Turn areas from px into cm²."""
     return np.asarray(areas_px, dtype=np.float64) * spacing_mm[0] * spacing_mm[1] / 100
 
 

@@ -173,10 +173,7 @@ def threshold_table(traces: Sequence[SkullMaskTrace], slice_numbers: Sequence[in
 def connectivity_table(traces: Mapping[int, SkullMaskTrace]) -> Markdown:
     """Compare components joined over corners and over sides only.
 
-    Parameters
-    ----------
-    traces : mapping of int to SkullMaskTrace
-        From `trials.mask_by_connectivity`.
+    `traces`: from `trials.mask_by_connectivity`.
 
     Examples
     --------
@@ -203,10 +200,7 @@ def holes_table(
 ) -> Markdown:
     """Count enclosed pixels before the dilation and after it.
 
-    Parameters
-    ----------
-    reference : (n, H, W) uint8 {0, 1}, optional
-        With it, the share of the filled pixels that belongs to the target.
+    `reference`: with it, the share of the filled pixels that belongs to the target.
 
     Examples
     --------

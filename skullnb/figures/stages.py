@@ -43,10 +43,7 @@ def slices_with_reference(
 ) -> PageFigure:
     """Show slices side by side, with the outline of the reference mask where there is one.
 
-    Parameters
-    ----------
-    spacing_mm : (row, column), optional
-        Areas are in px without it.
+    `spacing_mm`: areas are in px without it.
 
     Examples
     --------
@@ -81,10 +78,7 @@ def intensity_near_border(
 
     A sentence instead of a figure when there is no reference.
 
-    Parameters
-    ----------
-    spacing_mm : (row, column) or None
-        Distances are in px without it.
+    `spacing_mm`: distances are in px without it.
 
     Examples
     --------
@@ -110,33 +104,14 @@ def intensity_near_border(
     headline(
         figure,
         "The border of the target is the outer edge of a dark band"
-        if has_dark_band(profile)
+        if _has_dark_band(profile)
         else "Intensities on both sides of the border of the target",
     )
     return figure
 
 
-def has_dark_band(profile: Array) -> bool:
-    """Whether intensities dip just inside the border, and rise again on both sides.
-
-    Parameters
-    ----------
-    profile : structured array
-        From `lessons.border_profile`.
-
-    Returns
-    -------
-    bool
-        True when the darkest median in the nearest fifth of the inside is below half of the
-        brightest one further in, and below half of the brightest one outside.
-
-    Examples
-    --------
-    >>> image = np.array([[[5, 5, 5, 5, 5, 5, 5, 5, 0, 9]]])
-    >>> mask = np.array([[[1] * 9 + [0]]], dtype=np.uint8)
-    >>> has_dark_band(border_profile(image, mask)), has_dark_band(border_profile(9 - image, mask))
-    (True, False)
-    """
+def _has_dark_band(profile: Array) -> bool:
+    """Whether medians dip just inside the border, to below half of those on both sides."""
     inside, outside = profile[profile["distance"] < 0], profile[profile["distance"] > 0]
     if len(inside) < 2 or len(outside) == 0:
         return False
@@ -197,10 +172,7 @@ def before_and_after(image: Array, normalised: NDArray[np.uint8]) -> PageFigure:
 def hot_pixel(traces: Sequence[SkullMaskTrace], factors: Sequence[float]) -> PageFigure:
     """Show normalised slices, and their masks, as one pixel gets hotter.
 
-    Parameters
-    ----------
-    factors : sequence of float
-        The pixel's value, in ranges of the slice.
+    `factors`: the pixel's value, in ranges of the slice.
 
     Examples
     --------
@@ -227,10 +199,7 @@ def hot_pixel(traces: Sequence[SkullMaskTrace], factors: Sequence[float]) -> Pag
 def wrapped(image: NDArray[np.int16]) -> PageFigure:
     """Show a slice of small integers beside its differences from the minimum, which wrap.
 
-    Parameters
-    ----------
-    image : (H, W) int16
-        From `trials.as_int16`.
+    `image`: from `trials.as_int16`.
 
     Examples
     --------
@@ -255,10 +224,7 @@ def wrapped(image: NDArray[np.int16]) -> PageFigure:
 def otsu(normalised: NDArray[np.uint8], threshold: int) -> PageFigure:
     """Draw the histogram of levels, and below it the curve that Otsu's method climbs.
 
-    Parameters
-    ----------
-    threshold : int
-        The level that the pipeline chose.
+    `threshold`: the level that the pipeline chose.
 
     Examples
     --------

@@ -14,10 +14,7 @@ from skullnb.timing import STAGES
 def stage_table(times: Mapping[str, float]) -> Markdown:
     """Share and ratio of every stage.
 
-    Parameters
-    ----------
-    times : mapping
-        From `skullnb.timing.time_stages`.
+    `times`: from `skullnb.timing.time_stages`.
 
     Examples
     --------
@@ -68,10 +65,7 @@ def time_verdict(times: Mapping[str, float]) -> str:
 
     Needs ratio_whole, ms_whole and the shares.
 
-    Parameters
-    ----------
-    times : mapping
-        From `skullnb.timing.time_stages`.
+    `times`: from `skullnb.timing.time_stages`.
 
     Examples
     --------

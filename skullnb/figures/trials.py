@@ -21,44 +21,12 @@ from skullnb.pipeline import (
 Array = NDArray[Any]
 
 
-def with_hot_pixel(image: Array, factor: float) -> Array:
-    """Set the pixel in the middle to a multiple of the slice's range.
-
-    Parameters
-    ----------
-    factor : float
-        1 puts it at the slice's maximum, 100 a hundred ranges above the minimum.
-
-    Returns
-    -------
-    (H, W) array of float
-        A copy; integers become float64.
-
-    Examples
-    --------
-    >>> with_hot_pixel(np.array([[1, 2, 3]]), 10)
-    array([[ 1., 21.,  3.]])
-    """
-    pixels = np.array(image, dtype=image.dtype if image.dtype.kind == "f" else np.float64)
-    low, high = float(pixels.min()), float(pixels.max())
-    pixels[pixels.shape[0] // 2, pixels.shape[1] // 2] = low + factor * (high - low)
-    return pixels
-
-
 def hot_pixel_traces(
     image: Array, factors: Sequence[float], settings: PipelineSettings
 ) -> list[SkullMaskTrace]:
-    """Run the pipeline on a slice with one pixel made hotter and hotter.
+    """Run the pipeline on a slice with the pixel in its middle made hotter and hotter.
 
-    Parameters
-    ----------
-    factors : sequence of float
-        As in `with_hot_pixel`.
-
-    Returns
-    -------
-    list of SkullMaskTrace
-        One a factor.
+    `factors`: 1 puts it at the slice's maximum, 100 a hundred ranges above the minimum.
 
     Examples
     --------
@@ -68,21 +36,20 @@ def hot_pixel_traces(
     >>> [int(trace.mask.sum()) for trace in traces]
     [1020, 5]
     """
-    return [trace_skull_mask(with_hot_pixel(image, factor), settings) for factor in factors]
+    pixels = np.array(image, dtype=image.dtype if image.dtype.kind == "f" else np.float64)
+    low, high = float(pixels.min()), float(pixels.max())
+    traces = []
+    for factor in factors:
+        pixels[pixels.shape[0] // 2, pixels.shape[1] // 2] = low + factor * (high - low)
+        traces.append(trace_skull_mask(pixels, settings))
+    return traces
 
 
 def as_int16(image: Array, quantile: float = 0.995) -> NDArray[np.int16]:
     """Stretch a slice over all that 16 bits with a sign can hold.
 
-    Parameters
-    ----------
-    quantile : float
-        Share of the pixels, in [0, 1], that the stretched range holds; brighter ones are clipped.
-
-    Returns
-    -------
-    (H, W) int16
-        From -32768 to 32767; all -32768 when the slice is flat.
+    Gives (H, W) int16: from -32768 to 32767; all -32768 when the slice is flat. `quantile`: share
+    of the pixels, in [0, 1], that the stretched range holds; brighter ones are clipped.
 
     Examples
     --------
@@ -98,10 +65,8 @@ def as_int16(image: Array, quantile: float = 0.995) -> NDArray[np.int16]:
 def differences(image: Array) -> Array:
     """Subtract the minimum in the image's own data type, as the formula reads at first sight.
 
-    Returns
-    -------
-    (H, W) array of the same dtype
-        Negative where the difference did not fit and wrapped around.
+    Gives (H, W) array of the same dtype: negative where the difference did not fit and wrapped
+    around.
 
     Examples
     --------
@@ -115,10 +80,7 @@ def differences(image: Array) -> Array:
 def mask_by_connectivity(image: Array, settings: PipelineSettings) -> dict[int, SkullMaskTrace]:
     """Trace a slice with components joined over corners (8), and over sides only (4).
 
-    Parameters
-    ----------
-    settings : PipelineSettings
-        Its connectivity is replaced.
+    `settings`: its connectivity is replaced.
 
     Examples
     --------
@@ -136,10 +98,7 @@ def fill_after(
 ) -> list[int]:
     """Count the pixels that the fill adds after dilations of several widths.
 
-    Parameters
-    ----------
-    settings : PipelineSettings
-        Shape of the kernel.
+    `settings`: shape of the kernel.
 
     Examples
     --------
@@ -155,10 +114,7 @@ def fill_after(
 def channel_widths(settings: PipelineSettings) -> list[int]:
     """Pick channels that the dilation closes easily, only just, and not at all.
 
-    Returns
-    -------
-    list of int
-        In px, ascending.
+    In px, ascending.
 
     Examples
     --------
@@ -172,10 +128,7 @@ def channel_widths(settings: PipelineSettings) -> list[int]:
 def keyhole(channel_width: int) -> NDArray[np.uint8]:
     """Draw a disc with a cavity that a straight channel joins to the outside.
 
-    Parameters
-    ----------
-    channel_width : int
-        In px; 0 closes the cavity off.
+    `channel_width`: in px; 0 closes the cavity off.
 
     Examples
     --------
@@ -193,10 +146,7 @@ def keyhole(channel_width: int) -> NDArray[np.uint8]:
 def holes_before_and_after(traces: Sequence[SkullMaskTrace]) -> tuple[list[int], list[int]]:
     """Count the pixels that components enclose, before the dilation and after it.
 
-    Returns
-    -------
-    before, after : list of int
-        One number a trace.
+    One number a trace.
 
     Examples
     --------

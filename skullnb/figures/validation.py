@@ -59,10 +59,7 @@ def one_volume_dots(rows: NDArray[Any]) -> PageFigure:
 
     One dot a volume in each of three rows, and their mean.
 
-    Parameters
-    ----------
-    rows : (V,) structured array
-        From `skullnb.validation.tune_on_each_volume`.
+    `rows`: from `skullnb.validation.tune_on_each_volume`.
 
     Examples
     --------
@@ -92,12 +89,8 @@ def fold_kernels(matrix: ScoreMatrix, outcomes: Sequence[Outcome]) -> PageFigure
 
     One panel a unit.
 
-    Parameters
-    ----------
-    matrix : ScoreMatrix
-        With groups, at least two; in px.
-    outcomes : sequence of Outcome
-        From `skullnb.validation.compare_splits`; those by volume are drawn, in px or mm.
+    `matrix`: with groups, at least two; in px. `outcomes`: from
+    `skullnb.validation.compare_splits`; those by volume are drawn, in px or mm.
 
     Examples
     --------
@@ -137,10 +130,7 @@ def fold_kernels(matrix: ScoreMatrix, outcomes: Sequence[Outcome]) -> PageFigure
 def optimism_curve(curve: NDArray[Any]) -> PageFigure:
     """Draw the score on tuned and on other volumes against the number that was tuned on.
 
-    Parameters
-    ----------
-    curve : (s,) structured array
-        From `skullnb.validation.tuning_curve`.
+    `curve`: from `skullnb.validation.tuning_curve`.
 
     Examples
     --------
@@ -173,10 +163,7 @@ def control_figure(control: Control, fixed: float) -> PageFigure:
 
     Histograms over the draws.
 
-    Parameters
-    ----------
-    fixed : float
-        Nested score of one kernel for all, for comparison.
+    `fixed`: nested score of one kernel for all, for comparison.
 
     Examples
     --------
@@ -203,10 +190,7 @@ def control_figure(control: Control, fixed: float) -> PageFigure:
 def coverage_curve(table: NDArray[Any]) -> PageFigure:
     """Draw how often nominal 95 % intervals cover the mean, against the sample size.
 
-    Parameters
-    ----------
-    table : (s,) structured array
-        From `skullnb.validation.coverage_table`.
+    `table`: from `skullnb.validation.coverage_table`.
 
     Examples
     --------

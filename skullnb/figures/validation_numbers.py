@@ -22,11 +22,8 @@ from skullnb.validation import (
 def source_numbers(source: Source) -> dict[str, Any]:
     """Bring what the chapter runs on under the names that sentences quote.
 
-    Returns
-    -------
-    dict
-        source, n_volumes, n_slices, n_widths, width_min, width_max (px), spacing_min and
-        spacing_max (mm, None = unknown).
+    Gives source, n_volumes, n_slices, n_widths, width_min, width_max (px), spacing_min and
+    spacing_max (mm, None = unknown).
 
     Examples
     --------
@@ -51,17 +48,10 @@ def source_numbers(source: Source) -> dict[str, Any]:
 def one_volume_numbers(rows: NDArray[Any]) -> dict[str, Any]:
     """Bring what tuning on one volume costs under the names that sentences quote.
 
-    Parameters
-    ----------
-    rows : (V,) structured array
-        From `skullnb.validation.tune_on_each_volume`.
-
-    Returns
-    -------
-    dict
-        one_width (list), one_apparent, one_slice_out, one_elsewhere (means over the volumes),
-        one_optimism, and one_slice_out_saw: the part of it that leave-one-slice-out noticed.
-        None where no volume has two slices, or there is no optimism.
+    Gives one_width (list), one_apparent, one_slice_out, one_elsewhere (means over the volumes),
+    one_optimism, and one_slice_out_saw: the part of it that leave-one-slice-out noticed. None where
+    no volume has two slices, or there is no optimism. `rows`: from
+    `skullnb.validation.tune_on_each_volume`.
 
     Examples
     --------
@@ -87,12 +77,9 @@ def one_volume_numbers(rows: NDArray[Any]) -> dict[str, Any]:
 def split_numbers(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """Bring the ways of testing under the names that sentences quote.
 
-    Returns
-    -------
-    dict
-        apparent, slice_out, nested, optimism, nested_widths (list) with the kernel in px; the
-        same names with `_mm` for a kernel in mm; n_mm_better, n_mm_worse (volumes) and sign_p;
-        None where there is no comparison.
+    Gives apparent, slice_out, nested, optimism, nested_widths (list) with the kernel in px; the
+    same names with `_mm` for a kernel in mm; n_mm_better, n_mm_worse (volumes) and sign_p; None
+    where there is no comparison.
 
     Examples
     --------
@@ -121,11 +108,8 @@ def split_numbers(outcomes: Sequence[Outcome]) -> dict[str, Any]:
 def dependence_numbers(matrix: ScoreMatrix) -> dict[str, Any]:
     """How alike slices of one volume are, and what they are worth together.
 
-    Returns
-    -------
-    dict
-        correlation (of the scores at the kernel that is best over all) and effective_number;
-        None where every volume has one slice, or nothing varies.
+    Gives correlation (of the scores at the kernel that is best over all) and effective_number; None
+    where every volume has one slice, or nothing varies.
 
     Examples
     --------

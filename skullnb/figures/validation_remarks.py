@@ -44,10 +44,7 @@ def one_volume_sentence(one_slice_out_saw: float | None) -> str:
 
     Needs what `one_volume_numbers` returns.
 
-    Parameters
-    ----------
-    one_slice_out_saw : float or None
-        The part of the optimism that leave-one-slice-out noticed.
+    `one_slice_out_saw`: the part of the optimism that leave-one-slice-out noticed.
 
     Examples
     --------
@@ -72,10 +69,7 @@ def split_sentence(numbers: Mapping[str, Any]) -> str:
 
     Needs the same numbers.
 
-    Parameters
-    ----------
-    numbers : mapping
-        From `split_numbers`.
+    `numbers`: from `split_numbers`.
 
     Examples
     --------
@@ -106,10 +100,7 @@ def control_sentence(control: Control, fixed: float) -> str:
 
     Needs control_by_slice, control_by_volume, control_worth and nested.
 
-    Parameters
-    ----------
-    fixed : float
-        Nested score of one kernel for all.
+    `fixed`: nested score of one kernel for all.
 
     Examples
     --------

@@ -30,12 +30,7 @@ def one_volume_table(rows: NDArray[Any], matrix: ScoreMatrix) -> Markdown:
 
     Volumes spread over a long list.
 
-    Parameters
-    ----------
-    rows : (V,) structured array
-        From `skullnb.validation.tune_on_each_volume`.
-    matrix : ScoreMatrix
-        What they were made from.
+    `rows`: from `skullnb.validation.tune_on_each_volume`. `matrix`: what they were made from.
 
     Examples
     --------
@@ -134,10 +129,7 @@ def refusal_table(matrix: ScoreMatrix) -> Markdown:
 def curve_table(curve: NDArray[Any]) -> Markdown:
     """Optimism by the number of volumes tuned on.
 
-    Parameters
-    ----------
-    curve : (s,) structured array
-        From `skullnb.validation.tuning_curve`.
+    `curve`: from `skullnb.validation.tuning_curve`.
 
     Examples
     --------
@@ -154,10 +146,7 @@ def curve_table(curve: NDArray[Any]) -> Markdown:
 def control_table(control: Control, fixed: float) -> Markdown:
     """What both splits say of the selector that knows nothing.
 
-    Parameters
-    ----------
-    fixed : float
-        Nested score of one kernel for all.
+    `fixed`: nested score of one kernel for all.
 
     Examples
     --------
@@ -178,10 +167,7 @@ def control_table(control: Control, fixed: float) -> Markdown:
 def small_table(sizes: Sequence[int]) -> Markdown:
     """Exact statements for several numbers of independent cases.
 
-    Parameters
-    ----------
-    sizes : sequence of int
-        Each is shown once, in rising order.
+    `sizes`: each is shown once, in rising order.
 
     Examples
     --------
@@ -205,10 +191,7 @@ def small_table(sizes: Sequence[int]) -> Markdown:
 def coverage_rows(table: NDArray[Any]) -> Markdown:
     """How often nominal 95 % intervals cover, by sample size.
 
-    Parameters
-    ----------
-    table : (s,) structured array
-        From `skullnb.validation.coverage_table`.
+    `table`: from `skullnb.validation.coverage_table`.
 
     Examples
     --------

@@ -26,8 +26,6 @@ from skullnb.report.select import accepted_parameters, choose_chapters
 from skullnb.results import FORMAT, collate, versions, write_json
 from skullnb.stack import split_series
 
-__all__ = ["Report", "build_report", "find_assets"]
-
 Progress = Callable[[int, int, str], None]
 
 

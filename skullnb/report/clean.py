@@ -10,8 +10,6 @@ from typing import Any
 
 import nbformat
 
-__all__ = ["clean_notebook", "path_scrubber"]
-
 _WIDGET_TYPES = (
     "application/vnd.jupyter.widget-view+json",
     "application/vnd.jupyter.widget-state+json",

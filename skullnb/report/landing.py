@@ -17,8 +17,6 @@ from skullnb.stack import Stack
 from skullnb.summary import spread
 from skullnb.text import escape
 
-__all__ = ["data_note", "draw_slices", "evidence_line", "note"]
-
 
 def note(kind: str, title: str, text: str) -> str:
     """Write an admonition.

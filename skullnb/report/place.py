@@ -8,8 +8,6 @@ from pathlib import Path
 
 from skullnb.errors import InvalidSetting
 
-__all__ = ["check_output", "put_in_place"]
-
 MARKER = ".skullnb-report"
 """A file in every report; a folder without it is never overwritten."""
 

@@ -13,8 +13,6 @@ from collections.abc import Generator, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["run_chapters"]
-
 _WORKER_ENVIRONMENT = {
     # One thread each: the chapters already share the processors.
     "OMP_NUM_THREADS": "1",

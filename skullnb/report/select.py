@@ -10,8 +10,6 @@ from typing import Any
 
 from skullnb.errors import InvalidSetting, UnreadableFile
 
-__all__ = ["accepted_parameters", "choose_chapters", "parameter_names"]
-
 
 def choose_chapters(folder: Path, chapters: Sequence[str]) -> list[Path]:
     """Find the chapters' notebooks.

@@ -18,8 +18,6 @@ from skullnb.report.table import published_table
 from skullnb.stack import Stack
 from skullnb.text import escape
 
-__all__ = ["stage_book", "stage_toc", "without_dead_links"]
-
 
 def stage_book(
     source: Path,

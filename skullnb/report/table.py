@@ -10,8 +10,6 @@ from typing import Any
 from skullnb import published
 from skullnb.text import escape
 
-__all__ = ["ROWS", "Row", "published_table"]
-
 
 @dataclass(frozen=True)
 class Row:

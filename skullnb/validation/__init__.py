@@ -24,7 +24,7 @@ from skullnb.validation.small import (
     smallest_sign_test_p,
     zero_failure_bound,
 )
-from skullnb.validation.source import Source, scores_to_validate, what_is_missing
+from skullnb.validation.source import Source, scores_to_validate
 from skullnb.validation.splits import (
     Outcome,
     apparent,
@@ -60,6 +60,5 @@ __all__ = [
     "smallest_sign_test_p",
     "tune_on_each_volume",
     "tuning_curve",
-    "what_is_missing",
     "zero_failure_bound",
 ]

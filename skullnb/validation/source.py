@@ -58,7 +58,7 @@ def scores_to_validate(
     array([3., 5., 7.])
     """
     settings = settings or PipelineSettings()
-    lack = what_is_missing(stack)
+    lack = _what_is_missing(stack)
     if lack:
         return Source(cohort_scores(), True, lack)
     width = settings.kernel_width
@@ -69,20 +69,8 @@ def scores_to_validate(
     return Source(matrix, False, "")
 
 
-def what_is_missing(stack: Stack) -> str:
-    """Say why a stack cannot be split by volume.
-
-    Returns
-    -------
-    str
-        Part of a sentence; "" when nothing is missing.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> what_is_missing(Stack(np.zeros((2, 8, 8)), np.zeros((2, 8, 8), dtype=np.uint8)))
-    'the slices have no group labels, so it is not known which belong to one head'
-    """
+def _what_is_missing(stack: Stack) -> str:
+    """Why a stack cannot be split by volume, as part of a sentence; "" when it can."""
     if stack.reference is None:
         return "there is no reference mask"
     if stack.groups is None:
