@@ -44,7 +44,6 @@ def kernel_figure(kernel_width: int, kernel_shape: str = "ellipse") -> PageFigur
     """Draw a structuring element, and what it makes of a single pixel.
 
     On the left the element with its anchor, on the right one pixel before and after.
-
     `kernel_width`: in px; 0 draws no element.
 
     Examples

@@ -86,9 +86,8 @@ def version_flipbook(stack: Stack, index: int, recipes: Sequence[Recipe]) -> HTM
 def journey_chart(measured: Sequence[Measured], is_published_stack: bool) -> PageFigure | None:
     """Draw the scores of the recipes in the order of the story.
 
-    None, so that nothing is shown, without a reference mask.
-
-    `is_published_stack`: whether to set the published scores beside them.
+    None, so that nothing is shown, without a reference mask. `is_published_stack`: whether to set
+    the published scores beside them.
 
     Examples
     --------
@@ -122,10 +121,9 @@ def scan_curves(
 ) -> PageFigure | None:
     """Draw families of recipes over their free number, with the IoUs they might explain.
 
-    None, so that nothing is shown, without a reference mask.
-
-    `scans`: family to its `skullnb.journey.scan`; at most three. `targets`: published IoUs by
-    version; none where they do not apply.
+    None, so that nothing is shown, without a reference mask. `scans`: family to its
+    `skullnb.journey.scan`; at most three. `targets`: published IoUs by version; none where they do
+    not apply.
 
     Examples
     --------

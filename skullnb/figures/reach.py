@@ -157,9 +157,8 @@ def mirrored_masks(image: NDArray[Any], brain: Mask, kernel_width: int) -> PageF
 def two_errors(image: NDArray[Any], mask: Mask, offset: float) -> PageFigure | None:
     """Draw two masks with the same Dice: a border moved everywhere, and a bump in one place.
 
-    None, so that nothing is shown, when the mask is empty.
-
-    `mask`: what both are compared with. `offset`: in px, outward.
+    None, so that nothing is shown, when the mask is empty. `mask`: what both are compared with.
+    `offset`: in px, outward.
 
     Examples
     --------

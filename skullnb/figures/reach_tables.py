@@ -164,9 +164,8 @@ def mirror_table(
 def mirror_verdict(mirror_px: Sequence[int]) -> str:
     """Say what an even kernel's lopsidedness amounts to on the slices at hand.
 
-    Needs mirror_px and mirror_px_27.
-
-    `mirror_px`: pixels that mirroring changes at 26 px, one number a slice.
+    Needs mirror_px and mirror_px_27. `mirror_px`: pixels that mirroring changes at 26 px, one
+    number a slice.
 
     Examples
     --------

@@ -58,9 +58,7 @@ def sweep_numbers(sweep: NDArray[Any] | None) -> dict[str, Any]:
 def sweep_verdict(numbers: Mapping[str, Any]) -> str:
     """Say which width did best, and whether that can be believed.
 
-    Needs the same numbers.
-
-    `numbers`: from `sweep_numbers`.
+    Needs the same numbers. `numbers`: from `sweep_numbers`.
 
     Examples
     --------
@@ -161,9 +159,7 @@ def score_numbers(scores: Sequence[SliceScore] | None) -> dict[str, Any]:
 def score_verdict(numbers: Mapping[str, Any], is_published_stack: bool) -> str:
     """Say what the scores are, and what they are not.
 
-    Needs the same numbers, and n_slices.
-
-    `numbers`: from `score_numbers`.
+    Needs the same numbers, and n_slices. `numbers`: from `score_numbers`.
 
     Examples
     --------
@@ -203,9 +199,8 @@ def score_verdict(numbers: Mapping[str, Any], is_published_stack: bool) -> str:
 def pooling(applies: bool) -> str:
     """Say what the article's two IoU values may mean.
 
-    Needs published_sweep_iou, published_final_iou and what `score_numbers` returns.
-
-    `applies`: whether the scores are those of the built-in stack at the published kernel width.
+    Needs published_sweep_iou, published_final_iou and what `score_numbers` returns. `applies`:
+    whether the scores are those of the built-in stack at the published kernel width.
 
     Examples
     --------

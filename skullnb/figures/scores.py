@@ -126,9 +126,8 @@ def distance_example(mask: Image, reference: Image) -> PageFigure:
     """Draw two small masks with the distance of every border pixel written into it.
 
     On the left, from each border pixel of the reference to the nearest of the mask; on the right,
-    the other way round.
-
-    `mask`, `reference`: neither empty; up to some 20 px a side, so that the numbers can be read.
+    the other way round. `mask`, `reference`: neither empty; up to some 20 px a side, so that the
+    numbers can be read.
 
     Examples
     --------

@@ -167,9 +167,8 @@ def slice_remarks(
 def mask_verdict(n_slices: int, n_empty: int, n_warnings: int) -> str:
     """Say in one sentence what to look at first.
 
-    Needs n_slices, n_empty and n_warnings.
-
-    `n_slices`, `n_empty`, `n_warnings`: slices, those with an empty mask, and those with a remark.
+    Needs n_slices, n_empty and n_warnings. `n_slices`, `n_empty`, `n_warnings`: slices, those with
+    an empty mask, and those with a remark.
 
     Examples
     --------

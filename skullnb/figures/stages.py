@@ -76,9 +76,8 @@ def intensity_near_border(
 ) -> PageFigure | Markdown:
     """Draw the intensities met on the way out through the border of the reference mask.
 
-    A sentence instead of a figure when there is no reference.
-
-    `spacing_mm`: distances are in px without it.
+    A sentence instead of a figure when there is no reference. `spacing_mm`: distances are in px
+    without it.
 
     Examples
     --------

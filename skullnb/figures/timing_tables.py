@@ -63,9 +63,7 @@ def published_table() -> Markdown:
 def time_verdict(times: Mapping[str, float]) -> str:
     """Say where the time goes.
 
-    Needs ratio_whole, ms_whole and the shares.
-
-    `times`: from `skullnb.timing.time_stages`.
+    Needs ratio_whole, ms_whole and the shares. `times`: from `skullnb.timing.time_stages`.
 
     Examples
     --------

@@ -57,9 +57,8 @@ def volume_curves(matrix: ScoreMatrix) -> PageFigure:
 def one_volume_dots(rows: NDArray[Any]) -> PageFigure:
     """Draw what tuning on one volume promises, and what that kernel does on the others.
 
-    One dot a volume in each of three rows, and their mean.
-
-    `rows`: from `skullnb.validation.tune_on_each_volume`.
+    One dot a volume in each of three rows, and their mean. `rows`: from
+    `skullnb.validation.tune_on_each_volume`.
 
     Examples
     --------
@@ -87,9 +86,7 @@ def one_volume_dots(rows: NDArray[Any]) -> PageFigure:
 def fold_kernels(matrix: ScoreMatrix, outcomes: Sequence[Outcome]) -> PageFigure:
     """Draw the kernel chosen in each fold beside the one that would have been best there.
 
-    One panel a unit.
-
-    `matrix`: with groups, at least two; in px. `outcomes`: from
+    One panel a unit. `matrix`: with groups, at least two; in px. `outcomes`: from
     `skullnb.validation.compare_splits`; those by volume are drawn, in px or mm.
 
     Examples
@@ -161,9 +158,7 @@ def optimism_curve(curve: NDArray[Any]) -> PageFigure:
 def control_figure(control: Control, fixed: float) -> PageFigure:
     """Draw what two splits say of the selector that knows nothing, and what it is worth.
 
-    Histograms over the draws.
-
-    `fixed`: nested score of one kernel for all, for comparison.
+    Histograms over the draws. `fixed`: nested score of one kernel for all, for comparison.
 
     Examples
     --------

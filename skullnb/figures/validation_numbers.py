@@ -60,17 +60,19 @@ def one_volume_numbers(rows: NDArray[Any]) -> dict[str, Any]:
     >>> one_volume_numbers(tune_on_each_volume(matrix))["one_slice_out"] is None
     True
     """
-    inside = rows["slice_out"][np.isfinite(rows["slice_out"])]
     own, elsewhere = float(rows["apparent"].mean()), float(rows["elsewhere"].mean())
-    slice_out = float(inside.mean()) if len(inside) else None
-    flattered = settled(own - elsewhere)
+    # What slices saw is told of the volumes that can leave one out.
+    several = rows[np.isfinite(rows["slice_out"])]
+    slice_out = float(several["slice_out"].mean()) if len(several) else None
+    loss = settled((several["apparent"] - several["elsewhere"]).sum())
+    seen = (several["apparent"] - several["slice_out"]).sum()
     return {
         "one_width": rows["width"],
         "one_apparent": own,
         "one_slice_out": slice_out,
         "one_elsewhere": elsewhere,
-        "one_optimism": flattered,
-        "one_slice_out_saw": (own - slice_out) / flattered if slice_out and flattered else None,
+        "one_optimism": settled(own - elsewhere),
+        "one_slice_out_saw": float(seen / loss) if loss else None,
     }
 
 

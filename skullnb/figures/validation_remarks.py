@@ -42,9 +42,8 @@ def source_sentence(source: Source) -> str:
 def one_volume_sentence(one_slice_out_saw: float | None) -> str:
     """Say what tuning on one volume promised and what it was worth.
 
-    Needs what `one_volume_numbers` returns.
-
-    `one_slice_out_saw`: the part of the optimism that leave-one-slice-out noticed.
+    Needs what `one_volume_numbers` returns. `one_slice_out_saw`: the part of the optimism that
+    leave-one-slice-out noticed.
 
     Examples
     --------
@@ -67,9 +66,7 @@ def one_volume_sentence(one_slice_out_saw: float | None) -> str:
 def split_sentence(numbers: Mapping[str, Any]) -> str:
     """Say what the three ways of testing found, in px and in mm.
 
-    Needs the same numbers.
-
-    `numbers`: from `split_numbers`.
+    Needs the same numbers. `numbers`: from `split_numbers`.
 
     Examples
     --------
@@ -98,9 +95,8 @@ def split_sentence(numbers: Mapping[str, Any]) -> str:
 def control_sentence(control: Control, fixed: float) -> str:
     """Say which split noticed that the selector knows nothing.
 
-    Needs control_by_slice, control_by_volume, control_worth and nested.
-
-    `fixed`: nested score of one kernel for all.
+    Needs control_by_slice, control_by_volume, control_worth and nested. `fixed`: nested score of
+    one kernel for all.
 
     Examples
     --------

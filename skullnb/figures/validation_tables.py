@@ -28,9 +28,8 @@ from skullnb.validation import (
 def one_volume_table(rows: NDArray[Any], matrix: ScoreMatrix) -> Markdown:
     """Each volume: the size of its pixels, its own best kernel, and what that kernel is worth.
 
-    Volumes spread over a long list.
-
-    `rows`: from `skullnb.validation.tune_on_each_volume`. `matrix`: what they were made from.
+    Volumes spread over a long list. `rows`: from `skullnb.validation.tune_on_each_volume`.
+    `matrix`: what they were made from.
 
     Examples
     --------
