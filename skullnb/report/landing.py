@@ -21,10 +21,7 @@ from skullnb.text import escape
 def note(kind: str, title: str, text: str) -> str:
     """Write an admonition.
 
-    Parameters
-    ----------
-    title, text : str
-        Markdown; escape what comes from outside.
+    `title`, `text`: Markdown; escape what comes from outside.
 
     Examples
     --------
@@ -42,10 +39,7 @@ def note(kind: str, title: str, text: str) -> str:
 def data_note(stack: Stack, results: Mapping[str, Any], is_phantom: bool) -> str:
     """Say what the pages are about: the synthetic phantom or the reader's own data.
 
-    Parameters
-    ----------
-    results : mapping
-        Collated results; their parameters hold the files' names.
+    `results`: collated results; their parameters hold the files' names.
     """
     n, height, width = stack.images.shape
     size = f"{n} slice{'s' * (n != 1)} of {height} × {width} px"
@@ -79,15 +73,8 @@ def data_note(stack: Stack, results: Mapping[str, Any], is_phantom: bool) -> str
 def evidence_line(chapters: Mapping[str, Mapping[str, Any]]) -> str:
     """Say in one line which rules of the method the data put to the test.
 
-    Parameters
-    ----------
-    chapters : mapping
-        Recorded values by chapter, as in the collated results.
-
-    Returns
-    -------
-    str
-        Markdown; "" when the chapter on evidence has no verdict.
+    Markdown; "" when the chapter on evidence has no verdict. `chapters`: recorded values by
+    chapter, as in the collated results.
 
     Examples
     --------
@@ -107,17 +94,8 @@ def evidence_line(chapters: Mapping[str, Mapping[str, Any]]) -> str:
 def draw_slices(stack: Stack, settings: PipelineSettings, folder: Path) -> str:
     """Draw a few slices with the outlines of their mask and reference mask.
 
-    Parameters
-    ----------
-    settings : PipelineSettings
-        Settings of the masks.
-    folder : Path
-        Gets one picture a slice.
-
-    Returns
-    -------
-    str
-        Markdown that shows the pictures, with a caption.
+    Markdown that shows the pictures, with a caption. `settings`: settings of the masks. `folder`:
+    gets one picture a slice.
     """
     from skullnb.figures.layout import mask_box
     from skullnb.figures.style import new_figure, outline, show_image

@@ -15,12 +15,8 @@ MARKER = ".skullnb-report"
 def check_output(output: Path, overwrite: bool, inputs: Iterable[str]) -> None:
     """Refuse an output folder that a report may not take.
 
-    Parameters
-    ----------
-    overwrite : bool
-        Whether an older report may be replaced.
-    inputs : iterable of str
-        The data's files; none may lie in what would be replaced.
+    `overwrite`: whether an older report may be replaced. `inputs`: the data's files; none may lie
+    in what would be replaced.
 
     Raises
     ------
@@ -55,12 +51,7 @@ def check_output(output: Path, overwrite: bool, inputs: Iterable[str]) -> None:
 def put_in_place(work: Path, output: Path) -> None:
     """Give the finished report its name; an older one steps aside until that has worked.
 
-    Parameters
-    ----------
-    work : Path
-        The finished report, on the same file system.
-    output : Path
-        Where it goes.
+    `work`: the finished report, on the same file system. `output`: where it goes.
     """
     (work / MARKER).write_text("Made by skullnb; safe to overwrite.\n", encoding="utf-8")
     old = work.with_suffix(".old")

@@ -86,18 +86,9 @@ def stage_book(
 def stage_toc(toc: Mapping[str, Any], chapters: Sequence[str]) -> dict[str, Any]:
     """Fit the table of contents to the chapters that were run.
 
-    Parameters
-    ----------
-    toc : mapping
-        The book's `_toc.yml`.
-    chapters : sequence of str
-        Names of the chapters, such as "05-dilation".
-
-    Returns
-    -------
-    dict
-        Without chapters that are not there, and without parts that have none left. A chapter that
-        the table does not list joins the part that holds the one before it.
+    Without chapters that are not there, and without parts that have none left. A chapter that
+    the table does not list joins the part that holds the one before it. `toc`: the book's
+    `_toc.yml`. `chapters`: names of the chapters, such as "05-dilation".
 
     Examples
     --------
@@ -129,10 +120,7 @@ def stage_toc(toc: Mapping[str, Any], chapters: Sequence[str]) -> dict[str, Any]
 def without_dead_links(text: str, chapters: Iterable[str]) -> str:
     """Turn links to chapters that were not run into plain text.
 
-    Parameters
-    ----------
-    chapters : iterable of str
-        Names of the chapters that are there.
+    `chapters`: names of the chapters that are there.
 
     Examples
     --------
