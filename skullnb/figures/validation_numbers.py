@@ -50,7 +50,7 @@ def one_volume_numbers(rows: NDArray[Any]) -> dict[str, Any]:
 
     Gives one_width (list), one_apparent, one_slice_out, one_elsewhere (means over the volumes),
     one_optimism, and one_slice_out_saw: the part of it that leave-one-slice-out noticed. None where
-    no volume has two slices, or there is no optimism. `rows`: from
+    a volume has one slice only, or there is no optimism. `rows`: from
     `skullnb.validation.tune_on_each_volume`.
 
     Examples
@@ -61,18 +61,17 @@ def one_volume_numbers(rows: NDArray[Any]) -> dict[str, Any]:
     True
     """
     own, elsewhere = float(rows["apparent"].mean()), float(rows["elsewhere"].mean())
-    # What slices saw is told of the volumes that can leave one out.
-    several = rows[np.isfinite(rows["slice_out"])]
-    slice_out = float(several["slice_out"].mean()) if len(several) else None
-    loss = settled((several["apparent"] - several["elsewhere"]).sum())
-    seen = (several["apparent"] - several["slice_out"]).sum()
+    flattered = settled(own - elsewhere)
+    # A volume of one slice has no slice to leave out, and then the means are not of the same ones.
+    known = bool(np.isfinite(rows["slice_out"]).all())
+    slice_out = float(rows["slice_out"].mean()) if known else None
     return {
         "one_width": rows["width"],
         "one_apparent": own,
         "one_slice_out": slice_out,
         "one_elsewhere": elsewhere,
-        "one_optimism": settled(own - elsewhere),
-        "one_slice_out_saw": float(seen / loss) if loss else None,
+        "one_optimism": flattered,
+        "one_slice_out_saw": (own - slice_out) / flattered if slice_out and flattered else None,
     }
 
 
