@@ -129,7 +129,7 @@ def test_the_headline_says_whether_volumes_agree():
 
 def test_the_part_of_the_loss_that_slices_saw_is_a_part_of_the_loss():
     rows = np.array(
-        [("a", 26, 0.98, 0.979, 0.96), ("b", 24, 0.98, np.nan, 0.96)],
+        [("a", 26, 0.98, 0.979, 0.96), ("b", 24, 0.98, 0.979, 0.96)],
         dtype=[
             ("volume", "U1"),
             *((name, float) for name in ("width", "apparent", "slice_out", "elsewhere")),
