@@ -349,7 +349,7 @@ def test_tables_of_long_stacks_keep_the_remarkable_slices():
     shown = {row[0]: row[2] for row in rows_of(table)}
     assert len(shown) == tables.MOST_ROWS
     assert shown["17"] == shown["233"] == "strange"
-    assert f"{n - tables.MOST_ROWS} more slices" in table.data
+    assert table.data.endswith(f"Shown: {tables.MOST_ROWS} of {n} slices.")
 
 
 def test_areas_are_given_in_cm2_only_when_the_pixel_size_is_known():
@@ -494,3 +494,9 @@ def test_scores_at_another_kernel_width_are_not_said_to_agree(slice_scores):
     text = remarks.score_verdict(remarks.score_numbers(slice_scores), is_published_stack=True)
     assert "where these scores agree with them" in text
     assert "built-in stack" not in remarks.pooling(applies=False)
+
+
+def test_a_table_of_a_long_stack_says_that_it_does_not_show_all(slice_scores):
+    many = score_tables.score_table(slice_scores * 20).data
+    assert many.endswith(f"Shown: {tables.MOST_ROWS} of {20 * len(slice_scores)} slices.")
+    assert "Shown" not in score_tables.score_table(slice_scores).data

@@ -95,11 +95,8 @@ def slices_table(ledger: Ledger) -> Markdown:
     """
     counts = np.where(ledger.fired, ledger.changed_px, np.nan)[:MOST_ROWS]
     rows = [[number, *row] for number, row in zip(ledger.slices, counts, strict=False)]
-    table = markdown_table(["slice", *RULES], rows, ["", *[",.0f"] * len(RULES)])
-    left_out = len(ledger) - len(rows)
-    if left_out:
-        return Markdown(f"{table.data}\n\n{left_out} further slices are in the results file.")
-    return table
+    formats = ["", *[",.0f"] * len(RULES)]
+    return markdown_table(["slice", *RULES], rows, formats, of=(len(ledger), "slices"))
 
 
 def statuses_table(ledgers: Mapping[str, Ledger]) -> Markdown:
@@ -130,12 +127,12 @@ def volumes_table(ledger: Ledger) -> Markdown:
     >>> print(volumes_table(build_ledger(stack)).data.splitlines()[2][:30])
     | a | inert, fired on 2 of 2 |
     """
-    volumes = list(ledger.by_volume().items())[:MOST_ROWS]
+    volumes = list(ledger.by_volume().items())
     rows = [
         [group or stack or "–", *(str(one) for one in part.summary())]
-        for (stack, group), part in volumes
+        for (stack, group), part in volumes[:MOST_ROWS]
     ]
-    return markdown_table(["volume", *RULES], rows)
+    return markdown_table(["volume", *RULES], rows, of=(len(volumes), "volumes"))
 
 
 def one_rule_table(ledgers: Sequence[Ledger], rule: str) -> Markdown:

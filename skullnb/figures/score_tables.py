@@ -161,9 +161,8 @@ def score_table(
         for index in spread(len(scores), MOST_ROWS)
     ]
     header = ["slice", *(_label(name, scores[0].unit) for name in names)]
-    return markdown_table(
-        header, rows, ["", ".4f", ".4f", ".3f", ".3f", "+.1%", ".2f", ".2f", ".3f"]
-    )
+    formats = ["", ".4f", ".4f", ".3f", ".3f", "+.1%", ".2f", ".2f", ".3f"]
+    return markdown_table(header, rows, formats, of=(len(scores), "slices"))
 
 
 def example_table(score: SliceScore) -> Markdown:

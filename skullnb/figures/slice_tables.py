@@ -63,8 +63,8 @@ def slice_table(
 ) -> Markdown:
     """What the pipeline did on each slice, with everything it complained about.
 
-    Of a stack longer than `MOST_ROWS`, the slices with a remark come first; the line below the
-    table says how many are left out.
+    Of a stack longer than `MOST_ROWS`, the slices with a remark come first; a line below the
+    table says that not all are shown.
 
     Parameters
     ----------
@@ -99,11 +99,8 @@ def slice_table(
     ):
         columns[title] = (summary[name], "")
     rows = [[values[index] for values, _ in columns.values()] for index in chosen]
-    table = markdown_table(list(columns), rows, [spec for _, spec in columns.values()])
-    left_out = len(summary) - len(chosen)
-    if left_out:
-        return Markdown(f"{table.data}\n\n{left_out} more slices are in the results file.")
-    return table
+    formats = [spec for _, spec in columns.values()]
+    return markdown_table(list(columns), rows, formats, of=(len(summary), "slices"))
 
 
 def given(is_published_stack: bool, has_reference: bool) -> str:

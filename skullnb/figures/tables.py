@@ -15,12 +15,15 @@ from skullnb.text import escape
 
 MISSING = "–"
 
-# A table longer than this is not read; what it leaves out is in the results file.
+# A table longer than this is not read.
 MOST_ROWS = 40
 
 
 def markdown_table(
-    header: Sequence[str], rows: Iterable[Sequence[Any]], formats: Sequence[str] | None = None
+    header: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    formats: Sequence[str] | None = None,
+    of: tuple[int, str] | None = None,
 ) -> Markdown:
     """Set a table.
 
@@ -33,6 +36,9 @@ def markdown_table(
         truth values as yes and no.
     formats : sequence of str, optional
         A format for the numbers of each column, such as ".4f"; "" = as they are.
+    of : (number, what), optional
+        Of how many there could be a row, such as (300, "slices"); a line below the table says so
+        when there is not one for each.
 
     Raises
     ------
@@ -61,7 +67,10 @@ def markdown_table(
         ["---:" if right else ":---" for right in numeric],
         *([_cell(value, spec) for value, spec in zip(row, formats, strict=True)] for row in rows),
     ]
-    return Markdown("\n".join(f"| {' | '.join(line)} |" for line in lines))
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    if of and of[0] > len(rows):
+        table += f"\n\nShown: {len(rows)} of {of[0]} {of[1]}."
+    return Markdown(table)
 
 
 def no_reference(what: str) -> Markdown:

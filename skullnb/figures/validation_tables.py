@@ -48,8 +48,11 @@ def one_volume_table(rows: NDArray[Any], matrix: ScoreMatrix) -> Markdown:
         "IoU, leave one slice out",
         "IoU, other volumes",
     ]
-    shown = [[rows[i]["volume"], spacing[i], *rows[i].tolist()[1:]] for i in _some(len(rows))]
-    return markdown_table(header, shown, ["", ".3f", ".4g", ".4f", ".4f", ".4f"])
+    shown = [
+        [rows[i]["volume"], spacing[i], *rows[i].tolist()[1:]] for i in spread(len(rows), MOST_ROWS)
+    ]
+    formats = ["", ".3f", ".4g", ".4f", ".4f", ".4f"]
+    return markdown_table(header, shown, formats, of=(len(rows), "volumes"))
 
 
 def split_table(outcomes: Sequence[Outcome]) -> Markdown:
@@ -99,9 +102,10 @@ def fold_table(outcomes: Sequence[Outcome]) -> Markdown:
             folds[0].held_out[i],
             *(value for one in folds for value in (one.widths[i], one.scores[i])),
         ]
-        for i in _some(len(folds[0].held_out))
+        for i in spread(len(folds[0].held_out), MOST_ROWS)
     ]
-    return markdown_table(header, rows, ["", *[".4g", ".4f"] * len(folds)])
+    formats = ["", *[".4g", ".4f"] * len(folds)]
+    return markdown_table(header, rows, formats, of=(len(folds[0].held_out), "volumes"))
 
 
 def refusal_table(matrix: ScoreMatrix) -> Markdown:
@@ -208,7 +212,3 @@ def coverage_rows(table: NDArray[Any]) -> Markdown:
         "Student's t, skewed",
     ]
     return markdown_table(header, [row.tolist() for row in table], ["", *[".0%"] * 4])
-
-
-def _some(n: int) -> list[int]:
-    return spread(n, MOST_ROWS)
