@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -193,8 +194,10 @@ def _write_new(folder: Path, text: str) -> Path:
 def _run(command: list[str]) -> int:
     # The kernel beside this Python, not one that another environment registered for the user.
     environment = {**os.environ, "JUPYTER_PREFER_ENV_PATH": "1"}
-    process = subprocess.Popen(command, env=environment)
-    while True:
-        # Ctrl-C reaches JupyterLab too, which asks whether it is meant; it decides.
-        with suppress(KeyboardInterrupt):
-            return process.wait()
+    # Ctrl-C reaches JupyterLab too, which asks whether it is meant; it decides. A handler that does
+    # nothing, because a program that is started inherits "ignore", and not a handler.
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        return subprocess.call(command, env=environment)
+    finally:
+        signal.signal(signal.SIGINT, before)
