@@ -77,7 +77,7 @@ def _selection(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--slices",
             default="",
-            help='Slices to take, such as "104:127" (127 left out), "3" or "1,5,9", counted from 0; '
+            help='Slices to take, such as "104:127" (127 left out), "3" or "1,5,9", from 0; '
             "axial slices of a NIfTI, MGH or DICOM volume ascend from the feet.",
         ),
         click.option(
