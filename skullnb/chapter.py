@@ -20,7 +20,7 @@ from skullnb.phantom import published_stack
 from skullnb.pipeline import PipelineSettings, SkullMaskTrace, trace_skull_mask
 from skullnb.results import Results
 from skullnb.stack import Stack, read_stack
-from skullnb.summary import Summary, summarise_stack
+from skullnb.summary import Summary, spread, summarise_stack
 from skullnb.text import fill
 
 # Pages show a handful of slices; more would be a wall of pictures.
@@ -76,8 +76,7 @@ class Chapter:
     @property
     def shown(self) -> tuple[int, ...]:
         """Slices that a figure shows: all of a small stack, else a few spread over it."""
-        last = len(self.stack) - 1
-        return tuple(int(n) for n in np.unique(np.linspace(0, last, MOST_SHOWN).round()))
+        return tuple(spread(len(self.stack), MOST_SHOWN))
 
     @property
     def middle(self) -> int:
@@ -193,12 +192,7 @@ def open_chapter(
         If the data cannot be read or a setting is not possible.
     """
     stack = open_data(
-        images,
-        reference,
-        groups=groups,
-        spacing_mm=spacing_mm,
-        slices=slices,
-        axis=axis,
+        images, reference, groups=groups, spacing_mm=spacing_mm, slices=slices, axis=axis
     )
     parameters = {
         "images": Path(images).name,

@@ -11,15 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skullnb.errors import InvalidSetting
-from skullnb.implied import (
-    ROUNDING,
-    difference_element,
-    error_share,
-    least_area,
-    solid_cells,
-)
-
-__all__ = ["Reading", "read_sweep", "smallest_head"]
+from skullnb.implied import ROUNDING, difference_element, error_share, least_area, solid_cells
 
 
 @dataclass(frozen=True)

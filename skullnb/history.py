@@ -2,7 +2,8 @@
 
 The article gives each version a few words and a rounded IoU. For v1, v2 and v7 the words are
 enough to write the recipe down. For v3-v4, v5 and v6 they are not: several recipes fit, so several
-are here, and nothing says which of them was used.
+are here, and nothing says which of them was used. A recipe takes an (H, W)
+image of real numbers and gives an (H, W) uint8 {0, 1} mask.
 """
 
 from __future__ import annotations
@@ -32,19 +33,6 @@ from skullnb.pipeline import (
 )
 from skullnb.published import JOURNEY
 
-__all__ = [
-    "RECIPES",
-    "THRESHOLD_ENDINGS",
-    "Recipe",
-    "component_dilated",
-    "component_grown_in_passes",
-    "fixed_threshold",
-    "flood_from_edges",
-    "one_of_each_version",
-    "otsu_largest",
-    "recipe",
-]
-
 THRESHOLD_ENDINGS = {
     "all": "all bright pixels",
     "largest": "the largest component",
@@ -54,10 +42,6 @@ THRESHOLD_ENDINGS = {
 
 def otsu_largest(image: ArrayLike) -> Mask:
     """v1: Otsu's threshold, then the largest bright component.
-
-    Parameters
-    ----------
-    image : (H, W) array, real
 
     Returns
     -------
@@ -77,10 +61,6 @@ def otsu_largest(image: ArrayLike) -> Mask:
 
 def flood_from_edges(image: ArrayLike) -> Mask:
     """v2: flood the dark background from the frame, and keep what the flood does not reach.
-
-    Parameters
-    ----------
-    image : (H, W) array, real
 
     Returns
     -------
@@ -105,15 +85,10 @@ def fixed_threshold(image: ArrayLike, level: int, ending: str = "all") -> Mask:
 
     Parameters
     ----------
-    image : (H, W) array, real
     level : int
         In 0..255, of the normalised slice; bright is strictly above.
     ending : {"all", "largest", "filled"}
         Keep all bright pixels, the largest component, or that with its holes filled.
-
-    Returns
-    -------
-    (H, W) uint8 {0, 1}
 
     Raises
     ------
@@ -140,17 +115,6 @@ def fixed_threshold(image: ArrayLike, level: int, ending: str = "all") -> Mask:
 def component_dilated(image: ArrayLike, width: int, shape: str = "ellipse") -> Mask:
     """v5 and v6, a candidate: the final pipeline with another kernel.
 
-    Parameters
-    ----------
-    image : (H, W) array, real
-    width : int
-        Kernel width in px.
-    shape : {"ellipse", "rectangle"}
-
-    Returns
-    -------
-    (H, W) uint8 {0, 1}
-
     Examples
     --------
     >>> image = np.zeros((30, 30))
@@ -169,7 +133,6 @@ def component_grown_in_passes(
 
     Parameters
     ----------
-    image : (H, W) array, real
     passes : int
         How many dilations.
     width : int
@@ -177,10 +140,6 @@ def component_grown_in_passes(
     shape : {"ellipse", "rectangle"}
         An ellipse 3 px wide is a cross, and many passes of it draw a diamond. Passes of a square
         are no recipe of their own: they do what one larger square does.
-
-    Returns
-    -------
-    (H, W) uint8 {0, 1}
 
     Raises
     ------
@@ -230,14 +189,10 @@ RECIPES: tuple[Recipe, ...] = (
     Recipe("v2", "Otsu, flood from the edges", flood_from_edges),
     Recipe("v3-v4", "all pixels above 28", partial(fixed_threshold, level=28)),
     Recipe(
-        "v3-v4",
-        "largest component above 29",
-        partial(fixed_threshold, level=29, ending="largest"),
+        "v3-v4", "largest component above 29", partial(fixed_threshold, level=29, ending="largest")
     ),
     Recipe(
-        "v3-v4",
-        "largest component above 4",
-        partial(fixed_threshold, level=4, ending="largest"),
+        "v3-v4", "largest component above 4", partial(fixed_threshold, level=4, ending="largest")
     ),
     Recipe("v5", "ellipse, 18 px", partial(component_dilated, width=18)),
     Recipe("v5", "ellipse, 34 px", partial(component_dilated, width=34)),
@@ -256,10 +211,6 @@ def recipe(name: str) -> Recipe:
     ----------
     name : str
         A version ("v1", "v3-v4"; the first candidate) or a recipe's own name.
-
-    Returns
-    -------
-    Recipe
 
     Raises
     ------

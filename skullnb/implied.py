@@ -1,7 +1,8 @@
 """What a table of overlaps implies that it does not say: how large the head must have been.
 
 Notation: P(w) is the mask at kernel width w, M the reference mask, A its area in px, and
-errors(w) the pixels in exactly one of the two.
+errors(w) the pixels in exactly one of the two. Masks are (H, W) uint8 {0, 1}, `brain` is the chosen
+component, `narrow` and `wide` are kernel widths in px, `shape` is "ellipse" or "rectangle".
 """
 
 from __future__ import annotations
@@ -17,19 +18,6 @@ from skullnb.errors import InvalidSetting
 from skullnb.metrics import iou
 from skullnb.pipeline import Mask, dilate, fill_holes
 from skullnb.reach import grown_pixel
-
-__all__ = [
-    "ROUNDING",
-    "Chain",
-    "check_chain",
-    "check_slices",
-    "difference_element",
-    "error_share",
-    "least_area",
-    "least_growth",
-    "recorded",
-    "solid_cells",
-]
 
 # Half a unit of the last printed digit: a table with four decimals says no more than this.
 ROUNDING = 5e-5
@@ -66,12 +54,6 @@ def error_share(narrow_iou: float, wide_iou: float, rounding: float = ROUNDING) 
 def difference_element(narrow: int, wide: int, shape: str = "ellipse") -> Mask:
     """Find what is left to dilate by, after a narrow kernel, to stay within a wide one.
 
-    Parameters
-    ----------
-    narrow, wide : int
-        Kernel widths in px.
-    shape : {"ellipse", "rectangle"}
-
     Returns
     -------
     (2 wide + 1, 2 wide + 1) uint8 {0, 1}
@@ -103,14 +85,6 @@ def solid_cells(element: Mask) -> int:
     """Count the unit squares whose four corners are all pixels of an element.
 
     They are the area that an element adds in the plane, where pixels are squares and steps points.
-
-    Parameters
-    ----------
-    element : (H, W) uint8 {0, 1}
-
-    Returns
-    -------
-    int
 
     Examples
     --------
@@ -244,9 +218,6 @@ def check_chain(
     ----------
     brain, reference : (H, W) uint8 {0, 1}
         The chosen component, not empty, and the reference mask.
-    narrow, wide : int
-        Kernel widths in px.
-    shape : {"ellipse", "rectangle"}
 
     Returns
     -------
@@ -294,14 +265,6 @@ def check_slices(
 ) -> list[Chain | None] | None:
     """Put numbers to every step of the argument on several slices.
 
-    Parameters
-    ----------
-    brains : sequence of (H, W) uint8 {0, 1}
-        The chosen component of each slice.
-    references : sequence of (H, W) uint8 {0, 1} or None
-    narrow, wide : int
-        Kernel widths in px.
-
     Returns
     -------
     list of Chain, or None
@@ -325,11 +288,6 @@ def check_slices(
 
 def recorded(chains: Sequence[Chain | None] | None) -> dict[str, int | float | None]:
     """Bring the check of several slices under the names that a chapter records.
-
-    Parameters
-    ----------
-    chains : sequence of Chain or None
-        From `check_slices`.
 
     Returns
     -------

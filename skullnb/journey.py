@@ -16,20 +16,6 @@ from skullnb.pipeline import Mask
 from skullnb.published import JOURNEY
 from skullnb.stack import Stack
 
-__all__ = [
-    "AGREES",
-    "Measured",
-    "best_of",
-    "crossings",
-    "in_widths",
-    "largest_gain",
-    "measure",
-    "meetings",
-    "recorded",
-    "scan",
-    "targets",
-]
-
 # The published IoUs have two decimals, and the built-in stack only resembles the article's
 # slices: candidates this near are all as good as one another.
 AGREES = 0.02
@@ -63,11 +49,6 @@ class Measured:
 def measure(stack: Stack, recipes: Sequence[Recipe] = RECIPES) -> list[Measured]:
     """Score recipes on a stack.
 
-    Parameters
-    ----------
-    stack : Stack
-    recipes : sequence of Recipe
-
     Returns
     -------
     list of Measured
@@ -92,10 +73,8 @@ def scan(
 
     Parameters
     ----------
-    stack : Stack
     make_mask : callable
         From an image, the number and the options to a mask.
-    values : iterable of int
     **options
         What else the recipe needs, such as its `ending` or `shape`.
 
@@ -153,7 +132,6 @@ def meetings(rows: NDArray[Any], target: float) -> list[float]:
     ----------
     rows : (n,) structured array
         From `scan`.
-    target : float
 
     Returns
     -------
@@ -174,15 +152,6 @@ def meetings(rows: NDArray[Any], target: float) -> list[float]:
 
 def targets(*versions: str) -> dict[str, float]:
     """Give the published IoUs of some versions.
-
-    Parameters
-    ----------
-    *versions : str
-        As in `skullnb.published.JOURNEY`.
-
-    Returns
-    -------
-    dict of str to float
 
     Examples
     --------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from typing import Any
 from skullnb.chapter import open_data
 from skullnb.errors import SkullnbError, UnreadableFile
 from skullnb.pipeline import PipelineSettings
-from skullnb.report import find_assets
+from skullnb.report.build import find_assets, full_path, only_chosen
 
 NOTEBOOK = "14-explore.ipynb"
 FOLDER = "skullnb-lab"
@@ -65,7 +66,8 @@ def launch_lab(
     """
     if find_spec("jupyterlab") is None:
         raise SkullnbError(
-            "The explorer needs JupyterLab; install it with `pip install 'skullnb[lab]'`."
+            "The explorer needs JupyterLab; install it with `pip install 'skullnb[lab]'`, "
+            "or run `make lab` in a clone."
         )
     data = {
         "images": full_path(images),
@@ -158,39 +160,15 @@ def lab_command(
     command += [f"--ServerApp.root_dir={notebook.parent}"]
     if port:
         command += [f"--port={port}"]
+    # The address that JupyterLab prints and opens is then the notebook itself.
+    command += [f"--LabApp.default_url=/lab/tree/{notebook.name}"]
     if not open_browser:
         command += ["--no-browser"]
     return [*command, *arguments, str(notebook)]
 
 
-def full_path(path: str | Path) -> str:
-    """Make the path of something that exists absolute, because the notebook runs elsewhere.
-
-    Parameters
-    ----------
-    path : path
-        Anything else, such as group labels, is left as it is.
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> full_path("first,first,second")
-    'first,first,second'
-    """
-    full = Path(path).expanduser().absolute()
-    return str(full) if str(path) and full.exists() else str(path)
-
-
 def _chosen_cell(parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
-    defaults = {"kernel_width": PipelineSettings().kernel_width, "axis": "axial"}
-    chosen = [
-        f"{name} = {value!r}"
-        for name, value in parameters.items()
-        if value != defaults.get(name, "")
-    ]
+    chosen = [f"{name} = {value!r}" for name, value in only_chosen(parameters).items()]
     if not chosen:
         return []
     return [
@@ -219,8 +197,10 @@ def _write_new(folder: Path, text: str) -> Path:
 def _run(command: list[str]) -> int:
     # The kernel beside this Python, not one that another environment registered for the user.
     environment = {**os.environ, "JUPYTER_PREFER_ENV_PATH": "1"}
-    process = subprocess.Popen(command, env=environment)
-    while True:
-        # Ctrl-C reaches JupyterLab too, which asks whether it is meant; it decides.
-        with suppress(KeyboardInterrupt):
-            return process.wait()
+    # Ctrl-C reaches JupyterLab too, which asks whether it is meant; it decides. A handler that does
+    # nothing, because a program that is started inherits "ignore", and not a handler.
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        return subprocess.call(command, env=environment)
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,4 +1,7 @@
-"""From overlap to distance: what an IoU or a Dice says about the border, and what it does not."""
+"""From overlap to distance: what an IoU or a Dice says about the border, and what it does not.
+
+Masks are (H, W) uint8 {0, 1}.
+"""
 
 from __future__ import annotations
 
@@ -11,28 +14,9 @@ from scipy import ndimage
 from skullnb.errors import InvalidSetting
 from skullnb.pipeline import Mask
 
-__all__ = [
-    "dice_of_offset",
-    "equivalent_radius",
-    "largest_slice",
-    "local_error",
-    "moved_border",
-    "offset_of_dice",
-    "same_dice",
-]
-
 
 def equivalent_radius(mask: Mask) -> float:
     """Radius of the disc as large as a mask.
-
-    Parameters
-    ----------
-    mask : (H, W) uint8 {0, 1}
-
-    Returns
-    -------
-    float
-        In px.
 
     Examples
     --------
@@ -44,10 +28,6 @@ def equivalent_radius(mask: Mask) -> float:
 
 def largest_slice(masks: Mask) -> int:
     """Find the slice with the largest mask.
-
-    Parameters
-    ----------
-    masks : (N, H, W) uint8 {0, 1}
 
     Returns
     -------
@@ -131,8 +111,6 @@ def moved_border(mask: Mask, offset: float) -> Mask:
 
     Parameters
     ----------
-    mask : (H, W) uint8 {0, 1}
-        Not empty.
     offset : float
         In px; negative moves inwards. The frame cuts off what leaves it.
 
@@ -169,8 +147,6 @@ def local_error(mask: Mask, n_pixels: int) -> Mask:
 
     Parameters
     ----------
-    mask : (H, W) uint8 {0, 1}
-        Not empty.
     n_pixels : int
         How many background pixels to add: those nearest to the middle of the mask's right side.
 

@@ -7,7 +7,7 @@ is not public, so nothing here can be recomputed.
 from typing import Final, NamedTuple
 
 TITLE: Final = "A Classical Skull-Mask Baseline, and What 5 MRI Slices Did Not Prove"
-SOURCE: Final = f'published: "{TITLE}"'
+SOURCE: Final = f'Published: "{TITLE}"'
 
 
 class Overlap(NamedTuple):

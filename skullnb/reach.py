@@ -1,6 +1,8 @@
 """How far a structuring element reaches: in pixels, to each side, and in millimetres.
 
 The article says "26 px". That is the width of the element, not how far a mask grows.
+Widths and reaches are in px where nothing else is said, masks (H, W) uint8 {0, 1}; `shape` is
+"ellipse" or "rectangle", and `brain` the component to dilate.
 """
 
 from __future__ import annotations
@@ -15,19 +17,6 @@ from numpy.typing import NDArray
 
 from skullnb.errors import InvalidSetting
 from skullnb.pipeline import MAX_KERNEL_WIDTH, Mask, dilate, structuring_element
-
-__all__ = [
-    "Reach",
-    "disc_difference",
-    "disc_element",
-    "grown_pixel",
-    "kernel_reach",
-    "kernel_shift",
-    "kernel_width_for",
-    "mirror_asymmetry",
-    "radial_reach",
-    "reach_mm",
-]
 
 
 class Reach(NamedTuple):
@@ -46,7 +35,6 @@ def grown_pixel(kernel_width: int, shape: str = "ellipse") -> Mask:
     ----------
     kernel_width : int
         In px; 0 leaves the pixel alone.
-    shape : {"ellipse", "rectangle"}
 
     Returns
     -------
@@ -79,12 +67,6 @@ def grown_pixel(kernel_width: int, shape: str = "ellipse") -> Mask:
 def kernel_reach(kernel_width: int, shape: str = "ellipse") -> Reach:
     """Measure how far a kernel makes a mask grow towards each side.
 
-    Parameters
-    ----------
-    kernel_width : int
-        In px.
-    shape : {"ellipse", "rectangle"}
-
     Returns
     -------
     Reach
@@ -109,12 +91,6 @@ def kernel_reach(kernel_width: int, shape: str = "ellipse") -> Reach:
 
 def kernel_shift(kernel_width: int, shape: str = "ellipse") -> tuple[float, float]:
     """Measure how far a kernel moves the middle of what it grows.
-
-    Parameters
-    ----------
-    kernel_width : int
-        In px.
-    shape : {"ellipse", "rectangle"}
 
     Returns
     -------
@@ -142,11 +118,8 @@ def radial_reach(
 
     Parameters
     ----------
-    kernel_width : int
-        In px.
     angles : (n,) float64
         Directions in radians; 0 faces right, pi / 2 faces the bottom of the image.
-    shape : {"ellipse", "rectangle"}
 
     Returns
     -------
@@ -165,11 +138,6 @@ def radial_reach(
 
 def disc_element(kernel_width: int) -> Mask:
     """Draw the true disc as wide as a kernel.
-
-    Parameters
-    ----------
-    kernel_width : int
-        In px, at least 1.
 
     Returns
     -------
@@ -194,11 +162,6 @@ def mirror_asymmetry(brain: Mask, kernel_width: int, shape: str = "ellipse", axi
 
     Parameters
     ----------
-    brain : (H, W) uint8 {0, 1}
-        The component to dilate.
-    kernel_width : int
-        In px.
-    shape : {"ellipse", "rectangle"}
     axis : {1, 0}
         1 mirrors left and right, 0 top and bottom.
 
@@ -223,13 +186,6 @@ def mirror_asymmetry(brain: Mask, kernel_width: int, shape: str = "ellipse", axi
 def disc_difference(brain: Mask, kernel_width: int) -> int:
     """Count the pixels that would change if OpenCV's ellipse were a true disc.
 
-    Parameters
-    ----------
-    brain : (H, W) uint8 {0, 1}
-        The component to dilate.
-    kernel_width : int
-        In px, at least 1.
-
     Returns
     -------
     int
@@ -253,8 +209,6 @@ def kernel_width_for(reach: float, spacing_mm: Sequence[float] | float, odd: boo
     ----------
     reach : float
         How far the mask shall grow, in mm.
-    spacing_mm : float or (row, column)
-        Size of a pixel in mm.
     odd : bool
         Only odd widths, which reach equally far to all sides. With False an even width is chosen
         where its mean reach over the four sides is nearer.
@@ -304,14 +258,6 @@ def reach_mm(
     kernel_width: int, spacing_mm: Sequence[float] | float, shape: str = "ellipse"
 ) -> tuple[float, float]:
     """Mean reach of a kernel in mm, along rows' and columns' direction.
-
-    Parameters
-    ----------
-    kernel_width : int
-        In px.
-    spacing_mm : float or (row, column)
-        Size of a pixel in mm.
-    shape : {"ellipse", "rectangle"}
 
     Returns
     -------

@@ -98,6 +98,22 @@ def ranges_of(numbers: Sequence[int]) -> str:
     return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
 
 
+def spread(n: int, most: int) -> list[int]:
+    """Choose positions spread evenly over a stack, all of them when they are few.
+
+    Parameters
+    ----------
+    most : int
+        How many to choose at most.
+
+    Examples
+    --------
+    >>> spread(3, 5), spread(9, 3)
+    ([0, 1, 2], [0, 4, 8])
+    """
+    return [int(index) for index in np.unique(np.linspace(0, n - 1, min(n, most)).round())]
+
+
 def summarise_stack(
     stack: Stack,
     settings: PipelineSettings | None = None,

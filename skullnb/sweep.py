@@ -45,12 +45,15 @@ def sweep_kernel_width(
     Returns
     -------
     (n,) structured array
-        One row a slice and width: slice, kernel_width, and one field a metric.
+        One row a slice and width: slice (its index in the stack), kernel_width, and one field a
+        metric.
 
     Raises
     ------
     InvalidSetting
         If there is no reference mask, no width, or an unknown metric.
+    InvalidImage
+        If a slice cannot be worked on; the message gives its number in its file.
 
     Examples
     --------
@@ -79,10 +82,10 @@ def sweep_kernel_width(
     kinds = [replace(settings, kernel_width=width) for width in widths]
 
     rows = []
+    undilated = replace(settings, kernel_width=0)
     for number, image in enumerate(stack.images):
-        brain = trace_skull_mask(
-            image, replace(settings, kernel_width=0), slice_number=number
-        ).brain
+        in_file = stack.slice_numbers[number]
+        brain = trace_skull_mask(image, undilated, slice_number=in_file).brain
         for kind in kinds:
             mask = dilate(brain, kind.kernel_width, kind.kernel_shape)
             if kind.fill_holes:

@@ -33,6 +33,7 @@ from skullnb.pipeline import (
 )
 from skullnb.results import versions
 from skullnb.stack import Stack
+from skullnb.summary import spread
 
 STAGES = ("normalise", "threshold", "components", "dilate", "fill")
 
@@ -87,8 +88,7 @@ def time_stages(
     if repeats < 1:
         raise InvalidSetting(f"The number of repeats is {repeats}; it must be at least 1.")
     settings = settings or PipelineSettings()
-    chosen = np.unique(np.linspace(0, len(stack) - 1, MOST_SLICES).round().astype(int))
-    images = [np.array(stack.images[number]) for number in chosen]
+    images = [np.array(stack.images[index]) for index in spread(len(stack), MOST_SLICES)]
 
     n_threads = cv2.getNumThreads()
     cv2.setNumThreads(1)

@@ -24,6 +24,7 @@ from skullnb.figures.explorer import OUTLINES, STAGES, picture_size
 from skullnb.figures.style import PALETTE
 from skullnb.pipeline import PipelineSettings, trace_skull_mask
 from skullnb.stack import Stack, read_stack
+from skullnb.stack.model import Origin
 
 SHAPE = (96, 80)
 
@@ -430,3 +431,10 @@ def test_a_move_of_the_kernel_slider_takes_well_under_a_tenth_of_a_second() -> N
         explorer.controls["kernel_width"].value = width
         seconds.append(time.thread_time() - start)
     assert statistics.median(seconds) < 0.1
+
+
+def test_a_slice_that_cannot_be_explored_is_called_by_its_number_in_the_file():
+    origin = Origin((0,), (104,), (None,))
+    stages = Stages(Stack(np.full((1, 8, 8), np.nan), geometry=origin))
+    with pytest.raises(InvalidImage, match="lice 104"):
+        stages.trace(0, PipelineSettings())

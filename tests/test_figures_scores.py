@@ -24,7 +24,12 @@ from skullnb.figures import (
 )
 from skullnb.figures.style import PALETTE
 from skullnb.metrics import aggregate, score
-from skullnb.pipeline import PipelineSettings, dilate, fill_holes, structuring_element
+from skullnb.pipeline import (
+    MAX_KERNEL_WIDTH,
+    PipelineSettings,
+    dilate,
+    fill_holes,
+)
 from skullnb.results import Results
 from skullnb.stack import Stack
 from skullnb.sweep import summarise, sweep_kernel_width
@@ -71,25 +76,7 @@ def said(text: str, values: dict) -> str:
 # The structuring element
 
 
-@pytest.mark.parametrize("width", [1, 2, 7, 11, 16, 26, 27, 40])
-@pytest.mark.parametrize("shape", ["ellipse", "rectangle"])
-def test_the_reach_is_that_of_the_element_turned_around_its_anchor(width, shape):
-    rows, columns = np.nonzero(structuring_element(width, shape))
-    anchor = width // 2
-    assert dilation.reach(width, shape) == {
-        "top": rows.max() - anchor,
-        "left": columns.max() - anchor,
-        "bottom": anchor - rows.min(),
-        "right": anchor - columns.min(),
-    }
-
-
-def test_a_kernel_26_px_wide_reaches_12_px_one_way_and_13_the_other():
-    assert dilation.reach(26) == {"top": 12, "left": 12, "bottom": 13, "right": 13}
-
-
-def test_a_kernel_of_no_width_reaches_nowhere():
-    assert set(dilation.reach(0).values()) == {0}
+def test_a_kernel_of_no_width_is_drawn_as_one_pixel():
     assert pixels(dilation.kernel_figure(0)).any()
 
 
@@ -362,7 +349,7 @@ def test_tables_of_long_stacks_keep_the_remarkable_slices():
     shown = {row[0]: row[2] for row in rows_of(table)}
     assert len(shown) == tables.MOST_ROWS
     assert shown["17"] == shown["233"] == "strange"
-    assert f"{n - tables.MOST_ROWS} more slices" in table.data
+    assert table.data.endswith(f"Shown: {tables.MOST_ROWS} of {n} slices.")
 
 
 def test_areas_are_given_in_cm2_only_when_the_pixel_size_is_known():
@@ -497,3 +484,19 @@ def test_synthetic_scores_are_said_to_be_calibrated(slice_scores):
 )
 def test_the_kernel_width_is_told_in_mm_where_that_is_possible(spacing, words):
     assert words in remarks.physical_width(26, spacing)
+
+
+def test_no_width_to_compare_is_wider_than_the_pipeline_takes():
+    assert max(dilation.widths_around(MAX_KERNEL_WIDTH)) == MAX_KERNEL_WIDTH
+
+
+def test_scores_at_another_kernel_width_are_not_said_to_agree(slice_scores):
+    text = remarks.score_verdict(remarks.score_numbers(slice_scores), is_published_stack=True)
+    assert "where these scores agree with them" in text
+    assert "built-in stack" not in remarks.pooling(applies=False)
+
+
+def test_a_table_of_a_long_stack_says_that_it_does_not_show_all(slice_scores):
+    many = score_tables.score_table(slice_scores * 20).data
+    assert many.endswith(f"Shown: {tables.MOST_ROWS} of {20 * len(slice_scores)} slices.")
+    assert "Shown" not in score_tables.score_table(slice_scores).data

@@ -22,7 +22,6 @@ from skullnb.journey import (
     meetings,
     recorded,
 )
-from skullnb.metrics import score
 from skullnb.pipeline import dilate
 from skullnb.stack import Stack
 
@@ -233,15 +232,21 @@ def test_an_empty_mask_has_no_offsets():
     assert len(offset_tables.head_sizes(218.0, empty, (768, 624))) == 2
 
 
-def test_distances_are_recorded_in_their_unit():
-    _, reference = head()
-    values = offset_tables.measured_distances([score(dilate(reference, 3), reference, (2.0, 2.0))])
-    assert values["unit"] == "mm"
-    assert values["mean_hd95"] == pytest.approx(2.0)
-    offset_tables.distance_verdict([None]).format(**values)
-
-
 def test_a_picture_of_no_recipe_is_refused(stack):
     for draw in (figures.version_flipbook, figures.version_strip):
         with pytest.raises(InvalidSetting, match="at least one recipe"):
             draw(stack, 0, [])
+
+
+def test_the_gain_by_tuning_is_counted_from_v5_wherever_the_largest_gain_lies():
+    rows = [Measured(one, (0.9,), 0.9) for one in RECIPES]
+    rows[1:] = [Measured(one.recipe, (0.95,), 0.95) for one in rows[1:]]
+    said = journey_tables.journey_verdict(rows, False).format(**recorded(rows))
+    assert said.startswith("The largest gain is the step to **v2**")
+    assert "from v5 to v7, all tuning together changes it by +0.000" in said
+
+
+def test_a_reach_that_fine_pixels_cannot_have_leaves_their_row_out():
+    table = reach_tables.millimetre_table(255, (2.0, 2.0)).data
+    assert "| 0.25 |" not in table
+    assert "| 1 | 509 |" in table

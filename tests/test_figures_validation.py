@@ -129,7 +129,7 @@ def test_the_headline_says_whether_volumes_agree():
 
 def test_the_part_of_the_loss_that_slices_saw_is_a_part_of_the_loss():
     rows = np.array(
-        [("a", 26, 0.98, 0.979, 0.96), ("b", 24, 0.98, np.nan, 0.96)],
+        [("a", 26, 0.98, 0.979, 0.96), ("b", 24, 0.98, 0.979, 0.96)],
         dtype=[
             ("volume", "U1"),
             *((name, float) for name in ("width", "apparent", "slice_out", "elsewhere")),
@@ -163,3 +163,10 @@ def test_the_coverage_headline_is_about_five():
     title = validation.coverage_curve(table).get_suptitle()
     assert title == "From 5 values, a 95% bootstrap interval covers 83%, or 78% if skewed"
     assert validation_tables.coverage_rows(table).data.splitlines()[3].startswith("| 5 | 83% |")
+
+
+def test_where_a_volume_has_one_slice_nothing_is_said_of_what_slices_saw():
+    scores = [[0.9, 0.8], [0.9, 0.8], [0.5, 0.7]]
+    matrix = check.ScoreMatrix(scores, [24, 26], ("a", "a", "b"))
+    numbers = validation_numbers.one_volume_numbers(check.tune_on_each_volume(matrix))
+    assert numbers["one_slice_out"] is numbers["one_slice_out_saw"] is None

@@ -4,10 +4,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skullnb import metrics, published
-from skullnb.errors import InvalidSetting
+from skullnb.errors import InvalidImage, InvalidSetting
 from skullnb.phantom import published_stack
 from skullnb.pipeline import PipelineSettings, trace_skull_mask
 from skullnb.stack import Stack
+from skullnb.stack.model import Origin
 from skullnb.sweep import best_width, parse_widths, summarise, sweep_kernel_width, write_csv
 
 DTYPE = [("slice", int), ("kernel_width", int)]
@@ -133,3 +134,12 @@ def test_a_sweep_is_written_as_csv(tmp_path):
     read = np.genfromtxt(path, delimiter=",", names=True)
     assert read.dtype.names == ("slice", "kernel_width", "iou", "dice")
     np.testing.assert_array_equal(read["iou"], table["iou"])
+
+
+def test_a_slice_that_cannot_be_swept_is_called_by_its_number_in_the_file():
+    images = np.zeros((2, 8, 8))
+    images[1, 0, 0] = np.nan
+    origin = Origin((0, 0), (104, 105), (None,))
+    stack = Stack(images, np.zeros((2, 8, 8), dtype=np.uint8), geometry=origin)
+    with pytest.raises(InvalidImage, match="lice 105"):
+        sweep_kernel_width(stack, [3])

@@ -40,21 +40,15 @@ DEFINITIONS = {
         "no level is chosen: every pixel above 0 is bright",
     ),
     "drop edge-touching": Definition(
-        "a bright component touches the frame",
-        "such components stay candidates for the brain",
+        "a bright component touches the frame", "such components stay candidates for the brain"
     ),
     "choose largest": Definition(
-        "there is more than one candidate for the brain",
-        "all candidates are kept",
+        "there is more than one candidate for the brain", "all candidates are kept"
     ),
     "dilate": Definition(
-        "the dilation adds a pixel",
-        "kernel width 0: the component stays as it is",
+        "the dilation adds a pixel", "kernel width 0: the component stays as it is"
     ),
-    "fill holes": Definition(
-        "the filling adds a pixel",
-        "holes stay open",
-    ),
+    "fill holes": Definition("the filling adds a pixel", "holes stay open"),
 }
 
 

@@ -5,13 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import replace
 
-from skullnb.pipeline import (
-    PipelineSettings,
-    SkullMaskTrace,
-    dilate,
-    fill_holes,
-    trace_skull_mask,
-)
+from skullnb.pipeline import PipelineSettings, SkullMaskTrace, dilate, fill_holes, trace_skull_mask
 from skullnb.stack import Stack
 
 # Pixels of traced slices that are kept: 16 slices of 768 x 624, about 70 MB; always at least one.
@@ -75,7 +69,9 @@ class Stages:
         key = number, undilated
         if key not in self._undilated:
             self._undilated[key] = trace_skull_mask(
-                self._stack.images[number], undilated, slice_number=number
+                self._stack.images[number],
+                undilated,
+                slice_number=self._stack.slice_numbers[number],
             )
             most = max(1, CACHED_PIXELS // self._undilated[key].mask.size)
             while len(self._undilated) > most:

@@ -73,7 +73,7 @@ def brain_by(alternative: Alternative, image: NDArray[Any], spacing_mm: float) -
     ...     brain_by(Alternative(innermost=innermost), head.images[0], 0.4).sum()
     ...     for innermost in (False, True)
     ... )
-    >>> round(both / one, 1)
+    >>> print(round(both / one, 1))
     2.0
     """
     if alternative.clip:

@@ -24,10 +24,6 @@ def columns_table(columns: Mapping[str, Any], formats: Mapping[str, str] | None 
         Heading to number format. Without one, whole numbers get a thousands separator and other
         numbers four significant digits.
 
-    Returns
-    -------
-    IPython.display.Markdown
-
     Raises
     ------
     ShapeMismatch
@@ -44,9 +40,8 @@ def columns_table(columns: Mapping[str, Any], formats: Mapping[str, str] | None 
     lengths = {heading: len(values) for heading, values in columns.items()}
     if len(set(lengths.values())) > 1:
         raise ShapeMismatch(f"The columns of a table differ in length: {lengths}.")
-    formats = {heading: _format(values) for heading, values in columns.items()} | dict(
-        formats or {}
-    )
+    chosen = {heading: _format(values) for heading, values in columns.items()}
+    formats = {**chosen, "slice": "", **(formats or {})}  # a slice's number is a name
     rows = list(zip(*columns.values(), strict=True))
     return markdown_table(list(columns), rows, [formats[heading] for heading in columns])
 
@@ -54,17 +49,14 @@ def columns_table(columns: Mapping[str, Any], formats: Mapping[str, str] | None 
 def published_beside_measured(rows: Mapping[str, tuple[Any, Any]], applies: bool) -> Markdown:
     """Set the article's figures beside the measured ones, each labelled as what it is.
 
+    The table with its source; one sentence when the figures do not apply.
+
     Parameters
     ----------
     rows : mapping of str to (published, measured)
         Numbers, texts, or sequences of numbers.
     applies : bool
         Whether the data is the built-in stack, to which the published figures belong.
-
-    Returns
-    -------
-    IPython.display.Markdown
-        The table with its source; one sentence when the figures do not apply.
 
     Examples
     --------
@@ -84,7 +76,7 @@ def published_beside_measured(rows: Mapping[str, tuple[Any, Any]], applies: bool
         ],
     )
     return Markdown(
-        f"{table.data}\n\n{SOURCE[0].upper()}{SOURCE[1:]}. Measured: on the built-in stack, which "
+        f"{table.data}\n\n{SOURCE}. Measured: on the built-in stack, which "
         "is synthetic and calibrated to the published figures, so the agreement is by construction "
         "and is not evidence."
     )

@@ -9,10 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skullnb.figures.drawing import draw_cells, draw_slice
-from skullnb.figures.frames import head_box
-from skullnb.figures.layout import headline, panels
-from skullnb.figures.style import PALETTE, new_figure, outline
-from skullnb.pipeline import PipelineSettings, dilate, fill_holes, structuring_element
+from skullnb.figures.layout import headline, mask_box, panels
+from skullnb.figures.style import PALETTE, PageFigure, new_figure, outline
+from skullnb.pipeline import (
+    MAX_KERNEL_WIDTH,
+    PipelineSettings,
+    dilate,
+    fill_holes,
+    structuring_element,
+)
+from skullnb.reach import grown_pixel, kernel_reach
 
 Image = NDArray[Any]
 Mask = NDArray[np.uint8]
@@ -21,15 +27,7 @@ Mask = NDArray[np.uint8]
 def widths_around(kernel_width: int) -> tuple[int, ...]:
     """Kernel widths to compare with the chosen one: 10 px to either side, in steps of 2.
 
-    Parameters
-    ----------
-    kernel_width : int
-        In px.
-
-    Returns
-    -------
-    tuple of int
-        Rising, at least 2, with `kernel_width` itself among them.
+    Rising, at least 2 and at most what the pipeline takes, with `kernel_width` among them.
 
     Examples
     --------
@@ -38,61 +36,24 @@ def widths_around(kernel_width: int) -> tuple[int, ...]:
     >>> widths_around(5)
     (3, 5, 7, 9, 11, 13, 15)
     """
-    widths = [width for width in range(kernel_width - 10, kernel_width + 11, 2) if width >= 2]
-    return tuple(sorted({kernel_width, *widths}))
+    tried = range(kernel_width - 10, kernel_width + 11, 2)
+    return tuple(sorted({kernel_width, *(one for one in tried if 2 <= one <= MAX_KERNEL_WIDTH)}))
 
 
-def reach(kernel_width: int, kernel_shape: str = "ellipse") -> dict[str, int]:
-    """Measure how far one pixel grows towards each side in a dilation.
-
-    Parameters
-    ----------
-    kernel_width : int
-        In px.
-    kernel_shape : {"ellipse", "rectangle"}
-
-    Returns
-    -------
-    dict of str to int
-        top, left, bottom and right, in px.
-
-    Examples
-    --------
-    >>> reach(26)
-    {'top': 12, 'left': 12, 'bottom': 13, 'right': 13}
-    """
-    grown, middle = _grown_point(kernel_width, kernel_shape)
-    rows, columns = np.nonzero(grown)
-    return {
-        "top": int(middle - rows.min()),
-        "left": int(middle - columns.min()),
-        "bottom": int(rows.max() - middle),
-        "right": int(columns.max() - middle),
-    }
-
-
-def kernel_figure(kernel_width: int, kernel_shape: str = "ellipse") -> Any:
+def kernel_figure(kernel_width: int, kernel_shape: str = "ellipse") -> PageFigure:
     """Draw a structuring element, and what it makes of a single pixel.
 
-    Parameters
-    ----------
-    kernel_width : int
-        In px; 0 draws no element.
-    kernel_shape : {"ellipse", "rectangle"}
-
-    Returns
-    -------
-    PageFigure
-        On the left the element with its anchor, on the right one pixel before and after.
+    On the left the element with its anchor, on the right one pixel before and after.
+    `kernel_width`: in px; 0 draws no element.
 
     Examples
     --------
     >>> kernel_figure(26).get_suptitle()
     'The element is 26 px wide; a pixel grows by 12 or 13 px'
     """
-    sides = reach(kernel_width, kernel_shape)
+    sides = kernel_reach(kernel_width, kernel_shape)._asdict()
     anchor = kernel_width // 2
-    grown, middle = _grown_point(kernel_width, kernel_shape)
+    grown, middle = grown_pixel(kernel_width, kernel_shape), kernel_width
     point = np.zeros_like(grown)
     point[middle, middle] = 1
 
@@ -119,20 +80,10 @@ def kernel_figure(kernel_width: int, kernel_shape: str = "ellipse") -> Any:
     return figure
 
 
-def before_after(image: Image, brain: Mask, dilated: Mask, kernel_width: int) -> Any:
+def before_after(image: Image, brain: Mask, dilated: Mask, kernel_width: int) -> PageFigure:
     """Draw the chosen component on its slice, and what the dilation adds to it.
 
-    Parameters
-    ----------
-    image : (H, W) array
-    brain, dilated : (H, W) uint8 {0, 1}
-        Before and after.
-    kernel_width : int
-        In px; drawn to scale in the corner.
-
-    Returns
-    -------
-    PageFigure
+    `kernel_width`: in px; drawn to scale in the corner.
 
     Examples
     --------
@@ -143,7 +94,7 @@ def before_after(image: Image, brain: Mask, dilated: Mask, kernel_width: int) ->
     """
     from matplotlib.patches import Rectangle
 
-    box = head_box(dilated)
+    box = mask_box(dilated)
     picture, brain, dilated = image[box], brain[box], dilated[box]
     height, width = picture.shape
     figure, (left, right) = panels(2, height / width)
@@ -176,17 +127,7 @@ def before_after(image: Image, brain: Mask, dilated: Mask, kernel_width: int) ->
 def grown_masks(brain: Mask, widths: Sequence[int], settings: PipelineSettings) -> Mask:
     """Dilate and fill one component with kernels of several widths.
 
-    Parameters
-    ----------
-    brain : (H, W) uint8 {0, 1}
-    widths : sequence of int
-        In px.
-    settings : PipelineSettings
-        Shape of the kernel, and whether holes are filled.
-
-    Returns
-    -------
-    (len(widths), H, W) uint8 {0, 1}
+    `settings`: shape of the kernel, and whether holes are filled.
 
     Examples
     --------
@@ -208,19 +149,6 @@ def grown_areas(
 ) -> NDArray[np.int64]:
     """Count the mask's pixels for several slices and kernel widths.
 
-    Parameters
-    ----------
-    brains : sequence of (H, W) uint8 {0, 1}
-        The chosen component of each slice.
-    widths : sequence of int
-        In px.
-    settings : PipelineSettings
-
-    Returns
-    -------
-    (slices, widths) int64
-        In px.
-
     Examples
     --------
     >>> brain = np.zeros((9, 9), dtype=np.uint8)
@@ -234,21 +162,11 @@ def grown_areas(
     )
 
 
-def area_curve(widths: Sequence[int], areas: NDArray[np.int64], kernel_width: int) -> Any:
+def area_curve(widths: Sequence[int], areas: NDArray[np.int64], kernel_width: int) -> PageFigure:
     """Draw the area of the mask against the kernel width, relative to the chosen width.
 
-    Parameters
-    ----------
-    widths : sequence of int
-        In px, with `kernel_width` among them.
-    areas : (slices, widths) array
-        In px, from `grown_areas`; slices with an empty mask are left out.
-    kernel_width : int
-        In px.
-
-    Returns
-    -------
-    PageFigure
+    `widths`: in px, with `kernel_width` among them. `areas`: in px, from `grown_areas`; slices with
+    an empty mask are left out.
 
     Examples
     --------
@@ -269,13 +187,6 @@ def area_curve(widths: Sequence[int], areas: NDArray[np.int64], kernel_width: in
     else:
         headline(figure, "No slice has a mask")
     return figure
-
-
-def _grown_point(kernel_width: int, kernel_shape: str) -> tuple[Mask, int]:
-    middle = kernel_width + 1
-    point = np.zeros((2 * middle + 1, 2 * middle + 1), dtype=np.uint8)
-    point[middle, middle] = 1
-    return dilate(point, kernel_width, kernel_shape), middle
 
 
 def _arrow(axes: Any, sides: dict[str, int], vertical: str, horizontal: str) -> None:

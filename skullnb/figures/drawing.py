@@ -31,8 +31,6 @@ def draw_slice(
     ----------
     axes : Axes
         Its coordinates are the slice's own pixels.
-    image : (H, W) array
-    caption : str
     rows : int
         The most rows of pixels to draw.
     tints : sequence of (mask, kind)
@@ -61,10 +59,6 @@ def draw_slice(
 def grey_levels(image: NDArray[Any]) -> NDArray[np.float32]:
     """Map a slice to what is shown: 0 is black, 1 is white.
 
-    Parameters
-    ----------
-    image : (H, W) array
-
     Returns
     -------
     (H, W) float32
@@ -89,10 +83,6 @@ def draw_cells(
 
     Parameters
     ----------
-    axes : Axes
-    mask : (H, W) array of {0, 1}
-    kind : str
-        A name in `PALETTE`.
     alpha : float
         Opacity, in [0, 1].
     offset : int

@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from skullnb.evidence import EXERCISED, INERT, NEVER_FIRED, Ledger, switch_off
 from skullnb.figures.drawing import draw_slice
 from skullnb.figures.layout import LEGEND, headline
-from skullnb.figures.style import PALETTE, new_figure, outline
+from skullnb.figures.style import PALETTE, PageFigure, new_figure, outline
 from skullnb.metrics import iou
 from skullnb.pipeline import RULES, PipelineSettings, trace_skull_mask
 from skullnb.stack import Stack
@@ -29,19 +29,12 @@ _MEANINGS = {
 _MOST_NUMBERED = 12
 
 
-def rules_by_slices(ledger: Ledger) -> Any:
+def rules_by_slices(ledger: Ledger) -> PageFigure:
     """Draw what every rule did on every slice, one row a rule and one column a slice.
 
-    Parameters
-    ----------
-    ledger : Ledger
-
-    Returns
-    -------
-    PageFigure
-        A low dash where the rule did not fire, a half bar where it fired and changed nothing, a
-        full bar where it changed the mask. On few slices a full bar carries what the IoU loses
-        without the rule, or without a reference mask how many pixels of the mask differ.
+    A low dash where the rule did not fire, a half bar where it fired and changed nothing, a full
+    bar where it changed the mask. On few slices a full bar carries what the IoU loses without the
+    rule, or without a reference mask how many pixels of the mask differ.
 
     Examples
     --------
@@ -74,12 +67,7 @@ def rules_by_slices(ledger: Ledger) -> Any:
     side.tick_params(length=0, colors=PALETTE["text"])
     side.spines["right"].set_visible(False)
     keys = [Patch(color=_COLOURS[state], label=text) for state, text in _MEANINGS.items()]
-    figure.legend(
-        handles=keys,
-        loc="outside lower center",
-        ncols=3,
-        **LEGEND,
-    )
+    figure.legend(handles=keys, loc="outside lower center", ncols=3, **LEGEND)
     n_exercised = sum(one.status == EXERCISED for one in found)
     kind = "synthetic slices" if ledger.synthetic.all() else "slices"
     headline(figure, f"The {kind} exercised {n_exercised} of {len(RULES)} rules")
@@ -88,21 +76,10 @@ def rules_by_slices(ledger: Ledger) -> Any:
 
 def with_and_without(
     stacks: Sequence[Stack], rule: str, settings: PipelineSettings | None = None
-) -> Any:
+) -> PageFigure:
     r"""Show the middle slice of some stacks with its mask, a rule on (above) and off (below).
 
-    Parameters
-    ----------
-    stacks : sequence of Stack
-        Four or fewer fit the page.
-    rule : str
-        A name in `skullnb.pipeline.RULES`.
-    settings : PipelineSettings, optional
-        The article's when left out.
-
-    Returns
-    -------
-    PageFigure
+    `stacks`: four or fewer fit the page.
 
     Examples
     --------

@@ -28,10 +28,6 @@ def definitions_table() -> Markdown:
 def rules_table(ledger: Ledger) -> Markdown:
     """List each rule's status, and what the counts and scores behind it are.
 
-    Parameters
-    ----------
-    ledger : Ledger
-
     Examples
     --------
     >>> from skullnb.evidence import build_ledger
@@ -65,14 +61,7 @@ def rules_table(ledger: Ledger) -> Markdown:
 def scores_table(ledger: Ledger) -> Markdown:
     """List the mean scores with each rule and without it.
 
-    Parameters
-    ----------
-    ledger : Ledger
-
-    Returns
-    -------
-    IPython.display.Markdown
-        A sentence instead where no slice has a reference mask.
+    A sentence instead where no slice has a reference mask.
 
     Examples
     --------
@@ -95,14 +84,7 @@ def scores_table(ledger: Ledger) -> Markdown:
 def slices_table(ledger: Ledger) -> Markdown:
     """List for every slice how many pixels of the mask each rule changes.
 
-    Parameters
-    ----------
-    ledger : Ledger
-
-    Returns
-    -------
-    IPython.display.Markdown
-        A dash where the rule did not fire; the first forty slices.
+    A dash where the rule did not fire; the first forty slices.
 
     Examples
     --------
@@ -113,20 +95,14 @@ def slices_table(ledger: Ledger) -> Markdown:
     """
     counts = np.where(ledger.fired, ledger.changed_px, np.nan)[:MOST_ROWS]
     rows = [[number, *row] for number, row in zip(ledger.slices, counts, strict=False)]
-    table = markdown_table(["slice", *RULES], rows, ["", *[",.0f"] * len(RULES)])
-    left_out = len(ledger) - len(rows)
-    if left_out:
-        return Markdown(f"{table.data}\n\n{left_out} further slices are in the results file.")
-    return table
+    formats = ["", *[",.0f"] * len(RULES)]
+    return markdown_table(["slice", *RULES], rows, formats, of=(len(ledger), "slices"))
 
 
 def statuses_table(ledgers: Mapping[str, Ledger]) -> Markdown:
     """Set the statuses of several ledgers side by side.
 
-    Parameters
-    ----------
-    ledgers : mapping of str to Ledger
-        By the heading of their column.
+    `ledgers`: by the heading of their column.
 
     Examples
     --------
@@ -143,10 +119,6 @@ def statuses_table(ledgers: Mapping[str, Ledger]) -> Markdown:
 def volumes_table(ledger: Ledger) -> Markdown:
     """Set the statuses of the volumes side by side, the first forty.
 
-    Parameters
-    ----------
-    ledger : Ledger
-
     Examples
     --------
     >>> from skullnb.evidence import build_ledger
@@ -155,23 +127,18 @@ def volumes_table(ledger: Ledger) -> Markdown:
     >>> print(volumes_table(build_ledger(stack)).data.splitlines()[2][:30])
     | a | inert, fired on 2 of 2 |
     """
-    volumes = list(ledger.by_volume().items())[:MOST_ROWS]
+    volumes = list(ledger.by_volume().items())
     rows = [
         [group or stack or "–", *(str(one) for one in part.summary())]
-        for (stack, group), part in volumes
+        for (stack, group), part in volumes[:MOST_ROWS]
     ]
-    return markdown_table(["volume", *RULES], rows)
+    return markdown_table(["volume", *RULES], rows, of=(len(volumes), "volumes"))
 
 
 def one_rule_table(ledgers: Sequence[Ledger], rule: str) -> Markdown:
     """Set what one rule did on several stacks below one another.
 
-    Parameters
-    ----------
-    ledgers : sequence of Ledger
-        Of one stack each.
-    rule : str
-        A name in `skullnb.pipeline.RULES`.
+    `ledgers`: of one stack each.
 
     Examples
     --------
@@ -201,17 +168,7 @@ def one_rule_table(ledgers: Sequence[Ledger], rule: str) -> Markdown:
 def effects_text(ledgers: Sequence[Ledger], rule: str) -> str:
     """Say on which stacks a rule helps, changes nothing or does harm.
 
-    Parameters
-    ----------
-    ledgers : sequence of Ledger
-        Of one stack each.
-    rule : str
-        A name in `skullnb.pipeline.RULES`.
-
-    Returns
-    -------
-    str
-        Markdown, one line an effect.
+    `ledgers`: of one stack each.
 
     Examples
     --------

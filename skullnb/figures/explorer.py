@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skullnb.figures.layout import DISPLAY_QUANTILE, LEGEND
-from skullnb.figures.style import PALETTE, new_figure, show_image
+from skullnb.figures.style import PALETTE, PageFigure, new_figure, show_image
 from skullnb.pipeline import Mask, SkullMaskTrace
 
 STAGES = ("normalised", "binary", "components", "brain", "dilated", "mask")
@@ -42,8 +42,6 @@ def picture_size(
 
     Parameters
     ----------
-    shape : (H, W)
-        Of the slice, in px.
     spacing_mm : (row, column), optional
         In mm per pixel; square pixels without it.
 
@@ -70,16 +68,10 @@ def paint_stage(trace: SkullMaskTrace, stage: str) -> Picture:
 
     Parameters
     ----------
-    trace : SkullMaskTrace
     stage : str
-        One of `STAGES`. The components are painted as brain (the chosen one), scalp (touching
-        the frame) and grey; brain, dilated and mask as a tint over the slice. The slice is shown
+        One of `STAGES`. The components are painted as brain (the chosen one), scalp (touching the
+        frame) and grey; brain, dilated and mask as a tint over the slice. The slice is shown
         brighter than it is, so that a few very bright pixels do not leave the rest black.
-
-    Returns
-    -------
-    (H, W, 3) uint8
-        Red, green, blue.
 
     Examples
     --------
@@ -100,25 +92,8 @@ def paint_stage(trace: SkullMaskTrace, stage: str) -> Picture:
     return _as_bytes(tint)[trace.normalised + np.uint16(256) * area]
 
 
-def draw_outline(picture: Picture, mask: Mask, kind: str) -> None:
-    """Draw the outline of a mask into a picture of any size; the reference mask's is dashed.
-
-    Parameters
-    ----------
-    picture : (rows, columns, 3) uint8
-        Drawn into.
-    mask : (H, W) uint8 {0, 1}
-        Stretched to the picture.
-    kind : str
-        A name in `OUTLINES`.
-
-    Examples
-    --------
-    >>> picture = np.zeros((8, 8, 3), dtype=np.uint8)
-    >>> draw_outline(picture, np.ones((4, 4), dtype=np.uint8), "mask")
-    >>> bool(picture[0].any()), bool(picture[4, 4].any())
-    (True, False)
-    """
+def _draw_outline(picture: Picture, mask: Mask, kind: str) -> None:
+    """Draw the outline of a mask into a picture of any size; the reference mask's is dashed."""
     rows, columns = picture.shape[:2]
     if mask.shape != (rows, columns):
         mask = np.asarray(cv2.resize(mask, (columns, rows), interpolation=cv2.INTER_NEAREST_EXACT))
@@ -144,19 +119,10 @@ def compose(
 
     Parameters
     ----------
-    trace : SkullMaskTrace
-    stage : str
-        One of `STAGES`.
-    reference : (H, W) uint8 {0, 1}, optional
     outlines : sequence of str
         Any of `OUTLINES`; the reference's needs a reference.
     spacing_mm : (row, column), optional
         In mm per pixel, for the proportions.
-
-    Returns
-    -------
-    (rows, columns, 3) uint8
-        Of `picture_size`; red, green, blue.
 
     Examples
     --------
@@ -175,22 +141,12 @@ def compose(
     for kind in OUTLINES:
         mask = masks[kind]
         if kind in outlines and mask is not None:
-            draw_outline(picture, mask, kind)
+            _draw_outline(picture, mask, kind)
     return picture
 
 
 def encode_png(picture: Picture) -> bytes:
     """Encode a picture without loss, quickly rather than tightly.
-
-    Parameters
-    ----------
-    picture : (rows, columns, 3) uint8
-        Red, green, blue.
-
-    Returns
-    -------
-    bytes
-        A PNG file.
 
     Examples
     --------
@@ -203,20 +159,15 @@ def encode_png(picture: Picture) -> bytes:
 
 def explorer_figure(
     picture: Picture, facts: Mapping[str, str], outlines: Sequence[str] = OUTLINES
-) -> Any:
+) -> PageFigure:
     """Set the explorer's picture on a page, with its numbers and a legend beside it.
 
     Parameters
     ----------
-    picture : (rows, columns, 3) uint8
     facts : mapping
         What to write beside it, name to text.
     outlines : sequence of str
         What the legend explains, names in `OUTLINES`.
-
-    Returns
-    -------
-    PageFigure
 
     Examples
     --------

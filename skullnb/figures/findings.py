@@ -18,14 +18,7 @@ NEARLY_ALL = 0.95
 def origin(is_published_stack: bool, has_reference: bool) -> str:
     """Say where the data comes from and what that allows.
 
-    Parameters
-    ----------
-    is_published_stack, has_reference : bool
-
-    Returns
-    -------
-    str
-        Markdown for `Chapter.say`; needs data_name and n_slices.
+    Needs data_name and n_slices.
 
     Examples
     --------
@@ -54,15 +47,7 @@ def origin(is_published_stack: bool, has_reference: bool) -> str:
 def implied_by_threshold(thresholds: Sequence[int]) -> str:
     """Say what thresholds alone tell about the bright pixels.
 
-    Parameters
-    ----------
-    thresholds : sequence of int
-        In 0..255.
-
-    Returns
-    -------
-    str
-        Markdown for `Chapter.say`; needs bright_in_upper_half (a share, measured).
+    Needs bright_in_upper_half (a share, measured).
 
     Examples
     --------
@@ -97,17 +82,9 @@ def implied_by_threshold(thresholds: Sequence[int]) -> str:
 def most_in_upper_half(threshold: int) -> float:
     """Bound the share of bright pixels above level 127, given Otsu's threshold alone.
 
-    Parameters
-    ----------
-    threshold : int
-        In 0..255.
-
-    Returns
-    -------
-    float
-        In [0, 1]. The class means add up to at most 2 (t + 1) where the levels next to the
-        threshold are in use, so the bright mean is no higher; bright pixels lie at t + 1 or above,
-        so a share s at 128 or above makes their mean at least (1 - s)(t + 1) + 128 s.
+    In [0, 1]. The class means add up to at most 2 (t + 1) where the levels next to the threshold
+    are in use, so the bright mean is no higher; bright pixels lie at t + 1 or above, so a share s
+    at 128 or above makes their mean at least (1 - s)(t + 1) + 128 s.
 
     Examples
     --------
@@ -120,16 +97,6 @@ def most_in_upper_half(threshold: int) -> float:
 
 def warned(warnings: Sequence[Sequence[str]]) -> str:
     """Say how many slices the pipeline warned about, and of what.
-
-    Parameters
-    ----------
-    warnings : sequence of sequences of str
-        For each slice, its trace's warnings.
-
-    Returns
-    -------
-    str
-        Markdown.
 
     Examples
     --------
@@ -148,17 +115,6 @@ def warned(warnings: Sequence[Sequence[str]]) -> str:
 
 def edge_rule(n_edge_touching: Sequence[int], is_published_stack: bool) -> str:
     """Say whether the rule about edge-touching components fired, and what follows.
-
-    Parameters
-    ----------
-    n_edge_touching : sequence of int
-        Edge-touching components of each slice.
-    is_published_stack : bool
-
-    Returns
-    -------
-    str
-        Markdown.
 
     Examples
     --------
@@ -192,17 +148,8 @@ def hole_rule(
 ) -> str:
     """Say what the filling added, and what follows when it added nothing.
 
-    Parameters
-    ----------
-    n_filled : sequence of int
-        Pixels that the fill added to each dilated mask, for every slice.
-    shown_before, shown_after : sequence of int
-        Enclosed pixels before and after the dilation, for the slices shown.
-
-    Returns
-    -------
-    str
-        Markdown.
+    `n_filled`: pixels that the fill added to each dilated mask, for every slice. `shown_before`,
+    `shown_after`: enclosed pixels before and after the dilation, for the slices shown.
 
     Examples
     --------
@@ -230,15 +177,6 @@ def hole_rule(
 def separation(traces: Sequence[SkullMaskTrace]) -> str:
     """Say whether the chosen component leaves any bright tissue to other components.
 
-    Parameters
-    ----------
-    traces : sequence of SkullMaskTrace
-
-    Returns
-    -------
-    str
-        Markdown.
-
     Examples
     --------
     >>> from skullnb.pipeline import trace_skull_mask
@@ -252,6 +190,8 @@ def separation(traces: Sequence[SkullMaskTrace]) -> str:
         for trace in traces
         if trace.chosen
     ]
+    if not shares:
+        return f"On none of the {len(traces)} slices shown was a component chosen."
     merged = sum(share > NEARLY_ALL for share in shares)
     if not merged:
         return (

@@ -8,8 +8,6 @@ from html import escape
 
 from skullnb.errors import InvalidSetting
 
-__all__ = ["flipbook_html"]
-
 _SIGNATURES = {b"\x89PNG": "image/png", b"RIFF": "image/webp", b"\xff\xd8\xff": "image/jpeg"}
 
 
@@ -19,6 +17,8 @@ def flipbook_html(frames: Sequence[tuple[str, bytes]], default: int, alt: str) -
     The book's script adds a slider that mouse, touch and keyboard can move. Where no script runs,
     as in JupyterLab, the default frame alone is visible.
 
+    HTML; the pictures are inside it as data URIs, labels and ``alt`` are escaped.
+
     Parameters
     ----------
     frames : sequence of (label, picture)
@@ -27,11 +27,6 @@ def flipbook_html(frames: Sequence[tuple[str, bytes]], default: int, alt: str) -
         Index of the frame to show first, 0-based.
     alt : str
         What the pictures show; each frame's label is added to it.
-
-    Returns
-    -------
-    str
-        HTML; the pictures are inside it as data URIs, labels and ``alt`` are escaped.
 
     Raises
     ------

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from skullnb.errors import InvalidSetting
 from skullnb.figures.drawing import grey_levels
-from skullnb.figures.layout import colour
+from skullnb.figures.layout import colour, mask_box
 from skullnb.metrics import iou
 
 Image = NDArray[Any]
@@ -24,8 +24,7 @@ _HEIGHT = 380
 _ZOOM = 4
 _QUALITY = 50
 
-# Around the head, relative to its size; and around a cut, in px.
-_MARGIN = 0.12
+# Around a cut, in px.
 _PAD = 8
 
 
@@ -36,12 +35,8 @@ def sweep_frames(
 
     Parameters
     ----------
-    image : (H, W) array
     masks : (len(widths), H, W) uint8 {0, 1}
         From `skullnb.figures.dilation.grown_masks`.
-    reference : (H, W) uint8 {0, 1} or None
-    widths : sequence of int
-        In px.
 
     Returns
     -------
@@ -67,7 +62,7 @@ def sweep_frames(
             f"There are {len(masks)} masks for {len(widths)} kernel widths; give one for each."
         )
     largest = np.max(masks if reference is None else [*masks, reference], axis=0)
-    head = head_box(largest)
+    head = mask_box(largest)
     detail = _detail_box(largest, head)
     grey = (grey_levels(image) * 255).astype(np.uint8)
     frames = []
@@ -85,57 +80,21 @@ def sweep_frames(
     return frames
 
 
-def head_box(mask: Mask) -> Box:
-    """Find the part of a slice to show: around a mask, with a margin.
-
-    Parameters
-    ----------
-    mask : (H, W) uint8 {0, 1}
-
-    Returns
-    -------
-    rows, columns : slice
-        The whole slice when the mask is empty.
-
-    Examples
-    --------
-    >>> mask = np.zeros((40, 40), dtype=np.uint8)
-    >>> mask[10:20, 0:10] = 1
-    >>> head_box(mask)
-    (slice(8, 22, None), slice(0, 12, None))
-    """
-    if not mask.any():
-        return slice(0, mask.shape[0]), slice(0, mask.shape[1])
-    ranges = []
-    for axis in (0, 1):
-        found = np.flatnonzero(mask.any(axis=1 - axis))
-        first, last = int(found[0]), int(found[-1])
-        margin = int(_MARGIN * (last - first + 1)) + 1
-        ranges.append(slice(max(0, first - margin), min(mask.shape[axis], last + 1 + margin)))
-    return ranges[0], ranges[1]
-
-
 def outlined_slice(image: Image, outlines: Sequence[tuple[Mask, str]], box: Box) -> bytes:
     """Draw one slice with outlines over it.
 
     Parameters
     ----------
-    image : (H, W) array
     outlines : sequence of (mask, kind)
         Masks of (H, W), each with a name in `PALETTE`; later ones are drawn over earlier ones.
     box : (rows, columns)
-        The part to show, for instance from `head_box`.
-
-    Returns
-    -------
-    bytes
-        A WebP file.
+        The part to show, for instance from `mask_box`.
 
     Examples
     --------
     >>> mask = np.zeros((60, 60), dtype=np.uint8)
     >>> mask[20:40, 20:40] = 1
-    >>> outlined_slice(np.zeros((60, 60)), [(mask, "mask")], head_box(mask))[:4]
+    >>> outlined_slice(np.zeros((60, 60)), [(mask, "mask")], mask_box(mask))[:4]
     b'RIFF'
     """
     grey = (grey_levels(image) * 255).astype(np.uint8)

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from skullnb.errors import InvalidSetting
 from skullnb.figures.drawing import draw_slice
 from skullnb.figures.flipbook import flipbook_html
-from skullnb.figures.frames import head_box, outlined_slice
-from skullnb.figures.layout import LEGEND, headline
-from skullnb.figures.style import PALETTE, WIDTH_INCHES, new_figure, outline
+from skullnb.figures.frames import outlined_slice
+from skullnb.figures.layout import LEGEND, headline, mask_box
+from skullnb.figures.style import PALETTE, WIDTH_INCHES, PageFigure, new_figure, outline
 from skullnb.history import Recipe
 from skullnb.journey import Measured, largest_gain, meetings
 from skullnb.metrics import iou
@@ -27,20 +27,10 @@ Mask = NDArray[np.uint8]
 _LINES = (("mask", "-"), ("skull", "--"), ("brain", ":"))
 
 
-def version_strip(stack: Stack, index: int, recipes: Sequence[Recipe]) -> Any:
+def version_strip(stack: Stack, index: int, recipes: Sequence[Recipe]) -> PageFigure:
     """Draw one slice as each recipe masks it.
 
-    Parameters
-    ----------
-    stack : Stack
-    index : int
-        Which slice.
-    recipes : sequence of Recipe
-
-    Returns
-    -------
-    PageFigure
-        The mask tinted, the reference outlined.
+    The mask tinted, the reference outlined.
 
     Examples
     --------
@@ -73,17 +63,7 @@ def version_strip(stack: Stack, index: int, recipes: Sequence[Recipe]) -> Any:
 def version_flipbook(stack: Stack, index: int, recipes: Sequence[Recipe]) -> HTML:
     """Make a flip-book of one slice through the recipes.
 
-    Parameters
-    ----------
-    stack : Stack
-    index : int
-        Which slice.
-    recipes : sequence of Recipe
-
-    Returns
-    -------
-    IPython.display.HTML
-        Opens at the last recipe.
+    Opens at the last recipe.
 
     Examples
     --------
@@ -103,19 +83,11 @@ def version_flipbook(stack: Stack, index: int, recipes: Sequence[Recipe]) -> HTM
     return HTML(flipbook_html(frames, default=len(frames) - 1, alt=alt))
 
 
-def journey_chart(measured: Sequence[Measured], is_published_stack: bool) -> Any:
+def journey_chart(measured: Sequence[Measured], is_published_stack: bool) -> PageFigure | None:
     """Draw the scores of the recipes in the order of the story.
 
-    Parameters
-    ----------
-    measured : sequence of Measured
-    is_published_stack : bool
-        Whether to set the published scores beside them.
-
-    Returns
-    -------
-    PageFigure or None
-        None, so that nothing is shown, without a reference mask.
+    None, so that nothing is shown, without a reference mask. `is_published_stack`: whether to set
+    the published scores beside them.
 
     Examples
     --------
@@ -146,21 +118,12 @@ def journey_chart(measured: Sequence[Measured], is_published_stack: bool) -> Any
 
 def scan_curves(
     scans: Mapping[str, NDArray[Any]], targets: Mapping[str, float], xlabel: str
-) -> Any:
+) -> PageFigure | None:
     """Draw families of recipes over their free number, with the IoUs they might explain.
 
-    Parameters
-    ----------
-    scans : mapping of str to (n,) structured array
-        Family to its `skullnb.journey.scan`; at most three.
-    targets : mapping of str to float
-        Published IoUs by version; none where they do not apply.
-    xlabel : str
-
-    Returns
-    -------
-    PageFigure or None
-        None, so that nothing is shown, without a reference mask.
+    None, so that nothing is shown, without a reference mask. `scans`: family to its
+    `skullnb.journey.scan`; at most three. `targets`: published IoUs by version; none where they do
+    not apply.
 
     Examples
     --------
@@ -201,13 +164,6 @@ def masked_slice(
 ) -> tuple[Image, Mask | None, list[Mask], tuple[slice, slice]]:
     """Mask one slice with several recipes.
 
-    Parameters
-    ----------
-    stack : Stack
-    index : int
-        Which slice.
-    recipes : sequence of Recipe
-
     Returns
     -------
     image : (H, W) array
@@ -232,7 +188,7 @@ def masked_slice(
     image = stack.images[index]
     reference = None if stack.reference is None else stack.reference[index]
     masks = [one.make_mask(image) for one in recipes]
-    box = head_box(np.max(masks if reference is None else [*masks, reference], axis=0))
+    box = mask_box(np.max(masks if reference is None else [*masks, reference], axis=0))
     return image, reference, masks, box
 
 

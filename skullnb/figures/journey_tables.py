@@ -20,17 +20,7 @@ from skullnb.stack import Stack
 def area_table(stack: Stack, index: int, recipes: Sequence[Recipe]) -> Markdown:
     """List how large each recipe's mask of one slice is, and how it compares with the reference.
 
-    Parameters
-    ----------
-    stack : Stack
-    index : int
-        Which slice.
-    recipes : sequence of Recipe
-
-    Returns
-    -------
-    IPython.display.Markdown
-        Without a reference mask only the area.
+    Without a reference mask only the area.
 
     Examples
     --------
@@ -55,16 +45,6 @@ def area_table(stack: Stack, index: int, recipes: Sequence[Recipe]) -> Markdown:
 
 def journey_table(measured: Sequence[Measured], is_published_stack: bool) -> Markdown:
     """List the recipes with their scores, the published ones beside them where they apply.
-
-    Parameters
-    ----------
-    measured : sequence of Measured
-        From `skullnb.journey.measure`.
-    is_published_stack : bool
-
-    Returns
-    -------
-    IPython.display.Markdown
 
     Examples
     --------
@@ -112,10 +92,6 @@ def scan_table(
     what : str
         Name of the free number.
 
-    Returns
-    -------
-    IPython.display.Markdown
-
     Examples
     --------
     >>> fields = [("value", int), ("iou", float)]
@@ -141,16 +117,7 @@ def scan_table(
 def journey_verdict(measured: Sequence[Measured], is_published_stack: bool) -> str:
     """Say what the scores of the versions show.
 
-    Parameters
-    ----------
-    measured : sequence of Measured
-    is_published_stack : bool
-
-    Returns
-    -------
-    str
-        Markdown for `Chapter.say`; with a reference mask it needs what
-        `skullnb.journey.recorded` gives.
+    With a reference mask it needs what `skullnb.journey.recorded` gives.
 
     Examples
     --------
@@ -161,7 +128,7 @@ def journey_verdict(measured: Sequence[Measured], is_published_stack: bool) -> s
         return str(no_reference("what the versions brought").data)
     text = (
         "The largest gain is the step to **{largest_gain_version}**, {largest_gain:+.2f} in IoU; "
-        "after it, all tuning together changes it by {gain_after_v5:+.3f}."
+        "from v5 to v7, all tuning together changes it by {gain_after_v5:+.3f}."
     )
     if is_published_stack:
         text += (
@@ -177,15 +144,8 @@ def journey_verdict(measured: Sequence[Measured], is_published_stack: bool) -> s
 def openness(is_published_stack: bool, has_reference: bool) -> str:
     """Say how many recipes fit what the article says of v3 to v6, and how well a threshold can do.
 
-    Parameters
-    ----------
-    is_published_stack, has_reference : bool
-
-    Returns
-    -------
-    str
-        Markdown for `Chapter.say`; with a reference mask it needs best_ending, best_threshold
-        and best_threshold_iou, on the built-in stack also what `skullnb.journey.crossings` gives.
+    With a reference mask it needs best_ending, best_threshold and best_threshold_iou, on the
+    built-in stack also what `skullnb.journey.crossings` gives.
 
     Examples
     --------

@@ -10,7 +10,7 @@ from matplotlib import colormaps
 from matplotlib.colors import to_rgb
 from numpy.typing import NDArray
 
-from skullnb.figures.style import PALETTE, WIDTH_INCHES, new_figure, show_image
+from skullnb.figures.style import PALETTE, WIDTH_INCHES, PageFigure, new_figure, show_image
 
 HEADLINE_SIZE = 13
 TALLEST_INCHES = 3.7
@@ -19,6 +19,8 @@ ACCENT: Final = "#CC6699"
 LEGEND: Final[dict[str, Any]] = {"labelcolor": PALETTE["text"], "frameon": False, "fontsize": 9}
 # A few very bright pixels would make the rest of a picture black.
 DISPLAY_QUANTILE = 0.995
+# Left around a mask, relative to its size.
+_MARGIN = 0.12
 # Noise in 256 shades makes a page heavy; an eye does not miss the others.
 SHADES = 32
 
@@ -28,7 +30,6 @@ def headline(figure: Any, finding: str) -> None:
 
     Parameters
     ----------
-    figure : Figure
     finding : str
         One sentence, without a full stop.
 
@@ -44,22 +45,17 @@ def headline(figure: Any, finding: str) -> None:
     )
 
 
-def panels(count: int, aspect: float = 1.0, extra_inches: float = 0.65) -> tuple[Any, list[Any]]:
+def panels(
+    count: int, aspect: float = 1.0, extra_inches: float = 0.65
+) -> tuple[PageFigure, list[Any]]:
     """Make a row of equal panels for pictures.
 
     Parameters
     ----------
-    count : int
-        At least 1.
     aspect : float
         Height of a picture over its width.
     extra_inches : float
         Height left for headline and captions.
-
-    Returns
-    -------
-    figure : PageFigure
-    axes : list of Axes
 
     Examples
     --------
@@ -77,12 +73,8 @@ def show_framed(axes: Any, pixels: Any, caption: str = "", **options: Any) -> No
 
     Parameters
     ----------
-    axes : Axes
-    pixels : (H, W) or (H, W, 3) array
     caption : str
         Shown above the picture.
-    **options
-        For `Axes.imshow`.
 
     Examples
     --------
@@ -102,10 +94,6 @@ def show_framed(axes: Any, pixels: Any, caption: str = "", **options: Any) -> No
 
 def head_box(images: NDArray[Any]) -> tuple[slice, slice]:
     """Find the part of the frame that holds the heads, to leave empty air out of a picture.
-
-    Parameters
-    ----------
-    images : (n, H, W) array
 
     Returns
     -------
@@ -134,6 +122,32 @@ def head_box(images: NDArray[Any]) -> tuple[slice, slice]:
     return box[0], box[1]
 
 
+def mask_box(mask: NDArray[np.uint8]) -> tuple[slice, slice]:
+    """Find the part of a slice to show: around a mask, with a margin.
+
+    Returns
+    -------
+    rows, columns : slice
+        The whole slice when the mask is empty.
+
+    Examples
+    --------
+    >>> mask = np.zeros((40, 40), dtype=np.uint8)
+    >>> mask[10:20, 0:10] = 1
+    >>> mask_box(mask)
+    (slice(8, 22, None), slice(0, 12, None))
+    """
+    if not mask.any():
+        return slice(0, mask.shape[0]), slice(0, mask.shape[1])
+    ranges = []
+    for axis in (0, 1):
+        found = np.flatnonzero(mask.any(axis=1 - axis))
+        first, last = int(found[0]), int(found[-1])
+        margin = int(_MARGIN * (last - first + 1)) + 1
+        ranges.append(slice(max(0, first - margin), min(mask.shape[axis], last + 1 + margin)))
+    return ranges[0], ranges[1]
+
+
 def joined(*boxes: tuple[slice, slice]) -> tuple[slice, slice]:
     """Find the smallest box that holds several.
 
@@ -151,12 +165,6 @@ def joined(*boxes: tuple[slice, slice]) -> tuple[slice, slice]:
 
 def crop(axes: Any, box: tuple[slice, slice]) -> None:
     """Show only a part of a picture, so that outlines drawn later still lie right.
-
-    Parameters
-    ----------
-    axes : Axes
-    box : (slice, slice)
-        Rows and columns.
 
     Examples
     --------
@@ -185,10 +193,6 @@ def box_aspect(box: tuple[slice, slice]) -> float:
 def window(image: NDArray[Any]) -> dict[str, float]:
     """Choose the intensities that are shown as black and as white.
 
-    Parameters
-    ----------
-    image : (..., H, W) array
-
     Returns
     -------
     dict
@@ -205,15 +209,6 @@ def window(image: NDArray[Any]) -> dict[str, float]:
 
 def colour(kind: str) -> NDArray[np.float64]:
     """Give a palette colour as red, green and blue in [0, 1].
-
-    Parameters
-    ----------
-    kind : str
-        A name in `PALETTE`.
-
-    Returns
-    -------
-    (3,) float64
 
     Examples
     --------

@@ -24,11 +24,6 @@ REACH_MM, REACH_PX = 20.0, 40.0
 def intensity_histogram(images: Array, n_bins: int = 100) -> tuple[Array, Array]:
     """Count the pixels of a stack in bins of equal width.
 
-    Parameters
-    ----------
-    images : (N, H, W) array
-    n_bins : int
-
     Returns
     -------
     counts : (n_bins,) int64
@@ -58,16 +53,8 @@ def intensity_histogram(images: Array, n_bins: int = 100) -> tuple[Array, Array]
 def share_of_range(images: Array, quantile: float) -> float:
     """Find the part of the intensity range that a share of the pixels fits in.
 
-    Parameters
-    ----------
-    images : (..., H, W) array
-    quantile : float
-        Share of the pixels, in [0, 1], counted from the darkest.
-
-    Returns
-    -------
-    float
-        In [0, 1]; 1 when all pixels are equal.
+    In [0, 1]; 1 when all pixels are equal. `quantile`: share of the pixels, in [0, 1], counted from
+    the darkest.
 
     Examples
     --------
@@ -85,19 +72,10 @@ def border_profile(
 ) -> Array:
     """Describe the intensities at each distance from the border of the reference mask.
 
-    Parameters
-    ----------
-    images : (N, H, W) array
-    reference : (N, H, W) uint8 {0, 1}
-        Slices where it is empty or full have no border and are left out.
-    spacing_mm : (row, column), optional
-        Distances are in mm with it, in px without.
-
-    Returns
-    -------
-    (n,) structured array
-        `distance` (negative inside the mask), `low`, `median`, `high`: quartiles of the
-        intensities there. Bins are as wide as a pixel, and none is empty.
+    Gives (n,) structured array: `distance` (negative inside the mask), `low`, `median`, `high`:
+    quartiles of the intensities there. Bins are as wide as a pixel, and none is empty. `reference`:
+    slices where it is empty or full have no border and are left out. `spacing_mm`: distances are in
+    mm with it, in px without.
 
     Examples
     --------
@@ -129,15 +107,8 @@ def border_profile(
 def between_class_variance(normalised: NDArray[np.uint8]) -> NDArray[np.float64]:
     """How far apart dark and bright pixels are, for every possible threshold.
 
-    Parameters
-    ----------
-    normalised : (H, W) uint8
-
-    Returns
-    -------
-    (256,) float64
-        For each level t: share of dark (<= t) x share of bright (> t) x squared difference of
-        their means. 0 where a class is empty. Otsu's threshold is where it is largest.
+    Gives (256,) float64: for each level t: share of dark (<= t) x share of bright (> t) x squared
+    difference of their means. 0 where a class is empty. Otsu's threshold is where it is largest.
 
     References
     ----------
@@ -161,16 +132,7 @@ def between_class_variance(normalised: NDArray[np.uint8]) -> NDArray[np.float64]
 def class_means(normalised: NDArray[np.uint8], threshold: int) -> tuple[float, float]:
     """Mean level of the dark and of the bright pixels.
 
-    Parameters
-    ----------
-    normalised : (H, W) uint8
-    threshold : int
-        Bright is strictly above.
-
-    Returns
-    -------
-    dark, bright : float
-        NaN for a class without pixels.
+    NaN for a class without pixels. `threshold`: bright is strictly above.
 
     Examples
     --------
@@ -187,14 +149,7 @@ def class_means(normalised: NDArray[np.uint8], threshold: int) -> tuple[float, f
 def bright_in_upper_half(traces: Sequence[SkullMaskTrace]) -> float:
     """Share of the bright pixels that lie at level 128 or above.
 
-    Parameters
-    ----------
-    traces : sequence of SkullMaskTrace
-
-    Returns
-    -------
-    float
-        In [0, 1]; NaN when nothing is bright.
+    In [0, 1]; NaN when nothing is bright.
 
     Examples
     --------

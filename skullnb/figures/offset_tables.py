@@ -9,7 +9,7 @@ from typing import Any
 from IPython.display import Markdown
 
 from skullnb.figures.tables import markdown_table, no_reference
-from skullnb.metrics import SliceScore, aggregate, score
+from skullnb.metrics import SliceScore, score
 from skullnb.offset import dice_of_offset, equivalent_radius, offset_of_dice, same_dice
 from skullnb.pipeline import Mask
 
@@ -27,10 +27,6 @@ def offset_table(
         In px, outward.
     spacing_mm : (row, column), optional
         Distances are in mm with it.
-
-    Returns
-    -------
-    IPython.display.Markdown
 
     Examples
     --------
@@ -58,16 +54,7 @@ def offset_table(
 def size_table(radii: Sequence[tuple[str, float]], offsets: Sequence[float]) -> Markdown:
     """List the Dice that a border off by so much has on heads of several sizes.
 
-    Parameters
-    ----------
-    radii : sequence of (name, radius)
-        Of discs, in px.
-    offsets : sequence of float
-        In px, outward.
-
-    Returns
-    -------
-    IPython.display.Markdown
+    `radii`: of discs, in px. `offsets`: in px, outward.
 
     Examples
     --------
@@ -96,11 +83,6 @@ def head_sizes(
     shape : (H, W)
         Of a published slice, in px.
 
-    Returns
-    -------
-    list of (name, radius)
-        In px.
-
     Examples
     --------
     >>> import numpy as np
@@ -116,16 +98,7 @@ def head_sizes(
 def offsets_of(dice: float, sizes: Sequence[tuple[str, float]]) -> dict[str, float]:
     """Turn a published Dice into distances, under the names that a chapter records.
 
-    Parameters
-    ----------
-    dice : float
-    sizes : sequence of (name, radius)
-        From `head_sizes`.
-
-    Returns
-    -------
-    dict
-        published_dice, offset_smallest and offset_largest, in px.
+    Gives published_dice, offset_smallest and offset_largest, in px. `sizes`: from `head_sizes`.
 
     Examples
     --------
@@ -137,43 +110,10 @@ def offsets_of(dice: float, sizes: Sequence[tuple[str, float]]) -> dict[str, flo
     return {"published_dice": dice, "offset_smallest": near, "offset_largest": far}
 
 
-def measured_distances(scores: Sequence[SliceScore] | None) -> dict[str, float | str | None]:
-    """Bring the distances of these slices under the names that a chapter records.
-
-    Parameters
-    ----------
-    scores : sequence of SliceScore or None
-        None = there is no reference.
-
-    Returns
-    -------
-    dict
-        mean_dice, mean_assd, mean_hd95, mean_nsd and unit; all None without a reference.
-
-    Examples
-    --------
-    >>> measured_distances([score([[1, 1, 0]], [[1, 1, 1]])])["mean_assd"]
-    0.2
-    """
-    names = ("dice", "assd", "hd95", "nsd")
-    if scores is None:
-        return dict.fromkeys([*(f"mean_{name}" for name in names), "unit"])
-    both = aggregate(scores)
-    return {**{f"mean_{name}": both.mean[name] for name in names}, "unit": both.unit}
-
-
 def distance_verdict(scores: Sequence[SliceScore] | None) -> str:
     """Say how far off the border is on the slices at hand.
 
-    Parameters
-    ----------
-    scores : sequence of SliceScore or None
-        None = there is no reference.
-
-    Returns
-    -------
-    str
-        Markdown for `Chapter.say`; needs what `measured_distances` gives.
+    Needs what `skullnb.figures.remarks.score_numbers` gives.
 
     Examples
     --------
@@ -184,7 +124,7 @@ def distance_verdict(scores: Sequence[SliceScore] | None) -> str:
         return str(no_reference("how far off the border is").data)
     return (
         "On these slices, at the kernel width chosen: Dice {mean_dice:.4f}; the border is off by "
-        "**{mean_assd:.2f} {unit}** on average (ASSD), 95% of it by less than "
+        "**{mean_assd:.2f} {unit}** on average (ASSD), 95% of it by at most "
         "{mean_hd95:.2f} {unit} (HD95), and {mean_nsd:.0%} of it lies within 1 {unit} (NSD)."
     )
 

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skullnb.figures.drawing import draw_cells, draw_slice
-from skullnb.figures.frames import head_box
-from skullnb.figures.layout import LEGEND, headline, panels
-from skullnb.figures.style import PALETTE, new_figure, outline
+from skullnb.figures.layout import LEGEND, headline, mask_box, panels
+from skullnb.figures.style import PALETTE, PageFigure, new_figure, outline
 from skullnb.head_model import Reading
 from skullnb.metrics import dice
 from skullnb.offset import same_dice
@@ -22,20 +21,10 @@ from skullnb.reach import grown_pixel, radial_reach
 _LINES = (("skull", "--"), ("mask", "-"), ("brain", ":"))
 
 
-def heads_in_frame(shape: tuple[int, int], readings: Sequence[Reading]) -> Any:
+def heads_in_frame(shape: tuple[int, int], readings: Sequence[Reading]) -> PageFigure:
     """Draw, to scale, the smallest skull mask that each reading of a sweep leaves possible.
 
-    Parameters
-    ----------
-    shape : (H, W)
-        Of a slice, in px.
-    readings : sequence of Reading
-        From `skullnb.head_model.read_sweep`.
-
-    Returns
-    -------
-    PageFigure
-        Masks are drawn as discs. One with more pixels than the frame fits in no shape at all.
+    Masks are drawn as discs. One with more pixels than the frame fits in no shape at all.
 
     Examples
     --------
@@ -70,19 +59,10 @@ def heads_in_frame(shape: tuple[int, int], readings: Sequence[Reading]) -> Any:
     return figure
 
 
-def grown_pixels(widths: Sequence[int], shape: str = "ellipse") -> Any:
+def grown_pixels(widths: Sequence[int], shape: str = "ellipse") -> PageFigure:
     """Draw what kernels of several widths make of a single pixel.
 
-    Parameters
-    ----------
-    widths : sequence of int
-        In px.
-    shape : {"ellipse", "rectangle"}
-
-    Returns
-    -------
-    PageFigure
-        Pixels whose mirror image, left-right or top-bottom, is missing are orange.
+    Pixels whose mirror image, left-right or top-bottom, is missing are orange.
 
     Examples
     --------
@@ -110,18 +90,10 @@ def grown_pixels(widths: Sequence[int], shape: str = "ellipse") -> Any:
     return figure
 
 
-def reach_by_direction(widths: Sequence[int], shape: str = "ellipse") -> Any:
+def reach_by_direction(widths: Sequence[int], shape: str = "ellipse") -> PageFigure:
     """Draw how far a straight border moves, by the direction it faces.
 
-    Parameters
-    ----------
-    widths : sequence of int
-        At most three, in px.
-    shape : {"ellipse", "rectangle"}
-
-    Returns
-    -------
-    PageFigure
+    `widths`: at most three, in px.
 
     Examples
     --------
@@ -148,21 +120,10 @@ def reach_by_direction(widths: Sequence[int], shape: str = "ellipse") -> Any:
     return figure
 
 
-def mirrored_masks(image: NDArray[Any], brain: Mask, kernel_width: int) -> Any:
+def mirrored_masks(image: NDArray[Any], brain: Mask, kernel_width: int) -> PageFigure:
     """Show which pixels change when a slice is mirrored before the dilation.
 
-    Parameters
-    ----------
-    image : (H, W) array
-    brain : (H, W) uint8 {0, 1}
-        The chosen component.
-    kernel_width : int
-        In px.
-
-    Returns
-    -------
-    PageFigure
-        On the left the whole mask, on the right an enlarged detail of its right border.
+    On the left the whole mask, on the right an enlarged detail of its right border.
 
     Examples
     --------
@@ -174,7 +135,7 @@ def mirrored_masks(image: NDArray[Any], brain: Mask, kernel_width: int) -> Any:
     there = dilate(brain, kernel_width)
     back = dilate(np.ascontiguousarray(brain[:, ::-1]), kernel_width)[:, ::-1]
     changed = (there != back).astype(np.uint8)
-    box = head_box(there | back)
+    box = mask_box(there | back)
     rows, columns = np.nonzero(changed) if changed.any() else np.nonzero(there | back)
     figure, (left, right) = panels(2, image[box].shape[0] / image[box].shape[1])
     whole = [(changed[box], "reference"), (there[box] & ~changed[box], "mask")]
@@ -193,21 +154,11 @@ def mirrored_masks(image: NDArray[Any], brain: Mask, kernel_width: int) -> Any:
     return figure
 
 
-def two_errors(image: NDArray[Any], mask: Mask, offset: float) -> Any:
+def two_errors(image: NDArray[Any], mask: Mask, offset: float) -> PageFigure | None:
     """Draw two masks with the same Dice: a border moved everywhere, and a bump in one place.
 
-    Parameters
-    ----------
-    image : (H, W) array
-    mask : (H, W) uint8 {0, 1}
-        What both are compared with.
-    offset : float
-        In px, outward.
-
-    Returns
-    -------
-    PageFigure or None
-        None, so that nothing is shown, when the mask is empty.
+    None, so that nothing is shown, when the mask is empty. `mask`: what both are compared with.
+    `offset`: in px, outward.
 
     Examples
     --------
@@ -219,7 +170,7 @@ def two_errors(image: NDArray[Any], mask: Mask, offset: float) -> Any:
     if not mask.any():
         return None
     moved, bumped = same_dice(mask, offset)
-    box = head_box(moved | bumped)
+    box = mask_box(moved | bumped)
     figure, axes = panels(2, image[box].shape[0] / image[box].shape[1])
     captions = (f"border {offset:g} px out everywhere", "the same pixels in one place")
     for axis, other, caption in zip(axes, (moved, bumped), captions, strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -31,17 +32,6 @@ USUAL_SPACINGS = (0.25, 0.375, 0.5, 0.75, 1.0)
 def readings_table(readings: Sequence[Reading], shape: tuple[int, int]) -> Markdown:
     """List what each reading of a sweep demands of the reference mask.
 
-    Parameters
-    ----------
-    readings : sequence of Reading
-        From `skullnb.head_model.read_sweep`.
-    shape : (H, W)
-        Of a slice, in px.
-
-    Returns
-    -------
-    IPython.display.Markdown
-
     Examples
     --------
     >>> reading = Reading("as a width", 22, 30, 34, 48000.0, 149000.0)
@@ -68,16 +58,6 @@ def readings_table(readings: Sequence[Reading], shape: tuple[int, int]) -> Markd
 
 def chain_table(chains: Sequence[Chain | None] | None, slice_numbers: Sequence[int]) -> Markdown:
     """List every step of the argument with its numbers, one row a slice.
-
-    Parameters
-    ----------
-    chains : sequence of Chain or None
-        From `skullnb.implied.check_slices`.
-    slice_numbers : sequence of int
-
-    Returns
-    -------
-    IPython.display.Markdown
 
     Examples
     --------
@@ -106,15 +86,7 @@ def chain_table(chains: Sequence[Chain | None] | None, slice_numbers: Sequence[i
 def chain_verdict(chains: Sequence[Chain | None] | None) -> str:
     """Say whether the argument held on the slices at hand.
 
-    Parameters
-    ----------
-    chains : sequence of Chain or None
-        From `skullnb.implied.check_slices`.
-
-    Returns
-    -------
-    str
-        Markdown for `Chapter.say`; needs what `skullnb.implied.recorded` gives.
+    Needs what `skullnb.implied.recorded` gives.
 
     Examples
     --------
@@ -133,16 +105,6 @@ def chain_verdict(chains: Sequence[Chain | None] | None) -> str:
 
 def kernel_table(widths: Sequence[int], shape: str = "ellipse") -> Markdown:
     """List what kernels of several widths do: reach to each side, shift, and area.
-
-    Parameters
-    ----------
-    widths : sequence of int
-        In px.
-    shape : {"ellipse", "rectangle"}
-
-    Returns
-    -------
-    IPython.display.Markdown
 
     Examples
     --------
@@ -171,19 +133,6 @@ def mirror_table(
     widths: Sequence[int],
 ) -> Markdown:
     """List what is not symmetric about kernels, and what it costs, one row a slice and width.
-
-    Parameters
-    ----------
-    brains : sequence of (H, W) uint8 {0, 1}
-        The chosen component of each slice.
-    references : sequence of (H, W) uint8 {0, 1} or None
-    slice_numbers : sequence of int
-    widths : sequence of int
-        In px, at least 1.
-
-    Returns
-    -------
-    IPython.display.Markdown
 
     Examples
     --------
@@ -215,15 +164,8 @@ def mirror_table(
 def mirror_verdict(mirror_px: Sequence[int]) -> str:
     """Say what an even kernel's lopsidedness amounts to on the slices at hand.
 
-    Parameters
-    ----------
-    mirror_px : sequence of int
-        Pixels that mirroring changes at 26 px, one number a slice.
-
-    Returns
-    -------
-    str
-        Markdown for `Chapter.say`; needs mirror_px and mirror_px_27.
+    Needs mirror_px and mirror_px_27. `mirror_px`: pixels that mirroring changes at 26 px, one
+    number a slice.
 
     Examples
     --------
@@ -242,17 +184,6 @@ def mirror_verdict(mirror_px: Sequence[int]) -> str:
 
 def millimetre_table(kernel_width: int, spacing_mm: tuple[float, float] | None) -> Markdown:
     """Say how far a kernel reaches in mm, and which kernel reaches as far on other pixels.
-
-    Parameters
-    ----------
-    kernel_width : int
-        In px.
-    spacing_mm : (row, column) or None
-        Of the stack at hand.
-
-    Returns
-    -------
-    IPython.display.Markdown
 
     Examples
     --------
@@ -279,8 +210,9 @@ def millimetre_table(kernel_width: int, spacing_mm: tuple[float, float] | None) 
         )
     rows = []
     for spacing in USUAL_SPACINGS:
-        width = kernel_width_for(down, spacing)
-        rows.append([spacing, width, reach_mm(width, spacing)[0]])
+        with suppress(InvalidSetting):  # wider than the pipeline takes: no row
+            width = kernel_width_for(down, spacing)
+            rows.append([spacing, width, reach_mm(width, spacing)[0]])
     header = ["pixel size (mm)", "nearest odd kernel width (px)", "its reach (mm)"]
     return Markdown(
         f"On these slices a kernel {kernel_width} px wide reaches {down:.2f} mm on average. "

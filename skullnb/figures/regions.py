@@ -20,7 +20,7 @@ from skullnb.figures.layout import (
     panels,
     show_framed,
 )
-from skullnb.figures.style import PALETTE, new_figure
+from skullnb.figures.style import PALETTE, PageFigure, new_figure
 from skullnb.figures.trials import fill_after
 from skullnb.pipeline import PipelineSettings, SkullMaskTrace, dilate, fill_holes
 
@@ -28,19 +28,10 @@ Array = NDArray[Any]
 Mask = NDArray[np.uint8]
 
 
-def components(traces: Sequence[SkullMaskTrace], captions: Sequence[str]) -> Any:
+def components(traces: Sequence[SkullMaskTrace], captions: Sequence[str]) -> PageFigure:
     """Show bright components by what becomes of them.
 
-    Parameters
-    ----------
-    traces : sequence of SkullMaskTrace
-    captions : sequence of str
-        One a trace.
-
-    Returns
-    -------
-    PageFigure
-        Chosen: the colour of brain; dropped for touching the frame: of scalp; too small: grey.
+    Chosen: the colour of brain; dropped for touching the frame: of scalp; too small: grey.
 
     Examples
     --------
@@ -65,14 +56,7 @@ def components(traces: Sequence[SkullMaskTrace], captions: Sequence[str]) -> Any
 def coloured_components(trace: SkullMaskTrace) -> NDArray[np.float64]:
     """Paint the components of a slice in the colours of what becomes of them.
 
-    Parameters
-    ----------
-    trace : SkullMaskTrace
-
-    Returns
-    -------
-    (H, W, 3) float64
-        Red, green, blue in [0, 1]; background black.
+    Gives (H, W, 3) float64: red, green, blue in [0, 1]; background black.
 
     Examples
     --------
@@ -87,12 +71,8 @@ def coloured_components(trace: SkullMaskTrace) -> NDArray[np.float64]:
     return picture
 
 
-def connectivity() -> Any:
+def connectivity() -> PageFigure:
     """Draw two pixels that share a corner, joined and not joined.
-
-    Returns
-    -------
-    PageFigure
 
     Examples
     --------
@@ -114,16 +94,8 @@ def connectivity() -> Any:
     return figure
 
 
-def filled(trace: SkullMaskTrace) -> Any:
+def filled(trace: SkullMaskTrace) -> PageFigure:
     """Show a component with its holes, its dilation, and the filled mask, each step's gain blue.
-
-    Parameters
-    ----------
-    trace : SkullMaskTrace
-
-    Returns
-    -------
-    PageFigure
 
     Examples
     --------
@@ -156,14 +128,6 @@ def filled(trace: SkullMaskTrace) -> Any:
 def added(before: Mask, after: Mask) -> NDArray[np.float64]:
     """Paint what was there grey, and what a step added in the mask's colour.
 
-    Parameters
-    ----------
-    before, after : (H, W) uint8 {0, 1}
-
-    Returns
-    -------
-    (H, W, 3) float64
-
     Examples
     --------
     >>> picture = added(np.eye(2, dtype=np.uint8), np.ones((2, 2), dtype=np.uint8))
@@ -176,20 +140,11 @@ def added(before: Mask, after: Mask) -> NDArray[np.float64]:
     return picture
 
 
-def left_to_fill(brain: Mask, settings: PipelineSettings, widths: Sequence[int]) -> Any:
+def left_to_fill(brain: Mask, settings: PipelineSettings, widths: Sequence[int]) -> PageFigure:
     """Draw how much the fill adds after dilations of growing width.
 
-    Parameters
-    ----------
-    brain : (H, W) uint8 {0, 1}
-    settings : PipelineSettings
-        Shape of the kernel, and the width that is marked.
-    widths : sequence of int
-        Kernel widths in px, ascending.
-
-    Returns
-    -------
-    PageFigure
+    `settings`: shape of the kernel, and the width that is marked. `widths`: kernel widths in px,
+    ascending.
 
     Examples
     --------
@@ -216,12 +171,8 @@ def left_to_fill(brain: Mask, settings: PipelineSettings, widths: Sequence[int])
     return figure
 
 
-def background() -> Any:
+def background() -> PageFigure:
     """Draw a ring whose only gaps are at its corners, before and after the fill.
-
-    Returns
-    -------
-    PageFigure
 
     Examples
     --------
@@ -242,18 +193,10 @@ def background() -> Any:
     return figure
 
 
-def channels(shapes: Mapping[int, Mask], settings: PipelineSettings) -> Any:
+def channels(shapes: Mapping[int, Mask], settings: PipelineSettings) -> PageFigure:
     """Show discs with an opened cavity after dilation and fill, by the width of the opening.
 
-    Parameters
-    ----------
-    shapes : mapping of int to (H, W) uint8 {0, 1}
-        Width of the channel to the disc, from `trials.keyhole`.
-    settings : PipelineSettings
-
-    Returns
-    -------
-    PageFigure
+    `shapes`: width of the channel to the disc, from `trials.keyhole`.
 
     Examples
     --------

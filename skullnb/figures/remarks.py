@@ -23,17 +23,10 @@ _POOLED = ("iou", "dice")
 def sweep_numbers(sweep: NDArray[Any] | None) -> dict[str, Any]:
     """Bring a sweep under the names that pages quote it by.
 
-    Parameters
-    ----------
-    sweep : (n,) structured array or None
-        From `skullnb.sweep.sweep_kernel_width`, with iou and dice; None = no reference.
-
-    Returns
-    -------
-    dict
-        sweep_width, sweep_iou and sweep_dice (lists), best_width (by mean IoU),
-        best_width_per_slice (list, None where every IoU is NaN), and the least and the largest
-        of these, lowest_best and highest_best; all None without a reference.
+    Gives sweep_width, sweep_iou and sweep_dice (lists), best_width (by mean IoU),
+    best_width_per_slice (list, None where every IoU is NaN), and the least and the largest of
+    these, lowest_best and highest_best; all None without a reference. `sweep`: from
+    `skullnb.sweep.sweep_kernel_width`, with iou and dice; None = no reference.
 
     Examples
     --------
@@ -65,15 +58,7 @@ def sweep_numbers(sweep: NDArray[Any] | None) -> dict[str, Any]:
 def sweep_verdict(numbers: Mapping[str, Any]) -> str:
     """Say which width did best, and whether that can be believed.
 
-    Parameters
-    ----------
-    numbers : mapping
-        From `sweep_numbers`.
-
-    Returns
-    -------
-    str
-        Markdown for `Chapter.say`; needs the same numbers.
+    Needs the same numbers. `numbers`: from `sweep_numbers`.
 
     Examples
     --------
@@ -107,15 +92,6 @@ def sweep_verdict(numbers: Mapping[str, Any]) -> str:
 def sweep_origin(is_published_stack: bool, has_reference: bool) -> str:
     """Say what the agreement of a sweep with the published one means.
 
-    Parameters
-    ----------
-    is_published_stack, has_reference : bool
-
-    Returns
-    -------
-    str
-        Markdown.
-
     Examples
     --------
     >>> sweep_origin(is_published_stack=False, has_reference=False)
@@ -123,7 +99,7 @@ def sweep_origin(is_published_stack: bool, has_reference: bool) -> str:
     """
     if is_published_stack:
         return (
-            f"{SOURCE[0].upper()}{SOURCE[1:]}. Measured: on the built-in stack, which is synthetic "
+            f"{SOURCE}. Measured: on the built-in stack, which is synthetic "
             "and *calibrated to* these figures. The thickness of its skull was tuned until the "
             "sweep came out, so the agreement is by construction and is not evidence."
         )
@@ -137,18 +113,6 @@ def sweep_origin(is_published_stack: bool, has_reference: bool) -> str:
 
 def physical_width(kernel_width: int, spacing_mm: tuple[float, float] | None) -> str:
     """Say what the kernel width is in millimetres.
-
-    Parameters
-    ----------
-    kernel_width : int
-        In px.
-    spacing_mm : (row, column) or None
-        In mm per pixel.
-
-    Returns
-    -------
-    str
-        Markdown.
 
     Examples
     --------
@@ -173,16 +137,8 @@ def physical_width(kernel_width: int, spacing_mm: tuple[float, float] | None) ->
 def score_numbers(scores: Sequence[SliceScore] | None) -> dict[str, Any]:
     """Bring the scores under the names that pages quote them by.
 
-    Parameters
-    ----------
-    scores : sequence of SliceScore or None
-        Those of the slices; None = there is no reference.
-
-    Returns
-    -------
-    dict
-        mean_iou, mean_dice, mean_assd, mean_hd95, mean_nsd, pooled_iou, pooled_dice, slice_iou
-        (list) and unit; all None without a reference.
+    Gives mean_iou, mean_dice, mean_assd, mean_hd95, mean_nsd, pooled_iou, pooled_dice, slice_iou
+    (list) and unit; all None without a reference.
 
     Examples
     --------
@@ -203,16 +159,7 @@ def score_numbers(scores: Sequence[SliceScore] | None) -> dict[str, Any]:
 def score_verdict(numbers: Mapping[str, Any], is_published_stack: bool) -> str:
     """Say what the scores are, and what they are not.
 
-    Parameters
-    ----------
-    numbers : mapping
-        From `score_numbers`.
-    is_published_stack : bool
-
-    Returns
-    -------
-    str
-        Markdown for `Chapter.say`; needs the same numbers, and n_slices.
+    Needs the same numbers, and n_slices. `numbers`: from `score_numbers`.
 
     Examples
     --------
@@ -243,28 +190,21 @@ def score_verdict(numbers: Mapping[str, Any], is_published_stack: bool) -> str:
         )
     if is_published_stack:
         return text + (
-            "The head is synthetic and *calibrated to* the published figures: that these scores "
-            "agree with them is by construction and no evidence."
+            "The head is synthetic and *calibrated to* the published figures: where these scores "
+            "agree with them, it is by construction and no evidence."
         )
     return text + "Scores say how well the masks agree with *this* reference on *these* slices."
 
 
-def pooling(is_published_stack: bool) -> str:
+def pooling(applies: bool) -> str:
     """Say what the article's two IoU values may mean.
 
-    Parameters
-    ----------
-    is_published_stack : bool
-
-    Returns
-    -------
-    str
-        Markdown for `Chapter.say`; needs published_sweep_iou, published_final_iou and what
-        `score_numbers` returns.
+    Needs published_sweep_iou, published_final_iou and what `score_numbers` returns. `applies`:
+    whether the scores are those of the built-in stack at the published kernel width.
 
     Examples
     --------
-    >>> pooling(is_published_stack=False)[:35]
+    >>> pooling(applies=False)[:35]
     'The article prints two IoU values f'
     """
     text = (
@@ -272,13 +212,13 @@ def pooling(is_published_stack: bool) -> str:
         "its sweep and **{published_final_iou:.4f}** as the final score. A mean over slices "
         "beside a value pooled over pixels would differ like that."
     )
-    if is_published_stack:
+    if applies:
         return text + (
             " On the built-in stack the two are **{mean_iou:.4f}** and **{pooled_iou:.4f}**. So "
             "the two published values are *consistent with* mean and pooled. That is not proof: "
             "the stack was calibrated to the article's figures, these two among them."
         )
-    return text + " Whether it is the reason can't be told from other data."
+    return text + " Whether it is the reason can't be told from other scores."
 
 
 def _best(widths: NDArray[Any], values: NDArray[Any]) -> int | None:

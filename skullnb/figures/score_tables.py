@@ -9,8 +9,9 @@ import numpy as np
 from IPython.display import Markdown
 from numpy.typing import NDArray
 
-from skullnb.figures.tables import MOST_ROWS, markdown_table, no_reference, spread
+from skullnb.figures.tables import MOST_ROWS, markdown_table, no_reference
 from skullnb.metrics import Aggregate, SliceScore
+from skullnb.summary import spread
 
 _LABELS = {
     "iou": "IoU",
@@ -30,16 +31,8 @@ def sweep_table(
 ) -> Markdown:
     """Scores by kernel width, measured and, where there are any, published.
 
-    Parameters
-    ----------
-    summary : (w,) structured array or None
-        From `skullnb.sweep.summarise`, with iou and dice; None = there is no reference.
-    published : mapping of int to (iou, dice), optional
-        Published scores by kernel width.
-
-    Returns
-    -------
-    IPython.display.Markdown
+    `summary`: from `skullnb.sweep.summarise`, with iou and dice; None = there is no reference.
+    `published`: published scores by kernel width.
 
     Examples
     --------
@@ -73,18 +66,7 @@ def area_table(
 ) -> Markdown:
     """Areas of the mask by kernel width and slice.
 
-    Parameters
-    ----------
-    widths : sequence of int
-        In px.
-    areas : (slices, widths) array
-        In px, from `skullnb.figures.dilation.grown_areas`.
-    slice_numbers : sequence of int
-        What to call the slices.
-
-    Returns
-    -------
-    IPython.display.Markdown
+    `areas`: in px, from `skullnb.figures.dilation.grown_areas`.
 
     Examples
     --------
@@ -101,15 +83,6 @@ def area_table(
 
 def aggregate_table(aggregate: Aggregate | None) -> Markdown:
     """Every metric as the mean over slices and, where that exists, pooled over pixels.
-
-    Parameters
-    ----------
-    aggregate : Aggregate or None
-        From `skullnb.metrics.aggregate`; None = there is no reference.
-
-    Returns
-    -------
-    IPython.display.Markdown
 
     Examples
     --------
@@ -133,16 +106,7 @@ def published_table(
 ) -> Markdown:
     """Published IoU and Dice beside the two ways of bringing slices together.
 
-    Parameters
-    ----------
-    aggregate : Aggregate or None
-        From `skullnb.metrics.aggregate`; None = there is no reference.
-    published : mapping of str to (iou, dice) or None
-        Published scores by what they are called; None = they are about other data.
-
-    Returns
-    -------
-    IPython.display.Markdown
+    `published`: published scores by what they are called; None = they are about other data.
 
     Examples
     --------
@@ -155,7 +119,8 @@ def published_table(
         return no_reference("the scores")
     if published is None:
         return Markdown(
-            "The published scores are about other data, so they are not set beside these."
+            "The published scores are about other data or another kernel width, so they are not "
+            "set beside these."
         )
     rows = [
         [name, _LABELS[metric], value, aggregate.mean[metric], aggregate.pooled[metric]]
@@ -178,16 +143,7 @@ def score_table(
 ) -> Markdown:
     """Every metric of every slice; of a long stack, slices spread over it.
 
-    Parameters
-    ----------
-    scores : sequence of SliceScore or None
-        None = there is no reference.
-    slice_numbers : sequence of int, optional
-        What to call the slices; counted from 0 when left out.
-
-    Returns
-    -------
-    IPython.display.Markdown
+    `slice_numbers`: what to call the slices; counted from 0 when left out.
 
     Examples
     --------
@@ -205,21 +161,12 @@ def score_table(
         for index in spread(len(scores), MOST_ROWS)
     ]
     header = ["slice", *(_label(name, scores[0].unit) for name in names)]
-    return markdown_table(
-        header, rows, ["", ".4f", ".4f", ".3f", ".3f", "+.1%", ".2f", ".2f", ".3f"]
-    )
+    formats = ["", ".4f", ".4f", ".3f", ".3f", "+.1%", ".2f", ".2f", ".3f"]
+    return markdown_table(header, rows, formats, of=(len(scores), "slices"))
 
 
 def example_table(score: SliceScore) -> Markdown:
     """Every metric of one small example.
-
-    Parameters
-    ----------
-    score : SliceScore
-
-    Returns
-    -------
-    IPython.display.Markdown
 
     Examples
     --------

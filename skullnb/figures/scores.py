@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from skullnb.figures.drawing import draw_cells, draw_slice
-from skullnb.figures.frames import head_box
-from skullnb.figures.layout import LEGEND, headline
-from skullnb.figures.style import PALETTE, WIDTH_INCHES, new_figure, outline
-from skullnb.figures.tables import spread
+from skullnb.figures.layout import LEGEND, headline, mask_box
+from skullnb.figures.style import PALETTE, WIDTH_INCHES, PageFigure, new_figure, outline
 from skullnb.metrics import SliceScore
+from skullnb.summary import spread
 
 Image = NDArray[Any]
 
@@ -27,8 +26,10 @@ def sweep_curve(
     per_slice: NDArray[Any] | None,
     kernel_width: int,
     published: Mapping[int, tuple[float, float]] | None = None,
-) -> Any:
+) -> PageFigure | None:
     """Draw IoU and Dice against the kernel width.
+
+    None, so that nothing is shown, without a reference.
 
     Parameters
     ----------
@@ -41,11 +42,6 @@ def sweep_curve(
         The width that the pipeline uses; marked.
     published : mapping of int to (iou, dice), optional
         Published scores by kernel width.
-
-    Returns
-    -------
-    PageFigure or None
-        None, so that nothing is shown, without a reference.
 
     Examples
     --------
@@ -92,20 +88,12 @@ def sweep_curve(
     return figure
 
 
-def slice_dots(scores: Sequence[SliceScore] | None, slice_numbers: Sequence[int]) -> Any:
+def slice_dots(
+    scores: Sequence[SliceScore] | None, slice_numbers: Sequence[int]
+) -> PageFigure | None:
     """Draw each slice's IoU and mean surface distance, beside their means.
 
-    Parameters
-    ----------
-    scores : sequence of SliceScore or None
-        None = there is no reference.
-    slice_numbers : sequence of int
-        What to call the slices.
-
-    Returns
-    -------
-    PageFigure or None
-        None, so that nothing is shown, without a reference.
+    None, so that nothing is shown, without a reference.
 
     Examples
     --------
@@ -134,19 +122,12 @@ def slice_dots(scores: Sequence[SliceScore] | None, slice_numbers: Sequence[int]
     return figure
 
 
-def distance_example(mask: Image, reference: Image) -> Any:
+def distance_example(mask: Image, reference: Image) -> PageFigure:
     """Draw two small masks with the distance of every border pixel written into it.
 
-    Parameters
-    ----------
-    mask, reference : (H, W) array of {0, 1}
-        Neither empty; up to some 20 px a side, so that the numbers can be read.
-
-    Returns
-    -------
-    PageFigure
-        On the left, from each border pixel of the reference to the nearest of the mask; on the
-        right, the other way round.
+    On the left, from each border pixel of the reference to the nearest of the mask; on the right,
+    the other way round. `mask`, `reference`: neither empty; up to some 20 px a side, so that the
+    numbers can be read.
 
     Examples
     --------
@@ -177,17 +158,10 @@ def distance_example(mask: Image, reference: Image) -> Any:
     return figure
 
 
-def timing_bars(times: Mapping[str, float]) -> Any:
+def timing_bars(times: Mapping[str, float]) -> PageFigure:
     """Draw each stage's share of the time that all stages take.
 
-    Parameters
-    ----------
-    times : mapping
-        From `skullnb.timing.time_stages`; the entries called `share_...` are drawn.
-
-    Returns
-    -------
-    PageFigure
+    `times`: from `skullnb.timing.time_stages`; the entries called `share_...` are drawn.
 
     Examples
     --------
@@ -215,25 +189,11 @@ def timing_bars(times: Mapping[str, float]) -> Any:
 
 
 def gallery(
-    images: Image,
-    masks: Image,
-    reference: Image | None,
-    slice_numbers: Sequence[int],
-) -> Any:
+    images: Image, masks: Image, reference: Image | None, slice_numbers: Sequence[int]
+) -> PageFigure:
     """Draw the slices with the outlines of mask and reference.
 
-    Parameters
-    ----------
-    images : (N, H, W) array
-    masks : (N, H, W) uint8 {0, 1}
-    reference : (N, H, W) uint8 {0, 1} or None
-    slice_numbers : sequence of int
-        What to call the slices.
-
-    Returns
-    -------
-    PageFigure
-        Of a stack longer than `MOST_PICTURES`, slices spread evenly over it.
+    Of a stack longer than `MOST_PICTURES`, slices spread evenly over it.
 
     Examples
     --------
@@ -244,7 +204,7 @@ def gallery(
     chosen = spread(len(images), MOST_PICTURES)
     columns = 3 if len(chosen) <= 9 else 5
     rows = -(-len(chosen) // columns)
-    box = head_box(np.max(masks if reference is None else [*masks, *reference], axis=0))
+    box = mask_box(np.max(masks if reference is None else [*masks, *reference], axis=0))
     height, width = images[0][box].shape
     cell = WIDTH_INCHES / columns * height / width + 0.3
     figure, panels = new_figure(min(rows * cell + 0.4, 12.0), rows, columns, squeeze=False)

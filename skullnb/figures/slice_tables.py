@@ -12,25 +12,16 @@ import numpy as np
 from IPython.display import Markdown
 from numpy.typing import NDArray
 
-from skullnb.figures.tables import MOST_ROWS, markdown_table, spread
+from skullnb.figures.tables import MOST_ROWS, markdown_table
 from skullnb.pipeline import PipelineSettings
 from skullnb.stack import Stack
-from skullnb.summary import JUMP, area_changes
+from skullnb.summary import JUMP, area_changes, spread
 
 
 def given_table(stack: Stack, inputs: Mapping[str, str], settings: PipelineSettings) -> Markdown:
     """Say what a report is about: names, shapes, spacing, groups, and a hash of each input.
 
-    Parameters
-    ----------
-    stack : Stack
-    inputs : mapping of str to str
-        sha256 by name, from `Stack.fingerprint`.
-    settings : PipelineSettings
-
-    Returns
-    -------
-    IPython.display.Markdown
+    `inputs`: sha256 by name, from `Stack.fingerprint`.
 
     Examples
     --------
@@ -69,24 +60,17 @@ def slice_table(
 ) -> Markdown:
     """What the pipeline did on each slice, with everything it complained about.
 
+    Of a stack longer than `MOST_ROWS`, the slices with a remark come first; a line below the
+    table says that not all are shown.
+
     Parameters
     ----------
     summary : (N,) structured array
         From `skullnb.chapter.Chapter.summary`.
     remarks : sequence of sequences of str
         What is odd about each slice, from `slice_remarks`.
-    slice_numbers : sequence of int
-        What to call the slices.
-    groups : sequence of str, optional
-        One label a slice.
     spacing_mm : (row, column), optional
         In mm per pixel; the area is given in cm² too when it is known.
-
-    Returns
-    -------
-    IPython.display.Markdown
-        Of a stack longer than `MOST_ROWS`, the slices with a remark come first; the line below
-        the table says how many are left out.
 
     Examples
     --------
@@ -103,7 +87,7 @@ def slice_table(
         columns["group"] = (groups, "")
     columns["mask, px"] = (summary["mask_px"], ",")
     if spacing_mm is not None:
-        columns["mask, cm²"] = (areas_cm2(summary["mask_px"], spacing_mm), ".1f")
+        columns["mask, cm²"] = (_areas_cm2(summary["mask_px"], spacing_mm), ".1f")
     columns["remarks"] = (texts, "")
     for name, title in (
         ("threshold", "threshold"),
@@ -112,24 +96,12 @@ def slice_table(
     ):
         columns[title] = (summary[name], "")
     rows = [[values[index] for values, _ in columns.values()] for index in chosen]
-    table = markdown_table(list(columns), rows, [spec for _, spec in columns.values()])
-    left_out = len(summary) - len(chosen)
-    if left_out:
-        return Markdown(f"{table.data}\n\n{left_out} more slices are in the results file.")
-    return table
+    formats = [spec for _, spec in columns.values()]
+    return markdown_table(list(columns), rows, formats, of=(len(summary), "slices"))
 
 
 def given(is_published_stack: bool, has_reference: bool) -> str:
     """Say what the report is about.
-
-    Parameters
-    ----------
-    is_published_stack, has_reference : bool
-
-    Returns
-    -------
-    str
-        Markdown.
 
     Examples
     --------
@@ -140,9 +112,9 @@ def given(is_published_stack: bool, has_reference: bool) -> str:
         return (
             "No scans were given, so this report is about the **built-in synthetic phantom**: a "
             "drawn head, *calibrated to* the figures that the article published. It shows what a "
-            "report looks like and that every step runs. Its scores are good by construction; they "
-            "say nothing about real heads. Run the book on your own scans to fill this page with "
-            "them."
+            "report looks like and that every step runs. At the article's kernel width its scores "
+            "are good by construction; they say nothing about real heads. Run the book on your own "
+            "scans to fill this page with them."
         )
     if has_reference:
         return (
@@ -160,20 +132,9 @@ def slice_remarks(
 ) -> list[tuple[str, ...]]:
     """Collect what is odd about each slice: the pipeline's warnings, and areas that jump.
 
-    Parameters
-    ----------
-    warnings : sequence of sequences of str
-        The pipeline's, one a slice.
-    areas_px : (N,) array of int
-        Areas of the masks.
-    groups : sequence of str, optional
-        One label a slice; a slice is only compared with others of its group.
-
-    Returns
-    -------
-    list of tuple of str
-        One a slice. An area jumps when it differs by more than `JUMP` from the median of the five
-        slices nearest to it that have a mask.
+    One a slice. An area jumps when it differs by more than `JUMP` from the median of the five
+    slices nearest to it that have a mask. `groups`: one label a slice; a slice is only compared
+    with others of its group.
 
     Examples
     --------
@@ -194,15 +155,8 @@ def slice_remarks(
 def mask_verdict(n_slices: int, n_empty: int, n_warnings: int) -> str:
     """Say in one sentence what to look at first.
 
-    Parameters
-    ----------
-    n_slices, n_empty, n_warnings : int
-        Slices, those with an empty mask, and those with a remark.
-
-    Returns
-    -------
-    str
-        Markdown for `Chapter.say`; needs n_slices, n_empty and n_warnings.
+    Needs n_slices, n_empty and n_warnings. `n_slices`, `n_empty`, `n_warnings`: slices, those with
+    an empty mask, and those with a remark.
 
     Examples
     --------
@@ -227,24 +181,8 @@ def mask_verdict(n_slices: int, n_empty: int, n_warnings: int) -> str:
     )
 
 
-def areas_cm2(areas_px: NDArray[Any], spacing_mm: tuple[float, float]) -> NDArray[np.float64]:
-    """Turn areas from px into cm².
-
-    Parameters
-    ----------
-    areas_px : (N,) array of int
-    spacing_mm : (row, column)
-        In mm per pixel.
-
-    Returns
-    -------
-    (N,) float64
-
-    Examples
-    --------
-    >>> areas_cm2(np.array([1000]), (1.0, 0.5))
-    array([5.])
-    """
+def _areas_cm2(areas_px: NDArray[Any], spacing_mm: tuple[float, float]) -> NDArray[np.float64]:
+    """Turn areas from px into cm²."""
     return np.asarray(areas_px, dtype=np.float64) * spacing_mm[0] * spacing_mm[1] / 100
 
 

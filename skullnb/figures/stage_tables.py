@@ -10,29 +10,15 @@ import numpy as np
 from IPython.display import Markdown
 from numpy.typing import NDArray
 
-from skullnb.figures.columns import columns_table, listed
-from skullnb.figures.lessons import (
-    REACH_MM,
-    REACH_PX,
-    border_profile,
-    class_means,
-)
+from skullnb.figures.columns import columns_table
+from skullnb.figures.lessons import REACH_MM, REACH_PX, border_profile, class_means
 from skullnb.figures.tables import markdown_table
-from skullnb.figures.trials import EdgeExperiment
 from skullnb.pipeline import SkullMaskTrace, fill_holes
 from skullnb.stack import Stack
 
 
 def intensity_table(stack: Stack) -> Markdown:
     """List each slice's intensities, and the size of its target where there is a reference.
-
-    Parameters
-    ----------
-    stack : Stack
-
-    Returns
-    -------
-    IPython.display.Markdown
 
     Examples
     --------
@@ -61,14 +47,7 @@ def intensity_table(stack: Stack) -> Markdown:
 def border_table(stack: Stack) -> Markdown | None:
     """List the typical intensity at several distances from the border of the reference mask.
 
-    Parameters
-    ----------
-    stack : Stack
-
-    Returns
-    -------
-    IPython.display.Markdown or None
-        None without a reference mask.
+    None without a reference mask.
 
     Examples
     --------
@@ -83,7 +62,7 @@ def border_table(stack: Stack) -> Markdown | None:
     edges = reach * np.array([-1, -0.5, -0.25, -0.1, 0, 0.1, 0.25, 0.5, 1])
     rows = []
     for low, high in pairwise(edges):
-        here = (profile["distance"] > low) & (profile["distance"] < high)
+        here = (profile["distance"] > low) & (profile["distance"] <= high)
         if here.any():
             rows.append([f"{low:g} to {high:g}", np.median(profile["median"][here])])
     return markdown_table([f"distance in {unit}", "median intensity"], rows, ["", ".3g"])
@@ -92,16 +71,8 @@ def border_table(stack: Stack) -> Markdown | None:
 def largest_components(trace: SkullMaskTrace, count: int = 5) -> Markdown:
     """List the largest components of a slice.
 
-    Parameters
-    ----------
-    trace : SkullMaskTrace
-    count : int
-
-    Returns
-    -------
-    IPython.display.Markdown
-        Label, area, share of the bright pixels, whether it touches the frame, and what became of
-        it; a sentence when there is none.
+    Label, area, share of the bright pixels, whether it touches the frame, and what became of it; a
+    sentence when there is none.
 
     Examples
     --------
@@ -136,15 +107,6 @@ def largest_components(trace: SkullMaskTrace, count: int = 5) -> Markdown:
 def levels_table(traces: Sequence[SkullMaskTrace], slice_numbers: Sequence[int]) -> Markdown:
     """Count how the levels 0 to 255 are used.
 
-    Parameters
-    ----------
-    traces : sequence of SkullMaskTrace
-    slice_numbers : sequence of int
-
-    Returns
-    -------
-    IPython.display.Markdown
-
     Examples
     --------
     >>> from skullnb.pipeline import trace_skull_mask
@@ -166,16 +128,6 @@ def levels_table(traces: Sequence[SkullMaskTrace], slice_numbers: Sequence[int])
 def hot_pixel_table(traces: Sequence[SkullMaskTrace], factors: Sequence[float]) -> Markdown:
     """List what one pixel, hotter and hotter, does to threshold and mask.
 
-    Parameters
-    ----------
-    traces : sequence of SkullMaskTrace
-        From `trials.hot_pixel_traces`.
-    factors : sequence of float
-
-    Returns
-    -------
-    IPython.display.Markdown
-
     Examples
     --------
     >>> from skullnb.pipeline import trace_skull_mask
@@ -194,15 +146,6 @@ def hot_pixel_table(traces: Sequence[SkullMaskTrace], factors: Sequence[float]) 
 
 def threshold_table(traces: Sequence[SkullMaskTrace], slice_numbers: Sequence[int]) -> Markdown:
     """List each slice's threshold beside the means of the classes it separates.
-
-    Parameters
-    ----------
-    traces : sequence of SkullMaskTrace
-    slice_numbers : sequence of int
-
-    Returns
-    -------
-    IPython.display.Markdown
 
     Examples
     --------
@@ -230,14 +173,7 @@ def threshold_table(traces: Sequence[SkullMaskTrace], slice_numbers: Sequence[in
 def connectivity_table(traces: Mapping[int, SkullMaskTrace]) -> Markdown:
     """Compare components joined over corners and over sides only.
 
-    Parameters
-    ----------
-    traces : mapping of int to SkullMaskTrace
-        From `trials.mask_by_connectivity`.
-
-    Returns
-    -------
-    IPython.display.Markdown
+    `traces`: from `trials.mask_by_connectivity`.
 
     Examples
     --------
@@ -259,48 +195,12 @@ def connectivity_table(traces: Mapping[int, SkullMaskTrace]) -> Markdown:
     )
 
 
-def edge_experiment_table(experiments: Sequence[EdgeExperiment]) -> Markdown:
-    """Compare masks with and without the edge rule on synthetic heads.
-
-    Parameters
-    ----------
-    experiments : sequence of EdgeExperiment
-        From `trials.edge_experiments`.
-
-    Returns
-    -------
-    IPython.display.Markdown
-
-    Examples
-    --------
-    >>> print(edge_experiment_table([]).data.splitlines()[0])
-    | synthetic head | edge-touching, each slice | IoU with the rule | IoU without |
-    """
-    return markdown_table(
-        ["synthetic head", "edge-touching, each slice", "IoU with the rule", "IoU without"],
-        [
-            [one.description, listed(one.n_edge_touching), one.iou_with, one.iou_without]
-            for one in experiments
-        ],
-        ["", "", ".3f", ".3f"],
-    )
-
-
 def holes_table(
     traces: Sequence[SkullMaskTrace], slice_numbers: Sequence[int], reference: Any = None
 ) -> Markdown:
     """Count enclosed pixels before the dilation and after it.
 
-    Parameters
-    ----------
-    traces : sequence of SkullMaskTrace
-    slice_numbers : sequence of int
-    reference : (n, H, W) uint8 {0, 1}, optional
-        With it, the share of the filled pixels that belongs to the target.
-
-    Returns
-    -------
-    IPython.display.Markdown
+    `reference`: with it, the share of the filled pixels that belongs to the target.
 
     Examples
     --------

@@ -28,7 +28,7 @@ from skullnb.figures.lessons import (
     intensity_histogram,
     share_of_range,
 )
-from skullnb.figures.style import PALETTE, new_figure, outline
+from skullnb.figures.style import PALETTE, PageFigure, new_figure, outline
 from skullnb.figures.trials import differences
 from skullnb.pipeline import SkullMaskTrace
 
@@ -40,22 +40,10 @@ def slices_with_reference(
     numbers: Sequence[int],
     reference: Array | None,
     spacing_mm: tuple[float, float] | None = None,
-) -> Any:
+) -> PageFigure:
     """Show slices side by side, with the outline of the reference mask where there is one.
 
-    Parameters
-    ----------
-    images : (n, H, W) array
-        The slices to show.
-    numbers : sequence of int
-        What to call them.
-    reference : (n, H, W) uint8 {0, 1} or None
-    spacing_mm : (row, column), optional
-        Areas are in px without it.
-
-    Returns
-    -------
-    PageFigure
+    `spacing_mm`: areas are in px without it.
 
     Examples
     --------
@@ -85,20 +73,11 @@ def slices_with_reference(
 
 def intensity_near_border(
     images: Array, reference: Array | None, spacing_mm: tuple[float, float] | None
-) -> Any:
+) -> PageFigure | Markdown:
     """Draw the intensities met on the way out through the border of the reference mask.
 
-    Parameters
-    ----------
-    images : (n, H, W) array
-    reference : (n, H, W) uint8 {0, 1} or None
-    spacing_mm : (row, column) or None
-        Distances are in px without it.
-
-    Returns
-    -------
-    PageFigure, or IPython.display.Markdown
-        A sentence instead of a figure when there is no reference.
+    A sentence instead of a figure when there is no reference. `spacing_mm`: distances are in px
+    without it.
 
     Examples
     --------
@@ -124,33 +103,14 @@ def intensity_near_border(
     headline(
         figure,
         "The border of the target is the outer edge of a dark band"
-        if has_dark_band(profile)
+        if _has_dark_band(profile)
         else "Intensities on both sides of the border of the target",
     )
     return figure
 
 
-def has_dark_band(profile: Array) -> bool:
-    """Whether intensities dip just inside the border, and rise again on both sides.
-
-    Parameters
-    ----------
-    profile : structured array
-        From `lessons.border_profile`.
-
-    Returns
-    -------
-    bool
-        True when the darkest median in the nearest fifth of the inside is below half of the
-        brightest one further in, and below half of the brightest one outside.
-
-    Examples
-    --------
-    >>> image = np.array([[[5, 5, 5, 5, 5, 5, 5, 5, 0, 9]]])
-    >>> mask = np.array([[[1] * 9 + [0]]], dtype=np.uint8)
-    >>> has_dark_band(border_profile(image, mask)), has_dark_band(border_profile(9 - image, mask))
-    (True, False)
-    """
+def _has_dark_band(profile: Array) -> bool:
+    """Whether medians dip just inside the border, to below half of those on both sides."""
     inside, outside = profile[profile["distance"] < 0], profile[profile["distance"] > 0]
     if len(inside) < 2 or len(outside) == 0:
         return False
@@ -162,16 +122,8 @@ def has_dark_band(profile: Array) -> bool:
     return bool(dip - floor < (deep - floor) / 2 and dip - floor < (beyond - floor) / 2)
 
 
-def intensities(images: Array) -> Any:
+def intensities(images: Array) -> PageFigure:
     """Draw the histogram of a stack's intensities, counts on a logarithmic axis.
-
-    Parameters
-    ----------
-    images : (N, H, W) array
-
-    Returns
-    -------
-    PageFigure
 
     Examples
     --------
@@ -191,17 +143,8 @@ def intensities(images: Array) -> Any:
     return figure
 
 
-def before_and_after(image: Array, normalised: NDArray[np.uint8]) -> Any:
+def before_and_after(image: Array, normalised: NDArray[np.uint8]) -> PageFigure:
     """Show a slice on its own scale beside the same slice on the scale 0 to 255.
-
-    Parameters
-    ----------
-    image : (H, W) array
-    normalised : (H, W) uint8
-
-    Returns
-    -------
-    PageFigure
 
     Examples
     --------
@@ -225,19 +168,10 @@ def before_and_after(image: Array, normalised: NDArray[np.uint8]) -> Any:
     return figure
 
 
-def hot_pixel(traces: Sequence[SkullMaskTrace], factors: Sequence[float]) -> Any:
+def hot_pixel(traces: Sequence[SkullMaskTrace], factors: Sequence[float]) -> PageFigure:
     """Show normalised slices, and their masks, as one pixel gets hotter.
 
-    Parameters
-    ----------
-    traces : sequence of SkullMaskTrace
-        From `trials.hot_pixel_traces`.
-    factors : sequence of float
-        The pixel's value, in ranges of the slice.
-
-    Returns
-    -------
-    PageFigure
+    `factors`: the pixel's value, in ranges of the slice.
 
     Examples
     --------
@@ -261,17 +195,10 @@ def hot_pixel(traces: Sequence[SkullMaskTrace], factors: Sequence[float]) -> Any
     return figure
 
 
-def wrapped(image: NDArray[np.int16]) -> Any:
+def wrapped(image: NDArray[np.int16]) -> PageFigure:
     """Show a slice of small integers beside its differences from the minimum, which wrap.
 
-    Parameters
-    ----------
-    image : (H, W) int16
-        From `trials.as_int16`.
-
-    Returns
-    -------
-    PageFigure
+    `image`: from `trials.as_int16`.
 
     Examples
     --------
@@ -293,18 +220,10 @@ def wrapped(image: NDArray[np.int16]) -> Any:
     return figure
 
 
-def otsu(normalised: NDArray[np.uint8], threshold: int) -> Any:
+def otsu(normalised: NDArray[np.uint8], threshold: int) -> PageFigure:
     """Draw the histogram of levels, and below it the curve that Otsu's method climbs.
 
-    Parameters
-    ----------
-    normalised : (H, W) uint8
-    threshold : int
-        The level that the pipeline chose.
-
-    Returns
-    -------
-    PageFigure
+    `threshold`: the level that the pipeline chose.
 
     Examples
     --------
@@ -338,18 +257,8 @@ def otsu(normalised: NDArray[np.uint8], threshold: int) -> Any:
     return figure
 
 
-def bright_pixels(traces: Sequence[SkullMaskTrace], numbers: Sequence[int]) -> Any:
+def bright_pixels(traces: Sequence[SkullMaskTrace], numbers: Sequence[int]) -> PageFigure:
     """Show what is bright in each slice.
-
-    Parameters
-    ----------
-    traces : sequence of SkullMaskTrace
-    numbers : sequence of int
-        What to call the slices.
-
-    Returns
-    -------
-    PageFigure
 
     Examples
     --------

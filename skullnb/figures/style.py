@@ -69,16 +69,10 @@ class PageFigure(Figure):
         return file.getvalue()
 
 
-def new_figure(height_inches: float, rows: int = 1, columns: int = 1, **options: Any) -> Any:
+def new_figure(
+    height_inches: float, rows: int = 1, columns: int = 1, **options: Any
+) -> tuple[PageFigure, Any]:
     """Make a page-wide figure in the book's style.
-
-    Parameters
-    ----------
-    height_inches : float
-    rows, columns : int
-        Grid of axes.
-    **options
-        For `Figure.subplots`.
 
     Returns
     -------
@@ -99,16 +93,7 @@ def new_figure(height_inches: float, rows: int = 1, columns: int = 1, **options:
 
 
 def show_image(axes: Any, pixels: Any, title: str = "", **options: Any) -> None:
-    """Draw one slice without ticks, row 0 at the top.
-
-    Parameters
-    ----------
-    axes : Axes
-    pixels : (H, W) array
-    title : str
-    **options
-        For `Axes.imshow`.
-    """
+    """Draw one slice without ticks, row 0 at the top."""
     axes.imshow(pixels, **{"cmap": "gray", **options})
     axes.set_xticks([])
     axes.set_yticks([])
@@ -124,13 +109,8 @@ def outline(axes: Any, mask: Any, kind: str, **options: Any) -> None:
 
     Parameters
     ----------
-    axes : Axes
     mask : (H, W) uint8 {0, 1}
         Nothing is drawn when it is empty or full.
-    kind : str
-        A name in `PALETTE`.
-    **options
-        For `Axes.contour`.
     """
     if mask.min() != mask.max():
         line = {"colors": PALETTE[kind], "linewidths": 1.2, **options}

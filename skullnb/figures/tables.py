@@ -15,29 +15,30 @@ from skullnb.text import escape
 
 MISSING = "–"
 
-# A table longer than this is not read; what it leaves out is in the results file.
+# A table longer than this is not read.
 MOST_ROWS = 40
 
 
 def markdown_table(
-    header: Sequence[str], rows: Iterable[Sequence[Any]], formats: Sequence[str] | None = None
+    header: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    formats: Sequence[str] | None = None,
+    of: tuple[int, str] | None = None,
 ) -> Markdown:
     """Set a table.
 
+    Columns that hold numbers are set flush right.
+
     Parameters
     ----------
-    header : sequence of str
-        Column titles.
     rows : iterable of sequences
         One value a column. Texts are escaped; None and NaN are shown as a dash, infinity as ∞,
         truth values as yes and no.
     formats : sequence of str, optional
         A format for the numbers of each column, such as ".4f"; "" = as they are.
-
-    Returns
-    -------
-    IPython.display.Markdown
-        Columns that hold numbers are set flush right.
+    of : (number, what), optional
+        Of how many there could be a row, such as (300, "slices"); a line below the table says so
+        when there is not one for each.
 
     Raises
     ------
@@ -66,7 +67,10 @@ def markdown_table(
         ["---:" if right else ":---" for right in numeric],
         *([_cell(value, spec) for value, spec in zip(row, formats, strict=True)] for row in rows),
     ]
-    return Markdown("\n".join(f"| {' | '.join(line)} |" for line in lines))
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    if of and of[0] > len(rows):
+        table += f"\n\nShown: {len(rows)} of {of[0]} {of[1]}."
+    return Markdown(table)
 
 
 def no_reference(what: str) -> Markdown:
@@ -77,39 +81,12 @@ def no_reference(what: str) -> Markdown:
     what : str
         Names what is missing.
 
-    Returns
-    -------
-    IPython.display.Markdown
-
     Examples
     --------
     >>> no_reference("the scores").data
     '*No reference mask was given, so the scores cannot be computed.*'
     """
     return Markdown(f"*No reference mask was given, so {what} cannot be computed.*")
-
-
-def spread(n: int, most: int) -> list[int]:
-    """Choose positions spread evenly over a stack, all of them when they are few.
-
-    Parameters
-    ----------
-    n : int
-        Number of slices.
-    most : int
-        How many to choose at most.
-
-    Returns
-    -------
-    list of int
-        Rising.
-
-    Examples
-    --------
-    >>> spread(3, 5), spread(9, 3)
-    ([0, 1, 2], [0, 4, 8])
-    """
-    return [int(index) for index in np.unique(np.linspace(0, n - 1, min(n, most)).round())]
 
 
 def _is_number(value: Any) -> bool:

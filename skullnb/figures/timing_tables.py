@@ -11,37 +11,10 @@ from skullnb.figures.tables import markdown_table
 from skullnb.timing import STAGES
 
 
-def machine_table(machine: Mapping[str, str]) -> Markdown:
-    """Say what the times were measured on.
-
-    Parameters
-    ----------
-    machine : mapping
-        From `skullnb.timing.machine`.
-
-    Returns
-    -------
-    IPython.display.Markdown
-
-    Examples
-    --------
-    >>> print(machine_table({"cores": "2"}).data.splitlines()[2])
-    | cores | 2 |
-    """
-    return markdown_table(["measured on", ""], machine.items())
-
-
 def stage_table(times: Mapping[str, float]) -> Markdown:
     """Share and ratio of every stage.
 
-    Parameters
-    ----------
-    times : mapping
-        From `skullnb.timing.time_stages`.
-
-    Returns
-    -------
-    IPython.display.Markdown
+    `times`: from `skullnb.timing.time_stages`.
 
     Examples
     --------
@@ -59,10 +32,6 @@ def stage_table(times: Mapping[str, float]) -> Markdown:
 
 def published_table() -> Markdown:
     """Say what the article reports about time, and which part of it was measured.
-
-    Returns
-    -------
-    IPython.display.Markdown
 
     Examples
     --------
@@ -88,21 +57,13 @@ def published_table() -> Markdown:
         ],
     ]
     table = markdown_table(["published", "time", "how it came about"], rows)
-    return Markdown(f"{table.data}\n\n{published.SOURCE[0].upper()}{published.SOURCE[1:]}.")
+    return Markdown(f"{table.data}\n\n{published.SOURCE}.")
 
 
 def time_verdict(times: Mapping[str, float]) -> str:
     """Say where the time goes.
 
-    Parameters
-    ----------
-    times : mapping
-        From `skullnb.timing.time_stages`.
-
-    Returns
-    -------
-    str
-        Markdown for `Chapter.say`; needs ratio_whole, ms_whole and the shares.
+    Needs ratio_whole, ms_whole and the shares. `times`: from `skullnb.timing.time_stages`.
 
     Examples
     --------

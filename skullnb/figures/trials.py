@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from skullnb.metrics import iou
-from skullnb.phantom import VARIANTS, variant
 from skullnb.pipeline import (
     PipelineSettings,
     SkullMaskTrace,
-    create_skull_masks,
     dilate,
     fill_holes,
     trace_skull_mask,
@@ -24,47 +21,12 @@ from skullnb.pipeline import (
 Array = NDArray[Any]
 
 
-def with_hot_pixel(image: Array, factor: float) -> Array:
-    """Set the pixel in the middle to a multiple of the slice's range.
-
-    Parameters
-    ----------
-    image : (H, W) array, real
-    factor : float
-        1 puts it at the slice's maximum, 100 a hundred ranges above the minimum.
-
-    Returns
-    -------
-    (H, W) array of float
-        A copy; integers become float64.
-
-    Examples
-    --------
-    >>> with_hot_pixel(np.array([[1, 2, 3]]), 10)
-    array([[ 1., 21.,  3.]])
-    """
-    pixels = np.array(image, dtype=image.dtype if image.dtype.kind == "f" else np.float64)
-    low, high = float(pixels.min()), float(pixels.max())
-    pixels[pixels.shape[0] // 2, pixels.shape[1] // 2] = low + factor * (high - low)
-    return pixels
-
-
 def hot_pixel_traces(
     image: Array, factors: Sequence[float], settings: PipelineSettings
 ) -> list[SkullMaskTrace]:
-    """Run the pipeline on a slice with one pixel made hotter and hotter.
+    """Run the pipeline on a slice with the pixel in its middle made hotter and hotter.
 
-    Parameters
-    ----------
-    image : (H, W) array, real
-    factors : sequence of float
-        As in `with_hot_pixel`.
-    settings : PipelineSettings
-
-    Returns
-    -------
-    list of SkullMaskTrace
-        One a factor.
+    `factors`: 1 puts it at the slice's maximum, 100 a hundred ranges above the minimum.
 
     Examples
     --------
@@ -74,22 +36,20 @@ def hot_pixel_traces(
     >>> [int(trace.mask.sum()) for trace in traces]
     [1020, 5]
     """
-    return [trace_skull_mask(with_hot_pixel(image, factor), settings) for factor in factors]
+    pixels = np.array(image, dtype=image.dtype if image.dtype.kind == "f" else np.float64)
+    low, high = float(pixels.min()), float(pixels.max())
+    traces = []
+    for factor in factors:
+        pixels[pixels.shape[0] // 2, pixels.shape[1] // 2] = low + factor * (high - low)
+        traces.append(trace_skull_mask(pixels, settings))
+    return traces
 
 
 def as_int16(image: Array, quantile: float = 0.995) -> NDArray[np.int16]:
     """Stretch a slice over all that 16 bits with a sign can hold.
 
-    Parameters
-    ----------
-    image : (H, W) array, real
-    quantile : float
-        Share of the pixels, in [0, 1], that the stretched range holds; brighter ones are clipped.
-
-    Returns
-    -------
-    (H, W) int16
-        From -32768 to 32767; all -32768 when the slice is flat.
+    Gives (H, W) int16: from -32768 to 32767; all -32768 when the slice is flat. `quantile`: share
+    of the pixels, in [0, 1], that the stretched range holds; brighter ones are clipped.
 
     Examples
     --------
@@ -105,14 +65,8 @@ def as_int16(image: Array, quantile: float = 0.995) -> NDArray[np.int16]:
 def differences(image: Array) -> Array:
     """Subtract the minimum in the image's own data type, as the formula reads at first sight.
 
-    Parameters
-    ----------
-    image : (H, W) array of integers
-
-    Returns
-    -------
-    (H, W) array of the same dtype
-        Negative where the difference did not fit and wrapped around.
+    Gives (H, W) array of the same dtype: negative where the difference did not fit and wrapped
+    around.
 
     Examples
     --------
@@ -126,15 +80,7 @@ def differences(image: Array) -> Array:
 def mask_by_connectivity(image: Array, settings: PipelineSettings) -> dict[int, SkullMaskTrace]:
     """Trace a slice with components joined over corners (8), and over sides only (4).
 
-    Parameters
-    ----------
-    image : (H, W) array, real
-    settings : PipelineSettings
-        Its connectivity is replaced.
-
-    Returns
-    -------
-    dict of int to SkullMaskTrace
+    `settings`: its connectivity is replaced.
 
     Examples
     --------
@@ -147,81 +93,12 @@ def mask_by_connectivity(image: Array, settings: PipelineSettings) -> dict[int, 
     return {n: trace_skull_mask(image, replace(settings, connectivity=n)) for n in (8, 4)}
 
 
-@dataclass(frozen=True)
-class EdgeExperiment:
-    """A synthetic head segmented with the edge rule and without it.
-
-    Attributes
-    ----------
-    name, description : str
-        As in `skullnb.phantom.VARIANTS`.
-    traces : tuple of SkullMaskTrace
-        With the rule, one a slice.
-    n_edge_touching : tuple of int
-        One a slice.
-    iou_with, iou_without : float
-        Mean over the slices.
-    """
-
-    name: str
-    description: str
-    traces: tuple[SkullMaskTrace, ...]
-    n_edge_touching: tuple[int, ...]
-    iou_with: float
-    iou_without: float
-
-
-def edge_experiments(names: Sequence[str]) -> list[EdgeExperiment]:
-    """Segment synthetic heads with the edge rule and without it.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Of `skullnb.phantom.VARIANTS`.
-
-    Returns
-    -------
-    list of EdgeExperiment
-
-    Examples
-    --------
-    >>> one = edge_experiments(["thick-soft-tissue-cut"])[0]
-    >>> one.iou_with > one.iou_without
-    True
-    """
-    rule = PipelineSettings()
-    no_rule = replace(rule, drop_edge_touching=False)
-    experiments = []
-    for name in names:
-        stack = variant(name)
-        assert stack.reference is not None
-        traces = tuple(trace_skull_mask(image, rule) for image in stack.images)
-        without = create_skull_masks(stack.images, no_rule)
-        pairs = zip(traces, without, stack.reference, strict=True)
-        scores = [(iou(trace.mask, truth), iou(mask, truth)) for trace, mask, truth in pairs]
-        means = np.mean(scores, axis=0)
-        counts = tuple(trace.n_edge_touching for trace in traces)
-        experiments.append(
-            EdgeExperiment(name, VARIANTS[name], traces, counts, float(means[0]), float(means[1]))
-        )
-    return experiments
-
-
 def fill_after(
     brain: NDArray[np.uint8], settings: PipelineSettings, widths: Sequence[int]
 ) -> list[int]:
     """Count the pixels that the fill adds after dilations of several widths.
 
-    Parameters
-    ----------
-    brain : (H, W) uint8 {0, 1}
-    settings : PipelineSettings
-        Shape of the kernel.
-    widths : sequence of int
-
-    Returns
-    -------
-    list of int
+    `settings`: shape of the kernel.
 
     Examples
     --------
@@ -237,14 +114,7 @@ def fill_after(
 def channel_widths(settings: PipelineSettings) -> list[int]:
     """Pick channels that the dilation closes easily, only just, and not at all.
 
-    Parameters
-    ----------
-    settings : PipelineSettings
-
-    Returns
-    -------
-    list of int
-        In px, ascending.
+    In px, ascending.
 
     Examples
     --------
@@ -258,14 +128,7 @@ def channel_widths(settings: PipelineSettings) -> list[int]:
 def keyhole(channel_width: int) -> NDArray[np.uint8]:
     """Draw a disc with a cavity that a straight channel joins to the outside.
 
-    Parameters
-    ----------
-    channel_width : int
-        In px; 0 closes the cavity off.
-
-    Returns
-    -------
-    (240, 240) uint8 {0, 1}
+    `channel_width`: in px; 0 closes the cavity off.
 
     Examples
     --------
@@ -280,34 +143,10 @@ def keyhole(channel_width: int) -> NDArray[np.uint8]:
     return shape
 
 
-def twins() -> NDArray[np.uint8]:
-    """Draw two pixels that are components of equal size.
-
-    Returns
-    -------
-    (3, 6) uint8 {0, 1}
-
-    Examples
-    --------
-    >>> int(twins().sum())
-    2
-    """
-    picture = np.zeros((3, 6), dtype=np.uint8)
-    picture[1, [1, 4]] = 1
-    return picture
-
-
 def holes_before_and_after(traces: Sequence[SkullMaskTrace]) -> tuple[list[int], list[int]]:
     """Count the pixels that components enclose, before the dilation and after it.
 
-    Parameters
-    ----------
-    traces : sequence of SkullMaskTrace
-
-    Returns
-    -------
-    before, after : list of int
-        One number a trace.
+    One number a trace.
 
     Examples
     --------
@@ -322,25 +161,3 @@ def holes_before_and_after(traces: Sequence[SkullMaskTrace]) -> tuple[list[int],
         for masks in pairs
     )
     return before, after
-
-
-def filled_cavities(
-    shapes: Mapping[int, NDArray[np.uint8]], settings: PipelineSettings
-) -> list[int]:
-    """Count what the fill adds to each shape after the dilation.
-
-    Parameters
-    ----------
-    shapes : mapping of int to (H, W) uint8 {0, 1}
-    settings : PipelineSettings
-
-    Returns
-    -------
-    list of int
-
-    Examples
-    --------
-    >>> filled_cavities({0: keyhole(0)}, PipelineSettings(kernel_width=0))
-    [3209]
-    """
-    return [fill_after(shape, settings, [settings.kernel_width])[0] for shape in shapes.values()]

@@ -9,23 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skullnb.figures.layout import ACCENT, LEGEND, headline
-from skullnb.figures.style import PALETTE, new_figure
+from skullnb.figures.style import PALETTE, PageFigure, new_figure
 from skullnb.validation import Control, Outcome, ScoreMatrix
 
 _UNIT_STYLE = {"px": ("o", PALETTE["mask"]), "mm": ("D", PALETTE["reference"])}
 
 
-def volume_curves(matrix: ScoreMatrix) -> Any:
+def volume_curves(matrix: ScoreMatrix) -> PageFigure:
     """Draw each volume's mean score against the kernel, its best marked, and the mean over all.
-
-    Parameters
-    ----------
-    matrix : ScoreMatrix
-        With groups, at least two.
-
-    Returns
-    -------
-    PageFigure
 
     Examples
     --------
@@ -63,18 +54,11 @@ def volume_curves(matrix: ScoreMatrix) -> Any:
     return figure
 
 
-def one_volume_dots(rows: NDArray[Any]) -> Any:
+def one_volume_dots(rows: NDArray[Any]) -> PageFigure:
     """Draw what tuning on one volume promises, and what that kernel does on the others.
 
-    Parameters
-    ----------
-    rows : (V,) structured array
-        From `skullnb.validation.tune_on_each_volume`.
-
-    Returns
-    -------
-    PageFigure
-        One dot a volume in each of three rows, and their mean.
+    One dot a volume in each of three rows, and their mean. `rows`: from
+    `skullnb.validation.tune_on_each_volume`.
 
     Examples
     --------
@@ -99,20 +83,11 @@ def one_volume_dots(rows: NDArray[Any]) -> Any:
     return figure
 
 
-def fold_kernels(matrix: ScoreMatrix, outcomes: Sequence[Outcome]) -> Any:
+def fold_kernels(matrix: ScoreMatrix, outcomes: Sequence[Outcome]) -> PageFigure:
     """Draw the kernel chosen in each fold beside the one that would have been best there.
 
-    Parameters
-    ----------
-    matrix : ScoreMatrix
-        With groups, at least two; in px.
-    outcomes : sequence of Outcome
-        From `skullnb.validation.compare_splits`; those by volume are drawn, in px or mm.
-
-    Returns
-    -------
-    PageFigure
-        One panel a unit.
+    One panel a unit. `matrix`: with groups, at least two; in px. `outcomes`: from
+    `skullnb.validation.compare_splits`; those by volume are drawn, in px or mm.
 
     Examples
     --------
@@ -149,17 +124,10 @@ def fold_kernels(matrix: ScoreMatrix, outcomes: Sequence[Outcome]) -> Any:
     return figure
 
 
-def optimism_curve(curve: NDArray[Any]) -> Any:
+def optimism_curve(curve: NDArray[Any]) -> PageFigure:
     """Draw the score on tuned and on other volumes against the number that was tuned on.
 
-    Parameters
-    ----------
-    curve : (s,) structured array
-        From `skullnb.validation.tuning_curve`.
-
-    Returns
-    -------
-    PageFigure
+    `curve`: from `skullnb.validation.tuning_curve`.
 
     Examples
     --------
@@ -187,20 +155,10 @@ def optimism_curve(curve: NDArray[Any]) -> Any:
     return figure
 
 
-def control_figure(control: Control, fixed: float) -> Any:
+def control_figure(control: Control, fixed: float) -> PageFigure:
     """Draw what two splits say of the selector that knows nothing, and what it is worth.
 
-    Parameters
-    ----------
-    control : Control
-        From `skullnb.validation.negative_control`.
-    fixed : float
-        Nested score of one kernel for all, for comparison.
-
-    Returns
-    -------
-    PageFigure
-        Histograms over the draws.
+    Histograms over the draws. `fixed`: nested score of one kernel for all, for comparison.
 
     Examples
     --------
@@ -224,17 +182,10 @@ def control_figure(control: Control, fixed: float) -> Any:
     return figure
 
 
-def coverage_curve(table: NDArray[Any]) -> Any:
+def coverage_curve(table: NDArray[Any]) -> PageFigure:
     """Draw how often nominal 95 % intervals cover the mean, against the sample size.
 
-    Parameters
-    ----------
-    table : (s,) structured array
-        From `skullnb.validation.coverage_table`.
-
-    Returns
-    -------
-    PageFigure
+    `table`: from `skullnb.validation.coverage_table`.
 
     Examples
     --------

@@ -22,16 +22,8 @@ from skullnb.validation import (
 def source_numbers(source: Source) -> dict[str, Any]:
     """Bring what the chapter runs on under the names that sentences quote.
 
-    Parameters
-    ----------
-    source : Source
-        From `skullnb.validation.scores_to_validate`.
-
-    Returns
-    -------
-    dict
-        source, n_volumes, n_slices, n_widths, width_min, width_max (px), spacing_min and
-        spacing_max (mm, None = unknown).
+    Gives source, n_volumes, n_slices, n_widths, width_min, width_max (px), spacing_min and
+    spacing_max (mm, None = unknown).
 
     Examples
     --------
@@ -56,17 +48,10 @@ def source_numbers(source: Source) -> dict[str, Any]:
 def one_volume_numbers(rows: NDArray[Any]) -> dict[str, Any]:
     """Bring what tuning on one volume costs under the names that sentences quote.
 
-    Parameters
-    ----------
-    rows : (V,) structured array
-        From `skullnb.validation.tune_on_each_volume`.
-
-    Returns
-    -------
-    dict
-        one_width (list), one_apparent, one_slice_out, one_elsewhere (means over the volumes),
-        one_optimism, and one_slice_out_saw: the part of it that leave-one-slice-out noticed.
-        None where no volume has two slices, or there is no optimism.
+    Gives one_width (list), one_apparent, one_slice_out, one_elsewhere (means over the volumes),
+    one_optimism, and one_slice_out_saw: the part of it that leave-one-slice-out noticed. None where
+    a volume has one slice only, or there is no optimism. `rows`: from
+    `skullnb.validation.tune_on_each_volume`.
 
     Examples
     --------
@@ -75,10 +60,11 @@ def one_volume_numbers(rows: NDArray[Any]) -> dict[str, Any]:
     >>> one_volume_numbers(tune_on_each_volume(matrix))["one_slice_out"] is None
     True
     """
-    inside = rows["slice_out"][np.isfinite(rows["slice_out"])]
     own, elsewhere = float(rows["apparent"].mean()), float(rows["elsewhere"].mean())
-    slice_out = float(inside.mean()) if len(inside) else None
     flattered = settled(own - elsewhere)
+    # A volume of one slice has no slice to leave out, and then the means are not of the same ones.
+    known = bool(np.isfinite(rows["slice_out"]).all())
+    slice_out = float(rows["slice_out"].mean()) if known else None
     return {
         "one_width": rows["width"],
         "one_apparent": own,
@@ -92,17 +78,9 @@ def one_volume_numbers(rows: NDArray[Any]) -> dict[str, Any]:
 def split_numbers(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """Bring the ways of testing under the names that sentences quote.
 
-    Parameters
-    ----------
-    outcomes : sequence of Outcome
-        From `skullnb.validation.compare_splits`.
-
-    Returns
-    -------
-    dict
-        apparent, slice_out, nested, optimism, nested_widths (list) with the kernel in px; the
-        same names with `_mm` for a kernel in mm; n_mm_better, n_mm_worse (volumes) and sign_p;
-        None where there is no comparison.
+    Gives apparent, slice_out, nested, optimism, nested_widths (list) with the kernel in px; the
+    same names with `_mm` for a kernel in mm; n_mm_better, n_mm_worse (volumes) and sign_p; None
+    where there is no comparison.
 
     Examples
     --------
@@ -131,16 +109,8 @@ def split_numbers(outcomes: Sequence[Outcome]) -> dict[str, Any]:
 def dependence_numbers(matrix: ScoreMatrix) -> dict[str, Any]:
     """How alike slices of one volume are, and what they are worth together.
 
-    Parameters
-    ----------
-    matrix : ScoreMatrix
-        With groups, at least two.
-
-    Returns
-    -------
-    dict
-        correlation (of the scores at the kernel that is best over all) and effective_number;
-        None where every volume has one slice, or nothing varies.
+    Gives correlation (of the scores at the kernel that is best over all) and effective_number; None
+    where every volume has one slice, or nothing varies.
 
     Examples
     --------
@@ -162,15 +132,6 @@ def dependence_numbers(matrix: ScoreMatrix) -> dict[str, Any]:
 def by_volume(outcomes: Sequence[Outcome]) -> list[Outcome]:
     """Pick the outcomes of leave-one-volume-out: in px and, where there is one, in mm.
 
-    Parameters
-    ----------
-    outcomes : sequence of Outcome
-        From `skullnb.validation.compare_splits`.
-
-    Returns
-    -------
-    list of Outcome
-
     Examples
     --------
     >>> by_volume([])
@@ -181,14 +142,6 @@ def by_volume(outcomes: Sequence[Outcome]) -> list[Outcome]:
 
 def settled(difference: float) -> float:
     """Take the rounding error off a difference of equal means, which would show as -0.0000.
-
-    Parameters
-    ----------
-    difference : float
-
-    Returns
-    -------
-    float
 
     Examples
     --------

@@ -14,14 +14,7 @@ from skullnb.validation import Control, Source
 def source_sentence(source: Source) -> str:
     """Say what the chapter runs on, and why.
 
-    Parameters
-    ----------
-    source : Source
-
-    Returns
-    -------
-    str
-        Markdown for `Chapter.say`; needs what `source_numbers` returns.
+    Needs what `source_numbers` returns.
 
     Examples
     --------
@@ -49,15 +42,8 @@ def source_sentence(source: Source) -> str:
 def one_volume_sentence(one_slice_out_saw: float | None) -> str:
     """Say what tuning on one volume promised and what it was worth.
 
-    Parameters
-    ----------
-    one_slice_out_saw : float or None
-        The part of the optimism that leave-one-slice-out noticed.
-
-    Returns
-    -------
-    str
-        Markdown for `Chapter.say`; needs what `one_volume_numbers` returns.
+    Needs what `one_volume_numbers` returns. `one_slice_out_saw`: the part of the optimism that
+    leave-one-slice-out noticed.
 
     Examples
     --------
@@ -80,15 +66,7 @@ def one_volume_sentence(one_slice_out_saw: float | None) -> str:
 def split_sentence(numbers: Mapping[str, Any]) -> str:
     """Say what the three ways of testing found, in px and in mm.
 
-    Parameters
-    ----------
-    numbers : mapping
-        From `split_numbers`.
-
-    Returns
-    -------
-    str
-        Markdown for `Chapter.say`; needs the same numbers.
+    Needs the same numbers. `numbers`: from `split_numbers`.
 
     Examples
     --------
@@ -117,18 +95,8 @@ def split_sentence(numbers: Mapping[str, Any]) -> str:
 def control_sentence(control: Control, fixed: float) -> str:
     """Say which split noticed that the selector knows nothing.
 
-    Parameters
-    ----------
-    control : Control
-        From `skullnb.validation.negative_control`.
-    fixed : float
-        Nested score of one kernel for all.
-
-    Returns
-    -------
-    str
-        Markdown for `Chapter.say`; needs control_by_slice, control_by_volume, control_worth and
-        nested.
+    Needs control_by_slice, control_by_volume, control_worth and nested. `fixed`: nested score of
+    one kernel for all.
 
     Examples
     --------
@@ -162,15 +130,8 @@ def control_sentence(control: Control, fixed: float) -> str:
 def dependence_sentence(correlation: float | None) -> str:
     """Say what the slices are worth, given how alike those of one volume are.
 
-    Parameters
-    ----------
-    correlation : float or None
-
-    Returns
-    -------
-    str
-        Markdown for `Chapter.say`; needs what `dependence_numbers` returns, n_slices, n_volumes,
-        and coverage_shared where there is a correlation.
+    Needs what `dependence_numbers` returns, n_slices, n_volumes, and coverage_shared where there is
+    a correlation.
 
     Examples
     --------

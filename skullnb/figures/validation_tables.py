@@ -11,8 +11,9 @@ from IPython.display import Markdown
 from numpy.typing import NDArray
 
 from skullnb.errors import InvalidSetting
-from skullnb.figures.tables import MOST_ROWS, markdown_table, spread
+from skullnb.figures.tables import MOST_ROWS, markdown_table
 from skullnb.figures.validation_numbers import by_volume, settled
+from skullnb.summary import spread
 from skullnb.validation import (
     Control,
     Outcome,
@@ -27,17 +28,8 @@ from skullnb.validation import (
 def one_volume_table(rows: NDArray[Any], matrix: ScoreMatrix) -> Markdown:
     """Each volume: the size of its pixels, its own best kernel, and what that kernel is worth.
 
-    Parameters
-    ----------
-    rows : (V,) structured array
-        From `skullnb.validation.tune_on_each_volume`.
-    matrix : ScoreMatrix
-        What they were made from.
-
-    Returns
-    -------
-    IPython.display.Markdown
-        Volumes spread over a long list.
+    Volumes spread over a long list. `rows`: from `skullnb.validation.tune_on_each_volume`.
+    `matrix`: what they were made from.
 
     Examples
     --------
@@ -56,21 +48,15 @@ def one_volume_table(rows: NDArray[Any], matrix: ScoreMatrix) -> Markdown:
         "IoU, leave one slice out",
         "IoU, other volumes",
     ]
-    shown = [[rows[i]["volume"], spacing[i], *rows[i].tolist()[1:]] for i in _some(len(rows))]
-    return markdown_table(header, shown, ["", ".3f", ".4g", ".4f", ".4f", ".4f"])
+    shown = [
+        [rows[i]["volume"], spacing[i], *rows[i].tolist()[1:]] for i in spread(len(rows), MOST_ROWS)
+    ]
+    formats = ["", ".3f", ".4g", ".4f", ".4f", ".4f"]
+    return markdown_table(header, shown, formats, of=(len(rows), "volumes"))
 
 
 def split_table(outcomes: Sequence[Outcome]) -> Markdown:
     """Scores by each way of testing, and their optimism: the same slices' minus this one.
-
-    Parameters
-    ----------
-    outcomes : sequence of Outcome
-        From `skullnb.validation.compare_splits`.
-
-    Returns
-    -------
-    IPython.display.Markdown
 
     Examples
     --------
@@ -98,15 +84,7 @@ def split_table(outcomes: Sequence[Outcome]) -> Markdown:
 def fold_table(outcomes: Sequence[Outcome]) -> Markdown:
     """The kernel chosen without each volume, and its score there.
 
-    Parameters
-    ----------
-    outcomes : sequence of Outcome
-        From `skullnb.validation.compare_splits`.
-
-    Returns
-    -------
-    IPython.display.Markdown
-        Volumes spread over a long list.
+    Volumes spread over a long list.
 
     Examples
     --------
@@ -124,21 +102,14 @@ def fold_table(outcomes: Sequence[Outcome]) -> Markdown:
             folds[0].held_out[i],
             *(value for one in folds for value in (one.widths[i], one.scores[i])),
         ]
-        for i in _some(len(folds[0].held_out))
+        for i in spread(len(folds[0].held_out), MOST_ROWS)
     ]
-    return markdown_table(header, rows, ["", *[".4g", ".4f"] * len(folds)])
+    formats = ["", *[".4g", ".4f"] * len(folds)]
+    return markdown_table(header, rows, formats, of=(len(folds[0].held_out), "volumes"))
 
 
 def refusal_table(matrix: ScoreMatrix) -> Markdown:
     """What leave-one-volume-out answers when the volumes are hidden from it.
-
-    Parameters
-    ----------
-    matrix : ScoreMatrix
-
-    Returns
-    -------
-    IPython.display.Markdown
 
     Examples
     --------
@@ -161,14 +132,7 @@ def refusal_table(matrix: ScoreMatrix) -> Markdown:
 def curve_table(curve: NDArray[Any]) -> Markdown:
     """Optimism by the number of volumes tuned on.
 
-    Parameters
-    ----------
-    curve : (s,) structured array
-        From `skullnb.validation.tuning_curve`.
-
-    Returns
-    -------
-    IPython.display.Markdown
+    `curve`: from `skullnb.validation.tuning_curve`.
 
     Examples
     --------
@@ -185,16 +149,7 @@ def curve_table(curve: NDArray[Any]) -> Markdown:
 def control_table(control: Control, fixed: float) -> Markdown:
     """What both splits say of the selector that knows nothing.
 
-    Parameters
-    ----------
-    control : Control
-        From `skullnb.validation.negative_control`.
-    fixed : float
-        Nested score of one kernel for all.
-
-    Returns
-    -------
-    IPython.display.Markdown
+    `fixed`: nested score of one kernel for all.
 
     Examples
     --------
@@ -215,14 +170,7 @@ def control_table(control: Control, fixed: float) -> Markdown:
 def small_table(sizes: Sequence[int]) -> Markdown:
     """Exact statements for several numbers of independent cases.
 
-    Parameters
-    ----------
-    sizes : sequence of int
-        Each is shown once, in rising order.
-
-    Returns
-    -------
-    IPython.display.Markdown
+    `sizes`: each is shown once, in rising order.
 
     Examples
     --------
@@ -246,14 +194,7 @@ def small_table(sizes: Sequence[int]) -> Markdown:
 def coverage_rows(table: NDArray[Any]) -> Markdown:
     """How often nominal 95 % intervals cover, by sample size.
 
-    Parameters
-    ----------
-    table : (s,) structured array
-        From `skullnb.validation.coverage_table`.
-
-    Returns
-    -------
-    IPython.display.Markdown
+    `table`: from `skullnb.validation.coverage_table`.
 
     Examples
     --------
@@ -271,7 +212,3 @@ def coverage_rows(table: NDArray[Any]) -> Markdown:
         "Student's t, skewed",
     ]
     return markdown_table(header, [row.tolist() for row in table], ["", *[".0%"] * 4])
-
-
-def _some(n: int) -> list[int]:
-    return spread(n, MOST_ROWS)

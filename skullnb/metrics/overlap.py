@@ -45,22 +45,12 @@ def iou(mask: ArrayLike, reference: ArrayLike) -> float:
 def dice(mask: ArrayLike, reference: ArrayLike) -> float:
     """Dice coefficient: twice the intersection over the sum of the areas.
 
-    Parameters
-    ----------
-    mask, reference : array of bool or {0, 1}
-        Same shape, any dimension.
+    Takes and refuses what `iou` does.
 
     Returns
     -------
     float
         In [0, 1]; NaN when both are empty. Equals 2 IoU / (1 + IoU).
-
-    Raises
-    ------
-    ShapeMismatch
-        If the shapes differ.
-    InvalidImage
-        If a mask is not binary.
 
     References
     ----------
@@ -77,22 +67,12 @@ def dice(mask: ArrayLike, reference: ArrayLike) -> float:
 def precision(mask: ArrayLike, reference: ArrayLike) -> float:
     """Share of the mask that the reference confirms.
 
-    Parameters
-    ----------
-    mask, reference : array of bool or {0, 1}
-        Same shape, any dimension.
+    Takes and refuses what `iou` does.
 
     Returns
     -------
     float
         In [0, 1]; NaN when both are empty, 0 when one is.
-
-    Raises
-    ------
-    ShapeMismatch
-        If the shapes differ.
-    InvalidImage
-        If a mask is not binary.
 
     Examples
     --------
@@ -105,22 +85,12 @@ def precision(mask: ArrayLike, reference: ArrayLike) -> float:
 def recall(mask: ArrayLike, reference: ArrayLike) -> float:
     """Share of the reference that the mask covers.
 
-    Parameters
-    ----------
-    mask, reference : array of bool or {0, 1}
-        Same shape, any dimension.
+    Takes and refuses what `iou` does.
 
     Returns
     -------
     float
         In [0, 1]; NaN when both are empty, 0 when one is.
-
-    Raises
-    ------
-    ShapeMismatch
-        If the shapes differ.
-    InvalidImage
-        If a mask is not binary.
 
     Examples
     --------
@@ -133,23 +103,13 @@ def recall(mask: ArrayLike, reference: ArrayLike) -> float:
 def volume_difference(mask: ArrayLike, reference: ArrayLike) -> float:
     """How much larger the mask is than the reference, relative to the reference.
 
-    Parameters
-    ----------
-    mask, reference : array of bool or {0, 1}
-        Same shape, any dimension.
+    Takes and refuses what `iou` does.
 
     Returns
     -------
     float
         Positive when the mask is too large; NaN when both are empty, infinite when only the
         reference is.
-
-    Raises
-    ------
-    ShapeMismatch
-        If the shapes differ.
-    InvalidImage
-        If a mask is not binary.
 
     Examples
     --------

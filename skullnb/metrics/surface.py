@@ -52,22 +52,7 @@ def hausdorff(mask: ArrayLike, reference: ArrayLike, spacing_mm: Spacing = None)
 def hd95(mask: ArrayLike, reference: ArrayLike, spacing_mm: Spacing = None) -> float:
     """Larger of the two directed 95th percentiles of the border distances.
 
-    Parameters
-    ----------
-    mask, reference : array of bool or {0, 1}
-        Same shape, any dimension.
-    spacing_mm : float or sequence of float, optional
-        Pixel size along each axis in mm; px are used without it.
-
-    Returns
-    -------
-    float
-        In mm, or px; 0 when both are empty, infinite when one is.
-
-    Raises
-    ------
-    ShapeMismatch, InvalidImage, InvalidSetting
-        If the shapes differ, a mask is not binary, or the spacing does not fit.
+    Takes, gives for empty masks, and refuses what `hausdorff` does.
 
     Examples
     --------
@@ -80,22 +65,7 @@ def hd95(mask: ArrayLike, reference: ArrayLike, spacing_mm: Spacing = None) -> f
 def assd(mask: ArrayLike, reference: ArrayLike, spacing_mm: Spacing = None) -> float:
     """Average symmetric surface distance: mean over the border pixels of both masks.
 
-    Parameters
-    ----------
-    mask, reference : array of bool or {0, 1}
-        Same shape, any dimension.
-    spacing_mm : float or sequence of float, optional
-        Pixel size along each axis in mm; px are used without it.
-
-    Returns
-    -------
-    float
-        In mm, or px; 0 when both are empty, infinite when one is.
-
-    Raises
-    ------
-    ShapeMismatch, InvalidImage, InvalidSetting
-        If the shapes differ, a mask is not binary, or the spacing does not fit.
+    Takes, gives for empty masks, and refuses what `hausdorff` does.
 
     Examples
     --------
@@ -110,24 +80,17 @@ def nsd(
 ) -> float:
     """Normalised surface distance: share of both borders within a tolerance of the other.
 
+    Takes and refuses what `hausdorff` does.
+
     Parameters
     ----------
-    mask, reference : array of bool or {0, 1}
-        Same shape, any dimension.
     tolerance : float
-        In mm with a spacing, in px without.
-    spacing_mm : float or sequence of float, optional
-        Pixel size along each axis in mm.
+        Zero or more, in mm with a spacing, in px without.
 
     Returns
     -------
     float
         In [0, 1]; 1 when both are empty, 0 when one is.
-
-    Raises
-    ------
-    ShapeMismatch, InvalidImage, InvalidSetting
-        If the shapes differ, a mask is not binary, or the spacing or tolerance does not fit.
 
     References
     ----------

@@ -26,8 +26,6 @@ from skullnb.report.select import accepted_parameters, choose_chapters
 from skullnb.results import FORMAT, collate, versions, write_json
 from skullnb.stack import split_series
 
-__all__ = ["Report", "build_report", "find_assets"]
-
 Progress = Callable[[int, int, str], None]
 
 
@@ -119,9 +117,9 @@ def build_report(
     tell = progress or _silent
     output = Path(output_dir).expanduser().absolute()
     data = {
-        "images": _full_path(images),
-        "reference": _full_path(reference),
-        "groups": _full_path(groups),
+        "images": full_path(images),
+        "reference": full_path(reference),
+        "groups": full_path(groups),
         "spacing_mm": str(spacing_mm),
         "slices": str(slices),
         "axis": axis,
@@ -132,9 +130,7 @@ def build_report(
     notebooks = choose_chapters(find_assets("notebooks"), chapters)
     # Only what differs from the notebooks' own defaults is passed on, so that a page shows what
     # was chosen for this run and nothing else.
-    chosen: dict[str, Any] = {**data, "kernel_width": kernel_width}
-    chosen = {name: value for name, value in chosen.items() if value != _DEFAULTS.get(name, "")}
-    chosen.update(parameters or {})
+    chosen = {**only_chosen({**data, "kernel_width": kernel_width}), **(parameters or {})}
     accepted = accepted_parameters(notebooks, chosen, (*data, "kernel_width"))
     check_output(output, overwrite, [data["images"], data["reference"], data["groups"]])
     stack = open_data(**data)
@@ -183,10 +179,6 @@ def build_report(
 def find_assets(name: str) -> Path:
     """Find the notebooks or the book's sources.
 
-    Parameters
-    ----------
-    name : {"notebooks", "book"}
-
     Returns
     -------
     Path
@@ -209,8 +201,19 @@ def find_assets(name: str) -> Path:
     raise UnreadableFile(f"This installation of skullnb has no {name!r} folder; install it again.")
 
 
+def only_chosen(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what the notebooks have as their own defaults.
+
+    Examples
+    --------
+    >>> only_chosen({"images": "scan.npy", "groups": "", "kernel_width": 26})
+    {'images': 'scan.npy'}
+    """
+    defaults = {"axis": "axial", "kernel_width": PipelineSettings().kernel_width}
+    return {name: value for name, value in parameters.items() if value != defaults.get(name, "")}
+
+
 _PATHS = ("images", "reference", "groups")
-_DEFAULTS = {"axis": "axial", "kernel_width": PipelineSettings().kernel_width}
 
 
 def _silent(done: int, total: int, text: str) -> None:
@@ -227,7 +230,7 @@ def _require_extra() -> None:
         )
 
 
-def _full_path(path: str | Path) -> str:
+def full_path(path: str | Path) -> str:
     """Make a path absolute, because notebooks run in another folder.
 
     What is no path is left alone: groups may be labels, and a missing file is for the reader of
@@ -239,10 +242,7 @@ def _full_path(path: str | Path) -> str:
 
 
 def _collate(
-    work: Path,
-    failures: Mapping[str, str],
-    data: Mapping[str, str],
-    settings: PipelineSettings,
+    work: Path, failures: Mapping[str, str], data: Mapping[str, str], settings: PipelineSettings
 ) -> dict[str, Any]:
     """Write results.json; a chapter that failed is named there with its error."""
     try:

@@ -10,8 +10,6 @@ from typing import Any
 
 import nbformat
 
-__all__ = ["clean_notebook", "path_scrubber"]
-
 _WIDGET_TYPES = (
     "application/vnd.jupyter.widget-view+json",
     "application/vnd.jupyter.widget-state+json",
@@ -21,15 +19,8 @@ _WIDGET_TYPES = (
 def path_scrubber(folders: Iterable[Path]) -> Callable[[Any], Any]:
     """Make a function that takes the names of folders out of texts.
 
-    Parameters
-    ----------
-    folders : iterable of Path
-        Besides these, the home folder, Python's own and that of skullnb are taken out.
-
-    Returns
-    -------
-    callable
-        Takes a text, or lists and dicts that hold texts; returns the same without the folders.
+    Takes a text, or lists and dicts that hold texts; returns the same without the folders.
+    `folders`: besides these, the home folder, Python's own and that of skullnb are taken out.
 
     Examples
     --------
@@ -62,6 +53,8 @@ def clean_notebook(path: Path, parameters: Mapping[str, Any], scrub: Callable[[A
     Full paths and papermill's records go; the cell with the injected parameters shows what was
     chosen for this run. Widget views go too, since no page carries a runtime for them.
 
+    The error that stopped the notebook, as "KeyError: 'x'"; "" when none did.
+
     Parameters
     ----------
     path : Path
@@ -70,11 +63,6 @@ def clean_notebook(path: Path, parameters: Mapping[str, Any], scrub: Callable[[A
         What to show as injected; empty = no such cell.
     scrub : callable
         From `path_scrubber`.
-
-    Returns
-    -------
-    str
-        The error that stopped the notebook, as "KeyError: 'x'"; "" when none did.
     """
     notebook = nbformat.read(path, as_version=4)
     notebook.metadata.pop("papermill", None)

@@ -13,8 +13,6 @@ from typing import Any
 
 from skullnb.errors import ReportFailed
 
-__all__ = ["build_html"]
-
 
 def build_html(book: Path, work: Path, *, strict: bool, scrub: Callable[[Any], Any]) -> None:
     """Build the pages with Jupyter Book.

@@ -14,23 +14,14 @@ import numpy as np
 from skullnb.chapter import MOST_SHOWN
 from skullnb.pipeline import PipelineSettings, create_skull_masks
 from skullnb.stack import Stack
+from skullnb.summary import spread
 from skullnb.text import escape
-
-__all__ = ["data_note", "draw_slices", "evidence_line", "note"]
 
 
 def note(kind: str, title: str, text: str) -> str:
     """Write an admonition.
 
-    Parameters
-    ----------
-    kind : {"note", "error"}
-    title, text : str
-        Markdown; escape what comes from outside.
-
-    Returns
-    -------
-    str
+    `title`, `text`: Markdown; escape what comes from outside.
 
     Examples
     --------
@@ -48,17 +39,7 @@ def note(kind: str, title: str, text: str) -> str:
 def data_note(stack: Stack, results: Mapping[str, Any], is_phantom: bool) -> str:
     """Say what the pages are about: the synthetic phantom or the reader's own data.
 
-    Parameters
-    ----------
-    stack : Stack
-    results : mapping
-        Collated results; their parameters hold the files' names.
-    is_phantom : bool
-
-    Returns
-    -------
-    str
-        Markdown.
+    `results`: collated results; their parameters hold the files' names.
     """
     n, height, width = stack.images.shape
     size = f"{n} slice{'s' * (n != 1)} of {height} × {width} px"
@@ -67,9 +48,9 @@ def data_note(stack: Stack, results: Mapping[str, Any], is_phantom: bool) -> str
             "note",
             "Synthetic data",
             f"These pages show {size} of a phantom head, *calibrated to* the figures that the"
-            " article reports, because the article’s own slices are not public. The measured"
-            " numbers agree with the published ones by construction: no evidence that the method"
-            " works on patients.",
+            " article reports, because the article’s own slices are not public. Where the"
+            " measured numbers agree with the published ones, they do so by construction: no"
+            " evidence that the method works on patients.",
         )
     given = results["parameters"]
     facts = [f"**{escape(str(given.get('images', stack.name)))}**: {size}"]
@@ -92,15 +73,8 @@ def data_note(stack: Stack, results: Mapping[str, Any], is_phantom: bool) -> str
 def evidence_line(chapters: Mapping[str, Mapping[str, Any]]) -> str:
     """Say in one line which rules of the method the data put to the test.
 
-    Parameters
-    ----------
-    chapters : mapping
-        Recorded values by chapter, as in the collated results.
-
-    Returns
-    -------
-    str
-        Markdown; "" when the chapter on evidence has no verdict.
+    Markdown; "" when the chapter on evidence has no verdict. `chapters`: recorded values by
+    chapter, as in the collated results.
 
     Examples
     --------
@@ -120,26 +94,18 @@ def evidence_line(chapters: Mapping[str, Mapping[str, Any]]) -> str:
 def draw_slices(stack: Stack, settings: PipelineSettings, folder: Path) -> str:
     """Draw a few slices with the outlines of their mask and reference mask.
 
-    Parameters
-    ----------
-    stack : Stack
-    settings : PipelineSettings
-        Settings of the masks.
-    folder : Path
-        Gets one picture a slice.
-
-    Returns
-    -------
-    str
-        Markdown that shows the pictures, with a caption.
+    Markdown that shows the pictures, with a caption. `settings`: settings of the masks. `folder`:
+    gets one picture a slice.
     """
+    from skullnb.figures.layout import mask_box
     from skullnb.figures.style import new_figure, outline, show_image
 
-    shown = _shown_slices(len(stack))
-    images = np.asarray(stack.images[list(shown)])
+    shown = spread(len(stack), MOST_SHOWN)
+    images = np.asarray(stack.images[shown])
     masks = create_skull_masks(images, settings)
-    references = None if stack.reference is None else stack.reference[list(shown)]
-    rows, columns = _around_the_head(masks if references is None else masks | references)
+    references = None if stack.reference is None else stack.reference[shown]
+    everything = masks if references is None else [*masks, *references]
+    rows, columns = mask_box(np.max(everything, axis=0))
     lines = f"the measured skull mask (blue, kernel width {settings.kernel_width} px)"
     if references is not None:
         lines += " and the reference mask (orange)"
@@ -161,19 +127,3 @@ def draw_slices(stack: Stack, settings: PipelineSettings, folder: Path) -> str:
     some = f"{len(shown)} of the {len(stack)} slices" if len(shown) < len(stack) else "Each slice"
     caption = f"{some}, with the outline of {lines}. Numbers: {listed}."
     return ":::{div} slices\n" + "\n".join(pictures) + f"\n\n{caption}\n:::\n"
-
-
-def _shown_slices(n_slices: int) -> list[int]:
-    return [int(one) for one in np.unique(np.linspace(0, n_slices - 1, MOST_SHOWN).round())]
-
-
-def _around_the_head(masks: np.ndarray[Any, Any]) -> tuple[slice, slice]:
-    """Return the rows and columns that hold all masks and an eighth of their size around."""
-    found = []
-    for other_axis in (2, 1):
-        used = np.flatnonzero(masks.any(axis=(0, other_axis)))
-        if not used.size:
-            return slice(None), slice(None)
-        margin = (used[-1] - used[0]) // 8
-        found.append(slice(max(0, used[0] - margin), used[-1] + margin + 1))
-    return found[0], found[1]

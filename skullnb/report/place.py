@@ -8,8 +8,6 @@ from pathlib import Path
 
 from skullnb.errors import InvalidSetting
 
-__all__ = ["check_output", "put_in_place"]
-
 MARKER = ".skullnb-report"
 """A file in every report; a folder without it is never overwritten."""
 
@@ -17,13 +15,8 @@ MARKER = ".skullnb-report"
 def check_output(output: Path, overwrite: bool, inputs: Iterable[str]) -> None:
     """Refuse an output folder that a report may not take.
 
-    Parameters
-    ----------
-    output : Path
-    overwrite : bool
-        Whether an older report may be replaced.
-    inputs : iterable of str
-        The data's files; none may lie in what would be replaced.
+    `overwrite`: whether an older report may be replaced. `inputs`: the data's files; none may lie
+    in what would be replaced.
 
     Raises
     ------
@@ -58,12 +51,7 @@ def check_output(output: Path, overwrite: bool, inputs: Iterable[str]) -> None:
 def put_in_place(work: Path, output: Path) -> None:
     """Give the finished report its name; an older one steps aside until that has worked.
 
-    Parameters
-    ----------
-    work : Path
-        The finished report, on the same file system.
-    output : Path
-        Where it goes.
+    `work`: the finished report, on the same file system. `output`: where it goes.
     """
     (work / MARKER).write_text("Made by skullnb; safe to overwrite.\n", encoding="utf-8")
     old = work.with_suffix(".old")

@@ -13,8 +13,6 @@ from collections.abc import Generator, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["run_chapters"]
-
 _WORKER_ENVIRONMENT = {
     # One thread each: the chapters already share the processors.
     "OMP_NUM_THREADS": "1",
@@ -29,10 +27,7 @@ _WORKER_ENVIRONMENT = {
 
 
 def run_chapters(
-    notebooks: Iterable[Path],
-    parameters: Mapping[str, Mapping[str, Any]],
-    work: Path,
-    workers: int,
+    notebooks: Iterable[Path], parameters: Mapping[str, Mapping[str, Any]], work: Path, workers: int
 ) -> Generator[tuple[str, str | None]]:
     """Run the chapters; yield each one's name as it ends.
 

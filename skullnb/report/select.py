@@ -10,23 +10,12 @@ from typing import Any
 
 from skullnb.errors import InvalidSetting, UnreadableFile
 
-__all__ = ["accepted_parameters", "choose_chapters", "parameter_names"]
-
 
 def choose_chapters(folder: Path, chapters: Sequence[str]) -> list[Path]:
     """Find the chapters' notebooks.
 
-    Parameters
-    ----------
-    folder : Path
-        Holds the notebooks, named by number and subject.
-    chapters : sequence of str
-        Names or numbers; empty = all.
-
-    Returns
-    -------
-    list of Path
-        In the order of their numbers.
+    In the order of their numbers. `folder`: holds the notebooks, named by number and subject.
+    `chapters`: names or numbers; empty = all.
 
     Raises
     ------
@@ -60,18 +49,8 @@ def accepted_parameters(
 ) -> dict[str, dict[str, Any]]:
     """Pick each chapter's parameters, and refuse the names that papermill would only warn of.
 
-    Parameters
-    ----------
-    notebooks : iterable of Path
-    chosen : mapping
-        Parameters by name.
-    needed : collection of str
-        Names that every chapter must take, where they are chosen.
-
-    Returns
-    -------
-    dict
-        For each chapter's name, those parameters that it has.
+    Gives, for each chapter's name, those parameters that it has. `chosen`: parameters by name.
+    `needed`: names that every chapter must take, where they are chosen.
 
     Raises
     ------
@@ -100,14 +79,7 @@ def parameter_names(notebook: Path) -> set[str]:
 
     papermill's own reading leaves out a line whose comment holds an equals sign.
 
-    Parameters
-    ----------
-    notebook : Path
-
-    Returns
-    -------
-    set of str
-        Empty when there is no such cell.
+    Empty when there is no such cell.
     """
     import nbformat
 

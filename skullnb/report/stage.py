@@ -18,8 +18,6 @@ from skullnb.report.table import published_table
 from skullnb.stack import Stack
 from skullnb.text import escape
 
-__all__ = ["stage_book", "stage_toc", "without_dead_links"]
-
 
 def stage_book(
     source: Path,
@@ -38,14 +36,10 @@ def stage_book(
     ----------
     source : Path
         The book's own pages and settings.
-    notebooks : Path
-        The executed chapters.
     book : Path
         The folder to make.
     results : mapping
         As `skullnb.results.collate` gives them.
-    stack : Stack
-        The data, for the landing page's picture.
     settings : PipelineSettings
         Settings of the masks in that picture.
     is_phantom : bool
@@ -67,9 +61,7 @@ def stage_book(
         "slices": draw_slices(stack, settings, generated),
         "evidence": evidence_line(results["chapters"]),
         "published": published_table(
-            results["chapters"],
-            is_phantom=is_phantom,
-            has_reference=stack.reference is not None,
+            results["chapters"], is_phantom=is_phantom, has_reference=stack.reference is not None
         ),
     }
     for name, text in texts.items():
@@ -94,18 +86,9 @@ def stage_book(
 def stage_toc(toc: Mapping[str, Any], chapters: Sequence[str]) -> dict[str, Any]:
     """Fit the table of contents to the chapters that were run.
 
-    Parameters
-    ----------
-    toc : mapping
-        The book's `_toc.yml`.
-    chapters : sequence of str
-        Names of the chapters, such as "05-dilation".
-
-    Returns
-    -------
-    dict
-        Without chapters that are not there, and without parts that have none left. A chapter that
-        the table does not list joins the part that holds the one before it.
+    Without chapters that are not there, and without parts that have none left. A chapter that
+    the table does not list joins the part that holds the one before it. `toc`: the book's
+    `_toc.yml`. `chapters`: names of the chapters, such as "05-dilation".
 
     Examples
     --------
@@ -137,16 +120,7 @@ def stage_toc(toc: Mapping[str, Any], chapters: Sequence[str]) -> dict[str, Any]
 def without_dead_links(text: str, chapters: Iterable[str]) -> str:
     """Turn links to chapters that were not run into plain text.
 
-    Parameters
-    ----------
-    text : str
-        Markdown.
-    chapters : iterable of str
-        Names of the chapters that are there.
-
-    Returns
-    -------
-    str
+    `chapters`: names of the chapters that are there.
 
     Examples
     --------

@@ -10,8 +10,6 @@ from typing import Any
 from skullnb import published
 from skullnb.text import escape
 
-__all__ = ["ROWS", "Row", "published_table"]
-
 
 @dataclass(frozen=True)
 class Row:
@@ -55,10 +53,6 @@ def published_table(
         says that the article's figures are about other slices.
     has_reference : bool
         Whether there is a reference mask; without one, what needs it is left out.
-
-    Returns
-    -------
-    str
 
     Examples
     --------
@@ -183,8 +177,8 @@ ROWS = (
         for width, overlap in published.SWEEP.items()
     ),
     Row(
-        "IoU, Dice pooled over all pixels",
-        _overlap(*published.FINAL),
+        "IoU, Dice pooled over all pixels, at the kernel width chosen",
+        f"{_overlap(*published.FINAL)} at {published.KERNEL_WIDTH} px",
         "07-metrics",
         ("pooled_iou", "pooled_dice"),
         _overlap,

@@ -8,7 +8,8 @@
 - `cohort`: synthetic subjects to do all this on; `source` decides whether they are needed
 
 The unit that must be held out is the volume. Where volumes are unknown, or there is only one, a
-split by volume is refused; slices are no substitute.
+split by volume is refused; slices are no substitute: whatever holds out a volume raises
+InvalidSetting unless its `matrix` has groups, at least two.
 """
 
 from skullnb.validation.cohort import CohortPlan, cohort_scores
@@ -23,7 +24,7 @@ from skullnb.validation.small import (
     smallest_sign_test_p,
     zero_failure_bound,
 )
-from skullnb.validation.source import Source, scores_to_validate, what_is_missing
+from skullnb.validation.source import Source, scores_to_validate
 from skullnb.validation.splits import (
     Outcome,
     apparent,
@@ -59,6 +60,5 @@ __all__ = [
     "smallest_sign_test_p",
     "tune_on_each_volume",
     "tuning_curve",
-    "what_is_missing",
     "zero_failure_bound",
 ]

@@ -149,7 +149,6 @@ def subject_scores(plan: CohortPlan, seed: int) -> list[list[float]]:
 
     Parameters
     ----------
-    plan : CohortPlan
     seed : int
         One of the plan's.
 

@@ -64,15 +64,8 @@ def negative_control(matrix: ScoreMatrix, n_draws: int = 200, seed: int = 0) -> 
 
     Parameters
     ----------
-    matrix : ScoreMatrix
-        With groups, at least two.
     n_draws : int
         Draws of the brightness.
-    seed : int
-
-    Returns
-    -------
-    Control
 
     Raises
     ------

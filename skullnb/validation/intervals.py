@@ -40,7 +40,6 @@ def coverage(
         do; from 0 (independent) to below 1.
     n_experiments, n_resamples : int
         Samples drawn, and bootstrap resamples of each.
-    seed : int
 
     Returns
     -------
@@ -89,8 +88,6 @@ def coverage_table(
 
     Parameters
     ----------
-    sizes : sequence of int
-    seed : int
     **options
         For `coverage`.
 

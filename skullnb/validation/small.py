@@ -20,11 +20,6 @@ def range_covers_median(n: int) -> float:
 
     It fails only when all values fall on one side of the median.
 
-    Parameters
-    ----------
-    n : int
-        At least 1.
-
     Returns
     -------
     float
@@ -49,8 +44,6 @@ def zero_failure_bound(n: int, confidence: float = 0.95) -> float:
 
     Parameters
     ----------
-    n : int
-        At least 1.
     confidence : float
         One-sided, between 0 and 1.
 
@@ -113,11 +106,6 @@ def sign_test(n_better: int, n_worse: int) -> float:
 def smallest_sign_test_p(n: int) -> float:
     """Two-sided p of the sign test when all n cases agree: no smaller one can come out.
 
-    Parameters
-    ----------
-    n : int
-        At least 1.
-
     Returns
     -------
     float
@@ -142,7 +130,6 @@ def correlation(values: Array, groups: Sequence[str]) -> float:
 
     Parameters
     ----------
-    values : (N,) float64
     groups : sequence of str
         One label a value.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from skullnb.pipeline import PipelineSettings
+from skullnb.pipeline import MAX_KERNEL_WIDTH, PipelineSettings
 from skullnb.stack import Stack
 from skullnb.sweep import sweep_kernel_width
 from skullnb.validation.cohort import cohort_scores
@@ -37,16 +37,9 @@ def scores_to_validate(
 
     Parameters
     ----------
-    stack : Stack
-    settings : PipelineSettings, optional
-        The article's when left out.
     reach : int
         Kernel widths up to so many px above and below that of the settings are tried, in steps of
         2.
-
-    Returns
-    -------
-    Source
 
     Raises
     ------
@@ -65,34 +58,19 @@ def scores_to_validate(
     array([3., 5., 7.])
     """
     settings = settings or PipelineSettings()
-    lack = what_is_missing(stack)
+    lack = _what_is_missing(stack)
     if lack:
         return Source(cohort_scores(), True, lack)
     width = settings.kernel_width
-    widths = [one for one in range(width - reach, width + reach + 1, 2) if one >= 1]
+    tried = range(width - reach, width + reach + 1, 2)
+    widths = [one for one in tried if 1 <= one <= MAX_KERNEL_WIDTH]
     table = sweep_kernel_width(stack, widths, ("iou",), settings)
     matrix = from_sweep(table, "iou", stack.groups, stack.spacing_mm)
     return Source(matrix, False, "")
 
 
-def what_is_missing(stack: Stack) -> str:
-    """Say why a stack cannot be split by volume.
-
-    Parameters
-    ----------
-    stack : Stack
-
-    Returns
-    -------
-    str
-        Part of a sentence; "" when nothing is missing.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> what_is_missing(Stack(np.zeros((2, 8, 8)), np.zeros((2, 8, 8), dtype=np.uint8)))
-    'the slices have no group labels, so it is not known which belong to one head'
-    """
+def _what_is_missing(stack: Stack) -> str:
+    """Why a stack cannot be split by volume, as part of a sentence; "" when it can."""
     if stack.reference is None:
         return "there is no reference mask"
     if stack.groups is None:

@@ -45,10 +45,6 @@ class Outcome:
 def apparent(matrix: ScoreMatrix) -> Outcome:
     """Choose the kernel on all slices and test it on the same slices.
 
-    Parameters
-    ----------
-    matrix : ScoreMatrix
-
     Returns
     -------
     Outcome
@@ -76,10 +72,6 @@ def leave_one_slice_out(matrix: ScoreMatrix) -> Outcome:
 
     The other slices of the same volume take part in the choice, so this says little about an
     unseen volume.
-
-    Parameters
-    ----------
-    matrix : ScoreMatrix
 
     Returns
     -------
@@ -122,20 +114,10 @@ def leave_one_volume_out(matrix: ScoreMatrix) -> Outcome:
     The choice happens anew inside each fold (nested), so no slice of the volume that is tested
     has a part in it.
 
-    Parameters
-    ----------
-    matrix : ScoreMatrix
-        With groups, at least two.
-
     Returns
     -------
     Outcome
         One fold a volume.
-
-    Raises
-    ------
-    InvalidSetting
-        If the groups are unknown, or fewer than two.
 
     References
     ----------
@@ -175,11 +157,6 @@ def compare_splits(matrix: ScoreMatrix) -> list[Outcome]:
         `apparent`, `leave_one_slice_out`, `leave_one_volume_out`; then the same in mm, unless
         the spacing is unknown, or the same for all (px and mm are then one choice).
 
-    Raises
-    ------
-    InvalidSetting
-        If the groups are unknown, or fewer than two.
-
     Examples
     --------
     >>> matrix = ScoreMatrix([[0.9, 0.8], [0.6, 0.8]], [24, 26], ("a", "b"), [0.4, 0.4])
@@ -196,20 +173,10 @@ def compare_splits(matrix: ScoreMatrix) -> list[Outcome]:
 def optimism(matrix: ScoreMatrix) -> float:
     """How much tuning and testing on the same volumes flatters: apparent minus nested score.
 
-    Parameters
-    ----------
-    matrix : ScoreMatrix
-        With groups, at least two.
-
     Returns
     -------
     float
         In the metric's unit. Positive when the apparent score is too good.
-
-    Raises
-    ------
-    InvalidSetting
-        If the groups are unknown, or fewer than two.
 
     Examples
     --------

@@ -18,22 +18,12 @@ from skullnb.validation.splits import leave_one_slice_out
 def tune_on_each_volume(matrix: ScoreMatrix) -> NDArray[Any]:
     """Tune on the slices of one volume alone, for every volume in turn.
 
-    Parameters
-    ----------
-    matrix : ScoreMatrix
-        With groups, at least two.
-
     Returns
     -------
     (V,) structured array
         One row a volume: volume, width (chosen on it), apparent (its own score), slice_out
         (leave-one-slice-out within it; NaN for a single slice), elsewhere (mean over the other
         volumes).
-
-    Raises
-    ------
-    InvalidSetting
-        If the groups are unknown, or fewer than two.
 
     Examples
     --------
@@ -57,17 +47,12 @@ def tune_on_each_volume(matrix: ScoreMatrix) -> NDArray[Any]:
 
 
 def tuning_curve(
-    matrix: ScoreMatrix,
-    sizes: Sequence[int] | None = None,
-    n_draws: int = 1000,
-    seed: int = 0,
+    matrix: ScoreMatrix, sizes: Sequence[int] | None = None, n_draws: int = 1000, seed: int = 0
 ) -> NDArray[Any]:
     """Tune on some of the volumes and test on the others: how optimism falls with their number.
 
     Parameters
     ----------
-    matrix : ScoreMatrix
-        With groups, at least two.
     sizes : sequence of int, optional
         Numbers of volumes to tune on, each from 1 to one less than there are.
     n_draws : int
