@@ -84,9 +84,12 @@ def test_where_nothing_was_chosen_there_is_no_sign():
     assert signs(trace) == []
 
 
-def test_specks_of_equal_size_are_not_taken_for_parts_of_a_brain():
+def test_a_speck_is_taken_neither_for_a_scalp_nor_for_a_part_of_a_brain():
     binary = np.zeros((80, 80), dtype=np.uint8)
-    binary[10, 10] = binary[20, 50] = 1
+    binary[10, 10] = 1
+    assert signs_of_binary(binary) == []
+    binary[20, 50] = 1
+    assert signs_of_binary(binary) == []
     binary[60:, :] = 1
     assert signs_of_binary(binary) == [DROPPED]
 

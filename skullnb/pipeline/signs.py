@@ -16,6 +16,8 @@ PART = "one part"
 DROPPED = "larger one dropped"
 SIGNS = (SCALP_RING, MERGED, PART, DROPPED)
 
+# Of a speck in the frame nothing can be told by its shape; its size is warned about elsewhere.
+SMALLEST_HEAD = 0.01
 # Around a brain lies the scalp; on ordinary slices it holds a tenth of the bright pixels or more.
 LEAST_OUTSIDE = 0.05
 # A brain fills more of its convex hull than this, also where it is deeply furrowed; a ring less.
@@ -53,6 +55,8 @@ def failure_signs(
         - *one part*: beside it, neither around nor inside, lies a component of like size.
         - *larger one dropped*: a much larger component touches the frame.
 
+        Only the last is told of a speck.
+
     Examples
     --------
     >>> from skullnb.pipeline import choose_brain, component_mask, label_components
@@ -68,26 +72,26 @@ def failure_signs(
     own = components[components["label"] == chosen][0]
     found = {}
     hull = _hull(own, brain)
-    outside = 1 - np.count_nonzero(binary & hull) / np.count_nonzero(binary)
-    if outside < LEAST_OUTSIDE:
-        fill = float(own["area"] / np.count_nonzero(hull))
-        if fill < RING_FILL:
+    hull_px = np.count_nonzero(hull)
+    if hull_px >= SMALLEST_HEAD * hull.size:
+        outside = 1 - np.count_nonzero(binary & hull) / np.count_nonzero(binary)
+        fill = float(own["area"] / hull_px)
+        if outside < LEAST_OUTSIDE and fill < RING_FILL:
             found[SCALP_RING] = (
                 f"the chosen component is the outermost and fills only {fill:.0%} of its hull, "
                 "so it may be the scalp"
             )
-        else:
+        elif outside < LEAST_OUTSIDE:
             found[MERGED] = (
                 f"only {outside:.1%} of the bright pixels lie around the chosen component, so "
                 "brain and scalp may be joined"
             )
-    largest = components["area"][other_parts(components, own)].max(initial=0)
-    # Specks are alike, too.
-    if largest and own["area"] > LEAST_OUTSIDE * np.count_nonzero(binary):
-        found[PART] = (
-            f"a component {largest / own['area']:.0%} as large lies beside the chosen one, so "
-            "half a brain may be left out"
-        )
+        largest = components["area"][other_parts(components, own)].max(initial=0)
+        if largest:
+            found[PART] = (
+                f"a component {largest / own['area']:.0%} as large lies beside the chosen one, so "
+                "half a brain may be left out"
+            )
     cut = components["area"][components["touches_edge"]].max(initial=0)
     if cut > MUCH_LARGER * own["area"]:
         found[DROPPED] = (
