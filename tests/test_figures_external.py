@@ -83,7 +83,8 @@ def test_the_sign_on_own_slices_is_told_with_their_numbers():
 
 @pytest.mark.parametrize(("n_signs", "published"), [(0, True), (0, False), (2, False)])
 def test_what_is_said_about_own_slices_can_be_filled_in(n_signs, published):
-    said = fill(tables.own_verdict(n_signs, published), {"n_own_signs": n_signs, "n_own": 5})
+    values = quoted(stored_results()) | {"n_own_signs": n_signs, "n_own": 5}
+    said = fill(tables.own_verdict(n_signs, published), values)
     assert ("synthetic" in said) == published
     assert "{" not in said
 

@@ -145,8 +145,8 @@ def crop_outcomes(stored: Mapping[str, Any]) -> Any:
     told = Counter(crops["outcome"])
     headline(
         figure,
-        f"Of {told.total()} crops the edge rule helps on {told[HELPS]}, hurts on {told[HURTS]} "
-        f"and loses the brain on {told[LOSES]}",
+        f"The edge rule on {told.total()} crops: helps {told[HELPS]}, hurts {told[HURTS]}, "
+        f"loses the brain on {told[LOSES]}",
     )
     return figure
 

@@ -140,16 +140,19 @@ def crops_table(stored: Mapping[str, Any]) -> Markdown:
     """List what the edge rule did on cropped slices, a row a stack and crop."""
     crops = stored["crops"]
     seen = [one for one in OUTCOMES if one in crops["outcome"]]
-    means = ("threshold_before", "threshold", "iou", "iou_off")
     rows = []
     for (name, sides, depth), at in by_crop(crops).items():
         told = Counter(crops["outcome"][i] for i in at)
-        cut = f"{depth:g} mm, {sides}"
-        scores = [np.mean([crops[key][i] for i in at]) for key in means]
-        rows.append((name, HEADS[name].reference, cut, *(told[one] for one in seen), *scores))
-    levels = ["Otsu's level before", "after"]
-    header = ["stack", "reference", "cut", *seen, *levels, "IoU with the rule", "IoU without"]
-    return markdown_table(header, rows, [""] * (3 + len(seen)) + [".0f", ".0f", ".3f", ".3f"])
+        cut = f"{depth:g} mm, {len(CUTS[sides])} sides"
+        before, after, on, off = (
+            float(np.mean([crops[key][i] for i in at]))
+            for key in ("threshold_before", "threshold", "iou", "iou_off")
+        )
+        levels = f"{before:.0f} → {after:.0f}"
+        counts = (told[one] for one in seen)
+        rows.append((name, HEADS[name].reference, cut, *counts, levels, on, off))
+    header = ["stack", "reference", "cut", *seen, "Otsu's level", "IoU", "without the rule"]
+    return markdown_table(header, rows, [""] * (4 + len(seen)) + [".3f", ".3f"])
 
 
 def by_crop(crops: Columns) -> dict[tuple[str, str, float], list[int]]:
@@ -298,7 +301,8 @@ def own_verdict(n_signs: int, is_published_stack: bool) -> str:
     Returns
     -------
     str
-        Markdown for `Chapter.say`; needs n_own_signs and n_own.
+        Markdown for `Chapter.say`; needs n_own_signs, n_own, and what
+        `skullnb.external.numbers.quoted` gives.
 
     Examples
     --------
@@ -313,7 +317,8 @@ def own_verdict(n_signs: int, is_published_stack: bool) -> str:
     if n_signs:
         return (
             "**{n_own_signs} of your {n_own} slices show a sign.** Look at these first. On the "
-            "open heads a sign has so far been right; four heads can't promise that for yours."
+            "uncropped open heads a sign was false on {n_false_alarms} of {n_right} slices, but "
+            "{n_heads} heads can't promise as much for yours."
         )
     return (
         "**None of your {n_own} slices shows a sign.** So the choice is probably right. It says "
