@@ -405,6 +405,7 @@ def test_one_hot_pixel_is_warned_about():
     trace = trace_skull_mask(image)
     assert 0 < trace.mask.sum() < 1000
     assert any("a few pixels own most of the range" in one for one in trace.warnings)
+    assert any("in its lowest 0.39%," in one for one in trace.warnings)
     assert any("too little for a head" in one for one in trace.warnings)
 
 

@@ -206,18 +206,19 @@ def _reason(flat: bool, components: NDArray[Any], chosen: int) -> str:
 
 def _warnings(flat: bool, normalised: Mask, reason: str, mask: Mask) -> tuple[str, ...]:
     found = []
-    level = float(np.quantile(normalised, HOT_QUANTILE)) / 255
-    if not flat and level < HOT_LEVEL:
+    level = float(np.quantile(normalised, HOT_QUANTILE))
+    if not flat and level / 255 < HOT_LEVEL:
+        # Decimals were cut off, so a pixel lies below the next level up.
         found.append(
             f"a few pixels own most of the range: {HOT_QUANTILE:.1%} of the pixels lie in its "
-            f"lowest {level:.1%}, so the threshold may only separate those few"
+            f"lowest {100 * (level + 1) / 255:.2g}%, so the threshold may only separate those few"
         )
     share = float(np.count_nonzero(mask)) / mask.size
     if reason:
         found.append(f"the mask is empty: {reason}")
     elif share < SMALLEST_PLAUSIBLE:
         found.append(
-            f"the mask covers {share:.2%} of the frame ({np.count_nonzero(mask)} px), "
+            f"the mask covers {100 * share:.2g}% of the frame ({np.count_nonzero(mask)} px), "
             "too little for a head"
         )
     elif share > LARGEST_PLAUSIBLE:
