@@ -118,8 +118,8 @@ def draw_slices(stack: Stack, settings: PipelineSettings, folder: Path) -> str:
         # A few bright pixels of fat own the top of the range; without them the brain is visible.
         show_image(axes, image, vmax=np.percentile(image, 99) or None)
         if references is not None:
-            outline(axes, references[index, rows, columns], "reference", linewidths=6)
-        outline(axes, masks[index, rows, columns], "mask", linewidths=2.4)
+            outline(axes, references[index, rows, columns], "reference", linewidths=5)
+        outline(axes, masks[index, rows, columns], "mask", linewidths=2.2)
         (folder / f"slice-{index}.png").write_bytes(figure.png())
         alt = f"Slice {number} with the outline of {lines}."
         pictures.append(f"![{alt}](_generated/slice-{index}.png)")
