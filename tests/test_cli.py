@@ -46,7 +46,7 @@ def test_the_version_is_said():
     assert __version__ in run("--version").stdout
 
 
-@pytest.mark.parametrize("command", ["report", "mask", "sweep", "evidence", "phantom", "lab"])
+@pytest.mark.parametrize("command", ["report", "mask", "sweep", "evidence", "phantom", "heads", "lab"])
 def test_every_command_teaches_by_example(command):
     text = run(command, "--help").stdout
     assert f"skullnb {command}" in text
@@ -60,8 +60,12 @@ def test_a_mask_is_written_on_the_grid_of_its_image(folder):
     assert written.get_data_dtype() == np.uint8
     expected = create_skull_mask(HEAD[0], 3)
     np.testing.assert_array_equal(np.asarray(written.dataobj)[:, :, 0].T, expected)
-    assert "4 slices" in result.stdout
-    assert f"{4 * expected.sum()} px" in result.stdout
+    heading, line, summary = result.stdout.splitlines()
+    assert heading.split() == ["status", "slices", "Otsu", "edge", "area", "time", "volume"]
+    assert re.fullmatch(
+        rf"ok +4 +0 +0 +{4 * expected.sum()} px +\d+\.\d s  scan -> mask.nii.gz", line
+    )
+    assert summary.startswith("1 volume: 1 ok; in ")
 
 
 def test_only_the_chosen_slices_get_a_mask(folder):
@@ -87,7 +91,8 @@ def test_warnings_and_empty_masks_are_said(folder):
     images[2] = 7.0
     np.save(folder / "flat.npy", images)
     result = run("mask", folder / "flat.npy", "-o", folder / "mask.npy")
-    assert "1 empty mask" in result.stdout
+    assert re.search(r"^1 empty +4 ", result.stdout, re.M)
+    assert "1 volume: 1 with empty masks" in result.stdout
     assert "flat, slice 2: the mask is empty: the slice is flat" in result.stderr
 
 
@@ -145,7 +150,7 @@ def test_an_unwritable_folder_is_said(folder, monkeypatch):
     def denied(*_, **__):
         raise PermissionError(13, "Permission denied", "secret/m.npy")
 
-    monkeypatch.setattr("skullnb.stack.write_masks", denied)
+    monkeypatch.setattr("skullnb.masking.write_masks", denied)
     sentence = refused("mask", folder / "scan.npy", "-o", folder / "m.npy")
     assert "Cannot read or write 'm.npy': Permission denied." in sentence
 

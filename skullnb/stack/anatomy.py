@@ -148,6 +148,41 @@ def grid_of(image: Any, axis: str, name: str) -> Grid:
     )
 
 
+def grid_of_affine(
+    affine: Array, shape: tuple[int, ...], axis: str, name: str, code: str = "scanner"
+) -> Grid:
+    """Work out the same for voxels that come from no NIfTI file.
+
+    Parameters
+    ----------
+    affine : (4, 4) array of float
+        From index to mm, towards the patient's right, front and head.
+    shape : three ints
+        In storage order.
+    axis, name
+        As in `grid_of`.
+    code : str
+        What the affine points to, in nibabel's words; it becomes the qform and sform code.
+
+    Returns
+    -------
+    Grid
+
+    Examples
+    --------
+    >>> grid_of_affine(np.diag([-1, -1, 5, 1]), (6, 8, 3), "axial", "demo").flipped
+    (False, False, False)
+    """
+    nib: Any = import_module("nibabel")
+
+    # Only the header is wanted: one byte stands for all voxels.
+    image = nib.Nifti1Image(np.broadcast_to(np.uint8(0), shape), affine)
+    image.set_qform(affine, code=code)
+    image.set_sform(affine, code=code)
+    image.header.set_xyzt_units("mm")
+    return grid_of(image, axis, name)
+
+
 def spacing_of(image: Any, grid: Grid) -> tuple[float, float] | None:
     """Return a volume's spacing within its slices.
 

@@ -58,7 +58,8 @@ def open_volume(path: Path, axis: str = "axial", part: str = "images") -> Volume
     reader = READERS.get(suffix_of(path))
     if reader is None:
         raise UnreadableFile(
-            f"{path.name} is of a kind that is not read; the kinds read are {', '.join(READERS)}."
+            f"{path.name} is of a kind that is not read; the kinds read are {', '.join(READERS)} "
+            "and DICOM."
         )
     if not path.is_file():
         raise UnreadableFile(f"There is no file {path}; check the path.")
@@ -139,7 +140,8 @@ def _open_npz(path: Path, axis: str, part: str) -> Volume:
 
 
 def _open_nibabel(path: Path, axis: str, part: str) -> Volume:
-    image: Any = import_module("nibabel").load(path, mmap="r")
+    with _quiet_nibabel():
+        image: Any = import_module("nibabel").load(path, mmap="r")
     shape = tuple(int(size) for size in image.shape)
     dtype = image.get_data_dtype()
     refuse_strange_pixels(path, dtype)
@@ -167,6 +169,17 @@ def _open_nibabel(path: Path, axis: str, part: str) -> Volume:
         grid,
         synthetic=description == SYNTHETIC,
     )
+
+
+@contextmanager
+def _quiet_nibabel() -> Iterator[None]:
+    """Keep to ourselves what nibabel logs about headers it repairs on the way."""
+    logger = logging.getLogger("nibabel.global")
+    silenced, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = silenced
 
 
 def _open_tiff(path: Path, axis: str, part: str) -> Volume:

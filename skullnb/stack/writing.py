@@ -139,8 +139,17 @@ def write_stack(stack: Stack, path: str | Path, overwrite: bool = False) -> tupl
     return (path, write_masks(stack.reference, beside, loose, overwrite))
 
 
-def refuse_place(path: Path, stack: Stack, overwrite: bool) -> None:
+def refuse_place(path: Path, stack: Stack | None = None, overwrite: bool = False) -> None:
     """Refuse to write where something would be lost, where there is no folder, or a strange kind.
+
+    Parameters
+    ----------
+    path : Path
+        The file to be written.
+    stack : Stack, optional
+        Whose own files are never replaced.
+    overwrite : bool
+        Whether others may be.
 
     Raises
     ------
@@ -149,7 +158,7 @@ def refuse_place(path: Path, stack: Stack, overwrite: bool) -> None:
 
     Examples
     --------
-    >>> refuse_place(Path("mask.png"), Stack(np.zeros((3, 8, 6))), overwrite=False)
+    >>> refuse_place(Path("mask.png"))
     Traceback (most recent call last):
     skullnb.errors.UnreadableFile: mask.png is of a kind that is not written; use .nii, .nii.gz,
     .npy, .npz, .tif, .tiff.
@@ -164,7 +173,7 @@ def refuse_place(path: Path, stack: Stack, overwrite: bool) -> None:
         raise UnreadableFile(f"{path} is a folder; name a file to write.")
     if not path.exists():
         return
-    for source in (*stack.sources, *stack.reference_sources):
+    for source in (*stack.sources, *stack.reference_sources) if stack else ():
         if source.exists() and path.samefile(source):
             raise UnreadableFile(
                 f"{path.name} is one of the files the slices came from; write to another name."
@@ -245,3 +254,6 @@ _WRITERS: dict[str, Callable[[Path, Array, Stack], None]] = {
     ".tif": _write_tiff,
     ".tiff": _write_tiff,
 }
+
+WRITTEN = tuple(_WRITERS)
+"""The endings of the files that masks are written to."""
