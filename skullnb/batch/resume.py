@@ -96,7 +96,7 @@ def resume(place: Workplace, about: Mapping[str, Any], overwrite: bool) -> Journ
     differs = difference(journal.about, about)
     if not differs:
         return journal
-    if overwrite:
+    if overwrite or not journal.done:
         return None
     raise BatchStopped(
         f"{place.output.name} was begun differently: {differs}; do the same again to go on, or "

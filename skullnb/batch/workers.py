@@ -33,6 +33,7 @@ LEAST_SLICES_A_TASK = 20
 # Enough tasks wait at every worker that none is idle while finished chunks are being marked.
 _TASKS_A_WORKER = 3
 _PATIENCE_S = 60.0
+_ANSWERS_WITHIN = "10s"
 
 _work_here: Work
 
@@ -161,7 +162,7 @@ def _cluster(work: Work, address: str) -> Iterator[Crew]:
             "A cluster needs dask, which is not installed; run: pip install 'skullnb[cluster]'"
         ) from error
     try:
-        client = distributed.Client(address, timeout="10s", set_as_default=False)
+        client = distributed.Client(address, timeout=_ANSWERS_WITHIN, set_as_default=False)
     except (OSError, ValueError) as error:
         raise BatchStopped(
             f"No Dask scheduler answers at {address}; start one with `dask scheduler`, or check "
