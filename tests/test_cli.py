@@ -46,7 +46,9 @@ def test_the_version_is_said():
     assert __version__ in run("--version").stdout
 
 
-@pytest.mark.parametrize("command", ["report", "mask", "sweep", "evidence", "phantom", "heads", "lab"])
+@pytest.mark.parametrize(
+    "command", ["report", "mask", "sweep", "evidence", "phantom", "heads", "lab"]
+)
 def test_every_command_teaches_by_example(command):
     text = run(command, "--help").stdout
     assert f"skullnb {command}" in text

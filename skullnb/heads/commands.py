@@ -80,7 +80,7 @@ def fetch_heads(
     for head in chosen:
         with click.progressbar(length=head.n_bytes, label=head.name, file=sys.stderr) as bar:
             paths = fetch(head, mirror, bar.update)
-        click.echo(f"{head.name}: {len(paths)} files, {_megabytes(head)}, in {paths[0].parent}")
+        click.echo(f"{head.name}: {_files(head)}, {_megabytes(head)}, in {paths[0].parent}")
         click.echo(f"{head.name}: {head.licence}")
     if output is not None:
         write_stack(load(chosen[0].name, mirror), output, overwrite=overwrite)
@@ -101,13 +101,17 @@ def show(name: str, mirror: str) -> None:
         "licence": head.licence,
         "cite": head.citation,
         "reference": f"{head.reference}. {head.trust}",
-        "files": f"{len(head.files)}, {_megabytes(head)}, "
+        "files": f"{_files(head)}, {_megabytes(head)}, "
         + ("here" if is_here(head, mirror) else "not here yet"),
     }
     for fact, text in facts.items():
         click.echo(f"{fact:10} {text}")
     for file in head.files:
         click.echo(f"{file.sha256}  {file.address}")
+
+
+def _files(head: Head) -> str:
+    return f"{len(head.files)} file{'s' * (len(head.files) != 1)}"
 
 
 def _megabytes(head: Head) -> str:

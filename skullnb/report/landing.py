@@ -67,9 +67,9 @@ def data_note(stack: Stack, results: Mapping[str, Any], is_phantom: bool) -> str
             "note",
             "Synthetic data",
             f"These pages show {size} of a phantom head, *calibrated to* the figures that the"
-            " article reports, because the article’s own slices are not public. The measured numbers"
-            " agree with the published ones by construction: no evidence that the method works on"
-            " patients.",
+            " article reports, because the article’s own slices are not public. The measured"
+            " numbers agree with the published ones by construction: no evidence that the method"
+            " works on patients.",
         )
     given = results["parameters"]
     facts = [f"**{escape(str(given.get('images', stack.name)))}**: {size}"]
