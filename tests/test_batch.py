@@ -532,7 +532,7 @@ def test_places_that_make_no_sense_are_refused_and_nothing_is_left(scans):
 def test_a_disk_too_small_is_said_before_anything_is_done(scans, monkeypatch):
     nearly_full = shutil.disk_usage(scans)._replace(free=1000)
     monkeypatch.setattr("skullnb.batch.refusals.shutil.disk_usage", lambda path: nearly_full)
-    with pytest.raises(BatchStopped, match=r"takes 0.0 GB, and 0.0 GB are free.*packed"):
+    with pytest.raises(BatchStopped, match=r"takes 0 MB, and 0 MB are free.*packed"):
         batch(scans, "m.npy")
     assert sorted(path.name for path in scans.parent.iterdir()) == ["scans.npy"]
 
@@ -651,6 +651,13 @@ def test_the_command_leaves_small_volumes_to_the_usual_way(scans, monkeypatch):
     monkeypatch.setattr(run_module, "_LARGE", 1000)
     assert is_for_batch(scans, "m.npy")
     assert not is_for_batch(scans, "m.nii.gz")
+
+
+def test_a_batch_that_was_begun_is_gone_on_with_by_the_plain_command(scans, expected):
+    begun(scans, "m.npy")
+    result = run(scans, "-o", scans.parent / "m.npy", "--kernel-width", 5)
+    assert " of them done before" in result.stdout
+    np.testing.assert_array_equal(np.load(scans.parent / "m.npy"), expected)
 
 
 def test_the_command_says_what_does_not_go_together_and_what_failed(scans):

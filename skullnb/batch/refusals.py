@@ -35,7 +35,7 @@ def refuse_without_room(output: NpyOutput | ZarrOutput, path: Path) -> None:
     free, needed = shutil.disk_usage(path.parent).free, output.n_bytes()
     if needed > free:
         raise BatchStopped(
-            f"{path.name} takes {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free; make "
+            f"{path.name} takes {needed / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free; make "
             f"room, or write {PACKED} (an eighth) or .zarr (compressed)."
         )
 

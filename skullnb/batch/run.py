@@ -28,7 +28,7 @@ from skullnb.batch.sources import Source, is_zarr, open_source
 from skullnb.batch.work import EVIDENCE, Work, versions
 from skullnb.batch.workers import Crew, hire, work_through
 from skullnb.errors import InvalidSetting, UnreadableFile
-from skullnb.pipeline import PipelineSettings
+from skullnb.pipeline import PipelineSettings, create_skull_masks
 
 # What a .npy may hold before its masks are no longer made in memory.
 _LARGE = 10**9
@@ -173,7 +173,7 @@ def mask_batch(
 
 
 def is_for_batch(images: str | Path, output: str | Path) -> bool:
-    """Whether masks are too many to be made in memory, or go where only a batch writes.
+    """Whether masks are too many for memory, or a batch of them was begun, or only one writes them.
 
     Examples
     --------
@@ -181,7 +181,8 @@ def is_for_batch(images: str | Path, output: str | Path) -> bool:
     (False, True)
     """
     given, wanted = Path(images).expanduser(), Path(output).name.lower()
-    if wanted.endswith((PACKED, ".zarr")) or is_zarr(given):
+    begun = Workplace(Path(output).expanduser()).journal.exists()
+    if begun or wanted.endswith((PACKED, ".zarr")) or is_zarr(given):
         return True
     both_npy = wanted.endswith(".npy") and given.suffix.lower() == ".npy"
     return both_npy and given.is_file() and given.stat().st_size > _LARGE
@@ -218,6 +219,9 @@ def _make_masks(
     left = [chunk for chunk in range(n_chunks) if chunk not in journal.done]
     if not left:
         return
+    if work.evidence == "brief":
+        # The first mask may have to wait for compiled code; better once here than in each worker.
+        create_skull_masks(np.eye(8)[np.newaxis], work.settings)
     with crew() as ready:
         for rows in work_through(ready, left):
             # Chunks that finished together share one wait for the disk.

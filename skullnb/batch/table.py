@@ -15,7 +15,7 @@ from skullnb.batch.outputs import sync_path
 from skullnb.batch.work import COLUMNS
 
 _TEXTS = ("source", "status", "reason", "warnings")
-_ROWS_AT_A_TIME = 20_000
+_ROWS_AT_A_TIME = 2_000
 
 
 def write_table(rows: Iterable[list[Any]], output: Path) -> Path:
