@@ -1,13 +1,14 @@
 # make report   the book on the built-in phantom: report/html/index.html
 # make test     everything that CI runs
-# Both set themselves up; PYTHON chooses the interpreter.
+# make lab      the explorer in JupyterLab
+# All set themselves up; PYTHON chooses the interpreter.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help report test check format screenshots clean
+.PHONY: help report test lab check format screenshots clean
 .DEFAULT_GOAL := help
 
 help:
@@ -22,6 +23,9 @@ $(VENV)/%.stamp: pyproject.toml constraints.txt
 
 report: $(VENV)/report.stamp
 	@$(BIN)/skullnb report --output report --overwrite
+
+lab: $(VENV)/lab.stamp
+	@$(BIN)/skullnb lab
 
 test: $(VENV)/test,browser.stamp check
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile

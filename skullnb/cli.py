@@ -39,7 +39,16 @@ class _Command(click.Group):
         except OSError as error:
             if isinstance(error, BrokenPipeError):
                 raise
-            name = f" {Path(error.filename).name!r}" if error.filename else ""
+            # Files are written under a passing name first; people know the folder.
+            path = Path(error.filename) if error.filename else None
+            hidden = path is not None and path.name.startswith(".")
+            name = (
+                f" in {str(path.parent)!r}"
+                if path and hidden
+                else f" {path.name!r}"
+                if path
+                else ""
+            )
             raise _Sentence(f"Cannot read or write{name}: {error.strerror or error}.") from error
         except MemoryError as error:
             raise _Sentence(
@@ -67,7 +76,10 @@ def _selection(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Anatomical axis to slice a NIfTI or DICOM volume along, however it is stored.",
         ),
         click.option(
-            "--slices", default="", help='Slices to take, such as "104:127", "3" or "1,5,9".'
+            "--slices",
+            default="",
+            help='Slices to take, such as "104:127" (127 left out), "3" or "1,5,9", from 0; '
+            "axial slices of a NIfTI, MGH or DICOM volume ascend from the feet.",
         ),
         click.option(
             "--spacing",
@@ -110,7 +122,7 @@ def main() -> None:
 @click.option(
     "--images",
     default="",
-    help="Scans: .npy, .npz, NIfTI, TIFF, DICOM, or a folder of them; dicom#6 is series 6.",
+    help="Scans: .npy, .npz, NIfTI, MGH, TIFF, DICOM, or a folder of them; dicom#6 is series 6.",
 )
 @_reference
 @_groups

@@ -65,7 +65,8 @@ def launch_lab(
     """
     if find_spec("jupyterlab") is None:
         raise SkullnbError(
-            "The explorer needs JupyterLab; install it with `pip install 'skullnb[lab]'`."
+            "The explorer needs JupyterLab; install it with `pip install 'skullnb[lab]'`, "
+            "or run `make lab` in a clone."
         )
     data = {
         "images": full_path(images),
@@ -158,6 +159,8 @@ def lab_command(
     command += [f"--ServerApp.root_dir={notebook.parent}"]
     if port:
         command += [f"--port={port}"]
+    # The address that JupyterLab prints and opens is then the notebook itself.
+    command += [f"--LabApp.default_url=/lab/tree/{notebook.name}"]
     if not open_browser:
         command += ["--no-browser"]
     return [*command, *arguments, str(notebook)]

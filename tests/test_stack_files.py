@@ -862,3 +862,29 @@ def test_a_header_that_nibabel_repairs_is_repaired_in_silence(folder, caplog):
     assert caplog.text == ""
     nib.load(path)
     assert "qform_code" in caplog.text
+
+
+@pytest.mark.parametrize(("shift", "fits"), [(0.0, True), (0.3, True), (0.7, False), (50.0, False)])
+def test_a_reference_elsewhere_in_space_is_refused(tmp_path, shift, fits):
+    import nibabel as nib
+
+    volume = np.zeros((6, 7, 5), dtype=np.float32)
+    moved = np.eye(4)
+    moved[1, 3] = shift
+    nib.save(nib.Nifti1Image(volume, np.eye(4)), tmp_path / "scan.nii.gz")
+    nib.save(nib.Nifti1Image(volume.astype(np.uint8), moved), tmp_path / "mask.nii.gz")
+    if fits:
+        read_stack(tmp_path / "scan.nii.gz", tmp_path / "mask.nii.gz")
+        return
+    with pytest.raises(ShapeMismatch, match=rf"lies {shift:.1f} mm from it"):
+        read_stack(tmp_path / "scan.nii.gz", tmp_path / "mask.nii.gz")
+
+
+def test_a_reference_stored_in_another_order_is_in_the_same_place(tmp_path):
+    import nibabel as nib
+
+    image = nib.Nifti1Image(np.zeros((6, 7, 5), dtype=np.uint8), np.diag([2.0, 1, 3, 1]))
+    turned = image.as_reoriented(nib.orientations.axcodes2ornt(("S", "L", "A")))
+    nib.save(image, tmp_path / "scan.nii.gz")
+    nib.save(turned, tmp_path / "mask.nii.gz")
+    assert read_stack(tmp_path / "scan.nii.gz", tmp_path / "mask.nii.gz").reference is not None

@@ -84,6 +84,26 @@ class Grid:
         ways: list[Any] = [slice(None, None, -1 if flip else None) for flip in self.flipped]
         return np.asanyarray(turned[tuple(ways)])
 
+    def corners(self) -> Array:
+        """Where the first pixel of the first slice and the last of the last one lie.
+
+        Returns
+        -------
+        (2, 3) array of float
+            In mm, right, anterior and superior ascending.
+
+        Examples
+        --------
+        >>> Grid((2, 3, 4), np.eye(4), (2, 1, 0), (False, True, True), None).corners()
+        array([[1., 2., 0.],
+               [0., 0., 3.]])
+        """
+        ends = np.zeros((2, 3))
+        for axis, flip in zip(self.axes, self.flipped, strict=True):
+            ends[0 if flip else 1, axis] = (*self.shape, 1, 1)[axis] - 1
+        affine = np.asarray(self.affine, dtype=np.float64)
+        return np.asanyarray(ends @ affine[:3, :3].T + affine[:3, 3])
+
     @property
     def n_slices(self) -> int:
         """The number of slices the whole volume is cut into."""

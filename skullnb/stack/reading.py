@@ -161,7 +161,23 @@ def _open_references(reference: str | Path, volumes: list[Volume], axis: str) ->
                 f"{volume.path.name} {volume.shape} (slices, rows, columns); they must be the "
                 "same before slices are chosen."
             )
+        _refuse_elsewhere(volume, mask)
     return references
+
+
+def _refuse_elsewhere(volume: Volume, mask: Volume) -> None:
+    """Refuse a reference that has the images' shape and lies somewhere else in space."""
+    if volume.grid is None or mask.grid is None:
+        return
+    apart = np.linalg.norm(volume.grid.corners() - mask.grid.corners(), axis=1).max()
+    voxel = np.linalg.norm(np.asarray(volume.grid.affine)[:3, :3], axis=0).min()
+    # Headers round; half a voxel is more than rounding and less than a wrong pixel.
+    if apart > voxel / 2:
+        raise ShapeMismatch(
+            f"The reference {mask.path.name} has the shape of {volume.path.name} but lies "
+            f"{apart:.1f} mm from it, by their headers; resample it onto the images' grid, or "
+            "store both as .npy if the headers are wrong."
+        )
 
 
 def _refuse_crossed_names(volumes: list[Volume], references: list[Volume]) -> None:
