@@ -184,13 +184,19 @@ def test_every_number_type_is_read_as_it_is(scans, expected, dtype):
     np.testing.assert_array_equal(np.load(done.path), create_skull_masks(changed, SETTINGS))
 
 
-def test_opencv_has_its_threads_back_afterwards(scans):
+def test_opencv_has_its_threads_back_afterwards(scans, monkeypatch):
     before = cv2.getNumThreads()
     cv2.setNumThreads(3)
     try:
-        seen = []
-        batch(scans, "m.npy", progress=lambda *_: seen.append(cv2.getNumThreads()))
-        assert 1 in seen
+        seen = set()
+
+        def watched(*arguments, **options):
+            seen.add(cv2.getNumThreads())
+            return trace_skull_mask(*arguments, **options)
+
+        monkeypatch.setattr("skullnb.batch.work.trace_skull_mask", watched)
+        batch(scans, "m.npy")
+        assert seen == {1}
         assert cv2.getNumThreads() == 3
         with one_opencv_thread(), pytest.raises(Enough), one_opencv_thread():
             raise Enough
