@@ -1,7 +1,6 @@
-"""The five steps compiled by numba: the same masks as `skullnb.pipeline.steps`, bit for bit.
+"""The kernels of `with_numba`; importing this module compiles them, or loads them from a cache.
 
-Importing this module compiles its kernels, or loads them from numba's cache. What makes them
-quick, and why they are exact:
+What makes them quick, and why they are exact:
 
 * **One look at the extremes.** Floats sort like whole numbers once the bits below the sign of the
   negative ones are flipped, and infinities and NaN then lie outside all finite numbers. One pass
@@ -13,8 +12,6 @@ quick, and why they are exact:
 * **64 pixels a word.** Runs are found, and the component is dilated, on rows packed into bits; the
   holes are found among the few runs of the result's background.
 
-Where equal components compete, OpenCV's order of labels decides, and OpenCV is asked.
-
 Every signature is fixed beforehand, and for arrays that may be read-only: a memory-mapped slice
 runs the same machine code as any other, and no argument can start another compilation.
 """
@@ -22,20 +19,19 @@ runs the same machine code as any other, and no argument can start another compi
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
+from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
-from numpy.typing import NDArray
 
-from skullnb.pipeline import with_numpy
-from skullnb.pipeline.steps import Mask, choose_brain, component_mask, label_components
-from skullnb.pipeline.with_numpy import WORD, Grown, Kernel, words_for
+from skullnb.pipeline.with_numpy import WORD
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 _ALL, _NONE, _ONE = np.uint64(2**64 - 1), np.uint64(0), np.uint64(1)
+_NEVER_ZERO = ir.Constant(ir.IntType(1), 1)
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
 
@@ -66,90 +62,40 @@ def _write(kind: Any, n_axes: int = 1) -> Any:
     return types.Array(kind, n_axes, "C")
 
 
-class Brain(NamedTuple):
-    """The chosen component: a row, first column and end column for each run; and its columns."""
-
-    runs: NDArray[np.int32]
-    left: int
-    right: int
-
-
-def extremes(pixels: NDArray[Any]) -> tuple[Any, Any]:
-    """Smallest and largest pixel; not finite when there is any pixel that is not."""
-    if not _is_compiled_for(pixels):
-        return with_numpy.extremes(pixels)
-    bits = np.dtype(f"i{pixels.itemsize}")
-    found = np.empty(2, dtype=bits)
-    _extremes(np.ascontiguousarray(pixels).ravel().view(bits), np.iinfo(bits).max, found)
-    low, high = found.view(pixels.dtype)
-    return low, high
-
-
-def normalise(pixels: NDArray[Any], low: Any, high: Any, levels: Mask) -> None:
-    """Step 1: levels 0..255 of floating-point pixels; `levels` may have more columns."""
-    if not _is_compiled_for(pixels):
-        return with_numpy.normalise(pixels, low, high, levels)
-    _levels(np.ascontiguousarray(pixels), low, high - low, pixels.dtype.type(255), levels)
-
-
-def find_brain(
-    bright: Mask, width: int, connectivity: int, drop_edge_touching: bool
-) -> Brain | None:
-    """Step 3: the largest inner component of a frame with dark columns added at its right."""
-    eights = bright.ravel().view(np.uint64)
-    height, diagonal = len(bright), connectivity == 8
-    n_equal, runs, left, right = _find_brain(eights, height, width, diagonal, drop_edge_touching)
-    if n_equal > 1:
-        labels, components = label_components(bright[:, :width], connectivity)
-        alone = np.zeros_like(bright)
-        alone[:, :width] = component_mask(labels, choose_brain(components, drop_edge_touching))
-        return find_brain(alone, width, connectivity, drop_edge_touching)
-    return Brain(runs, left, right) if n_equal else None
-
-
-def dilate(brain: Brain, kernel: Kernel) -> Grown:
-    """Step 4: the component grown by a kernel."""
-    top, left = int(brain.runs[0, 0]) - kernel.above, brain.left - kernel.to_left
-    height = int(brain.runs[-1, 0]) + 1 + kernel.below - top
-    n_words = words_for(brain.right + kernel.to_right - left)
-    words = _dilate(brain.runs, top, left, height, n_words, kernel.rows)
-    return Grown(words, height, top, left)
-
-
-def draw(grown: Grown, mask: Mask, fill: bool) -> None:
-    """Step 5: fill the holes and write the mask, over whatever was there."""
-    _draw(grown.words, grown.height, grown.top, grown.left, fill, mask)
-
-
-def _is_compiled_for(pixels: NDArray[Any]) -> bool:
-    return pixels.dtype in (np.float32, np.float64)
-
-
 @_part
 def _pack(eights: Any) -> Any:
-    """Bits of pixels that are 0 or 255, eight of which come in each number."""
-    # Pixel j leaves one bit at 8 j; the factor's bit 56 - 7 j carries it to 56 + j. No two
-    # products meet below or in the highest byte, so nothing is carried over.
-    lowest, gather, highest = np.uint64(0x0101010101010101), np.uint64(0x0102040810204080), 56
+    """Pack pixels, whose lowest bits say whether they are bright; each number holds eight."""
+    # Pixel j leaves a bit at 8 j, which the factor's bit at 56 - 7 j carries to 56 + j. No two of
+    # the 64 products meet there or below, so nothing is carried over from one place to the next.
+    lowest, gather = np.uint64(0x0101010101010101), np.uint64(0x0102040810204080)
     packed = np.empty(eights.size, dtype=np.uint8)
     for i in range(eights.size):
-        packed[i] = np.uint8(((eights[i] & lowest) * gather) >> np.uint64(highest))
+        packed[i] = np.uint8(((eights[i] & lowest) * gather) >> np.uint64(56))
     return packed.view(np.uint64)
 
 
-@intrinsic  # type: ignore[misc, untyped-decorator]
-def _trailing_zeros(typing: Any, word: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.cttz(arguments[0], context.get_constant(types.boolean, True))
+def _instruction(emit: Callable[[Any, Any], Any]) -> Any:
+    """Make a function of one word out of an instruction that numba has no name for."""
 
-    return types.uint64(types.uint64), generate
+    def typed(_typing: Any, _word: Any) -> Any:
+        def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+            return emit(builder, arguments[0])
+
+        return types.uint64(types.uint64), generate
+
+    return intrinsic(typed)
+
+
+_bits_set = _instruction(lambda builder, word: builder.ctpop(word))
+_trailing_zeros = _instruction(lambda builder, word: builder.cttz(word, _NEVER_ZERO))
 
 
 @_part
-def _cut_into_runs(words: Any, background: bool, edges: Any, first: Any) -> int:
-    """Cut rows into runs: first and end column of each; `first` counts the runs before a row."""
-    n_rows = first.size - 1
+def _cut_into_runs(words: Any, n_rows: int, background: bool) -> Any:
+    """Cut rows into runs: first and end column of each; and how many there are before a row."""
     n_words = words.size // n_rows
+    n_edges = _count_changes(words) + 2 * n_rows * int(background)
+    edges, first = np.empty(n_edges, dtype=np.int32), np.empty(n_rows + 1, dtype=np.int32)
     n_edges = 0
     for row in range(n_rows):
         first[row] = n_edges // 2
@@ -169,7 +115,16 @@ def _cut_into_runs(words: Any, background: bool, edges: Any, first: Any) -> int:
             edges[n_edges] = n_words * WORD
             n_edges += 1
     first[n_rows] = n_edges // 2
-    return n_edges // 2
+    return edges, first
+
+
+@_part
+def _count_changes(words: Any) -> int:
+    """Bits that differ from the one before; no row ends with a bit that is set."""
+    count, here = _bits_set(words[0] ^ words[0] << _ONE), words[1:]
+    for i in range(here.size):
+        count += _bits_set(here[i] ^ (here[i] << _ONE | words[i] >> np.uint64(WORD - 1)))
+    return int(count)
 
 
 @_part
@@ -259,7 +214,8 @@ def _inside(grown: Any, height: int, top: int, left: int, shape: Any) -> Any:
     (_read(types.int32), types.int64, _write(types.int32)),
     (_read(types.int64), types.int64, _write(types.int64)),
 )
-def _extremes(bits: Any, below_sign: int, found: Any) -> None:
+def extremes(bits: Any, below_sign: int, found: Any) -> None:
+    """Find the smallest and the largest of floats that are given, and returned, as their bits."""
     kind = bits.dtype.type
     flip = kind(below_sign)
     low, high = flip, kind(-below_sign - 1)
@@ -275,7 +231,8 @@ def _extremes(bits: Any, below_sign: int, found: Any) -> None:
     (_read(types.float32, 2), *[types.float32] * 3, _write(types.uint8, 2)),
     (_read(types.float64, 2), *[types.float64] * 3, _write(types.uint8, 2)),
 )
-def _levels(pixels: Any, low: Any, span: Any, top: Any, levels: Any) -> None:
+def levels(pixels: Any, low: Any, span: Any, top: Any, levels: Any) -> None:
+    """Scale pixels to 0..`top` and cut the decimals off; `span` is highest minus lowest."""
     for row in range(len(pixels)):
         source, target = pixels[row], levels[row]
         for i in range(source.size):
@@ -283,13 +240,12 @@ def _levels(pixels: Any, low: Any, span: Any, top: Any, levels: Any) -> None:
 
 
 @_kernel((_read(types.uint64), types.int64, types.int64, types.boolean, types.boolean))
-def _find_brain(eights: Any, height: int, width: int, diagonal: bool, drop: bool) -> Any:
-    """How many components are the largest, and one of them: its runs, first and end column."""
+def find_brain(eights: Any, height: int, width: int, diagonal: bool, drop: bool) -> Any:
+    """Tell how many components are the largest, and of one its runs, first and end column."""
     words = _pack(eights)
-    edges = np.empty(height * (width + 1), dtype=np.int32)
-    first = np.empty(height + 1, dtype=np.int32)
-    n_runs = _cut_into_runs(words, False, edges, first)
+    edges, first = _cut_into_runs(words, height, False)
     owner = _join(edges, first, int(diagonal))
+    n_runs = owner.size
 
     areas = np.zeros(n_runs, dtype=np.int64)
     dropped = np.zeros(n_runs, dtype=np.bool_)
@@ -322,11 +278,9 @@ def _find_brain(eights: Any, height: int, width: int, diagonal: bool, drop: bool
     return n_equal, runs, left, right
 
 
-@_kernel(
-    (_read(types.int32, 2), *[types.int64] * 4, _read(types.int64, 2)),
-)
-def _dilate(runs: Any, top: int, left: int, height: int, n_words: int, rows: Any) -> Any:
-    """`with_numpy.spread`, of runs that are drawn as bits first."""
+@_kernel((_read(types.int32, 2), *[types.int64] * 4, _read(types.int64, 2)))
+def dilate(runs: Any, top: int, left: int, height: int, n_words: int, rows: Any) -> Any:
+    """Draw runs as bits and dilate them, as `with_numpy.spread` does."""
     now = np.zeros(height * n_words, dtype=np.uint64)
     for i in range(len(runs)):
         start = (runs[i, 0] - top) * n_words * WORD - left
@@ -335,11 +289,11 @@ def _dilate(runs: Any, top: int, left: int, height: int, n_words: int, rows: Any
     to_left = to_right = 0
     for i in range(len(rows)):
         while to_left < rows[i, 1]:
-            step = min(to_left + 1, rows[i, 1] - to_left, WORD - 1)
+            step = min(to_left + to_right + 1, rows[i, 1] - to_left, WORD - 1)
             _widen_left(now, np.uint64(step), wider)
             now, wider, to_left = wider, now, to_left + step
         while to_right < rows[i, 2]:
-            step = min(to_right + 1, rows[i, 2] - to_right, WORD - 1)
+            step = min(to_left + to_right + 1, rows[i, 2] - to_right, WORD - 1)
             _widen_right(now, np.uint64(step), wider)
             now, wider, to_right = wider, now, to_right + step
         shift = rows[i, 0] * n_words
@@ -351,12 +305,10 @@ def _dilate(runs: Any, top: int, left: int, height: int, n_words: int, rows: Any
 
 
 @_kernel((_read(types.uint64), *[types.int64] * 3, types.boolean, _write(types.uint8, 2)))
-def _draw(grown: Any, height: int, top: int, left: int, fill: bool, mask: Any) -> None:
-    n_words = grown.size // height
+def draw(grown: Any, height: int, top: int, left: int, fill: bool, mask: Any) -> None:
+    """Fill the holes of a dilated component, or do not, and write it into a mask."""
     words = _inside(grown, height, top, left, mask.shape)
-    edges = np.empty(height * (n_words * WORD + 2), dtype=np.int32)
-    first = np.empty(height + 1, dtype=np.int32)
-    _cut_into_runs(words, True, edges, first)
+    edges, first = _cut_into_runs(words, height, True)
     owner = _join(edges, first, 0)
 
     # The margin joins everything outside, and its first run is the first of all: run 0.

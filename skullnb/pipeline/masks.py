@@ -1,14 +1,13 @@
 """Skull masks and nothing else, quickly: the five steps of `skullnb.pipeline.steps`, bit for bit.
 
-Two modules offer steps 1, 3, 4 and 5 by the same names: `with_numpy`, and `kernels`, which needs
-numba (``pip install 'skullnb[fast]'``) and is taken when that is installed. Otsu's threshold is
+Two modules offer steps 1, 3, 4 and 5 by the same names: `with_numpy`, and `with_numba`, which
+needs numba (``pip install 'skullnb[fast]'``) and is taken where that works. Otsu's threshold is
 OpenCV's in both, because versions differ in how they decide between levels that split equally well.
 """
 
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -24,11 +23,13 @@ from skullnb.errors import InvalidSetting
 from skullnb.pipeline.checks import as_pixels, as_stack, refuse_not_finite
 from skullnb.pipeline.settings import PipelineSettings
 from skullnb.pipeline.steps import Mask, with_range
-from skullnb.pipeline.with_numpy import WORD, kernel_of
+from skullnb.pipeline.with_numpy import WORD, kernel_of, scratch
 
-TIERS = {"numpy": "skullnb.pipeline.with_numpy", "numba": "skullnb.pipeline.kernels"}
+TIERS = {"numpy": "skullnb.pipeline.with_numpy", "numba": "skullnb.pipeline.with_numba"}
 
-_COMPILING = "Compiling the fast kernels, once for this installation (about ten seconds) ..."
+_PATIENCE = 3.0  # seconds until a slow start is explained
+
+COMPILING = "Compiling the fast kernels, once for this installation (about ten seconds) ..."
 
 _tier: ModuleType | None = None
 
@@ -92,9 +93,10 @@ def create_skull_masks(images: ArrayLike, settings: PipelineSettings | None = No
     settings = settings or PipelineSettings()
     stack = as_stack(images)
     masks = np.empty(stack.shape, dtype=np.uint8)
+    tier = _current_tier()
     for number, image in enumerate(stack):
-        brain = _find_brain(as_pixels(image, number), number, settings)
-        _grow(brain, settings.kernel_width, settings, masks[number])
+        brain = _find_brain(as_pixels(image, number), number, settings, tier)
+        _grow(brain, settings.kernel_width, settings, masks[number], tier)
     return masks
 
 
@@ -138,10 +140,11 @@ def masks_by_width(
     """
     settings = settings or PipelineSettings()
     pixels = as_pixels(image, slice_number)
-    brain = _find_brain(pixels, slice_number, settings)
+    tier = _current_tier()
+    brain = _find_brain(pixels, slice_number, settings, tier)
     for width in widths:
         mask = np.empty(pixels.shape, dtype=np.uint8)
-        _grow(brain, replace(settings, kernel_width=width).kernel_width, settings, mask)
+        _grow(brain, replace(settings, kernel_width=width).kernel_width, settings, mask, tier)
         yield mask
 
 
@@ -151,7 +154,7 @@ def use_tier(name: str, announce: Callable[[str], object] | None = None) -> str:
     Parameters
     ----------
     name : {"auto", "numba", "numpy"}
-        "auto", what is used when nothing is said, stands for numba where that is installed.
+        "auto", what is used when nothing is said, is numba where that works and numpy elsewhere.
     announce : callable, optional
         Is given a sentence when the kernels have to be compiled first, which happens once for
         an installation and takes some ten seconds; a terminal is told when left out.
@@ -164,7 +167,7 @@ def use_tier(name: str, announce: Callable[[str], object] | None = None) -> str:
     Raises
     ------
     InvalidSetting
-        If there is no such tier, or numba is not installed.
+        If there is no such tier, or numba is not installed or does not work.
 
     Examples
     --------
@@ -174,21 +177,22 @@ def use_tier(name: str, announce: Callable[[str], object] | None = None) -> str:
     True
     """
     global _tier
-    there = importlib.util.find_spec("numba") is not None
-    if name == "auto":
-        name = "numba" if there else "numpy"
-    if name not in TIERS:
+    if name not in ("auto", *TIERS):
         raise InvalidSetting(f"The tier must be auto, {' or '.join(TIERS)}, not {name!r}.")
-    if name == "numba" and not there:
-        raise InvalidSetting("numba is not installed; pip install 'skullnb[fast]', or use numpy.")
-    patience = Timer(3.0, announce or _tell_a_terminal, [_COMPILING])
+    patience = Timer(_PATIENCE, announce or _tell_a_terminal, [COMPILING])
     patience.daemon = True
     patience.start()
     try:
-        _tier = importlib.import_module(TIERS[name])
+        _tier = importlib.import_module(TIERS["numba" if name == "auto" else name])
+    except ImportError as missing:
+        if name != "auto":
+            raise InvalidSetting(
+                f"numba cannot be used ({missing}); pip install 'skullnb[fast]', or use numpy."
+            ) from missing
+        _tier = importlib.import_module(TIERS["numpy"])
     finally:
         patience.cancel()
-    return name
+    return _name_of(_tier)
 
 
 def warm_up(announce: Callable[[str], object] | None = None) -> str:
@@ -213,14 +217,13 @@ def warm_up(announce: Callable[[str], object] | None = None) -> str:
     >>> warm_up() in ("numba", "numpy")
     True
     """
-    if _tier is None:
-        return use_tier("auto", announce)
-    return next(name for name, module in TIERS.items() if module == _tier.__name__)
+    return _name_of(_current_tier(announce))
 
 
-def _find_brain(pixels: NDArray[Any], number: int | None, settings: PipelineSettings) -> Any:
+def _find_brain(
+    pixels: NDArray[Any], number: int | None, settings: PipelineSettings, tier: ModuleType
+) -> Any:
     """Steps 1 to 3; None when nothing is left to choose."""
-    tier = _current_tier()
     floats, low, high = with_range(pixels, tier.extremes)
     if not (np.isfinite(low) and np.isfinite(high)):
         refuse_not_finite(pixels, number)
@@ -229,7 +232,7 @@ def _find_brain(pixels: NDArray[Any], number: int | None, settings: PipelineSett
 
     # Dark columns at the right fill up the last word of each row, and there is always one.
     height, width = pixels.shape
-    wide = np.empty((height, (width // WORD + 1) * WORD), dtype=np.uint8)
+    wide = scratch("wide", (height, (width // WORD + 1) * WORD), np.uint8)
     wide[:, width:] = 0
     frame = wide[:, :width]
 
@@ -238,24 +241,27 @@ def _find_brain(pixels: NDArray[Any], number: int | None, settings: PipelineSett
         cv2.threshold(frame, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU, dst=frame)
     else:
         cv2.threshold(frame, int(settings.threshold), 255, cv2.THRESH_BINARY, dst=frame)
-    return tier.find_brain(wide, width, settings.connectivity, settings.drop_edge_touching)
+    return tier.find_brain(wide, width, settings.connectivity, bool(settings.drop_edge_touching))
 
 
-def _grow(brain: Any, width: int, settings: PipelineSettings, mask: Mask) -> None:
+def _grow(brain: Any, width: int, settings: PipelineSettings, mask: Mask, tier: ModuleType) -> None:
     """Steps 4 and 5, into a mask that is there already."""
     if brain is None:
         mask[...] = 0
         return
-    tier = _current_tier()
     grown = tier.dilate(brain, kernel_of(width, settings.kernel_shape))
-    tier.draw(grown, mask, settings.fill_holes)
+    tier.draw(grown, mask, bool(settings.fill_holes))
 
 
-def _current_tier() -> ModuleType:
+def _current_tier(announce: Callable[[str], object] | None = None) -> ModuleType:
     if _tier is None:
-        use_tier("auto")
+        use_tier("auto", announce)
     assert _tier is not None
     return _tier
+
+
+def _name_of(tier: ModuleType) -> str:
+    return next(name for name, module in TIERS.items() if module == tier.__name__)
 
 
 def _tell_a_terminal(sentence: str) -> None:

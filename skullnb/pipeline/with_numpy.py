@@ -15,6 +15,7 @@ The same masks as `skullnb.pipeline.steps`, bit for bit. What makes it quick, an
 
 from __future__ import annotations
 
+import threading
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -29,6 +30,7 @@ WORD = 64
 """Pixels in a word."""
 
 _ROWS_A_BLOCK = 64
+_held = threading.local()
 
 
 class Brain(NamedTuple):
@@ -81,16 +83,20 @@ def find_brain(
     bright: Mask, width: int, connectivity: int, drop_edge_touching: bool
 ) -> Brain | None:
     """Step 3: the largest inner component of a frame with dark columns added at its right."""
-    count, labels = cv2.connectedComponents(bright, connectivity=connectivity)
-
     # The dark columns end each stretch in its own row, so starts and ends take turns.
     flat = bright.ravel()
-    changes = np.empty(flat.size, dtype=np.bool_)
+    changes = scratch("changes", flat.shape, np.bool_)
     changes[0] = flat[0] != 0
     np.not_equal(flat[1:], flat[:-1], out=changes[1:])
     edges = np.flatnonzero(changes)
     starts, ends = edges[::2], edges[1::2]
 
+    # OpenCV starts no more labels than there are stretches.
+    narrow = len(starts) < 2**16 - 1
+    labels = scratch("labels", bright.shape, np.uint16 if narrow else np.int32)
+    count, labels = cv2.connectedComponents(
+        bright, labels, connectivity, cv2.CV_16U if narrow else cv2.CV_32S
+    )
     owner = labels.ravel()[starts]
     areas = np.bincount(owner, weights=ends - starts, minlength=count)
     if drop_edge_touching:
@@ -120,21 +126,21 @@ def dilate(brain: Brain, kernel: Kernel) -> Grown:
 def spread(words: NDArray[np.uint64], words_a_row: int, rows: NDArray[np.int64]) -> Any:
     """Dilate a picture that is one long string of bits.
 
-    Its rows follow one another, and their dark margins are as wide as the kernel reaches: what
-    is shifted out of a row never arrives among the bright pixels of the next.
+    Its rows follow one another, and their dark margins are as wide as the kernel reaches, so that
+    nothing is shifted from a row into the next.
     """
     grown = np.zeros_like(words)
     left = right = 0
     for down, to_left, to_right in rows.tolist():
-        # Each pixel has become a run from `left` before it to `right` behind it. A shift by no
-        # more than one beyond that leaves no gap even where the frame cuts the run off.
+        # Each pixel has become a run from `left` before it to `right` behind it: ORed with itself
+        # shifted by no more than its length, it stays in one piece.
         while left < to_left:
-            step = min(left + 1, to_left - left, WORD - 1)
+            step = min(left + right + 1, to_left - left, WORD - 1)
             wider = words | (words >> np.uint64(step))
             wider[:-1] |= words[1:] << np.uint64(WORD - step)
             words, left = wider, left + step
         while right < to_right:
-            step = min(right + 1, to_right - right, WORD - 1)
+            step = min(left + right + 1, to_right - right, WORD - 1)
             wider = words | (words << np.uint64(step))
             wider[1:] |= words[:-1] >> np.uint64(WORD - step)
             words, right = wider, right + step
@@ -171,6 +177,18 @@ def kernel_of(width: int, shape: str) -> Kernel:
     rows.flags.writeable = False
     below, to_left, to_right = (rows.max(axis=0) + 1).tolist()
     return Kernel(rows, 1 - int(rows[:, 0].min()), below, to_left, to_right)
+
+
+def scratch(name: str, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+    """Memory for one step, never to be returned: each thread keeps its own for the next slice.
+
+    Fresh memory can cost more than the step that fills it: the system hands it out page by page.
+    """
+    held = vars(_held)
+    if name not in held or held[name].shape != shape or held[name].dtype != dtype:
+        held[name] = np.empty(shape, dtype=dtype)
+    buffer: NDArray[Any] = held[name]
+    return buffer
 
 
 def words_for(n_pixels: int) -> int:
