@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.util import find_spec
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import click
 
 from skullnb import __version__
 from skullnb.errors import InvalidSetting, SkullnbError
+from skullnb.heads.commands import heads
 
 EXIT_PARTLY_FAILED = 1
 EXIT_BAD_INPUT = 2
@@ -60,7 +63,7 @@ def _selection(command: Callable[..., Any]) -> Callable[..., Any]:
             type=click.Choice(["axial", "coronal", "sagittal"]),
             default="axial",
             show_default=True,
-            help="Anatomical axis to slice a NIfTI volume along, however it is stored.",
+            help="Anatomical axis to slice a NIfTI or DICOM volume along, however it is stored.",
         ),
         click.option(
             "--slices", default="", help='Slices to take, such as "104:127", "3" or "1,5,9".'
@@ -103,7 +106,11 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--images", default="", help="Scans: .npy, .npz, NIfTI, TIFF, or a folder of them.")
+@click.option(
+    "--images",
+    default="",
+    help="Scans: .npy, .npz, NIfTI, TIFF, DICOM, or a folder of them; dicom#6 is series 6.",
+)
 @_reference
 @_groups
 @_selection
@@ -179,10 +186,11 @@ def report(
     "--output",
     required=True,
     type=click.Path(path_type=Path),
-    help="File to write (.nii.gz, .nii, .npy, .npz, .tif); a folder when IMAGES is several files.",
+    help="File to write (.nii.gz, .nii, .npy, .npz, .tif); a folder for several volumes.",
 )
 @_selection
 @_kernel_width
+@click.option("--bids", is_flag=True, help="Name masks as a BIDS derivative, with a JSON beside.")
 @_overwrite
 def mask(
     images: str,
@@ -191,45 +199,48 @@ def mask(
     slices: str,
     axis: str,
     kernel_width: int,
+    bids: bool,
     overwrite: bool,
 ) -> None:
-    """Write the skull masks of IMAGES.
+    """Write the skull masks of IMAGES: a file, a folder, or a pattern in quotes.
 
-    A NIfTI mask has the shape, orientation and affine of its image; slices not chosen stay empty.
+    A mask of a NIfTI volume has its shape, orientation and affine; DICOM gives NIfTI. Slices not
+    chosen stay empty. A volume that fails does not stop the others; the exit code is 1 then.
 
     \b
     Examples:
         skullnb mask T1.nii.gz -o mask.nii.gz
         skullnb mask T1.mgz -o mask.nii.gz --slices 104:127
-        skullnb mask scans/ -o masks/
+        skullnb mask dicom/ -o masks/
+        skullnb mask 'raw/sub-*/anat/*_T1w.nii.gz' -o derivatives/skullnb --bids
     """
+    from skullnb.masking import HEADING, Masked, mask_volumes, plan_masks, summary_line
     from skullnb.pipeline import PipelineSettings
-    from skullnb.stack import read_stack, refuse_place, write_masks
-    from skullnb.summary import summarise_stack
 
     settings = PipelineSettings(kernel_width=kernel_width)
-    stack = read_stack(images, spacing_mm=spacing_mm, slices=slices, axis=axis)
-    parts = stack.split()
-    if Path(images).is_dir() or len(parts) > 1:
-        output.mkdir(parents=True, exist_ok=True)
-        paths = [output / f"{part.name}_mask{_suffix(part.sources[0])}" for part in parts]
-    else:
-        paths = [output]
-    for part, path in zip(parts, paths, strict=True):
-        refuse_place(path, part, overwrite)
-        with click.progressbar(
-            length=len(part), label=part.name, file=sys.stderr, hidden=len(part) < 50
-        ) as bar:
-            found = summarise_stack(part, settings, lambda *_, bar=bar: bar.update(1))
-        write_masks(found.masks, path, part, overwrite=overwrite)
-        for line in found.warning_lines():
-            click.echo(f"{part.name}, {line}", err=True)
-        table = found.table
-        click.echo(
-            f"{path}: {len(part)} slices, threshold {table['threshold'].min()} to "
-            f"{table['threshold'].max()}, {table['n_edge_touching'].sum()} edge-touching "
-            f"components, {found.n_empty} empty mask(s), {table['mask_px'].sum()} px"
-        )
+    jobs = plan_masks(images, output, bids=bids)
+    done: list[Masked] = []
+    with _Slices() as progress:
+        for masked in mask_volumes(
+            jobs,
+            settings,
+            slices=slices,
+            axis=axis,
+            spacing_mm=spacing_mm,
+            bids=bids,
+            overwrite=overwrite,
+            visit=progress,
+        ):
+            progress.clear()
+            if not done:
+                click.echo(HEADING)
+            click.echo(str(masked))
+            for line in (*masked.remarks, *filter(None, [masked.error])):
+                click.echo(f"{masked.name}, {line}", err=True)
+            done.append(masked)
+    click.echo(f"{summary_line(done)}; in {output}")
+    if any(masked.error for masked in done):
+        sys.exit(EXIT_PARTLY_FAILED)
 
 
 @main.command()
@@ -281,6 +292,84 @@ def sweep(
     click.echo("* best on these very slices: tuned and tested on the same data")
     if csv:
         write_csv(table, csv)
+
+
+@main.command()
+@click.argument("images", default="")
+@_reference
+@_groups
+@_selection
+@_kernel_width
+@click.option(
+    "--with-phantom",
+    "variants",
+    multiple=True,
+    help="Add the slices of a phantom variant, named as in skullnb phantom --list. Repeatable.",
+)
+@click.option("--synthetic", is_flag=True, help="IMAGES are drawn, though their file doesn't say.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Folder for evidence.json: every rule, every slice.",
+)
+@_overwrite
+def evidence(
+    images: str,
+    reference: str,
+    groups: str,
+    spacing_mm: str,
+    slices: str,
+    axis: str,
+    kernel_width: int,
+    variants: tuple[str, ...],
+    synthetic: bool,
+    output: Path | None,
+    overwrite: bool,
+) -> None:
+    """Say which rules of the pipeline IMAGES put to the test, and which they never did.
+
+    Without IMAGES it is about the built-in phantom. Scores need a reference mask; the rest does
+    not.
+
+    \b
+    Examples:
+        skullnb evidence
+        skullnb evidence scans.nii.gz --reference masks.nii.gz
+        skullnb evidence T1.mgz --slices 104:127 --with-phantom thick-soft-tissue-cut
+    """
+    from skullnb.chapter import open_data
+    from skullnb.evidence import build_ledger, combine, effect, verdict
+    from skullnb.phantom import variant
+    from skullnb.pipeline import PipelineSettings
+    from skullnb.results import Results
+
+    if output and (output / "evidence.json").exists() and not overwrite:
+        raise InvalidSetting(
+            f"{output / 'evidence.json'} is there already; name another folder or add --overwrite."
+        )
+    settings = PipelineSettings(kernel_width=kernel_width)
+    stack = open_data(
+        images, reference, groups=groups, spacing_mm=spacing_mm, slices=slices, axis=axis
+    )
+    stacks = [replace(stack, synthetic=stack.synthetic or synthetic), *map(variant, variants)]
+    with click.progressbar(
+        length=sum(map(len, stacks)), label="rules", file=sys.stderr, hidden=len(stack) < 50
+    ) as bar:
+        ledger = combine(
+            build_ledger(one, settings, visit=lambda _: bar.update(1)) for one in stacks
+        )
+    click.echo(", ".join(f"{one.name}: {len(one)} slices" for one in stacks))
+    for one in ledger.summary():
+        line = f"  {one.rule:18}  {one!s}"
+        if one.n_changed and not isnan(one.iou):
+            line = f"{line:54}  {effect(one)}: IoU {one.iou:.4f}, without it {one.iou_off:.4f}"
+        click.echo(line)
+    click.echo(verdict(ledger))
+    if output:
+        results = Results("evidence", {"kernel_width": kernel_width}, stack.fingerprint())
+        results.record(verdict=verdict(ledger), **ledger.values())
+        click.echo(results.write(output))
 
 
 @main.command()
@@ -382,6 +471,9 @@ def lab(
     )
 
 
+main.add_command(heads)
+
+
 class _Progress:
     """A progress bar that `build_report` can call."""
 
@@ -407,8 +499,20 @@ class _Progress:
             click.echo(f"[{done}/{total}] {text}", err=True)
 
 
-def _suffix(source: Path) -> str:
-    name = source.name.lower()
-    if name.endswith((".nii", ".nii.gz", ".mgz", ".mgh")):
-        return ".nii.gz"
-    return source.suffix.lower()
+class _Slices:
+    """A count of slices on one line of the terminal, for `mask_volumes` to call; else nothing."""
+
+    def __enter__(self) -> _Slices:
+        self._shown = sys.stderr.isatty()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.clear()
+
+    def __call__(self, index: int, trace: object) -> None:
+        if self._shown and index % 10 == 9:
+            click.echo(f"\r{index + 1} slices", err=True, nl=False)
+
+    def clear(self) -> None:
+        if self._shown:
+            click.echo("\r" + " " * 20 + "\r", err=True, nl=False)

@@ -10,6 +10,7 @@ from skullnb import __version__
 from skullnb.cli import main
 from skullnb.phantom import VARIANTS, published_stack
 from skullnb.pipeline import create_skull_mask
+from skullnb.results import Results
 
 HEAD = np.zeros((4, 40, 48))
 HEAD[:, 12:28, 14:34] = 1.0
@@ -45,7 +46,9 @@ def test_the_version_is_said():
     assert __version__ in run("--version").stdout
 
 
-@pytest.mark.parametrize("command", ["report", "mask", "sweep", "phantom", "lab"])
+@pytest.mark.parametrize(
+    "command", ["report", "mask", "sweep", "evidence", "phantom", "heads", "lab"]
+)
 def test_every_command_teaches_by_example(command):
     text = run(command, "--help").stdout
     assert f"skullnb {command}" in text
@@ -59,8 +62,12 @@ def test_a_mask_is_written_on_the_grid_of_its_image(folder):
     assert written.get_data_dtype() == np.uint8
     expected = create_skull_mask(HEAD[0], 3)
     np.testing.assert_array_equal(np.asarray(written.dataobj)[:, :, 0].T, expected)
-    assert "4 slices" in result.stdout
-    assert f"{4 * expected.sum()} px" in result.stdout
+    heading, line, summary = result.stdout.splitlines()
+    assert heading.split() == ["status", "slices", "Otsu", "edge", "area", "time", "volume"]
+    assert re.fullmatch(
+        rf"ok +4 +0 +0 +{4 * expected.sum()} px +\d+\.\d s  scan -> mask.nii.gz", line
+    )
+    assert summary.startswith("1 volume: 1 ok; in ")
 
 
 def test_only_the_chosen_slices_get_a_mask(folder):
@@ -86,7 +93,8 @@ def test_warnings_and_empty_masks_are_said(folder):
     images[2] = 7.0
     np.save(folder / "flat.npy", images)
     result = run("mask", folder / "flat.npy", "-o", folder / "mask.npy")
-    assert "1 empty mask" in result.stdout
+    assert re.search(r"^1 empty +4 ", result.stdout, re.M)
+    assert "1 volume: 1 with empty masks" in result.stdout
     assert "flat, slice 2: the mask is empty: the slice is flat" in result.stderr
 
 
@@ -144,7 +152,7 @@ def test_an_unwritable_folder_is_said(folder, monkeypatch):
     def denied(*_, **__):
         raise PermissionError(13, "Permission denied", "secret/m.npy")
 
-    monkeypatch.setattr("skullnb.stack.write_masks", denied)
+    monkeypatch.setattr("skullnb.masking.write_masks", denied)
     sentence = refused("mask", folder / "scan.npy", "-o", folder / "m.npy")
     assert "Cannot read or write 'm.npy': Permission denied." in sentence
 
@@ -203,6 +211,36 @@ def test_the_command_line_starts_without_the_heavy_libraries():
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_the_evidence_command_counts_slices_and_says_a_verdict(folder):
+    text = run("evidence", folder / "scan.npy", "--kernel-width", 3).stdout
+    assert re.search(r"drop edge-touching +never fired, 0 of 4\n", text)
+    assert re.search(r"dilate +exercised, changed 4 of 4\n", text)
+    assert text.splitlines()[-1].startswith("1 of 6 rules exercised; ")
+    assert "synthetic" not in text
+
+
+def test_the_evidence_command_scores_against_a_reference_and_writes_everything(folder):
+    words = ("evidence", folder / "scan.npy", "--reference", folder / "reference.npy", "-o")
+    text = run(*words, folder / "out", "--kernel-width", 3).stdout
+    assert re.search(r"dilate .* hurts: IoU 0\.\d{4}, without it 1\.0000\n", text)
+    values = Results.read(folder / "out" / "evidence.json").values
+    assert values["verdict"] in text
+    assert values["status"]["dilate"] == "exercised"
+    assert values["changes"]["dilate"]["fired"] == [True] * 4
+    assert "--overwrite" in refused(*words, folder / "out")
+    run(*words, folder / "out", "--overwrite")
+
+
+def test_a_phantom_added_to_scans_makes_a_rule_synthetic_only(folder):
+    words = ("evidence", folder / "scan.npy", "--with-phantom", "thick-soft-tissue-cut")
+    text = run(*words).stdout
+    assert re.search(r"drop edge-touching +synthetic only, changed 5 of 5 synthetic", text)
+    assert text.rstrip().endswith("5 of the 9 slices are synthetic.")
+    text = run(*words, "--synthetic").stdout
+    assert re.search(r"drop edge-touching +exercised, changed 5 of 9", text)
+    assert "scalp-cut-two-sides" in refused("evidence", folder / "scan.npy", "--with-phantom", "x")
 
 
 def test_the_lab_gets_the_data_and_further_arguments(folder, monkeypatch):

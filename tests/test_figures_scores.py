@@ -359,7 +359,7 @@ def test_tables_of_long_stacks_keep_the_remarkable_slices():
     )
     odd = [("strange",) if number in (17, 233) else () for number in range(n)]
     table = slice_tables.slice_table(summary, odd, range(n))
-    shown = {row[0]: row[-1] for row in rows_of(table)}
+    shown = {row[0]: row[2] for row in rows_of(table)}
     assert len(shown) == tables.MOST_ROWS
     assert shown["17"] == shown["233"] == "strange"
     assert f"{n - tables.MOST_ROWS} more slices" in table.data
@@ -370,7 +370,7 @@ def test_areas_are_given_in_cm2_only_when_the_pixel_size_is_known():
     summary = np.array([(23, 1, 0, 1000)], dtype=[(name, int) for name in fields])
     assert "cm²" not in slice_tables.slice_table(summary, [()], [0]).data
     known = slice_tables.slice_table(summary, [()], [0], spacing_mm=(0.5, 2.0))
-    assert rows_of(known)[0][5] == "10.0"
+    assert rows_of(known)[0][:3] == ["0", "1,000", "10.0"]
 
 
 def test_what_was_given_shows_no_folder_and_only_the_start_of_a_hash(stack):
@@ -378,6 +378,15 @@ def test_what_was_given_shows_no_folder_and_only_the_start_of_a_hash(stack):
     assert "0123456789ab…" in table
     assert "0123456789abc" not in table
     assert "3 of 120 × 100 px" in table
+
+
+def test_groups_are_listed_only_where_there_are_several():
+    fields = ("threshold", "n_components", "n_edge_touching", "mask_px")
+    summary = np.zeros(2, dtype=[(name, int) for name in fields])
+    one = slice_tables.slice_table(summary, [(), ()], [0, 1], groups=["a", "a"])
+    two = slice_tables.slice_table(summary, [(), ()], [0, 1], groups=["a", "b"])
+    assert "group" not in one.data
+    assert [row[1] for row in rows_of(two)] == ["a", "b"]
 
 
 # Remarks
@@ -484,7 +493,7 @@ def test_synthetic_scores_are_said_to_be_calibrated(slice_scores):
 
 @pytest.mark.parametrize(
     ("spacing", "words"),
-    [(None, "not known"), ((1.0, 1.0), "**26.0 mm**"), ((0.5, 1.0), "**13.0 × 26.0 mm**")],
+    [(None, "not known"), ((1.0, 1.0), "**26 mm**"), ((0.5, 1.0), "**13 × 26 mm**")],
 )
 def test_the_kernel_width_is_told_in_mm_where_that_is_possible(spacing, words):
     assert words in remarks.physical_width(26, spacing)

@@ -12,7 +12,16 @@ from PIL import Image
 
 from skullnb.chapter import fill
 from skullnb.errors import InvalidImage, ShapeMismatch
-from skullnb.figures import findings, layout, lessons, regions, stage_tables, stages
+from skullnb.figures import (
+    columns,
+    findings,
+    layout,
+    lessons,
+    regions,
+    stage_tables,
+    stages,
+    trials,
+)
 from skullnb.phantom import published_stack, variant
 from skullnb.pipeline import (
     PipelineSettings,
@@ -95,13 +104,13 @@ def test_multiplying_the_intensities_leaves_the_mask(stack):
 
 
 def test_a_cold_pixel_a_hundred_ranges_down_leaves_an_empty_mask_that_touches_the_frame(stack):
-    (trace,) = lessons.hot_pixel_traces(stack.images[2], [-100], SETTINGS)
+    (trace,) = trials.hot_pixel_traces(stack.images[2], [-100], SETTINGS)
     assert not trace.mask.any()
     assert trace.reason.startswith("every bright component touches the frame")
 
 
 def test_a_hot_pixel_first_changes_nothing_and_then_takes_the_mask(stack, traces):
-    mild, severe = lessons.hot_pixel_traces(stack.images[2], [3, 100], SETTINGS)
+    mild, severe = trials.hot_pixel_traces(stack.images[2], [3, 100], SETTINGS)
     assert (mild.mask == traces[2].mask).all()
     assert severe.mask.sum() == 545
     assert severe.warnings
@@ -160,17 +169,17 @@ def test_a_histogram_of_nan_says_what_is_wrong():
 
 
 def test_sixteen_bits_wrap_where_the_pipeline_does_not(stack):
-    whole = lessons.as_int16(stack.images[2])
-    assert (lessons.differences(whole) < 0).any()
+    whole = trials.as_int16(stack.images[2])
+    assert (trials.differences(whole) < 0).any()
     levels = normalise(whole).astype(int)
     ordered = np.argsort(whole.ravel())
     assert (np.diff(levels.ravel()[ordered]) >= 0).all()
 
 
 def test_a_channel_narrower_than_the_kernel_is_closed_and_the_cavity_filled():
-    narrow, close, wide = lessons.channel_widths(SETTINGS)
+    narrow, close, wide = trials.channel_widths(SETTINGS)
     filled = {
-        width: lessons.fill_after(lessons.keyhole(width), SETTINGS, [26])[0]
+        width: trials.fill_after(trials.keyhole(width), SETTINGS, [26])[0]
         for width in (narrow, close, wide)
     }
     assert filled[narrow] > 0
@@ -179,7 +188,7 @@ def test_a_channel_narrower_than_the_kernel_is_closed_and_the_cavity_filled():
 
 
 def test_the_edge_rule_helps_does_nothing_or_destroys():
-    inert, helps, destroys = lessons.edge_experiments(
+    inert, helps, destroys = trials.edge_experiments(
         ["scalp-cut-two-sides", "thick-soft-tissue-cut", "brain-touches-frame"]
     )
     assert min(map(min, (e.n_edge_touching for e in (inert, helps, destroys)))) >= 1
@@ -202,9 +211,21 @@ def test_only_the_built_in_stack_is_said_to_agree_with_the_article():
 
 
 def test_the_sentence_on_holes_tells_three_cases_apart():
-    assert "added 7 px" in findings.hole_rule([0, 7], [9, 9])
-    assert "closed every one" in findings.hole_rule([0, 0], [9, 9])
-    assert "neither before" in findings.hole_rule([0], [0])
+    assert "1 of 2 slices and added 7 px" in findings.hole_rule([0, 7], [9, 9], [0, 7])
+    assert "closed every one of them" in findings.hole_rule([0, 0], [9, 9], [0, 0])
+    assert "closed" not in findings.hole_rule([0], [0], [0])
+
+
+def test_a_component_that_swallows_the_scalp_is_pointed_out(traces):
+    assert "Look twice" not in findings.separation(traces)
+    bridge = [trace_skull_mask(image) for image in variant("bridge").images]
+    assert "on 5 of the 5" in findings.separation(bridge)
+
+
+def test_a_threshold_says_as_much_as_it_can_and_no_more():
+    assert "claims most of the scale" in findings.implied_by_threshold([23])
+    assert "not low" in findings.implied_by_threshold([53])
+    assert "any share" in findings.implied_by_threshold([90])
 
 
 def test_sentences_can_be_filled_in():
@@ -216,7 +237,8 @@ def test_sentences_can_be_filled_in():
         findings.implied_by_threshold([23]),
         findings.implied_by_threshold([200]),
         findings.edge_rule([0], True),
-        findings.hole_rule([0], [3]),
+        findings.hole_rule([0], [3], [0]),
+        findings.separation([]),
         findings.warned([("a",), ()]),
     ):
         assert "{" not in fill(text, values)
@@ -227,15 +249,15 @@ def test_sentences_can_be_filled_in():
 
 def test_published_figures_are_not_set_beside_other_data():
     rows = {"threshold": (23, [40])}
-    assert "23" not in stage_tables.published_beside_measured(rows, applies=False).data
-    shown = stage_tables.published_beside_measured(rows, applies=True).data
+    assert "23" not in columns.published_beside_measured(rows, applies=False).data
+    shown = columns.published_beside_measured(rows, applies=True).data
     assert "| threshold | 23 | 40 |" in shown
     assert "not evidence" in shown
 
 
 def test_columns_of_different_length_are_refused():
     with pytest.raises(ShapeMismatch, match="differ in length"):
-        stage_tables.columns_table({"a": [1], "b": [1, 2]})
+        columns.columns_table({"a": [1], "b": [1, 2]})
 
 
 def test_the_largest_components_come_first_with_what_became_of_them():
@@ -316,14 +338,14 @@ def test_every_figure_and_table_copes_with_awkward_slices(name):
         stages.intensity_near_border(images, reference, None),
         stages.intensities(images),
         stages.before_and_after(image, trace.normalised),
-        stages.hot_pixel(lessons.hot_pixel_traces(image, [1, 100], SETTINGS), [1, 100]),
-        stages.wrapped(lessons.as_int16(image)),
+        stages.hot_pixel(trials.hot_pixel_traces(image, [1, 100], SETTINGS), [1, 100]),
+        stages.wrapped(trials.as_int16(image)),
         stages.otsu(trace.normalised, trace.threshold),
         stages.bright_pixels([trace], [0]),
         regions.components([trace], ["slice 0"]),
         regions.filled(trace),
         regions.left_to_fill(trace.brain, SETTINGS, [0, 10, 20]),
-        regions.channels({0: lessons.keyhole(0), 300: lessons.keyhole(300)}, SETTINGS),
+        regions.channels({0: trials.keyhole(0), 300: trials.keyhole(300)}, SETTINGS),
     ]
     assert all(picture.png().startswith(b"\x89PNG") for picture in pictures)
     tables = [
@@ -332,7 +354,7 @@ def test_every_figure_and_table_copes_with_awkward_slices(name):
         stage_tables.levels_table([trace], [0]),
         stage_tables.threshold_table([trace], [0]),
         stage_tables.largest_components(trace),
-        stage_tables.connectivity_table(lessons.mask_by_connectivity(image, SETTINGS)),
+        stage_tables.connectivity_table(trials.mask_by_connectivity(image, SETTINGS)),
         stage_tables.holes_table([trace], [0], reference),
     ]
     assert all(len(table.data) > 20 for table in tables)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from papermill import inspect_notebook
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -78,9 +79,17 @@ def test_it_has_the_eight_parameters_and_nothing_else_is_tagged_so(path):
     assert found == PARAMETERS
 
 
-def test_every_parameter_has_a_comment(path):
-    cell = next(cell for cell in code_cells(path) if "parameters" in tags(cell))
-    assert all(re.search(r"\S +# \w", line) for line in cell.source.splitlines())
+def test_papermill_can_tell_what_every_parameter_is_for(path):
+    seen = inspect_notebook(path)
+    assert list(seen) == list(PARAMETERS)
+    assert all(len(one["help"].split()) >= 3 for one in seen.values())
+
+
+def test_its_parameters_read_as_in_the_other_chapters(path):
+    def source(one):
+        return next(cell.source for cell in code_cells(one) if "parameters" in tags(cell))
+
+    assert source(path) == source(NOTEBOOKS[0])
 
 
 def test_it_opens_its_own_chapter_with_all_parameters_and_closes_it_last(path):

@@ -17,6 +17,7 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 from skullnb.errors import InvalidSetting, ReportFailed, ShapeMismatch, SkullnbError
 from skullnb.report import build, build_report, find_assets, run
 from skullnb.report.clean import clean_notebook, path_scrubber
+from skullnb.report.landing import evidence_line
 from skullnb.report.select import accepted_parameters, parameter_names
 from skullnb.report.stage import stage_toc, without_dead_links
 from skullnb.report.table import published_table
@@ -408,3 +409,12 @@ def test_the_installed_package_carries_notebooks_and_book(
     assert find_assets("book") == package / "_assets" / "book"
     with pytest.raises(SkullnbError, match="install"):
         find_assets("notebooks")
+
+
+def test_the_verdict_on_the_rules_is_one_line_of_the_landing_page() -> None:
+    line = evidence_line({"09-evidence": {"verdict": "2 of 6 rules exercised; <b> never fired."}})
+    assert "2 of 6 rules exercised; &#60;b&#62; never fired." in line
+    assert line.count("\n") == 1
+    assert evidence_line({}) == evidence_line({"09-evidence": {}}) == ""
+    index = (find_assets("book") / "index.md").read_text(encoding="utf-8")
+    assert "_generated/evidence.md" in index

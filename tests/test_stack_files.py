@@ -11,11 +11,11 @@ import pytest
 import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from real_data import real_data
 
 from skullnb.errors import InvalidSetting, ShapeMismatch, SkullnbError, UnreadableFile
 from skullnb.stack import Stack, list_inputs, read_stack, write_masks, write_stack
 
-SHARED = Path(__file__).parents[1] / ".." / "shared" / "data"
 IMAGES = np.random.default_rng(1).integers(0, 4000, (6, 9, 7)).astype(np.int16)
 MASKS = (IMAGES > 2000).astype(np.uint8)
 
@@ -402,9 +402,9 @@ REFUSED = {
     "empty folder": (lambda f: f, UnreadableFile, "holds no file of a kind that is read"),
     "empty pattern": (lambda f: f / "*.nii", UnreadableFile, "holds no file"),
     "unknown kind": (
-        lambda f: _named(f / "scan.dcm", b"DICM"),
+        lambda f: _named(f / "scan.png", b"PNG"),
         UnreadableFile,
-        "scan.dcm is of a kind that is not read; .*.npy.*.nii.gz.*.tif",
+        "scan.png is of a kind that is not read; .*.npy.*.nii.gz.*.tif.* and DICOM",
     ),
     "no ending": (lambda f: _named(f / "IM0001", b""), UnreadableFile, "kind that is not read"),
     "4D array": (
@@ -840,9 +840,7 @@ def test_a_write_that_fails_half_way_leaves_nothing_and_keeps_the_old_file(
 
 
 def test_a_real_head_stored_lia_is_cut_into_axial_slices_with_the_face_up(folder):
-    path = SHARED / "mne-ecog" / "T1.mgz"
-    if not path.exists():
-        pytest.skip(f"REAL DATA MISSING: no {path.name}; a real volume was NOT read in this run")
+    path = real_data() / "mne-ecog" / "T1.mgz"
     stack = read_stack(path, slices="104:127")
     assert stack.images.shape == (23, 256, 256)
     assert stack.spacing_mm == (1, 1)
@@ -853,3 +851,40 @@ def test_a_real_head_stored_lia_is_cut_into_axial_slices_with_the_face_up(folder
     written = write_masks(stack.images > 60, folder / "mask.nii.gz", stack)
     np.testing.assert_array_equal(read_stack(written, slices="104:127").images, stack.images > 60)
     assert nib.aff2axcodes(nib.load(written).affine) == ("L", "I", "A")
+
+
+def test_a_header_that_nibabel_repairs_is_repaired_in_silence(folder, caplog):
+    path = save_nifti(folder / "a.nii", RAS)
+    content = bytearray(path.read_bytes())
+    content[252:254] = np.int16(99).tobytes()  # qform_code, which goes to 5
+    path.write_bytes(content)
+    np.testing.assert_array_equal(read_stack(path).images, CANONICAL["axial"])
+    assert caplog.text == ""
+    nib.load(path)
+    assert "qform_code" in caplog.text
+
+
+@pytest.mark.parametrize(("shift", "fits"), [(0.0, True), (0.3, True), (0.7, False), (50.0, False)])
+def test_a_reference_elsewhere_in_space_is_refused(tmp_path, shift, fits):
+    import nibabel as nib
+
+    volume = np.zeros((6, 7, 5), dtype=np.float32)
+    moved = np.eye(4)
+    moved[1, 3] = shift
+    nib.save(nib.Nifti1Image(volume, np.eye(4)), tmp_path / "scan.nii.gz")
+    nib.save(nib.Nifti1Image(volume.astype(np.uint8), moved), tmp_path / "mask.nii.gz")
+    if fits:
+        read_stack(tmp_path / "scan.nii.gz", tmp_path / "mask.nii.gz")
+        return
+    with pytest.raises(ShapeMismatch, match=rf"lies {shift:.1f} mm from it"):
+        read_stack(tmp_path / "scan.nii.gz", tmp_path / "mask.nii.gz")
+
+
+def test_a_reference_stored_in_another_order_is_in_the_same_place(tmp_path):
+    import nibabel as nib
+
+    image = nib.Nifti1Image(np.zeros((6, 7, 5), dtype=np.uint8), np.diag([2.0, 1, 3, 1]))
+    turned = image.as_reoriented(nib.orientations.axcodes2ornt(("S", "L", "A")))
+    nib.save(image, tmp_path / "scan.nii.gz")
+    nib.save(turned, tmp_path / "mask.nii.gz")
+    assert read_stack(tmp_path / "scan.nii.gz", tmp_path / "mask.nii.gz").reference is not None

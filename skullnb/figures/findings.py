@@ -9,6 +9,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from skullnb.pipeline import SkullMaskTrace
+
+# Bright pixels in one component; a scalp of its own takes more than the rest.
+NEARLY_ALL = 0.95
+
 
 def origin(is_published_stack: bool, has_reference: bool) -> str:
     """Say where the data comes from and what that allows.
@@ -74,11 +79,16 @@ def implied_by_threshold(thresholds: Sequence[int]) -> str:
             f"A threshold as high as the highest here, {highest}, allows any share of the bright "
             "pixels in the upper half of the scale." + measured
         )
-    return (
+    bound = (
         f"Take the highest threshold here, {highest}. The mean of the bright pixels is then at "
         f"most about {2 * (highest + 1)}, on a scale that ends at 255. So at most **{share:.0%}** "
         "of the bright pixels can lie in the upper half of the scale, or their mean would be "
-        "higher. And yet some pixel sits at 255, because normalising puts one there. A low "
+        "higher."
+    )
+    if share > 0.5:
+        return bound + " That is not much of a limit: the threshold is not low." + measured
+    return (
+        f"{bound} And yet some pixel sits at 255, because normalising puts one there. A low "
         "threshold means: a minority of very bright pixels claims most of the scale, and the "
         "tissue is crowded at its lower end." + measured
     )
@@ -172,20 +182,22 @@ def edge_rule(n_edge_touching: Sequence[int], is_published_stack: bool) -> str:
     if is_published_stack:
         text += (
             " The article reports the same of its own slices. Its first explanation had credited "
-            "this rule with the score; its author looked, found the zeros, and corrected it."
+            "this rule with the score; a later review found the zeros, and the author corrected it."
         )
     return text
 
 
-def hole_rule(n_filled: Sequence[int], n_before: Sequence[int]) -> str:
+def hole_rule(
+    n_filled: Sequence[int], shown_before: Sequence[int], shown_after: Sequence[int]
+) -> str:
     """Say what the filling added, and what follows when it added nothing.
 
     Parameters
     ----------
     n_filled : sequence of int
-        Pixels that the fill added to each dilated mask.
-    n_before : sequence of int
-        Pixels that it would add if there were no dilation.
+        Pixels that the fill added to each dilated mask, for every slice.
+    shown_before, shown_after : sequence of int
+        Enclosed pixels before and after the dilation, for the slices shown.
 
     Returns
     -------
@@ -194,25 +206,61 @@ def hole_rule(n_filled: Sequence[int], n_before: Sequence[int]) -> str:
 
     Examples
     --------
-    >>> hole_rule([0, 0], [8000, 6000])[:30]
-    '**The fill never fired**: the '
+    >>> hole_rule([0, 0], [8000, 6000], [0, 0])[:30]
+    '**The fill never fired**: on n'
     """
-    filled, before = np.asarray(n_filled), np.asarray(n_before)
+    filled, before, after = np.asarray(n_filled), sum(shown_before), sum(shown_after)
+    counts = (
+        f" The slices shown had {before:,} px of holes before the dilation, and {after:,} px after "
+        "it."
+    )
     if filled.any():
         return (
             f"**The fill fired** on {np.count_nonzero(filled)} of {len(filled)} slices and added "
-            f"{filled.sum():,} px. Without the dilation before it, it would have added "
-            f"{before.sum():,} px: the dilation closes most holes, or changes what is enclosed, "
-            "before the fill sees them."
+            f"{filled.sum():,} px in all.{counts}"
         )
-    if before.any():
+    closed = " The dilation had closed every one of them." if before else ""
+    return (
+        f"**The fill never fired**: on none of the {len(filled)} slices does the dilated component "
+        f"enclose a hole.{counts}{closed} Leave the last step out, and every mask here stays the "
+        "same. As with the edge-touching rule, *a step that never fired is a step not tested*."
+    )
+
+
+def separation(traces: Sequence[SkullMaskTrace]) -> str:
+    """Say whether the chosen component leaves any bright tissue to other components.
+
+    Parameters
+    ----------
+    traces : sequence of SkullMaskTrace
+
+    Returns
+    -------
+    str
+        Markdown.
+
+    Examples
+    --------
+    >>> from skullnb.pipeline import trace_skull_mask
+    >>> image = np.zeros((9, 9))
+    >>> image[2:7, 2:7] = 1
+    >>> separation([trace_skull_mask(image)])[:28]
+    '**Look twice**: on 1 of the '
+    """
+    shares = [
+        np.count_nonzero(trace.brain) / np.count_nonzero(trace.binary)
+        for trace in traces
+        if trace.chosen
+    ]
+    merged = sum(share > NEARLY_ALL for share in shares)
+    if not merged:
         return (
-            f"**The fill never fired**: the dilated components have no holes left. They had "
-            f"{before.sum():,} px of enclosed holes before the dilation, which closed every one of "
-            "them. Leave the last step out, and every mask here stays the same. As with the "
-            "edge-touching rule, *these slices do not test it*."
+            f"On none of the {len(traces)} slices shown does the chosen component hold more than "
+            f"{NEARLY_ALL:.0%} of the bright pixels. Something is left for a scalp of its own."
         )
     return (
-        "**The fill never fired**: the chosen components enclose no holes, neither before the "
-        "dilation nor after it. *These slices do not test it.*"
+        f"**Look twice**: on {merged} of the {len(traces)} slices shown, the chosen component "
+        f"holds more than {NEARLY_ALL:.0%} of the bright pixels. If the scalp is bright on these "
+        "slices, it is not a component of its own: something bright joins it to the brain, and "
+        "the mask grows from both."
     )

@@ -115,6 +115,33 @@ def head_box(mask: Mask) -> Box:
     return ranges[0], ranges[1]
 
 
+def outlined_slice(image: Image, outlines: Sequence[tuple[Mask, str]], box: Box) -> bytes:
+    """Draw one slice with outlines over it.
+
+    Parameters
+    ----------
+    image : (H, W) array
+    outlines : sequence of (mask, kind)
+        Masks of (H, W), each with a name in `PALETTE`; later ones are drawn over earlier ones.
+    box : (rows, columns)
+        The part to show, for instance from `head_box`.
+
+    Returns
+    -------
+    bytes
+        A WebP file.
+
+    Examples
+    --------
+    >>> mask = np.zeros((60, 60), dtype=np.uint8)
+    >>> mask[20:40, 20:40] = 1
+    >>> outlined_slice(np.zeros((60, 60)), [(mask, "mask")], head_box(mask))[:4]
+    b'RIFF'
+    """
+    grey = (grey_levels(image) * 255).astype(np.uint8)
+    return _webp(_drawn(grey, box, outlines, thickness=2))
+
+
 def _detail_box(largest: Mask, head: Box) -> Box:
     """Rows and columns of a detail around the rightmost border of the largest mask."""
     rows, columns = head
@@ -157,7 +184,7 @@ def _scale(box: Box) -> float:
     """Enlargement that brings a box to the frame's height, unless it gets too wide."""
     rows, columns = box
     height, width = rows.stop - rows.start, columns.stop - columns.start
-    return min(_HEIGHT / height, 2 * _HEIGHT / width)
+    return float(min(_HEIGHT / height, 2 * _HEIGHT / width))
 
 
 def _mark(picture: NDArray[np.uint8], box: Box, detail: Box) -> None:

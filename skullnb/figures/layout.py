@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from skullnb.figures.style import PALETTE, WIDTH_INCHES, new_figure, show_image
 
-HEADLINE_SIZE = 12
+HEADLINE_SIZE = 13
 TALLEST_INCHES = 3.7
 # For what a figure points at and is none of the palette's tissues or masks: a threshold, a limit.
 ACCENT: Final = "#CC6699"
@@ -40,7 +40,7 @@ def headline(figure: Any, finding: str) -> None:
     'Bright is brain and scalp'
     """
     figure.suptitle(
-        fill(finding, 76), x=0.01, ha="left", fontsize=HEADLINE_SIZE, color=PALETTE["text"]
+        fill(finding, 70), x=0.01, ha="left", fontsize=HEADLINE_SIZE, color=PALETTE["text"]
     )
 
 
@@ -95,7 +95,7 @@ def show_framed(axes: Any, pixels: Any, caption: str = "", **options: Any) -> No
     shades = {"cmap": colormaps["gray"].resampled(SHADES), "interpolation_stage": "data"}
     show_image(axes, pixels, **{**shades, **options})
     axes.set_anchor("N")
-    axes.set_title(caption, fontsize=10, loc="left", color=PALETTE["text"])
+    axes.set_title(caption, fontsize=11, loc="left", color=PALETTE["text"])
     for spine in axes.spines.values():
         spine.set(visible=True, color=PALETTE["text"], linewidth=0.6)
 
@@ -132,6 +132,21 @@ def head_box(images: NDArray[Any]) -> tuple[slice, slice]:
         first, last = (there[0], there[-1]) if len(there) else (0, size)
         box.append(slice(max(int(first) - margin, 0), min(int(last) + 1 + margin, size)))
     return box[0], box[1]
+
+
+def joined(*boxes: tuple[slice, slice]) -> tuple[slice, slice]:
+    """Find the smallest box that holds several.
+
+    Examples
+    --------
+    >>> joined((slice(2, 4), slice(0, 3)), (slice(3, 9), slice(1, 2)))
+    (slice(2, 9, None), slice(0, 3, None))
+    """
+    rows, columns = zip(*boxes, strict=True)
+    return (
+        slice(min(one.start for one in rows), max(one.stop for one in rows)),
+        slice(min(one.start for one in columns), max(one.stop for one in columns)),
+    )
 
 
 def crop(axes: Any, box: tuple[slice, slice]) -> None:

@@ -20,8 +20,8 @@ from skullnb.figures.layout import (
     panels,
     show_framed,
 )
-from skullnb.figures.lessons import fill_after
 from skullnb.figures.style import PALETTE, new_figure
+from skullnb.figures.trials import fill_after
 from skullnb.pipeline import PipelineSettings, SkullMaskTrace, dilate, fill_holes
 
 Array = NDArray[Any]
@@ -109,7 +109,7 @@ def connectivity() -> Any:
         (axes[2], _neighbours(corners=False), "4 neighbours"),
         (axes[3], apart, "two components"),
     ):
-        _grid(axis, cells, text)
+        _grid(axis, cells, text, ACCENT)
     headline(figure, "A shared corner joins with 8 neighbours, not with 4")
     return figure
 
@@ -226,7 +226,7 @@ def background() -> Any:
     Examples
     --------
     >>> background().get_suptitle()
-    'A ring closed only at its corners holds, because background joins over sides'
+    'A ring closed only at its corners is filled all the same'
     """
     ring = np.zeros((5, 5), dtype=np.uint8)
     ring[[1, 2, 2, 3], [2, 1, 3, 2]] = 1
@@ -238,7 +238,7 @@ def background() -> Any:
         after = fill_holes(shape)
         n_added = int(after.sum()) - int(shape.sum())
         _grid(pair[1], shape + 2 * (after - shape), f"filled: + {n_added} px")
-    headline(figure, "A ring closed only at its corners holds, because background joins over sides")
+    headline(figure, "A ring closed only at its corners is filled all the same")
     return figure
 
 
@@ -248,7 +248,7 @@ def channels(shapes: Mapping[int, Mask], settings: PipelineSettings) -> Any:
     Parameters
     ----------
     shapes : mapping of int to (H, W) uint8 {0, 1}
-        Width of the channel to the disc, from `lessons.keyhole`.
+        Width of the channel to the disc, from `trials.keyhole`.
     settings : PipelineSettings
 
     Returns
@@ -257,9 +257,9 @@ def channels(shapes: Mapping[int, Mask], settings: PipelineSettings) -> Any:
 
     Examples
     --------
-    >>> from skullnb.figures.lessons import keyhole
+    >>> from skullnb.figures.trials import keyhole
     >>> channels({width: keyhole(width) for width in (10, 40)}, PipelineSettings()).get_suptitle()
-    'A channel wider than the kernel stays open, and nothing behind it is filled'
+    'Behind a channel wider than the kernel, nothing is filled'
     """
     figure, axes = panels(len(shapes))
     for axis, (width, shape) in zip(axes, shapes.items(), strict=True):
@@ -269,7 +269,7 @@ def channels(shapes: Mapping[int, Mask], settings: PipelineSettings) -> Any:
         picture[(dilated > shape) & (shape == 0)] = 0.35
         n_added = np.count_nonzero(mask) - np.count_nonzero(dilated)
         show_framed(axis, picture, f"channel {width} px: + {n_added:,} px")
-    headline(figure, "A channel wider than the kernel stays open, and nothing behind it is filled")
+    headline(figure, "Behind a channel wider than the kernel, nothing is filled")
     return figure
 
 
@@ -285,11 +285,11 @@ def _neighbours(corners: bool) -> Array:
     return cells
 
 
-def _grid(axes: Any, cells: Array, text: str) -> None:
-    """Draw a few pixels large, with lines between them: 1 grey, 2 in the mask's colour."""
+def _grid(axes: Any, cells: Array, text: str, second: str = PALETTE["mask"]) -> None:
+    """Draw a few pixels large, with lines between them: 1 grey, 2 in a second colour."""
     picture = np.zeros((*cells.shape, 3))
     picture[cells == 1] = 0.62
-    picture[cells == 2] = colour("mask")
+    picture[cells == 2] = to_rgb(second)
     show_framed(axes, picture, text)
     for edge in np.arange(0.5, len(cells) - 1):
         axes.axhline(edge, color=PALETTE["text"], lw=0.6)

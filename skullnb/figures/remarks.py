@@ -152,8 +152,8 @@ def physical_width(kernel_width: int, spacing_mm: tuple[float, float] | None) ->
 
     Examples
     --------
-    >>> physical_width(26, (0.5, 0.5))[:61]
-    'With pixels of 0.5 mm, the kernel of 26 px spans **13.0 mm** '
+    >>> physical_width(26, (0.5, 0.5))[:56]
+    'With pixels of 0.5 mm, the kernel of 26 px spans **13 mm'
     """
     if spacing_mm is None:
         return (
@@ -162,7 +162,7 @@ def physical_width(kernel_width: int, spacing_mm: tuple[float, float] | None) ->
         )
     sides = list(dict.fromkeys(spacing_mm))
     pixels = " × ".join(f"{side:g}" for side in sides)
-    spans = " × ".join(f"{side * kernel_width:.1f}" for side in sides)
+    spans = " × ".join(f"{side * kernel_width:.3g}" for side in sides)
     return (
         f"With pixels of {pixels} mm, the kernel of {kernel_width} px spans **{spans} mm** and "
         "reaches about half as far. On a scan with other pixels the same number is another "

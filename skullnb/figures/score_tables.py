@@ -17,7 +17,7 @@ _LABELS = {
     "dice": "Dice",
     "precision": "precision",
     "recall": "recall",
-    "volume_difference": "volume difference",
+    "volume_difference": "volume diff.",
     "assd": "ASSD",
     "hd95": "HD95",
     "hausdorff": "Hausdorff",
@@ -193,7 +193,7 @@ def score_table(
     --------
     >>> from skullnb.metrics import score
     >>> print(score_table([score([[1, 1, 0]], [[0, 1, 1]])], [104]).data.splitlines()[2])
-    | 104 | 0.3333 | 0.5000 | 0.5000 | 0.5000 | +0.0% | 0.50 | 0.95 | 1.000 |
+    | 104 | 0.3333 | 0.5000 | 0.500 | 0.500 | +0.0% | 0.50 | 0.95 | 1.000 |
     """
     if scores is None:
         return no_reference("the scores of each slice")
@@ -205,7 +205,9 @@ def score_table(
         for index in spread(len(scores), MOST_ROWS)
     ]
     header = ["slice", *(_label(name, scores[0].unit) for name in names)]
-    return markdown_table(header, rows, ["", *[".4f"] * 4, "+.1%", ".2f", ".2f", ".3f"])
+    return markdown_table(
+        header, rows, ["", ".4f", ".4f", ".3f", ".3f", "+.1%", ".2f", ".2f", ".3f"]
+    )
 
 
 def example_table(score: SliceScore) -> Markdown:

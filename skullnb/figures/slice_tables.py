@@ -95,23 +95,26 @@ def slice_table(
     >>> fields = ["slice", "threshold", "n_components", "n_edge_touching", "mask_px"]
     >>> row = np.array([(0, 23, 4, 0, 1000)], dtype=[(name, int) for name in fields])
     >>> print(slice_table(row, [()], [104], spacing_mm=(1, 1)).data.splitlines()[2])
-    | 104 | 23 | 4 | 0 | 1000 | 10.0 | none |
+    | 104 | 1,000 | 10.0 | none | 23 | 4 | 0 |
     """
     texts = ["; ".join(one) or "none" for one in remarks]
     chosen = _worth_a_row([text != "none" for text in texts])
 
-    header = ["slice", "threshold", "components", "touching the frame", "mask, px"]
-    counts = ("threshold", "n_components", "n_edge_touching", "mask_px")
-    columns: list[Any] = [slice_numbers, *(summary[name] for name in counts)]
-    formats = [""] * len(header)
-    if groups is not None:
-        header, columns, formats = ["group", *header], [groups, *columns], ["", *formats]
+    columns: dict[str, tuple[Any, str]] = {"slice": (slice_numbers, "")}
+    if groups is not None and len(set(groups)) > 1:
+        columns["group"] = (groups, "")
+    columns["mask, px"] = (summary["mask_px"], ",")
     if spacing_mm is not None:
-        header.append("mask, cm²")
-        columns.append(areas_cm2(summary["mask_px"], spacing_mm))
-        formats.append(".1f")
-    rows = [[column[index] for column in [*columns, texts]] for index in chosen]
-    table = markdown_table([*header, "remarks"], rows, [*formats, ""])
+        columns["mask, cm²"] = (areas_cm2(summary["mask_px"], spacing_mm), ".1f")
+    columns["remarks"] = (texts, "")
+    for name, title in (
+        ("threshold", "threshold"),
+        ("n_components", "components"),
+        ("n_edge_touching", "at the frame"),
+    ):
+        columns[title] = (summary[name], "")
+    rows = [[values[index] for values, _ in columns.values()] for index in chosen]
+    table = markdown_table(list(columns), rows, [spec for _, spec in columns.values()])
     left_out = len(summary) - len(chosen)
     if left_out:
         return Markdown(f"{table.data}\n\n{left_out} more slices are in the results file.")

@@ -10,95 +10,17 @@ import numpy as np
 from IPython.display import Markdown
 from numpy.typing import NDArray
 
-from skullnb.errors import ShapeMismatch
+from skullnb.figures.columns import columns_table, listed
 from skullnb.figures.lessons import (
     REACH_MM,
     REACH_PX,
-    EdgeExperiment,
     border_profile,
     class_means,
 )
 from skullnb.figures.tables import markdown_table
+from skullnb.figures.trials import EdgeExperiment
 from skullnb.pipeline import SkullMaskTrace, fill_holes
-from skullnb.published import SOURCE
 from skullnb.stack import Stack
-
-
-def columns_table(columns: Mapping[str, Any], formats: Mapping[str, str] | None = None) -> Markdown:
-    """Set columns of values side by side.
-
-    Parameters
-    ----------
-    columns : mapping of str to sequence
-        Heading to values, all of one length.
-    formats : mapping of str to str, optional
-        Heading to number format. Without one, whole numbers get a thousands separator and other
-        numbers four significant digits.
-
-    Returns
-    -------
-    IPython.display.Markdown
-
-    Raises
-    ------
-    ShapeMismatch
-        If the columns differ in length.
-
-    Examples
-    --------
-    >>> print(columns_table({"slice": [0, 1], "area": [1200, 980]}).data)
-    | slice | area |
-    | ---: | ---: |
-    | 0 | 1,200 |
-    | 1 | 980 |
-    """
-    lengths = {heading: len(values) for heading, values in columns.items()}
-    if len(set(lengths.values())) > 1:
-        raise ShapeMismatch(f"The columns of a table differ in length: {lengths}.")
-    formats = {heading: _format(values) for heading, values in columns.items()} | dict(
-        formats or {}
-    )
-    rows = list(zip(*columns.values(), strict=True))
-    return markdown_table(list(columns), rows, [formats[heading] for heading in columns])
-
-
-def published_beside_measured(rows: Mapping[str, tuple[Any, Any]], applies: bool) -> Markdown:
-    """Set the article's figures beside the measured ones, each labelled as what it is.
-
-    Parameters
-    ----------
-    rows : mapping of str to (published, measured)
-        Numbers, texts, or sequences of numbers.
-    applies : bool
-        Whether the data is the built-in stack, to which the published figures belong.
-
-    Returns
-    -------
-    IPython.display.Markdown
-        The table with its source; one sentence when the figures do not apply.
-
-    Examples
-    --------
-    >>> table = published_beside_measured({"threshold": (23, [23, 24])}, applies=True)
-    >>> table.data.splitlines()[2]
-    '| threshold | 23 | 23, 24 |'
-    """
-    if not applies:
-        return Markdown(
-            "The article's figures belong to other images, so none are set beside these."
-        )
-    table = markdown_table(
-        ["", "published", "measured"],
-        [
-            [name, _joined(published), _joined(measured)]
-            for name, (published, measured) in rows.items()
-        ],
-    )
-    return Markdown(
-        f"{table.data}\n\n{SOURCE[0].upper()}{SOURCE[1:]}. Measured: on the built-in stack, which "
-        "is synthetic and calibrated to the published figures, so the agreement is by construction "
-        "and is not evidence."
-    )
 
 
 def intensity_table(stack: Stack) -> Markdown:
@@ -121,9 +43,9 @@ def intensity_table(stack: Stack) -> Markdown:
     """
     columns: dict[str, Any] = {
         "slice": stack.slice_numbers,
-        "minimum": [float(image.min()) for image in stack.images],
+        "minimum": [image.min().item() for image in stack.images],
         "median": [float(np.median(image)) for image in stack.images],
-        "maximum": [float(image.max()) for image in stack.images],
+        "maximum": [image.max().item() for image in stack.images],
     }
     if stack.groups is not None:
         columns = {"group": stack.groups} | columns
@@ -133,8 +55,7 @@ def intensity_table(stack: Stack) -> Markdown:
         if stack.spacing_mm is not None:
             square_cm = stack.spacing_mm[0] * stack.spacing_mm[1] / 100
             columns["target [cm²]"] = [area * square_cm for area in areas]
-    formats = {"minimum": ".3g", "median": ".3g", "maximum": ".3g", "target [cm²]": ".1f"}
-    return columns_table(columns, {name: formats[name] for name in formats if name in columns})
+    return columns_table(columns, {"target [cm²]": ".1f"} if "target [cm²]" in columns else {})
 
 
 def border_table(stack: Stack) -> Markdown | None:
@@ -248,7 +169,7 @@ def hot_pixel_table(traces: Sequence[SkullMaskTrace], factors: Sequence[float]) 
     Parameters
     ----------
     traces : sequence of SkullMaskTrace
-        From `lessons.hot_pixel_traces`.
+        From `trials.hot_pixel_traces`.
     factors : sequence of float
 
     Returns
@@ -312,7 +233,7 @@ def connectivity_table(traces: Mapping[int, SkullMaskTrace]) -> Markdown:
     Parameters
     ----------
     traces : mapping of int to SkullMaskTrace
-        From `lessons.mask_by_connectivity`.
+        From `trials.mask_by_connectivity`.
 
     Returns
     -------
@@ -320,7 +241,7 @@ def connectivity_table(traces: Mapping[int, SkullMaskTrace]) -> Markdown:
 
     Examples
     --------
-    >>> from skullnb.figures.lessons import mask_by_connectivity
+    >>> from skullnb.figures.trials import mask_by_connectivity
     >>> from skullnb.pipeline import PipelineSettings
     >>> image = np.zeros((7, 7))
     >>> image[2, 2] = image[3, 3] = 1
@@ -344,7 +265,7 @@ def edge_experiment_table(experiments: Sequence[EdgeExperiment]) -> Markdown:
     Parameters
     ----------
     experiments : sequence of EdgeExperiment
-        From `lessons.edge_experiments`.
+        From `trials.edge_experiments`.
 
     Returns
     -------
@@ -358,7 +279,7 @@ def edge_experiment_table(experiments: Sequence[EdgeExperiment]) -> Markdown:
     return markdown_table(
         ["synthetic head", "edge-touching, each slice", "IoU with the rule", "IoU without"],
         [
-            [one.description, _joined(one.n_edge_touching), one.iou_with, one.iou_without]
+            [one.description, listed(one.n_edge_touching), one.iou_with, one.iou_without]
             for one in experiments
         ],
         ["", "", ".3f", ".3f"],
@@ -408,13 +329,3 @@ def holes_table(
     return columns_table(
         columns, {"of these in the target": ".1%"} if reference is not None else {}
     )
-
-
-def _joined(value: Any) -> str:
-    many = isinstance(value, Sequence | np.ndarray) and not isinstance(value, str)
-    return ", ".join(_joined(one) for one in value) if many else str(value)
-
-
-def _format(values: Any) -> str:
-    array = np.asarray(values)
-    return {"i": ",d", "u": ",d", "f": ".4g"}.get(array.dtype.kind, "")

@@ -16,6 +16,7 @@ from skullnb.figures.layout import (
     crop,
     head_box,
     headline,
+    joined,
     panels,
     show_framed,
     window,
@@ -24,11 +25,11 @@ from skullnb.figures.lessons import (
     between_class_variance,
     border_profile,
     class_means,
-    differences,
     intensity_histogram,
     share_of_range,
 )
 from skullnb.figures.style import PALETTE, new_figure, outline
+from skullnb.figures.trials import differences
 from skullnb.pipeline import SkullMaskTrace
 
 Array = NDArray[Any]
@@ -230,7 +231,7 @@ def hot_pixel(traces: Sequence[SkullMaskTrace], factors: Sequence[float]) -> Any
     Parameters
     ----------
     traces : sequence of SkullMaskTrace
-        From `lessons.hot_pixel_traces`.
+        From `trials.hot_pixel_traces`.
     factors : sequence of float
         The pixel's value, in ranges of the slice.
 
@@ -240,7 +241,7 @@ def hot_pixel(traces: Sequence[SkullMaskTrace], factors: Sequence[float]) -> Any
 
     Examples
     --------
-    >>> from skullnb.figures.lessons import hot_pixel_traces
+    >>> from skullnb.figures.trials import hot_pixel_traces
     >>> from skullnb.pipeline import PipelineSettings
     >>> image = np.zeros((60, 60))
     >>> image[15:45, 15:45] = 1.0
@@ -248,7 +249,7 @@ def hot_pixel(traces: Sequence[SkullMaskTrace], factors: Sequence[float]) -> Any
     >>> hot_pixel(traces, [1, 1000]).get_suptitle()
     'One hot pixel takes the mask from 1,020 px to 5 px'
     """
-    box = head_box(traces[0].normalised[None])
+    box = joined(head_box(traces[0].normalised[None]), head_box(traces[0].mask[None]))
     figure, axes = panels(len(traces), box_aspect(box))
     shade = window(traces[0].normalised)
     for axis, trace, factor in zip(axes, traces, factors, strict=True):
@@ -266,7 +267,7 @@ def wrapped(image: NDArray[np.int16]) -> Any:
     Parameters
     ----------
     image : (H, W) int16
-        From `lessons.as_int16`.
+        From `trials.as_int16`.
 
     Returns
     -------

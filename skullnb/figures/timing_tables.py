@@ -114,6 +114,6 @@ def time_verdict(times: Mapping[str, float]) -> str:
     return (
         f"**{first.removeprefix('share_')}** and **{second.removeprefix('share_')}** take "
         f"{{{first}:.0%}} and {{{second}:.0%}} of the time. The whole pipeline costs "
-        "**{ratio_whole:.0f} times** the floor: {ms_whole:.1f} ms a slice, on this machine, in one "
-        "thread."
+        "**{ratio_whole:.0f} times** the floor: {ms_whole:.1f} ms of processor time a slice, on "
+        "this machine, in one thread."
     )

@@ -28,6 +28,7 @@ def draw_stack(recipe: Recipe, seed: int, levels: Sequence[float], name: str, gr
         spacing_mm=recipe.frame.spacing_mm,
         groups=(group,) * len(drawn),
         name=name,
+        synthetic=True,
     )
 
 

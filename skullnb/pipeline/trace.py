@@ -185,7 +185,7 @@ def _rule_records(
     filled = int(np.count_nonzero(mask) - np.count_nonzero(dilated))
     facts = (
         (flat, 0),
-        (0 < n_bright < binary.size, n_bright),
+        (not flat, n_bright),
         (bool(drop.any()), int(components["area"][drop].sum())),
         (len(candidates) > 1, int(candidates["area"][passed_over].sum())),
         (grown > 0, grown),

@@ -24,6 +24,7 @@ from skullnb.report.place import check_output, put_in_place
 from skullnb.report.run import run_chapters
 from skullnb.report.select import accepted_parameters, choose_chapters
 from skullnb.results import FORMAT, collate, versions, write_json
+from skullnb.stack import split_series
 
 __all__ = ["Report", "build_report", "find_assets"]
 
@@ -232,8 +233,9 @@ def _full_path(path: str | Path) -> str:
     What is no path is left alone: groups may be labels, and a missing file is for the reader of
     the data to complain about.
     """
-    full = Path(path).expanduser().absolute()
-    return str(full) if str(path) and full.exists() else str(path)
+    base, series = split_series(path)
+    full = base.absolute()
+    return str(full) + f"#{series}" * bool(series) if str(path) and full.exists() else str(path)
 
 
 def _collate(

@@ -16,7 +16,7 @@ from skullnb.pipeline import PipelineSettings, create_skull_masks
 from skullnb.stack import Stack
 from skullnb.text import escape
 
-__all__ = ["data_note", "draw_slices", "note"]
+__all__ = ["data_note", "draw_slices", "evidence_line", "note"]
 
 
 def note(kind: str, title: str, text: str) -> str:
@@ -67,9 +67,9 @@ def data_note(stack: Stack, results: Mapping[str, Any], is_phantom: bool) -> str
             "note",
             "Synthetic data",
             f"These pages show {size} of a phantom head, *calibrated to* the figures that the"
-            " article reports, because the article’s own slices are not public. That the measured"
-            " numbers agree with the published ones shows that the method is the same; it is no"
-            " evidence that the method works on patients.",
+            " article reports, because the article’s own slices are not public. The measured"
+            " numbers agree with the published ones by construction: no evidence that the method"
+            " works on patients.",
         )
     given = results["parameters"]
     facts = [f"**{escape(str(given.get('images', stack.name)))}**: {size}"]
@@ -87,6 +87,34 @@ def data_note(stack: Stack, results: Mapping[str, Any], is_phantom: bool) -> str
         name = escape(str(given.get("reference", "")))
         verdict = f"The masks are compared with the reference mask **{name}**."
     return note("note", "Your data", f"{', '.join(facts)}. {verdict}")
+
+
+def evidence_line(chapters: Mapping[str, Mapping[str, Any]]) -> str:
+    """Say in one line which rules of the method the data put to the test.
+
+    Parameters
+    ----------
+    chapters : mapping
+        Recorded values by chapter, as in the collated results.
+
+    Returns
+    -------
+    str
+        Markdown; "" when the chapter on evidence has no verdict.
+
+    Examples
+    --------
+    >>> print(evidence_line({"09-evidence": {"verdict": "3 of 6 rules exercised."}}))
+    **What these slices tested:** 3 of 6 rules exercised. How this is known is in
+    [the evidence ledger](notebooks/09-evidence.ipynb).
+    """
+    verdict = chapters.get("09-evidence", {}).get("verdict")
+    if not verdict:
+        return ""
+    return (
+        f"**What these slices tested:** {escape(verdict)} How this is known is in"
+        " [the evidence ledger](notebooks/09-evidence.ipynb).\n"
+    )
 
 
 def draw_slices(stack: Stack, settings: PipelineSettings, folder: Path) -> str:

@@ -13,7 +13,7 @@ import yaml
 from nbformat.v4 import new_markdown_cell
 
 from skullnb.pipeline import PipelineSettings
-from skullnb.report.landing import data_note, draw_slices, note
+from skullnb.report.landing import data_note, draw_slices, evidence_line, note
 from skullnb.report.table import published_table
 from skullnb.stack import Stack
 from skullnb.text import escape
@@ -65,6 +65,7 @@ def stage_book(
         "failures": _failures_note(failures),
         "data": data_note(stack, results, is_phantom),
         "slices": draw_slices(stack, settings, generated),
+        "evidence": evidence_line(results["chapters"]),
         "published": published_table(
             results["chapters"],
             is_phantom=is_phantom,

@@ -84,6 +84,26 @@ class Grid:
         ways: list[Any] = [slice(None, None, -1 if flip else None) for flip in self.flipped]
         return np.asanyarray(turned[tuple(ways)])
 
+    def corners(self) -> Array:
+        """Where the first pixel of the first slice and the last of the last one lie.
+
+        Returns
+        -------
+        (2, 3) array of float
+            In mm, right, anterior and superior ascending.
+
+        Examples
+        --------
+        >>> Grid((2, 3, 4), np.eye(4), (2, 1, 0), (False, True, True), None).corners()
+        array([[1., 2., 0.],
+               [0., 0., 3.]])
+        """
+        ends = np.zeros((2, 3))
+        for axis, flip in zip(self.axes, self.flipped, strict=True):
+            ends[0 if flip else 1, axis] = (*self.shape, 1, 1)[axis] - 1
+        affine = np.asarray(self.affine, dtype=np.float64)
+        return np.asanyarray(ends @ affine[:3, :3].T + affine[:3, 3])
+
     @property
     def n_slices(self) -> int:
         """The number of slices the whole volume is cut into."""
@@ -146,6 +166,41 @@ def grid_of(image: Any, axis: str, name: str) -> Grid:
         flipped=(flipped[0], flipped[1], flipped[2]),
         header=_geometry_header(image, affine),
     )
+
+
+def grid_of_affine(
+    affine: Array, shape: tuple[int, ...], axis: str, name: str, code: str = "scanner"
+) -> Grid:
+    """Work out the same for voxels that come from no NIfTI file.
+
+    Parameters
+    ----------
+    affine : (4, 4) array of float
+        From index to mm, towards the patient's right, front and head.
+    shape : three ints
+        In storage order.
+    axis, name
+        As in `grid_of`.
+    code : str
+        What the affine points to, in nibabel's words; it becomes the qform and sform code.
+
+    Returns
+    -------
+    Grid
+
+    Examples
+    --------
+    >>> grid_of_affine(np.diag([-1, -1, 5, 1]), (6, 8, 3), "axial", "demo").flipped
+    (False, False, False)
+    """
+    nib: Any = import_module("nibabel")
+
+    # Only the header is wanted: one byte stands for all voxels.
+    image = nib.Nifti1Image(np.broadcast_to(np.uint8(0), shape), affine)
+    image.set_qform(affine, code=code)
+    image.set_sform(affine, code=code)
+    image.header.set_xyzt_units("mm")
+    return grid_of(image, axis, name)
 
 
 def spacing_of(image: Any, grid: Grid) -> tuple[float, float] | None:

@@ -13,7 +13,7 @@ import numpy as np
 from skullnb.errors import UnreadableFile
 from skullnb.stack.anatomy import grid_of, spacing_of
 from skullnb.stack.arrays import Array
-from skullnb.stack.names import suffix_of
+from skullnb.stack.names import SYNTHETIC, suffix_of
 from skullnb.stack.options import parse_groups, parse_spacing
 from skullnb.stack.volume import (
     Volume,
@@ -58,7 +58,8 @@ def open_volume(path: Path, axis: str = "axial", part: str = "images") -> Volume
     reader = READERS.get(suffix_of(path))
     if reader is None:
         raise UnreadableFile(
-            f"{path.name} is of a kind that is not read; the kinds read are {', '.join(READERS)}."
+            f"{path.name} is of a kind that is not read; the kinds read are {', '.join(READERS)} "
+            "and DICOM."
         )
     if not path.is_file():
         raise UnreadableFile(f"There is no file {path}; check the path.")
@@ -134,11 +135,13 @@ def _open_npz(path: Path, axis: str, part: str) -> Volume:
         load,
         spacing_mm=parse_spacing(extra("spacing_mm")),
         groups=parse_groups(extra("groups")),
+        synthetic=bool(extra("synthetic")),
     )
 
 
 def _open_nibabel(path: Path, axis: str, part: str) -> Volume:
-    image: Any = import_module("nibabel").load(path, mmap="r")
+    with _quiet_nibabel():
+        image: Any = import_module("nibabel").load(path, mmap="r")
     shape = tuple(int(size) for size in image.shape)
     dtype = image.get_data_dtype()
     refuse_strange_pixels(path, dtype)
@@ -157,7 +160,26 @@ def _open_nibabel(path: Path, axis: str, part: str) -> Volume:
     def load() -> Array:
         return grid.cut(np.asanyarray(image.dataobj))
 
-    return Volume(path, (grid.n_slices, *grid.slice_shape), load, spacing_of(image, grid), grid)
+    description = image.header["descrip"].item() if "descrip" in image.header else b""
+    return Volume(
+        path,
+        (grid.n_slices, *grid.slice_shape),
+        load,
+        spacing_of(image, grid),
+        grid,
+        synthetic=description == SYNTHETIC,
+    )
+
+
+@contextmanager
+def _quiet_nibabel() -> Iterator[None]:
+    """Keep to ourselves what nibabel logs about headers it repairs on the way."""
+    logger = logging.getLogger("nibabel.global")
+    silenced, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = silenced
 
 
 def _open_tiff(path: Path, axis: str, part: str) -> Volume:

@@ -9,7 +9,7 @@ import numpy as np
 from skullnb.errors import InvalidImage, InvalidSetting, ShapeMismatch
 from skullnb.stack.anatomy import Grid
 from skullnb.stack.arrays import Array, binary_mask, evenly, sha256_of_array
-from skullnb.stack.names import sha256_of_file, stem
+from skullnb.stack.names import sha256_of_file, sha256_of_files, stem
 from skullnb.stack.options import parse_groups, parse_spacing
 
 
@@ -25,11 +25,25 @@ class Origin:
         For each slice, its number in that file, counted along the axis it was cut on.
     grids : tuple of Grid or None
         For each source, its voxel grid; None where the format has no orientation.
+    members : tuple of tuple of Path
+        For each source that is a DICOM series, its files in the order of the slices; empty for
+        other sources, or altogether where there is no series.
     """
 
     files: tuple[int, ...]
     numbers: tuple[int, ...]
     grids: tuple[Grid | None, ...]
+    members: tuple[tuple[Path, ...], ...] = ()
+
+    def files_of(self, source: int) -> tuple[Path, ...]:
+        """Return the files of a source that is a DICOM series; none for another.
+
+        Examples
+        --------
+        >>> Origin((0,), (0,), (None,)).files_of(0)
+        ()
+        """
+        return self.members[source] if self.members else ()
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -49,9 +63,12 @@ class Stack:
     name : str
         What to call the stack; a file's name without its ending.
     sources, reference_sources : tuple of Path
-        The files that images and reference came from; empty for arrays made in memory.
+        The files that images and reference came from, one a volume (the folder of a DICOM series);
+        empty for arrays made in memory.
     geometry : Origin, optional
         Where each slice was cut from, so that masks can be put back.
+    synthetic : bool
+        Whether the slices were drawn, not scanned; phantoms say so of themselves.
 
     Raises
     ------
@@ -79,6 +96,7 @@ class Stack:
     sources: tuple[Path, ...] = ()
     geometry: Origin | None = None
     reference_sources: tuple[Path, ...] = ()
+    synthetic: bool = False
 
     def __post_init__(self) -> None:
         """Check the parts against one another and bring them to one form."""
@@ -218,8 +236,12 @@ class Stack:
             if here:
                 part = self.select(here)
                 assert part.geometry is not None
+                members = self.geometry.files_of(file)
                 origin = Origin(
-                    (0,) * len(here), part.geometry.numbers, (self.geometry.grids[file],)
+                    (0,) * len(here),
+                    part.geometry.numbers,
+                    (self.geometry.grids[file],),
+                    (members,),
                 )
                 references = self.reference_sources
                 if len(references) == len(self.sources):
@@ -227,7 +249,7 @@ class Stack:
                 parts.append(
                     replace(
                         part,
-                        name=stem(path),
+                        name=path.name if len(members) > 1 else stem(path),
                         sources=(path,),
                         geometry=origin,
                         reference_sources=references,
@@ -242,15 +264,22 @@ class Stack:
         -------
         dict of str
             File name (never its folder) to the sha256 of the whole file; a reference's name
-            carries ` (reference)`. For arrays made in memory, `images` and `reference` to the
-            sha256 of data type, shape and values.
+            carries ` (reference)`. A DICOM series of several files is one entry: its folder's
+            name and their number, to the sha256 of their sorted sha256. For arrays made in
+            memory, `images` and `reference` to the sha256 of data type, shape and values.
 
         Examples
         --------
         >>> list(Stack(np.zeros((3, 8, 6))).fingerprint())
         ['images']
         """
-        digests = {path.name: sha256_of_file(path) for path in self.sources}
+        digests = {}
+        for source, path in enumerate(self.sources):
+            members = self.geometry.files_of(source) if self.geometry else ()
+            if len(members) > 1:
+                digests[f"{path.name} ({len(members)} DICOM files)"] = sha256_of_files(members)
+            else:
+                digests[path.name] = sha256_of_file(path)
         if not self.sources:
             digests["images"] = sha256_of_array(self.images)
         for path in self.reference_sources:

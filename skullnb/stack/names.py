@@ -2,7 +2,11 @@
 
 import hashlib
 import re
+from collections.abc import Iterable
 from pathlib import Path
+
+# What a NIfTI header's description says of a phantom, so that it is not taken for a scan later.
+SYNTHETIC = b"skullnb synthetic phantom"
 
 
 def suffix_of(path: Path) -> str:
@@ -50,3 +54,17 @@ def sha256_of_file(path: Path) -> str:
     """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of_files(paths: Iterable[Path]) -> str:
+    """Return one sha256 for several files, whatever their names and order.
+
+    It is the sha256 of their own, in hexadecimal digits, sorted and joined.
+
+    Examples
+    --------
+    >>> len(sha256_of_files([Path(__file__)]))
+    64
+    """
+    digests = sorted(sha256_of_file(path) for path in paths)
+    return hashlib.sha256("".join(digests).encode()).hexdigest()

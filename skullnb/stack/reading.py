@@ -1,83 +1,23 @@
 """`read_stack`: a file, a folder or a pattern of files, opened as one `Stack`."""
 
 from bisect import bisect_right
-from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 
-from skullnb.errors import InvalidSetting, ShapeMismatch, UnreadableFile
+from skullnb.errors import InvalidSetting, ShapeMismatch
 from skullnb.stack.arrays import Array, evenly
-from skullnb.stack.formats import READERS, npz_names, open_volume
+from skullnb.stack.formats import npz_names
+from skullnb.stack.inputs import Input, list_volumes
 from skullnb.stack.model import Origin, Stack
-from skullnb.stack.names import natural_key, stem, suffix_of
 from skullnb.stack.options import parse_axis, parse_groups, parse_slices, parse_spacing
 from skullnb.stack.volume import Volume
 
 
-def list_inputs(path: str | Path) -> list[Path]:
-    """Return the files a path stands for.
-
-    Parameters
-    ----------
-    path : str or Path
-        A file; a folder, whose files of a kind that is read are taken (others and hidden ones are
-        left out, folders inside it too); or a pattern with `*` or `?`.
-
-    Returns
-    -------
-    list of Path
-        In natural order: `slice-2` before `slice-10`.
-
-    Raises
-    ------
-    InvalidSetting
-        If no path is given, or a pattern meets two files of the same name.
-    UnreadableFile
-        If there is nothing there, or nothing of a kind that is read.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     for name in ("s10.npy", "s2.npy", "notes.txt"):
-    ...         (Path(folder) / name).touch()
-    ...     [file.name for file in list_inputs(folder)]
-    ['s2.npy', 's10.npy']
-    """
-    if not str(path).strip():
-        raise InvalidSetting("No images are given; name a file or a folder.")
-    path = Path(path).expanduser()
-    if path.is_file():
-        return [path]
-    if path.is_dir():
-        found = list(path.iterdir())
-    elif set(str(path)) & set("*?["):
-        found = list(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
-    else:
-        raise UnreadableFile(f"There is no file or folder {path}; check the path.")
-    files = [
-        file
-        for file in found
-        if file.is_file() and suffix_of(file) in READERS and not file.name.startswith(".")
-    ]
-    if not files:
-        raise UnreadableFile(
-            f"{path} holds no file of a kind that is read; the kinds are {', '.join(READERS)}."
-        )
-    name, times = Counter(file.name for file in files).most_common(1)[0]
-    if times > 1:
-        raise InvalidSetting(
-            f"{times} of the files {path} stands for are called {name}, so their results could "
-            "not be told apart; give each its own name."
-        )
-    return sorted(files, key=natural_key)
-
-
 def read_stack(
-    images: str | Path,
+    images: str | Path | Sequence[Path] | Input,
     reference: str | Path = "",
     *,
     groups: str | Path | Sequence[str] = "",
@@ -90,25 +30,28 @@ def read_stack(
 
     Parameters
     ----------
-    images : str or Path
-        A file, a folder of files, or a pattern such as `scans/*_T1w.nii.gz`. Kinds: .npy, .npz
-        (one array, or arrays named `images` and `reference`), .nii, .nii.gz, .mgz, .mgh, .tif and
-        .tiff (one page a slice). One file holds (H, W) or (N, H, W).
+    images : str, Path, sequence of Path, or Input
+        A file, a folder of files, a pattern such as `scans/*_T1w.nii.gz`, or the files themselves.
+        Kinds: .npy, .npz (one array, or arrays named `images` and `reference`), .nii, .nii.gz,
+        .mgz, .mgh, .tif and .tiff (one page a slice), and DICOM. One file holds (H, W) or
+        (N, H, W); the DICOM files of a series are one volume, sorted by position. Of several
+        series in a folder one is chosen by its number: `folder#6`.
     reference : str or Path
         The same for the reference mask; `""` is none. It covers what `images` covers, before
         `slices` are chosen. Files are paired in natural order of their names.
     groups : str, Path or sequence of str
         One label a slice, counted before `slices` are chosen, or one label a file: separated by
         commas, or the path of a text file with one a line. Without them the file's name is the
-        label where a file is known to be one volume: in a folder, and for NIfTI and .mgz.
+        label where a file is known to be one volume: in a folder, and for NIfTI, .mgz and DICOM.
     spacing_mm : str, float or pair
         (row, column) as `0.5` or `0.667x0.7`, before what the header says.
     slices : str or int
         Which slices: `104:127` (127 left out), `3`, `1,5,9`, `::5`, negative from the end. Taken
         in each file; files of one slice each count as one volume.
     axis : {"axial", "coronal", "sagittal"}
-        How to cut NIfTI and .mgz volumes, whatever order they are stored in. Axial slices ascend
-        from inferior to superior, with the face up and the patient's right at the image's left.
+        How to cut NIfTI, .mgz and DICOM volumes, whatever order they are stored in. Axial slices
+        ascend from inferior to superior, with the face up and the patient's right at the image's
+        left.
     name : str
         What to call the stack, instead of the file's or folder's name.
 
@@ -136,11 +79,10 @@ def read_stack(
     Stack('scan': 2 slices of 4 x 3 px, float64, 0.5 x 0.5 mm, no reference)
     """
     axis, spacing, labels = parse_axis(axis), parse_spacing(spacing_mm), parse_groups(groups)
-    paths = list_inputs(images)
-    volumes = [open_volume(path, axis) for path in paths]
+    volumes = [volume.open(axis) for volume in list_volumes(images)]
     if axis != "axial" and any(volume.grid is None for volume in volumes):
         raise InvalidSetting(
-            f"{paths[0].name} has no orientation, so it can't be cut along the {axis} axis; "
+            f"{volumes[0].path.name} has no orientation, so it can't be cut along the {axis} axis; "
             "leave the axis at axial to take its slices as they are."
         )
     _same_slice_shape(volumes)
@@ -154,11 +96,24 @@ def read_stack(
         reference=_load(references, positions) if references else None,
         spacing_mm=spacing or _same_spacing(volumes),
         groups=None if all_groups is None else tuple(all_groups[i] for i in positions),
-        name=name or (stem(paths[0]) if len(paths) == 1 else paths[0].parent.resolve().name),
-        sources=tuple(paths),
-        geometry=Origin(*origin, tuple(volume.grid for volume in volumes)),
-        reference_sources=tuple(volume.path for volume in references),
+        name=name or _name(volumes),
+        sources=tuple(volume.path for volume in volumes),
+        geometry=Origin(
+            *origin,
+            grids=tuple(volume.grid for volume in volumes),
+            members=tuple(volume.files for volume in volumes),
+        ),
+        reference_sources=tuple(
+            file for volume in references for file in volume.files or (volume.path,)
+        ),
+        # One drawn file among scans makes the whole no evidence about scans.
+        synthetic=any(volume.synthetic for volume in volumes),
     )
+
+
+def _name(volumes: list[Volume]) -> str:
+    """Return the only volume's name, or the folder's of several."""
+    return volumes[0].name if len(volumes) == 1 else volumes[0].path.parent.resolve().name
 
 
 def _same_slice_shape(volumes: list[Volume]) -> None:
@@ -179,12 +134,12 @@ def _px(volume: Volume) -> str:
 def _open_references(reference: str | Path, volumes: list[Volume], axis: str) -> list[Volume]:
     """Open the reference files and hold them against the images; empty without a reference."""
     if str(reference).strip():
-        paths = list_inputs(reference)
+        inputs = list_volumes(reference)
     elif all("reference" in npz_names(volume.path) for volume in volumes):
-        paths = [volume.path for volume in volumes]
+        inputs = list_volumes([volume.path for volume in volumes])
     else:
         return []
-    references = [open_volume(path, axis, "reference") for path in paths]
+    references = [one.open(axis, "reference") for one in inputs]
     _same_slice_shape(references)
     if len(references) == len(volumes):
         _refuse_crossed_names(volumes, references)
@@ -206,7 +161,23 @@ def _open_references(reference: str | Path, volumes: list[Volume], axis: str) ->
                 f"{volume.path.name} {volume.shape} (slices, rows, columns); they must be the "
                 "same before slices are chosen."
             )
+        _refuse_elsewhere(volume, mask)
     return references
+
+
+def _refuse_elsewhere(volume: Volume, mask: Volume) -> None:
+    """Refuse a reference that has the images' shape and lies somewhere else in space."""
+    if volume.grid is None or mask.grid is None:
+        return
+    apart = np.linalg.norm(volume.grid.corners() - mask.grid.corners(), axis=1).max()
+    voxel = np.linalg.norm(np.asarray(volume.grid.affine)[:3, :3], axis=0).min()
+    # Headers round; half a voxel is more than rounding and less than a wrong pixel.
+    if apart > voxel / 2:
+        raise ShapeMismatch(
+            f"The reference {mask.path.name} has the shape of {volume.path.name} but lies "
+            f"{apart:.1f} mm from it, by their headers; resample it onto the images' grid, or "
+            "store both as .npy if the headers are wrong."
+        )
 
 
 def _refuse_crossed_names(volumes: list[Volume], references: list[Volume]) -> None:
@@ -216,13 +187,13 @@ def _refuse_crossed_names(volumes: list[Volume], references: list[Volume]) -> No
     """
     if len(volumes) == 1:
         return
-    pairs = [(volume.path, mask.path) for volume, mask in zip(volumes, references, strict=True)]
-    strangers = [pair for pair in pairs if stem(pair[0]) not in stem(pair[1])]
+    pairs = list(zip(volumes, references, strict=True))
+    strangers = [(image, mask) for image, mask in pairs if image.name not in mask.name]
     if 0 < len(strangers) < len(pairs):
         image, mask = strangers[0]
         raise ShapeMismatch(
-            f"{image.name} would be scored against {mask.name}, though other masks carry their "
-            "image's name; rename the masks or give one for each image."
+            f"{image.path.name} would be scored against {mask.path.name}, though other masks carry "
+            "their image's name; rename the masks or give one for each image."
         )
 
 
@@ -285,7 +256,7 @@ def _label_slices(
     if labels is None:
         if len(volumes) == 1 and volumes[0].grid is None:
             return None
-        stems = [stem(volume.path) for volume in volumes]
+        stems = [volume.name for volume in volumes]
         # scan.npy and scan.nii are two files: their stems must not make one group of them.
         unique = len(set(stems)) == len(stems)
         labels = tuple(stems if unique else [volume.path.name for volume in volumes])

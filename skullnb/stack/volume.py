@@ -11,6 +11,7 @@ import numpy as np
 from skullnb.errors import SkullnbError, UnreadableFile
 from skullnb.stack.anatomy import Grid
 from skullnb.stack.arrays import Array
+from skullnb.stack.names import stem
 
 # No deflate stream expands by more than this (zlib's technical notes give 1030:1).
 _DEFLATE_LIMIT = 1032
@@ -34,6 +35,12 @@ class Volume:
         The voxel grid, where the format has an orientation.
     groups : tuple of str or None
         Labels stored in the file.
+    name : str
+        What to call it; the file's name without its ending where nothing else is given.
+    files : tuple of Path
+        The files of a DICOM series, in the order of its slices; empty for a file of its own.
+    synthetic : bool
+        Whether the file says that its slices were drawn.
     """
 
     path: Path
@@ -42,6 +49,14 @@ class Volume:
     spacing_mm: tuple[float, float] | None = None
     grid: Grid | None = None
     groups: tuple[str, ...] | None = None
+    name: str = ""
+    files: tuple[Path, ...] = ()
+    synthetic: bool = False
+
+    def __post_init__(self) -> None:
+        """Name the volume after its file."""
+        if not self.name:
+            object.__setattr__(self, "name", stem(self.path))
 
     def read(self) -> Array:
         """Return the slices: memory-mapped where the format allows, else read now."""

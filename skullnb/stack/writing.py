@@ -12,7 +12,7 @@ import numpy as np
 from skullnb.errors import InvalidSetting, ShapeMismatch, UnreadableFile
 from skullnb.stack.arrays import Array, binary_mask
 from skullnb.stack.model import Stack
-from skullnb.stack.names import stem, suffix_of
+from skullnb.stack.names import SYNTHETIC, stem, suffix_of
 
 
 def write_masks(masks: Array, path: str | Path, stack: Stack, overwrite: bool = False) -> Path:
@@ -85,9 +85,9 @@ def write_stack(stack: Stack, path: str | Path, overwrite: bool = False) -> tupl
     stack : Stack
         Made in memory, such as a phantom: there is no grid to put the slices back on.
     path : str or Path
-        .npz gets everything (arrays `images`, `reference`, `spacing_mm`, `groups`); .nii and
-        .nii.gz get the images as if axial, and the reference in a second file beside it whose
-        name ends in `_reference`.
+        .npz gets everything (arrays `images`, `reference`, `spacing_mm`, `groups`, and
+        `synthetic` when it is so); .nii and .nii.gz get the images as if axial, and the reference
+        in a second file beside it whose name ends in `_reference`.
     overwrite : bool
         Whether existing files may be replaced.
 
@@ -122,6 +122,7 @@ def write_stack(stack: Stack, path: str | Path, overwrite: bool = False) -> tupl
             "reference": stack.reference,
             "spacing_mm": stack.spacing_mm,
             "groups": stack.groups,
+            "synthetic": stack.synthetic or None,
         }
         known: dict[str, Any] = {
             name: np.asarray(part) for name, part in parts.items() if part is not None
@@ -138,8 +139,17 @@ def write_stack(stack: Stack, path: str | Path, overwrite: bool = False) -> tupl
     return (path, write_masks(stack.reference, beside, loose, overwrite))
 
 
-def refuse_place(path: Path, stack: Stack, overwrite: bool) -> None:
+def refuse_place(path: Path, stack: Stack | None = None, overwrite: bool = False) -> None:
     """Refuse to write where something would be lost, where there is no folder, or a strange kind.
+
+    Parameters
+    ----------
+    path : Path
+        The file to be written.
+    stack : Stack, optional
+        Whose own files are never replaced.
+    overwrite : bool
+        Whether others may be.
 
     Raises
     ------
@@ -148,7 +158,7 @@ def refuse_place(path: Path, stack: Stack, overwrite: bool) -> None:
 
     Examples
     --------
-    >>> refuse_place(Path("mask.png"), Stack(np.zeros((3, 8, 6))), overwrite=False)
+    >>> refuse_place(Path("mask.png"))
     Traceback (most recent call last):
     skullnb.errors.UnreadableFile: mask.png is of a kind that is not written; use .nii, .nii.gz,
     .npy, .npz, .tif, .tiff.
@@ -163,7 +173,7 @@ def refuse_place(path: Path, stack: Stack, overwrite: bool) -> None:
         raise UnreadableFile(f"{path} is a folder; name a file to write.")
     if not path.exists():
         return
-    for source in (*stack.sources, *stack.reference_sources):
+    for source in (*stack.sources, *stack.reference_sources) if stack else ():
         if source.exists() and path.samefile(source):
             raise UnreadableFile(
                 f"{path.name} is one of the files the slices came from; write to another name."
@@ -212,6 +222,8 @@ def _write_nifti(path: Path, masks: Array, stack: Stack) -> None:
         kind = nib.Nifti2Image if isinstance(grid.header, nib.Nifti2Header) else nib.Nifti1Image
         # Without an affine of its own the image keeps the header's, codes and quaternion included.
         image = kind(volume, None, grid.header)
+    if stack.synthetic:
+        image.header["descrip"] = SYNTHETIC
     image.header.set_slope_inter(1, 0)
     image.to_filename(path)
 
@@ -242,3 +254,6 @@ _WRITERS: dict[str, Callable[[Path, Array, Stack], None]] = {
     ".tif": _write_tiff,
     ".tiff": _write_tiff,
 }
+
+WRITTEN = tuple(_WRITERS)
+"""The endings of the files that masks are written to."""

@@ -1,0 +1,448 @@
+"""Reading DICOM: order, geometry, values, and not a word about the patient."""
+
+import gzip
+import json
+import tempfile
+import traceback
+import warnings
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pydicom
+import pytest
+from click.testing import CliRunner
+from dicoms import PLANES, PLANTED, oblique, patient_and_pixels, save_enhanced, save_series
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydicom.data import get_testdata_file
+from pydicom.encaps import encapsulate
+from pydicom.uid import JPEG2000Lossless
+from real_data import real_data
+
+from skullnb.chapter import open_chapter
+from skullnb.cli import main
+from skullnb.errors import InvalidSetting, SkullnbError, UnreadableFile
+from skullnb.stack import list_volumes, read_stack, write_masks
+
+rng = np.random.default_rng(5)
+PIXELS = rng.integers(0, 3000, (6, 9, 7)).astype(np.int16)
+# In RAS order, all sizes different; and by hand, as axial slices with the face up.
+RAS = rng.integers(0, 3000, (5, 6, 7)).astype(np.int16)
+AXIAL = RAS[::-1, ::-1, :].transpose(2, 1, 0)
+SHUFFLED = (3, 0, 5, 1, 4, 2)
+
+
+def in_plane(plane):
+    """The same head as a scanner stores it in another plane: images, first position, sizes."""
+    lps = RAS[::-1, ::-1, :]  # indices count towards the patient's left, back and head
+    if plane == "axial":
+        return lps.transpose(2, 1, 0)
+    if plane == "coronal":  # columns left, rows down, slices towards the back
+        return lps[:, :, ::-1].transpose(1, 2, 0)
+    return lps[::-1, :, ::-1].transpose(0, 2, 1)  # columns back, rows down, slices to the right
+
+
+# --- geometry ----------------------------------------------------------------------------------
+
+
+def test_a_series_is_sorted_by_position_whatever_its_files_are_called(tmp_path):
+    save_series(tmp_path / "scan", PIXELS, order=SHUFFLED)
+    stack = read_stack(tmp_path / "scan")
+    np.testing.assert_array_equal(stack.images, PIXELS)
+    assert stack.images.dtype == np.int16
+    assert stack.spacing_mm == (0.5, 0.75)
+    assert stack.groups == ("scan",) * 6
+    assert (stack.name, stack.sources) == ("scan", (tmp_path / "scan",))
+    assert list(stack.fingerprint()) == ["scan (6 DICOM files)"]
+    np.testing.assert_array_equal(
+        read_stack(tmp_path / "scan", slices="4,1").images, PIXELS[[4, 1]]
+    )
+
+
+def test_the_affine_is_the_one_worked_out_by_hand(tmp_path):
+    save_series(tmp_path / "scan", PIXELS)
+    # Columns count to the left by 0.75 mm, rows to the back by 0.5, slices up by 4, from the
+    # pixel at left -90, back -120, up 30: in right, front, up the first two change their sign.
+    expected = [[-0.75, 0, 0, 90], [0, -0.5, 0, 120], [0, 0, 4, 30], [0, 0, 0, 1]]
+    stack = read_stack(tmp_path / "scan")
+    image = nib.load(write_masks(stack.images > 1500, tmp_path / "m.nii.gz", stack))
+    np.testing.assert_allclose(image.affine, expected, atol=1e-6)
+    assert image.shape == (7, 9, 6)
+    assert nib.aff2axcodes(image.affine) == ("L", "P", "S")
+    assert (int(image.header["qform_code"]), int(image.header["sform_code"])) == (1, 1)
+    np.testing.assert_allclose(image.header.get_zooms(), (0.75, 0.5, 4))
+    np.testing.assert_array_equal(np.asarray(image.dataobj), (PIXELS > 1500).transpose(2, 1, 0))
+    np.testing.assert_array_equal(read_stack(tmp_path / "m.nii.gz").images, PIXELS > 1500)
+
+
+def test_every_pixel_of_an_oblique_series_lies_where_nibabel_puts_it(tmp_path):
+    with pytest.warns(UserWarning, match="highly experimental"):
+        from nibabel.nicom.dicomwrappers import wrapper_from_data
+    paths = save_series(tmp_path / "scan", PIXELS, directions=oblique(), order=SHUFFLED)
+    stack = read_stack(tmp_path / "scan")
+    affine = stack.geometry.grids[0].affine
+    to_ras = np.diag([-1, -1, 1, 1])
+    for path, place in zip(paths, SHUFFLED, strict=True):
+        theirs = wrapper_from_data(pydicom.dcmread(path)).affine
+        for row, column in ((0, 0), (8, 0), (0, 6), (5, 3)):
+            point = to_ras @ theirs @ [row, column, 0, 1]
+            np.testing.assert_allclose(affine @ [column, row, place, 1], point, atol=1e-5)
+
+
+@pytest.mark.parametrize("plane", PLANES)
+def test_a_head_gives_the_same_axial_slices_in_whatever_plane_it_was_scanned(tmp_path, plane):
+    sizes = {"axial": (0.8, 0.7, 2.0), "coronal": (2.0, 0.7, 0.8), "sagittal": (2.0, 0.8, 0.7)}
+    row, column, step = sizes[plane]
+    planes = in_plane(plane)
+    save_series(
+        tmp_path / "scan", planes, directions=PLANES[plane], spacing=(row, column), step=step
+    )
+    stack = read_stack(tmp_path / "scan")
+    np.testing.assert_array_equal(stack.images, AXIAL)
+    assert stack.spacing_mm == pytest.approx((0.8, 0.7))
+    assert read_stack(tmp_path / "scan", axis=plane).images.shape == planes.shape
+    write_masks(stack.images > 1500, tmp_path / "m.nii", stack)
+    np.testing.assert_array_equal(read_stack(tmp_path / "m.nii").images, AXIAL > 1500)
+
+
+def test_one_file_is_a_stack_of_one_slice_that_knows_its_thickness(tmp_path):
+    path = save_series(tmp_path, PIXELS[:1])[0]
+    stack = read_stack(path)
+    np.testing.assert_array_equal(stack.images, PIXELS[:1])
+    assert (stack.name, list(stack.fingerprint())) == ("IM000000", ["IM000000"])
+    image = nib.load(write_masks(stack.images > 0, tmp_path / "m.nii", stack))
+    np.testing.assert_allclose(np.diag(image.affine), (-0.75, -0.5, 4, 1))
+    save_series(tmp_path, PIXELS[:1], SpacingBetweenSlices=5.0)
+    assert read_stack(path).geometry.grids[0].affine[2, 2] == 5
+
+
+def test_a_file_of_many_images_is_sorted_and_scaled_image_by_image(tmp_path):
+    slopes = [1.0, 2.0, 0.5, 1.0, 3.0, 1.0]
+    path = save_enhanced(tmp_path / "enhanced.dcm", PIXELS, SHUFFLED, slopes)
+    stack = read_stack(path)
+    expected = PIXELS * np.array(slopes)[:, None, None] - 5
+    np.testing.assert_array_equal(stack.images, expected)
+    assert stack.spacing_mm == (0.5, 0.75)
+    assert stack.geometry.grids[0].affine[2].tolist() == [0, 0, 4, 30]
+
+
+def test_slope_and_intercept_are_applied_to_each_image(tmp_path):
+    save_series(tmp_path / "scan", PIXELS, RescaleSlope=0.5, RescaleIntercept=-7)
+    np.testing.assert_array_equal(read_stack(tmp_path / "scan").images, PIXELS * 0.5 - 7)
+
+
+def test_an_image_without_a_position_is_a_slice_without_orientation(tmp_path):
+    dataset = patient_and_pixels(PIXELS[0])
+    dataset.save_as(tmp_path / "IM1", enforce_file_format=True)
+    stack = read_stack(tmp_path / "IM1")
+    np.testing.assert_array_equal(stack.images, PIXELS[:1])
+    assert (stack.spacing_mm, stack.geometry.grids) == (None, (None,))
+
+
+# --- which files -------------------------------------------------------------------------------
+
+
+def two_series(folder):
+    save_series(folder, PIXELS, number=6, names="A{:03d}")
+    save_series(folder, PIXELS[:4, :5] + 1, number=11, names="B{:03d}")
+    return folder
+
+
+def test_several_series_in_a_folder_are_listed_and_one_is_chosen_by_its_number(tmp_path):
+    folder = two_series(tmp_path / "scan")
+    with pytest.raises(InvalidSetting) as caught:
+        read_stack(folder)
+    assert str(caught.value) == (
+        "scan holds 2 series of DICOM images (number 6: 6 of 9 x 7 px; number 11: 4 of 5 x 7 px), "
+        "and one is needed; choose one by its number, as in scan#6."
+    )
+    chosen = read_stack(f"{folder}#11")
+    np.testing.assert_array_equal(chosen.images, PIXELS[:4, :5] + 1)
+    assert chosen.name == "scan-series11"
+    with pytest.raises(InvalidSetting, match="none has the number 5"):
+        read_stack(f"{folder}#5")
+    everything = list_volumes(folder, every_series=True)
+    assert [volume.name for volume in everything] == ["scan-series6", "scan-series11"]
+
+
+def test_series_whose_numbers_do_not_tell_them_apart_are_counted(tmp_path):
+    save_series(tmp_path, PIXELS, number=4, names="A{:03d}")
+    save_series(tmp_path, PIXELS[:3], number=4, names="B{:03d}")
+    assert len(read_stack(f"{tmp_path}#1")) == 6
+    assert len(read_stack(f"{tmp_path}#2")) == 3
+
+
+def test_a_number_is_refused_where_there_is_no_series(tmp_path):
+    np.save(tmp_path / "a.npy", PIXELS)
+    with pytest.raises(InvalidSetting, match="no DICOM series"):
+        read_stack(f"{tmp_path}#3")
+    np.save(tmp_path / "a#3.npy", PIXELS)
+    assert read_stack(tmp_path / "a#3.npy").name == "a#3"
+
+
+def test_files_without_images_and_files_that_are_not_dicom_are_left_out(tmp_path):
+    save_series(tmp_path, PIXELS)
+    report = patient_and_pixels(PIXELS[0])
+    for keyword in ("Rows", "Columns", "PixelData"):
+        delattr(report, keyword)
+    report.save_as(tmp_path / "report", enforce_file_format=True)
+    (tmp_path / "README").write_text("nothing to see")
+    np.testing.assert_array_equal(read_stack(tmp_path).images, PIXELS)
+    with pytest.raises(UnreadableFile, match="none with an image"):
+        read_stack(tmp_path / "report")
+    with pytest.raises(UnreadableFile, match="names no file"):
+        read_stack([])
+
+
+def test_two_folders_of_one_series_each_are_two_volumes_of_one_stack(tmp_path):
+    save_series(tmp_path / "anna", PIXELS)
+    save_series(tmp_path / "ben", PIXELS + 1)
+    stack = read_stack(f"{tmp_path}/*/IM*")
+    assert stack.groups == ("anna",) * 6 + ("ben",) * 6
+    anna, ben = stack.split()
+    assert (anna.name, ben.name) == ("anna", "ben")
+    assert list(ben.fingerprint()) == ["ben (6 DICOM files)"]
+    assert ben.fingerprint() == {
+        name: sha for name, sha in stack.fingerprint().items() if "ben" in name
+    }
+    np.testing.assert_array_equal(ben.images, PIXELS + 1)
+
+
+def several_sizes(folder):
+    paths = save_series(folder, PIXELS)
+    wide = pydicom.dcmread(paths[2])
+    wide.Rows, wide.Columns = 7, 9
+    wide.save_as(paths[2])
+
+
+def localiser(folder):
+    paths = save_series(folder, PIXELS)
+    turned = pydicom.dcmread(paths[2])
+    turned.ImageOrientationPatient = [1, 0, 0, 0, 0, -1]
+    turned.save_as(paths[2])
+
+
+def cut_file(folder):
+    path = save_series(folder, PIXELS)[3]
+    path.write_bytes(path.read_bytes()[:-30])
+
+
+def quoting(folder):
+    """A number that is a name: the parser's message quotes it."""
+    path = save_series(folder, PIXELS)[3]
+    content = path.read_bytes().replace(b"0.5\\0.75", PLANTED.encode()[:8].ljust(8))
+    assert PLANTED.encode()[:8] in content
+    path.write_bytes(content.replace(b"0.5\\0.75", PLANTED.encode()[:8]))
+
+
+REFUSED = {
+    "several sizes": (several_sizes, "images of several sizes"),
+    "a localiser": (localiser, "images of several directions"),
+    "echoes": (
+        lambda f: save_series(f, PIXELS, ImagePositionPatient=[0, 0, 0]),
+        "several images at one position",
+    ),
+    "a slice is missing": (
+        lambda f: save_series(f, PIXELS)[2].unlink(),
+        "slices 4 to 8 mm apart in one series, so some are missing",
+    ),
+    "no positions": (lambda f: save_series(f, PIXELS, ImagePositionPatient=None), "no position"),
+    "colour": (
+        lambda f: save_series(f, PIXELS, PhotometricInterpretation="RGB", SamplesPerPixel=3),
+        "colour or inverted grey",
+    ),
+    "inverted": (
+        lambda f: save_series(f, PIXELS, PhotometricInterpretation="MONOCHROME1"),
+        "colour or inverted grey",
+    ),
+    "skewed": (
+        lambda f: save_series(f, PIXELS, ImageOrientationPatient=[1, 0, 0, 0.6, 0.8, 0]),
+        "not at right angles",
+    ),
+    "promises too much": (
+        lambda f: save_series(f, PIXELS, Rows=9000),
+        "promises 126,000 bytes of pixels",
+    ),
+    "many images at one place": (
+        lambda f: save_series(f, PIXELS, NumberOfFrames=2, Rows=4),
+        "holds 2 images and says of 1 where they lie",
+    ),
+    "cut short": (cut_file, "damaged, cut short"),
+    "not numbers": (quoting, "damaged, cut short"),
+    "no preamble": (
+        lambda f: (f.mkdir(), (f / "a.dcm").write_bytes(b"nothing"))[0],
+        "a.dcm can't be read as DICOM",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_is_no_volume_is_refused_in_one_sentence_that_quotes_nothing(tmp_path, case):
+    make, words = REFUSED[case]
+    make(tmp_path / "scan")
+    with pytest.raises(UnreadableFile, match=words) as caught:
+        read_stack(tmp_path / "scan")
+    text = str(caught.value)
+    assert "\n" not in text
+    assert text.endswith(".")
+    assert PLANTED[:8] not in "".join(traceback.format_exception(caught.value))
+
+
+# --- compressed, damaged and strange files -----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "MR_small_RLE.dcm",
+        "MR_small_bigendian.dcm",
+        "MR_small_implicit.dcm",
+        "MR_small_expb.dcm",
+        "MR_small_padded.dcm",
+    ],
+)
+def test_a_transfer_syntax_does_not_change_the_pixels(name):
+    plain = read_stack(get_testdata_file("MR_small.dcm", download=False))
+    np.testing.assert_array_equal(
+        read_stack(get_testdata_file(name, download=False)).images, plain.images
+    )
+
+
+def test_what_no_plugin_decodes_is_said_with_what_to_install(tmp_path, monkeypatch):
+    path = save_series(tmp_path, PIXELS[:1])[0]
+    dataset = pydicom.dcmread(path)
+    dataset.file_meta.TransferSyntaxUID = JPEG2000Lossless
+    dataset.PixelData = encapsulate([PIXELS[0].tobytes()])
+    dataset["PixelData"].is_undefined_length = True
+    dataset.save_as(path)
+
+    class Missing:
+        is_available = False
+
+    monkeypatch.setattr("pydicom.pixels.get_decoder", lambda syntax: Missing)
+    with pytest.raises(UnreadableFile, match=r"compressed \(JPEG 2000 .*skullnb\[dicom\]"):
+        read_stack(path)
+    monkeypatch.undo()
+    with pytest.raises(UnreadableFile, match="compressed"):  # these are no JPEG 2000 bytes
+        read_stack(path)
+
+
+def pixels_or_refusal(path):
+    """Read all pixels, or return the sentence that refuses them; any other failure passes."""
+    try:
+        return read_stack(path).images, ""
+    except SkullnbError as error:
+        return None, str(error)
+
+
+def test_no_dicom_file_however_strange_ends_in_anything_but_pixels_or_one_sentence():
+    folder = Path(get_testdata_file("MR_small.dcm", download=False)).parent
+    read = 0
+    for path in sorted(folder.rglob("*")):
+        if not path.is_file() or path.suffix in (".txt", ".json", ".gz", ".icc", ".dump"):
+            continue
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            images, refusal = pixels_or_refusal(path)
+        assert "\n" not in refusal
+        read += images is not None
+    assert read >= 10
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_a_dicom_file_cut_anywhere_is_refused_or_gives_the_same_pixels(data):
+    with tempfile.TemporaryDirectory() as folder:
+        path = save_series(Path(folder), PIXELS[:1], names="a.dcm")[0]
+        whole = path.read_bytes()
+        path.write_bytes(whole[: data.draw(st.integers(0, len(whole) - 1))])
+        images, refusal = pixels_or_refusal(path)
+        assert refusal or np.array_equal(images, PIXELS[:1])
+        assert "\n" not in refusal
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_a_dicom_file_with_damaged_bytes_never_fails_in_any_other_way(data):
+    with tempfile.TemporaryDirectory() as folder:
+        path = save_series(Path(folder), PIXELS[:1], names="a.dcm")[0]
+        content = bytearray(path.read_bytes())
+        for _ in range(data.draw(st.integers(1, 4))):
+            content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+        path.write_bytes(content)
+        _, refusal = pixels_or_refusal(path)
+        assert "\n" not in refusal
+        assert PLANTED not in refusal
+
+
+# --- privacy -----------------------------------------------------------------------------------
+
+
+def everything_in(folder):
+    """The bytes of all files below a folder, unpacked where they are packed."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            content = path.read_bytes()
+            yield path, gzip.decompress(content) if path.suffix == ".gz" else content
+
+
+def test_the_planted_name_is_in_no_output(tmp_path, recwarn, caplog):
+    scan, out = tmp_path / "scan", tmp_path / "out"
+    out.mkdir()
+    # A date that is none and a text too long for its kind: what the parser would warn about.
+    save_series(scan, PIXELS, PatientBirthDate=PLANTED, PatientID=PLANTED * 9)
+    two = two_series(tmp_path / "two")
+    assert PLANTED.encode() in (scan / "IM000000").read_bytes()
+    recwarn.clear()  # the writer did warn, in the name's own letters
+    caplog.clear()
+    stack = read_stack(scan)
+    said = [repr(stack), str(stack), repr(stack.geometry), json.dumps(stack.fingerprint())]
+    said += [repr(volume) for volume in list_volumes(scan)]
+    for name in ("m.nii", "m.nii.gz", "m.npy", "m.npz", "m.tif"):
+        write_masks(stack.images > 1500, out / name, stack)
+    chapter = open_chapter("01-data", images=str(scan), output_dir=str(out))
+    chapter.record(data_name=chapter.stack.name)
+    said += [repr(chapter), chapter.close(), repr(chapter.stack.split())]
+    for words in (
+        ("mask", scan, "-o", out / "c.nii.gz"),
+        ("mask", two, "-o", out / "folder"),
+        ("mask", scan, "-o", out / "bids", "--bids"),
+        ("mask", two, "-o", out / "d.nii.gz"),
+        ("sweep", "--images", two, "--reference", two),
+    ):
+        result = CliRunner().invoke(main, [str(word) for word in words])
+        said += [result.stdout, result.stderr]
+    said += [str(warning.message) for warning in recwarn] + [caplog.text]
+    assert not [text for text in said if PLANTED in text]
+    written = list(everything_in(out))
+    assert len(written) >= 5 + 1 + 1 + 2 + 3
+    assert not [path for path, content in written if PLANTED.encode() in content]
+    for header in (nib.load(out / "m.nii.gz").header, nib.load(out / "c.nii.gz").header):
+        assert header["descrip"].item() == header["aux_file"].item() == b""
+
+
+@pytest.mark.slow
+def test_the_planted_name_is_in_no_page_of_a_report(tmp_path):
+    from skullnb.report import build_report
+
+    save_series(tmp_path / "scan", PIXELS)
+    build_report(tmp_path / "scan", output_dir=tmp_path / "report", chapters=("01",))
+    written = list(everything_in(tmp_path / "report"))
+    assert (tmp_path / "report" / "html" / "index.html") in [path for path, _ in written]
+    assert not [path for path, content in written if PLANTED.encode() in content]
+
+
+# --- real heads --------------------------------------------------------------------------------
+
+
+def test_a_real_examination_of_two_series_is_told_apart_and_masked():
+    folder = real_data() / "ubermuda"
+    with pytest.raises(InvalidSetting, match=r"number 6: 8 of 320 x 270 px; number 11: 8 of 512"):
+        read_stack(folder)
+    stack = read_stack(f"{folder}#6")
+    assert stack.images.shape == (8, 320, 270)
+    assert stack.spacing_mm == (0.71875, 0.71875)
+    affine = stack.geometry.grids[0].affine
+    assert np.linalg.norm(affine[:3, 2]) == pytest.approx(4.8, abs=1e-3)
+    assert nib.aff2axcodes(affine) == ("L", "P", "S")
