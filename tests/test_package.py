@@ -17,6 +17,7 @@ ROOMS = (
     "chapter",
     "figures",
     "timing",
+    "batch",
     "masking",
     "bids",
     "summary",

@@ -161,8 +161,8 @@ def draw_slices(stack: Stack, settings: PipelineSettings, folder: Path) -> str:
         title = f"slice {number}"
         show_image(axes, image, title, vmax=np.percentile(image, 99) or None)
         if references is not None:
-            outline(axes, references[index, rows, columns], "reference", linewidths=4)
-        outline(axes, masks[index, rows, columns], "mask", linewidths=1.8)
+            outline(axes, references[index, rows, columns], "reference", linewidths=5)
+        outline(axes, masks[index, rows, columns], "mask", linewidths=2.2)
         (folder / f"slice-{index}.png").write_bytes(figure.png())
         alt = f"Slice {number} with the outline of {lines}."
         pictures.append(f"![{alt}](_generated/slice-{index}.png)")
