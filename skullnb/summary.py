@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from skullnb.pipeline import PipelineSettings, SkullMaskTrace, trace_skull_mask
 from skullnb.stack import Stack
 
+# Neighbouring slices of a head differ by less, unless the pipeline chose something else on one.
+JUMP = 0.25
+
 _TABLE_DTYPE = np.dtype(
     [
         ("slice", np.int64),
@@ -162,3 +165,37 @@ def summarise_stack(
         if visit:
             visit(index, trace)
     return Summary(masks, table, tuple(reasons), tuple(warnings))
+
+
+def area_changes(
+    areas_px: NDArray[Any], groups: Sequence[str] | None = None
+) -> NDArray[np.float64]:
+    """Compare the area of every mask with those of the slices around it.
+
+    Parameters
+    ----------
+    areas_px : (N,) array of int
+        Areas of the masks; 0 = no mask.
+    groups : sequence of str, optional
+        One label a slice; a slice is only compared with others of its group.
+
+    Returns
+    -------
+    (N,) float64
+        By how much an area differs from the median of the five slices nearest to it that have a
+        mask, as a share of that. 0 where there is no mask, or there are fewer than two such slices.
+
+    Examples
+    --------
+    >>> print(area_changes(np.array([100, 101, 60, 99, 100])).round(2)[2])
+    -0.4
+    """
+    labels = np.array(["" if groups is None else groups[i] for i in range(len(areas_px))])
+    changes = np.zeros(len(areas_px))
+    for number, area in enumerate(areas_px):
+        same = np.flatnonzero((labels == labels[number]) & (areas_px > 0))
+        same = same[same != number]
+        near = same[np.argsort(np.abs(same - number), kind="stable")[:5]]
+        if area and len(near) >= 2:
+            changes[number] = area / np.median(areas_px[near]) - 1
+    return changes

@@ -16,6 +16,7 @@ ROOMS = (
     "explore",
     "chapter",
     "figures",
+    "external",
     "timing",
     "batch",
     "masking",

@@ -4,7 +4,7 @@ import pytest
 from skullnb.errors import InvalidImage
 from skullnb.pipeline import PipelineSettings, trace_skull_mask
 from skullnb.stack import Stack
-from skullnb.summary import summarise_stack
+from skullnb.summary import area_changes, summarise_stack
 
 
 def five_slices():
@@ -56,3 +56,11 @@ def test_a_warning_is_said_once_with_its_slices():
     assert empty == [
         "slices 0, 3-4: the mask is empty: the slice is flat: every pixel has the same value"
     ]
+
+
+def test_an_area_is_compared_with_its_own_group_and_an_empty_mask_with_nothing():
+    areas = np.array([100, 100, 50, 0, 10, 10, 20])
+    groups = ("a", "a", "a", "a", "b", "b", "b")
+    expected = [1 / 3, 1 / 3, -0.5, 0, -1 / 3, -1 / 3, 1]
+    np.testing.assert_allclose(area_changes(areas, groups), expected)
+    assert area_changes(areas[:2]).tolist() == [0, 0]

@@ -32,6 +32,7 @@ def test_the_wheel_carries_notebooks_and_book_and_nothing_of_the_developers(whee
     assert {f"skullnb/heads/masks/{name}" for name in masks} | {"skullnb/heads/files.tsv"} <= set(
         names
     )
+    assert {"skullnb/external/results.json", "skullnb/external/pictures.npz"} <= set(names)
     unwanted = ("tests/", "__pycache__", ".nii", ".dcm", ".mgz", ".mat")
     assert not [name for name in names if any(part in name for part in unwanted)]
 

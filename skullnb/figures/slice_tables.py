@@ -15,10 +15,7 @@ from numpy.typing import NDArray
 from skullnb.figures.tables import MOST_ROWS, markdown_table
 from skullnb.pipeline import PipelineSettings
 from skullnb.stack import Stack
-from skullnb.summary import spread
-
-# Neighbouring slices of a head differ by less, unless the pipeline chose something else on one.
-JUMP = 0.25
+from skullnb.summary import JUMP, area_changes, spread
 
 
 def given_table(stack: Stack, inputs: Mapping[str, str], settings: PipelineSettings) -> Markdown:
@@ -144,20 +141,14 @@ def slice_remarks(
     >>> slice_remarks([()] * 5, np.array([100, 101, 60, 99, 100]))[2]
     ('the mask is 40% smaller than those of the slices around it',)
     """
-    labels = np.array(["" if groups is None else groups[i] for i in range(len(areas_px))])
     found = []
-    for number, area in enumerate(areas_px):
-        same = np.flatnonzero((labels == labels[number]) & (areas_px > 0))
-        same = same[same != number]
-        near = same[np.argsort(np.abs(same - number), kind="stable")[:5]]
-        texts = tuple(warnings[number])
-        if area and len(near) >= 2:
-            change = area / np.median(areas_px[near]) - 1
-            if abs(change) > JUMP:
-                kind = "larger" if change > 0 else "smaller"
-                those = "than those of the slices around it"
-                texts += (f"the mask is {abs(change):.0%} {kind} {those}",)
-        found.append(texts)
+    for texts, change in zip(warnings, area_changes(areas_px, groups), strict=True):
+        if abs(change) > JUMP:
+            kind = "larger" if change > 0 else "smaller"
+            jump = f"the mask is {abs(change):.0%} {kind} than those of the slices around it"
+            found.append((*texts, jump))
+        else:
+            found.append(tuple(texts))
     return found
 
 
@@ -187,7 +178,7 @@ def mask_verdict(n_slices: int, n_empty: int, n_warnings: int) -> str:
         )
     return (
         "**Every slice has some mask and none has a remark.** That is not a promise: a mask of a "
-        "plausible size in the wrong place gives none. Look at the outlines."
+        "plausible size in the wrong place may have none. Look at the outlines."
     )
 
 

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from skullnb.pipeline.checks import as_slice
 from skullnb.pipeline.settings import PipelineSettings
+from skullnb.pipeline.signs import failure_signs
 from skullnb.pipeline.steps import (
     Mask,
     binarise,
@@ -165,7 +166,10 @@ def trace_skull_mask(
         mask=mask,
         rules=_rule_records(flat, settings, binary, components, chosen, brain, dilated, mask),
         reason=reason,
-        warnings=_warnings(flat, normalised, reason, mask),
+        warnings=(
+            *_warnings(flat, normalised, reason, mask),
+            *failure_signs(binary, components, chosen, brain).values(),
+        ),
     )
 
 
