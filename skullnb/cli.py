@@ -8,6 +8,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from math import isnan
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import click
@@ -63,6 +64,18 @@ def _needs(extra: str, *modules: str) -> None:
             f"This command needs {missing[0]}, which is not installed; "
             f"run: pip install 'skullnb[{extra}]'"
         )
+
+
+def _refuse_place(path: Path, overwrite: bool) -> None:
+    """Refuse, before long work, a file that is there or that could not be written after it."""
+    if path.is_dir():
+        raise InvalidSetting(f"{path} is a folder; name a file to write.")
+    if path.exists() and not overwrite:
+        raise InvalidSetting(f"{path} is there already; name another place or add --overwrite.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Asking for the rights would not do: they may be there and the disk read-only.
+    with TemporaryFile(dir=path.parent, prefix="."):
+        pass
 
 
 def _selection(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -355,8 +368,8 @@ def sweep(
     stack = open_data(
         images, reference, groups=groups, spacing_mm=spacing_mm, slices=slices, axis=axis
     )
-    if csv and csv.exists() and not overwrite:
-        raise InvalidSetting(f"{csv} is there already; name another file or add --overwrite.")
+    if csv:
+        _refuse_place(csv, overwrite)
     table = sweep_kernel_width(stack, parse_widths(widths), ("iou", "dice"))
     best = best_width(table)
     click.echo(f"{stack.name}: {len(stack)} slices, mean over slices")
@@ -419,14 +432,12 @@ def evidence(
     from skullnb.pipeline import PipelineSettings
     from skullnb.results import Results
 
-    if output and (output / "evidence.json").exists() and not overwrite:
-        raise InvalidSetting(
-            f"{output / 'evidence.json'} is there already; name another folder or add --overwrite."
-        )
     settings = PipelineSettings(kernel_width=kernel_width)
     stack = open_data(
         images, reference, groups=groups, spacing_mm=spacing_mm, slices=slices, axis=axis
     )
+    if output:
+        _refuse_place(output / "evidence.json", overwrite)
     stacks = [replace(stack, synthetic=stack.synthetic or synthetic), *map(variant, variants)]
     with click.progressbar(
         length=sum(map(len, stacks)), label="rules", file=sys.stderr, hidden=len(stack) < 50
