@@ -217,8 +217,8 @@ def separation(traces: Sequence[SkullMaskTrace]) -> str:
     if not merged:
         return (
             f"On none of the {len(traces)} slices shown does the chosen component hold more than "
-            f"{NEARLY_ALL:.0%} of the bright pixels. The others lie in components of their own, as they "
-            "should where a dark skull separates bright scalp from brain."
+            f"{NEARLY_ALL:.0%} of the bright pixels. The others lie in components of their own, as "
+            "they should where a dark skull separates bright scalp from brain."
         )
     return (
         f"**Look twice**: on {merged} of the {len(traces)} slices shown, the chosen component "
