@@ -138,7 +138,16 @@ def test_noise_with_thousands_of_components_gives_the_literal_mask(kind):
     np.testing.assert_array_equal(create_skull_mask(image, 3), literal(image, 3))
 
 
-# In both pairs the components are equal. OpenCV numbers components by blocks of 2 x 2 pixels when
+def test_more_components_than_16_bits_can_number_change_nothing():
+    image = np.zeros((600, 600), dtype=np.float32)
+    image[1:-1:2, 1:-1:2] = image[590:597, 585:592] = 1
+    trace = trace_skull_mask(image, PipelineSettings(kernel_width=4))
+    assert len(trace.components) > 2**16
+    assert trace.brain.sum() > 40
+    np.testing.assert_array_equal(create_skull_mask(image, 4), trace.mask)
+
+
+# In all pairs the components are equal. OpenCV numbers components by blocks of 2 x 2 pixels when
 # corners join, so the first to be met pixel by pixel is not always the first in number.
 @pytest.mark.parametrize("connectivity", [4, 8])
 @pytest.mark.parametrize("corners", [((3, 10), (2, 20)), ((2, 10), (2, 20)), ((5, 7), (40, 70))])
