@@ -21,7 +21,7 @@ from skullnb.pipeline import PipelineSettings, SkullMaskTrace, trace_skull_mask
 from skullnb.results import Results
 from skullnb.stack import Stack, read_stack
 from skullnb.summary import Summary, spread, summarise_stack
-from skullnb.text import fill
+from skullnb.text import escape, fill
 
 # Pages show a handful of slices; more would be a wall of pictures.
 MOST_SHOWN = 5
@@ -143,6 +143,17 @@ class Chapter:
         from IPython.display import Markdown
 
         return Markdown(fill(text, self.results.values))
+
+    def describe(self) -> Any:
+        """Say what the chapter is about, as a line that wraps on a narrow page.
+
+        Returns
+        -------
+        IPython.display.Markdown
+        """
+        from IPython.display import Markdown
+
+        return Markdown(f"**{escape(self.stack.name)}**: {escape(self.stack.contents)}.")
 
     def close(self) -> str:
         """Write the results file, if there is a place for it.

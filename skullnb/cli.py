@@ -8,6 +8,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from math import isnan
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import click
@@ -18,6 +19,7 @@ from skullnb.heads.commands import heads
 
 EXIT_PARTLY_FAILED = 1
 EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130
 
 
 class _Sentence(click.ClickException):
@@ -62,6 +64,18 @@ def _needs(extra: str, *modules: str) -> None:
             f"This command needs {missing[0]}, which is not installed; "
             f"run: pip install 'skullnb[{extra}]'"
         )
+
+
+def _refuse_place(path: Path, overwrite: bool) -> None:
+    """Refuse, before long work, a file that is there or that could not be written after it."""
+    if path.is_dir():
+        raise InvalidSetting(f"{path} is a folder; name a file to write.")
+    if path.exists() and not overwrite:
+        raise InvalidSetting(f"{path} is there already; name another place or add --overwrite.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Asking for the rights would not do: they may be there and the disk read-only.
+    with TemporaryFile(dir=path.parent, prefix="."):
+        pass
 
 
 def _selection(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -198,11 +212,21 @@ def report(
     "--output",
     required=True,
     type=click.Path(path_type=Path),
-    help="File to write (.nii.gz, .nii, .npy, .npz, .tif); a folder for several volumes.",
+    help="File to write (.nii.gz, .nii, .npy, .npz, .tif, or .zarr and .packed.npy for very many "
+    "slices); a folder for several volumes.",
 )
 @_selection
 @_kernel_width
 @click.option("--bids", is_flag=True, help="Name masks as a BIDS derivative, with a JSON beside.")
+@click.option("--workers", type=click.IntRange(1, 256), help="Batch: slices done side by side.")
+@click.option("--processes", is_flag=True, help="Batch: workers are processes, not threads.")
+@click.option("--scheduler", default="", help="Batch: a Dask cluster does it, tcp://HOST:PORT.")
+@click.option("--chunk", type=click.IntRange(1), help="Batch: slices written and marked together.")
+@click.option(
+    "--evidence",
+    type=click.Choice(["full", "brief"]),
+    help="Batch: what the table says of every slice; brief is faster.  [default: full]",
+)
 @_overwrite
 def mask(
     images: str,
@@ -212,6 +236,11 @@ def mask(
     axis: str,
     kernel_width: int,
     bids: bool,
+    workers: int | None,
+    processes: bool,
+    scheduler: str,
+    chunk: int | None,
+    evidence: str | None,
     overwrite: bool,
 ) -> None:
     """Write the skull masks of IMAGES: a file, a folder, or a pattern in quotes.
@@ -219,17 +248,40 @@ def mask(
     A mask of a NIfTI volume has its shape, orientation and affine; DICOM gives NIfTI. Slices not
     chosen stay empty. A volume that fails does not stop the others; the exit code is 1 then.
 
+    More slices than memory holds go as a batch into one .npy, .packed.npy (one bit a pixel) or
+    .zarr, with a table beside it. Stopped by whatever, the same command goes on. It is a batch
+    with any option marked so, for zarr and packed bits, and for a .npy above 1 GB.
+
     \b
     Examples:
         skullnb mask T1.nii.gz -o mask.nii.gz
         skullnb mask T1.mgz -o mask.nii.gz --slices 104:127
         skullnb mask dicom/ -o masks/
         skullnb mask 'raw/sub-*/anat/*_T1w.nii.gz' -o derivatives/skullnb --bids
+        skullnb mask scans.npy -o masks.packed.npy --workers 4
+        skullnb mask scans.zarr -o masks.zarr --scheduler tcp://node1:8786
     """
+    from skullnb.batch import is_for_batch
     from skullnb.masking import HEADING, Masked, mask_volumes, plan_masks, summary_line
     from skullnb.pipeline import PipelineSettings
 
     settings = PipelineSettings(kernel_width=kernel_width)
+    if workers or processes or scheduler or chunk or evidence or is_for_batch(images, output):
+        if bids or spacing_mm or axis != "axial":
+            raise click.UsageError("--bids, --spacing and --axis don't go with a batch.")
+        _mask_batch(
+            images,
+            output,
+            settings,
+            slices=slices,
+            workers=workers,
+            processes=processes,
+            scheduler=scheduler,
+            chunk=chunk,
+            evidence=evidence or "full",
+            overwrite=overwrite,
+        )
+        return
     jobs = plan_masks(images, output, bids=bids)
     done: list[Masked] = []
     with _Slices() as progress:
@@ -252,6 +304,30 @@ def mask(
             done.append(masked)
     click.echo(f"{summary_line(done)}; in {output}")
     if any(masked.error for masked in done):
+        sys.exit(EXIT_PARTLY_FAILED)
+
+
+def _mask_batch(images: str, output: Path, settings: Any, **options: Any) -> None:
+    from skullnb.batch import mask_batch
+    from skullnb.batch.bar import Bar
+
+    with Bar() as progress:
+        try:
+            done = mask_batch(images, output, settings, progress=progress, **options)
+        except KeyboardInterrupt:
+            progress.clear()
+            click.echo("Stopped; the same command goes on from here.", err=True)
+            sys.exit(EXIT_INTERRUPTED)
+    counts = done.counts
+    n_new = counts.n_slices - done.n_resumed
+    before = f"{done.n_resumed:,} of them done before, " if done.n_resumed else ""
+    speed = f"{n_new / done.seconds:,.0f} a second, " if n_new else ""
+    click.echo(
+        f"{done.path}: {counts.n_slices:,} slices, {before}{speed}{counts.n_empty:,} empty, "
+        f"{counts.n_warned:,} with a warning, {counts.n_failed:,} failed; "
+        f"each has a row in {done.table.name}"
+    )
+    if counts.n_failed:
         sys.exit(EXIT_PARTLY_FAILED)
 
 
@@ -292,8 +368,8 @@ def sweep(
     stack = open_data(
         images, reference, groups=groups, spacing_mm=spacing_mm, slices=slices, axis=axis
     )
-    if csv and csv.exists() and not overwrite:
-        raise InvalidSetting(f"{csv} is there already; name another file or add --overwrite.")
+    if csv:
+        _refuse_place(csv, overwrite)
     table = sweep_kernel_width(stack, parse_widths(widths), ("iou", "dice"))
     best = best_width(table)
     click.echo(f"{stack.name}: {len(stack)} slices, mean over slices")
@@ -356,14 +432,12 @@ def evidence(
     from skullnb.pipeline import PipelineSettings
     from skullnb.results import Results
 
-    if output and (output / "evidence.json").exists() and not overwrite:
-        raise InvalidSetting(
-            f"{output / 'evidence.json'} is there already; name another folder or add --overwrite."
-        )
     settings = PipelineSettings(kernel_width=kernel_width)
     stack = open_data(
         images, reference, groups=groups, spacing_mm=spacing_mm, slices=slices, axis=axis
     )
+    if output:
+        _refuse_place(output / "evidence.json", overwrite)
     stacks = [replace(stack, synthetic=stack.synthetic or synthetic), *map(variant, variants)]
     with click.progressbar(
         length=sum(map(len, stacks)), label="rules", file=sys.stderr, hidden=len(stack) < 50

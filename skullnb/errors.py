@@ -27,3 +27,7 @@ class UnreadableFile(SkullnbError, OSError):
 
 class ReportFailed(SkullnbError):
     """A report that could not be finished; the message names the chapter or the step."""
+
+
+class BatchStopped(SkullnbError):
+    """A batch that stopped, or may not begin; the message says how to go on."""

@@ -10,6 +10,7 @@ from typing import Any
 from skullnb import bids as bids_names
 from skullnb.errors import InvalidSetting, SkullnbError, UnreadableFile
 from skullnb.pipeline import PipelineSettings, SkullMaskTrace
+from skullnb.reach import span_remark
 from skullnb.stack import (
     Input,
     Stack,
@@ -66,7 +67,8 @@ class Masked:
     mask_px : int
         Area of all masks.
     remarks : tuple of str
-        What looks wrong, with the slices it is about.
+        What looks wrong, with the slices it is about; first whether the kernel spans another
+        distance than usual.
     error : str
         Why it failed; "" when it did not.
     """
@@ -254,6 +256,7 @@ def mask_volumes(
             yield Masked(job.volume.name, job.path, seconds, error=_sentence(error))
             continue
         table = found.table
+        span = span_remark(settings.kernel_width, stack.spacing_mm)
         yield Masked(
             job.volume.name,
             job.path,
@@ -263,7 +266,7 @@ def mask_volumes(
             thresholds=(int(table["threshold"].min()), int(table["threshold"].max())),
             n_edge_touching=int(table["n_edge_touching"].sum()),
             mask_px=int(table["mask_px"].sum()),
-            remarks=tuple(found.warning_lines()),
+            remarks=(*filter(None, [span]), *found.warning_lines()),
         )
 
 

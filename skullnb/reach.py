@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 import cv2
@@ -16,7 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skullnb.errors import InvalidSetting
-from skullnb.pipeline import MAX_KERNEL_WIDTH, Mask, dilate, structuring_element
+from skullnb.phantom import BUILT_IN_SPACING_MM
+from skullnb.pipeline import (
+    MAX_KERNEL_WIDTH,
+    Mask,
+    PipelineSettings,
+    dilate,
+    structuring_element,
+)
+
+# A kernel's span in mm may differ by this part from the default's on the built-in head.
+SPAN_TOLERANCE = 0.25
 
 
 class Reach(NamedTuple):
@@ -276,6 +287,59 @@ def reach_mm(
     return (
         float((sides.top + sides.bottom) / 2 * row),
         float((sides.left + sides.right) / 2 * column),
+    )
+
+
+def span_remark(kernel_width: int, spacing_mm: Sequence[float] | None) -> str:
+    """Say when a kernel spans another distance than the default one does on the built-in head.
+
+    Parameters
+    ----------
+    kernel_width : int
+        In px.
+    spacing_mm : (row, column) or None
+        In mm per pixel; None = not known.
+
+    Returns
+    -------
+    str
+        Without a full stop; "" when the spans differ by no more than `SPAN_TOLERANCE`, when the
+        pixels are those of the built-in head, so that only the width was chosen, or when it cannot
+        be told.
+
+    Examples
+    --------
+    >>> print(span_remark(26, (1.0, 1.0)))
+    the kernel's 26 px span 26 mm here; on the built-in head, whose pixel size was chosen for the
+    drawing, they span 9.75 mm; --kernel-width 11 reaches as far
+    >>> span_remark(11, (1.0, 1.0))
+    ''
+    """
+    if not kernel_width or spacing_mm is None or tuple(spacing_mm) == BUILT_IN_SPACING_MM:
+        return ""
+    default = PipelineSettings().kernel_width
+    usual = default * BUILT_IN_SPACING_MM[0]
+    spans = [kernel_width * side for side in spacing_mm]
+    if all(abs(span / usual - 1) <= SPAN_TOLERANCE for span in spans):
+        return ""
+    reach = reach_mm(default, BUILT_IN_SPACING_MM)[0]
+    widths = []
+    with suppress(InvalidSetting):  # of a width that the pipeline does not take
+        widths = list(dict.fromkeys(kernel_width_for(reach, side) for side in spacing_mm))
+    if len(widths) == 2:
+        advice = (
+            f"{widths[0]} px reach as far up and down, {widths[1]} px left and right, so resample "
+            "the slices to square pixels"
+        )
+    elif widths:
+        advice = f"--kernel-width {widths[0]} reaches as far"
+    else:
+        advice = "no width that the pipeline takes reaches as far; check the spacing"
+    who = "they span" if kernel_width == default else f"the default of {default} px spans"
+    here = " × ".join(dict.fromkeys(f"{span:.3g}" for span in spans))
+    return (
+        f"the kernel's {kernel_width} px span {here} mm here; on the built-in head, whose pixel "
+        f"size was chosen for the drawing, {who} {usual:g} mm; {advice}"
     )
 
 

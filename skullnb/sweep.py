@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from skullnb import metrics as _metrics
 from skullnb.errors import InvalidSetting
-from skullnb.pipeline import PipelineSettings, dilate, fill_holes, trace_skull_mask
+from skullnb.metrics.overlap import count_pixels, overlaps_of
+from skullnb.pipeline import PipelineSettings, masks_by_width
 from skullnb.results import write_text
 from skullnb.stack import Stack
 
@@ -79,19 +80,15 @@ def sweep_kernel_width(
             f"Unknown metric {unknown[0]!r}; there are "
             + ", ".join(_metrics.OVERLAPS + _metrics.DISTANCES)
         )
-    kinds = [replace(settings, kernel_width=width) for width in widths]
+    widths = tuple(replace(settings, kernel_width=width).kernel_width for width in widths)
 
     rows = []
-    undilated = replace(settings, kernel_width=0)
     for number, image in enumerate(stack.images):
-        in_file = stack.slice_numbers[number]
-        brain = trace_skull_mask(image, undilated, slice_number=in_file).brain
-        for kind in kinds:
-            mask = dilate(brain, kind.kernel_width, kind.kernel_shape)
-            if kind.fill_holes:
-                mask = fill_holes(mask)
-            values = _values(mask, stack.reference[number], stack.spacing_mm, metrics)
-            rows.append((number, kind.kernel_width, *values))
+        reference = stack.reference[number].astype(np.bool_)
+        masks = masks_by_width(image, widths, settings, slice_number=stack.slice_numbers[number])
+        for width, mask in zip(widths, masks, strict=True):
+            values = _values(mask.view(np.bool_), reference, stack.spacing_mm, metrics)
+            rows.append((number, width, *values))
     fields = [("slice", np.int64), ("kernel_width", np.int64)]
     return np.array(rows, dtype=[*fields, *((name, np.float64) for name in metrics)])
 
@@ -216,15 +213,16 @@ def best_width(table: NDArray[Any], metric: str = "iou") -> int:
 
 
 def _values(
-    mask: NDArray[np.uint8],
-    reference: NDArray[np.uint8],
+    mask: NDArray[np.bool_],
+    reference: NDArray[np.bool_],
     spacing_mm: tuple[float, float] | None,
     names: Sequence[str],
 ) -> list[float]:
+    overlaps = overlaps_of(*count_pixels(mask, reference))
     values: list[float] = []
     for name in names:
-        if name in _metrics.OVERLAPS:
-            values.append(getattr(_metrics, name)(mask, reference))
+        if name in overlaps:
+            values.append(overlaps[name])
         elif name == "nsd":
             values.append(_metrics.nsd(mask, reference, _metrics.NSD_TOLERANCE, spacing_mm))
         else:

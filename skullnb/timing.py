@@ -41,6 +41,9 @@ STAGES = ("normalise", "threshold", "components", "dilate", "fill")
 # does, and taxes long stages more than the short floor. Some systems count it too coarsely.
 _clock = thread_time if get_clock_info("thread_time").resolution < 1e-5 else perf_counter
 
+# Of a plain disk; only to get a feeling for what reading takes.
+DISK_MB_PER_SECOND = 200
+
 # More slices than these make a measurement longer, not better.
 MOST_SLICES = 5
 
@@ -146,7 +149,8 @@ def storage(stack: Stack, n_slices: int) -> dict[str, Any]:
     -------
     dict
         slice_shape, slice_dtype, slice_bytes and mask_bytes (one byte a pixel), n_slices, and
-        images_gb and masks_gb, in GB of 10^9 bytes.
+        images_gb and masks_gb, in GB of 10^9 bytes; and read_minutes, what a disk that reads
+        disk_mb_per_second (`DISK_MB_PER_SECOND`, MB of 10^6 bytes) needs for the images.
 
     Examples
     --------
@@ -165,6 +169,8 @@ def storage(stack: Stack, n_slices: int) -> dict[str, Any]:
         "n_slices": n_slices,
         "images_gb": n_slices * slice_bytes / 1e9,
         "masks_gb": n_slices * mask_bytes / 1e9,
+        "disk_mb_per_second": DISK_MB_PER_SECOND,
+        "read_minutes": n_slices * slice_bytes / 1e6 / DISK_MB_PER_SECOND / 60,
     }
 
 

@@ -254,3 +254,21 @@ def test_the_lab_gets_the_data_and_further_arguments(folder, monkeypatch):
     run("lab", "--images", "a.npy", "--no-browser", "--", "--allow-root", expect=3)
     assert (seen["images"], seen["open_browser"]) == ("a.npy", False)
     assert seen["arguments"] == ("--allow-root",)
+
+
+@pytest.mark.parametrize(
+    ("words", "worker"),
+    [
+        (("sweep", "--csv"), "skullnb.sweep.sweep_kernel_width"),
+        (("evidence", "-o"), "skullnb.evidence.build_ledger"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_refused_before_the_work(
+    folder, monkeypatch, words, worker
+):
+    def worked(*_, **__):
+        raise AssertionError("the work was done in vain")
+
+    monkeypatch.setattr(worker, worked)
+    (folder / "a-file").touch()
+    assert "Cannot read or write '" in refused(*words, folder / "a-file" / "place")

@@ -74,7 +74,7 @@ def count(explorer: Explorer, kind: str) -> int:
 
 def test_it_opens_on_the_middle_slice_with_the_given_settings(explorer: Explorer) -> None:
     assert explorer.state == ExplorerState(2, settings=PipelineSettings(kernel_width=8))
-    assert explorer.facts["slice"] == "2 of 0 to 3"
+    assert explorer.facts["slice"] == "2 (no. 3 of 4)"
     assert explorer.facts["group"] == "b"
 
 
@@ -106,9 +106,23 @@ def test_the_slice_slider_shows_another_slice_and_its_own_scores(
 def test_a_slice_cut_from_a_file_is_named_by_its_number_there(stack: Stack, tmp_path: Path) -> None:
     np.save(tmp_path / "scans.npy", stack.images)
     explorer = Explorer(read_stack(tmp_path / "scans.npy", slices="2:4"), slice_number=1)
-    assert explorer.facts["slice"] == "1 of 0 to 1"
-    assert explorer.facts["in its file"] == "slice 3"
-    assert "in its file" not in Explorer(stack).facts
+    assert explorer.facts["slice"] == "3 (no. 2 of 2)"
+    assert explorer.caption.value.startswith("Slice 3, ")
+    assert not explorer.controls["slice"].readout
+    assert Explorer(stack).controls["slice"].readout
+
+
+def test_scores_can_be_hidden_and_shown_again(explorer: Explorer) -> None:
+    facts = dict(explorer.facts)
+    explorer.controls["scores"].value = False
+    assert explorer.facts["scores"] == "hidden"
+    assert {"IoU", "Dice", "reference"}.isdisjoint(explorer.facts)
+    assert facts["IoU"] not in explorer.readout.value
+    explorer.controls["kernel_width"].value = 9
+    assert explorer.facts["scores"] == "hidden"
+    explorer.move(kernel_width=8)
+    explorer.controls["scores"].value = True
+    assert explorer.facts == facts
 
 
 def test_every_stage_is_another_picture_of_the_same_mask(explorer: Explorer) -> None:
@@ -182,7 +196,7 @@ def test_without_a_reference_it_shows_areas_only(stack: Stack) -> None:
     explorer = Explorer(Stack(stack.images))
     assert explorer.facts["scores"] == "none: no reference mask"
     assert {"IoU", "Dice", "reference", "group"}.isdisjoint(explorer.facts)
-    assert f"{np.count_nonzero(explorer.mask)} px" in explorer.facts["mask"]
+    assert f"{np.count_nonzero(explorer.mask):,} px" in explorer.facts["mask"]
     assert explorer.controls["reference"].disabled
     assert explorer.state.outlines == ("brain", "mask")
     assert count(explorer, "reference") == 0
@@ -290,7 +304,7 @@ def test_the_mask_is_the_pipelines_bit_for_bit(
     assert SHARED.state == state
     assert np.array_equal(SHARED.mask, expected.mask)
     assert SHARED.facts["threshold"].split()[0] == str(expected.threshold)
-    assert SHARED.facts["brain"] == f"{np.count_nonzero(expected.brain)} px"
+    assert SHARED.facts["brain"] == f"{np.count_nonzero(expected.brain):,} px"
     assert SHARED.facts.get("why empty", "") == expected.reason
 
 
@@ -401,7 +415,7 @@ def test_comparing_settings_counts_the_pixels_that_changed(stack: Stack) -> None
     rows = compare_settings(stack, moves, 1).data.splitlines()[2:]
     masks = [trace_skull_mask(stack.images[1], one).mask for one in moves.values()]
     assert rows[0].split("|")[5].strip() == "0"
-    assert rows[1].split("|")[5].strip() == str(np.count_nonzero(masks[0] != masks[1]))
+    assert rows[1].split("|")[5].strip() == f"{np.count_nonzero(masks[0] != masks[1]):,}"
     assert rows[1].split("|")[6].strip() == f"{metrics.iou(masks[1], stack.reference[1]):.4f}"
 
 

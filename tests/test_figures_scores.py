@@ -402,8 +402,8 @@ def test_an_empty_mask_is_not_said_to_jump_and_warnings_are_kept():
     [
         ((5, 5, 5), "No slice has a mask"),
         ((5, 1, 1), "Slices without a mask: 1 of 5"),
-        ((5, 0, 2), "Slices that look wrong: 2 of 5"),
-        ((5, 0, 0), "none was warned about"),
+        ((5, 0, 2), "2 of 5 have a remark"),
+        ((5, 0, 0), "none has a remark"),
     ],
 )
 def test_the_verdict_on_the_masks_names_the_worst_first(counts, words):

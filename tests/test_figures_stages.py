@@ -209,6 +209,12 @@ def test_a_component_that_swallows_the_scalp_is_pointed_out(traces):
     assert "on 5 of the 5" in findings.separation(bridge)
 
 
+def test_only_the_built_in_heads_pixel_size_is_called_chosen():
+    assert "0.375 mm" in findings.chosen_pixel_size(True, (0.375, 0.375))
+    assert "0.5 × 1 mm" in findings.chosen_pixel_size(True, (0.5, 1.0))
+    assert findings.chosen_pixel_size(False, (0.375, 0.375)) == ""
+
+
 def test_a_threshold_says_as_much_as_it_can_and_no_more():
     assert "claims most of the scale" in findings.implied_by_threshold([23])
     assert "not low" in findings.implied_by_threshold([53])

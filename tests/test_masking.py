@@ -355,3 +355,17 @@ def test_a_real_series_is_masked_into_one_nifti_file(tmp_path):
     image = nib.load(tmp_path / "masks.nii.gz")
     assert image.shape == (274, 384, 16)
     np.testing.assert_allclose(image.header.get_zooms(), (0.7, 0.6667, 2.6667), atol=1e-4)
+
+
+def test_a_kernel_that_spans_another_distance_than_usual_is_one_remark_a_volume(tmp_path):
+    for name, spacing in (("large", 1.0), ("usual", 0.4)):
+        save_in_order(tmp_path / f"{name}.nii.gz", HEAD, oblique((spacing, spacing, 2)))
+    (tmp_path / "masks").mkdir()
+    jobs = plan_masks(tmp_path / "*.nii.gz", tmp_path / "masks")
+    large, usual = mask_volumes(jobs)
+    assert "--kernel-width 11 reaches as far" in large.remarks[0]
+    assert "kernel-width" not in " ".join((*large.remarks[1:], *usual.remarks))
+    result = CliRunner().invoke(
+        main, ["mask", str(tmp_path / "large.nii.gz"), "-o", str(tmp_path / "mask.nii.gz")]
+    )
+    assert "26 px span 26 mm here" in result.stderr

@@ -18,6 +18,7 @@ ROOMS = (
     "figures",
     "external",
     "timing",
+    "batch",
     "masking",
     "bids",
     "summary",

@@ -24,6 +24,7 @@ from skullnb.pipeline import (
     structuring_element,
     trace_skull_mask,
 )
+from skullnb.pipeline.trace import _quantile
 
 # The literal transcription is exact where its own subtraction does not overflow.
 SAFE_FLOATS = {
@@ -405,6 +406,7 @@ def test_one_hot_pixel_is_warned_about():
     trace = trace_skull_mask(image)
     assert 0 < trace.mask.sum() < 1000
     assert any("a few pixels own most of the range" in one for one in trace.warnings)
+    assert any("in its lowest 0.39%," in one for one in trace.warnings)
     assert any("too little for a head" in one for one in trace.warnings)
 
 
@@ -412,3 +414,8 @@ def test_a_mask_over_the_whole_frame_is_warned_about():
     image = np.zeros((40, 40))
     image[1:-1, 1:-1] = 1.0
     assert any("too much for a head" in one for one in trace_skull_mask(image).warnings)
+
+
+@given(hnp.arrays(np.uint8, st.tuples(st.integers(1, 30), st.integers(1, 30))))
+def test_the_level_that_tells_a_hot_pixel_is_a_quantile_of_the_pixels(levels):
+    assert _quantile(levels, 0.999) == pytest.approx(np.quantile(levels, 0.999))

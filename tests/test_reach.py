@@ -15,6 +15,7 @@ from skullnb.reach import (
     mirror_asymmetry,
     radial_reach,
     reach_mm,
+    span_remark,
 )
 
 WIDTHS = st.integers(1, 80)
@@ -146,3 +147,33 @@ def test_a_reach_that_is_none_is_refused(reach):
 def test_a_kernel_too_wide_for_the_pipeline_is_refused():
     with pytest.raises(InvalidSetting, match="Check the spacing"):
         kernel_width_for(5, 0.001)
+
+
+def test_the_default_kernel_is_remarked_on_where_pixels_are_larger():
+    remark = span_remark(26, (1.0, 1.0))
+    assert "26 px span 26 mm here" in remark
+    assert "9.75 mm" in remark
+    assert remark.endswith("--kernel-width 11 reaches as far")
+    assert span_remark(11, (1.0, 1.0)) == ""
+
+
+@pytest.mark.parametrize(
+    ("width", "spacing"),
+    [(26, None), (0, (1.0, 1.0)), (26, (0.375, 0.375)), (40, (0.375, 0.375)), (26, (0.45, 0.45))],
+)
+def test_a_kernel_is_not_remarked_on_without_cause(width, spacing):
+    assert span_remark(width, spacing) == ""
+
+
+def test_a_chosen_kernel_that_spans_another_distance_is_set_beside_the_default():
+    assert "the default of 26 px spans 9.75 mm" in span_remark(20, (1.0, 1.0))
+
+
+def test_pixels_that_are_not_square_get_a_width_for_either_direction():
+    remark = span_remark(26, (0.5, 1.0))
+    assert "13 × 26 mm" in remark
+    assert "19 px reach as far up and down, 11 px left and right" in remark
+
+
+def test_an_absurd_spacing_gets_no_width_to_choose():
+    assert span_remark(26, (0.001, 0.001)).endswith("check the spacing")

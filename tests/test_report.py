@@ -17,7 +17,7 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 from skullnb.errors import InvalidSetting, ReportFailed, ShapeMismatch, SkullnbError
 from skullnb.report import build, build_report, find_assets, run
 from skullnb.report.clean import clean_notebook, path_scrubber
-from skullnb.report.landing import evidence_line
+from skullnb.report.landing import comparison_card, evidence_line, remarks_line
 from skullnb.report.select import accepted_parameters, parameter_names
 from skullnb.report.stage import stage_toc, without_dead_links
 from skullnb.report.table import published_table
@@ -117,6 +117,17 @@ class TestBeforeAnythingRuns:
     def test_a_missing_file_is_one_sentence(self, tmp_path: Path) -> None:
         with pytest.raises(SkullnbError, match=r"nowhere\.npy"):
             build_report(tmp_path / "nowhere.npy", output_dir=tmp_path / "out")
+
+    @pytest.mark.usefixtures("no_kernel")
+    def test_pixels_that_are_no_numbers_are_refused_before_a_chapter_starts(
+        self, tmp_path: Path
+    ) -> None:
+        images = np.ones((2, 8, 8))
+        images[1] = np.nan
+        np.save(tmp_path / "nan.npy", images)
+        with pytest.raises(SkullnbError, match="Slice 1 has 64 of 64 pixels that are NaN"):
+            build_report(tmp_path / "nan.npy", output_dir=tmp_path / "out")
+        assert not (tmp_path / "out").exists()
 
     def test_masks_of_another_shape_are_refused(self, tmp_path: Path) -> None:
         images, _ = _write_data(tmp_path / "data")
@@ -418,3 +429,18 @@ def test_the_verdict_on_the_rules_is_one_line_of_the_landing_page() -> None:
     assert evidence_line({}) == evidence_line({"09-evidence": {}}) == ""
     index = (find_assets("book") / "index.md").read_text(encoding="utf-8")
     assert "_generated/evidence.md" in index
+
+
+def test_remarks_are_one_line_of_the_landing_page_that_leads_to_them() -> None:
+    line = remarks_line({"15-your-data": {"n_warnings": 2, "n_slices": 23}})
+    assert "2 of 23 slices" in line
+    assert "(notebooks/15-your-data.ipynb)" in line
+    assert remarks_line({}) == remarks_line({"15-your-data": {"n_warnings": 0}}) == ""
+
+
+def test_the_card_about_the_article_needs_its_comparison() -> None:
+    assert "table above" in comparison_card(is_phantom=True)
+    index = (find_assets("book") / "index.md").read_text(encoding="utf-8")
+    for name in ("remarks", "comparison"):
+        assert f"_generated/{name}.md" in index
+    assert "table above" not in index

@@ -888,3 +888,18 @@ def test_a_reference_stored_in_another_order_is_in_the_same_place(tmp_path):
     nib.save(image, tmp_path / "scan.nii.gz")
     nib.save(turned, tmp_path / "mask.nii.gz")
     assert read_stack(tmp_path / "scan.nii.gz", tmp_path / "mask.nii.gz").reference is not None
+
+
+@pytest.mark.parametrize("name", ["scan.nii.gz", "scan.mgz"])
+def test_pixels_that_contradict_the_checksum_are_refused(tmp_path, name):
+    import nibabel as nib
+
+    volume = np.random.default_rng(0).integers(0, 200, (20, 21, 22)).astype(np.uint8)
+    plain = tmp_path / ("plain.nii" if name.endswith("nii.gz") else "plain.mgh")
+    kind = nib.Nifti1Image if plain.suffix == ".nii" else nib.MGHImage
+    nib.save(kind(volume, np.eye(4)), plain)
+    packed = bytearray(gzip.compress(plain.read_bytes(), compresslevel=0))
+    packed[len(packed) // 2] ^= 0xFF
+    (tmp_path / name).write_bytes(packed)
+    with pytest.raises(UnreadableFile, match=f"{name} is damaged"):
+        read_stack(tmp_path / name)

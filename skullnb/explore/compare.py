@@ -58,7 +58,7 @@ def compare_settings(stack: Stack, settings: Mapping[str, PipelineSettings], num
         ]
         for name, trace in zip(settings, traces, strict=True)
     ]
-    formats = [""] * len(header)
+    formats = ["", "", ",", ",", ","]
     if stack.reference is not None:
         header += ["IoU", "Dice"]
         formats += [".4f", ".4f"]

@@ -42,8 +42,8 @@ class Explorer:
     widget : ipywidgets.Widget
         Show it as the last expression of a notebook cell.
     controls : dict of str to ipywidgets.Widget
-        slice, stage, kernel_width, otsu, threshold, drop_edge_touching, and the outlines brain,
-        mask and reference.
+        slice, stage, kernel_width, otsu, threshold, drop_edge_touching, scores, and the outlines
+        brain, mask and reference.
     picture : ipywidgets.Image
         PNG, updated in place.
     caption, readout : ipywidgets.HTML
@@ -188,10 +188,8 @@ class Explorer:
         )
 
     def _facts(self, state: ExplorerState, trace: SkullMaskTrace) -> dict[str, str]:
-        facts = {"slice": f"{state.slice_number} of 0 to {len(self.stack) - 1}"}
-        in_file = self.stack.slice_numbers
-        if in_file != tuple(range(len(self.stack))):
-            facts["in its file"] = f"slice {in_file[state.slice_number]}"
+        place = f"no. {state.slice_number + 1} of {len(self.stack)}"
+        facts = {"slice": f"{self.stack.slice_numbers[state.slice_number]} ({place})"}
         if self.stack.groups is not None:
             facts["group"] = self.stack.groups[state.slice_number]
         if state.settings.threshold == "otsu":
@@ -200,17 +198,19 @@ class Explorer:
             facts["threshold"] = f"{trace.threshold} (Otsu: {otsu_threshold(trace.normalised)})"
         facts["kernel width"] = f"{state.settings.kernel_width} px"
         facts["components"] = f"{len(trace.components)}, {trace.n_edge_touching} touch the frame"
-        facts["brain"] = f"{np.count_nonzero(trace.brain)} px"
+        facts["brain"] = f"{np.count_nonzero(trace.brain):,} px"
         area = np.count_nonzero(trace.mask)
-        facts["mask"] = f"{area} px, {area / trace.mask.size:.1%} of frame"
+        facts["mask"] = f"{area:,} px, {area / trace.mask.size:.1%} of frame"
         if trace.reason:
             facts["why empty"] = trace.reason
         reference = self._reference(state)
         if reference is None:
             facts["scores"] = "none: no reference mask"
+        elif not self.controls["scores"].value:
+            facts["scores"] = "hidden"
         else:
             pair = trace.mask.view(np.bool_), reference.astype(np.bool_)
-            facts["reference"] = f"{np.count_nonzero(pair[1])} px"
+            facts["reference"] = f"{np.count_nonzero(pair[1]):,} px"
             facts["IoU"] = f"{metrics.iou(*pair):.4f}"
             facts["Dice"] = f"{metrics.dice(*pair):.4f}"
         return facts
@@ -228,7 +228,10 @@ class Explorer:
         except SkullnbError as error:
             # In JupyterLab the error itself only reaches the log, so the panel says it as well,
             # and shows no picture rather than another slice's.
-            self._show({"slice": str(state.slice_number), "problem": str(error)}, _NO_PICTURE)
+            self._show(
+                {"slice": str(self.stack.slice_numbers[state.slice_number]), "problem": str(error)},
+                _NO_PICTURE,
+            )
             self.caption.value = ""
             raise
         if by_otsu:
@@ -236,7 +239,7 @@ class Explorer:
             with self._hold():
                 self.controls["threshold"].value = trace.threshold
         self._show(self._facts(state, trace), self._compose(state, trace))
-        self.caption.value = caption_text(state)
+        self.caption.value = caption_text(state, self.stack.slice_numbers[state.slice_number])
         self._code.value = f"<pre>{escape(state.code())}</pre>"
 
     def _show(self, facts: dict[str, str], picture: Any) -> None:

@@ -32,8 +32,8 @@ def make_controls(stack: Stack, state: ExplorerState) -> dict[str, Any]:
     Returns
     -------
     dict of str to ipywidgets.Widget
-        slice, stage, kernel_width, otsu, threshold, drop_edge_touching, and the outlines brain,
-        mask and reference.
+        slice, stage, kernel_width, otsu, threshold, drop_edge_touching, scores, and the outlines
+        brain, mask and reference.
 
     Examples
     --------
@@ -48,13 +48,23 @@ def make_controls(stack: Stack, state: ExplorerState) -> dict[str, Any]:
         "style": {"description_width": "7em"},
         "layout": {"width": "100%"},
     }
+    # The slider counts from 0; where slices are called otherwise, the facts give the name.
+    own = stack.slice_numbers == tuple(range(len(stack)))
     controls = {
-        "slice": widgets.IntSlider(0, 0, len(stack) - 1, description="Slice", **slider),
+        "slice": widgets.IntSlider(
+            0, 0, len(stack) - 1, description="Slice", readout=own, **slider
+        ),
         "kernel_width": widgets.IntSlider(0, 0, 0, description="Kernel width", **slider),
         "threshold": widgets.IntSlider(0, 0, 255, description="Threshold", **slider),
         "otsu": widgets.Checkbox(description="Otsu chooses the threshold", **_BOX),
         "drop_edge_touching": widgets.Checkbox(
             description="Drop components that touch the frame", **_BOX
+        ),
+        "scores": widgets.Checkbox(
+            value=stack.reference is not None,
+            description="Show the scores",
+            disabled=stack.reference is None,
+            **_BOX,
         ),
         "stage": widgets.ToggleButtons(
             options=STAGES, description="Stage", style={"button_width": "auto"}
@@ -122,12 +132,14 @@ def lay_out(
     return widgets.Box([left, right], layout={"flex_flow": "row wrap", "width": "100%"})
 
 
-def caption_text(state: ExplorerState) -> str:
+def caption_text(state: ExplorerState, number: int) -> str:
     """Say in words and colours what the picture shows, for an Image widget has no alt text.
 
     Parameters
     ----------
     state : ExplorerState
+    number : int
+        What the slice is called.
 
     Returns
     -------
@@ -136,8 +148,8 @@ def caption_text(state: ExplorerState) -> str:
 
     Examples
     --------
-    >>> caption_text(ExplorerState(2, outlines=()))
-    'Slice 2, normalised; no outlines'
+    >>> caption_text(ExplorerState(2, outlines=()), 104)
+    'Slice 104, normalised; no outlines'
     """
     lines = [
         f'<span style="color:{PALETTE[name]}" aria-hidden="true">'
@@ -145,7 +157,7 @@ def caption_text(state: ExplorerState) -> str:
         for name in state.outlines
     ]
     shown = f"outlines: {', '.join(lines)}" if lines else "no outlines"
-    return f"Slice {state.slice_number}, {state.stage}; {shown}"
+    return f"Slice {number}, {state.stage}; {shown}"
 
 
 def facts_table(facts: Mapping[str, str]) -> str:

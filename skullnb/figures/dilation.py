@@ -76,7 +76,8 @@ def kernel_figure(kernel_width: int, kernel_shape: str = "ellipse") -> PageFigur
     _caption(left, f"Its anchor (grey): row {anchor}, column {anchor}")
     _caption(right, "One pixel (green) becomes this")
     extents = " or ".join(str(extent) for extent in sorted(set(sides.values())))
-    headline(figure, f"The element is {kernel_width} px wide; a pixel grows by {extents} px")
+    found = f"The element is {kernel_width} px wide; a pixel grows by {extents} px"
+    headline(figure, found if kernel_width else "No dilation: the kernel width is 0")
     return figure
 
 

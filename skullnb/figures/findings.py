@@ -44,6 +44,27 @@ def origin(is_published_stack: bool, has_reference: bool) -> str:
     )
 
 
+def chosen_pixel_size(is_published_stack: bool, spacing_mm: tuple[float, float] | None) -> str:
+    """Say that the built-in head's pixel size is a choice of its drawing, not a published figure.
+
+    Starts with a space, to follow another sentence; "" for other data.
+
+    Examples
+    --------
+    >>> chosen_pixel_size(True, (0.4, 0.4))[:57]
+    ' The article gives no pixel size; the 0.4 mm of this head'
+    >>> chosen_pixel_size(False, (0.4, 0.4))
+    ''
+    """
+    if not is_published_stack or spacing_mm is None:
+        return ""
+    sides = " × ".join(f"{side:g}" for side in dict.fromkeys(spacing_mm))
+    return (
+        f" The article gives no pixel size; the {sides} mm of this head were *chosen for the "
+        "drawing*. Every length, area and score in mm on it rests on that choice."
+    )
+
+
 def implied_by_threshold(thresholds: Sequence[int]) -> str:
     """Say what thresholds alone tell about the bright pixels.
 
@@ -196,7 +217,8 @@ def separation(traces: Sequence[SkullMaskTrace]) -> str:
     if not merged:
         return (
             f"On none of the {len(traces)} slices shown does the chosen component hold more than "
-            f"{NEARLY_ALL:.0%} of the bright pixels. Something is left for a scalp of its own."
+            f"{NEARLY_ALL:.0%} of the bright pixels. The others lie in components of their own, as "
+            "they should where a dark skull separates bright scalp from brain."
         )
     return (
         f"**Look twice**: on {merged} of the {len(traces)} slices shown, the chosen component "

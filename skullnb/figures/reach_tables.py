@@ -194,6 +194,8 @@ def millimetre_table(kernel_width: int, spacing_mm: tuple[float, float] | None) 
     because their pixels are not square. No one width does better; resample the slices to square
     pixels first.
     """
+    if not kernel_width:
+        return Markdown("The kernel width is 0, so there is no dilation and no reach to compare.")
     if spacing_mm is None:
         return Markdown(
             f"The pixel size of these slices is not known, so nobody can say how many mm a kernel "

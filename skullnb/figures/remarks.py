@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from skullnb.metrics import SliceScore, aggregate
 from skullnb.published import SOURCE
+from skullnb.reach import span_remark
 from skullnb.sweep import summarise
 
 _MEANS = ("iou", "dice", "assd", "hd95", "nsd")
@@ -119,6 +120,8 @@ def physical_width(kernel_width: int, spacing_mm: tuple[float, float] | None) ->
     >>> physical_width(26, (0.5, 0.5))[:56]
     'With pixels of 0.5 mm, the kernel of 26 px spans **13 mm'
     """
+    if not kernel_width:
+        return "The kernel width is 0, so there is **no dilation**."
     if spacing_mm is None:
         return (
             f"The size of a pixel is not known, so it cannot be said what {kernel_width} px are in "
@@ -127,11 +130,15 @@ def physical_width(kernel_width: int, spacing_mm: tuple[float, float] | None) ->
     sides = list(dict.fromkeys(spacing_mm))
     pixels = " × ".join(f"{side:g}" for side in sides)
     spans = " × ".join(f"{side * kernel_width:.3g}" for side in sides)
-    return (
+    text = (
         f"With pixels of {pixels} mm, the kernel of {kernel_width} px spans **{spans} mm** and "
-        "reaches about half as far. On a scan with other pixels the same number is another "
-        "distance."
+        "reaches about half as far. "
     )
+    remark = span_remark(kernel_width, spacing_mm)
+    if remark:
+        option = "--kernel-width"
+        return f"{text}**Look at the kernel width first**: {remark.replace(option, f'`{option}`')}."
+    return text + "On a scan with other pixels the same number is another distance."
 
 
 def score_numbers(scores: Sequence[SliceScore] | None) -> dict[str, Any]:

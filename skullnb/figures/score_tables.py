@@ -132,8 +132,8 @@ def published_table(
         "published as",
         "metric",
         "published",
-        "measured, mean over slices",
-        "measured, pooled over pixels",
+        "measured, mean",
+        "measured, pooled",
     ]
     return markdown_table(header, rows, ["", "", ".4f", ".4f", ".4f"])
 
@@ -160,7 +160,9 @@ def score_table(
         [slice_numbers[index], *(getattr(scores[index], name) for name in names)]
         for index in spread(len(scores), MOST_ROWS)
     ]
-    header = ["slice", *(_label(name, scores[0].unit) for name in names)]
+    unit = scores[0].unit
+    short = {"precision": "prec.", "volume_difference": "vol. diff.", "nsd": f"NSD 1 {unit}"}
+    header = ["slice", *(short.get(name, _label(name, unit)) for name in names)]
     formats = ["", ".4f", ".4f", ".3f", ".3f", "+.1%", ".2f", ".2f", ".3f"]
     return markdown_table(header, rows, formats, of=(len(scores), "slices"))
 

@@ -18,7 +18,7 @@ from skullnb.summary import spread
 Image = NDArray[Any]
 
 # Pictures in a gallery; more would be too small to judge.
-MOST_PICTURES = 20
+MOST_PICTURES = 30
 
 
 def sweep_curve(
@@ -207,7 +207,7 @@ def gallery(
     box = mask_box(np.max(masks if reference is None else [*masks, *reference], axis=0))
     height, width = images[0][box].shape
     cell = WIDTH_INCHES / columns * height / width + 0.3
-    figure, panels = new_figure(min(rows * cell + 0.4, 12.0), rows, columns, squeeze=False)
+    figure, panels = new_figure(min(rows * cell + 0.4, 15.0), rows, columns, squeeze=False)
     for axes in panels.flat[len(chosen) :]:
         axes.remove()
     for axes, index in zip(panels.flat, chosen, strict=False):
@@ -219,7 +219,9 @@ def gallery(
         outline(axes, masks[index][box], "mask")
     n_empty = len(masks) - int(np.count_nonzero(masks.any(axis=(1, 2))))
     without = f"Slices without a mask: {n_empty} of {len(masks)}"
-    headline(figure, without if n_empty else "Every slice has a mask")
+    finding = without if n_empty else "Every slice has some mask"
+    some = f"; {len(chosen)} of the {len(images)} slices are shown"
+    headline(figure, finding + some * (len(chosen) < len(images)))
     return figure
 
 

@@ -161,7 +161,7 @@ def mask_verdict(n_slices: int, n_empty: int, n_warnings: int) -> str:
     Examples
     --------
     >>> mask_verdict(5, 0, 0)[:37]
-    '**Every slice has a mask and none was'
+    '**Every slice has some mask and none '
     """
     if n_empty == n_slices:
         return "**No slice has a mask.** The table below says why, slice by slice."
@@ -172,12 +172,13 @@ def mask_verdict(n_slices: int, n_empty: int, n_warnings: int) -> str:
         )
     if n_warnings:
         return (
-            "**Every slice has a mask. Slices that look wrong: {n_warnings} of {n_slices}.** The "
-            "table below says what is odd about them."
+            "**Every slice has some mask; {n_warnings} of {n_slices} have a remark** in the table "
+            "below. Where areas jump, slices differ from their neighbours, and *either may be "
+            "wrong*. A mask without a remark may be wrong too."
         )
     return (
-        "**Every slice has a mask and none was warned about.** That is not a promise: a mask of a "
-        "plausible size in the wrong place may give no warning. Look at the outlines."
+        "**Every slice has some mask and none has a remark.** That is not a promise: a mask of a "
+        "plausible size in the wrong place may have none. Look at the outlines."
     )
 
 

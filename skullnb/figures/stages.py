@@ -59,7 +59,7 @@ def slices_with_reference(
         headline(figure, "The slices; no reference mask was given")
     else:
         for axis, mask in zip(axes, reference, strict=True):
-            outline(axis, mask, "reference")
+            outline(axis, mask, "reference", linewidths=2.2)
         areas, unit = [int(np.count_nonzero(mask)) for mask in reference], "px"
         if spacing_mm is not None:
             areas, unit = [round(area * np.prod(spacing_mm) / 100) for area in areas], "cm²"

@@ -10,9 +10,13 @@ from numpy.typing import NDArray
 
 from skullnb.figures.layout import ACCENT, LEGEND, headline
 from skullnb.figures.style import PALETTE, PageFigure, new_figure
+from skullnb.summary import spread
 from skullnb.validation import Control, Outcome, ScoreMatrix
 
 _UNIT_STYLE = {"px": ("o", PALETTE["mask"]), "mm": ("D", PALETTE["reference"])}
+
+# More names than these do not fit below a panel.
+_MOST_NAMED = 20
 
 
 def volume_curves(matrix: ScoreMatrix) -> PageFigure:
@@ -114,7 +118,9 @@ def fold_kernels(matrix: ScoreMatrix, outcomes: Sequence[Outcome]) -> PageFigure
             places, outcome.widths, marker, color=colour, markersize=5, label="chosen without it"
         )
         axes.set(xlabel="volume held out", ylabel=f"kernel width ({outcome.unit})")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        named = np.array(spread(len(own), _MOST_NAMED))
+        names = [str(outcome.held_out[index]) for index in named]
+        axes.set_xticks(named + 1, names, rotation=90, fontsize=8)
         axes.margins(y=0.25)
         axes.legend(loc="upper left", ncols=2, **LEGEND)
     n = len(matrix.volumes)
@@ -183,7 +189,7 @@ def control_figure(control: Control, fixed: float) -> PageFigure:
 
 
 def coverage_curve(table: NDArray[Any]) -> PageFigure:
-    """Draw how often nominal 95 % intervals cover the mean, against the sample size.
+    """Draw how often nominal 95% intervals cover the mean, against the sample size.
 
     `table`: from `skullnb.validation.coverage_table`.
 

@@ -146,7 +146,7 @@ def dependence_sentence(correlation: float | None) -> str:
     return (
         "Scores of slices of one volume have an intraclass correlation of **{correlation:.2f}** "
         "here: {n_slices} slices of {n_volumes} volumes are worth about "
-        "**{effective_number:.0f}** independent ones. And of 95 % intervals (Student's t) from "
+        "**{effective_number:.0f}** independent ones. And of 95% intervals (Student's t) from "
         "five slices of *one* volume that are so alike, only **{coverage_shared:.0%}** would hold "
         "the mean over volumes."
     )

@@ -24,6 +24,9 @@ from skullnb.validation import (
     zero_failure_bound,
 )
 
+# What a kernel is written with, by its unit: a tenth of a mm is finer than any choice here.
+_WIDTHS = {"px": ".4g", "mm": ".1f"}
+
 
 def one_volume_table(rows: NDArray[Any], matrix: ScoreMatrix) -> Markdown:
     """Each volume: the size of its pixels, its own best kernel, and what that kernel is worth.
@@ -71,7 +74,7 @@ def split_table(outcomes: Sequence[Outcome]) -> Markdown:
             one.unit,
             one.method,
             len(one.held_out),
-            ", ".join(f"{width:.4g}" for width in np.unique(one.widths)),
+            ", ".join(format(width, _WIDTHS[one.unit]) for width in np.unique(one.widths)),
             one.score,
             settled(best[one.unit] - one.score),
         ]
@@ -104,7 +107,7 @@ def fold_table(outcomes: Sequence[Outcome]) -> Markdown:
         ]
         for i in spread(len(folds[0].held_out), MOST_ROWS)
     ]
-    formats = ["", *[".4g", ".4f"] * len(folds)]
+    formats = ["", *(spec for one in folds for spec in (_WIDTHS[one.unit], ".4f"))]
     return markdown_table(header, rows, formats, of=(len(folds[0].held_out), "volumes"))
 
 
@@ -179,20 +182,20 @@ def small_table(sizes: Sequence[int]) -> Markdown:
     """
     header = [
         "independent cases",
-        "their range covers the median",
+        "chance that their range covers the median",
         "failure rate left by zero failures",
         "rule of three",
         "smallest sign-test p",
     ]
     rows = [
-        [n, range_covers_median(n), zero_failure_bound(n), 3 / n, smallest_sign_test_p(n)]
+        [n, _almost(range_covers_median(n)), zero_failure_bound(n), 3 / n, smallest_sign_test_p(n)]
         for n in sorted(set(sizes))
     ]
-    return markdown_table(header, rows, ["", ".2%", ".1%", ".1%", ".3g"])
+    return markdown_table(header, rows, ["", "", ".1%", ".1%", ".3g"])
 
 
 def coverage_rows(table: NDArray[Any]) -> Markdown:
-    """How often nominal 95 % intervals cover, by sample size.
+    """How often nominal 95% intervals cover, by sample size.
 
     `table`: from `skullnb.validation.coverage_table`.
 
@@ -212,3 +215,8 @@ def coverage_rows(table: NDArray[Any]) -> Markdown:
         "Student's t, skewed",
     ]
     return markdown_table(header, [row.tolist() for row in table], ["", *[".0%"] * 4])
+
+
+def _almost(chance: float) -> str:
+    """Write a chance in per cent; what is nearly sure is not rounded to certainty."""
+    return ">99.99%" if 0.9999 < chance < 1 else f"{chance:.2%}"

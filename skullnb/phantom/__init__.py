@@ -27,12 +27,14 @@ Examples
 
 from skullnb.phantom.acquisition import Acquisition
 from skullnb.phantom.anatomy import Anatomy
+from skullnb.phantom.section import BUILT_IN_SPACING_MM
 from skullnb.phantom.slices import Recipe
 from skullnb.phantom.stacks import published_stack, subject
 from skullnb.phantom.tissue import Intensities
 from skullnb.phantom.variants import VARIANTS, variant
 
 __all__ = [
+    "BUILT_IN_SPACING_MM",
     "VARIANTS",
     "Acquisition",
     "Anatomy",

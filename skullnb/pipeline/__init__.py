@@ -8,14 +8,19 @@ intermediate array, says what each rule did, and warns when a mask looks wrong.
 numbers it reports are in `skullnb.published`.
 """
 
+from skullnb.pipeline.masks import (
+    create_skull_mask,
+    create_skull_masks,
+    masks_by_width,
+    use_tier,
+    warm_up,
+)
 from skullnb.pipeline.settings import MAX_KERNEL_WIDTH, PipelineSettings
 from skullnb.pipeline.steps import (
     Mask,
     binarise,
     choose_brain,
     component_mask,
-    create_skull_mask,
-    create_skull_masks,
     dilate,
     fill_holes,
     label_components,
@@ -40,8 +45,11 @@ __all__ = [
     "dilate",
     "fill_holes",
     "label_components",
+    "masks_by_width",
     "normalise",
     "otsu_threshold",
     "structuring_element",
     "trace_skull_mask",
+    "use_tier",
+    "warm_up",
 ]

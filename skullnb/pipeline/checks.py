@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,7 +28,15 @@ def as_slice(image: ArrayLike, number: int | None = None) -> NDArray[Any]:
     InvalidImage
         If it is anything else.
     """
-    where = "The image" if number is None else f"Slice {number}"
+    pixels = as_pixels(image, number)
+    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+        refuse_not_finite(pixels, number)
+    return pixels
+
+
+def as_pixels(image: ArrayLike, number: int | None = None) -> NDArray[Any]:
+    """Do as `as_slice`, but without a look at every pixel: some may not be finite."""
+    where = _name(number)
     if isinstance(image, np.ma.MaskedArray):
         raise InvalidImage(f"{where} is a masked array; fill it with `.filled(value)` first.")
     pixels = np.asarray(image)
@@ -44,14 +52,16 @@ def as_slice(image: ArrayLike, number: int | None = None) -> NDArray[Any]:
         )
     if pixels.size == 0:
         raise InvalidImage(f"{where} is empty, shape {pixels.shape}; give at least one pixel.")
-    if pixels.dtype.kind == "f":
-        n_bad = pixels.size - int(np.count_nonzero(np.isfinite(pixels)))
-        if n_bad:
-            raise InvalidImage(
-                f"{where} has {n_bad} of {pixels.size} pixels that are NaN or infinite; "
-                "replace or crop them first."
-            )
     return pixels
+
+
+def refuse_not_finite(pixels: NDArray[Any], number: int | None = None) -> NoReturn:
+    """Say how many pixels are not finite."""
+    n_bad = pixels.size - int(np.count_nonzero(np.isfinite(pixels)))
+    raise InvalidImage(
+        f"{_name(number)} has {n_bad} of {pixels.size} pixels that are NaN or infinite; "
+        "replace or crop them first."
+    )
 
 
 def as_stack(images: ArrayLike) -> NDArray[Any]:
@@ -71,3 +81,7 @@ def as_stack(images: ArrayLike) -> NDArray[Any]:
     if stack.shape[0] == 0:
         raise InvalidImage("The stack has no slices; give at least one.")
     return stack
+
+
+def _name(number: int | None) -> str:
+    return "The image" if number is None else f"Slice {number}"

@@ -1,7 +1,11 @@
-"""The five steps, one function each, and the mask they lead to."""
+"""The five steps, one function each, as a reader would write them.
+
+`skullnb.pipeline.masks` does the same faster.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import cv2
@@ -9,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skullnb.errors import InvalidSetting
-from skullnb.pipeline.checks import as_slice, as_stack
+from skullnb.pipeline.checks import as_slice
 from skullnb.pipeline.settings import SHAPES, PipelineSettings
 
 Mask = NDArray[np.uint8]
@@ -25,70 +29,6 @@ COMPONENT_DTYPE = np.dtype(
         ("touches_edge", np.bool_),
     ]
 )
-
-
-def create_skull_mask(image: ArrayLike, dilation_size: int = 26) -> Mask:
-    """Mark the outer surface of the skull and everything inside it.
-
-    Parameters
-    ----------
-    image : (H, W) array, real
-        One slice, any intensities.
-    dilation_size : int
-        Kernel width in px (the article's name for it); it reaches half as far.
-
-    Returns
-    -------
-    (H, W) uint8 {0, 1}
-        Empty when the slice is flat or no inner component exists; `trace_skull_mask` says why.
-
-    Raises
-    ------
-    InvalidImage
-        If the slice is not a finite, real, non-empty 2D array.
-    InvalidSetting
-        If the kernel width is not a whole number from 0 to 1023.
-
-    Examples
-    --------
-    >>> image = np.zeros((60, 60))
-    >>> image[20:40, 20:40] = 1.0
-    >>> print(create_skull_mask(image, dilation_size=3).sum())
-    480
-    """
-    settings = PipelineSettings(kernel_width=dilation_size)
-    return _mask_of(as_slice(image), settings)
-
-
-def create_skull_masks(images: ArrayLike, settings: PipelineSettings | None = None) -> Mask:
-    """Skull masks of all slices of a stack.
-
-    Parameters
-    ----------
-    images : (N, H, W) array, real
-    settings : PipelineSettings, optional
-        The article's when left out.
-
-    Returns
-    -------
-    (N, H, W) uint8 {0, 1}
-
-    Raises
-    ------
-    InvalidImage
-        If a slice cannot be worked on; the message gives its number.
-
-    Examples
-    --------
-    >>> create_skull_masks(np.zeros((2, 8, 8))).shape
-    (2, 8, 8)
-    """
-    settings = settings or PipelineSettings()
-    stack = as_stack(images)
-    masks = np.empty(stack.shape, dtype=np.uint8)
-    for number, image in enumerate(stack):
-        masks[number] = _mask_of(as_slice(image, number), settings)
-    return masks
 
 
 def normalise(image: ArrayLike) -> Mask:
@@ -336,29 +276,33 @@ def fill_holes(mask: Mask) -> Mask:
     return np.not_equal(flooded[1:-1, 1:-1], 2).astype(np.uint8)
 
 
-def _mask_of(pixels: NDArray[Any], settings: PipelineSettings) -> Mask:
-    normalised = _normalise(pixels)
-    binary = binarise(normalised, threshold_of(normalised, settings))
-    labels, components = label_components(binary, settings.connectivity)
-    brain = component_mask(labels, choose_brain(components, settings.drop_edge_touching))
-    dilated = dilate(brain, settings.kernel_width, settings.kernel_shape)
-    return fill_holes(dilated) if settings.fill_holes else dilated
+def extremes(pixels: NDArray[Any]) -> tuple[Any, Any]:
+    """Smallest and largest pixel; not finite when there is any pixel that is not."""
+    return pixels.min(), pixels.max()
 
 
 def _normalise(pixels: NDArray[Any]) -> Mask:
-    if pixels.dtype.kind in "iu":
-        pixels = pixels.astype(np.float64)
-    low, high = pixels.min(), pixels.max()
+    pixels, low, high = with_range(pixels)
     if low == high:
         return np.zeros(pixels.shape, dtype=np.uint8)
-    with np.errstate(over="ignore"):
-        overflows = not np.isfinite(high - low)
+    levels = (pixels - low) / (high - low) * 255
+    return np.asarray(levels.astype(np.uint8))
+
+
+def with_range(
+    pixels: NDArray[Any], find: Callable[[NDArray[Any]], tuple[Any, Any]] = extremes
+) -> tuple[NDArray[Any], Any, Any]:
+    """Give pixels as floats that the range does not overflow, with their extremes."""
+    if pixels.dtype.kind in "iu":
+        pixels = pixels.astype(np.float64)
+    low, high = find(pixels)
+    with np.errstate(over="ignore", invalid="ignore"):
+        overflows = np.isfinite(low) and np.isfinite(high) and not np.isfinite(high - low)
     if overflows:
         # Halving loses nothing but the last bit of the smallest subnormals.
         pixels = pixels.astype(np.promote_types(pixels.dtype, np.float64)) / 2
-        low, high = pixels.min(), pixels.max()
-    levels = (pixels - low) / (high - low) * 255
-    return np.asarray(levels.astype(np.uint8))
+        low, high = find(pixels)
+    return pixels, low, high
 
 
 def threshold_of(normalised: Mask, settings: PipelineSettings) -> int:

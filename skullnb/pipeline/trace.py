@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil, floor
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -210,20 +212,29 @@ def _reason(flat: bool, components: NDArray[Any], chosen: int) -> str:
 
 def _warnings(flat: bool, normalised: Mask, reason: str, mask: Mask) -> tuple[str, ...]:
     found = []
-    level = float(np.quantile(normalised, HOT_QUANTILE)) / 255
-    if not flat and level < HOT_LEVEL:
+    level = _quantile(normalised, HOT_QUANTILE)
+    if not flat and level / 255 < HOT_LEVEL:
+        # Decimals were cut off, so a pixel lies below the next level up.
         found.append(
             f"a few pixels own most of the range: {HOT_QUANTILE:.1%} of the pixels lie in its "
-            f"lowest {level:.1%}, so the threshold may only separate those few"
+            f"lowest {100 * (level + 1) / 255:.2g}%, so the threshold may only separate those few"
         )
     share = float(np.count_nonzero(mask)) / mask.size
     if reason:
         found.append(f"the mask is empty: {reason}")
     elif share < SMALLEST_PLAUSIBLE:
         found.append(
-            f"the mask covers {share:.2%} of the frame ({np.count_nonzero(mask)} px), "
+            f"the mask covers {100 * share:.2g}% of the frame ({np.count_nonzero(mask)} px), "
             "too little for a head"
         )
     elif share > LARGEST_PLAUSIBLE:
         found.append(f"the mask covers {share:.0%} of the frame, too much for a head")
     return tuple(found)
+
+
+def _quantile(levels: Mask, share: float) -> float:
+    """Do as `numpy.quantile`, from the counts of 256 levels instead of from sorted pixels."""
+    counts = cv2.calcHist([levels], [0], None, [256], [0, 256]).ravel().astype(np.int64)
+    place = (levels.size - 1) * share
+    low, high = np.searchsorted(counts.cumsum(), [floor(place), ceil(place)], side="right")
+    return float(low + (high - low) * (place - floor(place)))

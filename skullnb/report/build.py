@@ -19,6 +19,7 @@ from typing import Any
 from skullnb.chapter import open_data
 from skullnb.errors import InvalidSetting, ReportFailed, UnreadableFile
 from skullnb.pipeline import PipelineSettings
+from skullnb.pipeline.checks import as_slice
 from skullnb.report.html import build_html
 from skullnb.report.place import check_output, put_in_place
 from skullnb.report.run import run_chapters
@@ -98,7 +99,7 @@ def build_report(
     InvalidSetting
         If a parameter or a chapter is unknown, or the output folder may not be replaced.
     SkullnbError
-        If the data cannot be read; nothing has run then.
+        If the data cannot be read, or a pixel is NaN or infinite; nothing has run then.
     ReportFailed
         If the book itself could not be built.
 
@@ -134,6 +135,8 @@ def build_report(
     accepted = accepted_parameters(notebooks, chosen, (*data, "kernel_width"))
     check_output(output, overwrite, [data["images"], data["reference"], data["groups"]])
     stack = open_data(**data)
+    for number, image in zip(stack.slice_numbers, stack.images, strict=True):
+        as_slice(image, number)  # a chapter would find out too, but late and on a page of its own
 
     total = len(notebooks) + 1
     work = output.parent / f".{output.name}-{uuid.uuid4().hex[:8]}.partial"

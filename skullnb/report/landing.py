@@ -91,6 +91,46 @@ def evidence_line(chapters: Mapping[str, Mapping[str, Any]]) -> str:
     )
 
 
+def remarks_line(chapters: Mapping[str, Mapping[str, Any]]) -> str:
+    """Say in one line how many slices have a remark, and where to read it.
+
+    Markdown; "" when there is none, or nothing is known. `chapters`: recorded values by chapter,
+    as in the collated results.
+
+    Examples
+    --------
+    >>> print(remarks_line({"15-your-data": {"n_warnings": 2, "n_slices": 23}}))
+    **Remarks:** 2 of 23 slices were warned about or differ from their neighbours; a slice without
+    a remark may be wrong too. They are in [your data](notebooks/15-your-data.ipynb).
+    """
+    counts = chapters.get("15-your-data", {})
+    if not counts.get("n_warnings"):
+        return ""
+    return (
+        f"**Remarks:** {counts['n_warnings']} of {counts['n_slices']} slices were warned about or"
+        " differ from their neighbours; a slice without a remark may be wrong too. They are in"
+        " [your data](notebooks/15-your-data.ipynb).\n"
+    )
+
+
+def comparison_card(is_phantom: bool) -> str:
+    """Write the card that leads to the comparison with the article, where there is one.
+
+    Examples
+    --------
+    >>> comparison_card(is_phantom=False)
+    ''
+    """
+    if not is_phantom:
+        return ""
+    return (
+        ":::{grid-item-card} To check the article\n"
+        "The table above sums up the comparison;"
+        " [the kernel-width sweep](notebooks/05-dilation.ipynb) and"
+        " [the metrics](notebooks/07-metrics.ipynb) show how each number is made.\n:::\n"
+    )
+
+
 def draw_slices(stack: Stack, settings: PipelineSettings, folder: Path) -> str:
     """Draw a few slices with the outlines of their mask and reference mask.
 
@@ -106,7 +146,9 @@ def draw_slices(stack: Stack, settings: PipelineSettings, folder: Path) -> str:
     references = None if stack.reference is None else stack.reference[shown]
     everything = masks if references is None else [*masks, *references]
     rows, columns = mask_box(np.max(everything, axis=0))
-    lines = f"the measured skull mask (blue, kernel width {settings.kernel_width} px)"
+    width = settings.kernel_width
+    how = f"kernel width {width} px" if width else "no dilation"
+    lines = f"the measured skull mask (blue, {how})"
     if references is not None:
         lines += " and the reference mask (orange)"
     pictures = []
@@ -114,16 +156,16 @@ def draw_slices(stack: Stack, settings: PipelineSettings, folder: Path) -> str:
     for index, number in enumerate(numbers):
         image = images[index, rows, columns].astype(np.float64)
         figure, axes = new_figure(2.0)
-        figure.set_size_inches(2.0 * image.shape[1] / image.shape[0], 2.0)
+        figure.set_size_inches(2.0 * image.shape[1] / image.shape[0], 2.2)
         # A few bright pixels of fat own the top of the range; without them the brain is visible.
-        show_image(axes, image, vmax=np.percentile(image, 99) or None)
+        title = f"slice {number}"
+        show_image(axes, image, title, vmax=np.percentile(image, 99) or None)
         if references is not None:
-            outline(axes, references[index, rows, columns], "reference", linewidths=4)
-        outline(axes, masks[index, rows, columns], "mask", linewidths=1.8)
+            outline(axes, references[index, rows, columns], "reference", linewidths=5)
+        outline(axes, masks[index, rows, columns], "mask", linewidths=2.2)
         (folder / f"slice-{index}.png").write_bytes(figure.png())
         alt = f"Slice {number} with the outline of {lines}."
         pictures.append(f"![{alt}](_generated/slice-{index}.png)")
-    listed = ", ".join(str(number) for number in numbers)
     some = f"{len(shown)} of the {len(stack)} slices" if len(shown) < len(stack) else "Each slice"
-    caption = f"{some}, with the outline of {lines}. Numbers: {listed}."
+    caption = f"{some}, with the outline of {lines}."
     return ":::{div} slices\n" + "\n".join(pictures) + f"\n\n{caption}\n:::\n"

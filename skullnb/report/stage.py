@@ -13,7 +13,14 @@ import yaml
 from nbformat.v4 import new_markdown_cell
 
 from skullnb.pipeline import PipelineSettings
-from skullnb.report.landing import data_note, draw_slices, evidence_line, note
+from skullnb.report.landing import (
+    comparison_card,
+    data_note,
+    draw_slices,
+    evidence_line,
+    note,
+    remarks_line,
+)
 from skullnb.report.table import published_table
 from skullnb.stack import Stack
 from skullnb.text import escape
@@ -59,7 +66,9 @@ def stage_book(
         "failures": _failures_note(failures),
         "data": data_note(stack, results, is_phantom),
         "slices": draw_slices(stack, settings, generated),
+        "remarks": remarks_line(results["chapters"]),
         "evidence": evidence_line(results["chapters"]),
+        "comparison": without_dead_links(comparison_card(is_phantom), chapters),
         "published": published_table(
             results["chapters"], is_phantom=is_phantom, has_reference=stack.reference is not None
         ),

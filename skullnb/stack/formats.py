@@ -1,7 +1,9 @@
 """One file of each kind, opened as slices: what it holds is checked before pixels are read."""
 
+import gzip
 import logging
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -158,7 +160,10 @@ def _open_nibabel(path: Path, axis: str, part: str) -> Volume:
     grid = grid_of(image, axis, path.name)
 
     def load() -> Array:
-        return grid.cut(np.asanyarray(image.dataobj))
+        pixels = np.asanyarray(image.dataobj)
+        if packed:
+            _refuse_bad_checksum(path)
+        return grid.cut(pixels)
 
     description = image.header["descrip"].item() if "descrip" in image.header else b""
     return Volume(
@@ -169,6 +174,18 @@ def _open_nibabel(path: Path, axis: str, part: str) -> Volume:
         grid,
         synthetic=description == SYNTHETIC,
     )
+
+
+def _refuse_bad_checksum(path: Path) -> None:
+    """Read a gzip file to its end, where its checksum is; nibabel stops at the last pixel."""
+    try:
+        with gzip.open(path) as file:
+            while file.read(1 << 20):
+                pass
+    except (OSError, EOFError, zlib.error) as error:
+        raise UnreadableFile(
+            f"{path.name} is damaged: its checksum does not fit its content; get it again."
+        ) from error
 
 
 @contextmanager

@@ -144,8 +144,15 @@ class Stack:
             raise TypeError("index a Stack with a range such as stack[3:7], or use stack.select")
         return self.select(range(len(self))[index])
 
-    def __repr__(self) -> str:
-        """Say in one line what the stack holds, without reading the pixels."""
+    @property
+    def contents(self) -> str:
+        """What the stack holds, in one line, without reading the pixels.
+
+        Examples
+        --------
+        >>> Stack(np.zeros((3, 8, 6))).contents
+        '3 slices of 8 x 6 px, float64, no reference'
+        """
         n, height, width = self.images.shape
         parts = [f"{n} slice{'s' * (n != 1)} of {height} x {width} px", str(self.images.dtype)]
         if self.spacing_mm:
@@ -154,7 +161,11 @@ class Stack:
         if self.groups:
             n_groups = len(set(self.groups))
             parts.append(f"{n_groups} group{'s' * (n_groups != 1)}")
-        return f"Stack({self.name!r}: {', '.join(parts)})"
+        return ", ".join(parts)
+
+    def __repr__(self) -> str:
+        """Say in one line what the stack is called and what it holds."""
+        return f"Stack({self.name!r}: {self.contents})"
 
     @property
     def slice_numbers(self) -> tuple[int, ...]:

@@ -22,7 +22,7 @@ def coverage(
     n_resamples: int = 1000,
     seed: int = 0,
 ) -> dict[str, float]:
-    """Simulate how often nominal 95 % intervals from n values cover the population's mean.
+    """Simulate how often nominal 95% intervals from n values cover the population's mean.
 
     At small n the percentile bootstrap covers less than it says: resampled means vary with the
     variance of the sample, which is (n - 1)/n of the unbiased one, and its quantiles are those

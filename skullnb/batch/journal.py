@@ -1,0 +1,247 @@
+"""What makes a batch safe to kill: a folder of its own, a lock, and a journal of what is done.
+
+Masks are made under `OUT.partial/`. A chunk counts as done when its line is in the journal, and
+the line is written only after the masks are on the disk. A kill in between costs the chunk, never
+its correctness: the same masks are written again at the same place.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import sys
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+from skullnb.batch.outputs import sync_path
+from skullnb.errors import BatchStopped
+from skullnb.results import write_text
+
+FORMAT = "skullnb-batch-1"
+
+Rows = list[list[Any]]
+
+
+class Workplace:
+    """The folder in which one run, and only one, makes the masks of an output.
+
+    Parameters
+    ----------
+    output : Path
+        Where the masks will be when they are complete.
+
+    Raises
+    ------
+    BatchStopped
+        On entering, if another run is at work there.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with Workplace(Path(folder) / "masks.npy") as place:
+    ...         place.folder.name
+    'masks.npy.partial'
+    """
+
+    def __init__(self, output: Path) -> None:
+        self.output = output
+        self.folder = output.with_name(f"{output.name}.partial")
+        self.journal = self.folder / "journal"
+        self._lock_path = self.folder / "lock"
+        self._cleared = False
+
+    def __enter__(self) -> Workplace:
+        """Make the folder and lock it."""
+        while True:
+            self.folder.mkdir(exist_ok=True)
+            try:
+                self._lock: BinaryIO = self._lock_path.open("a+b")
+            except FileNotFoundError:
+                continue  # another run has just finished and cleaned up
+            if not _take(self._lock):
+                self._lock.seek(0)
+                owner = self._lock.read().decode(errors="replace") or "another process"
+                self._lock.close()
+                raise BatchStopped(
+                    f"Another run ({owner}) is writing {self.output.name}; wait for it, or choose "
+                    "another output."
+                )
+            # The lock of a folder that was cleaned up meanwhile protects nothing.
+            if self._is_current():
+                break
+            self._lock.close()
+        self._lock.truncate(0)
+        self._lock.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
+        self._lock.flush()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Give the lock back; keep the folder when there is something to go on from."""
+        if not self._cleared and not self._is_worth_keeping():
+            self.clear()
+        self._lock.close()
+
+    def masks(self, journal: Journal) -> Path:
+        """Where the masks are until they are complete."""
+        return self.folder / str(journal.about["masks"])
+
+    def clear(self) -> None:
+        """Remove the folder; the lock goes last, so that nobody meets half a folder."""
+        self._cleared = True
+        self.empty()
+        self._lock_path.unlink()
+        with suppress(OSError):  # the next run may have come in already
+            self.folder.rmdir()
+
+    def empty(self) -> None:
+        """Remove everything but the lock; the journal first, so that nothing is half resumed."""
+        self.journal.unlink(missing_ok=True)
+        for path in self.folder.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path != self._lock_path:
+                path.unlink()
+
+    def _is_worth_keeping(self) -> bool:
+        """Whether a chunk is done."""
+        return self.journal.exists() and bool(Journal(self.journal).done)
+
+    def _is_current(self) -> bool:
+        try:
+            return os.path.samestat(os.fstat(self._lock.fileno()), self._lock_path.stat())
+        except FileNotFoundError:
+            return False
+
+
+class Journal:
+    """What a batch is about, and which of its chunks are done.
+
+    The first line is what the batch is about; then comes a line for each finished chunk, with the
+    table's rows of its slices. Every line carries its checksum. A last line that was cut short by
+    a kill does not count.
+
+    Parameters
+    ----------
+    path : Path
+        A journal begun by `begin`.
+
+    Attributes
+    ----------
+    about : dict
+        Has `shape`, whose first number is how many slices there are, and `chunk`.
+    done : dict of int to int
+        Number of a finished chunk to the place of its line.
+    n_slices : int
+        Slices of the finished chunks.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.done: dict[int, int] = {}
+        self.n_slices = 0
+        place = 0
+        with path.open("rb") as file:
+            for line in file:
+                content = _content(line)
+                if content is None:
+                    break
+                if place == 0:
+                    self.about: dict[str, Any] = content
+                else:
+                    self._count(content["chunk"], place)
+                place += len(line)
+        if place == 0:
+            raise BatchStopped(f"{path} is damaged; remove {path.parent.name} and begin again.")
+        os.truncate(path, place)
+
+    @classmethod
+    def begin(cls, path: Path, about: Mapping[str, Any]) -> Journal:
+        """Begin a journal: whole or not at all.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "journal"
+        ...     Journal.begin(path, {"shape": [7, 8, 6], "chunk": 2}).append({3: [["a row"]]})
+        ...     again = Journal(path)
+        ...     again.n_slices, list(again.done), list(again.rows([3]))
+        (1, [3], [['a row']])
+        """
+        write_text(_line(about).decode(), path)
+        sync_path(path)
+        sync_path(path.parent)
+        return cls(path)
+
+    def append(self, rows: Mapping[int, Rows]) -> None:
+        """Mark chunks as done; their masks must be on the disk already.
+
+        Parameters
+        ----------
+        rows : mapping of int to list
+            Number of a chunk to the table's rows of its slices.
+        """
+        with self._path.open("ab") as file:
+            for chunk, its_rows in rows.items():
+                self._count(chunk, file.tell())
+                file.write(_line({"chunk": chunk, "rows": its_rows}))
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _count(self, chunk: int, place: int) -> None:
+        if chunk not in self.done:
+            size, n_slices = self.about["chunk"], self.about["shape"][0]
+            self.n_slices += min(size, n_slices - chunk * size)  # the last one may be smaller
+        self.done[chunk] = place
+
+    def rows(self, chunks: Iterable[int]) -> Iterator[list[Any]]:
+        """Read the rows of chunks again, in the order asked for, a chunk in memory at a time."""
+        with self._path.open("rb") as file:
+            for chunk in chunks:
+                file.seek(self.done[chunk])
+                content = _content(file.readline())
+                assert content is not None
+                yield from content["rows"]
+
+
+def _line(content: Mapping[str, Any]) -> bytes:
+    text = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+    return b"%08x %s\n" % (zlib.crc32(text), text)
+
+
+def _content(line: bytes) -> dict[str, Any] | None:
+    """Read a line; None when it is damaged or cut short."""
+    checksum, _, text = line.rstrip(b"\n").partition(b" ")
+    if not line.endswith(b"\n") or checksum != b"%08x" % zlib.crc32(text):
+        return None
+    content: dict[str, Any] = json.loads(text)
+    return content
+
+
+def _take(file: BinaryIO) -> bool:
+    """Take a lock that the system frees when its owner ends, however it ends."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            file.seek(1 << 20)  # bytes past the text, which others may read
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,84 @@
+"""Why a batch does not begin, or does not go on: a sentence each, with what to do."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from collections.abc import Iterator, Mapping
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from skullnb.batch.fingerprint import fingerprint
+from skullnb.batch.journal import Journal
+from skullnb.batch.outputs import PACKED, NpyOutput, ZarrOutput
+from skullnb.batch.sources import Source
+from skullnb.errors import BatchStopped, SkullnbError, UnreadableFile
+
+_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+
+
+def refuse_place(path: Path, source: Source) -> None:
+    """Refuse an output without a folder, or in the place of the images."""
+    if not path.parent.is_dir():
+        raise UnreadableFile(f"There is no folder {path.parent} to write {path.name} in; make it.")
+    inputs = source.files()
+    if path.exists() and any(
+        path.samefile(one) or path in one.absolute().parents for one in inputs
+    ):
+        raise UnreadableFile(f"{path.name} is what the slices come from; write to another name.")
+
+
+def refuse_without_room(output: NpyOutput | ZarrOutput, path: Path) -> None:
+    """Refuse masks that are larger than what is free on their disk."""
+    free, needed = shutil.disk_usage(path.parent).free, output.n_bytes()
+    if needed > free:
+        raise BatchStopped(
+            f"{path.name} takes {needed / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free; make "
+            f"room, or write {PACKED} (an eighth) or .zarr (compressed)."
+        )
+
+
+def refuse_changed(source: Source, before: Mapping[str, Any], path: Path) -> None:
+    """Refuse to finish masks of images that were changed meanwhile."""
+    if fingerprint(source.files()) != before:
+        raise BatchStopped(
+            f"The images were changed while {path.name} was being made of them, so its masks may "
+            "be of both; begin anew with overwriting allowed."
+        )
+
+
+@contextmanager
+def say_how_to_go_on(path: Path, journal: Journal | None) -> Iterator[None]:
+    """Turn what stops a batch into a sentence that ends with how to go on."""
+
+    def go_on() -> str:
+        kept = len(journal.done) if journal else 0
+        return f"run the same command again to go on ({kept} finished chunks are kept)"
+
+    try:
+        yield
+    except SkullnbError:
+        raise
+    except BrokenProcessPool as error:
+        raise BatchStopped(
+            f"A worker process of {path.name} was killed, perhaps for want of memory; {go_on()}."
+        ) from error
+    except OSError as error:
+        if error.errno in _FULL:
+            raise BatchStopped(
+                f"The disk is full, so {path.name} is not finished; make room and {go_on()}."
+            ) from error
+        raise BatchStopped(
+            f"{path.name} is not finished, because something can't be read or written "
+            f"({error.strerror or error}); see to that and {go_on()}."
+        ) from error
+    except Exception as error:
+        # Named by its name, because dask is not there for everybody.
+        if type(error).__name__ not in ("KilledWorker", "FutureCancelledError", "CancelledError"):
+            raise
+        raise BatchStopped(
+            f"Workers of the cluster were killed again and again over {path.name}, perhaps for "
+            f"want of memory; {go_on()}."
+        ) from error

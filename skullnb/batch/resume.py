@@ -1,0 +1,207 @@
+"""Going on from an earlier run, and giving finished masks their name."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from skullnb.batch.journal import Journal, Workplace
+from skullnb.batch.outputs import PACKED, description_of, sync_path
+from skullnb.batch.table import write_table
+from skullnb.batch.work import COLUMNS
+from skullnb.errors import BatchStopped, UnreadableFile
+from skullnb.results import write_json
+
+_LAYOUTS = {
+    ".npy": "(slices, rows, columns), one byte a pixel, 1 is inside",
+    PACKED: "(slices, rows, bytes), one bit a pixel, leftmost pixel in the highest bit; "
+    "numpy.unpackbits(masks, axis=-1, count=shape[2])",
+    ".zarr": "(slices, rows, columns), one byte a pixel before compression, 1 is inside; 255 "
+    "stands for what is missing",
+}
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many slices of which kind a batch has.
+
+    Attributes
+    ----------
+    n_slices : int
+    n_empty : int
+        With an empty mask, because there is nothing to choose.
+    n_failed : int
+        That could not be worked on; their mask is empty too.
+    n_warned : int
+        Whose mask looks wrong. The table says why, for all three.
+    """
+
+    n_slices: int
+    n_empty: int
+    n_failed: int
+    n_warned: int
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """What came of a batch.
+
+    Attributes
+    ----------
+    path, table : Path
+        The masks, and the table with a row for every slice.
+    counts : Counts
+    n_resumed : int
+        Slices that were done before this run began.
+    seconds : float
+        Of this run.
+    """
+
+    path: Path
+    table: Path
+    counts: Counts
+    n_resumed: int
+    seconds: float
+
+
+def resume(place: Workplace, about: Mapping[str, Any], overwrite: bool) -> Journal | None:
+    """Open the journal of an earlier run.
+
+    Parameters
+    ----------
+    place : Workplace
+    about : mapping
+        What is asked for now.
+    overwrite : bool
+        Whether what was begun otherwise may be forgotten.
+
+    Returns
+    -------
+    Journal or None
+        None when there is nothing to go on from.
+
+    Raises
+    ------
+    BatchStopped
+        If it was begun otherwise; the sentence names what differs.
+    """
+    if not place.journal.exists():
+        return None
+    journal = Journal(place.journal)
+    differs = difference(journal.about, about)
+    if not differs:
+        return journal
+    if overwrite or not journal.done:
+        return None
+    raise BatchStopped(
+        f"{place.output.name} was begun differently: {differs}; do the same again to go on, or "
+        "allow overwriting to begin anew."
+    )
+
+
+def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Say what differs between two descriptions of a batch; "" when nothing does.
+
+    Examples
+    --------
+    >>> before = {"slices": [0, 9], "settings": {"kernel_width": 26}}
+    >>> difference(before, {"slices": [0, 9], "settings": {"kernel_width": 30}})
+    'its kernel width was 26, now it is 30'
+    """
+    for part, new in now.items():
+        old = before.get(part)
+        if old == new:
+            continue
+        if part == "input":
+            return "the images have changed since (contents, size or time of their files)"
+        if isinstance(old, Mapping):
+            name = next(name for name in new if old.get(name) != new[name])
+            return f"its {name.replace('_', ' ')} was {old.get(name)}, now it is {new[name]}"
+        return f"its {part} was {old}, now it is {new}"
+    return ""
+
+
+def are_named(place: Workplace, journal: Journal) -> bool:
+    """Whether an earlier run was stopped between naming the masks and tidying up."""
+    complete = journal.n_slices == journal.about["shape"][0]
+    return complete and place.output.exists() and not place.masks(journal).exists()
+
+
+def publish(place: Workplace, journal: Journal, kind: str) -> tuple[Counts, Path]:
+    """Give finished masks their name, with table and description; every step may be repeated.
+
+    Parameters
+    ----------
+    place : Workplace
+    journal : Journal
+        With all chunks done.
+    kind : str
+        One of `skullnb.batch.outputs.KINDS`.
+
+    Returns
+    -------
+    Counts
+    Path
+        The table.
+    """
+    path, masks = place.output, place.masks(journal)
+    if masks.exists():
+        # Old masks must not be met beside the description of new ones.
+        description_of(path).unlink(missing_ok=True)
+        for stray in masks.rglob("*.partial"):
+            stray.unlink()  # what a killed worker left of a zarr chunk
+        if path.is_dir():
+            path.replace(place.folder / f"replaced-{uuid.uuid4().hex[:8]}")
+        masks.replace(path)
+        sync_path(path.parent)
+    found: Counter[str] = Counter()
+    table = write_table(_counted(journal, found), path)
+    counts = Counts(
+        journal.n_slices, n_empty=found["empty"], n_failed=found["failed"], n_warned=found["warned"]
+    )
+    description = {
+        **journal.about,
+        "layout": _LAYOUTS[kind],
+        "table": table.name,
+        "columns": list(COLUMNS),
+        "counts": asdict(counts),
+    }
+    sync_path(write_json(description, description_of(path)))
+    sync_path(path.parent)
+    place.clear()
+    return counts, table
+
+
+def finished_before(path: Path, about: Mapping[str, Any]) -> BatchResult:
+    """Say again what is there, when it is what is asked for.
+
+    Raises
+    ------
+    UnreadableFile
+        If it is something else.
+    """
+    try:
+        found = json.loads(description_of(path).read_text(encoding="utf-8"))
+        differs = difference(found, about)
+        counts, table = Counts(**found["counts"]), path.with_name(found["table"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        differs = "it is not described"
+    if differs:
+        raise UnreadableFile(
+            f"{path} exists already ({differs}); choose another name or allow overwriting."
+        )
+    return BatchResult(path, table, counts, n_resumed=counts.n_slices, seconds=0.0)
+
+
+def _counted(journal: Journal, found: Counter[str]) -> Iterator[list[Any]]:
+    """Pass all rows on in the order of the slices, and count what they say."""
+    status, warnings = COLUMNS.index("status"), COLUMNS.index("warnings")
+    for row in journal.rows(sorted(journal.done)):
+        found[row[status]] += 1
+        found["warned"] += bool(row[warnings])
+        yield row
