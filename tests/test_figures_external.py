@@ -10,6 +10,7 @@ from skullnb.external.numbers import quoted
 from skullnb.external.stored import stored_pictures, stored_results
 from skullnb.figures import external as figures
 from skullnb.figures import external_tables as tables
+from skullnb.figures import sign_tables
 from skullnb.heads import HEADS
 from skullnb.metrics import iou
 from skullnb.phantom import published_stack, variant
@@ -33,10 +34,10 @@ TABLES = {
     "scores": lambda stored: tables.scores_table(stored),
     "reach": lambda stored: tables.reach_table(stored),
     "crops": lambda stored: tables.crops_table(stored),
-    "rates": lambda stored: tables.rates_table(stored),
-    "poor": lambda stored: tables.rates_table(stored, "iou"),
-    "crop rates": lambda stored: tables.crop_rates_table(stored),
-    "unscored": lambda stored: tables.unscored_table(stored),
+    "rates": lambda stored: sign_tables.rates_table(stored),
+    "poor": lambda stored: sign_tables.rates_table(stored, "iou"),
+    "crop rates": lambda stored: sign_tables.crop_rates_table(stored),
+    "unscored": lambda stored: sign_tables.unscored_table(stored),
     "rules": lambda stored: tables.rules_table(stored),
     "alternatives": lambda stored: tables.alternatives_table(stored),
 }
@@ -67,7 +68,7 @@ def test_every_crop_is_counted_once(stored):
 
 
 def test_the_rates_of_both_kinds_add_up_to_what_is_quoted(stored):
-    row = next(row for row in cells(tables.rates_table(stored)) if row[0] == "any of these")
+    row = next(row for row in cells(sign_tables.rates_table(stored)) if row[0] == "any of these")
     counts = [list(map(int, cell.split(" of "))) for cell in row[1:]]
     said = quoted(stored)
     assert counts[0][0] + counts[2][0] == said["n_failure_hits"]
@@ -77,14 +78,14 @@ def test_the_rates_of_both_kinds_add_up_to_what_is_quoted(stored):
 
 def test_the_sign_on_own_slices_is_told_with_their_numbers():
     stack = published_stack()
-    table = tables.own_table(stack, [["merged"], [], ["merged"], ["merged"], []])
+    table = sign_tables.own_table(stack, [["merged"], [], ["merged"], ["merged"], []])
     assert "| merged | exact &#40;drawn&#41; | 3 of 5 | 0, 2-3 |" in table.data
 
 
 @pytest.mark.parametrize(("n_signs", "published"), [(0, True), (0, False), (2, False)])
 def test_what_is_said_about_own_slices_can_be_filled_in(n_signs, published):
     values = quoted(stored_results()) | {"n_own_signs": n_signs, "n_own": 5}
-    said = fill(tables.own_verdict(n_signs, published), values)
+    said = fill(sign_tables.own_verdict(n_signs, published), values)
     assert ("synthetic" in said) == published
     assert "{" not in said
 
@@ -119,7 +120,9 @@ def test_the_gallery_shows_every_named_failure():
 
 
 def test_synthetic_heads_are_measured_with_the_given_settings():
-    rows = {row[0]: row for row in cells(tables.variants_table(PipelineSettings(kernel_width=0)))}
+    rows = {
+        row[0]: row for row in cells(sign_tables.variants_table(PipelineSettings(kernel_width=0)))
+    }
     assert rows["bridge"][4] == "merged on 5"
     assert rows["wide-gap"][4] == "none"
     head = variant("wide-gap")
