@@ -19,7 +19,7 @@ from skullnb.external.cropping import (
     cut_into_head,
     edge_outcome,
 )
-from skullnb.external.gallery import FAILURES, HEIGHT_PX, PICTURED, SHADES
+from skullnb.external.gallery import FAILURES, HEIGHT_PX, PICTURED
 from skullnb.external.measuring import CUTS, DEPTHS_MM, REACHES_MM, measure, pixel_mm, settings_for
 from skullnb.external.numbers import quoted
 from skullnb.external.rates import ANY, AREA_JUMP, BRIGHT_FAT, failed, sign_rates
@@ -194,16 +194,14 @@ def test_what_is_quoted_follows_from_the_stored_tables():
     assert quoted(changed)["n_wrong"] == said["n_wrong"] + 1
 
 
-def test_only_slices_that_may_be_shown_are_stored_as_pictures_and_small():
-    assert HEADS[PICTURED].licence == "BSD-3-Clause"
+def test_no_grey_value_of_a_head_is_stored_only_small_components_and_masks():
     drawn = store.stored_pictures()
-    assert len(drawn) == 3 * len(FAILURES)
+    assert len(drawn) == 2 * len(FAILURES)
     for i in range(len(FAILURES)):
-        picture = drawn[f"picture_{i}"]
-        assert picture.shape[0] == HEIGHT_PX
-        assert len(np.unique(picture)) <= SHADES
-        assert drawn[f"mask_{i}"].shape == picture.shape == drawn[f"parts_{i}"].shape
-    assert store.PICTURES.stat().st_size < 60_000
+        assert set(np.unique(drawn[f"parts_{i}"])) <= {0, 1, 2}
+        assert set(np.unique(drawn[f"mask_{i}"])) <= {0, 1}
+        assert drawn[f"mask_{i}"].shape == drawn[f"parts_{i}"].shape
+        assert drawn[f"parts_{i}"].shape[0] == HEIGHT_PX
 
 
 def test_without_the_heads_the_chapter_says_what_is_missing_and_when_it_was_measured(

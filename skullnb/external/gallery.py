@@ -1,7 +1,7 @@
-"""What is drawn of the open heads: outlines of all, and reduced pictures where the licence allows.
+"""What is drawn of the open heads: outlines of masks, and the bright components of four slices.
 
-A picture of a slice is a derived scan. Outlines of masks are kept for every stack; pictures only of
-the head from MNE's sample data, whose licence (BSD-3-Clause) allows it and whose face was removed.
+A picture of a slice is a derived scan, so no grey values are kept. The components, what the
+threshold left, are of the head from MNE's sample data, whose face was removed.
 """
 
 from __future__ import annotations
@@ -31,8 +31,6 @@ FAILURES = {
 UNSCORED = {"at the eyes": (104, 127), "near the vertex": (152, 175)}
 
 HEIGHT_PX = 128
-SHADES = 32
-BRIGHTER = 2.0
 BACKGROUND, OTHER, CHOSEN = 0, 1, 2
 
 
@@ -85,31 +83,28 @@ def unscored(volume: Stack) -> dict[str, Any]:
 
 
 def pictures(volume: Stack) -> dict[str, NDArray[np.uint8]]:
-    """Reduce the slices that show a failure each.
+    """Reduce the components of the slices that show a failure each.
 
     Returns
     -------
     dict
-        For failure number i: `picture_i`, `parts_i` (`BACKGROUND`, `OTHER` bright component,
-        `CHOSEN`) and `mask_i`, each (h, w) uint8.
+        For failure number i: `parts_i` (`BACKGROUND`, `OTHER` bright component, `CHOSEN`) and
+        `mask_i`, each (h, w) uint8.
     """
     found = {}
     for i, number in enumerate(FAILURES.values()):
         trace = trace_skull_mask(volume.images[number])
         box = _box(trace.mask | trace.binary)
-        shown = np.minimum(trace.normalised[box] * BRIGHTER, 255)
-        step = 256 // SHADES
-        found[f"picture_{i}"] = _reduced(shown, cv2.INTER_AREA) // step * step
         parts = trace.binary * np.uint8(OTHER) + trace.brain * np.uint8(CHOSEN - OTHER)
-        found[f"parts_{i}"] = _reduced(parts[box], cv2.INTER_NEAREST)
-        found[f"mask_{i}"] = _reduced(trace.mask[box], cv2.INTER_NEAREST)
+        found[f"parts_{i}"] = _reduced(parts[box])
+        found[f"mask_{i}"] = _reduced(trace.mask[box])
     return found
 
 
 def credit() -> str:
     """Say whose head is pictured, and under which licence."""
     head = HEADS[PICTURED]
-    return f"{head.citation} Licence of the pictured slices: {head.licence}."
+    return f"{head.citation} Licence: {head.licence}."
 
 
 def _lines(mask: Mask, spacing_mm: tuple[float, float]) -> list[list[Sequence[float]]]:
@@ -126,8 +121,8 @@ def _box(mask: Mask) -> tuple[slice, slice]:
     return slice(top, top + height), slice(left, left + width)
 
 
-def _reduced(pixels: NDArray[Any], interpolation: int) -> NDArray[np.uint8]:
+def _reduced(pixels: NDArray[Any]) -> NDArray[np.uint8]:
     height, width = pixels.shape
     size = (round(width * HEIGHT_PX / height), HEIGHT_PX)
-    small = cv2.resize(pixels.astype(np.uint8), size, interpolation=interpolation)
+    small = cv2.resize(pixels.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
     return np.asarray(small, dtype=np.uint8)

@@ -61,11 +61,11 @@ def stored_results() -> dict[str, Any]:
 
 
 def stored_pictures() -> dict[str, NDArray[np.uint8]]:
-    """Read the reduced slices that show failures, as `skullnb.external.gallery.pictures` made them.
+    """Read the components that show failures, as `skullnb.external.gallery.pictures` made them.
 
     Examples
     --------
-    >>> stored_pictures()["picture_0"].shape[0]
+    >>> stored_pictures()["parts_0"].shape[0]
     128
     """
     with np.load(PICTURES, allow_pickle=False) as file:

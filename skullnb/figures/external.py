@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from skullnb.external.choice import BRAIN
 from skullnb.external.cropping import HARDLY, HELPS, HURTS, LOSES, NOT_FIRED, NOTHING
-from skullnb.external.gallery import CHOSEN, FAILURES
+from skullnb.external.gallery import FAILURES
 from skullnb.external.measuring import CUTS
 from skullnb.figures.external_tables import by_crop, by_stack
 from skullnb.figures.layout import ACCENT, LEGEND, headline, panels, show_framed
@@ -88,7 +88,7 @@ def scores_by_stack(stored: Mapping[str, Any]) -> Any:
 
 
 def failure_gallery(drawn: Mapping[str, NDArray[np.uint8]]) -> Any:
-    """Show the named failures: reduced slices, the chosen component tinted, the mask outlined.
+    """Show the named failures: the bright components, the chosen one in green, the mask outlined.
 
     Parameters
     ----------
@@ -100,12 +100,10 @@ def failure_gallery(drawn: Mapping[str, NDArray[np.uint8]]) -> Any:
     PageFigure
     """
     figure, axes = panels(len(FAILURES), aspect=1.35)
-    tint = np.array(to_rgb(PALETTE["brain"])) * 255
+    colours = np.array([(0, 0, 0), (150, 150, 150), np.array(to_rgb(PALETTE["brain"])) * 255])
     for i, (one, (name, number)) in enumerate(zip(axes, FAILURES.items(), strict=True)):
-        grey = np.repeat(drawn[f"picture_{i}"][..., np.newaxis], 3, axis=2).astype(float)
-        chosen = drawn[f"parts_{i}"] == CHOSEN
-        grey[chosen] = 0.55 * grey[chosen] + 0.45 * tint
-        show_framed(one, grey.astype(np.uint8), f"{name}\nslice {number}", interpolation="nearest")
+        parts = colours.astype(np.uint8)[drawn[f"parts_{i}"]]
+        show_framed(one, parts, f"{name}\nslice {number}", interpolation="nearest")
         one.title.set_fontsize(9)
         outline(one, drawn[f"mask_{i}"], "mask")
     headline(figure, "Four ways to choose wrongly (chosen component: green)")
