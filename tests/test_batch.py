@@ -52,13 +52,14 @@ KILLS = int(os.environ.get("SKULLNB_KILLS", "2"))
 
 
 def heads(n_slices, height=40, width=45):
-    """Bright blocks on noise, none like another; the width is no multiple of 8."""
+    """Bright blocks in a thin ring, on noise, none like another; the width is no multiple of 8."""
     rng = np.random.default_rng(5)
     images = rng.integers(0, 60, (n_slices, height, width)).astype(np.int16)
     for index, image in enumerate(images):
         top, left = 6 + index % 7, 6 + index % 11
         image[top : top + 18, left : left + 20] += 900
         image[top + 6 : top + 9, left + 5 : left + 9] = index % 50
+        image[[2, -3], 2:-2] = image[2:-2, [2, -3]] = 900
     return images
 
 

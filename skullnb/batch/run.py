@@ -83,8 +83,8 @@ def mask_batch(
         run that goes on keeps the chunks it was begun with.
     evidence : {"full", "brief"}
         Whether the table tells of every slice its threshold, components and areas, or only the
-        mask's area, and the rest where the mask is empty or of a strange size. Brief is faster;
-        the masks are the same.
+        mask's area, and the rest where the mask is empty or of a strange size. Brief is faster
+        and the masks are the same, but it does not look for the signs of a wrong choice.
     overwrite : bool
         Whether an existing output, or one begun otherwise, may be replaced.
     progress : callable, optional
