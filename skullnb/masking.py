@@ -58,8 +58,8 @@ class Masked:
         Where its mask is, or would be.
     seconds : float
         Reading, masking and writing.
-    n_slices, n_empty : int
-        Slices worked on, and how many of their masks are empty.
+    n_slices, n_empty, n_warned : int
+        Slices worked on, how many of their masks are empty, and how many look wrong.
     thresholds : (lowest, highest)
         Of the normalised slices, 0 to 255.
     n_edge_touching : int
@@ -78,6 +78,7 @@ class Masked:
     seconds: float
     n_slices: int = 0
     n_empty: int = 0
+    n_warned: int = 0
     thresholds: tuple[int, int] = (0, 0)
     n_edge_touching: int = 0
     mask_px: int = 0
@@ -86,7 +87,7 @@ class Masked:
 
     @property
     def status(self) -> str:
-        """`ok`, `2 empty`, `empty` (all of them) or `failed`.
+        """`ok`, `3 warned` (slices that look wrong), `2 empty`, `empty` (all) or `failed`.
 
         Examples
         --------
@@ -97,7 +98,7 @@ class Masked:
             return "failed"
         if self.n_empty:
             return "empty" if self.n_empty == self.n_slices else f"{self.n_empty} empty"
-        return "ok"
+        return f"{self.n_warned} warned" if self.n_warned else "ok"
 
     def __str__(self) -> str:
         """One line under `HEADING`."""
@@ -263,6 +264,7 @@ def mask_volumes(
             time.monotonic() - started,
             n_slices=len(stack),
             n_empty=found.n_empty,
+            n_warned=sum(map(bool, found.warnings)),
             thresholds=(int(table["threshold"].min()), int(table["threshold"].max())),
             n_edge_touching=int(table["n_edge_touching"].sum()),
             mask_px=int(table["mask_px"].sum()),
@@ -280,7 +282,14 @@ def summary_line(masked: Sequence[Masked]) -> str:
     '2 volumes: 1 ok, 1 failed'
     """
     kinds = Counter(
-        "failed" if one.error else "with empty masks" if one.n_empty else "ok" for one in masked
+        "failed"
+        if one.error
+        else "with empty masks"
+        if one.n_empty
+        else "with warnings"
+        if one.n_warned
+        else "ok"
+        for one in masked
     )
     told = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
     return f"{len(masked)} volume{'s' * (len(masked) != 1)}: {told}"

@@ -65,9 +65,9 @@ def test_a_mask_is_written_on_the_grid_of_its_image(folder):
     heading, line, summary = result.stdout.splitlines()
     assert heading.split() == ["status", "slices", "Otsu", "edge", "area", "time", "volume"]
     assert re.fullmatch(
-        rf"ok +4 +0 +0 +{4 * expected.sum()} px +\d+\.\d s  scan -> mask.nii.gz", line
+        rf"4 warned +4 +0 +0 +{4 * expected.sum()} px +\d+\.\d s  scan -> mask.nii.gz", line
     )
-    assert summary.startswith("1 volume: 1 ok; in ")
+    assert summary.startswith("1 volume: 1 with warnings; in ")
 
 
 def test_only_the_chosen_slices_get_a_mask(folder):

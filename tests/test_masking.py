@@ -22,6 +22,7 @@ SETTINGS = PipelineSettings(kernel_width=5)
 # An axial head, face up, with a bright asymmetric brain inside a ring that is one pixel thin.
 HEAD = np.zeros((4, 40, 48), np.int16)
 HEAD[:, 4:36, 6:42] = 30
+HEAD[:, [4, -5], 6:-6] = HEAD[:, 4:-4, [6, -7]] = 800
 HEAD[:, 12:28, 14:34] = 900
 HEAD[:, 12:18, 14:20] = 30
 HEAD[1, 20:24, 20:24] = 0
@@ -284,6 +285,7 @@ def test_slices_and_axis_are_taken_in_every_volume(tmp_path):
 def test_a_status_says_how_many_masks_are_empty(tmp_path):
     path = tmp_path / "m.nii"
     assert Masked("a", path, 0, n_slices=3).status == "ok"
+    assert Masked("a", path, 0, n_slices=3, n_warned=2).status == "2 warned"
     assert Masked("a", path, 0, n_slices=3, n_empty=1).status == "1 empty"
     assert Masked("a", path, 0, n_slices=3, n_empty=3).status == "empty"
     assert Masked("a", path, 0, error="no").status == "failed"
@@ -369,3 +371,11 @@ def test_a_kernel_that_spans_another_distance_than_usual_is_one_remark_a_volume(
         main, ["mask", str(tmp_path / "large.nii.gz"), "-o", str(tmp_path / "mask.nii.gz")]
     )
     assert "26 px span 26 mm here" in result.stderr
+
+
+def test_a_volume_whose_slices_look_wrong_is_not_called_ok(tmp_path):
+    lone = np.where(HEAD == 900, HEAD, 0)
+    np.save(tmp_path / "lone.npy", lone)
+    (done,) = mask(tmp_path / "lone.npy", tmp_path / "mask.npy")
+    assert done.status == "4 warned"
+    assert "1 with warnings" in run(tmp_path / "lone.npy", "-o", tmp_path / "again.npy").stdout
