@@ -14,6 +14,7 @@ ROOMS = (
     "lab",
     "report",
     "explore",
+    "teach",
     "chapter",
     "figures",
     "external",

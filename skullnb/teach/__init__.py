@@ -1,0 +1,5 @@
+"""Checks of the chapters' exercises: each says what is wrong with an answer, never the answer."""
+
+from skullnb.teach.verdict import UNANSWERED, Verdict, is_missing, right, wrong
+
+__all__ = ["UNANSWERED", "Verdict", "is_missing", "right", "wrong"]
