@@ -36,8 +36,8 @@ const skullnb = (() => {
   }
 
   function histogram(normalised) {
-    const counts = new Int32Array(256);
-    for (const level of normalised.pixels) counts[level]++;
+    const counts = new Int32Array(256), levels = normalised.pixels;
+    for (let i = 0; i < levels.length; i++) counts[levels[i]]++;
     return counts;
   }
 
@@ -204,13 +204,17 @@ const skullnb = (() => {
     return filled;
   }
 
-  const countPixels = (mask) => mask.pixels.reduce((sum, pixel) => sum + pixel, 0);
+  // Pixels in a mask, or in two masks at once.
+  function countPixels({ pixels }, other = { pixels }) {
+    const others = other.pixels;
+    let count = 0;
+    for (let i = 0; i < pixels.length; i++) count += pixels[i] & others[i];
+    return count;
+  }
 
   // IoU and Dice; NaN when both masks are empty.
   function overlaps(mask, reference) {
-    let both = 0;
-    for (let i = 0; i < mask.pixels.length; i++) both += mask.pixels[i] & reference.pixels[i];
-    const areas = countPixels(mask) + countPixels(reference);
+    const both = countPixels(mask, reference), areas = countPixels(mask) + countPixels(reference);
     return { iou: both / (areas - both), dice: (2 * both) / areas };
   }
 
