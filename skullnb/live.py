@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from html import escape
 from io import BytesIO
 from pathlib import Path
@@ -45,6 +46,9 @@ FOCUS = {
     "holes": "mask",
     "whole": "normalised",
 }
+
+# Its slices are asked for one after the other; drawing a head takes about a second.
+_variant = lru_cache(maxsize=1)(phantom.variant)
 
 
 class LiveFigure:
@@ -99,7 +103,7 @@ def live_figure(
     start, trace = _key(index), chapter.trace(index)
     if heads:
         name, index = heads[0]
-        stack, start = phantom.variant(name), _key(index, name)
+        stack, start = _variant(name), _key(index, name)
         trace = trace_skull_mask(stack.images[index], settings)
         sources += [
             {"key": _key(number, name), "label": f"synthetic: {name.replace('-', ' ')}"}
@@ -198,7 +202,7 @@ def write_slices(config: Mapping[str, Any], stack: Stack, folder: Path) -> dict[
         file = folder / f"{source['key']}.js"
         if not file.exists():
             name, _, index = source["key"].rpartition("-")
-            origin = stack if name == "slice" else phantom.variant(name)
+            origin = stack if name == "slice" else _variant(name)
             file.write_text(_script(source["key"], origin, int(index)), encoding="ascii")
         if file.stat().st_size <= MOST_BYTES:
             kept.append(source)

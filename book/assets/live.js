@@ -36,6 +36,8 @@ const skullnbLive = (() => {
     return made;
   }
 
+  const channels = (colour) => [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16));
+
   // Slices come as scripts, since a page opened from disk may not fetch; each calls `take`.
   const takers = new Map();
   function take(key, data) {
@@ -67,25 +69,21 @@ const skullnbLive = (() => {
 
   // The border of a mask along the sides of its pixels; none where it is too ragged to be drawn.
   function outlineOf(mask) {
-    const path = new Path2D(), { pixels, height, width } = mask;
-    const { edges, first } = skullnb.cutIntoRuns(mask);
+    const path = new Path2D(), { height } = mask, { edges, first } = skullnb.cutIntoRuns(mask);
     if (edges.length > MOST_STEPS) return path;
-    for (let row = 0; row < height; row++) {
-      for (let i = 2 * first[row]; i < 2 * first[row + 1]; i++) {
-        path.moveTo(edges[i], row);
-        path.lineTo(edges[i], row + 1);
-      }
-    }
+    const ends = (row) => edges.subarray(2 * first[row], 2 * first[row + 1]);
     for (let row = 0; row <= height; row++) {
-      for (let column = 0, from = -1; column <= width; column++) {
-        const i = row * width + column, inside = column < width && row < height && pixels[i];
-        const above = column < width && row > 0 && pixels[i - width];
-        const differs = Boolean(inside) !== Boolean(above);
-        if (differs && from < 0) from = column;
-        if (!differs && from >= 0) {
-          path.moveTo(from, row);
-          path.lineTo(column, row);
-          from = -1;
+      const here = row < height ? ends(row) : [], above = row ? ends(row - 1) : [];
+      for (const column of here) {
+        path.moveTo(column, row);
+        path.lineTo(column, row + 1);
+      }
+      // Sorted together, the ends of both rows' runs enclose in pairs where the two rows differ.
+      const both = Int32Array.of(...here, ...above).sort();
+      for (let i = 0; i < both.length; i += 2) {
+        if (both[i] < both[i + 1]) {
+          path.moveTo(both[i], row);
+          path.lineTo(both[i + 1], row);
         }
       }
     }
@@ -97,7 +95,8 @@ const skullnbLive = (() => {
     const { labels, chosen, brain, dilated, mask, binary } = trace, { text, scalp } = SHADES;
     if (layer === "components") {
       const other = (one) => (labels.touchesEdge[one] ? scalp : text);
-      return skullnb.paintComponents(labels, (one) => (one === chosen ? SHADES.brain : other(one))).pixels;
+      const kind = (one) => (one === chosen ? SHADES.brain : other(one));
+      return skullnb.paintComponents(labels, kind).pixels;
     }
     const [last, earlier, late, early] = {
       slice: [mask, mask, 0, 0],
@@ -122,10 +121,12 @@ const skullnbLive = (() => {
     return `The mask is empty: no pixel is above the threshold, ${threshold}.`;
   }
 
-  function makeLive(figure) {
+  function makeLive(figure, number) {
     const config = JSON.parse(figure.dataset.live), focus = FOCUS[config.focus];
-    const { palette } = config, id = `live-${Array.from(document.querySelectorAll("figure.live")).indexOf(figure)}`;
-    const sources = new Map(config.sources.map(({ key, label }) => [key, { label, load: () => slice(key) }]));
+    const { palette } = config, id = `live-${number}`;
+    const sources = new Map(
+      config.sources.map(({ key, label }) => [key, { label, load: () => slice(key) }]),
+    );
     const state = {
       settings: { ...config.settings }, layer: focus.layer, outlines: new Set(focus.outlines),
       key: config.start, slice: null, trace: null, centre: null,
@@ -182,11 +183,12 @@ const skullnbLive = (() => {
         refresh();
       },
     ];
+    const byOtsu = () => state.settings.threshold === "otsu";
     const histogram = make("canvas", { className: "live-histogram", ariaHidden: "true" });
     const level = range(
       "Threshold", 255, () => state.trace.threshold, setting("threshold")[1],
-      () => `${state.trace.threshold}${state.settings.threshold === "otsu" ? ", Otsu’s" : ", by hand"}`,
-      check("Otsu’s method", () => state.settings.threshold === "otsu", (otsu) => {
+      () => `${state.trace.threshold}, ${byOtsu() ? "Otsu’s" : "by hand"}`,
+      check("Otsu’s method", byOtsu, (otsu) => {
         state.settings.threshold = otsu ? "otsu" : state.trace.threshold;
         refresh();
       }),
@@ -200,10 +202,12 @@ const skullnbLive = (() => {
         setWidth, () => `${state.settings.kernelWidth} px`,
       ),
       kernelShape: choice(
-        "Kernel", () => [["ellipse", "ellipse"], ["rectangle", "square"]], ...setting("kernelShape"),
+        "Kernel", () => [["ellipse", "ellipse"], ["rectangle", "square"]],
+        ...setting("kernelShape"),
       ),
       connectivity: choice(
-        "Neighbours", () => [[8, "8, corners join"], [4, "4, sides join"]], ...setting("connectivity"),
+        "Neighbours", () => [[8, "8, corners join"], [4, "4, sides join"]],
+        ...setting("connectivity"),
       ),
       dropEdgeTouching: check("Drop what touches the frame", ...setting("dropEdgeTouching")),
       fillHoles: check("Fill holes", ...setting("fillHoles")),
@@ -256,40 +260,48 @@ const skullnbLive = (() => {
       }),
     );
 
-    function draw() {
-      const { slice: { normalised, reference, spacing }, trace, layer } = state;
-      const { height, width } = normalised, ratio = window.devicePixelRatio || 1, { counts } = state;
+    // The slice at its own size, tinted by the layer.
+    const whole = make("canvas");
+    function paintSlice() {
+      const { slice: { normalised }, trace, layer, counts } = state;
+      const { pixels: levels, height, width } = normalised;
       // A few very bright pixels would leave the rest black: white is what 99.5% stay below.
       let white = 0;
-      for (let n = 0; white < 255 && (n += counts[white]) < 0.995 * height * width;) white++;
+      for (let n = 0; white < 255 && (n += counts[white]) < 0.995 * levels.length;) white++;
       const table = new Uint32Array(256 * 6), bytes = new Uint8Array(table.buffer);
       Object.entries(SHADES).forEach(([name, shade]) => {
-        const colour = name === "none" ? [0, 0, 0] : [1, 3, 5].map((i) => parseInt(palette[name].slice(i, i + 2), 16));
+        const colour = shade ? channels(palette[name]) : [0, 0, 0], tint = shade ? TINT : 0;
         for (let grey = 0; grey < 256; grey++) {
-          const seen = Math.min(255, (255 * grey) / Math.max(white, 1)), at = 4 * (256 * shade + grey);
-          colour.forEach((part, i) => { bytes[at + i] = shade ? (1 - TINT) * seen + TINT * part : seen; });
-          bytes[at + 3] = 255;
+          const seen = Math.min(255, (255 * grey) / Math.max(white, 1));
+          const painted = colour.map((part) => (1 - tint) * seen + tint * part);
+          bytes.set([...painted, 255], 4 * (256 * shade + grey));
         }
       });
-      const picture = new ImageData(width, height), whole = make("canvas", { width, height });
-      const pixels = new Uint32Array(picture.data.buffer), shades = paint(trace, layer);
-      const levels = normalised.pixels;
+      const picture = new ImageData(width, height), shades = paint(trace, layer);
+      const pixels = new Uint32Array(picture.data.buffer);
       for (let i = 0; i < pixels.length; i++) pixels[i] = table[256 * shades[i] + levels[i]];
+      Object.assign(whole, { width, height });
       whole.getContext("2d").putImageData(picture, 0, 0);
+    }
 
+    function draw() {
+      const { slice: { normalised, reference, spacing }, trace } = state;
+      const { height, width } = normalised, ratio = window.devicePixelRatio || 1;
       const [tall, wide] = spacing ? spacing.map((one) => one / Math.min(...spacing)) : [1, 1];
       const aspect = Math.min(Math.max((width * wide) / (height * tall), 0.5), 2.5);
       main.style.flexGrow = main.style.aspectRatio = String(aspect);
       const masks = { brain: trace.brain, mask: trace.mask, reference };
       for (const canvas of [main, detail]) {
-        [canvas.width, canvas.height] = [canvas.clientWidth, canvas.clientHeight].map((n) => Math.max(1, Math.round(n * ratio)));
+        const size = [canvas.clientWidth, canvas.clientHeight];
+        [canvas.width, canvas.height] = size.map((side) => Math.max(1, Math.round(side * ratio)));
       }
       const scale = Math.min(main.width / (width * wide), main.height / (height * tall));
       const centred = (canvas, zoom, [row, column]) => {
         const [a, d] = [scale * zoom * wide, scale * zoom * tall];
         return { a, d, e: canvas.width / 2 - a * column, f: canvas.height / 2 - d * row };
       };
-      const views = [centred(main, 1, [height / 2, width / 2]), centred(detail, ZOOM, state.centre)];
+      const middle = [height / 2, width / 2];
+      const views = [centred(main, 1, middle), centred(detail, ZOOM, state.centre)];
       [main, detail].forEach((canvas, i) => {
         const pen = canvas.getContext("2d"), { a, d, e, f } = views[i];
         pen.imageSmoothingEnabled = i === 0 && scale < 1;
@@ -359,11 +371,13 @@ const skullnbLive = (() => {
         return label;
       }));
       const what = `${sources.get(state.key).label}: ${LAYERS[state.layer].name}`;
-      const lines = OUTLINES.filter((name) => state.outlines.has(name) && (name !== "reference" || reference));
-      main.setAttribute("aria-label", `${what}${lines.length ? `, with outlines of ${lines.join(", ")}` : ""}.`);
+      const there = (name) => state.outlines.has(name) && (name !== "reference" || reference);
+      const lines = OUTLINES.filter(there);
+      const around = lines.length ? `, with outlines of ${lines.join(", ")}` : "";
+      main.setAttribute("aria-label", `${what}${around}.`);
       clearTimeout(state.speech);
       state.speech = setTimeout(() => {
-        spoken.textContent = empty.textContent || facts.map(([name, text]) => `${name} ${text}`).join(", ");
+        spoken.textContent = empty.textContent || facts.map((fact) => fact.join(" ")).join(", ");
       }, 400);
     }
 
@@ -372,9 +386,11 @@ const skullnbLive = (() => {
       state.trace = skullnb.traceSkullMask(state.slice.normalised, state.settings, state.trace);
       updates.forEach((update) => update());
       report();
+      paintSlice();
       draw();
       state.milliseconds = performance.now() - started;
-      note.textContent = `${config.note} Computed on this page in ${Math.ceil(state.milliseconds)} ms.`;
+      const time = `Computed on this page in ${Math.ceil(state.milliseconds)} ms.`;
+      note.textContent = `${config.note} ${time}`;
     }
 
     // The border that is farthest to the right: there the kernel's reach is seen best.
@@ -416,8 +432,10 @@ const skullnbLive = (() => {
     }
     function point(event) {
       const box = main.getBoundingClientRect(), { a, d, e, f } = state.view;
-      const [x, y] = [event.clientX - box.left, event.clientY - box.top].map((n) => (n * main.width) / box.width);
-      move((y - f) / d, (x - e) / a);
+      const ratio = main.width / box.width;
+      move(
+        (ratio * (event.clientY - box.top) - f) / d, (ratio * (event.clientX - box.left) - e) / a,
+      );
     }
     main.addEventListener("click", point);
     main.addEventListener("pointermove", (event) => {
@@ -454,7 +472,8 @@ const skullnbLive = (() => {
     if (config.drop) {
       const input = make("input", { type: "file", accept: ".png,.npy,.nii,.gz" });
       input.addEventListener("change", () => openFile(input.files[0]));
-      const zone = make("div", { className: "live-drop" }, field("Drop an image here, or choose one:", input));
+      const invitation = field("Drop an image here, or choose one:", input);
+      const zone = make("div", { className: "live-drop" }, invitation);
       for (const kind of ["dragenter", "dragover", "dragleave", "drop"]) {
         zone.addEventListener(kind, (event) => {
           event.preventDefault();
@@ -471,5 +490,5 @@ const skullnbLive = (() => {
   document.addEventListener("DOMContentLoaded", () => {
     document.querySelectorAll("figure.live").forEach(makeLive);
   });
-  return { take };
+  return { take, slice };
 })();

@@ -71,8 +71,8 @@ const skullnb = (() => {
     return binary;
   }
 
-  // Step 3. Components of the pixels that equal `value`. Run i covers the columns `edges[2i]` up to,
-  // and without, `edges[2i + 1]`; those of a row are the runs `first[row]` to `first[row + 1]`.
+  // Step 3. Components of the pixels that equal `value`. Run i covers the columns from `edges[2i]`
+  // to just before `edges[2i + 1]`; a row has the runs `first[row]` to just before `first[row + 1]`.
   // `owner[i]` is the first run of its component, and by it go `area` and `touchesEdge`.
   function labelComponents(mask, connectivity = 8, value = 1) {
     const { pixels, height, width } = mask, runs = cutIntoRuns(mask, value);
@@ -231,7 +231,9 @@ const skullnb = (() => {
       trace.threshold = byHand ? settings.threshold : otsuThreshold(normalised);
       trace.binary = binarise(normalised, trace.threshold);
     }
-    if (changed("connectivity")) trace.labels = labelComponents(trace.binary, settings.connectivity);
+    if (changed("connectivity")) {
+      trace.labels = labelComponents(trace.binary, settings.connectivity);
+    }
     if (changed("dropEdgeTouching")) {
       trace.chosen = chooseBrain(trace.labels, settings.dropEdgeTouching);
       trace.brain = componentMask(trace.labels, trace.chosen);

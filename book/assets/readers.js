@@ -9,6 +9,7 @@ const skullnbReaders = (() => {
     u1: Uint8Array, i1: Int8Array, u2: Uint16Array, i2: Int16Array, u4: Uint32Array,
     i4: Int32Array, u8: BigUint64Array, i8: BigInt64Array, f4: Float32Array, f8: Float64Array,
   };
+  const DAMAGED_PNG = "It is a damaged PNG: make a new copy of it.";
   const PNG = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
   const NUMPY = [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59];
   const startsWith = (bytes, start) => start.every((value, i) => bytes[i] === value);
@@ -31,7 +32,7 @@ const skullnbReaders = (() => {
 
   async function unpack(bytes, format) {
     if (typeof DecompressionStream === "undefined") {
-      refuse("This browser cannot unpack compressed files: update it, or give an .npy or .nii file.");
+      refuse("This browser cannot unpack compressed files: update it, or give .npy or .nii.");
     }
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream(format));
     const reader = stream.getReader(), pieces = [];
@@ -61,17 +62,19 @@ const skullnbReaders = (() => {
   function checkSize(height, width) {
     if (!(height > 0 && width > 0)) refuse("It holds no pixels.");
     if (height * width > MOST_PIXELS) {
-      refuse(`It has ${height} x ${width} pixels, more than this page can hold: give a smaller one.`);
+      refuse(`Its ${height} x ${width} pixels are more than this page can hold: crop it.`);
     }
   }
 
-  // Numbers of one type: 32-bit floats as they are, all others as 64-bit floats, as the Python does.
+  // Numbers of one type: 32-bit floats as they are, all others as 64-bit floats, as in Python.
   function readNumbers(bytes, offset, count, type, bigEndian) {
     const size = Number(type[1]), stored = bytes.slice(offset, offset + count * size);
     if (stored.length < count * size) {
       refuse("It is cut short: it promises more pixels than it stores. Make a new copy of it.");
     }
-    if (bigEndian) for (let i = 0; i < stored.length; i += size) stored.subarray(i, i + size).reverse();
+    for (let i = 0; bigEndian && i < stored.length; i += size) {
+      stored.subarray(i, i + size).reverse();
+    }
     const numbers = new ARRAYS[type](stored.buffer);
     return type === "f4" ? numbers : Float64Array.from(numbers, Number);
   }
@@ -85,17 +88,17 @@ const skullnbReaders = (() => {
       if (name === "IHDR") header = at + 8;
       if (name === "IDAT") packed.push(bytes.subarray(at + 8, at + 8 + view.getUint32(at)));
     }
-    if (header === null || !packed.length) refuse("It is a damaged PNG: make a new copy of it.");
+    if (header === null || !packed.length) refuse(DAMAGED_PNG);
     const width = view.getUint32(header), height = view.getUint32(header + 4);
     const [depth, colour, , , interlaced] = bytes.subarray(header + 8, header + 13);
     const channels = { 0: 1, 2: 3, 4: 2, 6: 4 }[colour];
     checkSize(height, width);
     if (!channels || (depth !== 8 && depth !== 16) || interlaced) {
-      refuse("It is a PNG with a palette, few bits or interlacing: save it as plain 8- or 16-bit grey.");
+      refuse("It is a PNG with a palette, few bits or interlacing: save it as 8- or 16-bit grey.");
     }
     const size = depth / 8, step = channels * size, stride = width * step;
     const lines = await unpack(await new Blob(packed).arrayBuffer(), "deflate");
-    if (lines.length !== height * (stride + 1)) refuse("It is a damaged PNG: make a new copy of it.");
+    if (lines.length !== height * (stride + 1)) refuse(DAMAGED_PNG);
     const rows = unfilter(lines, height, stride, step);
     const value = (i) => (size === 1 ? rows[i] : 256 * rows[i] + rows[i + 1]);
     const pixels = new Float64Array(height * width);
@@ -122,7 +125,7 @@ const skullnbReaders = (() => {
       () => 0, (a) => a, (a, b) => b, (a, b) => (a + b) >> 1, nearest,
     ];
     for (let row = 0, at = 0, i = 0; row < height; row++) {
-      const guess = guesses[lines[at++]] || refuse("It is a damaged PNG: make a new copy of it.");
+      const guess = guesses[lines[at++]] || refuse(DAMAGED_PNG);
       for (let column = 0; column < stride; column++, i++) {
         const a = column >= step ? rows[i - step] : 0, b = row ? rows[i - stride] : 0;
         const c = column >= step && row ? rows[i - stride - step] : 0;
@@ -179,17 +182,19 @@ const skullnbReaders = (() => {
     const magic = text(bytes.subarray(second ? 4 : 344, second ? 7 : 347));
     if (magic !== (second ? "n+2" : "n+1")) return null;
     const float = (at) => (second ? view.getFloat64(at, little) : view.getFloat32(at, little));
-    const whole = (at) => (second ? Number(view.getBigInt64(at, little)) : view.getInt16(at, little));
+    const long = (at) => Number(view.getBigInt64(at, little));
+    const whole = (at) => (second ? long(at) : view.getInt16(at, little));
     const code = (at) => (second ? view.getInt32(at, little) : view.getInt16(at, little));
     const size = second ? 8 : 4;
-    const several = (get, at, count, step) => Array.from({ length: count }, (_, i) => get(at + i * step));
+    const several = (get, at, count, step) =>
+      Array.from({ length: count }, (_, i) => get(at + i * step));
     const dim = several(whole, second ? 16 : 40, 8, second ? 8 : 2);
     return {
       little,
       shape: [...dim.slice(1, Math.max(1, Math.min(dim[0], 7)) + 1), 1, 1],
       type: view.getInt16(second ? 12 : 70, little),
       pixdim: several(float, second ? 104 : 76, 8, size),
-      offset: Math.max(second ? Number(view.getBigInt64(168, little)) : float(108), second ? 544 : 352),
+      offset: second ? Math.max(long(168), 544) : Math.max(float(108), 352),
       slope: float(second ? 176 : 112),
       intercept: float(second ? 184 : 116),
       qform: code(second ? 344 : 252),
@@ -217,17 +222,12 @@ const skullnbReaders = (() => {
     }
     // As a slice is cut from a volume: see the table in `skullnb.stack.anatomy`.
     const axes = anatomicalAxes(header), along = shape[2] === 1 ? 2 : alone;
-    const [rowsTo, columnsTo] = { 0: [[2, -1], [1, -1]], 1: [[2, -1], [0, -1]], 2: [[1, -1], [0, -1]] }[
-      axes[along].axis
-    ];
+    // Rows and columns always run towards the feet, the back, or the patient's left.
     const steps = [1, shape[0], shape[0] * shape[1]];
-    const [down, across] = [rowsTo, columnsTo].map(([axis, direction]) => {
+    const [down, across] = { 0: [2, 1], 1: [2, 0], 2: [1, 0] }[axes[along].axis].map((axis) => {
       const stored = axes.findIndex((one) => one.axis === axis);
-      const flipped = axes[stored].direction !== direction, size = shape[stored];
-      return {
-        size, zoom: header.pixdim[stored + 1], step: flipped ? -steps[stored] : steps[stored],
-        start: flipped ? (size - 1) * steps[stored] : 0,
-      };
+      const step = -axes[stored].direction * steps[stored], size = shape[stored];
+      return { size, zoom: header.pixdim[stored + 1], step, start: Math.max(0, (1 - size) * step) };
     });
     checkSize(down.size, across.size);
     let numbers = readNumbers(bytes, header.offset, down.size * across.size, type, !little);
@@ -236,7 +236,8 @@ const skullnbReaders = (() => {
     if (factor !== 1 || added !== 0) {
       numbers = Float64Array.from(numbers, (value) => value * factor + added);
     }
-    const pixels = turn(numbers, down.size, across.size, down.start + across.start, down.step, across.step);
+    const start = down.start + across.start;
+    const pixels = turn(numbers, down.size, across.size, start, down.step, across.step);
     const scale = { 1: 1000, 3: 0.001 }[header.units] || 1;
     const spacing = [down.zoom * scale, across.zoom * scale];
     const sound = spacing.every((size) => size > 0 && size < Infinity);
