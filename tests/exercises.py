@@ -44,22 +44,35 @@ def answer_block(path: Path) -> str:
 
 
 def state_before_exercise(path: Path, **parameters: Any) -> dict[str, Any]:
-    """Run the cells before the exercise, but not what they only show."""
+    """Run those of the cells before the exercise that its answer and its check build upon."""
+    cells = [cell for cell in read(path).cells if cell.cell_type == "code"]
+    (place,) = [number for number, cell in enumerate(cells) if cell in exercise_cells(path)]
+    wanted = names_in(ast.parse(cells[place].source + "\n" + answer_block(path)), ast.Load)
     state: dict[str, Any] = {}
-    for cell in read(path).cells:
-        tags = cell.metadata.get("tags", [])
-        if "exercise" in tags:
-            return state
-        if cell.cell_type != "code":
-            continue
-        body = ast.parse(cell.source).body
-        last = body[-1]
-        if isinstance(last, ast.Expr) and not ast.unparse(last).startswith("chapter.record"):
-            body = body[:-1]
-        run(ast.Module(body, []), state)
-        if "parameters" in tags:
+    needed: list[ast.stmt] = []
+    for cell in reversed(cells[:place]):
+        if "parameters" in cell.metadata.get("tags", []):
+            run(ast.parse(cell.source), state)
             state.update(parameters)
-    raise AssertionError(f"{path.stem} has no exercise")
+            continue
+        for statement in reversed(ast.parse(cell.source).body):
+            if names_in(statement, ast.Store) & wanted:
+                wanted |= names_in(statement, ast.Load)
+                needed.insert(0, statement)
+    run(ast.Module(needed, []), state)
+    return state
+
+
+def names_in(tree: ast.AST, context: type[ast.expr_context]) -> set[str]:
+    """Collect the names that a piece of code reads (Load), or makes (Store)."""
+    nodes = [one for one in ast.walk(tree) if isinstance(getattr(one, "ctx", None), context)]
+    # Filling a part of an array makes the array.
+    nodes = [one.value if isinstance(one, ast.Subscript) else one for one in nodes]
+    names = {one.id for one in nodes if isinstance(one, ast.Name)}
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    if context is ast.Store:
+        names |= {(one.asname or one.name) for node in imports for one in node.names}
+    return names
 
 
 def verdict(path: Path, state: dict[str, Any], answer: str) -> Any:
@@ -77,16 +90,17 @@ def run(tree: ast.Module, state: dict[str, Any]) -> None:
 
 
 def small_head(n_slices: int = 3, size: int = 120) -> np.ndarray:
-    """Draw a tiny synthetic head: brain with a dark hole and a bay, dark bone, bright scalp."""
+    """Draw a tiny synthetic head: brain with a hole and a bay, dark bone, bright scalp."""
     rows, columns = np.mgrid[:size, :size] - size // 2
     noise = np.random.default_rng(3)
     slices = []
     for number in range(n_slices):
-        radius = np.hypot(rows, columns) + number
-        brain = (radius > 6) & (radius < 30) & ((np.abs(columns) > 4) | (rows > 0))
-        scalp = (radius > 43) & (radius < 48)
-        image = 0.5 * brain + (0.45 + 0.05 * number) * scalp
+        radius = np.hypot(rows - 3, columns) + number
+        hole = np.hypot(rows - 14, columns) < 9
+        bay = (np.hypot(rows + 10, columns) < 8) | ((np.abs(columns) < 3) & (rows < -10))
+        tissue = 0.55 + 0.006 * rows  # brighter towards one side, as near a coil
+        image = tissue * ((radius < 34) & ~hole & ~bay) + 0.45 * ((radius > 42) & (radius < 48))
         image += np.abs(noise.normal(0, 0.02, image.shape))
-        image[10, 10] = 1.2  # a bright pixel of its own, as vessels are
+        image[10, 10] = 1.2 + 0.2 * number  # a bright pixel of its own, as vessels are
         slices.append(40 + 300 * image)  # no scale begins at zero by itself
     return np.stack(slices)

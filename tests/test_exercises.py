@@ -24,12 +24,6 @@ from skullnb.teach import UNANSWERED
 
 # Chapters whose exercise has no check yet; a chapter that gets one has to leave this list.
 PENDING = {
-    "01-data",
-    "02-normalise",
-    "04-components",
-    "05-dilation",
-    "06-holes",
-    "07-metrics",
     "08-journey",
     "09-evidence",
     "10-validation",
