@@ -1,6 +1,6 @@
 """Checks of the chapters' exercises: each says what is wrong with an answer, never the answer."""
 
-from skullnb.teach.answers import asks_for_a_number, same, single_number
+from skullnb.teach.answers import ONE_NUMBER, asks_for_a_number, same, single_number
 from skullnb.teach.part_pipeline import (
     check_components,
     check_data,
@@ -13,6 +13,7 @@ from skullnb.teach.part_pipeline import (
 from skullnb.teach.verdict import UNANSWERED, Verdict, is_missing, right, wrong
 
 __all__ = [
+    "ONE_NUMBER",
     "UNANSWERED",
     "Verdict",
     "asks_for_a_number",
