@@ -154,6 +154,7 @@ def main() -> None:
     "--chapter", "chapters", multiple=True, help='Only this one, such as "05". Repeatable.'
 )
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(1, 64))
+@click.option("--student", is_flag=True, help="To hand out: pages and notebooks without answers.")
 @_overwrite
 def report(
     images: str,
@@ -166,6 +167,7 @@ def report(
     output_dir: Path,
     chapters: tuple[str, ...],
     workers: int,
+    student: bool,
     overwrite: bool,
 ) -> None:
     """Run every chapter and build the book about the given scans.
@@ -193,6 +195,7 @@ def report(
             chapters=chapters,
             workers=workers,
             overwrite=overwrite,
+            student=student,
             progress=progress,
         )
     click.echo(f"Open {done.index}  (all numbers: {done.results}; {done.seconds:.0f} s)")
