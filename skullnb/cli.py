@@ -72,9 +72,9 @@ def _refuse_place(path: Path, overwrite: bool) -> None:
         raise InvalidSetting(f"{path} is a folder; name a file to write.")
     if path.exists() and not overwrite:
         raise InvalidSetting(f"{path} is there already; name another place or add --overwrite.")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    there = next(folder for folder in path.absolute().parents if folder.exists())
     # Asking for the rights would not do: they may be there and the disk read-only.
-    with TemporaryFile(dir=path.parent, prefix="."):
+    with TemporaryFile(dir=there, prefix="."):
         pass
 
 
@@ -365,12 +365,13 @@ def sweep(
     from skullnb.chapter import open_data
     from skullnb.sweep import best_width, parse_widths, summarise, sweep_kernel_width, write_csv
 
+    wanted = parse_widths(widths)
     stack = open_data(
         images, reference, groups=groups, spacing_mm=spacing_mm, slices=slices, axis=axis
     )
     if csv:
         _refuse_place(csv, overwrite)
-    table = sweep_kernel_width(stack, parse_widths(widths), ("iou", "dice"))
+    table = sweep_kernel_width(stack, wanted, ("iou", "dice"))
     best = best_width(table)
     click.echo(f"{stack.name}: {len(stack)} slices, mean over slices")
     click.echo("  width     IoU    Dice")
@@ -485,7 +486,7 @@ def phantom(
         skullnb phantom --variant bridge -o bridge.npz
     """
     from skullnb import phantom as heads
-    from skullnb.stack import write_stack
+    from skullnb.stack import refuse_place, write_stack
 
     if list_variants:
         for name, description in heads.VARIANTS.items():
@@ -497,6 +498,7 @@ def phantom(
         raise click.UsageError("Give --seed or --variant, not both.")
     if n_slices is not None and seed is None:
         raise click.UsageError("--n-slices goes with --seed.")
+    refuse_place(output, overwrite=overwrite)
     if variant_name is not None:
         stack = heads.variant(variant_name)
     elif seed is not None:

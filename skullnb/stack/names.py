@@ -5,8 +5,40 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from skullnb.errors import UnreadableFile
+
 # What a NIfTI header's description says of a phantom, so that it is not taken for a scan later.
 SYNTHETIC = b"skullnb synthetic phantom"
+
+
+def expand(path: str | Path) -> Path:
+    """Return a path as given, `~` written out, or say why there can be nothing there.
+
+    Raises
+    ------
+    UnreadableFile
+        If there is no such user, a name is too long, or a folder on the way may not be entered.
+
+    Examples
+    --------
+    >>> expand("scans/a.nii").name
+    'a.nii'
+    """
+    try:
+        whole = Path(path).expanduser()
+        whole.exists()
+    except (RuntimeError, ValueError) as error:
+        raise UnreadableFile(f"The path {path} can't be: {error}; check it.") from error
+    except OSError as error:
+        shown = str(path) if len(str(path)) < _LONG else f"{str(path)[:_LONG]}..."
+        raise UnreadableFile(
+            f"The path {shown} can't be looked up: {error.strerror}; check it."
+        ) from error
+    return whole
+
+
+# Longer than any name a file may have; shown in full it would bury its own error.
+_LONG = 256
 
 
 def suffix_of(path: Path) -> str:
