@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from skullnb import bids as bids_names
-from skullnb.errors import InvalidSetting, SkullnbError, UnreadableFile
+from skullnb.errors import InvalidSetting, SkullnbError, UnreadableFile, in_one_line
 from skullnb.pipeline import PipelineSettings, SkullMaskTrace
 from skullnb.reach import span_remark
 from skullnb.results import make_folder
@@ -110,7 +110,7 @@ class Masked:
             otsu = f"{low}" if low == high else f"{low}-{high}"
             facts = (f"{self.n_slices}", otsu, f"{self.n_edge_touching}", f"{self.mask_px} px")
         slices, otsu, edge, area = facts
-        where = self.name if self.error else f"{self.name} -> {self.path.name}"
+        where = in_one_line(self.name if self.error else f"{self.name} -> {self.path.name}")
         return (
             f"{self.status:10} {slices:>7} {otsu:>10} {edge:>5} {area:>13} "
             f"{self.seconds:6.1f} s  {where}"

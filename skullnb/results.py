@@ -212,8 +212,7 @@ def write_text(text: str, path: Path) -> Path:
     passing = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     with make_folder(path.parent):
         try:
-            # A file's name may hold bytes that are no letters; in JSON their escape is right.
-            passing.write_text(text, encoding="utf-8", errors="backslashreplace")
+            passing.write_text(text, encoding="utf-8")
             passing.replace(path)
         finally:
             passing.unlink(missing_ok=True)

@@ -83,7 +83,14 @@ FILES = {
     "a picture": (content("scan.png", b"\x89PNG"), "scan.png is of a kind that is not read"),
     "a name with a line break": (content("a\nb.npy", b"x"), r"a\\nb.npy can't be read"),
     "a name with an escape": (content("a\x1b[31mb.npy", b"x"), r"a\\x1b\[31mb.npy can't be read"),
-    "a name of no letters": (content(os.fsdecode(b"\xff.npy"), b"x"), r"\\udcff.npy can't be"),
+    "a name of no letters": (
+        content(os.fsdecode(b"\xff.npy"), b"x"),
+        r"name \\udcff.npy has bytes",
+    ),
+    "a folder with a name of no letters": (
+        lambda f: content(os.fsdecode(b"\xff.npy"), b"x")(f).parent,
+        r"name \\udcff.npy has bytes",
+    ),
     "a name with spaces": (content("a scan.npy", b"x"), "a scan.npy can't be read"),
     "a name in Japanese": (content("脳 ✓.npy", b"x"), "脳 ✓.npy can't be read"),
     "a name from right to left": (content("a\u202enpy.npy", b"x"), r"\\u202enpy.npy can't be"),

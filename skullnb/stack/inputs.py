@@ -10,7 +10,7 @@ from skullnb.errors import InvalidSetting, UnreadableFile
 from skullnb.stack.dicom import Series, find_series, open_series
 from skullnb.stack.dicom_files import is_dicom
 from skullnb.stack.formats import READERS, open_volume
-from skullnb.stack.names import expand, natural_key, stem, suffix_of
+from skullnb.stack.names import expand, natural_key, refuse_strange_name, stem, suffix_of
 from skullnb.stack.volume import Volume
 
 KINDS = f"{', '.join(READERS)} and DICOM"
@@ -124,6 +124,8 @@ def list_inputs(path: str | Path) -> list[Path]:
     ]
     if not files:
         raise UnreadableFile(f"{path} holds no file of a kind that is read; the kinds are {KINDS}.")
+    for file in files:
+        refuse_strange_name(file)
     return sorted(files, key=natural_key)
 
 

@@ -17,7 +17,7 @@ def expand(path: str | Path) -> Path:
     Raises
     ------
     UnreadableFile
-        If there is no such user, a name is too long, or a folder on the way may not be entered.
+        If there is no such user, a name is too long or no text, or a folder on the way may not be entered.
 
     Examples
     --------
@@ -27,6 +27,7 @@ def expand(path: str | Path) -> Path:
     try:
         whole = Path(path).expanduser()
         whole.exists()
+        refuse_strange_name(whole)
     except (RuntimeError, ValueError) as error:
         raise UnreadableFile(f"The path {path} can't be: {error}; check it.") from error
     except OSError as error:
@@ -35,6 +36,23 @@ def expand(path: str | Path) -> Path:
             f"The path {shown} can't be looked up: {error.strerror}; check it."
         ) from error
     return whole
+
+
+def refuse_strange_name(path: Path) -> None:
+    r"""Refuse a name with bytes that are no letters: neither a table nor a page could hold it.
+
+    Examples
+    --------
+    >>> refuse_strange_name(Path("scan-\udcff.npy"))
+    Traceback (most recent call last):
+    skullnb.errors.UnreadableFile: The name scan-\udcff.npy has bytes that are no UTF-8; rename it.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise UnreadableFile(
+            f"The name {path.name} has bytes that are no UTF-8; rename it."
+        ) from error
 
 
 # Longer than any name a file may have; shown in full it would bury its own error.
