@@ -212,7 +212,8 @@ def write_text(text: str, path: Path) -> Path:
     passing = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     with make_folder(path.parent):
         try:
-            passing.write_text(text, encoding="utf-8")
+            # A label may hold bytes that are no letters; in JSON their escape is right.
+            passing.write_text(text, encoding="utf-8", errors="backslashreplace")
             passing.replace(path)
         finally:
             passing.unlink(missing_ok=True)

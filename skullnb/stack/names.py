@@ -17,7 +17,7 @@ def expand(path: str | Path) -> Path:
     Raises
     ------
     UnreadableFile
-        If there is no such user, a name is too long or no text, or a folder on the way may not be entered.
+        If there is no such user, a name is too long or no text, or a folder on the way is closed.
 
     Examples
     --------
@@ -27,7 +27,6 @@ def expand(path: str | Path) -> Path:
     try:
         whole = Path(path).expanduser()
         whole.exists()
-        refuse_strange_name(whole)
     except (RuntimeError, ValueError) as error:
         raise UnreadableFile(f"The path {path} can't be: {error}; check it.") from error
     except OSError as error:
@@ -35,6 +34,7 @@ def expand(path: str | Path) -> Path:
         raise UnreadableFile(
             f"The path {shown} can't be looked up: {error.strerror}; check it."
         ) from error
+    refuse_strange_name(whole)
     return whole
 
 
