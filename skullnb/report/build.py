@@ -25,6 +25,7 @@ from skullnb.report.run import run_chapters
 from skullnb.report.select import accepted_parameters, choose_chapters
 from skullnb.results import FORMAT, collate, versions, write_json
 from skullnb.stack import split_series
+from skullnb.stack.names import expand
 
 Progress = Callable[[int, int, str], None]
 
@@ -119,7 +120,7 @@ def build_report(
 
     started = time.monotonic()
     tell = progress or _silent
-    output = Path(output_dir).expanduser().absolute()
+    output = expand(output_dir).absolute()
     data = {
         "images": full_path(images),
         "reference": full_path(reference),
@@ -242,7 +243,10 @@ def full_path(path: str | Path) -> str:
     What is no path is left alone: groups may be labels, and a missing file is for the reader of
     the data to complain about.
     """
-    base, series = split_series(path)
+    try:
+        base, series = split_series(path)
+    except UnreadableFile:
+        return str(path)
     full = base.absolute()
     return str(full) + f"#{series}" * bool(series) if str(path) and full.exists() else str(path)
 
