@@ -390,6 +390,56 @@ def sweep(
 
 
 @main.command()
+@click.option("--images", default="", help="Scans; the built-in phantom when left out.")
+@_selection
+@_kernel_width
+@click.option("--quick", is_flag=True, help="About twenty seconds instead of some minutes.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="Also write everything to this JSON."
+)
+@click.option("--record", is_flag=True, hidden=True, help="Keep it in the package.")
+@_overwrite
+def bench(
+    images: str,
+    spacing_mm: str,
+    slices: str,
+    axis: str,
+    kernel_width: int,
+    quick: bool,
+    output: Path | None,
+    record: bool,
+    overwrite: bool,
+) -> None:
+    """Time the masks against the article's way, other libraries, and what cannot be avoided.
+
+    Everything takes turns in one thread, and masks that must be equal are compared. What is
+    not installed is left out and named; pip install 'skullnb[bench,fast]' brings all.
+
+    \b
+    Examples:
+        skullnb bench --quick
+        skullnb bench --images scans.nii.gz -o times.json
+    """
+    from skullnb import bench as room
+    from skullnb.chapter import open_data
+    from skullnb.results import write_json
+
+    if record and (quick or images):
+        raise InvalidSetting("Only a full run on the built-in phantom is recorded.")
+    stack = open_data(images, spacing_mm=spacing_mm, slices=slices, axis=axis)
+    if output:
+        _refuse_place(output, overwrite)
+    found = room.bench(
+        stack, kernel_width, quick=quick, say=lambda what: click.echo(f"... {what}", err=True)
+    )
+    click.echo("\n".join(room.lines(found)))
+    if output:
+        click.echo(write_json(found, output))
+    if record:
+        room.record(found)
+
+
+@main.command()
 @click.argument("images", default="")
 @_reference
 @_groups
