@@ -12,6 +12,7 @@ import nbformat
 import yaml
 from nbformat.v4 import new_markdown_cell
 
+from skullnb.live import publish, try_it
 from skullnb.pipeline import PipelineSettings
 from skullnb.report.landing import (
     comparison_card,
@@ -65,6 +66,7 @@ def stage_book(
 
     generated = book / "_generated"
     generated.mkdir()
+    slices = book / "assets" / "live"
     texts = {
         "failures": _failures_note(failures),
         "data": data_note(stack, results, is_phantom),
@@ -78,6 +80,7 @@ def stage_book(
     }
     for name, text in texts.items():
         (generated / f"{name}.md").write_text(text, encoding="utf-8")
+    (generated / "try-it.html").write_text(try_it(stack, settings, slices), encoding="utf-8")
 
     for page in book.glob("*.md"):
         text = page.read_text(encoding="utf-8")
@@ -90,6 +93,7 @@ def stage_book(
                 cell.source = without_dead_links(cell.source, chapters)
             if "parameters" in cell.metadata.get("tags", []):
                 cell.metadata.tags.append("hide-input")
+        publish(notebook, stack, slices)
         if chapter in failures:
             notebook.cells.insert(1, new_markdown_cell(_failure_banner(failures[chapter])))
         nbformat.write(notebook, book / "notebooks" / f"{chapter}.ipynb")
