@@ -18,7 +18,7 @@ ROOMS = (
     "chapter",
     "figures",
     "external",
-    "timing",
+    "bench",
     "batch",
     "masking",
     "bids",
