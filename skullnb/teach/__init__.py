@@ -10,6 +10,7 @@ from skullnb.teach.part_pipeline import (
     check_normalise,
     check_threshold,
 )
+from skullnb.teach.part_using import check_workers
 from skullnb.teach.verdict import UNANSWERED, Verdict, is_missing, right, wrong
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "check_metrics",
     "check_normalise",
     "check_threshold",
+    "check_workers",
     "is_missing",
     "right",
     "same",
