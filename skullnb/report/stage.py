@@ -37,6 +37,7 @@ def stage_book(
     settings: PipelineSettings,
     is_phantom: bool,
     failures: Mapping[str, str],
+    left_out: Sequence[str] = (),
 ) -> None:
     """Bring together, in one folder, all that Jupyter Book needs.
 
@@ -54,11 +55,13 @@ def stage_book(
         Whether the data is the built-in phantom, to which the published figures apply.
     failures : mapping
         Error by name of the chapter that stopped with it.
+    left_out : sequence of str
+        Pages of the book that this one does without.
     """
     shutil.copytree(source, book, ignore=shutil.ignore_patterns("__pycache__", "_build"))
     toc_file = book / "_toc.yml"
     chapters = sorted(path.stem for path in notebooks.glob("*.ipynb"))
-    toc = stage_toc(yaml.safe_load(toc_file.read_text(encoding="utf-8")), chapters)
+    toc = stage_toc(yaml.safe_load(toc_file.read_text(encoding="utf-8")), chapters, left_out)
     toc_file.write_text(yaml.safe_dump(toc, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
     generated = book / "_generated"
@@ -96,12 +99,15 @@ def stage_book(
         nbformat.write(notebook, book / "notebooks" / f"{chapter}.ipynb")
 
 
-def stage_toc(toc: Mapping[str, Any], chapters: Sequence[str]) -> dict[str, Any]:
+def stage_toc(
+    toc: Mapping[str, Any], chapters: Sequence[str], left_out: Sequence[str] = ()
+) -> dict[str, Any]:
     """Fit the table of contents to the chapters that were run.
 
     Without chapters that are not there, and without parts that have none left. A chapter that
     the table does not list joins the part that holds the one before it. `toc`: the book's
-    `_toc.yml`. `chapters`: names of the chapters, such as "05-dilation".
+    `_toc.yml`. `chapters`: names of the chapters, such as "05-dilation". `left_out`: pages to
+    leave out.
 
     Examples
     --------
@@ -122,10 +128,10 @@ def stage_toc(toc: Mapping[str, Any], chapters: Sequence[str]) -> dict[str, Any]
 
     parts = []
     for number, part in enumerate(toc["parts"]):
-        files = [entry["file"] for entry in part["chapters"]]
+        files = [one["file"] for one in part["chapters"] if one["file"] not in left_out]
         own = [file for file in files if not file.startswith("notebooks/")]
         run = [file for file in present if part_of[file] == number]
-        if run or len(own) == len(files):
+        if run or (own and len(own) == len(files)):
             parts.append({**part, "chapters": [{"file": file} for file in (*own, *run)]})
     return {**toc, "parts": parts}
 
