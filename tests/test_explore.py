@@ -319,7 +319,7 @@ def test_the_code_cell_makes_the_mask_shown(chosen: PipelineSettings, number: in
 
 def test_the_panel_shows_the_code_of_the_state(explorer: Explorer) -> None:
     explorer.controls["kernel_width"].value = 13
-    assert "kernel_width=13" in explorer._code.value
+    assert "kernel_width=13" in explorer.code.value
 
 
 @pytest.mark.parametrize(
