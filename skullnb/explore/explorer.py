@@ -5,33 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import fields, replace
-from html import escape
 from time import monotonic
 from typing import Any
 
 import ipywidgets as widgets
-import numpy as np
 
 from skullnb.errors import InvalidSetting, SkullnbError
 from skullnb.explore.numbers import View, take_view
-from skullnb.explore.panel import (
-    WIDEST_KERNEL,
-    caption_text,
-    facts_table,
-    fit_controls,
-    html_table,
-    lay_out,
-    make_controls,
-    set_controls,
-)
+from skullnb.explore.panel import fit_controls, lay_out, make_controls, set_controls
 from skullnb.explore.picker import DataPicker
+from skullnb.explore.screen import Screen, picture_of
 from skullnb.explore.sources import Source
 from skullnb.explore.stages import Stages
 from skullnb.explore.state import ExplorerState
-from skullnb.figures.explorer import OUTLINES, compose, encode_png, explorer_figure
-from skullnb.figures.explorer_charts import histogram_svg, sweep_svg
-from skullnb.figures.stage_tables import largest_components
-from skullnb.pipeline import Mask, PipelineSettings, SkullMaskTrace, otsu_threshold
+from skullnb.figures.explorer import OUTLINES, explorer_figure
+from skullnb.pipeline import Mask, PipelineSettings, SkullMaskTrace
 from skullnb.stack import Stack
 
 _SETTINGS = {one.name for one in fields(PipelineSettings)}
@@ -67,13 +55,10 @@ class Explorer:
         PNG, updated in place.
     caption, readout : ipywidgets.HTML
         What the picture shows, and the facts as a table.
-    parts : dict of str to ipywidgets.Widget
-        Everything that is shown: the picture, its caption, the histogram, what changed, the facts,
-        the sweep and the components.
+    screen : Screen
+        All that is looked at: these, the histogram, what changed, the sweep and the components.
     code : ipywidgets.Textarea
         The cell that makes the mask; the button shows it.
-    facts : dict of str to str
-        What the panel says about the mask shown.
 
     Raises
     ------
@@ -84,6 +69,7 @@ class Explorer:
 
     Examples
     --------
+    >>> import numpy as np
     >>> images = np.zeros((1, 60, 60))
     >>> images[0, 20:40, 20:40] = 1.0
     >>> explorer = Explorer(Stack(images))
@@ -104,63 +90,41 @@ class Explorer:
         self._mover: tuple[Any, float] = (None, 0.0)
         self._before: View | None = None
         self._now: View | None = None
-        self.facts: dict[str, str] = {}
         self.controls = make_controls()
-        self.picture = widgets.Image(
-            format="png",
-            layout={"max_width": "100%", "max_height": "70vh", "object_fit": "contain"},
+        self.screen = Screen()
+        parts = self.screen.parts
+        self.picture, self.caption, self.readout = (
+            parts[name] for name in ("picture", "caption", "readout")
         )
-        texts = ("caption", "histogram", "sentence", "readout", "sweep", "components")
-        self.parts: dict[str, Any] = {"picture": self.picture}
-        self.parts |= {name: widgets.HTML(layout={"width": "100%"}) for name in texts}
-        self.caption, self.readout = self.parts["caption"], self.parts["readout"]
         self.code = widgets.Textarea(
             rows=7, disabled=False, layout={"width": "100%", "display": "none"}
         )
         self.code_button = widgets.ToggleButton(
-            description="Code that makes this mask", icon="code", layout={"width": "auto"}
+            description="Code that makes this mask",
+            icon="code",
+            layout={"width": "auto", "align_self": "flex-start"},
         )
         self.code_button.observe(self._on_code, names="value")
         self._open(stack, slice_number, ("", ""))
         self.data = DataPicker(stack, self._on_data)
-        self.widget = lay_out(
-            self.data.widget, self.controls, self.parts, [self.code_button, self.code]
-        )
+        self.widget = lay_out(self.data.widget, self.controls, parts, [self.code_button, self.code])
         for control in self.controls.values():
             control.observe(self._on_change, names="value")
 
-    def open(self, stack: Stack) -> None:
-        """Show another stack under the settings chosen.
-
-        Parameters
-        ----------
-        stack : Stack
-
-        Raises
-        ------
-        InvalidImage
-            If its middle slice cannot be worked on; what was shown stays then.
-
-        Examples
-        --------
-        >>> explorer = Explorer(Stack(np.eye(16)[np.newaxis]))
-        >>> explorer.open(Stack(np.eye(20)[np.newaxis]))
-        >>> explorer.mask.shape
-        (20, 20)
-        """
-        self._open(stack, None, ("", ""))
-
     def _open(self, stack: Stack, number: int | None, lines: tuple[str, str]) -> None:
+        """Show a stack under the settings chosen; nothing has changed where that fails."""
+        settings = self._settings if self._now is None else self.state.settings
         number = len(stack) // 2 if number is None else number
         stages = Stages(stack)
         _check_slice(number, stack)
-        stages.trace(number, self._settings)
-        self.stack, self._stages, self._lines = stack, stages, lines
+        stages.trace(number, settings)
+        self.stack, self._stages, self._lines, self._settings = stack, stages, lines, settings
+        self._before = self._now = None
         with self._hold():
             fit_controls(self.controls, stack)
             outlines = tuple(name for name in OUTLINES if self.controls[name].value)
             stage = self.controls["stage"].value
-            set_controls(self.controls, ExplorerState(number, stage, self._settings, outlines))
+            set_controls(self.controls, ExplorerState(number, stage, settings, outlines))
         self._refresh()
 
     @property
@@ -181,6 +145,7 @@ class Explorer:
     def state(self, state: ExplorerState) -> None:
         _check_slice(state.slice_number, self.stack)
         self._settings = state.settings
+        self._mover = (None, 0.0)
         with self._hold():
             set_controls(self.controls, state)
         self._refresh()
@@ -202,6 +167,7 @@ class Explorer:
 
         Examples
         --------
+        >>> import numpy as np
         >>> explorer = Explorer(Stack(np.eye(16)[np.newaxis]))
         >>> explorer.move(stage="binary", threshold=100)
         >>> explorer.state.settings.threshold
@@ -218,6 +184,11 @@ class Explorer:
         self.state = replace(
             state, settings=settings, **{name: changes[name] for name in changes.keys() & _STATE}
         )
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What the panel says about the mask shown, name to text."""
+        return self.screen.facts
 
     @property
     def mask(self) -> Mask:
@@ -242,7 +213,7 @@ class Explorer:
         PageFigure
         """
         view = self._view()
-        return explorer_figure(self._compose(view), self.facts, view.state.outlines)
+        return explorer_figure(picture_of(view), self.facts, view.state.outlines)
 
     def charts(self) -> Any:
         """Set histogram and sweep side by side for a page, where no control can move.
@@ -253,14 +224,7 @@ class Explorer:
         """
         from IPython.display import HTML
 
-        charts = "".join(
-            f'<div style="flex:1 1 20em;min-width:min(20em,100%)">{self.parts[name].value}</div>'
-            for name in ("histogram", "sweep")
-        )
-        return HTML(
-            '<div style="display:flex;flex-wrap:wrap;gap:1em 2em;align-items:flex-end">'
-            f"{charts}</div>"
-        )
+        return HTML(self.screen.charts())
 
     def _view(self) -> View:
         assert self._now is not None
@@ -268,10 +232,6 @@ class Explorer:
 
     def _trace(self, state: ExplorerState) -> SkullMaskTrace:
         return self._stages.trace(state.slice_number, state.settings)
-
-    def _compose(self, view: View) -> Any:
-        state, spacing = view.state, self.stack.spacing_mm
-        return compose(view.trace, state.stage, view.reference, state.outlines, spacing)
 
     def _on_change(self, change: Any) -> None:
         if self._holding:
@@ -295,60 +255,19 @@ class Explorer:
         try:
             trace = self._trace(state)
         except SkullnbError as error:
-            # No picture rather than another slice's.
-            self.facts = {
-                "slice": str(self.stack.slice_numbers[state.slice_number]),
-                "problem": str(error),
-            }
-            for name in self.parts.keys() - {"picture"}:
-                self.parts[name].value = ""
-            self.picture.value = encode_png(_NO_PICTURE)
-            self.parts["readout"].value = facts_table(self.facts)
+            self.screen.show_problem(self.stack.slice_numbers[state.slice_number], str(error))
             raise
         if by_otsu:
             # The control follows Otsu, so that a move by hand starts from its level.
             with self._hold():
                 self.controls["threshold"].value = trace.threshold
-        self._remember(take_view(self.stack, state, trace), same_move)
-        self._show(self._view())
-
-    def _remember(self, view: View, same_move: bool) -> None:
-        """Keep what a move started from; looks are no move."""
-        now = self._now
-        if now is not None and not same_move and not view.makes_what(now):
+        view, now = take_view(self.stack, state, trace), self._now
+        if now is not None and not same_move and not view.differs_in_looks_only(now):
             self._before = now
         self._now = view
-
-    def _show(self, view: View) -> None:
-        state, trace, before = view.state, view.trace, self._before
         scored = self.controls["scores"].value
-        self.facts = view.facts(scored=scored)
-        changes = view.changes(before) if before and view.comparable(before) else {}
-        sentence = view.sentence(before, scored=scored)
-        values = {
-            "caption": caption_text(state, self.stack.slice_numbers[state.slice_number]),
-            "histogram": histogram_svg(
-                trace.normalised, trace.threshold, otsu_threshold(trace.normalised)
-            ),
-            "sentence": f'<div role="status" style="line-height:1.4">{escape(sentence)}</div>',
-            "readout": facts_table(self.facts, changes),
-            "sweep": self._sweep(view, scored),
-            "components": html_table(largest_components(trace).data, "Largest components"),
-        }
-        self.picture.value = encode_png(self._compose(view))
-        for name, value in values.items():
-            self.parts[name].value = value
+        self.screen.show(view, self._before, self._stages, scored=scored)
         self.code.value = state.code(self._lines)
-
-    def _sweep(self, view: View, scored: bool) -> str:
-        settings = view.state.settings
-        widest = max(WIDEST_KERNEL, settings.kernel_width)
-        widths, curves = self._stages.sweep(view.state.slice_number, settings, widest)
-        values = {**view.numbers, "share": view.numbers["mask"] / view.trace.mask.size}
-        known = ("Dice", "IoU") if scored else ()
-        names: list[str] = [name for name in known if name in curves] or ["share"]
-        chosen = {name: curves[name] for name in names}
-        return sweep_svg(widths, chosen, settings.kernel_width, values)
 
     @contextmanager
     def _hold(self) -> Iterator[None]:
@@ -365,6 +284,3 @@ def _check_slice(number: int, stack: Stack) -> None:
         raise InvalidSetting(
             f"There is no slice {number}; the stack has slices 0 to {len(stack) - 1}."
         )
-
-
-_NO_PICTURE = np.zeros((1, 1, 3), dtype=np.uint8)

@@ -62,13 +62,13 @@ class View:
         """Of the surface distance."""
         return "px" if self.stack.spacing_mm is None else "mm"
 
-    def makes_what(self, other: View) -> bool:
-        """Whether it has the mask's data and settings of another view, and only looks differ."""
-        return self.comparable(other) and self.state.settings == other.state.settings
+    def differs_in_looks_only(self, other: View) -> bool:
+        """Whether its mask is another view's too, by slice and settings."""
+        return self.is_of_slice_of(other) and self.state.settings == other.state.settings
 
-    def comparable(self, other: View) -> bool:
+    def is_of_slice_of(self, other: View) -> bool:
         """Whether it is of the same slice as another view."""
-        return self.stack is other.stack and self.state.slice_number == other.state.slice_number
+        return self.state.slice_number == other.state.slice_number
 
     def facts(self, *, scored: bool = True) -> dict[str, str]:
         """Say what is shown, name to text; `scored`: with the scores, if there are any."""
@@ -116,8 +116,6 @@ class View:
         """Say in a sentence or two what became of the mask since a view before."""
         if before is None:
             return "Nothing has been moved yet."
-        if before.stack is not self.stack:
-            return "Other data: there is nothing to compare with."
         old, new = before.state, self.state
         if old.slice_number != new.slice_number:
             numbers = self.stack.slice_numbers

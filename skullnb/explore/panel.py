@@ -19,11 +19,13 @@ WIDEST_KERNEL = 60
 LIVE_PIXELS = 2_000_000
 
 LABEL_WIDTH = "7em"
+# Beside a slider's track: half its handle, and its number.
+_TRACK = "0 80px 0 4px"
 _ASK_REFERENCE = ("scores", "reference")
 _BOX: dict[str, Any] = {"indent": False, "layout": {"width": "auto"}}
 _WIDE: dict[str, Any] = {
     "style": {"description_width": LABEL_WIDTH},
-    "layout": {"width": "100%"},
+    "layout": {"width": "auto"},
 }
 
 
@@ -52,7 +54,10 @@ def make_controls() -> dict[str, Any]:
             style={"button_width": "auto", "description_width": LABEL_WIDTH},
         ),
         "kernel_width": widgets.IntSlider(0, 0, 0, description="Kernel width", **_WIDE),
-        "threshold": widgets.IntSlider(0, 0, 255, description="Threshold", **_WIDE),
+        # Without a label of its own, its track lies under the histogram, level under level.
+        "threshold": widgets.IntSlider(
+            0, 0, 255, tooltip="Threshold", layout={"width": "auto", "margin": "0"}
+        ),
         "otsu": widgets.Checkbox(description="Otsu chooses the threshold", **_BOX),
         "drop_edge_touching": widgets.Checkbox(
             description="Drop components that touch the frame", **_BOX
@@ -65,7 +70,9 @@ def make_controls() -> dict[str, Any]:
         "scores": widgets.Checkbox(description="Show the scores", **_BOX),
     }
     for name in OUTLINES:
-        controls[name] = widgets.Checkbox(True, description=f"outline of the {name}", **_BOX)
+        controls[name] = widgets.Checkbox(
+            True, description=name, tooltip=f"Outline of the {name}", **_BOX
+        )
     for name in _ASK_REFERENCE:
         controls[name].disabled = True
     return controls
@@ -139,13 +146,18 @@ def lay_out(
     """
     wrapping = {"flex_flow": "row wrap"}
     outlines = widgets.Box([controls[name] for name in OUTLINES], layout=wrapping)
-    settings = [one for name, one in controls.items() if name not in (*OUTLINES, "threshold")]
-    at = settings.index(controls["kernel_width"]) + 1
-    settings[at:at] = [parts["histogram"], controls["threshold"]]
+    names = ("slice", "stage", "kernel_width", "otsu")
+    rules = ("drop_edge_touching", "connectivity", "scores")
+    settings = [
+        *(controls[name] for name in names),
+        widgets.VBox([parts["histogram"]], layout={"padding": _TRACK}),
+        controls["threshold"],
+        *(controls[name] for name in rules),
+    ]
     columns = [
-        _column([data, *settings], "1 1 20em"),
-        _column([parts["picture"], parts["caption"], outlines], "1.2 1 20em"),
-        _column([parts["sentence"], parts["readout"], parts["sweep"]], "1 1 17em"),
+        _column([data, *settings], "1 1 21em"),
+        _column([parts["picture"], parts["caption"], outlines], "1.5 1 17em"),
+        _column([parts["sentence"], parts["readout"], parts["sweep"]], "0.8 1 17em"),
         _column([parts["components"], *code], "1 1 100%"),
     ]
     return widgets.Box(columns, layout={**wrapping, "width": "100%", "grid_gap": "0.5em 1.5em"})
@@ -172,7 +184,7 @@ def caption_text(state: ExplorerState, number: int) -> str:
     Examples
     --------
     >>> caption_text(ExplorerState(2, outlines=()), 104)
-    'Slice 104, normalised; no outlines'
+    '<div style="line-height:1.4">Slice 104, normalised; no outlines</div>'
     """
     lines = [
         f'<span style="color:{PALETTE[name]}" aria-hidden="true">'
@@ -180,7 +192,7 @@ def caption_text(state: ExplorerState, number: int) -> str:
         for name in state.outlines
     ]
     shown = f"outlines: {', '.join(lines)}" if lines else "no outlines"
-    return f"Slice {number}, {state.stage}; {shown}"
+    return f'<div style="line-height:1.4">Slice {number}, {state.stage}; {shown}</div>'
 
 
 def facts_table(facts: Mapping[str, str], changes: Mapping[str, str] | None = None) -> str:
@@ -204,12 +216,12 @@ def facts_table(facts: Mapping[str, str], changes: Mapping[str, str] | None = No
     """
     changes = changes or {}
     rows = "".join(
-        f'<tr><th scope="row" style="{_CELL};font-weight:normal;opacity:.75">{escape(name)}</th>'
+        f'<tr><th scope="row" style="{_CELL};{_NAME}">{escape(name)}</th>'
         f'<td style="{_CELL}">{escape(text)}</td>'
-        f'<td style="{_CELL};text-align:right;font-weight:bold">{changes.get(name, "")}</td></tr>'
+        f'<td style="{_CELL};{_CHANGE}">{changes.get(name, "")}</td></tr>'
         for name, text in facts.items()
     )
-    return f'<table class="skullnb-facts" style="{_TABLE}">{rows}</table>'
+    return f'<table style="{_TABLE};width:100%">{rows}</table>'
 
 
 def html_table(markdown: str, caption: str) -> str:
@@ -246,4 +258,8 @@ def html_table(markdown: str, caption: str) -> str:
 
 
 _CELL = "text-align:left;padding:0 .9em 0 0;vertical-align:top"
-_TABLE = "font-variant-numeric:tabular-nums;line-height:1.5;border-collapse:collapse"
+_NAME = "font-weight:normal;opacity:.8;white-space:nowrap"
+_CHANGE = "font-weight:bold;text-align:right;white-space:nowrap;width:1%;padding:0"
+_TABLE = (
+    "table-layout:auto;font-variant-numeric:tabular-nums;line-height:1.5;border-collapse:collapse"
+)

@@ -20,7 +20,7 @@ from skullnb.explore.sources import (
 )
 from skullnb.stack import Stack
 
-_WIDE: dict[str, Any] = {"style": {"description_width": "7em"}, "layout": {"width": "100%"}}
+_WIDE: dict[str, Any] = {"style": {"description_width": "7em"}, "layout": {"width": "auto"}}
 
 
 class DataPicker:
@@ -46,10 +46,9 @@ class DataPicker:
     --------
     >>> import numpy as np
     >>> shown = []
-    >>> picker = DataPicker(Stack(np.eye(8)[None]), lambda stack, source: shown.append(stack.name))
-    >>> picker.choice.index = 1
-    >>> shown
-    ['synthetic phantom']
+    >>> picker = DataPicker(Stack(np.eye(8)[None]), lambda stack, source: shown.append(stack))
+    >>> picker.open(file_source("missing.npy")), shown
+    (False, [])
     """
 
     def __init__(self, given: Stack, show: Callable[[Stack, Source], None]) -> None:

@@ -15,9 +15,9 @@ from skullnb.figures.layout import ACCENT
 from skullnb.figures.style import PALETTE
 
 # In the drawing's own units, about one CSS pixel each where a chart stands beside the controls.
-WIDTH, HEIGHT = 360, 170
-LEFT, RIGHT, TOP, BOTTOM = 46, 52, 12, 34
-LOWEST_HISTOGRAM = 96
+WIDTH, HEIGHT = 280, 150
+LEFT, RIGHT, TOP, BOTTOM = 30, 44, 10, 34
+HISTOGRAM_HEIGHT = 100
 COLOURS = {"Dice": PALETTE["mask"], "IoU": PALETTE["skull"]}
 
 
@@ -35,7 +35,7 @@ def histogram_svg(normalised: NDArray[np.uint8], threshold: int, otsu: int) -> s
     Returns
     -------
     str
-        An SVG whose levels 0 to 255 span its full width.
+        HTML; the levels 0 to 255 span its full width, as they span a slider below it.
 
     Examples
     --------
@@ -44,34 +44,27 @@ def histogram_svg(normalised: NDArray[np.uint8], threshold: int, otsu: int) -> s
     True
     """
     counts = np.bincount(normalised.ravel(), minlength=256)
-    floor, roof = LOWEST_HISTOGRAM - 1, 18
-    heights = np.log1p(counts) / max(float(np.log1p(counts.max())), 1e-9) * (floor - roof)
-    scale = WIDTH / 256
+    heights = np.log1p(counts) / np.log1p(counts.max()) * HISTOGRAM_HEIGHT
     by_hand = threshold != otsu
-    label = f"Histogram of the levels; threshold {threshold}" + (f", Otsu {otsu}" * by_hand)
+    label = f"Histogram of the levels; threshold {threshold}" + f", Otsu {otsu}" * by_hand
     parts = []
     for first, end, opacity in ((0, threshold + 1, 0.75), (threshold + 1, 256, 0.3)):
         steps = "".join(
-            f"V{floor - heights[level]:.1f}H{(level + 1) * scale:.1f}"
-            for level in range(first, end)
+            f"V{HISTOGRAM_HEIGHT - heights[level]:.1f}H{level + 1}" for level in range(first, end)
         )
-        parts.append(
-            f'<path d="M{first * scale:.1f},{floor}{steps}V{floor}Z" fill="currentColor" '
-            f'opacity="{opacity}"/>'
-        )
+        outline = f"M{first},{HISTOGRAM_HEIGHT}{steps}V{HISTOGRAM_HEIGHT}Z"
+        parts.append(f'<path d="{outline}" fill="currentColor" opacity="{opacity}"/>')
     if by_hand:
-        parts.append(_level_line((otsu + 1) * scale, roof, floor, 'stroke-dasharray="3 3"'))
-    place = (threshold + 1) * scale
-    parts.append(_level_line(place, roof - 4, floor, 'stroke-width="2"'))
-    words = f"{threshold}" if by_hand else f"{threshold} (Otsu)"
-    side = "end" if place > WIDTH / 2 else "start"
-    parts.append(_text(place, 11, words, side, bold=True))
-    return _svg(parts, label, LOWEST_HISTOGRAM)
-
-
-def _level_line(place: float, top: float, bottom: float, how: str) -> str:
-    line = f'x1="{place:.1f}" x2="{place:.1f}" y1="{top}" y2="{bottom}"'
-    return f'<line {line} stroke="{ACCENT}" {how}/>'
+        parts.append(_line(otsu + 1, 0, HISTOGRAM_HEIGHT, dashed=True))
+    parts.append(_line(threshold + 1, 0, HISTOGRAM_HEIGHT))
+    place = (threshold + 1) / 256
+    side = (
+        f"right;padding-right:{1 - place:.1%}" if place > 0.5 else f"left;padding-left:{place:.1%}"
+    )
+    words = f"threshold {threshold}" + " (Otsu)" * (not by_hand)
+    return f'<div style="line-height:1.3;text-align:{side}">{words}</div>' + _svg(
+        parts, label, (256, HISTOGRAM_HEIGHT), 'preserveAspectRatio="none"', "height:72px"
+    )
 
 
 def sweep_svg(
@@ -128,7 +121,7 @@ def sweep_svg(
         parts.append(_text(across(tick), HEIGHT - 19, str(tick), "middle"))
     parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 4, "kernel width (px)", "middle"))
     here = across(kernel_width)
-    parts.append(_level_line(here, TOP, HEIGHT - BOTTOM, 'stroke-dasharray="3 3"'))
+    parts.append(_line(here, TOP, HEIGHT - BOTTOM, dashed=True))
     said = []
     for name, curve in curves.items():
         points = [
@@ -149,7 +142,7 @@ def sweep_svg(
     label = (
         f"{' and '.join(curves)} against the kernel width; at {kernel_width} px {', '.join(said)}"
     )
-    return _svg(parts, label, HEIGHT)
+    return _svg(parts, label, (WIDTH, HEIGHT))
 
 
 def _names(curves: Mapping[str, Sequence[float]], down: object) -> list[str]:
@@ -179,9 +172,19 @@ def _text(x: float, y: float, words: str, anchor: str, *, bold: bool = False) ->
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{weight}>{escape(words)}</text>'
 
 
-def _svg(parts: Sequence[str], label: str, height: int) -> str:
+def _line(place: float, top: float, bottom: float, *, dashed: bool = False) -> str:
+    how = ' stroke-dasharray="3 3"' if dashed else ' stroke-width="2"'
     return (
-        f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(label)}" '
-        'style="display:block;width:100%;height:auto;overflow:visible" fill="currentColor" '
-        f'font-size="11" font-family="inherit">{"".join(parts)}</svg>'
+        f'<path d="M{place:.1f},{top}V{bottom}" stroke="{ACCENT}"{how} '
+        'vector-effect="non-scaling-stroke"/>'
+    )
+
+
+def _svg(
+    parts: Sequence[str], label: str, size: tuple[int, int], scaling: str = "", style: str = ""
+) -> str:
+    return (
+        f'<svg viewBox="0 0 {size[0]} {size[1]}" {scaling} role="img" aria-label="{escape(label)}" '
+        f'style="display:block;width:100%;{style or "height:auto;max-width:30em"}" '
+        f'fill="currentColor" font-size="11" font-family="inherit">{"".join(parts)}</svg>'
     )
