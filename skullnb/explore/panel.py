@@ -55,9 +55,7 @@ def make_controls() -> dict[str, Any]:
         ),
         "kernel_width": widgets.IntSlider(0, 0, 0, description="Kernel width", **_WIDE),
         # Without a label of its own, its track lies under the histogram, level under level.
-        "threshold": widgets.IntSlider(
-            0, 0, 255, tooltip="Threshold", layout={"width": "auto", "margin": "0"}
-        ),
+        "threshold": widgets.IntSlider(0, 0, 255, layout={"width": "auto", "margin": "0"}),
         "otsu": widgets.Checkbox(description="Otsu chooses the threshold", **_BOX),
         "drop_edge_touching": widgets.Checkbox(
             description="Drop components that touch the frame", **_BOX
@@ -75,6 +73,7 @@ def make_controls() -> dict[str, Any]:
         )
     for name in _ASK_REFERENCE:
         controls[name].disabled = True
+    controls["threshold"].add_class("skullnb-threshold")
     return controls
 
 
