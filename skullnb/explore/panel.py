@@ -154,8 +154,8 @@ def lay_out(
         *(controls[name] for name in rules),
     ]
     columns = [
-        _column([data, *settings], "1 1 21em"),
         _column([parts["picture"], parts["caption"], outlines], "1.5 1 17em"),
+        _column([data, *settings], "1 1 21em"),
         _column([parts["sentence"], parts["readout"], parts["sweep"]], "0.8 1 17em"),
         _column([parts["components"], *code], "1 1 100%"),
     ]
