@@ -163,7 +163,7 @@ def test_dragging_the_kernel_slider_changes_the_picture_and_the_scores(
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     page.mouse.move(x, y)
     page.mouse.down()
-    page.mouse.move(x + 90, y, steps=15)
+    page.mouse.move(x + 30, y, steps=6)
     page.mouse.up()
 
     after = wait_until_kernel_width_is_not(page, "26 px")

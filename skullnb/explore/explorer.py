@@ -236,11 +236,13 @@ class Explorer:
     def _on_change(self, change: Any) -> None:
         if self._holding:
             return
-        mover, self._mover = self._mover, (change.owner, monotonic())
-        same_move = mover[0] is change.owner and self._mover[1] - mover[1] < PAUSE_SECONDS
+        owner, ended = self._mover
+        same_move = owner is change.owner and monotonic() - ended < PAUSE_SECONDS
         # The panel says what is wrong; raised here, it would only fill a log.
         with suppress(SkullnbError):
             self._refresh(same_move=same_move)
+        # From the end of the work, so that a slow machine does not cut a drag into many moves.
+        self._mover = (change.owner, monotonic())
 
     def _on_data(self, stack: Stack, source: Source) -> None:
         self._open(stack, None, source.lines)

@@ -82,7 +82,9 @@ class View:
         else:
             facts["threshold"] = f"{trace.threshold} (Otsu: {otsu_threshold(trace.normalised)})"
         facts["kernel width"] = f"{state.settings.kernel_width} px"
-        facts["components"] = f"{len(trace.components)}, {trace.n_edge_touching} touch the frame"
+        facts["components"] = (
+            f"{len(trace.components):,}, {trace.n_edge_touching:,} touch the frame"
+        )
         facts["brain"] = f"{self.numbers['brain']:,.0f} px"
         area = self.numbers["mask"]
         facts["mask"] = f"{area:,.0f} px, {area / trace.mask.size:.1%} of frame"

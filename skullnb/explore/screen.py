@@ -37,7 +37,7 @@ class Screen:
 
     def __init__(self) -> None:
         """Show nothing yet."""
-        whole = {"max_width": "100%", "max_height": "70vh", "object_fit": "contain"}
+        whole = {"max_width": "100%", "max_height": "55vh", "object_fit": "contain"}
         self.parts: dict[str, Any] = {"picture": widgets.Image(format="png", layout=whole)}
         for name in ("caption", "histogram", "sentence", "readout", "sweep", "components"):
             self.parts[name] = widgets.HTML(layout={"width": "auto"})
