@@ -1,12 +1,13 @@
-"""Checks of the exercises in the chapters on using the method."""
+"""Checks of the exercises on using the pipeline."""
 
 from __future__ import annotations
 
-from numbers import Real
+from math import ceil
 from typing import Any
 
 import numpy as np
 
+from skullnb.batch import plan
 from skullnb.chapter import Chapter
 from skullnb.pipeline import (
     Mask,
@@ -16,7 +17,47 @@ from skullnb.pipeline import (
     component_mask,
     label_components,
 )
+from skullnb.teach.answers import asks_for_a_number, single_number
 from skullnb.teach.verdict import UNANSWERED, Verdict, is_missing, right, wrong
+
+GB_A_SECOND = 1.0
+
+
+@asks_for_a_number
+def check_workers(value: float, chapter: Chapter) -> Verdict:
+    """Check how many workers it takes until a storage of 1 GB a second is the limit.
+
+    Masks are packed to a bit a pixel; the chapter has recorded `rate_one_worker`, slices a second.
+
+    Examples
+    --------
+    >>> from skullnb.chapter import open_chapter
+    >>> chapter = open_chapter("13-timing")
+    >>> chapter.record(rate_one_worker=400.0)
+    >>> check_workers(0, chapter)
+    Not yet. Nobody would be at work.
+    """
+    rate = chapter.results.value("rate_one_worker")
+    height, width = chapter.stack.images.shape[1:]
+    need = plan(1, (height, width), {"one": rate}, GB_A_SECOND, dtype=chapter.stack.images.dtype)
+    busy = ceil(need.useful_rate["packed"] / rate)
+    if value == busy:
+        return right(
+            "One worker more would find the storage busy already; a faster kernel would save "
+            "electricity, and no time."
+        )
+    if value < 1:
+        return wrong("Nobody would be at work.")
+    if value != int(value):
+        return wrong("Workers are counted: a whole number is asked for.")
+    if value == ceil(need.useful_rate["npy"] / rate):
+        return wrong("These masks take a byte a pixel; packed, they take an eighth of it.")
+    if value < busy:
+        return wrong("So many together compute fewer slices a second than the storage delivers.")
+    return wrong(
+        "Fewer would do. How many slices a second does the storage deliver, when every slice is "
+        "read and its packed mask written?"
+    )
 
 
 def check_explore(answer: Any, chapter: Chapter) -> Verdict:
@@ -49,9 +90,10 @@ def check_explore(answer: Any, chapter: Chapter) -> Verdict:
         return wrong(f"{nothing}; write None, or choose other data.")
     if answer is None:
         return wrong("There is such a level: above 254 no pixel can be bright, and no brain left.")
-    if not isinstance(answer, Real) or float(answer) not in range(256):
+    value = single_number(answer)
+    if value is None or value not in range(256):
         return wrong("A threshold is a whole number from 0 to 255.")
-    level = int(float(answer))
+    level = int(value)
     if level <= opened.threshold:
         return wrong(f"Otsu's level is {opened.threshold}; untick Otsu and go up from there.")
     if any(
