@@ -30,7 +30,6 @@ PENDING = {
     "11-reach",
     "12-real-heads",
     "13-timing",
-    "14-explore",
     "15-your-data",
 }
 CHECKED = [path for path in NOTEBOOKS if path.stem not in PENDING]

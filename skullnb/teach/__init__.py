@@ -10,7 +10,7 @@ from skullnb.teach.part_pipeline import (
     check_normalise,
     check_threshold,
 )
-from skullnb.teach.part_using import check_workers
+from skullnb.teach.part_using import check_explore, check_workers
 from skullnb.teach.verdict import UNANSWERED, Verdict, is_missing, right, wrong
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "check_components",
     "check_data",
     "check_dilation",
+    "check_explore",
     "check_holes",
     "check_metrics",
     "check_normalise",
