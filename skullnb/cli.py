@@ -159,6 +159,7 @@ def main() -> None:
     "--chapter", "chapters", multiple=True, help='Only this one, such as "05". Repeatable.'
 )
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(1, 64))
+@click.option("--student", is_flag=True, help="To hand out: pages and notebooks without answers.")
 @_overwrite
 def report(
     images: str,
@@ -171,6 +172,7 @@ def report(
     output_dir: Path,
     chapters: tuple[str, ...],
     workers: int,
+    student: bool,
     overwrite: bool,
 ) -> None:
     """Run every chapter and build the book about the given scans.
@@ -198,6 +200,7 @@ def report(
             chapters=chapters,
             workers=workers,
             overwrite=overwrite,
+            student=student,
             progress=progress,
         )
     click.echo(f"Open {done.index}  (all numbers: {done.results}; {done.seconds:.0f} s)")
@@ -391,6 +394,56 @@ def sweep(
 
 
 @main.command()
+@click.option("--images", default="", help="Scans; the built-in phantom when left out.")
+@_selection
+@_kernel_width
+@click.option("--quick", is_flag=True, help="About twenty seconds instead of some minutes.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="Also write everything to this JSON."
+)
+@click.option("--record", is_flag=True, hidden=True, help="Keep it in the package.")
+@_overwrite
+def bench(
+    images: str,
+    spacing_mm: str,
+    slices: str,
+    axis: str,
+    kernel_width: int,
+    quick: bool,
+    output: Path | None,
+    record: bool,
+    overwrite: bool,
+) -> None:
+    """Time the masks against the article's way, other libraries, and what cannot be avoided.
+
+    Everything takes turns in one thread, and masks that must be equal are compared. What is
+    not installed is left out and named; pip install 'skullnb[bench,fast]' brings all.
+
+    \b
+    Examples:
+        skullnb bench --quick
+        skullnb bench --images scans.nii.gz -o times.json
+    """
+    from skullnb import bench as room
+    from skullnb.chapter import open_data
+    from skullnb.results import write_json
+
+    if record and (quick or images):
+        raise InvalidSetting("Only a full run on the built-in phantom is recorded.")
+    stack = open_data(images, spacing_mm=spacing_mm, slices=slices, axis=axis)
+    if output:
+        _refuse_place(output, overwrite)
+    found = room.bench(
+        stack, kernel_width, quick=quick, say=lambda what: click.echo(f"... {what}", err=True)
+    )
+    click.echo("\n".join(room.lines(found)))
+    if output:
+        click.echo(write_json(found, output))
+    if record:
+        room.record(found)
+
+
+@main.command()
 @click.argument("images", default="")
 @_reference
 @_groups
@@ -464,6 +517,38 @@ def evidence(
         results = Results("evidence", {"kernel_width": kernel_width}, stack.fingerprint())
         results.record(verdict=verdict(ledger), **ledger.values())
         click.echo(results.write(output))
+
+
+@main.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The table to write (.csv).",
+)
+@click.option("--overwrite", is_flag=True, help="Replace the table if it exists.")
+def collate(folder: Path, output: Path, overwrite: bool) -> None:
+    """Set the numbers of many runs in FOLDER side by side: a row for each report or notebook run.
+
+    \b
+    Example:
+        skullnb collate reports -o numbers.csv
+    """
+    import csv
+    import io
+
+    from skullnb.results import tabulate_runs, write_text
+
+    _refuse_place(output, overwrite)
+    rows = tabulate_runs(folder)
+    text = io.StringIO()
+    table = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    write_text(text.getvalue(), output)
+    click.echo(f"{output}: {len(rows)} runs, {len(rows[0])} columns")
 
 
 @main.command()
