@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
@@ -34,7 +35,10 @@ class _Command(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; say what went wrong in a sentence."""
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                # What libraries remark on a damaged file would stand above the sentence.
+                warnings.simplefilter("ignore")
+                return super().invoke(ctx)
         except SkullnbError as error:
             raise _Sentence(str(error)) from error
         except OSError as error:
