@@ -1,0 +1,58 @@
+"""Read what a student wrote, whatever its type."""
+
+from __future__ import annotations
+
+from math import isclose
+from typing import Any
+
+import numpy as np
+
+ONE_NUMBER = "One number is asked for; take it out of the array or the list, or count its pixels."
+
+
+def single_number(answer: Any) -> float | None:
+    """Give the one number that an answer holds.
+
+    Parameters
+    ----------
+    answer : object
+        A number, or an array or sequence with a single one.
+
+    Returns
+    -------
+    float or None
+        None for a text, for several numbers, and for anything that is not finite.
+
+    Examples
+    --------
+    >>> single_number(np.float32(0.5)), single_number([26]), single_number([1, 2])
+    (0.5, 26.0, None)
+    """
+    try:
+        value = np.asarray(answer)
+    except ValueError:  # a list of lists that differ in length
+        return None
+    if value.dtype.kind not in "iufb" or value.size != 1 or not np.isfinite(value).all():
+        return None
+    return float(value.item())
+
+
+def same(value: float, other: float, tolerance: float = 1e-3) -> bool:
+    """Whether two numbers agree but for rounding.
+
+    Parameters
+    ----------
+    value, other : float
+    tolerance : float
+        As a share of the larger one.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> same(0.1234, 0.12345), same(23, 24)
+    (True, False)
+    """
+    return isclose(value, other, rel_tol=tolerance, abs_tol=1e-300)
