@@ -98,7 +98,8 @@ def test_the_ledger_on_one_page_has_a_row_for_every_rule_with_what_was_measured(
     rows = re.findall(r"<li>.*?</li>", picture)
     assert [re.search(r"<strong>(.*?)</strong>", row)[1] for row in rows] == list(RULES)
     for row, one in zip(rows, ledger.summary(), strict=True):
-        assert f"fired on {one.n_fired} of 2, changed {one.n_changed}" in row
+        assert f"fired on {one.n_fired} of 2 slices" in row
+        assert (f"changed the mask of {one.n_changed}" in row) == bool(one.n_fired)
         assert f">{one.status}</span>" in row
         widths = dict(re.findall(r'<rect class="(\w+)"[^>]* width="(\d+)"', row))
         expected = {

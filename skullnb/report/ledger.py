@@ -76,7 +76,9 @@ def baseline_sentence(chapters: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _row(rule: str, one: Mapping[str, Any]) -> str:
     n, n_fired, n_changed = (one[name] for name in ("n_slices", "n_fired", "n_changed"))
-    counts = f"fired on {n_fired} of {n}, changed {n_changed}"
+    counts = f"fired on {n_fired} of {n} slices"
+    if n_fired:
+        counts += f", changed the mask of {n_changed}"
     if n_changed and one["iou"] is not None:
         counts += f"; IoU {one['iou']:.3f}, without it {one['iou_off']:.3f}"
     return _ROW.format(
