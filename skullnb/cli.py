@@ -459,6 +459,38 @@ def evidence(
 
 
 @main.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The table to write (.csv).",
+)
+@click.option("--overwrite", is_flag=True, help="Replace the table if it exists.")
+def collate(folder: Path, output: Path, overwrite: bool) -> None:
+    """Set the numbers of many runs in FOLDER side by side: a row for each report or notebook run.
+
+    \b
+    Example:
+        skullnb collate reports -o numbers.csv
+    """
+    import csv
+    import io
+
+    from skullnb.results import tabulate_runs, write_text
+
+    _refuse_place(output, overwrite)
+    rows = tabulate_runs(folder)
+    text = io.StringIO()
+    table = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    write_text(text.getvalue(), output)
+    click.echo(f"{output}: {len(rows)} runs, {len(rows[0])} columns")
+
+
+@main.command()
 @click.option("-o", "--output", type=click.Path(path_type=Path), help=".npz, .nii or .nii.gz file.")
 @click.option("--seed", type=int, help="Another head instead of the published stand-in.")
 @click.option("--variant", "variant_name", help="A head that breaks one assumption; see --list.")

@@ -157,6 +157,58 @@ def collate(folder: str | Path) -> dict[str, Any]:
     }
 
 
+def tabulate_runs(folder: str | Path) -> list[dict[str, Any]]:
+    """Set the numbers of many runs side by side, such as one run for each subject.
+
+    Parameters
+    ----------
+    folder : path
+        Holds a folder for each run, at any depth: the `output_dir` of notebooks, or reports. What
+        is in hidden folders does not count.
+
+    Returns
+    -------
+    list of dict
+        A row for each run, all with the same names: `run` (its folder), the parameters, and
+        every single number or text as `chapter.name`; None where a run has none. Lists, such as
+        the numbers of each slice, stay in the runs' own files.
+
+    Raises
+    ------
+    UnreadableFile
+        If a results file is broken, or there is none.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for subject, threshold in (("sub-01", 23), ("sub-02", 31)):
+    ...         one = Results("03-threshold", {"kernel_width": 26})
+    ...         one.record(lowest=threshold)
+    ...         _ = one.write(Path(folder) / subject / "results")
+    ...     for row in tabulate_runs(folder):
+    ...         print(row)
+    {'run': 'sub-01', 'kernel_width': 26, '03-threshold.lowest': 23}
+    {'run': 'sub-02', 'kernel_width': 26, '03-threshold.lowest': 31}
+    """
+    folder = Path(folder)
+    runs: dict[str, dict[str, Any]] = {}
+    for path in sorted(folder.rglob("results/*.json")):
+        run = path.relative_to(folder).parent.parent
+        if any(part.startswith(".") for part in run.parts):
+            continue
+        content = _read_json(path)
+        values = {f"{content['chapter']}.{name}": one for name, one in content["values"].items()}
+        row = runs.setdefault(run.as_posix(), {"run": run.as_posix(), **content["parameters"]})
+        row.update({name: one for name, one in values.items() if not isinstance(one, list | dict)})
+    if not runs:
+        raise UnreadableFile(
+            f"No results in {folder.name!r}; give the folder that holds the runs' output folders."
+        )
+    names = dict.fromkeys(name for row in runs.values() for name in row)
+    return [{name: row.get(name) for name in names} for row in runs.values()]
+
+
 def versions() -> dict[str, str]:
     """Versions of Python and of the libraries that decide the numbers.
 

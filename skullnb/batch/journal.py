@@ -65,7 +65,7 @@ class Workplace:
                 self._lock: BinaryIO = self._lock_path.open("a+b")
             except FileNotFoundError:
                 continue  # another run has just finished and cleaned up
-            if not _take(self._lock):
+            if not take_lock(self._lock):
                 self._lock.seek(0)
                 owner = self._lock.read().decode(errors="replace") or "another process"
                 self._lock.close()
@@ -230,8 +230,26 @@ def _content(line: bytes) -> dict[str, Any] | None:
     return content
 
 
-def _take(file: BinaryIO) -> bool:
-    """Take a lock that the system frees when its owner ends, however it ends."""
+def take_lock(file: BinaryIO) -> bool:
+    """Take a lock that the system frees when its owner ends, however it ends.
+
+    Parameters
+    ----------
+    file : open file
+        Holds the lock until it is closed.
+
+    Returns
+    -------
+    bool
+        False when another process, or another open file, has it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.NamedTemporaryFile() as file, open(file.name, "rb") as other:
+    ...     take_lock(file), take_lock(other)
+    (True, False)
+    """
     try:
         if sys.platform == "win32":
             import msvcrt

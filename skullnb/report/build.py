@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from skullnb.errors import InvalidSetting, ReportFailed, UnreadableFile
 from skullnb.pipeline import PipelineSettings
 from skullnb.pipeline.checks import as_slice
 from skullnb.report.html import build_html
-from skullnb.report.place import check_output, put_in_place
+from skullnb.report.place import check_output, put_in_place, tidy, workplace
 from skullnb.report.run import run_chapters
 from skullnb.report.select import accepted_parameters, choose_chapters
 from skullnb.results import FORMAT, collate, versions, write_json
@@ -133,18 +132,17 @@ def build_report(
     # was chosen for this run and nothing else.
     chosen = {**only_chosen({**data, "kernel_width": kernel_width}), **(parameters or {})}
     accepted = accepted_parameters(notebooks, chosen, (*data, "kernel_width"))
+    tidy(output)
     check_output(output, overwrite, [data["images"], data["reference"], data["groups"]])
     stack = open_data(**data)
     for number, image in zip(stack.slice_numbers, stack.images, strict=True):
         as_slice(image, number)  # a chapter would find out too, but late and on a page of its own
 
     total = len(notebooks) + 1
-    work = output.parent / f".{output.name}-{uuid.uuid4().hex[:8]}.partial"
-    work.mkdir(parents=True)
-    hidden = [work, output, *(Path(data[name]).parent for name in _PATHS if data[name])]
-    scrub = path_scrubber(hidden)
-    tell(0, total, "running the chapters")
-    try:
+    with workplace(output) as work:
+        hidden = [work, output, *(Path(data[name]).parent for name in _PATHS if data[name])]
+        scrub = path_scrubber(hidden)
+        tell(0, total, "running the chapters")
         failures = {}
         with closing(run_chapters(notebooks, accepted, work, workers)) as run:
             for done, (name, error) in enumerate(run, start=1):
@@ -168,8 +166,6 @@ def build_report(
         shutil.rmtree(work / "log")
         build_html(book, work, strict=not failures, scrub=scrub)
         put_in_place(work, output)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
     tell(total, total, "book built")
     return Report(
         index=output / "html" / "index.html",
