@@ -44,22 +44,35 @@ def answer_block(path: Path) -> str:
 
 
 def state_before_exercise(path: Path, **parameters: Any) -> dict[str, Any]:
-    """Run the cells before the exercise, but not what they only show."""
+    """Run those of the cells before the exercise that its answer and its check build upon."""
+    cells = [cell for cell in read(path).cells if cell.cell_type == "code"]
+    (place,) = [number for number, cell in enumerate(cells) if cell in exercise_cells(path)]
+    wanted = names_in(ast.parse(cells[place].source + "\n" + answer_block(path)), ast.Load)
     state: dict[str, Any] = {}
-    for cell in read(path).cells:
-        tags = cell.metadata.get("tags", [])
-        if "exercise" in tags:
-            return state
-        if cell.cell_type != "code":
-            continue
-        body = ast.parse(cell.source).body
-        last = body[-1]
-        if isinstance(last, ast.Expr) and not ast.unparse(last).startswith("chapter.record"):
-            body = body[:-1]
-        run(ast.Module(body, []), state)
-        if "parameters" in tags:
+    needed: list[ast.stmt] = []
+    for cell in reversed(cells[:place]):
+        if "parameters" in cell.metadata.get("tags", []):
+            run(ast.parse(cell.source), state)
             state.update(parameters)
-    raise AssertionError(f"{path.stem} has no exercise")
+            continue
+        for statement in reversed(ast.parse(cell.source).body):
+            if names_in(statement, ast.Store) & wanted:
+                wanted |= names_in(statement, ast.Load)
+                needed.insert(0, statement)
+    run(ast.Module(needed, []), state)
+    return state
+
+
+def names_in(tree: ast.AST, context: type[ast.expr_context]) -> set[str]:
+    """Collect the names that a piece of code reads (Load), or makes (Store)."""
+    nodes = [one for one in ast.walk(tree) if isinstance(getattr(one, "ctx", None), context)]
+    # Filling a part of an array makes the array.
+    nodes = [one.value if isinstance(one, ast.Subscript) else one for one in nodes]
+    names = {one.id for one in nodes if isinstance(one, ast.Name)}
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    if context is ast.Store:
+        names |= {(one.asname or one.name) for node in imports for one in node.names}
+    return names
 
 
 def verdict(path: Path, state: dict[str, Any], answer: str) -> Any:

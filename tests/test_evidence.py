@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracle import literal_brain, literal_normalise
+from skullnb.bench.literal import literal_brain, literal_normalise
 from scipy import ndimage
 
 from skullnb import metrics

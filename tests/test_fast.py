@@ -16,7 +16,7 @@ import pydicom
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracle import literal_brain, literal_mask, literal_normalise
+from skullnb.bench.literal import literal_brain, literal_mask, literal_normalise
 from real_data import real_data
 from scipy import io, ndimage
 

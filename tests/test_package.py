@@ -13,6 +13,7 @@ ROOMS = (
     "cli",
     "lab",
     "report",
+    "live",
     "explore",
     "teach",
     "chapter",

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from oracle import literal_brain, literal_mask, literal_normalise
+from skullnb.bench.literal import literal_brain, literal_mask, literal_normalise
 from scipy import ndimage
 
 from skullnb.errors import InvalidImage, InvalidSetting

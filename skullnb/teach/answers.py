@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from math import isclose
 from typing import Any
 
 import numpy as np
 
-ONE_NUMBER = "One number is asked for; take it out of the array or the list, or count its pixels."
+from skullnb.chapter import Chapter
+from skullnb.teach.verdict import UNANSWERED, Verdict, is_missing, wrong
 
 
 def single_number(answer: Any) -> float | None:
@@ -37,6 +40,40 @@ def single_number(answer: Any) -> float | None:
     return float(value.item())
 
 
+def asks_for_a_number(
+    check: Callable[[float, Chapter], Verdict],
+) -> Callable[[Any, Chapter], Verdict]:
+    """Let a check see finite numbers only, and answer for it to anything else.
+
+    Parameters
+    ----------
+    check : callable
+        Takes a number and the open chapter.
+
+    Returns
+    -------
+    callable
+        Takes whatever the student wrote, three dots included.
+
+    Examples
+    --------
+    >>> check = asks_for_a_number(lambda value, chapter: wrong(f"Not {value:g}."))
+    >>> check([7], None), check("seven", None)
+    (Not yet. Not 7., Not yet. One number is asked for; this is something else, or several.)
+    """
+
+    @wraps(check)
+    def checked(answer: Any, chapter: Chapter) -> Verdict:
+        if is_missing(answer):
+            return UNANSWERED
+        value = single_number(answer)
+        if value is None:
+            return wrong("One number is asked for; this is something else, or several.")
+        return check(value, chapter)
+
+    return checked
+
+
 def same(value: float, other: float, tolerance: float = 1e-3) -> bool:
     """Whether two numbers agree but for rounding.
 
@@ -55,4 +92,4 @@ def same(value: float, other: float, tolerance: float = 1e-3) -> bool:
     >>> same(0.1234, 0.12345), same(23, 24)
     (True, False)
     """
-    return isclose(value, other, rel_tol=tolerance, abs_tol=1e-300)
+    return isclose(value, other, rel_tol=tolerance)

@@ -1,7 +1,7 @@
 """Checks of the exercises in the chapters on what the method shows, and what it does not.
 
-Each takes what the student wrote and the open chapter; where the answer depends on data, it is
-worked out on the chapter's own.
+Each takes what the student wrote and the open chapter, and gives a `Verdict`; where the answer
+depends on data, it is worked out on the chapter's own.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from skullnb.chapter import Chapter
+from skullnb.evidence import build_ledger
 from skullnb.pipeline import RULES, SkullMaskTrace, create_skull_mask, fill_holes
 from skullnb.reach import kernel_reach, kernel_width_for
-from skullnb.teach.answers import ONE_NUMBER, single_number
+from skullnb.teach.answers import asks_for_a_number
 from skullnb.teach.verdict import UNANSWERED, Verdict, is_missing, right, wrong
 from skullnb.validation import zero_failure_bound
 
@@ -23,19 +24,9 @@ FAILURE_RATE = 0.02
 REACH_MM, PIXEL_MM = 7.0, 0.7
 
 
-def check_journey(answer: Any, chapter: Chapter) -> Verdict:
+@asks_for_a_number
+def check_journey(value: float, chapter: Chapter) -> Verdict:
     """Check which share of what v1 misses lies in the holes of its component.
-
-    Parameters
-    ----------
-    answer : float
-        Pixels in holes, divided by all pixels that the final mask of the middle slice has and its
-        component lacks; 0 where none is missing.
-    chapter : Chapter
-
-    Returns
-    -------
-    Verdict
 
     Examples
     --------
@@ -43,11 +34,6 @@ def check_journey(answer: Any, chapter: Chapter) -> Verdict:
     >>> check_journey(2.6, open_chapter("08-journey"))
     Not yet. A share lies between 0 and 1; divide one count of pixels by the other.
     """
-    if is_missing(answer):
-        return UNANSWERED
-    value = single_number(answer)
-    if value is None:
-        return wrong(ONE_NUMBER)
     if not 0 <= value <= 1:
         return wrong("A share lies between 0 and 1; divide one count of pixels by the other.")
     trace = chapter.trace(chapter.middle)
@@ -74,22 +60,6 @@ def check_journey(answer: Any, chapter: Chapter) -> Verdict:
 def check_evidence(answer: Any, chapter: Chapter) -> Verdict:
     """Check which rules could be struck, one at a time, without changing a mask.
 
-    Parameters
-    ----------
-    answer : collection of str
-        Names of rules.
-    chapter : Chapter
-        With the ledger recorded.
-
-    Returns
-    -------
-    Verdict
-
-    Raises
-    ------
-    InvalidSetting
-        If the chapter has not recorded its ledger yet.
-
     Examples
     --------
     >>> from skullnb.chapter import open_chapter
@@ -104,8 +74,10 @@ def check_evidence(answer: Any, chapter: Chapter) -> Verdict:
     named = {answer} if isinstance(answer, str) else set(answer)
     if unknown := sorted(map(str, named - set(RULES))):
         return wrong(f"No rule is called {unknown[0]!r}; the rules are {', '.join(RULES)}.")
-    ledger = chapter.results.value("rules")
-    silent = {rule for rule in RULES if not ledger[rule]["n_changed"]}
+    kept = chapter.results.values
+    ledger = kept if "rules" in kept else build_ledger(chapter.stack, chapter.settings).values()
+    rules = ledger["rules"]
+    silent = {rule for rule in RULES if not rules[rule]["n_changed"]}
     if named == silent:
         return right(
             "These slices would not notice. They cannot say what the next slice would notice, nor "
@@ -115,26 +87,16 @@ def check_evidence(answer: Any, chapter: Chapter) -> Verdict:
         return wrong("These are the rules that the masks need; asked are the others.")
     if too_many := sorted(named - silent):
         rule = too_many[0]
-        n = ledger[rule]["n_changed"]
+        n = rules[rule]["n_changed"]
         return wrong(f"Without {rule!r} the mask of {n} slice{'s' * (n != 1)} is another one.")
-    if any(ledger[rule]["n_fired"] for rule in silent - named):
+    if any(rules[rule]["n_fired"] for rule in silent - named):
         return wrong("One is missing that fired. Does every rule that fires change a mask?")
     return wrong("One is missing. What can a rule change whose condition never occurred?")
 
 
-def check_validation(answer: Any, chapter: Chapter) -> Verdict:
+@asks_for_a_number
+def check_validation(value: float, chapter: Chapter) -> Verdict:
     """Check how many volumes without a failure rule out a failure rate of 2%.
-
-    Parameters
-    ----------
-    answer : int
-        Independent volumes, at 95% confidence.
-    chapter : Chapter
-        Says how many volumes there are at hand.
-
-    Returns
-    -------
-    Verdict
 
     Examples
     --------
@@ -142,11 +104,6 @@ def check_validation(answer: Any, chapter: Chapter) -> Verdict:
     >>> check_validation(5, open_chapter("10-validation"))
     Not yet. 5 volumes without a failure leave a rate of up to 45.1% possible.
     """
-    if is_missing(answer):
-        return UNANSWERED
-    value = single_number(answer)
-    if value is None:
-        return wrong(ONE_NUMBER)
     if value < 1 or value != int(value):
         return wrong("Volumes are counted: a whole number, at least 1.")
     n = int(value)
@@ -166,19 +123,9 @@ def check_validation(answer: Any, chapter: Chapter) -> Verdict:
     )
 
 
-def check_reach(answer: Any, chapter: Chapter) -> Verdict:
+@asks_for_a_number
+def check_reach(value: float, chapter: Chapter) -> Verdict:
     """Check the odd kernel width that reaches 7 mm where a pixel measures 0.7 mm.
-
-    Parameters
-    ----------
-    answer : int
-        In px.
-    chapter : Chapter
-        Its kernel width is one that must not be taken over.
-
-    Returns
-    -------
-    Verdict
 
     Examples
     --------
@@ -187,11 +134,6 @@ def check_reach(answer: Any, chapter: Chapter) -> Verdict:
     Not yet. That is how many pixels the mask shall grow by on each side; how wide is the kernel
     that does it?
     """
-    if is_missing(answer):
-        return UNANSWERED
-    value = single_number(answer)
-    if value is None:
-        return wrong(ONE_NUMBER)
     if value < 1 or value != int(value):
         return wrong("A kernel has a whole number of pixels, at least 1.")
     width, wanted = int(value), kernel_width_for(REACH_MM, PIXEL_MM)
@@ -213,18 +155,9 @@ def check_reach(answer: Any, chapter: Chapter) -> Verdict:
     return wrong(f"A kernel of {width} px reaches {reached:.1f} mm here.")
 
 
-def check_real_heads(answer: Any, chapter: Chapter) -> Verdict:
+@asks_for_a_number
+def check_real_heads(value: float, chapter: Chapter) -> Verdict:
     """Check how much of the middle slice's mask is left after the tightest crop.
-
-    Parameters
-    ----------
-    answer : float
-        Share of the old mask, within the crop, that the mask of the cropped slice still has.
-    chapter : Chapter
-
-    Returns
-    -------
-    Verdict
 
     Examples
     --------
@@ -233,11 +166,6 @@ def check_real_heads(answer: Any, chapter: Chapter) -> Verdict:
     Not yet. Look at the new mask. The crop leaves the component no pixel of air on any side; which
     rule looks at that?
     """
-    if is_missing(answer):
-        return UNANSWERED
-    value = single_number(answer)
-    if value is None:
-        return wrong(ONE_NUMBER)
     if not 0 <= value <= 1:
         return wrong("A share lies between 0 and 1: of the old mask, what is in the new one too.")
     trace = chapter.trace(chapter.middle)

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from skullnb.chapter import Chapter
-from skullnb.teach.answers import ONE_NUMBER, single_number
-from skullnb.teach.verdict import UNANSWERED, Verdict, is_missing, right, wrong
+from skullnb.teach.answers import asks_for_a_number
+from skullnb.teach.verdict import Verdict, right, wrong
 
 
-def check_your_data(answer: Any, chapter: Chapter) -> Verdict:
+@asks_for_a_number
+def check_your_data(value: float, chapter: Chapter) -> Verdict:
     """Check which slice's mask differs most in area from the stack's median.
 
-    Parameters
-    ----------
-    answer : int
-        The slice's number, as in the table; where several differ as much, any of them.
-    chapter : Chapter
-
-    Returns
-    -------
-    Verdict
+    By its number, as in the table; where several differ as much, any of them.
 
     Examples
     --------
@@ -30,11 +21,6 @@ def check_your_data(answer: Any, chapter: Chapter) -> Verdict:
     >>> check_your_data(77, open_chapter("15-your-data"))
     Not yet. No slice of this stack has the number 77.
     """
-    if is_missing(answer):
-        return UNANSWERED
-    value = single_number(answer)
-    if value is None:
-        return wrong(ONE_NUMBER)
     numbers, areas = list(chapter.stack.slice_numbers), chapter.summary["mask_px"]
     if value not in numbers:
         return wrong(f"No slice of this stack has the number {value:g}.")
