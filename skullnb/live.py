@@ -97,7 +97,9 @@ def live_figure(
     'slice-2'
     """
     if focus not in FOCUS:
-        raise InvalidSetting(f"No live figure is about {focus!r}; choose one of {', '.join(FOCUS)}.")
+        raise InvalidSetting(
+            f"No live figure is about {focus!r}; choose one of {', '.join(FOCUS)}."
+        )
     stack, settings = chapter.stack, chapter.settings
     sources, index = _sources(stack), _middle(stack)
     start, trace = _key(index), chapter.trace(index)

@@ -55,9 +55,7 @@ def config_in(html: str) -> dict[str, Any]:
 
 
 def slice_in(script: Path) -> dict[str, Any]:
-    found = re.fullmatch(
-        r'skullnbLive\.take\("([\w-]+)", (\{.*\})\);\n', script.read_text("ascii")
-    )
+    found = re.fullmatch(r'skullnbLive\.take\("([\w-]+)", (\{.*\})\);\n', script.read_text("ascii"))
     assert found
     assert found[1] == script.stem
     return dict(json.loads(found[2]))

@@ -383,9 +383,7 @@ def test_a_nifti_file_in_the_other_byte_order_or_without_a_place_is_read(
 ) -> None:
     pixels = np.random.default_rng(7).normal(0, 50, (12, 9)).astype(np.float32)
     swapped = nib.Nifti1Image(pixels[..., np.newaxis], np.diag([2, 3, 4, 1]))
-    swapped = nib.Nifti1Image(
-        pixels[..., np.newaxis], None, swapped.header.as_byteswapped(">")
-    )
+    swapped = nib.Nifti1Image(pixels[..., np.newaxis], None, swapped.header.as_byteswapped(">"))
     nowhere = nib.Nifti1Image(pixels, None)
     nowhere.set_sform(None, 0)
     nowhere.set_qform(None, 0)
@@ -590,7 +588,9 @@ def test_print_and_a_page_without_script_show_the_still_picture(
         published,
         tmp_path / "live",
     )
-    html = live.figure_html(config, live.encode_png(np.zeros((60, 90), np.uint8)), "a still picture")
+    html = live.figure_html(
+        config, live.encode_png(np.zeros((60, 90), np.uint8)), "a still picture"
+    )
     path = write_page(tmp_path, published, html)
     for page in opened(chromium, path):
         still = page.get_by_alt_text("a still picture")
@@ -610,7 +610,9 @@ def test_where_a_slice_is_missing_the_still_picture_stays_and_the_page_says_so(
 ) -> None:
     sources = live._sources(published)
     config = live._config("whole", PipelineSettings(), sources, "slice-2", 5)
-    html = live.figure_html({**config, "note": ""}, live.encode_png(np.zeros((6, 9), np.uint8)), "x")
+    html = live.figure_html(
+        {**config, "note": ""}, live.encode_png(np.zeros((6, 9), np.uint8)), "x"
+    )
     page = chromium.new_page()
     page.goto(write_page(tmp_path, published, html).as_uri())
     page.get_by_role("alert").filter(has_text="could not be loaded").wait_for()

@@ -19,7 +19,7 @@ ROOMS = (
     "chapter",
     "figures",
     "external",
-    "timing",
+    "bench",
     "batch",
     "masking",
     "bids",

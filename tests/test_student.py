@@ -129,3 +129,10 @@ def test_the_handed_out_notebook_runs_and_judges_what_a_student_writes(handed_ou
     assert said[0] == UNANSWERED.text
     assert said[1].startswith("Not yet. That is the level itself")
     assert said[2].startswith("Right. ")
+
+
+def test_the_plans_for_teachers_take_as_long_as_they_say():
+    page = (NOTEBOOKS[0].parents[1] / "book" / "teaching.md").read_text(encoding="utf-8")
+    for title, minutes in (("Ninety minutes", 90), ("Half a day", 240)):
+        plan = page.partition(f"## {title}")[2].partition("\n## ")[0]
+        assert sum(map(int, re.findall(r"^\| (\d+) \|", plan, flags=re.MULTILINE))) == minutes

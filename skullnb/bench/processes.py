@@ -14,15 +14,19 @@ from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from skullnb.batch import mask_batch
 from skullnb.bench.clock import quartiles
 from skullnb.bench.contestants import here
 from skullnb.errors import SkullnbError
 from skullnb.phantom import published_stack
+from skullnb.pipeline import warm_up
+from skullnb.stack import Stack
 
 # Valgrind knows no newer instructions than these, and kernels compiled for them are not those that
 # a newer processor runs; they do the same work.
@@ -87,7 +91,7 @@ def time_batch(n_slices: int, rounds: int, workers: Sequence[int] = (1, 2)) -> d
         distributed is installed.
     """
     with TemporaryDirectory() as folder:
-        path = _many_slices(Path(folder), n_slices)
+        path = _many_slices(Path(folder), n_slices, published_stack().images)
         ways = {
             "article": ("article", path),
             "skullnb": ("ours", path, "full", ".npy"),
@@ -127,9 +131,7 @@ def time_batch(n_slices: int, rounds: int, workers: Sequence[int] = (1, 2)) -> d
     }
 
 
-def count_instructions(
-    image: NDArray[Any], names: Sequence[str] = ("literal", "numba", "numpy", "opencv", "floor")
-) -> dict[str, float] | None:
+def count_instructions(image: NDArray[Any], names: Sequence[str]) -> dict[str, float] | None:
     """Count the machine instructions of one mask, which no other program disturbs.
 
     Callgrind counts a process that makes one mask and one that makes several; what they have in
@@ -159,8 +161,35 @@ def count_instructions(
     return found
 
 
-def _many_slices(folder: Path, n_slices: int) -> str:
-    images = published_stack().images
+def time_shard(stack: Stack, workers: Sequence[int] = (1, 2)) -> dict[str, float]:
+    """Time small batches of a stack's slices, over and over, to plan large ones by.
+
+    Returns
+    -------
+    dict of str to float
+        Slices a second by the clock, by "1 worker" and so on; brief evidence, plain masks.
+
+    Examples
+    --------
+    >>> sorted(time_shard(Stack(np.random.default_rng(0).random((2, 32, 32)))))
+    ['1 worker', '2 workers']
+    """
+    warm_up()
+    n_slices = int(max(10, min(60, 1e8 // stack.images[0].nbytes)))
+    rates = {}
+    with TemporaryDirectory() as folder:
+        path = _many_slices(Path(folder), n_slices, stack.images)
+        for number in workers:
+            output = Path(folder) / f"masks-{number}.npy"
+            start = perf_counter()
+            mask_batch(path, output, workers=number, evidence="brief")
+            rates[f"{number} worker{'s' if number > 1 else ''}"] = n_slices / (
+                perf_counter() - start
+            )
+    return rates
+
+
+def _many_slices(folder: Path, n_slices: int, images: NDArray[Any]) -> str:
     path = folder / "images.npy"
     shape = (n_slices, *images.shape[1:])
     many = np.lib.format.open_memmap(path, "w+", images.dtype, shape)  # type: ignore[no-untyped-call, unused-ignore]

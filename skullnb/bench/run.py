@@ -9,14 +9,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from skullnb.bench.clock import IS_FINE, machine, rounded
-from skullnb.bench.contestants import CONTESTANTS
+from skullnb.bench.contestants import CONTESTANTS, here
 from skullnb.bench.processes import count_instructions, time_batch, time_start
 from skullnb.bench.slices import (
     against_components,
     against_size,
+    chosen,
     compare,
     looks,
     noisy,
@@ -24,15 +23,15 @@ from skullnb.bench.slices import (
     time_sweep,
 )
 from skullnb.errors import UnreadableFile
+from skullnb.phantom import published_stack
 from skullnb.results import write_json
 from skullnb.stack import Stack
-from skullnb.summary import spread
 
 RECORDED = Path(__file__).with_name("recorded.json")
 SWEPT = tuple(range(12, 42, 2))
 
-# More slices than these make a measurement longer, not better.
-MOST_SLICES = 5
+# The literal version takes too long to count where components are thousands.
+_COUNTED = ("numba", "numpy", "opencv", "floor")
 
 
 def bench(
@@ -47,8 +46,8 @@ def bench(
     Parameters
     ----------
     stack : Stack
-        At most `MOST_SLICES` slices, spread over it, are compared; how times grow is measured on
-        the built-in phantom, and so are batches.
+        At most `slices.MOST_SLICES` slices, spread over it, are compared; all else is measured
+        on the built-in phantom.
     kernel_width : int
         In px.
     quick : bool
@@ -69,31 +68,36 @@ def bench(
     SkullnbError
         If a mask is not the literal one that has to be.
     """
-    images = [np.array(stack.images[index]) for index in spread(len(stack), MOST_SLICES)]
-    disturbed = noisy(1 if quick else 3)
+    images, phantom = chosen(stack), list(published_stack().images)
+    disturbed = noisy(1 if quick else 2)
     parts: dict[str, tuple[str, Callable[[], Any]]] = {
         "slices": ("all ways on the slices", lambda: compare(images, kernel_width, _n(quick, 25))),
-        "noisy": ("all ways on noise", lambda: compare(disturbed, 26, 1 if quick else 5)),
+        "noisy": ("all ways on noise", lambda: compare(disturbed, 26, 1 if quick else 3, here())),
         "stages": ("stage by stage", lambda: time_stages(images, kernel_width, _n(quick, 25))),
         "size": (
             "against the size of a slice",
-            lambda: against_size((256, 512, 1024) if quick else (256, 512, 1024, 2048), _n(quick)),
+            lambda: against_size(
+                (256, 512, 1024) if quick else (256, 512, 1024, 2048), _n(quick, 5)
+            ),
         ),
         "components": (
             "against the number of components",
-            lambda: against_components((10, 100) if quick else (10, 100, 1000, 3000), _n(quick)),
+            lambda: against_components((10, 100) if quick else (10, 100, 1000, 3000), _n(quick, 3)),
         ),
         "sweep": (
             "the sweep of kernel widths",
-            lambda: time_sweep(images[:1] if quick else images, SWEPT, _n(quick)),
+            lambda: time_sweep(phantom[: 1 if quick else 5], SWEPT, _n(quick)),
         ),
-        "start": ("starting", lambda: time_start(1 if quick else 7)),
+        "start": ("starting", lambda: time_start(1 if quick else 7, not quick)),
     }
     if not quick:
         parts["batch"] = ("batches", lambda: time_batch(300, 3))
         parts["instructions"] = (
             "counting instructions",
-            lambda: [count_instructions(one) for one in (images[len(images) // 2], disturbed[0])],
+            lambda: [
+                count_instructions(images[len(images) // 2], ("literal", *_COUNTED)),
+                count_instructions(disturbed[0], _COUNTED),
+            ],
         )
     found: dict[str, Any] = {
         "date": datetime.now(UTC).date().isoformat(),

@@ -32,14 +32,32 @@ from skullnb.pipeline.checks import as_pixels
 from skullnb.pipeline.masks import TIERS
 from skullnb.pipeline.steps import with_range
 from skullnb.pipeline.with_numpy import WORD, kernel_of, scratch
+from skullnb.stack import Stack
+from skullnb.summary import spread
 
 Image = NDArray[Any]
 
 STAGES = ("normalise", "threshold", "components", "dilate", "fill")
 
-# The literal version looks at every pixel once for each component. Beyond this many looks, a
-# second or two, it is left out.
-MOST_LOOKS = 2e9
+# The literal version looks at every pixel once for each component. Beyond this many looks, some
+# ten seconds, it is left out of what nobody named it for.
+MOST_LOOKS = 4e9
+
+# More slices than these make a measurement longer, not better.
+MOST_SLICES = 5
+
+
+def chosen(stack: Stack) -> list[Image]:
+    """Slices of a stack to time: a few, spread over it, in numbers that all contestants take.
+
+    Examples
+    --------
+    >>> [one.dtype.name for one in chosen(Stack(np.zeros((1, 8, 8), dtype=np.int16)))]
+    ['float64']
+    """
+    kept = (np.float32, np.float64)
+    images = [np.array(stack.images[index]) for index in spread(len(stack), MOST_SLICES)]
+    return [as_pixels(one if one.dtype in kept else one.astype(np.float64)) for one in images]
 
 
 def compare(
@@ -50,12 +68,13 @@ def compare(
     Parameters
     ----------
     images : sequence of (H, W) arrays
-        Every round goes over all of them.
+        As from `chosen`. Every round goes over all of them.
     width : int
         Kernel width in px.
     rounds : int
     contestants : sequence of Contestant, optional
-        All that can take part when left out.
+        When left out all that can take part, but the literal version only where it does not
+        take long (`MOST_LOOKS`).
 
     Returns
     -------
@@ -75,9 +94,9 @@ def compare(
     >>> found["numpy"]["differing_px"]
     0
     """
-    contestants = contestants or here()
-    if any(looks(image) > MOST_LOOKS for image in images):
-        contestants = [one for one in contestants if one.name != "literal"]
+    if not contestants:
+        slow = _takes_long(images, rounds)
+        contestants = [one for one in here() if not (slow and one.name == "literal")]
     width = max(width, 1)
     found: dict[str, Any] = {}
     truths = [_truth(image, width, contestants) for image in images]
@@ -97,6 +116,17 @@ def compare(
                 found[name][ratio] = quartiles(up / down)
     found.get("floor", {}).update(iou=None, differing_px=None)
     return found
+
+
+def rounds_for(images: Sequence[Image]) -> int:
+    """Rounds that keep a measurement short: 1 to 5.
+
+    Examples
+    --------
+    >>> rounds_for([np.zeros((768, 624))] * 5), rounds_for([np.zeros((4096, 4096))])
+    (5, 1)
+    """
+    return int(np.clip(1.2e7 // sum(image.size for image in images), 1, 5))
 
 
 def looks(image: Image) -> float:
@@ -129,13 +159,13 @@ def time_stages(images: Sequence[Image], width: int, rounds: int) -> dict[str, A
     True
     """
     ways = [one.name for one in here("numba", "numpy")]
-    if all(looks(image) <= MOST_LOOKS for image in images):
+    if not _takes_long(images, rounds):
         ways.insert(0, "literal")
     rows: dict[str, list[dict[str, float]]] = {way: [] for way in ("floor", *ways)}
     with one_opencv_thread():
         for _ in range(rounds + 1):
             for way, image in product(rows, images):
-                rows[way].append(_seconds(_STEPS[way](as_pixels(image), max(width, 1))))
+                rows[way].append(_seconds(_STEPS[way](image, max(width, 1))))
     counted = {way: times[len(images) :] for way, times in rows.items()}
     return {
         way: {
@@ -354,11 +384,14 @@ def _seconds(steps: list[tuple[str, Callable[..., Any]]]) -> dict[str, float]:
     return seconds
 
 
+def _takes_long(images: Sequence[Image], rounds: int) -> bool:
+    return (rounds + 1) * sum(map(looks, images)) > MOST_LOOKS
+
+
 def _truth(image: Image, width: int, contestants: Sequence[Contestant]) -> Image:
     """Mask that others are held against: the literal one, or where that takes too long ours."""
-    literally = [one for one in contestants if one.name == "literal"]
-    if literally and image.dtype.kind == "f":
-        return literally[0].mask(image, width)
+    if "literal" in [one.name for one in contestants]:
+        return literal.literal_mask(image, width)
     return next(masks_by_width(image, (width,)))
 
 

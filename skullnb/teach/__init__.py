@@ -1,6 +1,6 @@
 """Checks of the chapters' exercises: each says what is wrong with an answer, never the answer."""
 
-from skullnb.teach.answers import asks_for_a_number, same, single_number
+from skullnb.teach.answers import ONE_NUMBER, asks_for_a_number, same, single_number
 from skullnb.teach.part_evidence import (
     check_evidence,
     check_journey,
@@ -18,10 +18,11 @@ from skullnb.teach.part_pipeline import (
     check_normalise,
     check_threshold,
 )
-from skullnb.teach.part_using import check_your_data
+from skullnb.teach.part_using import check_workers, check_your_data
 from skullnb.teach.verdict import UNANSWERED, Verdict, is_missing, right, wrong
 
 __all__ = [
+    "ONE_NUMBER",
     "UNANSWERED",
     "Verdict",
     "asks_for_a_number",
@@ -37,6 +38,7 @@ __all__ = [
     "check_real_heads",
     "check_threshold",
     "check_validation",
+    "check_workers",
     "check_your_data",
     "is_missing",
     "right",
