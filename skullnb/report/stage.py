@@ -22,6 +22,7 @@ from skullnb.report.landing import (
     note,
     remarks_line,
 )
+from skullnb.report.ledger import baseline_sentence, ledger_picture
 from skullnb.report.table import published_table
 from skullnb.stack import Stack
 from skullnb.text import escape
@@ -73,6 +74,8 @@ def stage_book(
         "slices": draw_slices(stack, settings, generated),
         "remarks": remarks_line(results["chapters"]),
         "evidence": evidence_line(results["chapters"]),
+        "ledger": without_dead_links(ledger_picture(results["chapters"]), chapters),
+        "baseline": without_dead_links(baseline_sentence(results["chapters"]), chapters),
         "comparison": without_dead_links(comparison_card(is_phantom), chapters),
         "published": published_table(
             results["chapters"], is_phantom=is_phantom, has_reference=stack.reference is not None
