@@ -154,6 +154,8 @@ def main() -> None:
     "--chapter", "chapters", multiple=True, help='Only this one, such as "05". Repeatable.'
 )
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(1, 64))
+@click.option("--single-file", is_flag=True, help="Also the whole book as one file, book.html.")
+@click.option("--pdf", is_flag=True, help="Also book.pdf; needs Chromium or Chrome.")
 @_overwrite
 def report(
     images: str,
@@ -166,6 +168,8 @@ def report(
     output_dir: Path,
     chapters: tuple[str, ...],
     workers: int,
+    single_file: bool,
+    pdf: bool,
     overwrite: bool,
 ) -> None:
     """Run every chapter and build the book about the given scans.
@@ -176,6 +180,8 @@ def report(
     The same book on your scans, with and without a reference mask:
         skullnb report --images scans.nii.gz --reference masks.nii.gz -o my-report
         skullnb report --images T1.mgz --slices 104:127 -o my-report
+    To send to a colleague, one file and paper:
+        skullnb report --single-file --pdf -o my-report
     """
     _needs("report", "papermill", "jupyter_book", "matplotlib")
     from skullnb.report import build_report
@@ -193,6 +199,8 @@ def report(
             chapters=chapters,
             workers=workers,
             overwrite=overwrite,
+            single_file=single_file,
+            pdf=pdf,
             progress=progress,
         )
     click.echo(f"Open {done.index}  (all numbers: {done.results}; {done.seconds:.0f} s)")

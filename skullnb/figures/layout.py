@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from skullnb.figures.style import PALETTE, WIDTH_INCHES, PageFigure, new_figure, show_image
 
-HEADLINE_SIZE = 13
+HEADLINE_SIZE = 12.5
 TALLEST_INCHES = 3.7
 # For what a figure points at and is none of the palette's tissues or masks: a threshold, a limit.
 ACCENT: Final = "#CC6699"
@@ -41,7 +41,7 @@ def headline(figure: Any, finding: str) -> None:
     'Bright is brain and scalp'
     """
     figure.suptitle(
-        fill(finding, 70), x=0.01, ha="left", fontsize=HEADLINE_SIZE, color=PALETTE["text"]
+        fill(finding, 60), x=0.01, ha="left", fontsize=HEADLINE_SIZE, color=PALETTE["text"]
     )
 
 
@@ -87,7 +87,7 @@ def show_framed(axes: Any, pixels: Any, caption: str = "", **options: Any) -> No
     shades = {"cmap": colormaps["gray"].resampled(SHADES), "interpolation_stage": "data"}
     show_image(axes, pixels, **{**shades, **options})
     axes.set_anchor("N")
-    axes.set_title(caption, fontsize=11, loc="left", color=PALETTE["text"])
+    axes.set_title(caption, fontsize=10, loc="left", color=PALETTE["text"])
     for spine in axes.spines.values():
         spine.set(visible=True, color=PALETTE["text"], linewidth=0.6)
 

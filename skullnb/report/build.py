@@ -21,6 +21,7 @@ from skullnb.errors import InvalidSetting, ReportFailed, UnreadableFile
 from skullnb.pipeline import PipelineSettings
 from skullnb.pipeline.checks import as_slice
 from skullnb.report.html import build_html
+from skullnb.report.paper import require_browser
 from skullnb.report.place import check_output, put_in_place
 from skullnb.report.run import run_chapters
 from skullnb.report.select import accepted_parameters, choose_chapters
@@ -66,6 +67,8 @@ def build_report(
     parameters: Mapping[str, Any] | None = None,
     workers: int = 2,
     overwrite: bool = False,
+    single_file: bool = False,
+    pdf: bool = False,
     progress: Progress | None = None,
 ) -> Report:
     """Run the chapters on the given data and build the book about it.
@@ -86,6 +89,8 @@ def build_report(
         How many chapters run at the same time.
     overwrite : bool
         Replace the output folder if it is a report, or empty.
+    single_file, pdf : bool
+        Also write the whole book as one file, `book.html`, and as `book.pdf`.
     progress : callable, optional
         Called as ``progress(done, total, text)`` after each step.
 
@@ -97,7 +102,8 @@ def build_report(
     Raises
     ------
     InvalidSetting
-        If a parameter or a chapter is unknown, or the output folder may not be replaced.
+        If a parameter or a chapter is unknown, the output folder may not be replaced, or there is
+        no browser to print the PDF.
     SkullnbError
         If the data cannot be read, or a pixel is NaN or infinite; nothing has run then.
     ReportFailed
@@ -112,8 +118,10 @@ def build_report(
     """
     _require_extra()
     from skullnb.report.clean import clean_notebook, path_scrubber
+    from skullnb.report.single import write_book_files
     from skullnb.report.stage import stage_book
 
+    browser = require_browser() if pdf else None
     started = time.monotonic()
     tell = progress or _silent
     output = Path(output_dir).expanduser().absolute()
@@ -167,6 +175,8 @@ def build_report(
         )
         shutil.rmtree(work / "log")
         build_html(book, work, strict=not failures, scrub=scrub)
+        if single_file or browser:
+            write_book_files(work, find_assets("book"), keep_html=single_file, browser=browser)
         put_in_place(work, output)
     finally:
         shutil.rmtree(work, ignore_errors=True)
