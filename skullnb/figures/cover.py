@@ -80,7 +80,7 @@ def cover(
         left = at > 180
         x = 0.5 + (-1 if left else 1) * (share / 2 + 0.03)
         y = 0.5 + 0.35 * np.cos(np.radians(at))
-        side = {"ha": "right" if left else "left", "va": "center"}
+        side: dict[str, Any] = {"ha": "right" if left else "left", "va": "center"}
         figure.text(x, y, f"{number}  {step}", fontsize=17.5, color=_TEXT, **side)
     return figure
 

@@ -25,8 +25,8 @@ def find_browser() -> Path | None:
     or the one that came with playwright.
     """
     for name in filter(None, (os.environ.get("CHROME"), *_NAMES)):
-        if path := shutil.which(name):
-            return Path(path)
+        if found := shutil.which(name):
+            return Path(found)
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:

@@ -63,22 +63,27 @@ def write_single_file(html: Path, sources: Path, file: Path) -> None:
     index = _parse(html / "index.html")
     names = _pages_in_order(index)
     pages = {name: _parse(html / name) for name in names}
-    articles = {name: page.select_one("article.bd-article") for name, page in pages.items()}
+    found = {name: page.select_one("article.bd-article") for name, page in pages.items()}
+    articles = {name: article for name, article in found.items() if article}
     slugs = {name: "page-" + Path(name).stem for name in names}
-    targets = _unique_ids({name: one for name, one in articles.items() if one}, slugs)
+    targets = _unique_ids(articles, slugs)
     sections = []
     for name, article in articles.items():
-        if article is None:
-            continue
         for heading in article.select("a.headerlink, script[src]"):
             heading.decompose()
+        for box in article.select(".pst-scrollable-table-container, .output, pre"):
+            box["tabindex"] = (
+                "0"  # what scrolls does so by keyboard; a script did this on the pages
+            )
         _point_inwards(article, name, slugs, targets)
         _embed_pictures(article, (html / name).parent)
         inner = article.decode_contents()
         sections.append(f'<article class="bd-article" id="{slugs[name]}">{inner}</article>')
 
-    assets = [html / urlsplit(tag["href"]).path for tag in index.select("link[rel=stylesheet]")]
-    own = [html / urlsplit(tag["src"]).path for tag in index.select("script[src]")]
+    assets = [
+        html / urlsplit(str(tag["href"])).path for tag in index.select("link[rel=stylesheet]")
+    ]
+    own = [html / urlsplit(str(tag["src"])).path for tag in index.select("script[src]")]
     template = (sources / "single-file.html").read_text(encoding="utf-8")
     title = index.title.get_text(strip=True) if index.title else "skullnb"
     parts = {
@@ -86,7 +91,7 @@ def write_single_file(html: Path, sources: Path, file: Path) -> None:
         "icon": _data_uri(html / "_static" / "favicon.svg"),
         "styles": "\n".join(_styles(asset) for asset in assets),
         "scripts": "\n".join(
-            script.read_text(encoding="utf-8")
+            f"<script>\n{script.read_text(encoding='utf-8')}</script>"
             for script in own
             if (sources / "assets" / script.name).is_file()
         ),
