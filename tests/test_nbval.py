@@ -80,7 +80,6 @@ NOT_COMPARED = {
     "time_verdict(": "times",
     "timing.machine()": "what the times were measured on",
     "recheck()": "whether the real heads are on this machine",
-    "flipbook_html(": "pictures, with their numbers in the next cell",
     "explorer.widget": "a widget",
 }
 
