@@ -38,24 +38,25 @@ MOVE = """async ([source, settings]) => {
     const figure = document.querySelector("figure.live");
     const control = (name) => Array.from(figure.querySelectorAll("label"))
         .find((label) => label.textContent.startsWith(name)).control;
-    const set = (name, property, value, kind) => {
+    const input = new Event("input", { bubbles: true });
+    const set = (name, property, value) => {
         control(name)[property] = value;
-        control(name).dispatchEvent(new Event(kind));
+        control(name).dispatchEvent(input);
     };
     if (figure.live.key !== source) {
-        set("Slice", "value", source, "change");
+        set("Slice", "value", source);
         while (figure.live.key !== source) await new Promise((next) => setTimeout(next, 5));
     }
-    set("Neighbours", "value", String(settings.connectivity), "change");
-    set("Drop", "checked", settings.drop_edge_touching, "change");
-    set("Fill", "checked", settings.fill_holes, "change");
-    set("Kernel width", "value", String(settings.kernel_width), "input");
+    set("Neighbours", "value", String(settings.connectivity));
+    set("Drop", "checked", settings.drop_edge_touching);
+    set("Fill", "checked", settings.fill_holes);
+    set("Kernel width", "value", String(settings.kernel_width));
     const shape = Array.from(figure.querySelectorAll("select"))
         .find((select) => select.options[0].value === "ellipse");
     shape.value = settings.kernel_shape;
-    shape.dispatchEvent(new Event("change"));
-    set("Otsu", "checked", settings.threshold === "otsu", "change");
-    if (settings.threshold !== "otsu") set("Threshold", "value", settings.threshold, "input");
+    shape.dispatchEvent(input);
+    set("Otsu", "checked", settings.threshold === "otsu");
+    if (settings.threshold !== "otsu") set("Threshold", "value", settings.threshold);
     return { ...result(figure.live), milliseconds: figure.live.milliseconds };
 }"""
 
