@@ -5,82 +5,9 @@
 const skullnbLive = (() => {
   const folder = new URL("live/", document.currentScript.src || document.baseURI).href;
 
-  const LAYERS = {
-    slice: { name: "the slice", legend: [] },
-    bright: { name: "bright pixels", legend: [["accent", "bright"]] },
-    components: {
-      name: "components",
-      legend: [["brain", "chosen"], ["scalp", "touch the frame"], ["text", "the others"]],
-    },
-    dilation: { name: "what the dilation adds", legend: [["brain", "chosen"], ["mask", "added"]] },
-    holes: { name: "what the fill adds", legend: [["mask", "dilated"], ["accent", "filled"]] },
-  };
-  const OUTLINES = ["brain", "mask", "reference"];
-  // What a figure shows first; all its other controls are folded away below.
-  const FOCUS = {
-    threshold: { layer: "bright", outlines: ["reference"], first: ["threshold"] },
-    components: { layer: "components", outlines: [], first: ["connectivity", "dropEdgeTouching"] },
-    dilation: { layer: "dilation", outlines: ["reference"], first: ["kernelWidth", "kernelShape"] },
-    holes: { layer: "holes", outlines: ["brain"], first: ["kernelWidth", "fillHoles"] },
-    whole: {
-      layer: "slice", outlines: OUTLINES, first: ["threshold", "kernelWidth", "dropEdgeTouching"],
-    },
-  };
+  const { LAYERS, OUTLINES, FOCUS, panelOf } = skullnbPanel;
   const SHADES = { none: 0, brain: 1, scalp: 2, text: 3, mask: 4, accent: 5 };
   const TINT = 0.55, ZOOM = 4, MOST_STEPS = 100000;
-
-  // What stands in a figure; ID is put in for each. A control's `name` says what it sets.
-  const field = (name, label, control) => `<div class="live-field"><label for="ID-${name}">${label}
-    <span class="live-value" aria-hidden="true"></span></label>${control}</div>`;
-  const slider = (name, label) => field(
-    name, label, `<input type="range" name="${name}" id="ID-${name}" min="0" max="255">`,
-  );
-  const choice = (name, label, options) => {
-    const inside = options.map(([value, text]) => `<option value="${value}">${text}</option>`);
-    return field(name, label, `<select name="${name}" id="ID-${name}">${inside.join("")}</select>`);
-  };
-  const check = (name, label, kind = "") =>
-    `<label class="live-check ${kind}"><input type="checkbox" name="${name}">${label}</label>`;
-  const CONTROLS = {
-    threshold: slider("threshold", "Threshold")
-      .replace(">", '><canvas class="live-histogram" aria-hidden="true"></canvas>')
-      .replace(/<.div>$/, `${check("otsu", "Otsu’s method")}</div>`),
-    kernelWidth: slider("kernelWidth", "Kernel width"),
-    kernelShape: choice("kernelShape", "Kernel", [["ellipse", "ellipse"], ["rectangle", "square"]]),
-    connectivity: choice(
-      "connectivity", "Neighbours", [[8, "8, corners join"], [4, "4, sides join"]],
-    ),
-    dropEdgeTouching: check("dropEdgeTouching", "Drop what touches the frame"),
-    fillHoles: check("fillHoles", "Fill holes"),
-  };
-  const panelOf = (first) => `<div class="live-panel">
-    <div class="live-pictures">
-      <canvas class="live-main" tabindex="0" role="application" aria-describedby="ID-help"></canvas>
-      <canvas class="live-detail" role="img" aria-label="The marked part, enlarged."></canvas>
-    </div>
-    <p class="live-note" id="ID-help">Click or tap the slice to enlarge another part; on it, arrow
-      keys do the same.</p>
-    <div class="live-legends">
-      <div class="live-outlines">
-        ${OUTLINES.map((name) => check(name, name, `live-line live-line-${name}`)).join("")}
-      </div>
-      <div class="live-legend"></div>
-    </div>
-    <div class="live-controls">
-      ${choice("slice", "Slice", [])}
-      ${choice("layer", "Show", Object.entries(LAYERS).map(([key, { name }]) => [key, name]))}
-      ${first.map((name) => CONTROLS[name]).join("")}
-    </div>
-    <details class="live-more"><summary>More settings</summary><div class="live-controls">
-      ${Object.keys(CONTROLS).map((name) => (first.includes(name) ? "" : CONTROLS[name])).join("")}
-    </div></details>
-    <p class="live-empty"></p>
-    <div class="live-numbers"><dl></dl></div>
-    <div class="live-foot">
-      <button type="button">Back to the report’s settings</button><p class="live-note"></p>
-    </div>
-    <output class="live-spoken"></output>
-  </div>`;
 
   function make(tag, properties = {}, ...children) {
     const made = Object.assign(document.createElement(tag), properties);
@@ -90,8 +17,8 @@ const skullnbLive = (() => {
 
   const channels = (colour) => [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16));
 
-  // Slices come as scripts, since a page opened from disk may not fetch; each calls `take`. They are
-  // loaded when they are needed, or stand in the page below this script.
+  // Slices come as scripts, since a page opened from disk may not fetch; each calls `take`. They
+  // are loaded when they are needed, or stand in the page below this script.
   const arrived = {}, decoded = {};
   function take(key, data) {
     arrived[key] = data;
@@ -178,9 +105,7 @@ const skullnbLive = (() => {
   function makeLive(figure, number) {
     const config = JSON.parse(figure.dataset.live), focus = FOCUS[config.focus];
     const { palette } = config;
-    const sources = new Map(
-      config.sources.map(({ key, label }) => [key, { label, load: () => slice(key) }]),
-    );
+    const sources = new Map(config.sources.map(({ key, label }) => [key, label]));
     const state = {
       settings: { ...config.settings }, layer: focus.layer, outlines: new Set(focus.outlines),
       key: config.start, slice: null, trace: null, centre: null,
@@ -335,8 +260,7 @@ const skullnbLive = (() => {
         ["Brain, px", area(trace.brain)],
         ["Dilated, px", area(trace.dilated)],
         ["Mask, px", area(trace.mask)],
-        ["IoU", scores ? scores.iou.toFixed(4) : "no reference"],
-        ["Dice", scores ? scores.dice.toFixed(4) : "no reference"],
+        ...(scores ? [["IoU", scores.iou.toFixed(4)], ["Dice", scores.dice.toFixed(4)]] : []),
       ];
       numbers.replaceChildren(...facts.map(([name, text]) => make(
         "div", {}, make("dt", { textContent: name }), make("dd", { textContent: text }),
@@ -347,7 +271,7 @@ const skullnbLive = (() => {
         label.style.setProperty("--swatch", palette[kind]);
         return label;
       }));
-      const what = `${sources.get(state.key).label}: ${LAYERS[state.layer].name}`;
+      const what = `${sources.get(state.key)}: ${LAYERS[state.layer].name}`;
       const there = (name) => state.outlines.has(name) && (name !== "reference" || reference);
       const lines = OUTLINES.filter(there);
       const around = lines.length ? `, with outlines of ${lines.join(", ")}` : "";
@@ -382,7 +306,7 @@ const skullnbLive = (() => {
     async function open(key) {
       state.wanted = key;
       try {
-        const opened = await sources.get(key).load();
+        const opened = await slice(key);
         if (state.wanted !== key) return; // the reader has gone on to another
         Object.assign(state, { key, slice: opened, counts: skullnb.histogram(opened.normalised) });
         state.trace = skullnb.traceSkullMask(opened.normalised, state.settings);
@@ -392,7 +316,7 @@ const skullnbLive = (() => {
           figure.append(panel);
           new ResizeObserver(() => draw()).observe(panel);
         }
-        const options = Array.from(sources, ([one, { label }]) => new Option(label, one));
+        const options = Array.from(sources, ([one, label]) => new Option(label, one));
         controls.slice.replaceChildren(...options);
         controls.slice.parentNode.hidden = sources.size < 2;
         controls.reference.parentNode.hidden = !opened.reference;
@@ -441,7 +365,8 @@ const skullnbLive = (() => {
       try {
         const image = await skullnbReaders.readImage(new Uint8Array(await file.arrayBuffer()));
         const normalised = skullnb.normalise(image), { spacing } = image;
-        sources.set("own", { label: file.name, load: async () => ({ normalised, spacing }) });
+        decoded.own = Promise.resolve({ normalised, spacing });
+        sources.set("own", file.name);
         await open("own");
       } catch (error) {
         complaint.textContent = `${file.name}: ${error.message}`;
