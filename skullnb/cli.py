@@ -426,8 +426,10 @@ def bench(
     """
     from skullnb import bench as room
     from skullnb.chapter import open_data
+    from skullnb.pipeline import PipelineSettings
     from skullnb.results import write_json
 
+    PipelineSettings(kernel_width=kernel_width)  # refused now, not after minutes
     if record and (quick or images):
         raise InvalidSetting("Only a full run on the built-in phantom is recorded.")
     stack = open_data(images, spacing_mm=spacing_mm, slices=slices, axis=axis)
