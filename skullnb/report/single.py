@@ -71,7 +71,7 @@ def write_single_file(html: Path, sources: Path, file: Path) -> None:
     for name, article in articles.items():
         for heading in article.select("a.headerlink, script[src]"):
             heading.decompose()
-        for box in article.select(".pst-scrollable-table-container, .output, pre"):
+        for box in article.select(".pst-scrollable-table-container, .output.text_html"):
             box["tabindex"] = (
                 "0"  # what scrolls does so by keyboard; a script did this on the pages
             )
