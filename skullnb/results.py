@@ -9,7 +9,8 @@ import json
 import math
 import platform
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -157,6 +158,58 @@ def collate(folder: str | Path) -> dict[str, Any]:
     }
 
 
+def tabulate_runs(folder: str | Path) -> list[dict[str, Any]]:
+    """Set the numbers of many runs side by side, such as one run for each subject.
+
+    Parameters
+    ----------
+    folder : path
+        Holds a folder for each run, at any depth: the `output_dir` of notebooks, or reports. What
+        is in hidden folders does not count.
+
+    Returns
+    -------
+    list of dict
+        A row for each run, all with the same names: `run` (its folder), the parameters, and
+        every single number or text as `chapter.name`; None where a run has none. Lists, such as
+        the numbers of each slice, stay in the runs' own files.
+
+    Raises
+    ------
+    UnreadableFile
+        If a results file is broken, or there is none.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for subject, threshold in (("sub-01", 23), ("sub-02", 31)):
+    ...         one = Results("03-threshold", {"kernel_width": 26})
+    ...         one.record(lowest=threshold)
+    ...         _ = one.write(Path(folder) / subject / "results")
+    ...     for row in tabulate_runs(folder):
+    ...         print(row)
+    {'run': 'sub-01', 'kernel_width': 26, '03-threshold.lowest': 23}
+    {'run': 'sub-02', 'kernel_width': 26, '03-threshold.lowest': 31}
+    """
+    folder = Path(folder)
+    runs: dict[str, dict[str, Any]] = {}
+    for path in sorted(folder.rglob("results/*.json")):
+        run = path.relative_to(folder).parent.parent
+        if any(part.startswith(".") for part in run.parts):
+            continue
+        content = _read_json(path)
+        values = {f"{content['chapter']}.{name}": one for name, one in content["values"].items()}
+        row = runs.setdefault(run.as_posix(), {"run": run.as_posix(), **content["parameters"]})
+        row.update({name: one for name, one in values.items() if not isinstance(one, list | dict)})
+    if not runs:
+        raise UnreadableFile(
+            f"No results in {folder.name!r}; give the folder that holds the runs' output folders."
+        )
+    names = dict.fromkeys(name for row in runs.values() for name in row)
+    return [{name: row.get(name) for name in names} for row in runs.values()]
+
+
 def versions() -> dict[str, str]:
     """Versions of Python and of the libraries that decide the numbers.
 
@@ -208,14 +261,37 @@ def write_text(text: str, path: Path) -> Path:
     -------
     Path
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     passing = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        passing.write_text(text, encoding="utf-8")
-        passing.replace(path)
-    finally:
-        passing.unlink(missing_ok=True)
+    with make_folder(path.parent):
+        try:
+            # A label may hold bytes that are no letters; in JSON their escape is right.
+            passing.write_text(text, encoding="utf-8", errors="backslashreplace")
+            passing.replace(path)
+        finally:
+            passing.unlink(missing_ok=True)
     return path
+
+
+@contextmanager
+def make_folder(folder: Path) -> Iterator[None]:
+    """Make a folder where there is none; take it away again if what was to go into it failed.
+
+    Parameters
+    ----------
+    folder : Path
+    """
+    new = [one for one in (folder, *folder.parents) if not one.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # others may have put something there meanwhile
+            for one in new:
+                one.rmdir()
+        raise
+
+
+_PARTS = {"chapter": str, "parameters": dict, "inputs": dict, "versions": dict, "values": dict}
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -223,11 +299,15 @@ def _read_json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UnreadableFile(f"Cannot read {path.name!r}: {error.strerror}.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UnreadableFile(f"{path.name!r} is not JSON, or is cut short.") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise UnreadableFile(f"{path.name!r} is not a skullnb results file.")
-    return content
+    whole = isinstance(content, dict) and content.get("format") == FORMAT
+    if not whole or not all(isinstance(content.get(key), kind) for key, kind in _PARTS.items()):
+        raise UnreadableFile(
+            f"{path.name!r} is not a skullnb results file, or not a whole one; make it again."
+        )
+    found: dict[str, Any] = content
+    return found
 
 
 def _plain(value: Any) -> Any:

@@ -272,3 +272,21 @@ def test_a_place_that_cannot_be_written_is_refused_before_the_work(
     monkeypatch.setattr(worker, worked)
     (folder / "a-file").touch()
     assert "Cannot read or write '" in refused(*words, folder / "a-file" / "place")
+
+
+def test_many_runs_become_one_table(tmp_path):
+    for run_name in ("sub-01", "sub-02"):
+        one = Results("03-threshold", {"kernel_width": 26})
+        one.record(lowest=23)
+        one.write(tmp_path / "runs" / run_name / "results")
+    said = run("collate", tmp_path / "runs", "-o", tmp_path / "numbers.csv").stdout
+    assert "2 runs" in said
+    lines = (tmp_path / "numbers.csv").read_text().splitlines()
+    assert lines[0] == "run,kernel_width,03-threshold.lowest"
+    assert lines[2] == "sub-02,26,23"
+    assert "is there already" in refused(
+        "collate", tmp_path / "runs", "-o", tmp_path / "numbers.csv"
+    )
+    (tmp_path / "none").mkdir()
+    assert "No results" in refused("collate", tmp_path / "none", "-o", tmp_path / "other.csv")
+    assert not (tmp_path / "other.csv").exists()

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -71,3 +72,27 @@ def change_last_result(notebook: nbformat.NotebookNode) -> str:
                 output["data"]["text/markdown"] = before + other + after
                 return other
     raise AssertionError("no cell prints a result")
+
+
+# Cells whose outputs differ from one run or machine to the next, and so are not compared.
+NOT_COMPARED = {
+    "stage_table(": "times",
+    "time_verdict(": "times",
+    "timing.machine()": "what the times were measured on",
+    "recheck()": "whether the real heads are on this machine",
+    "flipbook_html(": "pictures, with their numbers in the next cell",
+    "explorer.widget": "a widget",
+}
+
+
+def test_nbval_notices_every_number_that_changes_in_a_stored_output():
+    script = ROOT / "tests" / "changed_numbers.py"
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+    found = json.loads(done.stdout[done.stdout.index("{") :])
+    assert found["tried"] > 5000
+    assert not found["unnoticed"]
+    unexplained = [
+        cell for cell in found["ignored"] if not any(one in cell for one in NOT_COMPARED)
+    ]
+    assert not unexplained

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from oracle import literal_brain, literal_mask, literal_normalise
 from scipy import ndimage
 
+from skullnb.bench.literal import literal_brain, literal_mask, literal_normalise
 from skullnb.errors import InvalidImage, InvalidSetting
 from skullnb.phantom import VARIANTS, published_stack, variant
 from skullnb.pipeline import (
@@ -260,6 +260,11 @@ def test_a_bad_slice_in_a_stack_is_named_with_its_count():
     images[2, :2, :3] = np.nan
     with pytest.raises(InvalidImage, match=r"Slice 2 has 6 of 7680 pixels"):
         create_skull_masks(images)
+
+
+def test_slices_that_hold_no_numbers_are_refused_with_the_first_ones_number():
+    with pytest.raises(InvalidImage, match="Slice 0 has pixels of type complex128"):
+        create_skull_masks(np.zeros((2, 4, 4), dtype=complex))
 
 
 @pytest.mark.parametrize("images", [head(), np.zeros((0, 4, 4)), np.zeros((1, 2, 3, 4))])

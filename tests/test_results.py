@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skullnb.errors import InvalidSetting, UnreadableFile
-from skullnb.results import Results, collate, versions, write_json
+from skullnb.results import Results, collate, tabulate_runs, versions, write_json
 
 NUMBERS = st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.floats() | st.text()
 
@@ -61,6 +61,32 @@ def test_chapters_are_collated_by_name(tmp_path):
     assert together["chapters"] == {"01-data": {"number": 5}, "03-threshold": {"number": 23}}
     assert together["inputs"] == {"01-data.npy": "ab", "03-threshold.npy": "ab"}
     assert together["parameters"] == {"kernel_width": 26}
+
+
+def test_runs_become_rows_whatever_chapters_each_has(tmp_path):
+    for run, chapter, values in (
+        ("a", "01-data", {"n_slices": 5, "shape": [8, 8]}),
+        ("a", "07-metrics", {"mean_iou": 0.5}),
+        ("group/b", "01-data", {"n_slices": 9}),
+        (".c.partial", "01-data", {"n_slices": 1}),
+    ):
+        one = Results(chapter, {"images": f"{run}.npy"})
+        one.record(**values)
+        one.write(tmp_path / run / "results")
+    assert tabulate_runs(tmp_path) == [
+        {"run": "a", "images": "a.npy", "01-data.n_slices": 5, "07-metrics.mean_iou": 0.5},
+        {
+            "run": "group/b",
+            "images": "group/b.npy",
+            "01-data.n_slices": 9,
+            "07-metrics.mean_iou": None,
+        },
+    ]
+
+
+def test_no_runs_are_said(tmp_path):
+    with pytest.raises(UnreadableFile, match="holds the runs"):
+        tabulate_runs(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ class Workplace:
 
     def __init__(self, output: Path) -> None:
         self.output = output
-        self.folder = output.with_name(f"{output.name}.partial")
+        self.folder = output.parent / f"{output.name}.partial"
         self.journal = self.folder / "journal"
         self._lock_path = self.folder / "lock"
         self._cleared = False
@@ -62,10 +62,10 @@ class Workplace:
         while True:
             self.folder.mkdir(exist_ok=True)
             try:
-                self._lock: BinaryIO = self._lock_path.open("a+b")
+                self._lock: BinaryIO = self._lock_path.open("a+b", buffering=0)
             except FileNotFoundError:
                 continue  # another run has just finished and cleaned up
-            if not _take(self._lock):
+            if not take_lock(self._lock):
                 self._lock.seek(0)
                 owner = self._lock.read().decode(errors="replace") or "another process"
                 self._lock.close()
@@ -78,8 +78,8 @@ class Workplace:
                 break
             self._lock.close()
         self._lock.truncate(0)
-        self._lock.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
-        self._lock.flush()
+        with suppress(OSError):  # on a full disk the lock holds without its owner's name
+            self._lock.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
         return self
 
     def __exit__(
@@ -230,8 +230,26 @@ def _content(line: bytes) -> dict[str, Any] | None:
     return content
 
 
-def _take(file: BinaryIO) -> bool:
-    """Take a lock that the system frees when its owner ends, however it ends."""
+def take_lock(file: BinaryIO) -> bool:
+    """Take a lock that the system frees when its owner ends, however it ends.
+
+    Parameters
+    ----------
+    file : open file
+        Holds the lock until it is closed.
+
+    Returns
+    -------
+    bool
+        False when another process, or another open file, has it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.NamedTemporaryFile() as file, open(file.name, "rb") as other:
+    ...     take_lock(file), take_lock(other)
+    (True, False)
+    """
     try:
         if sys.platform == "win32":
             import msvcrt

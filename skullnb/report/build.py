@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -22,11 +21,12 @@ from skullnb.pipeline import PipelineSettings
 from skullnb.pipeline.checks import as_slice
 from skullnb.report.html import build_html
 from skullnb.report.paper import require_browser
-from skullnb.report.place import check_output, put_in_place
+from skullnb.report.place import check_output, put_in_place, tidy, workplace
 from skullnb.report.run import run_chapters
 from skullnb.report.select import accepted_parameters, choose_chapters
 from skullnb.results import FORMAT, collate, versions, write_json
 from skullnb.stack import split_series
+from skullnb.stack.names import expand
 
 Progress = Callable[[int, int, str], None]
 
@@ -69,6 +69,7 @@ def build_report(
     overwrite: bool = False,
     single_file: bool = False,
     pdf: bool = False,
+    student: bool = False,
     progress: Progress | None = None,
 ) -> Report:
     """Run the chapters on the given data and build the book about it.
@@ -91,6 +92,8 @@ def build_report(
         Replace the output folder if it is a report, or empty.
     single_file, pdf : bool
         Also write the whole book as one file, `book.html`, and as `book.pdf`.
+    student : bool
+        Leave every answer out of pages and notebooks, and the teacher's page out of the book.
     progress : callable, optional
         Called as ``progress(done, total, text)`` after each step.
 
@@ -120,11 +123,12 @@ def build_report(
     from skullnb.report.clean import clean_notebook, path_scrubber
     from skullnb.report.single import write_book_files
     from skullnb.report.stage import stage_book
+    from skullnb.report.student import TEACHERS_PAGES, strip_answers
 
     browser = require_browser() if pdf else None
     started = time.monotonic()
     tell = progress or _silent
-    output = Path(output_dir).expanduser().absolute()
+    output = expand(output_dir).absolute()
     data = {
         "images": full_path(images),
         "reference": full_path(reference),
@@ -141,23 +145,24 @@ def build_report(
     # was chosen for this run and nothing else.
     chosen = {**only_chosen({**data, "kernel_width": kernel_width}), **(parameters or {})}
     accepted = accepted_parameters(notebooks, chosen, (*data, "kernel_width"))
+    tidy(output)
     check_output(output, overwrite, [data["images"], data["reference"], data["groups"]])
     stack = open_data(**data)
     for number, image in zip(stack.slice_numbers, stack.images, strict=True):
         as_slice(image, number)  # a chapter would find out too, but late and on a page of its own
 
     total = len(notebooks) + 1
-    work = output.parent / f".{output.name}-{uuid.uuid4().hex[:8]}.partial"
-    work.mkdir(parents=True)
-    hidden = [work, output, *(Path(data[name]).parent for name in _PATHS if data[name])]
-    scrub = path_scrubber(hidden)
-    tell(0, total, "running the chapters")
-    try:
+    with workplace(output) as work:
+        hidden = [work, output, *(Path(data[name]).parent for name in _PATHS if data[name])]
+        scrub = path_scrubber(hidden)
+        tell(0, total, "running the chapters")
         failures = {}
         with closing(run_chapters(notebooks, accepted, work, workers)) as run:
             for done, (name, error) in enumerate(run, start=1):
                 shown = {key: scrub(value) for key, value in accepted[name].items()}
                 raised = clean_notebook(work / "notebooks" / f"{name}.ipynb", shown, scrub)
+                if student:
+                    strip_answers(work / "notebooks" / f"{name}.ipynb")
                 if error is not None:
                     failures[name] = raised or scrub(error)
                 tell(done, total, f"{name} {'failed' if error is not None else 'done'}")
@@ -172,14 +177,13 @@ def build_report(
             settings=settings,
             is_phantom=not data["images"],
             failures=failures,
+            left_out=TEACHERS_PAGES if student else (),
         )
         shutil.rmtree(work / "log")
         build_html(book, work, strict=not failures, scrub=scrub)
         if single_file or browser:
             write_book_files(work, find_assets("book"), keep_html=single_file, browser=browser)
         put_in_place(work, output)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
     tell(total, total, "book built")
     return Report(
         index=output / "html" / "index.html",
@@ -249,7 +253,10 @@ def full_path(path: str | Path) -> str:
     What is no path is left alone: groups may be labels, and a missing file is for the reader of
     the data to complain about.
     """
-    base, series = split_series(path)
+    try:
+        base, series = split_series(path)
+    except UnreadableFile:
+        return str(path)
     full = base.absolute()
     return str(full) + f"#{series}" * bool(series) if str(path) and full.exists() else str(path)
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import glob
 import shutil
-from collections.abc import Iterable
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from skullnb.batch.journal import take_lock
 from skullnb.errors import InvalidSetting
 
 MARKER = ".skullnb-report"
@@ -46,6 +50,39 @@ def check_output(output: Path, overwrite: bool, inputs: Iterable[str]) -> None:
                 f"The input {Path(path).name!r} lies in the output folder {output.name!r}, which"
                 " would be replaced; choose another output folder."
             )
+
+
+def tidy(output: Path) -> None:
+    """Remove what runs for the same output left behind when they were killed.
+
+    A lock tells, which the system frees with its process. A run killed just between the two names
+    of `put_in_place` leaves the older report aside, whole; it gets its name back.
+    """
+    for path in output.parent.glob(f".{glob.escape(output.name)}-*.lock"):
+        with path.open("ab") as lock:
+            if not take_lock(lock):
+                continue
+            shutil.rmtree(path.with_suffix(".partial"), ignore_errors=True)
+            old = path.with_suffix(".old")
+            if old.exists() and not output.exists():
+                old.rename(output)
+            shutil.rmtree(old, ignore_errors=True)
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def workplace(output: Path) -> Iterator[Path]:
+    """Give a folder beside the output to make a report in; nothing is left of it afterwards."""
+    work = output.parent / f".{output.name}-{uuid.uuid4().hex[:8]}.partial"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with work.with_suffix(".lock").open("wb") as lock:
+            take_lock(lock)
+            work.mkdir()
+            yield work
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+        work.with_suffix(".lock").unlink(missing_ok=True)
 
 
 def put_in_place(work: Path, output: Path) -> None:

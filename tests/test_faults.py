@@ -1,0 +1,126 @@
+"""`skullnb mask` and `skullnb report`, killed at random moments: whole files or none.
+
+SKULLNB_KILLS says how often; more than the usual few take minutes. Batches are killed in
+`test_batch.py`.
+"""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from skullnb.phantom import subject
+from skullnb.pipeline import create_skull_masks
+from skullnb.report.place import put_in_place, tidy, workplace
+from skullnb.stack import list_volumes
+
+KILLS = int(os.environ.get("SKULLNB_KILLS", "2"))
+
+
+def start(*words):
+    code = "from skullnb.cli import main; main()"
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+def finish(run):
+    said = run.communicate()[0].decode()
+    assert run.returncode == 0, said
+
+
+def kill_after(run, seconds):
+    """Kill with a signal that nobody can catch, unless the run was faster."""
+    try:
+        run.wait(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        run.kill()
+    run.communicate()
+    assert run.returncode in (0, -signal.SIGKILL)
+    return run.returncode != 0
+
+
+def test_masks_of_a_killed_run_are_whole_or_not_there(tmp_path):
+    scans, masks = tmp_path / "scans", tmp_path / "masks"
+    scans.mkdir()
+    rng = np.random.default_rng(7)
+    volumes = {f"head{n:02}": rng.random((8, 200, 180)) for n in range(12)}
+    for name, images in volumes.items():
+        np.savez_compressed(scans / f"{name}.npz", images=images)
+    expected = {name: create_skull_masks(images) for name, images in volumes.items()}
+
+    began = time.monotonic()
+    finish(start("mask", scans, "-o", tmp_path / "undisturbed"))
+    usual = time.monotonic() - began
+
+    moments, n_killed = random.Random(3), 0
+    for _ in range(KILLS):
+        run = start("mask", scans, "-o", masks, "--overwrite")
+        n_killed += kill_after(run, moments.uniform(0.3, 1.0) * usual)
+        found = list_volumes(masks) if masks.is_dir() and any(masks.glob("*.npz")) else []
+        for volume in found:
+            name = volume.name.removesuffix("_mask")
+            with np.load(volume.path, allow_pickle=False) as file:
+                np.testing.assert_array_equal(file["masks"], expected[name])
+    assert n_killed
+    finish(start("mask", scans, "-o", masks, "--overwrite"))
+    for name in volumes:
+        whole, again = (folder / f"{name}_mask.npz" for folder in (tmp_path / "undisturbed", masks))
+        with np.load(whole) as one, np.load(again) as other:
+            np.testing.assert_array_equal(one["masks"], other["masks"])
+
+
+def numbers(report):
+    return json.loads((report / "results.json").read_text(encoding="utf-8"))["chapters"]
+
+
+@pytest.mark.slow
+def test_a_killed_report_is_not_there_and_the_next_one_tidies_up(tmp_path):
+    images = tmp_path / "scans.npy"
+    np.save(images, subject(1, n_slices=1, shape=(256, 208)).images)
+    words = ["report", "--images", images, "--chapter", "03", "--output", tmp_path / "report"]
+
+    began = time.monotonic()
+    finish(start(*words))
+    usual = time.monotonic() - began
+    expected = numbers(tmp_path / "report")
+
+    moments, n_killed = random.Random(5), 0
+    for _ in range(KILLS):
+        n_killed += kill_after(start(*words, "--overwrite"), moments.uniform(0.3, 1.0) * usual)
+        assert numbers(tmp_path / "report") == expected
+        assert (tmp_path / "report" / "html" / "index.html").is_file()
+    assert n_killed
+    finish(start(*words, "--overwrite"))
+    assert numbers(tmp_path / "report") == expected
+    assert {path.name for path in tmp_path.iterdir()} == {"scans.npy", "report"}
+
+
+def test_a_run_that_is_still_at_work_keeps_its_folder(tmp_path):
+    output = tmp_path / "report"
+    with workplace(output) as work:
+        (work / "page").write_text("half")
+        tidy(output)
+        assert (work / "page").read_text() == "half"
+        put_in_place(work, output)
+    tidy(output)
+    assert [path.name for path in tmp_path.iterdir()] == ["report"]
+
+
+def test_an_older_report_gets_its_name_back_from_a_run_killed_between_the_names(tmp_path):
+    output = tmp_path / "report"
+    for suffix in ("partial", "old"):
+        (tmp_path / f".report-1234.{suffix}").mkdir()
+    (tmp_path / ".report-1234.old" / "page").write_text("older, and whole")
+    (tmp_path / ".report-1234.lock").touch()
+    tidy(output)
+    assert [path.name for path in tmp_path.iterdir()] == ["report"]
+    assert (output / "page").read_text() == "older, and whole"
