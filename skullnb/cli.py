@@ -159,9 +159,9 @@ def main() -> None:
     "--chapter", "chapters", multiple=True, help='Only this one, such as "05". Repeatable.'
 )
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(1, 64))
+@click.option("--student", is_flag=True, help="To hand out: pages and notebooks without answers.")
 @click.option("--single-file", is_flag=True, help="Also the whole book as one file, book.html.")
 @click.option("--pdf", is_flag=True, help="Also book.pdf; needs Chromium or Chrome.")
-@click.option("--student", is_flag=True, help="To hand out: pages and notebooks without answers.")
 @_overwrite
 def report(
     images: str,
@@ -174,9 +174,9 @@ def report(
     output_dir: Path,
     chapters: tuple[str, ...],
     workers: int,
+    student: bool,
     single_file: bool,
     pdf: bool,
-    student: bool,
     overwrite: bool,
 ) -> None:
     """Run every chapter and build the book about the given scans.
@@ -206,9 +206,9 @@ def report(
             chapters=chapters,
             workers=workers,
             overwrite=overwrite,
+            student=student,
             single_file=single_file,
             pdf=pdf,
-            student=student,
             progress=progress,
         )
     click.echo(f"Open {done.index}  (all numbers: {done.results}; {done.seconds:.0f} s)")

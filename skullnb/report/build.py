@@ -67,9 +67,9 @@ def build_report(
     parameters: Mapping[str, Any] | None = None,
     workers: int = 2,
     overwrite: bool = False,
+    student: bool = False,
     single_file: bool = False,
     pdf: bool = False,
-    student: bool = False,
     progress: Progress | None = None,
 ) -> Report:
     """Run the chapters on the given data and build the book about it.
@@ -90,10 +90,10 @@ def build_report(
         How many chapters run at the same time.
     overwrite : bool
         Replace the output folder if it is a report, or empty.
-    single_file, pdf : bool
-        Also write the whole book as one file, `book.html`, and as `book.pdf`.
     student : bool
         Leave every answer out of pages and notebooks, and the teacher's page out of the book.
+    single_file, pdf : bool
+        Also write the whole book as one file, `book.html`, and as `book.pdf`.
     progress : callable, optional
         Called as ``progress(done, total, text)`` after each step.
 
