@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
@@ -14,7 +15,7 @@ from typing import Any
 import click
 
 from skullnb import __version__
-from skullnb.errors import InvalidSetting, SkullnbError
+from skullnb.errors import InvalidSetting, SkullnbError, in_one_line
 from skullnb.heads.commands import heads
 
 EXIT_PARTLY_FAILED = 1
@@ -34,7 +35,10 @@ class _Command(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; say what went wrong in a sentence."""
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                # What libraries remark on a damaged file would stand above the sentence.
+                warnings.simplefilter("ignore")
+                return super().invoke(ctx)
         except SkullnbError as error:
             raise _Sentence(str(error)) from error
         except OSError as error:
@@ -50,7 +54,8 @@ class _Command(click.Group):
                 if path
                 else ""
             )
-            raise _Sentence(f"Cannot read or write{name}: {error.strerror or error}.") from error
+            reason = in_one_line(error.strerror or error)
+            raise _Sentence(f"Cannot read or write{name}: {reason}.") from error
         except MemoryError as error:
             raise _Sentence(
                 "There is not enough memory for this; choose fewer slices with --slices."
@@ -72,9 +77,9 @@ def _refuse_place(path: Path, overwrite: bool) -> None:
         raise InvalidSetting(f"{path} is a folder; name a file to write.")
     if path.exists() and not overwrite:
         raise InvalidSetting(f"{path} is there already; name another place or add --overwrite.")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    there = next(folder for folder in path.absolute().parents if folder.exists())
     # Asking for the rights would not do: they may be there and the disk read-only.
-    with TemporaryFile(dir=path.parent, prefix="."):
+    with TemporaryFile(dir=there, prefix="."):
         pass
 
 
@@ -154,6 +159,7 @@ def main() -> None:
     "--chapter", "chapters", multiple=True, help='Only this one, such as "05". Repeatable.'
 )
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(1, 64))
+@click.option("--student", is_flag=True, help="To hand out: pages and notebooks without answers.")
 @_overwrite
 def report(
     images: str,
@@ -166,6 +172,7 @@ def report(
     output_dir: Path,
     chapters: tuple[str, ...],
     workers: int,
+    student: bool,
     overwrite: bool,
 ) -> None:
     """Run every chapter and build the book about the given scans.
@@ -193,6 +200,7 @@ def report(
             chapters=chapters,
             workers=workers,
             overwrite=overwrite,
+            student=student,
             progress=progress,
         )
     click.echo(f"Open {done.index}  (all numbers: {done.results}; {done.seconds:.0f} s)")
@@ -300,9 +308,9 @@ def mask(
                 click.echo(HEADING)
             click.echo(str(masked))
             for line in (*masked.remarks, *filter(None, [masked.error])):
-                click.echo(f"{masked.name}, {line}", err=True)
+                click.echo(in_one_line(f"{masked.name}, {line}"), err=True)
             done.append(masked)
-    click.echo(f"{summary_line(done)}; in {output}")
+    click.echo(in_one_line(f"{summary_line(done)}; in {output}"))
     if any(masked.error for masked in done):
         sys.exit(EXIT_PARTLY_FAILED)
 
@@ -323,9 +331,11 @@ def _mask_batch(images: str, output: Path, settings: Any, **options: Any) -> Non
     before = f"{done.n_resumed:,} of them done before, " if done.n_resumed else ""
     speed = f"{n_new / done.seconds:,.0f} a second, " if n_new else ""
     click.echo(
-        f"{done.path}: {counts.n_slices:,} slices, {before}{speed}{counts.n_empty:,} empty, "
-        f"{counts.n_warned:,} with a warning, {counts.n_failed:,} failed; "
-        f"each has a row in {done.table.name}"
+        in_one_line(
+            f"{done.path}: {counts.n_slices:,} slices, {before}{speed}{counts.n_empty:,} empty, "
+            f"{counts.n_warned:,} with a warning, {counts.n_failed:,} failed; "
+            f"each has a row in {done.table.name}"
+        )
     )
     if counts.n_failed:
         sys.exit(EXIT_PARTLY_FAILED)
@@ -365,14 +375,15 @@ def sweep(
     from skullnb.chapter import open_data
     from skullnb.sweep import best_width, parse_widths, summarise, sweep_kernel_width, write_csv
 
+    wanted = parse_widths(widths)
     stack = open_data(
         images, reference, groups=groups, spacing_mm=spacing_mm, slices=slices, axis=axis
     )
     if csv:
         _refuse_place(csv, overwrite)
-    table = sweep_kernel_width(stack, parse_widths(widths), ("iou", "dice"))
+    table = sweep_kernel_width(stack, wanted, ("iou", "dice"))
     best = best_width(table)
-    click.echo(f"{stack.name}: {len(stack)} slices, mean over slices")
+    click.echo(in_one_line(f"{stack.name}: {len(stack)} slices, mean over slices"))
     click.echo("  width     IoU    Dice")
     for row in summarise(table):
         star = "  *" if row["kernel_width"] == best else ""
@@ -380,6 +391,56 @@ def sweep(
     click.echo("* best on these very slices: tuned and tested on the same data")
     if csv:
         write_csv(table, csv)
+
+
+@main.command()
+@click.option("--images", default="", help="Scans; the built-in phantom when left out.")
+@_selection
+@_kernel_width
+@click.option("--quick", is_flag=True, help="About twenty seconds instead of some minutes.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="Also write everything to this JSON."
+)
+@click.option("--record", is_flag=True, hidden=True, help="Keep it in the package.")
+@_overwrite
+def bench(
+    images: str,
+    spacing_mm: str,
+    slices: str,
+    axis: str,
+    kernel_width: int,
+    quick: bool,
+    output: Path | None,
+    record: bool,
+    overwrite: bool,
+) -> None:
+    """Time the masks against the article's way, other libraries, and what cannot be avoided.
+
+    Everything takes turns in one thread, and masks that must be equal are compared. What is
+    not installed is left out and named; pip install 'skullnb[bench,fast]' brings all.
+
+    \b
+    Examples:
+        skullnb bench --quick
+        skullnb bench --images scans.nii.gz -o times.json
+    """
+    from skullnb import bench as room
+    from skullnb.chapter import open_data
+    from skullnb.results import write_json
+
+    if record and (quick or images):
+        raise InvalidSetting("Only a full run on the built-in phantom is recorded.")
+    stack = open_data(images, spacing_mm=spacing_mm, slices=slices, axis=axis)
+    if output:
+        _refuse_place(output, overwrite)
+    found = room.bench(
+        stack, kernel_width, quick=quick, say=lambda what: click.echo(f"... {what}", err=True)
+    )
+    click.echo("\n".join(room.lines(found)))
+    if output:
+        click.echo(write_json(found, output))
+    if record:
+        room.record(found)
 
 
 @main.command()
@@ -445,7 +506,7 @@ def evidence(
         ledger = combine(
             build_ledger(one, settings, visit=lambda _: bar.update(1)) for one in stacks
         )
-    click.echo(", ".join(f"{one.name}: {len(one)} slices" for one in stacks))
+    click.echo(in_one_line(", ".join(f"{one.name}: {len(one)} slices" for one in stacks)))
     for one in ledger.summary():
         line = f"  {one.rule:18}  {one!s}"
         if one.n_changed and not isnan(one.iou):
@@ -517,7 +578,7 @@ def phantom(
         skullnb phantom --variant bridge -o bridge.npz
     """
     from skullnb import phantom as heads
-    from skullnb.stack import write_stack
+    from skullnb.stack import refuse_place, write_stack
 
     if list_variants:
         for name, description in heads.VARIANTS.items():
@@ -529,6 +590,7 @@ def phantom(
         raise click.UsageError("Give --seed or --variant, not both.")
     if n_slices is not None and seed is None:
         raise click.UsageError("--n-slices goes with --seed.")
+    refuse_place(output, overwrite=overwrite)
     if variant_name is not None:
         stack = heads.variant(variant_name)
     elif seed is not None:

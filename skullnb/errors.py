@@ -5,8 +5,26 @@ prints it without a traceback and exits with code 2.
 """
 
 
+def in_one_line(text: object) -> str:
+    r"""Write what a line can't show, such as a line break in a file's name, as its escape.
+
+    Examples
+    --------
+    >>> print(in_one_line("two\nlines.npy"))
+    two\nlines.npy
+    """
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode() for one in str(text)
+    )
+
+
 class SkullnbError(Exception):
     """Anything skullnb refuses to do, with the reason in plain words."""
+
+    def __str__(self) -> str:
+        """Return the sentence: on one line, and of a length to read, whatever it quotes."""
+        text = in_one_line(super().__str__())
+        return text if len(text) < 900 else f"{text[:500]} ... {text[-300:]}"
 
 
 class InvalidImage(SkullnbError, ValueError):

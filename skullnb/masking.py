@@ -3,14 +3,16 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from skullnb import bids as bids_names
-from skullnb.errors import InvalidSetting, SkullnbError, UnreadableFile
+from skullnb.errors import InvalidSetting, SkullnbError, UnreadableFile, in_one_line
 from skullnb.pipeline import PipelineSettings, SkullMaskTrace
 from skullnb.reach import span_remark
+from skullnb.results import make_folder
 from skullnb.stack import (
     Input,
     Stack,
@@ -20,7 +22,7 @@ from skullnb.stack import (
     split_series,
     write_masks,
 )
-from skullnb.stack.names import suffix_of
+from skullnb.stack.names import expand, suffix_of
 from skullnb.stack.writing import WRITTEN
 from skullnb.summary import Summary, ranges_of, summarise_stack
 
@@ -108,7 +110,7 @@ class Masked:
             otsu = f"{low}" if low == high else f"{low}-{high}"
             facts = (f"{self.n_slices}", otsu, f"{self.n_edge_touching}", f"{self.mask_px} px")
         slices, otsu, edge, area = facts
-        where = self.name if self.error else f"{self.name} -> {self.path.name}"
+        where = in_one_line(self.name if self.error else f"{self.name} -> {self.path.name}")
         return (
             f"{self.status:10} {slices:>7} {otsu:>10} {edge:>5} {area:>13} "
             f"{self.seconds:6.1f} s  {where}"
@@ -149,7 +151,7 @@ def plan_masks(images: str | Path, output: str | Path, *, bids: bool = False) ->
     >>> jobs[0].path.parts[-2:]
     ('masks', 'scan_mask.npy')
     """
-    output = Path(output).expanduser()
+    output = expand(output)
     volumes = list_volumes(images, every_series=True)
     one_file = split_series(images)[0].is_file()
     is_file = suffix_of(output) in WRITTEN and not output.is_dir()
@@ -234,17 +236,17 @@ def mask_volumes(
     for job in jobs:
         started = time.monotonic()
         try:
-            if job.folder:
-                job.path.parent.mkdir(parents=True, exist_ok=True)
             # Asked before the long work, and again when the volume's own files are known.
-            refuse_place(job.path, overwrite=overwrite)
+            if job.folder is None or job.path.parent.is_dir():
+                refuse_place(job.path, overwrite=overwrite)
             sidecar = bids_names.sidecar_path(job.path)
             if bids and sidecar.exists() and not overwrite:
                 raise UnreadableFile(f"{sidecar} exists already; allow overwriting.")
             stack = read_stack(job.volume, slices=slices, axis=axis, spacing_mm=spacing_mm)
-            refuse_place(job.path, stack, overwrite)
-            found = summarise_stack(stack, settings, visit)
-            write_masks(found.masks, job.path, stack, overwrite=overwrite)
+            with make_folder(job.path.parent) if job.folder else nullcontext():
+                refuse_place(job.path, stack, overwrite)
+                found = summarise_stack(stack, settings, visit)
+                write_masks(found.masks, job.path, stack, overwrite=overwrite)
             if bids and job.folder:
                 bids_names.write_sidecar(
                     job.path, job.volume.path, _for_sidecar(stack, found, settings, axis)

@@ -9,7 +9,8 @@ import json
 import math
 import platform
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -260,14 +261,37 @@ def write_text(text: str, path: Path) -> Path:
     -------
     Path
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     passing = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        passing.write_text(text, encoding="utf-8")
-        passing.replace(path)
-    finally:
-        passing.unlink(missing_ok=True)
+    with make_folder(path.parent):
+        try:
+            # A label may hold bytes that are no letters; in JSON their escape is right.
+            passing.write_text(text, encoding="utf-8", errors="backslashreplace")
+            passing.replace(path)
+        finally:
+            passing.unlink(missing_ok=True)
     return path
+
+
+@contextmanager
+def make_folder(folder: Path) -> Iterator[None]:
+    """Make a folder where there is none; take it away again if what was to go into it failed.
+
+    Parameters
+    ----------
+    folder : Path
+    """
+    new = [one for one in (folder, *folder.parents) if not one.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # others may have put something there meanwhile
+            for one in new:
+                one.rmdir()
+        raise
+
+
+_PARTS = {"chapter": str, "parameters": dict, "inputs": dict, "versions": dict, "values": dict}
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -275,11 +299,15 @@ def _read_json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UnreadableFile(f"Cannot read {path.name!r}: {error.strerror}.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UnreadableFile(f"{path.name!r} is not JSON, or is cut short.") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise UnreadableFile(f"{path.name!r} is not a skullnb results file.")
-    return content
+    whole = isinstance(content, dict) and content.get("format") == FORMAT
+    if not whole or not all(isinstance(content.get(key), kind) for key, kind in _PARTS.items()):
+        raise UnreadableFile(
+            f"{path.name!r} is not a skullnb results file, or not a whole one; make it again."
+        )
+    found: dict[str, Any] = content
+    return found
 
 
 def _plain(value: Any) -> Any:

@@ -17,6 +17,7 @@ from skullnb import metrics as _metrics
 from skullnb.errors import InvalidSetting
 from skullnb.metrics.overlap import count_pixels, overlaps_of
 from skullnb.pipeline import PipelineSettings, masks_by_width
+from skullnb.pipeline.settings import MAX_KERNEL_WIDTH
 from skullnb.results import write_text
 from skullnb.stack import Stack
 
@@ -119,7 +120,9 @@ def parse_widths(text: str) -> tuple[int, ...]:
     try:
         if ":" in text:
             first, end, *step = (int(part) for part in text.split(":"))
-            widths = tuple(range(first, end, *step))
+            asked = range(first, end, *step)
+            # A typing error may ask for more widths than memory holds.
+            widths = tuple(asked[: MAX_KERNEL_WIDTH + 2])
         else:
             widths = tuple(int(part) for part in text.split(","))
     except (TypeError, ValueError):

@@ -203,7 +203,6 @@ def figures(stack, slice_scores):
         "gallery": scores.gallery(stack.images, masks, stack.reference, numbers),
         "gallery without masks": scores.gallery(stack.images, empty, None, numbers),
         "one slice": scores.gallery(stack.images[:1], masks[:1], None, [7]),
-        "times": scores.timing_bars({"share_one": 0.25, "share_two": 0.75, "ms_whole": 5.0}),
     }
 
 

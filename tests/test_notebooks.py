@@ -203,11 +203,11 @@ def test_it_has_the_parts_of_a_chapter(path):
         "**Before this**",
         "**Time**",
         "## Exercise",
-        "<details><summary>Answer</summary>",
+        "<summary>Answer</summary>",
         "## What we still don't know",
     ):
         assert part in text, part
-    assert text.count("<details>") == text.count("</details>")
+    assert text.count("<details") == text.count("</details>")
 
 
 def test_its_links_to_other_chapters_lead_somewhere(path):

@@ -52,7 +52,7 @@ class Workplace:
 
     def __init__(self, output: Path) -> None:
         self.output = output
-        self.folder = output.with_name(f"{output.name}.partial")
+        self.folder = output.parent / f"{output.name}.partial"
         self.journal = self.folder / "journal"
         self._lock_path = self.folder / "lock"
         self._cleared = False
@@ -62,7 +62,7 @@ class Workplace:
         while True:
             self.folder.mkdir(exist_ok=True)
             try:
-                self._lock: BinaryIO = self._lock_path.open("a+b")
+                self._lock: BinaryIO = self._lock_path.open("a+b", buffering=0)
             except FileNotFoundError:
                 continue  # another run has just finished and cleaned up
             if not take_lock(self._lock):
@@ -78,8 +78,8 @@ class Workplace:
                 break
             self._lock.close()
         self._lock.truncate(0)
-        self._lock.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
-        self._lock.flush()
+        with suppress(OSError):  # on a full disk the lock holds without its owner's name
+            self._lock.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
         return self
 
     def __exit__(

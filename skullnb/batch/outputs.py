@@ -24,8 +24,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from skullnb.batch.sources import zarr
-from skullnb.errors import InvalidSetting, UnreadableFile
+from skullnb.errors import InvalidSetting, SkullnbError, UnreadableFile
 from skullnb.pipeline import Mask
+from skullnb.stack.names import expand
 
 PACKED = ".packed.npy"
 KINDS = (PACKED, ".npy", ".zarr")
@@ -216,7 +217,7 @@ def read_masks(path: str | Path, start: int = 0, stop: int | None = None) -> Mas
     ...     read_masks(output.path, 1)
     array([[[0, 1, 1]]], dtype=uint8)
     """
-    path = Path(path).expanduser()
+    path = expand(path)
     kind = kind_of(path)
     try:
         if kind == ".zarr":
@@ -224,7 +225,11 @@ def read_masks(path: str | Path, start: int = 0, stop: int | None = None) -> Mas
         else:
             stored = np.load(path, mmap_mode="r", allow_pickle=False)[start:stop]
             masks = _unpack(stored, path) if kind == PACKED else np.array(stored)
-    except (OSError, ValueError, KeyError) as error:
+        if masks.dtype != np.uint8 or masks.ndim != 3:
+            raise ValueError("masks are (slices, rows, columns) of bytes")
+    except SkullnbError:
+        raise
+    except Exception as error:  # every format fails in its own way
         raise UnreadableFile(
             f"{path.name} can't be read as masks; it is missing, damaged, or not from a batch."
         ) from error
@@ -265,4 +270,6 @@ def _sync_up(path: Path, top: Path) -> None:
 
 def _unpack(stored: Any, path: Path) -> Mask:
     width = json.loads(description_of(path).read_text(encoding="utf-8"))["shape"][2]
+    if stored.shape[-1] != -(-width // 8):
+        raise ValueError("the description is of other masks")
     return np.unpackbits(np.asarray(stored), axis=-1, count=width)

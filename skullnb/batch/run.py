@@ -29,6 +29,7 @@ from skullnb.batch.work import EVIDENCE, Work, versions
 from skullnb.batch.workers import Crew, hire, work_through
 from skullnb.errors import InvalidSetting, UnreadableFile
 from skullnb.pipeline import PipelineSettings, create_skull_masks
+from skullnb.stack.names import expand
 
 # What a .npy may hold before its masks are no longer made in memory.
 _LARGE = 10**9
@@ -122,7 +123,7 @@ def mask_batch(
         if number is not None and number < 1:
             raise InvalidSetting(f"The {name} must be at least 1, not {number}.")
     settings = settings or PipelineSettings()
-    path = Path(output).expanduser().absolute()
+    path = expand(output).absolute()
     kind = kind_of(path)
     source = open_source(images, slices)
     refuse_place(path, source)
@@ -180,8 +181,8 @@ def is_for_batch(images: str | Path, output: str | Path) -> bool:
     >>> is_for_batch("scan.nii.gz", "mask.nii.gz"), is_for_batch("scans.npy", "masks.zarr")
     (False, True)
     """
-    given, wanted = Path(images).expanduser(), Path(output).name.lower()
-    begun = Workplace(Path(output).expanduser()).journal.exists()
+    given, wanted = expand(images), Path(output).name.lower()
+    begun = Workplace(expand(output)).journal.exists()
     if begun or wanted.endswith((PACKED, ".zarr")) or is_zarr(given):
         return True
     both_npy = wanted.endswith(".npy") and given.suffix.lower() == ".npy"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from importlib import import_module
 from itertools import accumulate
+from math import prod
 from pathlib import Path
 from threading import local
 from typing import Any, Protocol
@@ -16,10 +18,13 @@ import numpy as np
 from skullnb.errors import InvalidSetting, ShapeMismatch, SkullnbError, UnreadableFile
 from skullnb.stack import Input, list_volumes
 from skullnb.stack.arrays import Array, evenly
+from skullnb.stack.names import expand
 from skullnb.stack.options import parse_slices
-from skullnb.stack.volume import stack_shape
+from skullnb.stack.volume import refuse_more_than_memory, size_in_bytes, stack_shape
 
 _kept = local()
+
+_MOST_EMPTY_CHUNKS = 1000  # for one that is stored
 
 
 class Source(Protocol):
@@ -200,7 +205,7 @@ def open_source(images: str | Path, slices: str = "") -> Source:
     ((3, 8, 6), ('b.npy', 0))
     """
     # Workers need not have this one's current folder.
-    path = Path(images).expanduser().absolute() if str(images).strip() else Path()
+    path = expand(images).absolute() if str(images).strip() else Path()
     source: FileSource | ZarrSource = _open_zarr(path) if is_zarr(path) else _open_files(path)
     if not slices.strip():
         return source
@@ -236,7 +241,10 @@ def zarr() -> Any:
 def _open_zarr(path: Path) -> ZarrSource:
     module = zarr()
     try:
+        _refuse_pickles(path)
         array = module.open_array(path, mode="r")
+    except SkullnbError:
+        raise
     except Exception as error:  # each version of zarr fails in its own way
         raise UnreadableFile(f"{path.name} is no zarr array that can be read.") from error
     if len(array.shape) != 3:
@@ -244,7 +252,35 @@ def _open_zarr(path: Path) -> ZarrSource:
             f"{path.name} has {len(array.shape)} dimensions, {array.shape}; give an array of "
             "(slices, rows, columns)."
         )
-    return ZarrSource(path, stack_shape(path, array.shape, array.dtype), int(array.chunks[0]))
+    shape = stack_shape(path, array.shape, array.dtype)
+    chunk, stored = array.chunks, array.shards or array.chunks
+    if min(*chunk, *stored) < 1:
+        raise UnreadableFile(f"{path.name} has chunks of the shape {chunk}, which hold nothing.")
+    refuse_more_than_memory(path, size_in_bytes(chunk, array.dtype))
+    source = ZarrSource(path, shape, int(chunk[0]))
+    # Chunks that hold nothing but the fill value are not stored, but a scan has others.
+    promised = prod(-(-size // side) for size, side in zip(shape, stored, strict=True))
+    there = len(source.files())
+    if promised > _MOST_EMPTY_CHUNKS * there:
+        raise UnreadableFile(
+            f"{path.name} promises {promised:,} chunks and stores {there:,} files; it is not "
+            "complete or its description is wrong, make a new copy of it."
+        )
+    return source
+
+
+def _refuse_pickles(path: Path) -> None:
+    """Refuse chunks that are pickled: zarr's older format can name that as their codec."""
+    about = path / ".zarray"
+    if not about.is_file():
+        return
+    content = json.loads(about.read_bytes())
+    codecs = [content.get("compressor"), *(content.get("filters") or [])]
+    if any(codec and codec["id"] == "pickle" for codec in codecs):
+        raise UnreadableFile(
+            f"{path.name} holds pickled chunks, which could run code when opened; save it with "
+            "another codec."
+        )
 
 
 def _open_files(images: Path) -> FileSource:

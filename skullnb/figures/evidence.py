@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from skullnb.evidence import EXERCISED, INERT, NEVER_FIRED, Ledger, switch_off
 from skullnb.figures.drawing import draw_slice
 from skullnb.figures.layout import LEGEND, headline
-from skullnb.figures.style import PALETTE, PageFigure, new_figure, outline
+from skullnb.figures.style import PALETTE, PageFigure, new_figure, outline, plain
 from skullnb.metrics import iou
 from skullnb.pipeline import RULES, PipelineSettings, trace_skull_mask
 from skullnb.stack import Stack
@@ -131,4 +131,4 @@ def _name_stacks(axes: Any, ledger: Ledger) -> None:
 
 
 def _short(name: object) -> str:
-    return str(name).removeprefix("synthetic phantom: ").removeprefix("synthetic ")
+    return plain(name).removeprefix("synthetic phantom: ").removeprefix("synthetic ")

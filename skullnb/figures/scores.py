@@ -158,36 +158,6 @@ def distance_example(mask: Image, reference: Image) -> PageFigure:
     return figure
 
 
-def timing_bars(times: Mapping[str, float]) -> PageFigure:
-    """Draw each stage's share of the time that all stages take.
-
-    `times`: from `skullnb.timing.time_stages`; the entries called `share_...` are drawn.
-
-    Examples
-    --------
-    >>> timing_bars({"share_normalise": 0.4, "share_dilate": 0.6, "ratio_dilate": 3}).get_suptitle()
-    'The slowest stage here: dilate, 60% of the time'
-    """
-    shares = {
-        name.removeprefix("share_"): value
-        for name, value in times.items()
-        if name.startswith("share_")
-    }
-    figure, axes = new_figure(0.9 + 0.38 * len(shares))
-    bars = axes.barh(list(shares), list(shares.values()), color=PALETTE["mask"], height=0.62)
-    axes.bar_label(
-        bars, labels=[f"{value:.0%}" for value in shares.values()], padding=4, color=PALETTE["text"]
-    )
-    axes.invert_yaxis()
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-    axes.grid(visible=False, axis="y")
-    axes.margins(x=0.1)
-    axes.set_xlabel("share of the time of all stages")
-    slowest = max(shares, key=lambda name: shares[name])
-    headline(figure, f"The slowest stage here: {slowest}, {shares[slowest]:.0%} of the time")
-    return figure
-
-
 def gallery(
     images: Image, masks: Image, reference: Image | None, slice_numbers: Sequence[int]
 ) -> PageFigure:

@@ -8,6 +8,8 @@ from typing import Any, Final
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from skullnb.errors import in_one_line
+
 # Safe for the common kinds of colour blindness, and of middling lightness, so that each is told
 # from a white page, a near-black page, and a head.
 PALETTE: Final = {
@@ -90,6 +92,17 @@ def new_figure(
         figure = PageFigure(figsize=(WIDTH_INCHES, height_inches), layout="constrained", dpi=144)
         axes = figure.subplots(rows, columns, **options)
     return figure, axes
+
+
+def plain(name: object) -> str:
+    r"""Write a name from outside so that no dollar sign in it begins a formula.
+
+    Examples
+    --------
+    >>> print(plain("a$b$"))
+    a\$b\$
+    """
+    return in_one_line(name).replace("$", r"\$")
 
 
 def show_image(axes: Any, pixels: Any, title: str = "", **options: Any) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skullnb.figures.layout import ACCENT, LEGEND, headline
-from skullnb.figures.style import PALETTE, PageFigure, new_figure
+from skullnb.figures.style import PALETTE, PageFigure, new_figure, plain
 from skullnb.summary import spread
 from skullnb.validation import Control, Outcome, ScoreMatrix
 
@@ -119,7 +119,7 @@ def fold_kernels(matrix: ScoreMatrix, outcomes: Sequence[Outcome]) -> PageFigure
         )
         axes.set(xlabel="volume held out", ylabel=f"kernel width ({outcome.unit})")
         named = np.array(spread(len(own), _MOST_NAMED))
-        names = [str(outcome.held_out[index]) for index in named]
+        names = [plain(outcome.held_out[index]) for index in named]
         axes.set_xticks(named + 1, names, rotation=90, fontsize=8)
         axes.margins(y=0.25)
         axes.legend(loc="upper left", ncols=2, **LEGEND)

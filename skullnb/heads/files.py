@@ -8,7 +8,7 @@ from typing import Any
 
 from skullnb.errors import InvalidSetting, UnreadableFile
 from skullnb.heads.registry import Head, HeadFile
-from skullnb.stack.names import sha256_of_file
+from skullnb.stack.names import expand, sha256_of_file
 
 MIRROR_VARIABLE = "SKULLNB_HEADS_MIRROR"
 """Environment variable that names a folder with copies of the files, used instead of the net."""
@@ -96,13 +96,13 @@ def cache_folder() -> Path:
     >>> del os.environ[CACHE_VARIABLE]
     """
     given = os.environ.get(CACHE_VARIABLE, "")
-    return Path(given).expanduser() if given else Path(_pooch().os_cache("skullnb")) / "heads"
+    return expand(given) if given else Path(_pooch().os_cache("skullnb")) / "heads"
 
 
 def _mirror(mirror: str | Path) -> Path | None:
     """Return the mirror folder that is given or set, if any."""
     name = str(mirror) or os.environ.get(MIRROR_VARIABLE, "")
-    return Path(name).expanduser() if name else None
+    return expand(name) if name else None
 
 
 def _silent(n_bytes: int) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skullnb.errors import InvalidImage, ShapeMismatch
+from skullnb.pipeline.checks import as_array
 
 
 def as_pair(mask: ArrayLike, reference: ArrayLike) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -20,7 +21,7 @@ def as_pair(mask: ArrayLike, reference: ArrayLike) -> tuple[NDArray[np.bool_], N
 
 
 def _binary(mask: ArrayLike, what: str) -> NDArray[np.bool_]:
-    pixels = np.asarray(mask)
+    pixels = np.asarray(as_array(mask, what))
     if pixels.dtype == np.bool_:
         return pixels
     if pixels.dtype.kind not in "iuf" or not np.all((pixels == 0) | (pixels == 1)):

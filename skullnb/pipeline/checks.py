@@ -39,7 +39,7 @@ def as_pixels(image: ArrayLike, number: int | None = None) -> NDArray[Any]:
     where = _name(number)
     if isinstance(image, np.ma.MaskedArray):
         raise InvalidImage(f"{where} is a masked array; fill it with `.filled(value)` first.")
-    pixels = np.asarray(image)
+    pixels = as_array(image, where)
     if pixels.dtype.kind not in "iuf":
         raise InvalidImage(
             f"{where} has pixels of type {pixels.dtype}; give real numbers (integers or floats)."
@@ -53,6 +53,22 @@ def as_pixels(image: ArrayLike, number: int | None = None) -> NDArray[Any]:
     if pixels.size == 0:
         raise InvalidImage(f"{where} is empty, shape {pixels.shape}; give at least one pixel.")
     return pixels
+
+
+def as_array(values: ArrayLike, what: str) -> NDArray[Any]:
+    """Give the values as an array, the one they are or a new one; refuse rows of several lengths.
+
+    Raises
+    ------
+    InvalidImage
+        If there is no array of them; `what` they are begins the sentence.
+    """
+    try:
+        return np.asanyarray(values)
+    except ValueError as error:
+        raise InvalidImage(
+            f"{what} has rows of several lengths; give a rectangle of numbers."
+        ) from error
 
 
 def refuse_not_finite(pixels: NDArray[Any], number: int | None = None) -> NoReturn:
@@ -72,7 +88,7 @@ def as_stack(images: ArrayLike) -> NDArray[Any]:
     InvalidImage
         If there are not three axes, or no slice.
     """
-    stack = images if isinstance(images, np.ndarray) else np.asarray(images)
+    stack = as_array(images, "The stack")
     if stack.ndim != 3:
         raise InvalidImage(
             f"The stack has {stack.ndim} dimension(s), shape {stack.shape}; "

@@ -25,6 +25,7 @@ from skullnb.report.run import run_chapters
 from skullnb.report.select import accepted_parameters, choose_chapters
 from skullnb.results import FORMAT, collate, versions, write_json
 from skullnb.stack import split_series
+from skullnb.stack.names import expand
 
 Progress = Callable[[int, int, str], None]
 
@@ -65,6 +66,7 @@ def build_report(
     parameters: Mapping[str, Any] | None = None,
     workers: int = 2,
     overwrite: bool = False,
+    student: bool = False,
     progress: Progress | None = None,
 ) -> Report:
     """Run the chapters on the given data and build the book about it.
@@ -85,6 +87,8 @@ def build_report(
         How many chapters run at the same time.
     overwrite : bool
         Replace the output folder if it is a report, or empty.
+    student : bool
+        Leave every answer out of pages and notebooks, and the teacher's page out of the book.
     progress : callable, optional
         Called as ``progress(done, total, text)`` after each step.
 
@@ -112,10 +116,11 @@ def build_report(
     _require_extra()
     from skullnb.report.clean import clean_notebook, path_scrubber
     from skullnb.report.stage import stage_book
+    from skullnb.report.student import TEACHERS_PAGES, strip_answers
 
     started = time.monotonic()
     tell = progress or _silent
-    output = Path(output_dir).expanduser().absolute()
+    output = expand(output_dir).absolute()
     data = {
         "images": full_path(images),
         "reference": full_path(reference),
@@ -148,6 +153,8 @@ def build_report(
             for done, (name, error) in enumerate(run, start=1):
                 shown = {key: scrub(value) for key, value in accepted[name].items()}
                 raised = clean_notebook(work / "notebooks" / f"{name}.ipynb", shown, scrub)
+                if student:
+                    strip_answers(work / "notebooks" / f"{name}.ipynb")
                 if error is not None:
                     failures[name] = raised or scrub(error)
                 tell(done, total, f"{name} {'failed' if error is not None else 'done'}")
@@ -162,6 +169,7 @@ def build_report(
             settings=settings,
             is_phantom=not data["images"],
             failures=failures,
+            left_out=TEACHERS_PAGES if student else (),
         )
         shutil.rmtree(work / "log")
         build_html(book, work, strict=not failures, scrub=scrub)
@@ -235,7 +243,10 @@ def full_path(path: str | Path) -> str:
     What is no path is left alone: groups may be labels, and a missing file is for the reader of
     the data to complain about.
     """
-    base, series = split_series(path)
+    try:
+        base, series = split_series(path)
+    except UnreadableFile:
+        return str(path)
     full = base.absolute()
     return str(full) + f"#{series}" * bool(series) if str(path) and full.exists() else str(path)
 

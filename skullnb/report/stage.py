@@ -12,6 +12,7 @@ import nbformat
 import yaml
 from nbformat.v4 import new_markdown_cell
 
+from skullnb.live import publish, try_it
 from skullnb.pipeline import PipelineSettings
 from skullnb.report.landing import (
     comparison_card,
@@ -21,6 +22,7 @@ from skullnb.report.landing import (
     note,
     remarks_line,
 )
+from skullnb.report.ledger import baseline_sentence, ledger_picture
 from skullnb.report.table import published_table
 from skullnb.stack import Stack
 from skullnb.text import escape
@@ -36,6 +38,7 @@ def stage_book(
     settings: PipelineSettings,
     is_phantom: bool,
     failures: Mapping[str, str],
+    left_out: Sequence[str] = (),
 ) -> None:
     """Bring together, in one folder, all that Jupyter Book needs.
 
@@ -53,21 +56,26 @@ def stage_book(
         Whether the data is the built-in phantom, to which the published figures apply.
     failures : mapping
         Error by name of the chapter that stopped with it.
+    left_out : sequence of str
+        Pages of the book that this one does without.
     """
     shutil.copytree(source, book, ignore=shutil.ignore_patterns("__pycache__", "_build"))
     toc_file = book / "_toc.yml"
     chapters = sorted(path.stem for path in notebooks.glob("*.ipynb"))
-    toc = stage_toc(yaml.safe_load(toc_file.read_text(encoding="utf-8")), chapters)
+    toc = stage_toc(yaml.safe_load(toc_file.read_text(encoding="utf-8")), chapters, left_out)
     toc_file.write_text(yaml.safe_dump(toc, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
     generated = book / "_generated"
     generated.mkdir()
+    slices = book / "assets" / "live"
     texts = {
         "failures": _failures_note(failures),
         "data": data_note(stack, results, is_phantom),
         "slices": draw_slices(stack, settings, generated),
         "remarks": remarks_line(results["chapters"]),
         "evidence": evidence_line(results["chapters"]),
+        "ledger": without_dead_links(ledger_picture(results["chapters"]), chapters),
+        "baseline": without_dead_links(baseline_sentence(results["chapters"]), chapters),
         "comparison": without_dead_links(comparison_card(is_phantom), chapters),
         "published": published_table(
             results["chapters"], is_phantom=is_phantom, has_reference=stack.reference is not None
@@ -75,6 +83,7 @@ def stage_book(
     }
     for name, text in texts.items():
         (generated / f"{name}.md").write_text(text, encoding="utf-8")
+    (generated / "try-it.html").write_text(try_it(stack, settings, slices), encoding="utf-8")
 
     for page in book.glob("*.md"):
         text = page.read_text(encoding="utf-8")
@@ -87,17 +96,21 @@ def stage_book(
                 cell.source = without_dead_links(cell.source, chapters)
             if "parameters" in cell.metadata.get("tags", []):
                 cell.metadata.tags.append("hide-input")
+        publish(notebook, stack, slices)
         if chapter in failures:
             notebook.cells.insert(1, new_markdown_cell(_failure_banner(failures[chapter])))
         nbformat.write(notebook, book / "notebooks" / f"{chapter}.ipynb")
 
 
-def stage_toc(toc: Mapping[str, Any], chapters: Sequence[str]) -> dict[str, Any]:
+def stage_toc(
+    toc: Mapping[str, Any], chapters: Sequence[str], left_out: Sequence[str] = ()
+) -> dict[str, Any]:
     """Fit the table of contents to the chapters that were run.
 
     Without chapters that are not there, and without parts that have none left. A chapter that
     the table does not list joins the part that holds the one before it. `toc`: the book's
-    `_toc.yml`. `chapters`: names of the chapters, such as "05-dilation".
+    `_toc.yml`. `chapters`: names of the chapters, such as "05-dilation". `left_out`: pages to
+    leave out.
 
     Examples
     --------
@@ -118,10 +131,10 @@ def stage_toc(toc: Mapping[str, Any], chapters: Sequence[str]) -> dict[str, Any]
 
     parts = []
     for number, part in enumerate(toc["parts"]):
-        files = [entry["file"] for entry in part["chapters"]]
+        files = [one["file"] for one in part["chapters"] if one["file"] not in left_out]
         own = [file for file in files if not file.startswith("notebooks/")]
         run = [file for file in present if part_of[file] == number]
-        if run or len(own) == len(files):
+        if run or (own and len(own) == len(files)):
             parts.append({**part, "chapters": [{"file": file} for file in (*own, *run)]})
     return {**toc, "parts": parts}
 

@@ -6,6 +6,7 @@ or description of a patient or a study, and no text of the parser's, which might
 
 import logging
 import warnings
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -262,7 +263,31 @@ def _has_decoder(syntax: Any, pixels: Any) -> bool:
 
 def _read(file: Path, tags: list[str], **options: Any) -> Any:
     """Read only some tags, so that no other is ever in memory as a value."""
+    _refuse_inflating(file)
     return import_module("pydicom").dcmread(file, specific_tags=tags, **options)
+
+
+def _refuse_inflating(file: Path) -> None:
+    """Refuse a deflated file that would fill the memory, since pydicom inflates it whole."""
+    with file.open("rb") as stream:
+        head = stream.read(1024)
+        if _DEFLATED not in head:
+            return
+        if head[132:138] != b"\x02\0\0\0UL":  # the length of what comes before the deflated part
+            raise ValueError
+        stream.seek(144 + int.from_bytes(head[140:144], "little"))
+        inflate, packed, n_bytes = zlib.decompressobj(-zlib.MAX_WBITS), b"", 0
+        while packed := inflate.unconsumed_tail or stream.read(1 << 16):
+            n_bytes += len(inflate.decompress(packed, 1 << 20))
+            if n_bytes > _MOST_INFLATED:
+                raise UnreadableFile(
+                    f"{file.name} inflates to more than {_MOST_INFLATED:,} bytes; save it "
+                    "uncompressed."
+                )
+
+
+_DEFLATED = b"1.2.840.10008.1.2.1.99"
+_MOST_INFLATED = 1 << 30
 
 
 @contextmanager

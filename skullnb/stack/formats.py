@@ -1,7 +1,9 @@
 """One file of each kind, opened as slices: what it holds is checked before pixels are read."""
 
 import gzip
+import io
 import logging
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -21,6 +23,7 @@ from skullnb.stack.volume import (
     Volume,
     in_one_sentence,
     refuse_impossible_size,
+    refuse_more_than_memory,
     refuse_strange_pixels,
     size_in_bytes,
     stack_shape,
@@ -103,9 +106,17 @@ def _open_npy(path: Path, axis: str, part: str) -> Volume:
 def _npy_header(file: Any) -> tuple[tuple[int, ...], bool, Any]:
     """Read the header of an .npy stream: shape, order, dtype."""
     version = np.lib.format.read_magic(file)
+    length = file.read(2 if version == (1, 0) else 4)
+    # numpy would unpack gigabytes before it finds a header too long.
+    if int.from_bytes(length, "little") > _LONGEST_HEADER:
+        raise ValueError("its header is too long")
+    header = io.BytesIO(length + file.read(int.from_bytes(length, "little")))
     if version == (1, 0):
-        return np.lib.format.read_array_header_1_0(file)
-    return np.lib.format.read_array_header_2_0(file)
+        return np.lib.format.read_array_header_1_0(header)
+    return np.lib.format.read_array_header_2_0(header)
+
+
+_LONGEST_HEADER = 10_000  # bytes; numpy's own limit
 
 
 def _open_npz(path: Path, axis: str, part: str) -> Volume:
@@ -116,16 +127,16 @@ def _open_npz(path: Path, axis: str, part: str) -> Volume:
             f"{path.name} holds {len(names)} arrays ({', '.join(names[:6])}) and none is called "
             f"{part}; keep one array in it, or name two of them images and reference."
         )
-    with zipfile.ZipFile(path) as archive, archive.open(f"{key}.npy") as member:
-        entry = archive.getinfo(f"{key}.npy")
-        dimensions, _, dtype = _npy_header(member)
-    shape = stack_shape(path, dimensions, dtype)
-    packed = entry.compress_type != zipfile.ZIP_STORED
-    refuse_impossible_size(path, size_in_bytes(shape, dtype), entry.compress_size, packed=packed)
+    shape = stack_shape(path, *_npz_member(path, key))
 
     def extra(name: str) -> Any:
+        if name not in names or part != "images":
+            return None
+        _npz_member(path, name)
         with np.load(path, allow_pickle=False) as archive:
-            return archive[name].tolist() if name in names and part == "images" else None
+            return archive[name].tolist()
+
+    groups = extra("groups")
 
     def load() -> Array:
         with np.load(path, allow_pickle=False) as archive:
@@ -136,14 +147,27 @@ def _open_npz(path: Path, axis: str, part: str) -> Volume:
         shape,
         load,
         spacing_mm=parse_spacing(extra("spacing_mm")),
-        groups=parse_groups(extra("groups")),
+        # A text would be taken for a file's name, and files name no files here.
+        groups=parse_groups(groups.split(",") if isinstance(groups, str) else groups),
         synthetic=bool(extra("synthetic")),
     )
 
 
+def _npz_member(path: Path, name: str) -> tuple[tuple[int, ...], Any]:
+    """Return the shape and dtype of an array in an .npz; refuse one that its bytes can't hold."""
+    with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as member:
+        entry = archive.getinfo(f"{name}.npy")
+        shape, _, dtype = _npy_header(member)
+    if dtype.kind == "O":
+        refuse_strange_pixels(path, dtype)
+    packed = entry.compress_type != zipfile.ZIP_STORED
+    refuse_impossible_size(path, size_in_bytes(shape, dtype), entry.compress_size, packed=packed)
+    return shape, dtype
+
+
 def _open_nibabel(path: Path, axis: str, part: str) -> Volume:
     with _quiet_nibabel():
-        image: Any = import_module("nibabel").load(path, mmap="r")
+        image: Any = _image_class(path).from_filename(path, mmap="r")
     shape = tuple(int(size) for size in image.shape)
     dtype = image.get_data_dtype()
     refuse_strange_pixels(path, dtype)
@@ -176,6 +200,26 @@ def _open_nibabel(path: Path, axis: str, part: str) -> Volume:
     )
 
 
+def _image_class(path: Path) -> Any:
+    """Return nibabel's class for a file, made to leave a NIfTI header's extensions alone.
+
+    They may hold a whole DICOM header with the patient's name in it, or promise gigabytes.
+    """
+    nib: Any = import_module("nibabel")
+    if suffix_of(path) in (".mgz", ".mgh"):
+        return nib.MGHImage
+
+    class Nothing(nib.nifti1.Nifti1Extensions):  # type: ignore[misc]
+        @classmethod
+        def from_fileobj(cls, *_: Any) -> Any:
+            return cls()
+
+    is_second = nib.Nifti2Image.path_maybe_image(path)[0]
+    kind = nib.Nifti2Image if is_second else nib.Nifti1Image
+    header = type("Header", (kind.header_class,), {"exts_klass": Nothing})
+    return type("Image", (kind,), {"header_class": header})
+
+
 def _refuse_bad_checksum(path: Path) -> None:
     """Read a gzip file to its end, where its checksum is; nibabel stops at the last pixel."""
     try:
@@ -203,6 +247,7 @@ def _open_tiff(path: Path, axis: str, part: str) -> Volume:
     import tifffile
 
     with _tiff_errors(), tifffile.TiffFile(path) as tiff:
+        _refuse_circle(tiff)
         if len(tiff.series) != 1:
             raise UnreadableFile(
                 f"{path.name} holds {len(tiff.series)} sizes or types of image; "
@@ -222,9 +267,10 @@ def _open_tiff(path: Path, axis: str, part: str) -> Volume:
             )
         shape = stack_shape(path, tuple(series.shape), series.dtype)
         packed = page.compression != tifffile.COMPRESSION.NONE
+        promised = size_in_bytes(shape, series.dtype)
         if not packed or page.compression in _DEFLATES:
-            stored = path.stat().st_size
-            refuse_impossible_size(path, size_in_bytes(shape, series.dtype), stored, packed=packed)
+            refuse_impossible_size(path, promised, path.stat().st_size, packed=packed)
+        refuse_more_than_memory(path, promised)
         mappable = page.is_memmappable and series.dataoffset is not None
         spacing = _tiff_spacing(tiff.imagej_metadata or {}, page)
 
@@ -234,6 +280,20 @@ def _open_tiff(path: Path, axis: str, part: str) -> Volume:
         return np.asanyarray(array).reshape(shape)
 
     return Volume(path, shape, load, spacing)
+
+
+def _refuse_circle(tiff: Any) -> None:
+    """Follow the chain of pages to its end; tifffile would follow one without end for ever."""
+    form, file = tiff.tiff, tiff.filehandle
+    place, seen = tiff.pages.first.offset, set()
+    while place:
+        if place in seen:
+            raise ValueError("its pages lead in a circle")
+        seen.add(place)
+        file.seek(place)
+        (n_tags,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
+        file.seek(n_tags * form.tagsize, 1)
+        (place,) = struct.unpack(form.offsetformat, file.read(form.offsetsize))
 
 
 _DEFLATES = (8, 32946)  # TIFF's two numbers for zlib

@@ -10,7 +10,7 @@ from skullnb.errors import InvalidSetting, UnreadableFile
 from skullnb.stack.dicom import Series, find_series, open_series
 from skullnb.stack.dicom_files import is_dicom
 from skullnb.stack.formats import READERS, open_volume
-from skullnb.stack.names import natural_key, stem, suffix_of
+from skullnb.stack.names import expand, natural_key, refuse_strange_name, stem, suffix_of
 from skullnb.stack.volume import Volume
 
 KINDS = f"{', '.join(READERS)} and DICOM"
@@ -63,7 +63,7 @@ def split_series(path: str | Path) -> tuple[Path, str]:
     >>> path.as_posix(), number
     ('scans/dicom', '6')
     """
-    whole = Path(path).expanduser()
+    whole = expand(path)
     found = re.fullmatch(r"(.+)#(\d+)", str(whole), re.DOTALL)
     if found is None or whole.exists():
         return whole, ""
@@ -88,7 +88,7 @@ def list_inputs(path: str | Path) -> list[Path]:
     Raises
     ------
     InvalidSetting
-        If no path is given.
+        If no path is given, or a pattern that is none.
     UnreadableFile
         If there is nothing there, or nothing of a kind that is read.
 
@@ -109,7 +109,10 @@ def list_inputs(path: str | Path) -> list[Path]:
     if path.is_dir():
         found = list(path.iterdir())
     elif set(str(path)) & set("*?["):
-        found = list(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+        try:
+            found = list(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+        except ValueError as error:
+            raise InvalidSetting(f"The pattern {path} can't be read: {error}.") from error
     else:
         raise UnreadableFile(f"There is no file or folder {path}; check the path.")
     files = [
@@ -121,6 +124,8 @@ def list_inputs(path: str | Path) -> list[Path]:
     ]
     if not files:
         raise UnreadableFile(f"{path} holds no file of a kind that is read; the kinds are {KINDS}.")
+    for file in files:
+        refuse_strange_name(file)
     return sorted(files, key=natural_key)
 
 

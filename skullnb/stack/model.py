@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from skullnb.errors import InvalidImage, InvalidSetting, ShapeMismatch
+from skullnb.pipeline.checks import as_array
 from skullnb.stack.anatomy import Grid
 from skullnb.stack.arrays import Array, binary_mask, evenly, sha256_of_array
 from skullnb.stack.names import sha256_of_file, sha256_of_files, stem
@@ -100,8 +99,8 @@ class Stack:
 
     def __post_init__(self) -> None:
         """Check the parts against one another and bring them to one form."""
-        images = np.asanyarray(self.images)
         where = f"The images of {self.name}" if self.name else "The images"
+        images = as_array(self.images, where)
         if images.dtype.kind not in "buif":
             raise InvalidImage(f"{where} are {images.dtype}; grey values are real numbers.")
         if images.ndim != 3 or images.size == 0:
@@ -111,7 +110,7 @@ class Stack:
             )
         reference = self.reference
         if reference is not None:
-            reference = np.asanyarray(reference)
+            reference = as_array(reference, "The reference")
             if reference.shape != images.shape:
                 raise ShapeMismatch(
                     f"The reference has the shape {reference.shape}, the images {images.shape}; "

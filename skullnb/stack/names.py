@@ -5,8 +5,58 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from skullnb.errors import UnreadableFile
+
 # What a NIfTI header's description says of a phantom, so that it is not taken for a scan later.
 SYNTHETIC = b"skullnb synthetic phantom"
+
+
+def expand(path: str | Path) -> Path:
+    """Return a path as given, `~` written out, or say why there can be nothing there.
+
+    Raises
+    ------
+    UnreadableFile
+        If there is no such user, a name is too long or no text, or a folder on the way is closed.
+
+    Examples
+    --------
+    >>> expand("scans/a.nii").name
+    'a.nii'
+    """
+    try:
+        whole = Path(path).expanduser()
+        whole.exists()
+    except (RuntimeError, ValueError) as error:
+        raise UnreadableFile(f"The path {path} can't be: {error}; check it.") from error
+    except OSError as error:
+        shown = str(path) if len(str(path)) < _LONG else f"{str(path)[:_LONG]}..."
+        raise UnreadableFile(
+            f"The path {shown} can't be looked up: {error.strerror}; check it."
+        ) from error
+    refuse_strange_name(whole)
+    return whole
+
+
+def refuse_strange_name(path: Path) -> None:
+    r"""Refuse a name with bytes that are no letters: neither a table nor a page could hold it.
+
+    Examples
+    --------
+    >>> refuse_strange_name(Path("scan-\udcff.npy"))
+    Traceback (most recent call last):
+    skullnb.errors.UnreadableFile: The name scan-\udcff.npy has bytes that are no UTF-8; rename it.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise UnreadableFile(
+            f"The name {path.name} has bytes that are no UTF-8; rename it."
+        ) from error
+
+
+# Longer than any name a file may have; shown in full it would bury its own error.
+_LONG = 256
 
 
 def suffix_of(path: Path) -> str:

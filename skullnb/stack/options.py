@@ -2,12 +2,18 @@
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from skullnb.errors import InvalidSetting, UnreadableFile
+from skullnb.stack.names import expand
 
 AXES = ("axial", "coronal", "sagittal")
+
+_LONGEST_LIST = 1 << 26  # bytes of a file of labels
+_NUMBER_OR_NOTHING = r"(-?\d{1,18})?"  # no head has more slices than that has digits
 
 
 def parse_axis(axis: str) -> str:
@@ -110,20 +116,20 @@ def parse_slices(slices: object, n_slices: int) -> list[int]:
         return list(range(n_slices))
     chosen: list[int] = []
     for part in text.split(","):
-        match = re.fullmatch(r"\s*(-?\d+)?\s*(?:(:)\s*(-?\d+)?\s*(?::\s*(\d+)?)?)?\s*", part)
-        if not match or not part.strip() or (match[4] and int(match[4]) == 0):
+        pieces = [piece.strip() for piece in part.split(":")]
+        known = all(re.fullmatch(_NUMBER_OR_NOTHING, piece) for piece in pieces)
+        bounds = [int(piece) if piece else None for piece in pieces] if known else []
+        step = bounds[2] if len(bounds) == 3 else None
+        if not 1 <= len(bounds) <= 3 or bounds == [None] or (step is not None and step < 1):
             raise InvalidSetting(
                 f"The slices {text!r} can't be read; give numbers and ranges such as 104:127 "
                 "(127 left out), 3, or 1,5,9."
             )
-        first, colon, stop, step = match.groups()
-        if colon:
-            bounds = slice(
-                *(None if value is None else int(value) for value in (first, stop, step))
-            )
-            chosen += range(n_slices)[bounds]
-        elif -n_slices <= int(first) < n_slices:
-            chosen.append(int(first) % n_slices)
+        first = bounds[0]
+        if len(bounds) > 1:
+            chosen += range(n_slices)[slice(*bounds)]
+        elif first is not None and -n_slices <= first < n_slices:
+            chosen.append(first % n_slices)
         else:
             raise InvalidSetting(
                 f"Slice {first} is asked for, but there are {n_slices}: 0 to {n_slices - 1}."
@@ -133,7 +139,7 @@ def parse_slices(slices: object, n_slices: int) -> list[int]:
             f"The slices {text!r} choose nothing; there are {n_slices}: 0 to {n_slices - 1}."
         )
     if len(set(chosen)) < len(chosen):
-        twice = next(number for number in chosen if chosen.count(number) > 1)
+        twice = Counter(chosen).most_common(1)[0][0]
         raise InvalidSetting(
             f"The slices {text!r} name slice {twice} more than once; name it once."
         )
@@ -170,7 +176,7 @@ def parse_groups(groups: object) -> tuple[str, ...] | None:
         return None
     where = "the list of groups"
     if isinstance(groups, Path) or (isinstance(groups, str) and _names_a_file(groups)):
-        path = Path(groups).expanduser()
+        path = expand(groups)
         where = path.name
         labels = _labels_in(path)
     elif isinstance(groups, Sequence) and not isinstance(groups, str):
@@ -185,14 +191,19 @@ def parse_groups(groups: object) -> tuple[str, ...] | None:
 
 def _names_a_file(text: str) -> bool:
     """Whether a groups setting is a path: it ends like a text file, or such a file exists."""
-    return text.strip().lower().endswith((".txt", ".csv", ".tsv")) or (
-        "," not in text and len(text) < 1000 and Path(text).expanduser().is_file()
-    )
+    if text.strip().lower().endswith((".txt", ".csv", ".tsv")):
+        return True
+    with suppress(OSError, RuntimeError, ValueError):  # what can't be a file's name may be a label
+        return "," not in text and Path(text).expanduser().is_file()
+    return False
 
 
 def _labels_in(path: Path) -> list[str]:
     """Read the labels of a text file, one a line."""
     try:
+        # A pipe would be waited for, and scans given by mistake read to their end.
+        if not path.is_file() or path.stat().st_size > _LONGEST_LIST:
+            raise OSError
         lines = path.read_text(encoding="utf-8-sig").rstrip().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UnreadableFile(

@@ -1,5 +1,6 @@
 """A file opened as slices, and the checks that every kind of file goes through."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -80,6 +81,11 @@ def in_one_sentence(path: Path) -> Iterator[None]:
         yield
     except SkullnbError:
         raise
+    except MemoryError as error:
+        raise UnreadableFile(
+            f"{path.name} needs more memory than there is; give a part of it, or a .npy, which is "
+            "read in pieces."
+        ) from error
     except Exception as error:  # every parser fails in its own way
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160].rstrip(".")
         if "imagecodecs" in reason:
@@ -94,7 +100,7 @@ def in_one_sentence(path: Path) -> Iterator[None]:
 
 
 def refuse_impossible_size(path: Path, promised: int, stored: int, *, packed: bool) -> None:
-    """Refuse a header that promises more pixels than the stored bytes can hold.
+    """Refuse a header that promises more pixels than the stored bytes, or memory, can hold.
 
     Asked before anything is allocated: a damaged header can promise terabytes.
 
@@ -125,6 +131,27 @@ def refuse_impossible_size(path: Path, promised: int, stored: int, *, packed: bo
             f"{path.name} promises {promised:,} bytes of pixels but stores {stored:,}; it is cut "
             "short or its header is wrong, make a new copy of it."
         )
+    if packed:
+        refuse_more_than_memory(path, promised)
+
+
+def refuse_more_than_memory(path: Path, promised: int) -> None:
+    """Refuse pixels that must be unpacked and that the computer has no memory for.
+
+    Examples
+    --------
+    >>> refuse_more_than_memory(Path("a.tif"), 10**15)
+    Traceback (most recent call last):
+    skullnb.errors.UnreadableFile: a.tif promises 1,000,000,000,000,000 bytes of pixels, more than
+    this computer has memory for; give a part of it, or a .npy, which is read in pieces.
+    """
+    if not hasattr(os, "sysconf"):
+        return  # Windows refuses by itself what it can't back with memory
+    if promised > os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"):
+        raise UnreadableFile(
+            f"{path.name} promises {promised:,} bytes of pixels, more than this computer has "
+            "memory for; give a part of it, or a .npy, which is read in pieces."
+        )
 
 
 def stack_shape(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, int, int]:
@@ -141,7 +168,7 @@ def stack_shape(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tup
             f"{path.name} has {len(shape)} dimensions, {shape}; give slices as (rows, columns) or "
             "(slices, rows, columns)."
         )
-    if 0 in shape:
+    if min(shape) < 1:
         raise UnreadableFile(f"{path.name} holds no pixels, its shape is {shape}.")
     if len(shape) == 3 and shape[2] in (1, 3, 4) and min(shape[:2]) > 4:
         raise UnreadableFile(

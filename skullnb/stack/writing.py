@@ -12,7 +12,7 @@ import numpy as np
 from skullnb.errors import InvalidSetting, ShapeMismatch, UnreadableFile
 from skullnb.stack.arrays import Array, binary_mask
 from skullnb.stack.model import Stack
-from skullnb.stack.names import SYNTHETIC, stem, suffix_of
+from skullnb.stack.names import SYNTHETIC, expand, stem, suffix_of
 
 
 def write_masks(masks: Array, path: str | Path, stack: Stack, overwrite: bool = False) -> Path:
@@ -60,7 +60,7 @@ def write_masks(masks: Array, path: str | Path, stack: Stack, overwrite: bool = 
     ...     written.name, np.load(written).dtype
     ('masks.npy', dtype('uint8'))
     """
-    path = Path(path).expanduser()
+    path = expand(path)
     masks = np.asanyarray(masks)
     if masks.shape != stack.images.shape:
         raise ShapeMismatch(
@@ -109,7 +109,7 @@ def write_stack(stack: Stack, path: str | Path, overwrite: bool = False) -> tupl
     ...     [file.name for file in write_stack(stack, Path(folder) / "head.nii.gz")]
     ['head.nii.gz', 'head_reference.nii.gz']
     """
-    path = Path(path).expanduser()
+    path = expand(path)
     suffix = suffix_of(path)
     if suffix not in (".npz", ".nii", ".nii.gz"):
         raise UnreadableFile(

@@ -1,0 +1,106 @@
+"""Run a chapter's exercise without a kernel: the cells before it, an answer, its check."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+FOLDED = re.compile(
+    r'<details(?: class="(?P<kind>[^"]*)")?><summary>(?P<summary>.*?)</summary>\n(?P<body>.*?)'
+    r"</details>",
+    flags=re.DOTALL,
+)
+PYTHON = re.compile(r"```python\n(.*?)```", flags=re.DOTALL)
+
+
+def read(path: Path) -> nbformat.NotebookNode:
+    return nbformat.read(path, as_version=4)
+
+
+def prose(path: Path) -> str:
+    return "\n\n".join(cell.source for cell in read(path).cells if cell.cell_type == "markdown")
+
+
+def folded(path: Path, kind: str) -> list[re.Match[str]]:
+    return [match for match in FOLDED.finditer(prose(path)) if match["kind"] == kind]
+
+
+def exercise_cells(path: Path) -> list[nbformat.NotebookNode]:
+    return [cell for cell in read(path).cells if "exercise" in cell.metadata.get("tags", [])]
+
+
+def answer_block(path: Path) -> str:
+    """Give the Python of the chapter's one folded answer."""
+    (answer,) = folded(path, "answer")
+    (block,) = PYTHON.findall(answer["body"])
+    return str(block)
+
+
+def state_before_exercise(path: Path, **parameters: Any) -> dict[str, Any]:
+    """Run those of the cells before the exercise that its answer and its check build upon."""
+    cells = [cell for cell in read(path).cells if cell.cell_type == "code"]
+    (place,) = [number for number, cell in enumerate(cells) if cell in exercise_cells(path)]
+    wanted = names_in(ast.parse(cells[place].source + "\n" + answer_block(path)), ast.Load)
+    state: dict[str, Any] = {}
+    needed: list[ast.stmt] = []
+    for cell in reversed(cells[:place]):
+        if "parameters" in cell.metadata.get("tags", []):
+            run(ast.parse(cell.source), state)
+            state.update(parameters)
+            continue
+        for statement in reversed(ast.parse(cell.source).body):
+            if names_in(statement, ast.Store) & wanted:
+                wanted |= names_in(statement, ast.Load)
+                needed.insert(0, statement)
+    run(ast.Module(needed, []), state)
+    return state
+
+
+def names_in(tree: ast.AST, context: type[ast.expr_context]) -> set[str]:
+    """Collect the names that a piece of code reads (Load), or makes (Store)."""
+    nodes = [one for one in ast.walk(tree) if isinstance(getattr(one, "ctx", None), context)]
+    # Filling a part of an array makes the array.
+    nodes = [one.value if isinstance(one, ast.Subscript) else one for one in nodes]
+    names = {one.id for one in nodes if isinstance(one, ast.Name)}
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    if context is ast.Store:
+        names |= {(one.asname or one.name) for node in imports for one in node.names}
+    return names
+
+
+def verdict(path: Path, state: dict[str, Any], answer: str) -> Any:
+    """Put an answer in the place of the exercise's first line and give what its check says."""
+    (cell,) = exercise_cells(path)
+    check = ast.parse(cell.source).body[-1]
+    mine = dict(state)
+    run(ast.parse(answer), mine)
+    run(ast.parse(f"_verdict = {ast.unparse(check)}"), mine)
+    return mine["_verdict"]
+
+
+def run(tree: ast.Module, state: dict[str, Any]) -> None:
+    exec(compile(tree, "<chapter>", "exec"), state)
+
+
+def small_head(n_slices: int = 3, size: int = 120) -> np.ndarray:
+    """Draw a tiny synthetic head: brain with a hole and a bay, dark bone, bright scalp."""
+    rows, columns = np.mgrid[:size, :size] - size // 2
+    noise = np.random.default_rng(3)
+    slices = []
+    for number in range(n_slices):
+        radius = np.hypot(rows - 3, columns) + number
+        hole = np.hypot(rows - 14, columns) < 9
+        bay = (np.hypot(rows + 10, columns) < 8) | ((np.abs(columns) < 3) & (rows < -10))
+        tissue = 0.55 + 0.006 * rows  # brighter towards one side, as near a coil
+        image = tissue * ((radius < 34) & ~hole & ~bay) + 0.45 * ((radius > 42) & (radius < 48))
+        image += np.abs(noise.normal(0, 0.02, image.shape))
+        image[10, 10] = 1.2 + 0.2 * number  # a bright pixel of its own, as vessels are
+        slices.append(40 + 300 * image)  # no scale begins at zero by itself
+    return np.stack(slices)

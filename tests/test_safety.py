@@ -1,0 +1,199 @@
+"""What is in the data stays data: no code of it runs, here or in a reader's browser."""
+
+from __future__ import annotations
+
+import ast
+import gzip
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import nbformat
+import nibabel as nib
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from dicoms import PLANTED, save_series
+from screenshots import book_pages
+
+import skullnb
+from skullnb.cli import main
+from skullnb.report import build_report
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+MODULE = Path(skullnb.__file__).parent
+
+# --- the module --------------------------------------------------------------------------------
+
+# Modules that run what they read, or ask a shell; and calls that do, by their name or its ending.
+IMPORTS = {"pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "code"}
+CALLS = {
+    *("eval", "exec", "compile", "__import__", "getoutput", "getstatusoutput"),
+    *("os.system", "os.popen", "os.execv", "os.spawnl", "yaml.load", "yaml.full_load"),
+    *("yaml.unsafe_load", "tempfile.mktemp", "extractall", "urlopen", "urlretrieve"),
+}
+ARGUMENTS = {"shell": False, "allow_pickle": False, "verify": True}
+
+
+def dangers(source: str) -> Iterator[str]:
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from IMPORTS & {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            yield from IMPORTS & {(node.module or "").split(".")[0]}
+        elif isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            method = isinstance(node.func, ast.Attribute) and node.func.attr
+            if called in CALLS or method in CALLS - {"compile"}:
+                yield called
+            if called == "np.load" and not any(one.arg == "allow_pickle" for one in node.keywords):
+                yield "np.load without allow_pickle"
+            for given in node.keywords:
+                safe = ARGUMENTS.get(given.arg or "")
+                if safe is not None and ast.unparse(given.value) != str(safe):
+                    yield f"{given.arg}={ast.unparse(given.value)}"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import pickle",
+        "from pickle import loads",
+        "eval(text)",
+        "os.system('ls')",
+        "subprocess.run(command, shell=True)",
+        "np.load(path, allow_pickle=True)",
+        "np.load(path)",
+        "yaml.load(text)",
+        "archive.extractall(folder)",
+        "requests.get(address, verify=check)",
+    ],
+)
+def test_a_danger_is_seen(source: str) -> None:
+    assert list(dangers(source))
+
+
+def test_the_module_unpickles_nothing_evaluates_nothing_and_asks_no_shell() -> None:
+    found = {
+        path.relative_to(MODULE).as_posix(): danger
+        for path in [*MODULE.rglob("*.py"), *(MODULE.parent / "book" / "_ext").glob("*.py")]
+        for danger in dangers(path.read_text(encoding="utf-8"))
+    }
+    assert found == {}
+
+
+def test_a_nifti_header_with_a_dicom_header_in_it_tells_nothing_of_the_patient(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    scan = save_series(tmp_path / "dicom", np.zeros((1, 8, 8), np.int16))[0].read_bytes()
+    image = nib.Nifti1Image(np.zeros((8, 8, 3), np.int16), np.eye(4))
+    for content in (scan, scan[: len(scan) // 2], PLANTED.encode()):
+        image.header.extensions.append(nib.nifti1.Nifti1Extension(2, content))
+    image.to_filename(tmp_path / "scan.nii.gz")
+    recwarn.clear()
+    words = ["mask", str(tmp_path / "scan.nii.gz"), "-o", str(tmp_path / "mask.nii.gz")]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 0, result.output
+    said = [result.output, caplog.text, *(str(warning.message) for warning in recwarn)]
+    said += [gzip.decompress((tmp_path / "mask.nii.gz").read_bytes()).decode("latin-1")]
+    assert not [text for text in said if PLANTED in text]
+
+
+# --- the book ----------------------------------------------------------------------------------
+
+RUNS = "window.planted=1;alert(1)"
+LABELS = (
+    f"</td></details><script>{RUNS}</script>",
+    f'"onerror="{RUNS}" `code` {{{{7*7}}}} {{raw}}`<b onclick={RUNS}>`',
+    f"![p](https://planted.invalid/p.png) [l](javascript:{RUNS}) <https://planted.invalid>",
+    r"$\frac{$ $$\planted{$$ \( :::{raw} html | a % # ~~~",
+)
+NAME = f"""<img src=x onerror={RUNS}> "+__import__('os').mkdir('planted')+" {{x}} $\\frac{{$ *a*"""
+# The second line of a name: were it code, papermill would run it.
+FOLDER = f"""{NAME}"\nimport os; os.mkdir("planted")\n#"""
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build a book about a series whose every text is a trap."""
+    folder = tmp_path_factory.mktemp("planted")
+    images = np.zeros((4, 96, 80), np.int16)
+    reference = np.zeros((4, 96, 80), np.uint8)
+    for number, (image, mask) in enumerate(zip(images, reference, strict=True)):
+        cv2.ellipse(image, (40, 48), (34, 42), 0, 0, 360, 1000, 3)
+        cv2.ellipse(image, (40, 48), (20 + number, 28), 0, 0, 360, 800, -1)
+        cv2.ellipse(mask, (40, 48), (29 + number, 37), 0, 0, 360, 1, -1)
+    texts = ("PatientName", "SeriesDescription", "StudyDescription", "ImageComments")
+    save_series(folder / FOLDER, images, **dict.fromkeys(texts, LABELS[0][:60]))
+    np.save(folder / f"{NAME}.npy", reference)
+    (folder / "groups.txt").write_text("\n".join(label.replace(",", ";") for label in LABELS))
+    done = build_report(
+        folder / FOLDER,
+        folder / f"{NAME}.npy",
+        groups=folder / "groups.txt",
+        kernel_width=18,
+        output_dir=folder / "report",
+        chapters=CHAPTERS,
+    )
+    assert done.failed == ()
+    return folder / "report"
+
+
+# Those that show names and labels; the others show pictures and numbers.
+CHAPTERS = ("01", "09", "10", "15")
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+def test_nothing_planted_in_names_labels_and_dicom_texts_runs_in_the_book(
+    chromium: Browser, planted: Path
+) -> None:
+    happened: list[str] = []
+    context = chromium.new_context()
+    page = context.new_page()
+    page.on("dialog", lambda dialog: (happened.append(f"dialog on {page.url}"), dialog.accept()))
+    page.on("request", lambda one: happened.append(one.url))
+    page.on("pageerror", lambda error: happened.append(str(error)))
+    shown = ""
+    for path in book_pages(planted / "html"):
+        page.goto(path.as_uri())
+        page.wait_for_load_state("networkidle")
+        shown += page.locator("article").inner_text()
+        found = page.evaluate(TRAPS)
+        assert found == {"ran": False, "nodes": []}, path.name
+    context.close()
+    assert [one for one in happened if not one.startswith(("file:", "data:"))] == []
+    # They were there to see: without them this test would show nothing.
+    assert "window.planted=1" in shown
+    assert "planted.invalid" in shown
+
+
+TRAPS = """() => {
+    const all = Array.from(document.querySelectorAll("article *, title, meta"));
+    const bad = (name) => name.startsWith("on") || name === "href" || name === "src";
+    const traps = all.filter((node) => Array.from(node.attributes).some(
+        (one) => bad(one.name) && /planted|javascript:/.test(one.value)));
+    return {ran: "planted" in window, nodes: traps.map((node) => node.outerHTML.slice(0, 200))};
+}"""
+
+
+@pytest.mark.slow
+def test_no_parameter_becomes_code_of_a_notebook(planted: Path) -> None:
+    notebooks = sorted((planted / "notebooks").glob("*.ipynb"))
+    assert notebooks
+    for path in notebooks:
+        [cell] = [
+            one
+            for one in nbformat.read(path, as_version=4).cells
+            if "injected-parameters" in one.metadata.get("tags", [])
+        ]
+        given = {}
+        for line in ast.parse(cell.source).body:
+            assert isinstance(line, ast.Assign), ast.unparse(line)
+            given[ast.unparse(line.targets[0])] = ast.literal_eval(line.value)
+        assert given["images"] == FOLDER
+        assert given["kernel_width"] == 18
+    assert not list(planted.parent.rglob("planted"))
