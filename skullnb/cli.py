@@ -160,6 +160,8 @@ def main() -> None:
 )
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(1, 64))
 @click.option("--student", is_flag=True, help="To hand out: pages and notebooks without answers.")
+@click.option("--single-file", is_flag=True, help="Also the whole book as one file, book.html.")
+@click.option("--pdf", is_flag=True, help="Also book.pdf; needs Chromium or Chrome.")
 @_overwrite
 def report(
     images: str,
@@ -173,6 +175,8 @@ def report(
     chapters: tuple[str, ...],
     workers: int,
     student: bool,
+    single_file: bool,
+    pdf: bool,
     overwrite: bool,
 ) -> None:
     """Run every chapter and build the book about the given scans.
@@ -183,6 +187,8 @@ def report(
     The same book on your scans, with and without a reference mask:
         skullnb report --images scans.nii.gz --reference masks.nii.gz -o my-report
         skullnb report --images T1.mgz --slices 104:127 -o my-report
+    To send to a colleague, one file and paper:
+        skullnb report --single-file --pdf -o my-report
     """
     _needs("report", "papermill", "jupyter_book", "matplotlib")
     from skullnb.report import build_report
@@ -201,6 +207,8 @@ def report(
             workers=workers,
             overwrite=overwrite,
             student=student,
+            single_file=single_file,
+            pdf=pdf,
             progress=progress,
         )
     click.echo(f"Open {done.index}  (all numbers: {done.results}; {done.seconds:.0f} s)")

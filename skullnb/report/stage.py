@@ -17,6 +17,7 @@ from skullnb.pipeline import PipelineSettings
 from skullnb.report.landing import (
     comparison_card,
     data_note,
+    draw_cover,
     draw_slices,
     evidence_line,
     note,
@@ -71,6 +72,7 @@ def stage_book(
     texts = {
         "failures": _failures_note(failures),
         "data": data_note(stack, results, is_phantom),
+        "cover": draw_cover(stack, settings, generated),
         "slices": draw_slices(stack, settings, generated),
         "remarks": remarks_line(results["chapters"]),
         "evidence": evidence_line(results["chapters"]),
