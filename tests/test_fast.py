@@ -259,6 +259,11 @@ def test_a_flat_slice_gives_an_empty_mask_over_whatever_was_there(value):
     assert not create_skull_masks(images).any()
 
 
+def test_a_slice_without_a_bright_pixel_gives_an_empty_mask():
+    image = np.random.default_rng(0).random((1, 30, 70))
+    assert not create_skull_masks(image, PipelineSettings(threshold=255)).any()
+
+
 # Work must depend on pixels and runs, not on how many components these belong to: the teeth of a
 # comb are one component with a spine, and hundreds without it.
 def combs():
