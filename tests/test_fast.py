@@ -41,7 +41,8 @@ KINDS = (np.float32, np.float64, np.float16, np.uint8, np.int16, np.uint16, np.i
 def tier(request):
     if request.param == "numba" and WITHOUT_NUMBA:
         pytest.skip("NUMBA MISSING (pip install 'skullnb[fast]'): its kernels were NOT tested")
-    yield use_tier(request.param)
+    assert use_tier(request.param) == request.param
+    yield request.param
     use_tier("auto")
 
 
