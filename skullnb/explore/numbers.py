@@ -34,6 +34,8 @@ class View:
     state : ExplorerState
     trace : SkullMaskTrace
         Of the slice and settings that the state names.
+    numbers : mapping of str to float
+        From `take_view`.
 
     Examples
     --------

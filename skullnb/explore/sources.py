@@ -179,7 +179,7 @@ def open_safely(source: Source) -> Stack:
         return source.open()
     except SkullnbError:
         raise
-    except (OSError, MemoryError, ValueError) as error:
+    except Exception as error:  # nobody looks at a log behind a panel
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UnreadableFile(f"{source.label} cannot be opened ({reason}).") from error
 

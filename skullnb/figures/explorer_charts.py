@@ -5,7 +5,7 @@ A matplotlib figure takes longer than the pipeline, and these follow every move.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
 import numpy as np
@@ -145,9 +145,8 @@ def sweep_svg(
     return _svg(parts, label, (WIDTH, HEIGHT))
 
 
-def _names(curves: Mapping[str, Sequence[float]], down: object) -> list[str]:
+def _names(curves: Mapping[str, Sequence[float]], down: Callable[[float], float]) -> list[str]:
     """Write each curve's name at its right end, far enough from the one above."""
-    assert callable(down)
     ends = sorted(
         (down(curve[-1]) if np.isfinite(curve[-1]) else TOP, name) for name, curve in curves.items()
     )
