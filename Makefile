@@ -1,8 +1,9 @@
-# make report   the book on the built-in phantom: report/html/index.html
-# make test     everything that CI runs
-# make coverage      lines and branches that the tests reach; `make mutants`: changes they notice
-# make same-answer   masks and numbers with the lowest and the newest versions, bit for bit
-# make lab      the explorer in JupyterLab
+# make report       the book on the built-in phantom: report/html/index.html
+# make test         everything that CI runs
+# make coverage     which lines and branches the tests reach
+# make mutants      which changes of the code no test notices
+# make same-answer  whether masks and numbers depend on versions
+# make lab          the explorer in JupyterLab
 # All set themselves up; PYTHON chooses the interpreter.
 
 PYTHON ?= python3
