@@ -1,6 +1,7 @@
 # make report   the book on the built-in phantom: report/html/index.html
 # make test     everything that CI runs
 # make lab      the explorer in JupyterLab
+# make bench    every time of chapter 13, measured here; some minutes on a quiet machine
 # All set themselves up; PYTHON chooses the interpreter.
 
 PYTHON ?= python3
@@ -8,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help report test lab check format screenshots clean
+.PHONY: help report test lab bench check format screenshots clean
 .DEFAULT_GOAL := help
 
 help:
@@ -29,6 +30,11 @@ lab: $(VENV)/lab.stamp
 
 test: $(VENV)/test,browser.stamp check
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+bench: $(VENV)/bench,test.stamp
+	$(BIN)/skullnb bench
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt pytest-benchmark
+	$(BIN)/python -m pytest tests/benchmarks.py --benchmark-columns=min,median,iqr
 
 check: $(VENV)/test,browser.stamp
 	$(BIN)/ruff check

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from skullnb.bench.literal import literal_brain, literal_normalise
 from scipy import ndimage
 
 from skullnb import metrics
+from skullnb.bench.literal import literal_brain, literal_normalise
 from skullnb.errors import InvalidImage, InvalidSetting
 from skullnb.evidence import (
     DEFINITIONS,

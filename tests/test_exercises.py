@@ -29,7 +29,6 @@ PENDING = {
     "10-validation",
     "11-reach",
     "12-real-heads",
-    "13-timing",
     "14-explore",
     "15-your-data",
 }

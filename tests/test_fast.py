@@ -16,10 +16,10 @@ import pydicom
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from skullnb.bench.literal import literal_brain, literal_mask, literal_normalise
 from real_data import real_data
 from scipy import io, ndimage
 
+from skullnb.bench.literal import literal_brain, literal_mask, literal_normalise
 from skullnb.errors import InvalidImage, InvalidSetting
 from skullnb.phantom import VARIANTS, published_stack, variant
 from skullnb.pipeline import (

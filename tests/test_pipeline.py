@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from skullnb.bench.literal import literal_brain, literal_mask, literal_normalise
 from scipy import ndimage
 
+from skullnb.bench.literal import literal_brain, literal_mask, literal_normalise
 from skullnb.errors import InvalidImage, InvalidSetting
 from skullnb.phantom import VARIANTS, published_stack, variant
 from skullnb.pipeline import (
