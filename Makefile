@@ -1,15 +1,18 @@
 # make report   the book on the built-in phantom: report/html/index.html
 # make test     everything that CI runs
+# make coverage      lines and branches that the tests reach; `make mutants`: changes they notice
+# make same-answer   masks and numbers with the lowest and the newest versions, bit for bit
 # make lab      the explorer in JupyterLab
 # make bench    every time of chapter 13, measured here; some minutes on a quiet machine
 # All set themselves up; PYTHON chooses the interpreter.
 
 PYTHON ?= python3
+PYTHONS ?= python3.11 python3.12 python3.13
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help report test lab bench check format screenshots clean
+.PHONY: help report test coverage mutants same-answer lab bench check format screenshots clean
 .DEFAULT_GOAL := help
 
 help:
@@ -33,8 +36,22 @@ test: $(VENV)/test,browser.stamp check
 
 bench: $(VENV)/bench,test.stamp
 	$(BIN)/skullnb bench
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt pytest-benchmark
+	@$(INSTALL) pytest-benchmark
 	$(BIN)/python -m pytest tests/benchmarks.py --benchmark-columns=min,median,iqr
+
+coverage: $(VENV)/test,browser.stamp
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest -m 'not browser'
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report
+
+mutants: $(VENV)/test,browser.stamp
+	@$(INSTALL) mutmut
+	OPENCV_FOR_THREADS_NUM=1 $(BIN)/mutmut run --max-children 2
+	$(BIN)/python tests/removed_functions.py
+
+same-answer:
+	$(PYTHON) tests/same_answer.py $(VENV)-versions $(PYTHONS) --lowest
 
 check: $(VENV)/test,browser.stamp
 	$(BIN)/ruff check
@@ -49,4 +66,4 @@ screenshots: $(VENV)/test,browser.stamp
 	$(BIN)/python tests/screenshots.py
 
 clean:
-	rm -rf build dist report screenshots .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build dist report screenshots mutants .coverage* .venv-versions .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
@@ -34,7 +35,10 @@ class _Command(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; say what went wrong in a sentence."""
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                # What libraries remark on a damaged file would stand above the sentence.
+                warnings.simplefilter("ignore")
+                return super().invoke(ctx)
         except SkullnbError as error:
             raise _Sentence(str(error)) from error
         except OSError as error:
@@ -156,6 +160,8 @@ def main() -> None:
 )
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(1, 64))
 @click.option("--student", is_flag=True, help="To hand out: pages and notebooks without answers.")
+@click.option("--single-file", is_flag=True, help="Also the whole book as one file, book.html.")
+@click.option("--pdf", is_flag=True, help="Also book.pdf; needs Chromium or Chrome.")
 @_overwrite
 def report(
     images: str,
@@ -169,6 +175,8 @@ def report(
     chapters: tuple[str, ...],
     workers: int,
     student: bool,
+    single_file: bool,
+    pdf: bool,
     overwrite: bool,
 ) -> None:
     """Run every chapter and build the book about the given scans.
@@ -179,6 +187,8 @@ def report(
     The same book on your scans, with and without a reference mask:
         skullnb report --images scans.nii.gz --reference masks.nii.gz -o my-report
         skullnb report --images T1.mgz --slices 104:127 -o my-report
+    To send to a colleague, one file and paper:
+        skullnb report --single-file --pdf -o my-report
     """
     _needs("report", "papermill", "jupyter_book", "matplotlib")
     from skullnb.report import build_report
@@ -197,6 +207,8 @@ def report(
             workers=workers,
             overwrite=overwrite,
             student=student,
+            single_file=single_file,
+            pdf=pdf,
             progress=progress,
         )
     click.echo(f"Open {done.index}  (all numbers: {done.results}; {done.seconds:.0f} s)")

@@ -155,9 +155,14 @@ def lab_command(
     >>> lab_command(Path("work/14-explore.ipynb"), open_browser=False)[1:4]
     ['-m', 'jupyterlab', '--ip=127.0.0.1']
     """
+    from skullnb.explore.sources import UPLOAD_BYTES
+
     notebook = notebook.absolute()
     command = [sys.executable, "-m", "jupyterlab", "--ip=127.0.0.1"]
     command += [f"--ServerApp.root_dir={notebook.parent}"]
+    # An upload is one message with a file and some words; a longer one would cut the connection.
+    longest = {"websocket_max_message_size": UPLOAD_BYTES + 1_000_000}
+    command += [f"--ServerApp.tornado_settings={longest}"]
     if port:
         command += [f"--port={port}"]
     # The address that JupyterLab prints and opens is then the notebook itself.

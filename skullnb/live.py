@@ -3,8 +3,8 @@
 A notebook shows a picture of the report's settings. In the book, `book/assets/live.js` puts
 controls in its place and runs `book/assets/pipeline.js`, which gives the same masks bit for bit.
 After normalising, 256 levels are all that the later steps need, so a page takes a slice as a
-lossless picture. Each lies in a script of its own, which is loaded when a reader turns to the slice:
-a page opened from disk may run scripts, and may not fetch data.
+lossless picture. Each lies in a script of its own, loaded when a reader turns to it: a page opened
+from disk may run scripts, and may not fetch data.
 """
 
 from __future__ import annotations

@@ -101,6 +101,18 @@ def tiff_tag(tag: str, value: int, **options: Any) -> Make:
     return make
 
 
+def tiff_in_a_circle(folder: Path) -> Path:
+    """Pages of which the last one says that the first comes next."""
+    with tifffile.TiffWriter(folder / "scan.tif") as file:
+        for page in NOISE.astype(np.uint16):
+            file.write(page, contiguous=False, metadata=None)
+    with tifffile.TiffFile(folder / "scan.tif", mode="r+b") as file:
+        first, last = file.pages[0].offset, file.pages[-1]
+        file.filehandle.seek(last.offset + 2 + 12 * len(last.tags))
+        file.filehandle.write(struct.pack(file.byteorder + "I", first))
+    return folder / "scan.tif"
+
+
 def dicom(pixels: Any = NOISE, **tags: Any) -> Make:
     def make(folder: Path) -> Path:
         save_series(folder / "scan", pixels, **tags)

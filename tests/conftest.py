@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from screenshots import find_chromium
 
 from skullnb.report import build_report
+from skullnb.report.paper import find_browser
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -25,14 +25,14 @@ def chromium() -> Iterator[Browser]:
         from playwright.sync_api import sync_playwright
     except ImportError:
         missing = "playwright is not installed (pip install 'skullnb[browser]')"
-    if find_chromium() is None:
+    if find_browser() is None:
         missing = "no Chromium on this machine (apt-get install chromium)"
     if missing:
         if os.environ.get("SKULLNB_REQUIRE_BROWSER") == "1":
             pytest.fail(f"a browser is required here, but {missing}")
         pytest.skip(f"browser tests need Chromium: {missing}")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=find_browser(), args=["--no-sandbox"])
         yield browser
         browser.close()
 

@@ -1,13 +1,16 @@
 """Take a picture of every page of a built book: light, dark, and as wide as a phone.
 
-Usage: python tests/screenshots.py report/html screenshots
+Usage: python tests/screenshots.py [report/html [screenshots]]
+
+The folder also gets a contact sheet for each look, with the tops of all pages side by side.
 """
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
+
+from skullnb.report.paper import find_browser
 
 LOOKS = {
     "light": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"},
@@ -17,12 +20,6 @@ LOOKS = {
 }
 
 
-def find_chromium() -> str | None:
-    """Return the path of the system's Chromium or Chrome, if there is one."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    return next((path for name in names if (path := shutil.which(name))), None)
-
-
 def book_pages(html: Path) -> list[Path]:
     """Return the pages that a reader meets: the landing page first, then the others by name."""
     left_out = {"genindex.html", "search.html", "index.html"}
@@ -30,24 +27,48 @@ def book_pages(html: Path) -> list[Path]:
     return [html / "index.html", *sorted(page for page in found if page.name not in left_out)]
 
 
-def take_screenshots(html: Path, folder: Path) -> list[Path]:
+def take_screenshots(html: Path, folder: Path) -> dict[str, list[Path]]:
     """Write one full-page picture of every page in every look."""
     from playwright.sync_api import sync_playwright
 
     folder.mkdir(parents=True, exist_ok=True)
-    written = []
+    written: dict[str, list[Path]] = {}
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=find_browser(), args=["--no-sandbox"])
         for look, options in LOOKS.items():
             page = browser.new_context(**options).new_page()
             for path in book_pages(html):
                 page.goto(path.resolve().as_uri())
-                written.append(folder / f"{path.stem}-{look}.png")
-                page.screenshot(path=written[-1], full_page=True)
+                picture = folder / f"{path.stem}-{look}.png"
+                page.screenshot(path=picture, full_page=True)
+                written.setdefault(look, []).append(picture)
         browser.close()
     return written
 
 
+def write_contact_sheet(pictures: list[Path], file: Path) -> None:
+    """Write the pictures side by side, cut where a page is three times as high as wide."""
+    from PIL import Image
+
+    columns, width, gap = 7, 300, 12
+    shown = []
+    for path in pictures:
+        with Image.open(path) as picture:
+            scale = width / picture.width
+            small = picture.convert("RGB").resize((width, round(picture.height * scale)))
+        shown.append(small.crop((0, 0, width, min(small.height, 3 * width))))
+    cell = 3 * width + gap
+    rows = -(-len(shown) // columns)
+    sheet = Image.new("RGB", (columns * (width + gap), rows * cell), "grey")
+    for number, picture in enumerate(shown):
+        sheet.paste(picture, (number % columns * (width + gap), number // columns * cell))
+    sheet.save(file)
+
+
 if __name__ == "__main__":
-    for picture in take_screenshots(Path(sys.argv[1]), Path(sys.argv[2])):
-        print(picture)
+    given = dict(enumerate(sys.argv))
+    html, folder = Path(given.get(1, "report/html")), Path(given.get(2, "screenshots"))
+    for look, pictures in take_screenshots(html, folder).items():
+        sheet = folder / f"all-{look}.png"
+        write_contact_sheet(pictures, sheet)
+        print(sheet)

@@ -22,6 +22,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from bad_inputs import HEAD, NOISE, content, cut, dicom, flip, mgh, nifti, npy, npz, tiff
+from chapters import write_chapter
 from click.testing import CliRunner
 
 from skullnb import heads, metrics, phantom, pipeline, stack, sweep
@@ -195,10 +196,7 @@ FILES = {
         bad.tiff_tag("Compression", 50001, compression="zlib"),
         "imagecodecs|can't be read",
     ),
-    "tiff of pages in a circle": (
-        lambda f: content("scan.tif", (CORPUS / "tif" / "circle").read_bytes())(f),
-        "circle",
-    ),
+    "tiff of pages in a circle": (bad.tiff_in_a_circle, "circle"),
     "dicom that is text": (content("scan.dcm", b"hello"), "scan.dcm can't be read as DICOM"),
     "dicom cut short": (
         lambda f: cut(lambda g: dicom(NOISE[:1], names="{}.dcm")(g) / "0.dcm", 0.6)(f),
@@ -231,7 +229,6 @@ FILES = {
         "pickled",
     ),
 }
-CORPUS = Path(__file__).parent / "fuzz" / "corpus"
 
 
 def in_python(path, out):
@@ -545,6 +542,35 @@ def test_a_file_can_not_name_another_one_to_be_read_as_its_groups(tmp_path):
     (tmp_path / "secret").write_text("a\nb\nc\n")
     path = npz(images=NOISE, groups=str(tmp_path / "secret"))(tmp_path)
     assert set(read_stack(path).groups) == {str(tmp_path / "secret")}
+
+
+def test_libraries_add_nothing_to_what_a_command_says(desk, recwarn):
+    header = bad.npy_header((3, 40, 48)).replace(b"(3, 40, 48)", b"(3L,40L,48L)"[:12])
+    content("old.npy", header + bytes(5))(desk)
+    code, said = run("mask", "old.npy", "-o", "m.npy")
+    assert code == 2
+    assert_one_sentence(said)
+    assert [str(warning.message) for warning in recwarn] == []
+
+
+PARAMETERS = {
+    # of a chapter that papermill runs: what the refusal says
+    "nothing there": ({"images": "no.npy"}, "no file or folder no.npy"),
+    "a width below zero": ({"kernel_width": -3}, "from 0 to 1023, not -3"),
+}
+
+
+@pytest.mark.parametrize("case", PARAMETERS)
+def test_a_notebook_s_parameters_are_refused_before_it_does_anything(desk, case):
+    import papermill
+
+    parameters, words = PARAMETERS[case]
+    chapter = write_chapter(desk, "01-data")
+    given = {**parameters, "output_dir": str(desk / "out")}
+    with pytest.raises(papermill.PapermillExecutionError, match=words) as caught:
+        papermill.execute_notebook(chapter, None, given, cwd=desk, progress_bar=False)
+    assert_one_sentence(caught.value.evalue)
+    assert not (desk / "out").exists()
 
 
 # --- places that can't be written --------------------------------------------------------------

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2
+import numpy as np
 import pytest
 from screenshots import LOOKS, book_pages
 
@@ -175,6 +177,44 @@ def test_the_flipbook_turns_by_touch(chromium: Browser, html: Path) -> None:
     page.touchscreen.tap(box["x"] + 4, box["y"] + box["height"] / 2)
     assert _label(figure) != before
     context.close()
+
+
+def test_a_reader_can_try_the_pipeline_on_an_image_of_their_own(page: Page, html: Path) -> None:
+    page.goto((html / "try-it.html").as_uri())
+    page.locator("figure.is-live").wait_for()
+    page.get_by_label("Kernel width").press("ArrowLeft")
+    _, picture = cv2.imencode(".png", np.pad(np.full((20, 20), 200, np.uint8), 15))
+    file = {"name": "own.png", "mimeType": "image/png", "buffer": picture.tobytes()}
+    page.set_input_files("figure.live input[type=file]", files=[file])
+    page.wait_for_function("document.querySelector('figure.live').live.key === 'own'")
+    brain = page.locator(".live-numbers dl div", has_text="Brain").locator("dd")
+    assert brain.inner_text() == "400"
+
+
+def test_the_page_that_takes_an_image_may_connect_to_nothing(page: Page, html: Path) -> None:
+    page.goto((html / "try-it.html").as_uri())
+    page.locator("figure.is-live").wait_for()
+    refused = page.evaluate(
+        """async () => {
+            const refused = [];
+            document.addEventListener("securitypolicyviolation", (one) => {
+                refused.push(one.effectiveDirective);
+            });
+            const away = "http://127.0.0.1:9/";
+            await fetch(away).catch(() => {});
+            navigator.sendBeacon(away, "levels");
+            new Image().src = away + "?levels";
+            const script = document.createElement("script");
+            script.src = away;
+            document.head.append(script);
+            try { new WebSocket("ws://127.0.0.1:9/"); } catch { refused.push("socket"); }
+            await new Promise((next) => setTimeout(next, 300));
+            return refused.sort();
+        }"""
+    )
+    assert refused.count("connect-src") + refused.count("socket") == 3
+    assert "img-src" in refused
+    assert "script-src-elem" in refused
 
 
 def test_without_script_the_flipbook_shows_its_default_frame(chromium: Browser, html: Path) -> None:

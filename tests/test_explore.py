@@ -19,7 +19,7 @@ from PIL import Image
 from skullnb import metrics
 from skullnb.errors import InvalidImage, InvalidSetting
 from skullnb.explore import Explorer, ExplorerState, compare_settings
-from skullnb.explore.stages import CACHED_PIXELS, Stages
+from skullnb.explore.stages import CACHED_PIXELS, CACHED_SWEEPS, Stages
 from skullnb.figures.explorer import OUTLINES, STAGES, picture_size
 from skullnb.figures.style import PALETTE
 from skullnb.pipeline import PipelineSettings, trace_skull_mask
@@ -107,7 +107,7 @@ def test_a_slice_cut_from_a_file_is_named_by_its_number_there(stack: Stack, tmp_
     np.save(tmp_path / "scans.npy", stack.images)
     explorer = Explorer(read_stack(tmp_path / "scans.npy", slices="2:4"), slice_number=1)
     assert explorer.facts["slice"] == "3 (no. 2 of 2)"
-    assert explorer.caption.value.startswith("Slice 3, ")
+    assert "Slice 3, " in explorer.caption.value
     assert not explorer.controls["slice"].readout
     assert Explorer(stack).controls["slice"].readout
 
@@ -202,13 +202,18 @@ def test_without_a_reference_it_shows_areas_only(stack: Stack) -> None:
     assert count(explorer, "reference") == 0
 
 
-def test_an_error_in_a_callback_raises_and_is_said_in_the_panel(stack: Stack) -> None:
+def test_a_slice_that_cannot_be_worked_on_is_said_in_the_panel_and_raises_in_code_only(
+    stack: Stack,
+) -> None:
     images = stack.images.copy()
     images[3, 5, 5] = np.nan
     explorer = Explorer(Stack(images, stack.reference))
     with pytest.raises(InvalidImage, match=r"[Ss]lice 3"):
-        explorer.controls["slice"].value = 3
+        explorer.move(slice_number=3)
+    explorer.controls["slice"].value = 2
+    explorer.controls["slice"].value = 3
     assert "lice 3" in explorer.facts["problem"]
+    assert explorer.screen.parts["sweep"].value == ""
     assert "lice 3" in explorer.readout.value
     assert pixels(explorer).shape == (1, 1, 3)
     explorer.controls["slice"].value = 1
@@ -235,9 +240,11 @@ def test_a_hundred_moves_leave_no_figure_no_widget_and_a_bounded_cache(
         explorer.controls["otsu"].value = step % 3 == 0
         explorer.controls["threshold"].value = 40 + step
         explorer.controls["stage"].value = STAGES[step % len(STAGES)]
+        explorer.controls["connectivity"].value = (8, 4)[step % 2]
     assert pyplot.get_fignums() == []
     assert made == []
     assert len(explorer._stages) <= CACHED_PIXELS // (SHAPE[0] * SHAPE[1])
+    assert len(explorer._stages._sweeps) == CACHED_SWEEPS
 
 
 def test_the_cache_forgets_the_slice_that_was_seen_longest_ago(
@@ -319,7 +326,7 @@ def test_the_code_cell_makes_the_mask_shown(chosen: PipelineSettings, number: in
 
 def test_the_panel_shows_the_code_of_the_state(explorer: Explorer) -> None:
     explorer.controls["kernel_width"].value = 13
-    assert "kernel_width=13" in explorer._code.value
+    assert "kernel_width=13" in explorer.code.value
 
 
 @pytest.mark.parametrize(
@@ -346,8 +353,12 @@ def test_a_move_of_several_controls_draws_once(
     explorer: Explorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn = []
-    original = explorer._show
-    monkeypatch.setattr(explorer, "_show", lambda *given: drawn.append(1) or original(*given))
+    original = explorer.screen.show
+    monkeypatch.setattr(
+        explorer.screen,
+        "show",
+        lambda *given, **named: drawn.append(1) or original(*given, **named),
+    )
     explorer.move(slice_number=0, kernel_width=30, threshold=90, stage="mask", outlines=("mask",))
     assert drawn == [1]
 

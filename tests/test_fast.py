@@ -366,6 +366,14 @@ def test_without_numba_everything_works_with_numpy(tmp_path):
     assert run.returncode == 0, run.stderr
 
 
+def test_numba_that_does_not_import_is_done_without_or_said(monkeypatch):
+    monkeypatch.setitem(sys.modules, masks.TIERS["numba"], None)
+    assert use_tier("auto") == "numpy"
+    assert create_skull_mask(np.eye(3)).shape == (3, 3)
+    with pytest.raises(InvalidSetting, match=r"numba cannot be used \(.*halted.*\); pip install"):
+        use_tier("numba")
+
+
 def test_an_unknown_tier_is_refused():
     with pytest.raises(InvalidSetting, match="auto, numpy or numba, not 'gpu'"):
         use_tier("gpu")
@@ -378,15 +386,25 @@ def test_warming_up_says_what_is_used(tier):
 def test_a_compilation_that_takes_long_is_announced(monkeypatch, tier):
     import_module = importlib.import_module
 
-    def slowly(name):
+    def slowly(name, *package):
         time.sleep(0.2)
-        return import_module(name)
+        return import_module(name, *package)
 
     monkeypatch.setattr(masks, "_PATIENCE", 0.01)
     monkeypatch.setattr("importlib.import_module", slowly)
     said = []
     use_tier(tier, said.append)
     assert said == [masks.COMPILING]
+    monkeypatch.setattr(masks, "_tier", None)
+    warm_up(said.append)
+    assert said == [masks.COMPILING] * 2
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_only_a_terminal_is_told_of_a_compilation_unasked(monkeypatch, capsys, is_terminal):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: is_terminal)
+    masks._tell_a_terminal(masks.COMPILING)
+    assert capsys.readouterr().err == f"{masks.COMPILING}\n" * is_terminal
 
 
 def test_kernels_that_cannot_be_cached_are_compiled_all_the_same(monkeypatch, kernels):

@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 
+import numpy as np
 import pytest
 
 from skullnb.metrics import dice, iou
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 TOKEN = secrets.token_hex(16)
-SECONDS = 90
+SECONDS = 60
 START = """
 import sys
 from skullnb.lab import launch_lab
@@ -125,8 +126,8 @@ def kernel_slider(page: Page) -> Locator:
 
 
 def facts(page: Page) -> dict[str, str]:
-    rows = panel(page).locator("table tr").all()
-    return {row.locator("th").inner_text(): row.locator("td").inner_text() for row in rows}
+    rows = panel(page).locator("table tr:has(th[scope=row])").all()
+    return {row.locator("th").inner_text(): row.locator("td").first.inner_text() for row in rows}
 
 
 def wait_until_kernel_width_is_not(page: Page, width: str) -> dict[str, str]:
@@ -162,7 +163,7 @@ def test_dragging_the_kernel_slider_changes_the_picture_and_the_scores(
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     page.mouse.move(x, y)
     page.mouse.down()
-    page.mouse.move(x + 90, y, steps=15)
+    page.mouse.move(x + 30, y, steps=6)
     page.mouse.up()
 
     after = wait_until_kernel_width_is_not(page, "26 px")
@@ -172,7 +173,17 @@ def test_dragging_the_kernel_slider_changes_the_picture_and_the_scores(
     assert after["mask"] != before["mask"]
     assert after["brain"] == before["brain"]
     assert image.evaluate(PICTURE_BYTES) != bytes_before
+    panel(page).get_by_text(f"Kernel width 26 px → {width} px: the mask gains").wait_for()
+    panel(page).get_by_role("img", name=f"at {width} px Dice {after['Dice']}").wait_for()
     page.screenshot(path=Path(os.environ.get("SKULLNB_SCREENSHOTS", tmp_path)) / "explorer.png")
+
+
+def test_the_threshold_slider_lies_under_its_level_of_the_histogram(page: Page) -> None:
+    line = panel(page).get_by_role("img", name="Histogram of the levels").locator("path").last
+    handle = panel(page).locator(".skullnb-threshold .noUi-handle")
+    places = [one.bounding_box() for one in (line, handle)]
+    middles = [box["x"] + box["width"] / 2 for box in places if box is not None]
+    assert abs(middles[0] - middles[1]) < 5
 
 
 def test_the_arrow_keys_move_the_kernel_slider_by_one_pixel(page: Page) -> None:
@@ -191,6 +202,79 @@ def test_the_stage_buttons_work_by_keyboard_and_keep_the_scores(page: Page) -> N
     panel(page).get_by_text("Slice 2, components").wait_for()
     assert image.evaluate(PICTURE_BYTES) != bytes_before
     assert facts(page) == before
+
+
+def test_the_button_shows_code_that_makes_the_mask(page: Page) -> None:
+    panel(page).get_by_role("button", name="Code that makes this mask").press("Enter")
+    code = panel(page).locator("textarea").input_value()
+    namespace = {"stack": published_stack()}
+    exec(code, namespace)
+    now = facts(page)
+    assert f"kernel_width={now['kernel width'].removesuffix(' px')}" in code
+    assert now["mask"].startswith(f"{namespace['trace'].mask.sum():,} px")
+
+
+def upload(page: Page, path: Path) -> None:
+    fold = panel(page).get_by_text("A file of your own")
+    if not panel(page).get_by_role("button", name="Upload a file").is_visible():
+        fold.click()
+    with page.expect_file_chooser() as chooser:
+        panel(page).get_by_role("button", name="Upload a file").click()
+    chooser.value.set_files(path)
+
+
+def test_a_bad_upload_ends_in_one_sentence_and_a_good_one_is_shown(
+    page: Page, tmp_path: Path
+) -> None:
+    image = panel(page).locator("img.widget-image")
+    bytes_before = image.evaluate(PICTURE_BYTES)
+    np.save(tmp_path / "bad.npy", np.array([{}]), allow_pickle=True)
+    upload(page, tmp_path / "bad.npy")
+    panel(page).get_by_role("status").get_by_text("bad.npy").wait_for()
+    assert image.evaluate(PICTURE_BYTES) == bytes_before
+
+    # More than a message may hold where nothing is set, 10 MB.
+    stack = published_stack()
+    images = np.stack([stack.images[1].astype(np.float32)] * 6)
+    np.savez(tmp_path / "six.npz", images=images, reference=np.stack([stack.reference[1]] * 6))
+    assert (tmp_path / "six.npz").stat().st_size > 13_000_000
+    upload(page, tmp_path / "six.npz")
+    panel(page).get_by_text("3 (no. 4 of 6)").wait_for()
+    now = facts(page)
+    mask = create_skull_mask(images[3], int(now["kernel width"].removesuffix(" px")))
+    assert now["Dice"] == f"{dice(mask, stack.reference[1]):.4f}"
+    assert image.evaluate(PICTURE_BYTES) != bytes_before
+    shown = panel(page).get_by_role("combobox").first.locator("option:checked")
+    assert shown.inner_text().split() == ["upload:", "six.npz"]
+
+
+@pytest.mark.parametrize(("width", "columns"), [(1280, 3), (760, 1)])
+def test_the_panel_fits_its_page_at_every_width(
+    page: Page, width: int, columns: int, tmp_path: Path
+) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    page.wait_for_timeout(500)
+    panel(page).evaluate("element => element.scrollIntoView()")
+    tops = panel(page).evaluate(
+        "panel => [...panel.children].map(child => Math.round(child.getBoundingClientRect().top))"
+    )
+    assert tops.count(tops[0]) == columns
+    assert panel(page).evaluate("panel => panel.scrollWidth <= panel.clientWidth + 1")
+    name = f"explorer-{width}.png"
+    page.screenshot(path=Path(os.environ.get("SKULLNB_SCREENSHOTS", tmp_path)) / name)
+
+
+def test_jupyterlab_answers_on_this_machine_only_and_asks_for_the_token(
+    lab_url: str, page: Page
+) -> None:
+    port = int(re.findall(r":(\d+)/", lab_url)[0])
+    with pytest.raises(HTTPError, match="403"):
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/api/contents", timeout=5)
+    listening = Path("/proc/net/tcp")
+    if listening.exists():
+        rows = [row.split() for row in listening.read_text().splitlines()[1:]]
+        places = [row[1] for row in rows if row[3] == "0A" and row[1].endswith(f":{port:04X}")]
+        assert places == [f"0100007F:{port:04X}"]
 
 
 def test_no_cell_of_the_notebook_ended_in_an_error(page: Page) -> None:

@@ -262,6 +262,11 @@ def test_a_bad_slice_in_a_stack_is_named_with_its_count():
         create_skull_masks(images)
 
 
+def test_slices_that_hold_no_numbers_are_refused_with_the_first_ones_number():
+    with pytest.raises(InvalidImage, match="Slice 0 has pixels of type complex128"):
+        create_skull_masks(np.zeros((2, 4, 4), dtype=complex))
+
+
 @pytest.mark.parametrize("images", [head(), np.zeros((0, 4, 4)), np.zeros((1, 2, 3, 4))])
 def test_what_is_no_stack_is_refused(images):
     with pytest.raises(InvalidImage, match="The stack"):

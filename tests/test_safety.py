@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import ast
+import gzip
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
 import nbformat
+import nibabel as nib
 import numpy as np
 import pytest
-from dicoms import save_series
+from click.testing import CliRunner
+from dicoms import PLANTED, save_series
 from screenshots import book_pages
 
 import skullnb
+from skullnb.cli import main
 from skullnb.report import build_report
 
 if TYPE_CHECKING:
@@ -81,6 +85,23 @@ def test_the_module_unpickles_nothing_evaluates_nothing_and_asks_no_shell() -> N
     assert found == {}
 
 
+def test_a_nifti_header_with_a_dicom_header_in_it_tells_nothing_of_the_patient(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    scan = save_series(tmp_path / "dicom", np.zeros((1, 8, 8), np.int16))[0].read_bytes()
+    image = nib.Nifti1Image(np.zeros((8, 8, 3), np.int16), np.eye(4))
+    for content in (scan, scan[: len(scan) // 2], PLANTED.encode()):
+        image.header.extensions.append(nib.nifti1.Nifti1Extension(2, content))
+    image.to_filename(tmp_path / "scan.nii.gz")
+    recwarn.clear()
+    words = ["mask", str(tmp_path / "scan.nii.gz"), "-o", str(tmp_path / "mask.nii.gz")]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 0, result.output
+    said = [result.output, caplog.text, *(str(warning.message) for warning in recwarn)]
+    said += [gzip.decompress((tmp_path / "mask.nii.gz").read_bytes()).decode("latin-1")]
+    assert not [text for text in said if PLANTED in text]
+
+
 # --- the book ----------------------------------------------------------------------------------
 
 RUNS = "window.planted=1;alert(1)"
@@ -123,3 +144,56 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 # Those that show names and labels; the others show pictures and numbers.
 CHAPTERS = ("01", "09", "10", "15")
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+def test_nothing_planted_in_names_labels_and_dicom_texts_runs_in_the_book(
+    chromium: Browser, planted: Path
+) -> None:
+    happened: list[str] = []
+    context = chromium.new_context()
+    page = context.new_page()
+    page.on("dialog", lambda dialog: (happened.append(f"dialog on {page.url}"), dialog.accept()))
+    page.on("request", lambda one: happened.append(one.url))
+    page.on("pageerror", lambda error: happened.append(str(error)))
+    shown = ""
+    for path in book_pages(planted / "html"):
+        page.goto(path.as_uri())
+        page.wait_for_load_state("networkidle")
+        shown += page.locator("article").inner_text()
+        found = page.evaluate(TRAPS)
+        assert found == {"ran": False, "nodes": []}, path.name
+    context.close()
+    assert [one for one in happened if not one.startswith(("file:", "data:"))] == []
+    # They were there to see: without them this test would show nothing.
+    assert "window.planted=1" in shown
+    assert "planted.invalid" in shown
+
+
+TRAPS = """() => {
+    const all = Array.from(document.querySelectorAll("article *, title, meta"));
+    const bad = (name) => name.startsWith("on") || name === "href" || name === "src";
+    const traps = all.filter((node) => Array.from(node.attributes).some(
+        (one) => bad(one.name) && /planted|javascript:/.test(one.value)));
+    return {ran: "planted" in window, nodes: traps.map((node) => node.outerHTML.slice(0, 200))};
+}"""
+
+
+@pytest.mark.slow
+def test_no_parameter_becomes_code_of_a_notebook(planted: Path) -> None:
+    notebooks = sorted((planted / "notebooks").glob("*.ipynb"))
+    assert notebooks
+    for path in notebooks:
+        [cell] = [
+            one
+            for one in nbformat.read(path, as_version=4).cells
+            if "injected-parameters" in one.metadata.get("tags", [])
+        ]
+        given = {}
+        for line in ast.parse(cell.source).body:
+            assert isinstance(line, ast.Assign), ast.unparse(line)
+            given[ast.unparse(line.targets[0])] = ast.literal_eval(line.value)
+        assert given["images"] == FOLDER
+        assert given["kernel_width"] == 18
+    assert not list(planted.parent.rglob("planted"))

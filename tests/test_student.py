@@ -40,7 +40,7 @@ def student(path, tmp_path):
 @chapters
 def test_no_answer_is_left_and_every_question_is(path, student):
     text = student.read_text(encoding="utf-8")
-    assert "<details" not in text
+    assert not re.search(r'<details class=\\?"(?:answer|question)', text)
     assert len(secrets(path)) >= 5
     plain = prose(student)
     for secret in secrets(path):
@@ -64,7 +64,9 @@ def test_all_code_and_all_figures_stay_and_the_exercise_is_empty(path, student):
 
 @chapters
 def test_its_prose_is_the_chapters_but_for_the_answers(path, student):
-    kept = re.sub(r"<details.*?</details>", "", prose(path), flags=re.DOTALL)
+    kept = re.sub(
+        r'<details class="(?:answer|question)".*?</details>', "", prose(path), flags=re.DOTALL
+    )
     folded_away = re.sub(r"^- .*\?$", "", prose(student), flags=re.MULTILINE)
     assert folded_away.split() == re.sub(r"^- .*\?$", "", kept, flags=re.MULTILINE).split()
 
@@ -127,3 +129,10 @@ def test_the_handed_out_notebook_runs_and_judges_what_a_student_writes(handed_ou
     assert said[0] == UNANSWERED.text
     assert said[1].startswith("Not yet. That is the level itself")
     assert said[2].startswith("Right. ")
+
+
+def test_the_plans_for_teachers_take_as_long_as_they_say():
+    page = (NOTEBOOKS[0].parents[1] / "book" / "teaching.md").read_text(encoding="utf-8")
+    for title, minutes in (("Ninety minutes", 90), ("Half a day", 240)):
+        plan = page.partition(f"## {title}")[2].partition("\n## ")[0]
+        assert sum(map(int, re.findall(r"^\| (\d+) \|", plan, flags=re.MULTILINE))) == minutes

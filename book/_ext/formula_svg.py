@@ -60,7 +60,10 @@ def visit_inline(translator: HTML5Translator, node: nodes.Element) -> None:
 def visit_block(translator: HTML5Translator, node: nodes.Element) -> None:
     """Write a displayed formula, with its number where it has one."""
     translator.body.append(translator.starttag(node, "div", CLASS="formula-block"))
-    translator.body.append(f'<div class="formula">{_drawn(translator, node, inline=False)}</div>')
+    # A long one scrolls on a phone, by keyboard too.
+    translator.body.append(
+        f'<div class="formula" tabindex="0">{_drawn(translator, node, inline=False)}</div>'
+    )
     if node.get("number"):
         number = get_node_equation_number(translator, node)
         translator.body.append(f'<span class="eqno">({number})')

@@ -3,7 +3,7 @@
 "use strict";
 
 const skullnbLive = (() => {
-  const folder = new URL("live/", document.currentScript.src).href;
+  const folder = new URL("live/", document.currentScript.src || document.baseURI).href;
   const arriving = new Map(); // promises of slices, by key
 
   const LAYERS = {
@@ -38,16 +38,22 @@ const skullnbLive = (() => {
 
   const channels = (colour) => [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16));
 
-  // Slices come as scripts, since a page opened from disk may not fetch; each calls `take`.
-  const takers = new Map();
+  // Slices come as scripts, since a page opened from disk may not fetch; each calls `take`. They are
+  // loaded when they are needed, or stand in the page below this script.
+  const arrived = new Map(), takers = new Map();
   function take(key, data) {
-    takers.get(key)(data);
+    arrived.set(key, data);
+    if (takers.has(key)) takers.get(key)();
   }
 
   function slice(key) {
     if (!arriving.has(key)) {
       arriving.set(key, new Promise((resolve, reject) => {
-        takers.set(key, (data) => decode(data).then(resolve, reject));
+        takers.set(key, () => decode(arrived.get(key)).then(resolve, reject));
+        if (arrived.has(key)) {
+          takers.get(key)();
+          return;
+        }
         const script = make("script", { src: `${folder}${key}.js` });
         script.onerror = () => reject(new Error("The slice could not be loaded."));
         document.head.append(script);
@@ -227,8 +233,12 @@ const skullnbLive = (() => {
     main.setAttribute("aria-describedby", `${id}-help`);
     detail.setAttribute("role", "img");
     detail.setAttribute("aria-label", "The part marked on the slice, enlarged.");
+    const help = make("p", {
+      id: `${id}-help`, className: "live-note",
+      textContent: "Click or tap the slice to enlarge another part; on it, arrow keys do the same.",
+    });
     const legend = make("div", { className: "live-legend" });
-    const numbers = make("dl", { className: "live-numbers" });
+    const numbers = make("dl");
     const empty = make("p", { className: "live-empty" });
     const spoken = make("output", { className: "live-spoken" });
     const reset = make("button", { type: "button", textContent: "Back to the report’s settings" });
@@ -249,15 +259,12 @@ const skullnbLive = (() => {
     const panel = make(
       "div", { className: "live-panel" },
       make("div", { className: "live-pictures" }, main, detail),
-      make("div", { className: "live-legends" }, outlines, legend),
+      help, make("div", { className: "live-legends" }, outlines, legend),
       make("div", { className: "live-controls" }, which, show, ...first),
       make("details", { className: "live-more" }, make("summary", { textContent: "More settings" }),
         make("div", { className: "live-controls" }, ...rest)),
-      empty, numbers, make("div", { className: "live-foot" }, reset, note), spoken,
-      make("span", {
-        id: `${id}-help`, className: "live-spoken",
-        textContent: "Arrow keys move the part that is shown enlarged; a click or tap sets it.",
-      }),
+      empty, make("div", { className: "live-numbers" }, numbers),
+      make("div", { className: "live-foot" }, reset, note), spoken,
     );
 
     // The slice at its own size, tinted by the layer.
@@ -349,15 +356,15 @@ const skullnbLive = (() => {
     function report() {
       const { trace, slice: { reference } } = state, { labels } = trace;
       const touching = labels.components.filter((one) => labels.touchesEdge[one]).length;
-      const area = (mask) => `${skullnb.countPixels(mask).toLocaleString("en")} px`;
+      const area = (mask) => skullnb.countPixels(mask).toLocaleString("en");
       const scores = reference ? skullnb.overlaps(trace.mask, reference) : null;
       const facts = [
         ["Threshold", String(trace.threshold)],
         ["Components", labels.components.length.toLocaleString("en")],
         ["Touch the frame", touching.toLocaleString("en")],
-        ["Brain", area(trace.brain)],
-        ["Dilated", area(trace.dilated)],
-        ["Mask", area(trace.mask)],
+        ["Brain, px", area(trace.brain)],
+        ["Dilated, px", area(trace.dilated)],
+        ["Mask, px", area(trace.mask)],
         ["IoU", scores ? scores.iou.toFixed(4) : "no reference"],
         ["Dice", scores ? scores.dice.toFixed(4) : "no reference"],
       ];

@@ -1,31 +1,36 @@
-"""`Explorer`: the controls, the picture and the numbers, kept in step."""
+"""`Explorer`: the data, the controls, the picture and the numbers, kept in step."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields, replace
-from html import escape
+from time import monotonic
 from typing import Any
 
 import ipywidgets as widgets
-import numpy as np
 
-from skullnb import metrics
 from skullnb.errors import InvalidSetting, SkullnbError
-from skullnb.explore.panel import caption_text, facts_table, lay_out, make_controls, set_controls
+from skullnb.explore.numbers import View, take_view
+from skullnb.explore.panel import fit_controls, lay_out, make_controls, set_controls
+from skullnb.explore.picker import DataPicker
+from skullnb.explore.screen import Screen, picture_of
+from skullnb.explore.sources import Source
 from skullnb.explore.stages import Stages
 from skullnb.explore.state import ExplorerState
-from skullnb.figures.explorer import OUTLINES, compose, encode_png, explorer_figure
-from skullnb.pipeline import Mask, PipelineSettings, SkullMaskTrace, otsu_threshold
+from skullnb.figures.explorer import OUTLINES, explorer_figure
+from skullnb.pipeline import Mask, PipelineSettings, SkullMaskTrace
 from skullnb.stack import Stack
 
 _SETTINGS = {one.name for one in fields(PipelineSettings)}
 _STATE = {one.name for one in fields(ExplorerState)} - {"settings"}
 
+# Steps of one control with shorter pauses are one move: a drag is compared with where it began.
+PAUSE_SECONDS = 1.0
+
 
 class Explorer:
-    """Controls for the pipeline's settings beside a picture of what they do to one slice.
+    """Controls for data and settings beside a picture of what the pipeline does to one slice.
 
     Parameters
     ----------
@@ -33,7 +38,7 @@ class Explorer:
         Slices are read one at a time, so a memory-mapped stack of any length will do.
     settings : PipelineSettings, optional
         Where the controls start; the article's settings when left out. What has no control
-        (kernel shape, connectivity, filling) stays as given.
+        (kernel shape, filling) stays as given.
     slice_number : int, optional
         Where the slice control starts; the middle of the stack when left out.
 
@@ -42,14 +47,18 @@ class Explorer:
     widget : ipywidgets.Widget
         Show it as the last expression of a notebook cell.
     controls : dict of str to ipywidgets.Widget
-        slice, stage, kernel_width, otsu, threshold, drop_edge_touching, scores, and the outlines
-        brain, mask and reference.
+        slice, stage, kernel_width, otsu, threshold, drop_edge_touching, connectivity, scores, and
+        the outlines brain, mask and reference.
+    data : DataPicker
+        The choice of data: by name, by path, or uploaded.
     picture : ipywidgets.Image
         PNG, updated in place.
     caption, readout : ipywidgets.HTML
         What the picture shows, and the facts as a table.
-    facts : dict of str to str
-        What the panel says about the mask shown.
+    screen : Screen
+        All that is looked at: these, the histogram, what changed, the sweep and the components.
+    code : ipywidgets.Textarea
+        The cell that makes the mask; the button shows it.
 
     Raises
     ------
@@ -60,6 +69,7 @@ class Explorer:
 
     Examples
     --------
+    >>> import numpy as np
     >>> images = np.zeros((1, 60, 60))
     >>> images[0, 20:40, 20:40] = 1.0
     >>> explorer = Explorer(Stack(images))
@@ -75,24 +85,47 @@ class Explorer:
         slice_number: int | None = None,
     ) -> None:
         """Build the controls and show the first slice."""
-        self.stack = stack
         self._settings = settings or PipelineSettings()
-        self._stages = Stages(stack)
         self._holding = False
-        self.facts: dict[str, str] = {}
-        first = ExplorerState(
-            len(stack) // 2 if slice_number is None else slice_number, settings=self._settings
+        self._mover: tuple[Any, float] = (None, 0.0)
+        self._before: View | None = None
+        self._now: View | None = None
+        self.controls = make_controls()
+        self.screen = Screen()
+        parts = self.screen.parts
+        self.picture, self.caption, self.readout = (
+            parts[name] for name in ("picture", "caption", "readout")
         )
-        self._check_slice(first)
-        self.controls = make_controls(stack, first)
-        self.picture = widgets.Image(format="png", layout={"max_width": "100%", "height": "auto"})
-        self.caption = widgets.HTML()
-        self.readout = widgets.HTML()
-        self._code = widgets.HTML()
-        self.widget = lay_out(self.controls, self.picture, self.caption, self.readout, self._code)
-        self._refresh()
+        self.code = widgets.Textarea(
+            rows=7, disabled=False, layout={"width": "100%", "display": "none"}
+        )
+        self.code_button = widgets.ToggleButton(
+            description="Code that makes this mask",
+            icon="code",
+            layout={"width": "auto", "align_self": "flex-start"},
+        )
+        self.code_button.observe(self._on_code, names="value")
+        self._open(stack, slice_number, ("", ""))
+        self.data = DataPicker(stack, self._on_data)
+        self.widget = lay_out(self.data.widget, self.controls, parts, [self.code_button, self.code])
         for control in self.controls.values():
             control.observe(self._on_change, names="value")
+
+    def _open(self, stack: Stack, number: int | None, lines: tuple[str, str]) -> None:
+        """Show a stack under the settings chosen; nothing has changed where that fails."""
+        settings = self._settings if self._now is None else self.state.settings
+        number = len(stack) // 2 if number is None else number
+        stages = Stages(stack)
+        _check_slice(number, stack)
+        stages.trace(number, settings)
+        self.stack, self._stages, self._lines, self._settings = stack, stages, lines, settings
+        self._before = self._now = None
+        with self._hold():
+            fit_controls(self.controls, stack)
+            outlines = tuple(name for name in OUTLINES if self.controls[name].value)
+            stage = self.controls["stage"].value
+            set_controls(self.controls, ExplorerState(number, stage, settings, outlines))
+        self._refresh()
 
     @property
     def state(self) -> ExplorerState:
@@ -103,14 +136,16 @@ class Explorer:
             kernel_width=value["kernel_width"],
             threshold="otsu" if value["otsu"] else value["threshold"],
             drop_edge_touching=value["drop_edge_touching"],
+            connectivity=value["connectivity"],
         )
         outlines = tuple(name for name in OUTLINES if value[name])
         return ExplorerState(value["slice"], value["stage"], settings, outlines)
 
     @state.setter
     def state(self, state: ExplorerState) -> None:
-        self._check_slice(state)
+        _check_slice(state.slice_number, self.stack)
         self._settings = state.settings
+        self._mover = (None, 0.0)
         with self._hold():
             set_controls(self.controls, state)
         self._refresh()
@@ -132,6 +167,7 @@ class Explorer:
 
         Examples
         --------
+        >>> import numpy as np
         >>> explorer = Explorer(Stack(np.eye(16)[np.newaxis]))
         >>> explorer.move(stage="binary", threshold=100)
         >>> explorer.state.settings.threshold
@@ -148,6 +184,11 @@ class Explorer:
         self.state = replace(
             state, settings=settings, **{name: changes[name] for name in changes.keys() & _STATE}
         )
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What the panel says about the mask shown, name to text."""
+        return self.screen.facts
 
     @property
     def mask(self) -> Mask:
@@ -171,88 +212,64 @@ class Explorer:
         -------
         PageFigure
         """
-        state = self.state
-        return explorer_figure(self._compose(state, self._trace(state)), self.facts, state.outlines)
+        view = self._view()
+        return explorer_figure(picture_of(view), self.facts, view.state.outlines)
+
+    def charts(self) -> Any:
+        """Set histogram and sweep side by side for a page, where no control can move.
+
+        Returns
+        -------
+        IPython.display.HTML
+        """
+        from IPython.display import HTML
+
+        return HTML(self.screen.charts())
+
+    def _view(self) -> View:
+        assert self._now is not None
+        return self._now
 
     def _trace(self, state: ExplorerState) -> SkullMaskTrace:
         return self._stages.trace(state.slice_number, state.settings)
 
-    def _reference(self, state: ExplorerState) -> Mask | None:
-        if self.stack.reference is None:
-            return None
-        return np.asarray(self.stack.reference[state.slice_number])
-
-    def _compose(self, state: ExplorerState, trace: SkullMaskTrace) -> Any:
-        return compose(
-            trace, state.stage, self._reference(state), state.outlines, self.stack.spacing_mm
-        )
-
-    def _facts(self, state: ExplorerState, trace: SkullMaskTrace) -> dict[str, str]:
-        place = f"no. {state.slice_number + 1} of {len(self.stack)}"
-        facts = {"slice": f"{self.stack.slice_numbers[state.slice_number]} ({place})"}
-        if self.stack.groups is not None:
-            facts["group"] = self.stack.groups[state.slice_number]
-        if state.settings.threshold == "otsu":
-            facts["threshold"] = f"{trace.threshold} (Otsu)"
-        else:
-            facts["threshold"] = f"{trace.threshold} (Otsu: {otsu_threshold(trace.normalised)})"
-        facts["kernel width"] = f"{state.settings.kernel_width} px"
-        facts["components"] = f"{len(trace.components)}, {trace.n_edge_touching} touch the frame"
-        facts["brain"] = f"{np.count_nonzero(trace.brain):,} px"
-        area = np.count_nonzero(trace.mask)
-        facts["mask"] = f"{area:,} px, {area / trace.mask.size:.1%} of frame"
-        if trace.reason:
-            facts["why empty"] = trace.reason
-        reference = self._reference(state)
-        if reference is None:
-            facts["scores"] = "none: no reference mask"
-        elif not self.controls["scores"].value:
-            facts["scores"] = "hidden"
-        else:
-            pair = trace.mask.view(np.bool_), reference.astype(np.bool_)
-            facts["reference"] = f"{np.count_nonzero(pair[1]):,} px"
-            facts["IoU"] = f"{metrics.iou(*pair):.4f}"
-            facts["Dice"] = f"{metrics.dice(*pair):.4f}"
-        return facts
-
     def _on_change(self, change: Any) -> None:
-        if not self._holding:
-            self._refresh()
+        if self._holding:
+            return
+        owner, ended = self._mover
+        same_move = owner is change.owner and monotonic() - ended < PAUSE_SECONDS
+        # The panel says what is wrong; raised here, it would only fill a log.
+        with suppress(SkullnbError):
+            self._refresh(same_move=same_move)
+        # From the end of the work, so that a slow machine does not cut a drag into many moves.
+        self._mover = (change.owner, monotonic())
 
-    def _refresh(self) -> None:
+    def _on_data(self, stack: Stack, source: Source) -> None:
+        self._open(stack, None, source.lines)
+
+    def _on_code(self, change: Any) -> None:
+        self.code.layout.display = "" if change.new else "none"
+
+    def _refresh(self, *, same_move: bool = False) -> None:
         state = self.state
         by_otsu = state.settings.threshold == "otsu"
         self.controls["threshold"].disabled = by_otsu
         try:
             trace = self._trace(state)
         except SkullnbError as error:
-            # In JupyterLab the error itself only reaches the log, so the panel says it as well,
-            # and shows no picture rather than another slice's.
-            self._show(
-                {"slice": str(self.stack.slice_numbers[state.slice_number]), "problem": str(error)},
-                _NO_PICTURE,
-            )
-            self.caption.value = ""
+            self.screen.show_problem(self.stack.slice_numbers[state.slice_number], str(error))
             raise
         if by_otsu:
             # The control follows Otsu, so that a move by hand starts from its level.
             with self._hold():
                 self.controls["threshold"].value = trace.threshold
-        self._show(self._facts(state, trace), self._compose(state, trace))
-        self.caption.value = caption_text(state, self.stack.slice_numbers[state.slice_number])
-        self._code.value = f"<pre>{escape(state.code())}</pre>"
-
-    def _show(self, facts: dict[str, str], picture: Any) -> None:
-        self.facts = facts
-        self.picture.value = encode_png(picture)
-        self.readout.value = facts_table(facts)
-
-    def _check_slice(self, state: ExplorerState) -> None:
-        if not 0 <= state.slice_number < len(self.stack):
-            raise InvalidSetting(
-                f"There is no slice {state.slice_number}; "
-                f"the stack has slices 0 to {len(self.stack) - 1}."
-            )
+        view, now = take_view(self.stack, state, trace), self._now
+        if now is not None and not same_move and not view.differs_in_looks_only(now):
+            self._before = now
+        self._now = view
+        scored = self.controls["scores"].value
+        self.screen.show(view, self._before, self._stages, scored=scored)
+        self.code.value = state.code(self._lines)
 
     @contextmanager
     def _hold(self) -> Iterator[None]:
@@ -264,4 +281,8 @@ class Explorer:
             self._holding = False
 
 
-_NO_PICTURE = np.zeros((1, 1, 3), dtype=np.uint8)
+def _check_slice(number: int, stack: Stack) -> None:
+    if not 0 <= number < len(stack):
+        raise InvalidSetting(
+            f"There is no slice {number}; the stack has slices 0 to {len(stack) - 1}."
+        )

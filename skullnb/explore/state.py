@@ -48,8 +48,14 @@ class ExplorerState:
                         f"The explorer has no {name!r} here; there are {', '.join(known)}."
                     )
 
-    def code(self) -> str:
-        """Write the cell that makes the mask shown, given the `stack`.
+    def code(self, opening: tuple[str, str] = ("", "")) -> str:
+        """Write the cell that makes the mask shown.
+
+        Parameters
+        ----------
+        opening : (str, str)
+            The import and the line that open the data; without them the cell takes the notebook's
+            own `stack`.
 
         Returns
         -------
@@ -71,9 +77,13 @@ class ExplorerState:
             for one in fields(article)
             if getattr(self.settings, one.name) != getattr(article, one.name)
         )
-        return (
-            "from skullnb.pipeline import PipelineSettings, trace_skull_mask\n\n"
-            f"settings = PipelineSettings({chosen})\n"
-            f"trace = trace_skull_mask(stack.images[{self.slice_number}], settings)\n"
-            "trace.mask"
-        )
+        lines = [
+            opening[0],
+            "from skullnb.pipeline import PipelineSettings, trace_skull_mask",
+            "",
+            opening[1],
+            f"settings = PipelineSettings({chosen})",
+            f"trace = trace_skull_mask(stack.images[{self.slice_number}], settings)",
+            "trace.mask",
+        ]
+        return "\n".join(line for at, line in enumerate(lines) if line or at == 2)

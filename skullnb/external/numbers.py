@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,11 @@ def quoted(stored: Mapping[str, Any]) -> dict[str, Any]:
     in_mm = list(reach["held_out_iou"].values())
     picked = [one["iou"] for one in stored["alternatives"]["chosen"]]
     outcomes = np.array(crops["outcome"])
+    risen = _rise_by_stack(crops)
+    plain, innermost = (
+        [_alone(stored["alternatives"]["each"], inner)[head] for head in reach["chosen_mm"]]
+        for inner in (False, True)
+    )
     return {
         "measured_on": stored["date"],
         "n_stacks": len(set(slices["stack"])),
@@ -70,6 +75,10 @@ def quoted(stored: Mapping[str, Any]) -> dict[str, Any]:
         "alternatives_iou": float(np.mean(picked)),
         "n_better_alternative": sum(a > b for a, b in zip(picked, in_mm, strict=True)),
         "n_worse_alternative": sum(a < b for a, b in zip(picked, in_mm, strict=True)),
+        "n_better_innermost": sum(a > b for a, b in zip(innermost, plain, strict=True)),
+        "n_worse_innermost": sum(a < b for a, b in zip(innermost, plain, strict=True)),
+        "level_rise": max(risen.values()),
+        "level_rises_most_on": max(risen, key=risen.__getitem__),
         "n_crops": len(outcomes),
         "n_crops_fired": sum(n > 0 for n in crops["n_edge_touching"]),
         "n_crops_nothing": int(np.count_nonzero(outcomes == NOTHING)),
@@ -85,6 +94,22 @@ def quoted(stored: Mapping[str, Any]) -> dict[str, Any]:
         # The ledger speaks to whoever gave the slices.
         "ledger_verdict": stored["verdict"].replace("your data", "such slices"),
     }
+
+
+def _rise_by_stack(crops: Mapping[str, Any]) -> dict[str, float]:
+    """How many times as high Otsu's level is once a head is cut on all sides."""
+    stacks, whole = np.array(crops["stack"]), np.array(crops["sides"]) == "all sides"
+    return {
+        name: _mean(crops["threshold"], (stacks == name) & whole)
+        / _mean(crops["threshold_before"], (stacks == name) & whole)
+        for name in dict.fromkeys(crops["stack"])
+    }
+
+
+def _alone(each: Sequence[Mapping[str, Any]], innermost: bool) -> Mapping[str, Any]:
+    """Find the row without clipping and opening."""
+    plain = [one for one in each if not one["clip"] and not one["opening_mm"]]
+    return next(one for one in plain if one["innermost"] == innermost)
 
 
 def _mean(values: list[float], keep: Any) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skullnb.figures.drawing import draw_cells, draw_slice
-from skullnb.figures.layout import headline, mask_box, panels
+from skullnb.figures.layout import caption, headline, mask_box, panels
 from skullnb.figures.style import PALETTE, PageFigure, new_figure, outline
 from skullnb.pipeline import (
     MAX_KERNEL_WIDTH,
@@ -73,8 +73,8 @@ def kernel_figure(kernel_width: int, kernel_shape: str = "ellipse") -> PageFigur
         axes.grid(visible=False)
     left.set(xlabel="column of the element", ylabel="row of the element")
     right.set(xlabel="columns from the pixel", ylabel="rows from the pixel")
-    _caption(left, f"Its anchor (grey): row {anchor}, column {anchor}")
-    _caption(right, "One pixel (green) becomes this")
+    caption(left, f"Its anchor (grey): row {anchor}, column {anchor}")
+    caption(right, "One pixel (green) becomes this")
     extents = " or ".join(str(extent) for extent in sorted(set(sides.values())))
     found = f"The element is {kernel_width} px wide; a pixel grows by {extents} px"
     headline(figure, found if kernel_width else "No dilation: the kernel width is 0")
@@ -201,7 +201,3 @@ def _arrow(axes: Any, sides: dict[str, int], vertical: str, horizontal: str) -> 
         axes.annotate("", (column, row), (0, 0), arrowprops=line)
         outside = (1.18 * column + sign * (column != 0), 1.1 * row + sign * (row != 0))
         axes.text(*outside, f"{sides[side]} px", ha="center", va="center", color=PALETTE["text"])
-
-
-def _caption(axes: Any, text: str) -> None:
-    axes.set_title(text, fontsize=10, loc="left", color=PALETTE["text"])

@@ -87,7 +87,7 @@ def with_and_without(
     >>> image[0, 20:40, 20:40] = image[0, 0, 0] = 1.0
     >>> figure = with_and_without([Stack(image, name="demo")], "dilate")
     >>> [axes.get_title(loc="left") for axes in figure.axes]
-    ['demo\nwith the rule', 'without it']
+    ['demo\nwith it', 'without it']
     """
     figure, axes = new_figure(5.6, rows=2, columns=len(stacks), squeeze=False)
     for column, stack in enumerate(stacks):
@@ -97,7 +97,7 @@ def with_and_without(
         reference = None if stack.reference is None else stack.reference[middle]
         name = _short(stack.name)
         for row, (mask, caption) in enumerate(
-            ((trace.mask, f"{name}\nwith the rule"), (switch_off(trace, rule), "without it"))
+            ((trace.mask, f"{name}\nwith it"), (switch_off(trace, rule), "without it"))
         ):
             score = "" if reference is None else f": IoU {iou(mask, reference):.3f}"
             draw_slice(axes[row, column], image, caption + score, tints=[(mask, "mask")])

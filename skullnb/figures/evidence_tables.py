@@ -36,14 +36,7 @@ def rules_table(ledger: Ledger) -> Markdown:
     >>> print(rules_table(ledger).data.splitlines()[-1])
     | fill holes | never fired | 0 of 2 | 0 | 0 of 2 | 0 |
     """
-    header = [
-        "rule",
-        "status",
-        "fired on",
-        "px at its own step",
-        "mask changed on",
-        "px of the mask",
-    ]
+    header = "rule | status | fired on | px at its own step | mask changed on | px of the mask"
     rows = [
         [
             one.rule,

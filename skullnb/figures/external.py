@@ -79,7 +79,7 @@ def scores_by_stack(stored: Mapping[str, Any]) -> Any:
             axes.plot(x[wrong], y[wrong], "x", color=ACCENT, markersize=7)
     axes.plot([], [], "x", color=ACCENT, label="not the brain chosen")
     ticks = [f"{name}\n{HEADS[name].reference}" for name in stacks]
-    axes.set_xticks(range(len(stacks)), ticks, fontsize=8)
+    axes.set_xticks(range(len(stacks)), ticks, fontsize=9)
     axes.set(ylabel="IoU", ylim=(None, 1))
     figure.legend(loc="outside lower center", ncols=3, **LEGEND)
     n = sum(one != BRAIN for one in slices["chosen"])
@@ -131,7 +131,7 @@ def crop_outcomes(stored: Mapping[str, Any]) -> Any:
                 one.barh(len(labels), share, left=start, color=colour, height=0.7)
                 start += share
             labels.append(f"{name}, {depth:g} mm")
-        one.set_yticks(range(len(labels)), labels, fontsize=8)
+        one.set_yticks(range(len(labels)), labels, fontsize=9)
         one.set(title=f"cut: {wanted}", xlabel="share of the slices", xlim=(0, 1))
         one.grid(False)
     axes[0].invert_yaxis()

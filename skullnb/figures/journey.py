@@ -13,8 +13,8 @@ from skullnb.errors import InvalidSetting
 from skullnb.figures.drawing import draw_slice
 from skullnb.figures.flipbook import flipbook_html
 from skullnb.figures.frames import outlined_slice
-from skullnb.figures.layout import LEGEND, headline, mask_box
-from skullnb.figures.style import PALETTE, WIDTH_INCHES, PageFigure, new_figure, outline
+from skullnb.figures.layout import LEGEND, headline, mask_box, picture_grid
+from skullnb.figures.style import PALETTE, PageFigure, new_figure, outline
 from skullnb.history import Recipe
 from skullnb.journey import Measured, largest_gain, meetings
 from skullnb.metrics import iou
@@ -41,13 +41,9 @@ def version_strip(stack: Stack, index: int, recipes: Sequence[Recipe]) -> PageFi
     image, reference, masks, box = masked_slice(stack, index, recipes)
     height, width = image[box].shape
     columns = min(3, len(recipes))
-    rows = -(-len(recipes) // columns)
-    cell = WIDTH_INCHES / columns * height / width + 0.3
-    figure, panels = new_figure(min(rows * cell + 0.4, 8.0), rows, columns, squeeze=False)
-    for axes in panels.flat[len(recipes) :]:
-        axes.remove()
+    figure, panels = picture_grid(len(recipes), columns, height / width, 8.0)
     scores = [_iou(mask, reference) for mask in masks]
-    for axes, one, mask, score in zip(panels.flat, recipes, masks, scores, strict=False):
+    for axes, one, mask, score in zip(panels, recipes, masks, scores, strict=True):
         found = "" if score is None else f", IoU {score:.2f}"
         draw_slice(axes, image[box], f"{one.version}{found}", tints=[(mask[box], "mask")], rows=200)
         if reference is not None:
@@ -139,16 +135,8 @@ def scan_curves(
         axes.plot(rows["value"], rows["iou"], dash, color=PALETTE[kind], label=name)
     for version, value in targets.items():
         axes.axhline(value, color=PALETTE["reference"], linewidth=1)
-        axes.text(
-            0.995,
-            value,
-            version,
-            transform=axes.get_yaxis_transform(),
-            ha="right",
-            va="bottom",
-            color=PALETTE["reference"],
-            fontsize=9,
-        )
+        where = {"transform": axes.get_yaxis_transform(), "ha": "right", "va": "bottom"}
+        axes.text(0.995, value, version, color=PALETTE["reference"], fontsize=9, **where)
     axes.set(xlabel=xlabel, ylabel="mean IoU")
     axes.legend(loc="best", **LEGEND)
     found = []

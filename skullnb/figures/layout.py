@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from skullnb.figures.style import PALETTE, WIDTH_INCHES, PageFigure, new_figure, show_image
 
-HEADLINE_SIZE = 13
+HEADLINE_SIZE = 12
 TALLEST_INCHES = 3.7
 # For what a figure points at and is none of the palette's tissues or masks: a threshold, a limit.
 ACCENT: Final = "#CC6699"
@@ -41,7 +41,7 @@ def headline(figure: Any, finding: str) -> None:
     'Bright is brain and scalp'
     """
     figure.suptitle(
-        fill(finding, 70), x=0.01, ha="left", fontsize=HEADLINE_SIZE, color=PALETTE["text"]
+        fill(finding, 64), x=0.01, ha="left", fontsize=HEADLINE_SIZE, color=PALETTE["text"]
     )
 
 
@@ -68,13 +68,43 @@ def panels(
     return figure, list(axes[0])
 
 
-def show_framed(axes: Any, pixels: Any, caption: str = "", **options: Any) -> None:
+def picture_grid(
+    count: int, columns: int, aspect: float, tallest_inches: float
+) -> tuple[PageFigure, list[Any]]:
+    """Make panels for pictures in rows of so many columns.
+
+    `aspect`: height of a picture over its width. `tallest_inches`: the most for the whole figure.
+
+    Examples
+    --------
+    >>> len(picture_grid(5, 3, 1.0, 8.0)[1])
+    5
+    """
+    rows = -(-count // columns)
+    tall = rows * (WIDTH_INCHES / columns * aspect + 0.3) + 0.4
+    figure, axes = new_figure(min(tall, tallest_inches), rows, columns, squeeze=False)
+    for unused in axes.flat[count:]:
+        unused.remove()
+    return figure, list(axes.flat[:count])
+
+
+def caption(axes: Any, text: str) -> None:
+    """Say above a panel what it shows.
+
+    Examples
+    --------
+    >>> _, axes = panels(1)
+    >>> caption(axes[0], "slice 0")
+    >>> axes[0].get_title(loc="left")
+    'slice 0'
+    """
+    axes.set_title(text, fontsize=10, loc="left", color=PALETTE["text"])
+
+
+def show_framed(axes: Any, pixels: Any, text: str = "", **options: Any) -> None:
     """Draw one slice with its frame, which decides what counts as edge-touching.
 
-    Parameters
-    ----------
-    caption : str
-        Shown above the picture.
+    `text`: shown above the picture.
 
     Examples
     --------
@@ -87,7 +117,7 @@ def show_framed(axes: Any, pixels: Any, caption: str = "", **options: Any) -> No
     shades = {"cmap": colormaps["gray"].resampled(SHADES), "interpolation_stage": "data"}
     show_image(axes, pixels, **{**shades, **options})
     axes.set_anchor("N")
-    axes.set_title(caption, fontsize=11, loc="left", color=PALETTE["text"])
+    caption(axes, text)
     for spine in axes.spines.values():
         spine.set(visible=True, color=PALETTE["text"], linewidth=0.6)
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skullnb.figures.drawing import draw_cells, draw_slice
-from skullnb.figures.layout import LEGEND, headline, mask_box, panels
+from skullnb.figures.layout import LEGEND, caption, headline, mask_box, panels
 from skullnb.figures.style import PALETTE, PageFigure, new_figure, outline
 from skullnb.head_model import Reading
 from skullnb.metrics import dice
@@ -50,8 +50,7 @@ def heads_in_frame(shape: tuple[int, int], readings: Sequence[Reading]) -> PageF
         axis.set(xlim=(-half, half), ylim=(half, -half), xticks=[], yticks=[])
         axis.set_aspect("equal")
         axis.spines[:].set_visible(False)
-        caption = f"{one.name}: {one.least_radius:.0f} and {one.model_radius:.0f} px"
-        axis.set_title(caption, fontsize=10, loc="left", color=PALETTE["text"])
+        caption(axis, f"{one.name}: {one.least_radius:.0f} and {one.model_radius:.0f} px")
     axes[0].set_xlabel("grey: frame; blue: by the inequality;\norange, dashed: by the model")
     outside = [one.name for one in readings if one.model_area > height * width]
     finding = f"Read {' or '.join(outside)}, no head fits the frame"
@@ -81,8 +80,7 @@ def grown_pixels(widths: Sequence[int], shape: str = "ellipse") -> PageFigure:
         axis.set(xlim=(-half, half), ylim=(half, -half))
         axis.set_aspect("equal")
         axis.grid(visible=False)
-        caption = f"{width} px wide, {int(alone.sum())} unpaired"
-        axis.set_title(caption, fontsize=10, loc="left", color=PALETTE["text"])
+        caption(axis, f"{width} px wide, {int(alone.sum())} unpaired")
         if alone.any():
             lopsided.append(f"{width} px")
     finding = f"Of these kernels, {' and '.join(lopsided)} is not symmetric"
@@ -172,9 +170,9 @@ def two_errors(image: NDArray[Any], mask: Mask, offset: float) -> PageFigure | N
     moved, bumped = same_dice(mask, offset)
     box = mask_box(moved | bumped)
     figure, axes = panels(2, image[box].shape[0] / image[box].shape[1])
-    captions = (f"border {offset:g} px out everywhere", "the same pixels in one place")
-    for axis, other, caption in zip(axes, (moved, bumped), captions, strict=True):
-        draw_slice(axis, image[box], caption, tints=[((other & ~mask)[box], "mask")])
+    texts = (f"border {offset:g} px out everywhere", "the same pixels in one place")
+    for axis, other, text in zip(axes, (moved, bumped), texts, strict=True):
+        draw_slice(axis, image[box], text, tints=[((other & ~mask)[box], "mask")])
         outline(axis, mask[box], "reference")
         outline(axis, other[box], "mask", linewidths=0.9)
     headline(figure, f"Both have a Dice of {dice(moved, mask):.4f}")

@@ -39,7 +39,7 @@ def components(traces: Sequence[SkullMaskTrace], captions: Sequence[str]) -> Pag
     >>> image = np.zeros((9, 9))
     >>> image[4, 4] = image[0, :] = 1
     >>> components([trace_skull_mask(image)], ["slice 0"]).get_suptitle()
-    'Green is taken for the brain; orange touches the frame and is dropped'
+    'Green is taken for the brain; orange touches the frame: dropped'
     """
     shape = traces[0].binary.shape
     figure, axes = panels(len(traces), shape[0] / shape[1])
@@ -48,7 +48,7 @@ def components(traces: Sequence[SkullMaskTrace], captions: Sequence[str]) -> Pag
     chosen = any(trace.chosen for trace in traces)
     dropped = any(_dropped(trace).any() for trace in traces)
     first = "Green is taken for the brain" if chosen else "Nothing is taken for the brain"
-    rest = "orange touches the frame and is dropped" if dropped else "grey is smaller, and left out"
+    rest = "orange touches the frame: dropped" if dropped else "grey is smaller, and left out"
     headline(figure, f"{first}; {rest}")
     return figure
 

@@ -44,16 +44,10 @@ def sweep_table(
     if summary is None:
         return no_reference("how the scores depend on the kernel width")
     if published is None:
-        header = ["kernel width, px", "IoU, measured", "Dice, measured"]
+        header = "kernel width, px | IoU, measured | Dice, measured"
         rows = [[row["kernel_width"], row["iou"], row["dice"]] for row in summary]
         return markdown_table(header, rows, ["", ".4f", ".4f"])
-    header = [
-        "kernel width, px",
-        "IoU, published",
-        "IoU, measured",
-        "Dice, published",
-        "Dice, measured",
-    ]
+    header = "kernel width, px | IoU, published | IoU, measured | Dice, published | Dice, measured"
     rows = []
     for row in summary:
         iou, dice = published.get(int(row["kernel_width"]), (None, None))
@@ -128,13 +122,7 @@ def published_table(
         for name, scores in published.items()
         for value in [scores[column]]
     ]
-    header = [
-        "published as",
-        "metric",
-        "published",
-        "measured, mean",
-        "measured, pooled",
-    ]
+    header = "published as | metric | published | measured, mean | measured, pooled"
     return markdown_table(header, rows, ["", "", ".4f", ".4f", ".4f"])
 
 

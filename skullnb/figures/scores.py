@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from skullnb.figures.drawing import draw_cells, draw_slice
-from skullnb.figures.layout import LEGEND, headline, mask_box
-from skullnb.figures.style import PALETTE, WIDTH_INCHES, PageFigure, new_figure, outline
+from skullnb.figures.layout import LEGEND, caption, headline, mask_box, picture_grid
+from skullnb.figures.style import PALETTE, PageFigure, new_figure, outline
 from skullnb.metrics import SliceScore
 from skullnb.summary import spread
 
@@ -151,8 +151,7 @@ def distance_example(mask: Image, reference: Image) -> PageFigure:
             # Near-black on the palette's middling colours, whatever the page behind.
             axes.text(column, row, text, ha="center", va="center", fontsize=9, color="#111111")
         largest.append(distances[border].max())
-        caption = f"from the {kind} to the {other}: at most {largest[-1]:.3g} px"
-        axes.set_title(caption, fontsize=10, loc="left", color=PALETTE["text"])
+        caption(axes, f"from the {kind} to the {other}: at most {largest[-1]:.3g} px")
         _frame_cells(axes, mask | reference)
     headline(figure, f"The largest border distance is {max(largest):.3g} px")
     return figure
@@ -173,17 +172,13 @@ def gallery(
     """
     chosen = spread(len(images), MOST_PICTURES)
     columns = 3 if len(chosen) <= 9 else 5
-    rows = -(-len(chosen) // columns)
     box = mask_box(np.max(masks if reference is None else [*masks, *reference], axis=0))
     height, width = images[0][box].shape
-    cell = WIDTH_INCHES / columns * height / width + 0.3
-    figure, panels = new_figure(min(rows * cell + 0.4, 15.0), rows, columns, squeeze=False)
-    for axes in panels.flat[len(chosen) :]:
-        axes.remove()
-    for axes, index in zip(panels.flat, chosen, strict=False):
+    figure, panels = picture_grid(len(chosen), columns, height / width, 15.0)
+    for axes, index in zip(panels, chosen, strict=True):
         nothing = "" if masks[index].any() else ", no mask"
-        caption = f"slice {slice_numbers[index]}{nothing}"
-        draw_slice(axes, images[index][box], caption, rows=900 // columns)
+        text = f"slice {slice_numbers[index]}{nothing}"
+        draw_slice(axes, images[index][box], text, rows=900 // columns)
         if reference is not None:
             outline(axes, reference[index][box], "reference")
         outline(axes, masks[index][box], "mask")

@@ -22,15 +22,17 @@ PALETTE: Final = {
     "faint": "#9D9D9D55",
 }
 
-# A page column is about 720 px wide; figures are drawn for it and stay readable at half of it.
-WIDTH_INCHES: Final = 7.2
+# Figures are drawn for 640 px, a column of the page: their text is as large as the page's there,
+# and still readable on a phone, at 380 px.
+WIDTH_INCHES: Final = 6.0
+DPI: Final = 172
 
 _RC: Final[Any] = {
     "figure.facecolor": "none",
     "axes.facecolor": "none",
     "savefig.facecolor": "none",
-    "savefig.dpi": 144,
-    "figure.dpi": 144,
+    "savefig.dpi": DPI,
+    "figure.dpi": DPI,
     "font.size": 10,
     "axes.titlesize": 11,
     "axes.titlelocation": "left",
@@ -89,7 +91,7 @@ def new_figure(
     3
     """
     with mpl.rc_context(_RC):
-        figure = PageFigure(figsize=(WIDTH_INCHES, height_inches), layout="constrained", dpi=144)
+        figure = PageFigure(figsize=(WIDTH_INCHES, height_inches), layout="constrained", dpi=DPI)
         axes = figure.subplots(rows, columns, **options)
     return figure, axes
 

@@ -20,7 +20,7 @@ MOST_ROWS = 40
 
 
 def markdown_table(
-    header: Sequence[str],
+    header: str | Sequence[str],
     rows: Iterable[Sequence[Any]],
     formats: Sequence[str] | None = None,
     of: tuple[int, str] | None = None,
@@ -31,6 +31,8 @@ def markdown_table(
 
     Parameters
     ----------
+    header : str or sequence of str
+        Titles of the columns; in one string they have " | " between them.
     rows : iterable of sequences
         One value a column. Texts are escaped; None and NaN are shown as a dash, infinity as ∞,
         truth values as yes and no.
@@ -53,6 +55,7 @@ def markdown_table(
     | 0 | 0.979 |
     | 1 | – |
     """
+    header = header.split(" | ") if isinstance(header, str) else header
     rows = [list(row) for row in rows]
     formats = list(formats) if formats is not None else [""] * len(header)
     for length in [len(formats), *map(len, rows)]:

@@ -98,7 +98,7 @@ def fold_kernels(matrix: ScoreMatrix, outcomes: Sequence[Outcome]) -> PageFigure
     >>> from skullnb.validation import compare_splits
     >>> matrix = ScoreMatrix([[0.9, 0.8], [0.6, 0.8]], [24, 26], ("a", "b"))
     >>> fold_kernels(matrix, compare_splits(matrix)).get_suptitle()
-    'In px, the kernel chosen without a volume is its best in 0 of 2 folds'
+    'Chosen without a volume, the kernel in px is its best in 0 of 2'
     """
     folds = [one for one in outcomes if len(one.held_out) == len(matrix.volumes)]
     folds = [one for one in folds if one.method == "leave one volume out"]
@@ -121,12 +121,10 @@ def fold_kernels(matrix: ScoreMatrix, outcomes: Sequence[Outcome]) -> PageFigure
         named = np.array(spread(len(own), _MOST_NAMED))
         names = [plain(outcome.held_out[index]) for index in named]
         axes.set_xticks(named + 1, names, rotation=90, fontsize=8)
-        axes.margins(y=0.25)
-        axes.legend(loc="upper left", ncols=2, **LEGEND)
+        axes.margins(y=0.4)
+        axes.legend(loc="upper left", **LEGEND)
     n = len(matrix.volumes)
-    headline(
-        figure, f"In px, the kernel chosen without a volume is its best in {hits} of {n} folds"
-    )
+    headline(figure, f"Chosen without a volume, the kernel in px is its best in {hits} of {n}")
     return figure
 
 

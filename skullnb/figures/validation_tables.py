@@ -43,14 +43,8 @@ def one_volume_table(rows: NDArray[Any], matrix: ScoreMatrix) -> Markdown:
     """
     first = [(matrix.groups or ()).index(name) for name in matrix.volumes]
     spacing = [None] * len(rows) if matrix.spacing_mm is None else matrix.spacing_mm[first]
-    header = [
-        "volume",
-        "mm per px",
-        f"its best kernel, {matrix.unit}",
-        "IoU, same slices",
-        "IoU, leave one slice out",
-        "IoU, other volumes",
-    ]
+    header = f"volume | mm per px | its best kernel, {matrix.unit} | "
+    header += "IoU, same slices | IoU, leave one slice out | IoU, other volumes"
     shown = [
         [rows[i]["volume"], spacing[i], *rows[i].tolist()[1:]] for i in spread(len(rows), MOST_ROWS)
     ]
@@ -180,13 +174,8 @@ def small_table(sizes: Sequence[int]) -> Markdown:
     >>> print(small_table([5]).data.splitlines()[2])
     | 5 | 93.75% | 45.1% | 60.0% | 0.0625 |
     """
-    header = [
-        "independent cases",
-        "chance that their range covers the median",
-        "failure rate left by zero failures",
-        "rule of three",
-        "smallest sign-test p",
-    ]
+    header = "independent cases | chance that their range covers the median | "
+    header += "failure rate left by zero failures | rule of three | smallest sign-test p"
     rows = [
         [n, _almost(range_covers_median(n)), zero_failure_bound(n), 3 / n, smallest_sign_test_p(n)]
         for n in sorted(set(sizes))
@@ -207,13 +196,8 @@ def coverage_rows(table: NDArray[Any]) -> Markdown:
     >>> print(coverage_rows(table).data.splitlines()[2])
     | 5 | 83% | 95% | 78% | 88% |
     """
-    header = [
-        "independent values",
-        "bootstrap, normal",
-        "Student's t, normal",
-        "bootstrap, skewed",
-        "Student's t, skewed",
-    ]
+    header = "independent values | bootstrap, normal | "
+    header += "Student's t, normal | bootstrap, skewed | Student's t, skewed"
     return markdown_table(header, [row.tolist() for row in table], ["", *[".0%"] * 4])
 
 

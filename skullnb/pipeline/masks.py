@@ -180,7 +180,6 @@ def use_tier(name: str, announce: Callable[[str], object] | None = None) -> str:
     if name not in ("auto", *TIERS):
         raise InvalidSetting(f"The tier must be auto, {' or '.join(TIERS)}, not {name!r}.")
     patience = Timer(_PATIENCE, announce or _tell_a_terminal, [COMPILING])
-    patience.daemon = True
     patience.start()
     try:
         _tier = importlib.import_module(TIERS["numba" if name == "auto" else name])

@@ -20,6 +20,7 @@ from skullnb.errors import InvalidSetting, ReportFailed, UnreadableFile
 from skullnb.pipeline import PipelineSettings
 from skullnb.pipeline.checks import as_slice
 from skullnb.report.html import build_html
+from skullnb.report.paper import require_browser
 from skullnb.report.place import check_output, put_in_place, tidy, workplace
 from skullnb.report.run import run_chapters
 from skullnb.report.select import accepted_parameters, choose_chapters
@@ -67,6 +68,8 @@ def build_report(
     workers: int = 2,
     overwrite: bool = False,
     student: bool = False,
+    single_file: bool = False,
+    pdf: bool = False,
     progress: Progress | None = None,
 ) -> Report:
     """Run the chapters on the given data and build the book about it.
@@ -89,6 +92,8 @@ def build_report(
         Replace the output folder if it is a report, or empty.
     student : bool
         Leave every answer out of pages and notebooks, and the teacher's page out of the book.
+    single_file, pdf : bool
+        Also write the whole book as one file, `book.html`, and as `book.pdf`.
     progress : callable, optional
         Called as ``progress(done, total, text)`` after each step.
 
@@ -100,7 +105,8 @@ def build_report(
     Raises
     ------
     InvalidSetting
-        If a parameter or a chapter is unknown, or the output folder may not be replaced.
+        If a parameter or a chapter is unknown, the output folder may not be replaced, or there is
+        no browser to print the PDF.
     SkullnbError
         If the data cannot be read, or a pixel is NaN or infinite; nothing has run then.
     ReportFailed
@@ -115,9 +121,11 @@ def build_report(
     """
     _require_extra()
     from skullnb.report.clean import clean_notebook, path_scrubber
+    from skullnb.report.single import write_book_files
     from skullnb.report.stage import stage_book
     from skullnb.report.student import TEACHERS_PAGES, strip_answers
 
+    browser = require_browser() if pdf else None
     started = time.monotonic()
     tell = progress or _silent
     output = expand(output_dir).absolute()
@@ -173,6 +181,8 @@ def build_report(
         )
         shutil.rmtree(work / "log")
         build_html(book, work, strict=not failures, scrub=scrub)
+        if single_file or browser:
+            write_book_files(work, find_assets("book"), keep_html=single_file, browser=browser)
         put_in_place(work, output)
     tell(total, total, "book built")
     return Report(

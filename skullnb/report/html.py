@@ -52,6 +52,8 @@ def build_html(book: Path, work: Path, *, strict: bool, scrub: Callable[[Any], A
         said = scrub(re.sub(r"\x1b\[[0-9;]*m", "", done.stderr)).strip().splitlines()
         complaints = [line for line in said if "WARNING" in line or "ERROR" in line] or said[-3:]
         raise ReportFailed(f"The book could not be built: {'; '.join(complaints[:3])}")
+    for leftover in (html / "_static").rglob("*.map"):  # for those who debug the theme
+        leftover.unlink()
     html.rename(work / "html")
     for leftover in (built, book):
         shutil.rmtree(leftover)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from skullnb.chapter import MOST_SHOWN
-from skullnb.pipeline import PipelineSettings, create_skull_masks
+from skullnb.pipeline import PipelineSettings, create_skull_masks, trace_skull_mask
 from skullnb.stack import Stack
 from skullnb.summary import spread
 from skullnb.text import escape
@@ -129,6 +129,27 @@ def comparison_card(is_phantom: bool) -> str:
         " [the kernel-width sweep](notebooks/05-dilation.ipynb) and"
         " [the metrics](notebooks/07-metrics.ipynb) show how each number is made.\n:::\n"
     )
+
+
+def draw_cover(stack: Stack, settings: PipelineSettings, folder: Path) -> str:
+    """Draw the middle slice with a step of the pipeline on each piece of it.
+
+    Markdown that shows the picture, with a caption. `folder`: gets `cover.png`.
+    """
+    from skullnb.figures.cover import cover
+
+    middle = len(stack) // 2
+    reference = None if stack.reference is None else np.asarray(stack.reference[middle])
+    image = np.asarray(stack.images[middle])
+    picture = cover(image, trace_skull_mask(image, settings), reference)
+    (folder / "cover.png").write_bytes(picture.png())
+    number = stack.slice_numbers[middle]
+    last = "the outline of the mask" + " and of the reference mask" * (reference is not None)
+    caption = (
+        f"Slice {number}, a step on each piece: grey levels, bright pixels (white), the chosen"
+        f" component (green), what the dilation adds (blue), the filled mask, and {last}."
+    )
+    return f":::{{div}} cover\n![{caption}](_generated/cover.png)\n\n{caption}\n:::\n"
 
 
 def draw_slices(stack: Stack, settings: PipelineSettings, folder: Path) -> str:

@@ -17,11 +17,13 @@ from skullnb.pipeline import PipelineSettings
 from skullnb.report.landing import (
     comparison_card,
     data_note,
+    draw_cover,
     draw_slices,
     evidence_line,
     note,
     remarks_line,
 )
+from skullnb.report.ledger import baseline_sentence, ledger_picture
 from skullnb.report.table import published_table
 from skullnb.stack import Stack
 from skullnb.text import escape
@@ -70,9 +72,12 @@ def stage_book(
     texts = {
         "failures": _failures_note(failures),
         "data": data_note(stack, results, is_phantom),
+        "cover": draw_cover(stack, settings, generated),
         "slices": draw_slices(stack, settings, generated),
         "remarks": remarks_line(results["chapters"]),
         "evidence": evidence_line(results["chapters"]),
+        "ledger": without_dead_links(ledger_picture(results["chapters"]), chapters),
+        "baseline": without_dead_links(baseline_sentence(results["chapters"]), chapters),
         "comparison": without_dead_links(comparison_card(is_phantom), chapters),
         "published": published_table(
             results["chapters"], is_phantom=is_phantom, has_reference=stack.reference is not None

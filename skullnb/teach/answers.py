@@ -12,6 +12,8 @@ import numpy as np
 from skullnb.chapter import Chapter
 from skullnb.teach.verdict import UNANSWERED, Verdict, is_missing, wrong
 
+ONE_NUMBER = "One number is asked for; this is something else, or several."
+
 
 def single_number(answer: Any) -> float | None:
     """Give the one number that an answer holds.
@@ -68,7 +70,7 @@ def asks_for_a_number(
             return UNANSWERED
         value = single_number(answer)
         if value is None:
-            return wrong("One number is asked for; this is something else, or several.")
+            return wrong(ONE_NUMBER)
         return check(value, chapter)
 
     return checked

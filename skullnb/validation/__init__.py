@@ -31,7 +31,6 @@ from skullnb.validation.splits import (
     compare_splits,
     leave_one_slice_out,
     leave_one_volume_out,
-    optimism,
 )
 from skullnb.validation.tuning import tune_on_each_volume, tuning_curve
 
@@ -53,7 +52,6 @@ __all__ = [
     "leave_one_slice_out",
     "leave_one_volume_out",
     "negative_control",
-    "optimism",
     "range_covers_median",
     "scores_to_validate",
     "sign_test",

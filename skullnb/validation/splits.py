@@ -170,22 +170,6 @@ def compare_splits(matrix: ScoreMatrix) -> list[Outcome]:
     return [test(kind) for kind in kinds for test in ways]
 
 
-def optimism(matrix: ScoreMatrix) -> float:
-    """How much tuning and testing on the same volumes flatters: apparent minus nested score.
-
-    Returns
-    -------
-    float
-        In the metric's unit. Positive when the apparent score is too good.
-
-    Examples
-    --------
-    >>> round(optimism(ScoreMatrix([[0.9, 0.8], [0.6, 0.8]], [24, 26], ("a", "b"))), 3)
-    0.1
-    """
-    return apparent(matrix).score - leave_one_volume_out(matrix).score
-
-
 def _labels(matrix: ScoreMatrix) -> NDArray[np.intp]:
     """Which volume each slice counts towards; each slice for itself where that is unknown."""
     if matrix.groups is None:

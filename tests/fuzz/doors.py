@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from base64 import b64decode
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -46,6 +47,8 @@ def _read(path: Path) -> None:
             stack.fingerprint()
             masks = np.zeros(stack.images.shape, np.uint8)
             write_masks(masks, path.parent / "out.nii.gz", stack, overwrite=True)
+        if stack.geometry is None or None in stack.geometry.grids:
+            break
 
 
 def _file(name: str) -> Callable[[bytes, Path], None]:
@@ -130,6 +133,15 @@ DOORS: dict[str, Callable[[bytes, Path], None]] = {
     "results": _results,
     "words": _words,
 }
+
+
+def corpus(door: str) -> list[bytes]:
+    """What was found to be answered in its own way, or once was not: a line each, in base64."""
+    kept = CORPUS / f"{door}.txt"
+    return [b64decode(line) for line in kept.read_text().split()] if kept.exists() else []
+
+
+CORPUS = Path(__file__).with_name("corpus")
 
 
 def seeds(door: str, folder: Path) -> list[bytes]:

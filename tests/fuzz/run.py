@@ -2,7 +2,7 @@
 
 pip install atheris, then: python tests/fuzz/run.py nii 60 [FOLDER] (a door, seconds, and where
 inputs that reach something new are kept). A finding is written to the current folder as crash-*,
-timeout-* or oom-*; once it is answered, keep it in tests/fuzz/corpus, which test_fuzz.py replays.
+timeout-* or oom-*; once it is answered, keep it: python tests/fuzz/keep.py nii FILES...
 """
 
 from __future__ import annotations
@@ -23,9 +23,7 @@ with atheris.instrument_imports(
     import nibabel  # noqa: F401
     import pydicom  # noqa: F401
     import tifffile  # noqa: F401
-    from fuzz.doors import answer, seeds
-
-CORPUS = Path(__file__).with_name("corpus")
+    from fuzz.doors import answer, corpus, seeds
 
 
 def main() -> None:
@@ -39,8 +37,8 @@ def main() -> None:
     work.mkdir()
     for number, seed in enumerate(seeds(door, work)):
         (kept / f"seed-{number}").write_bytes(seed)
-    for known in sorted((CORPUS / door).glob("*")):
-        shutil.copy(known, kept)
+    for number, known in enumerate(corpus(door)):
+        (kept / f"known-{number}").write_bytes(known)
     warnings.simplefilter("ignore")
     inputs = work / "inputs"
 

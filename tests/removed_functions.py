@@ -1,0 +1,135 @@
+"""Is there a test that fails when a public function does nothing?
+
+`python tests/removed_functions.py [PACKAGE ...]` takes the body out of every public function and
+method of skullnb in turn (it then returns None) and runs its doctest, then the tests that mention
+it by name, then those of files that mention it or its package, until one fails. Each time in a
+process of its own, forked when all tests have been collected. Left out are slow tests, and compiled
+kernels, which the literal version of the pipeline stands against.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import inspect
+import os
+import pkgutil
+import re
+import sys
+import traceback
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from types import FunctionType
+from typing import Any
+
+import pytest
+
+import skullnb
+
+ROOT = Path(__file__).resolve().parents[1]
+LEFT_OUT = ("nbval", "browser", "wheel", "report", "lab")  # slow, and about the whole
+
+
+def nothing(*_arguments: Any, **_options: Any) -> None:
+    """Do nothing."""
+
+
+def public_functions(packages: list[str]) -> list[FunctionType]:
+    for module in pkgutil.walk_packages(skullnb.__path__, "skullnb."):
+        if not module.name.endswith(("__main__", ".kernels")):
+            importlib.import_module(module.name)
+    found = {
+        (one.__module__, one.__qualname__): one
+        for one in gc.get_objects()
+        if isinstance(one, FunctionType)
+        and one.__code__.co_filename.startswith(str(ROOT / "skullnb"))
+        and not re.search(r"(^|\.)_|<", one.__qualname__)
+        and one.__module__ != "skullnb.pipeline.kernels"
+        and not one.__code__.co_freevars
+    }
+    chosen = packages or ["skullnb"]
+    return [found[name] for name in sorted(found) if any(one in name[0] for one in chosen)]
+
+
+class Remover:
+    """A pytest plugin that runs tests against each function's absence, instead of all tests."""
+
+    def __init__(self, packages: list[str]) -> None:
+        self.packages = packages
+        self.failed = False
+        self.survivors: list[str] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.failed |= report.failed
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        functions = public_functions(self.packages)
+        for function in functions:
+            name = f"{function.__module__}.{function.__qualname__}"
+            child = os.fork()
+            if child == 0:
+                os._exit(self.is_missed(function, list(session.items)))
+            missed = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            if not missed:
+                self.survivors.append(name)
+                print("SURVIVES", name, flush=True)
+        print(f"{len(functions)} functions removed, {len(self.survivors)} not missed")
+        return True
+
+    def is_missed(self, function: FunctionType, items: list[pytest.Item]) -> bool:
+        """Remove the function in this process and run tests until one fails."""
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        try:
+            own = f"{function.__module__}.{function.__qualname__}"
+            order = list(relevant(items, own, function.__name__))
+            function.__defaults__ = function.__kwdefaults__ = None
+            function.__code__ = nothing.__code__
+            for item in order:
+                item.ihook.pytest_runtest_protocol(item=item, nextitem=None)
+                if self.failed:
+                    return True
+        except BaseException:
+            traceback.print_exc()
+            return True
+        return False
+
+
+def relevant(items: list[pytest.Item], own: str, name: str) -> Iterator[pytest.Item]:
+    """Yield the tests to ask, the likeliest first."""
+    mention = re.compile(rf"\b{name}\b")
+    package = re.compile(rf"\b{own.split('.')[1]}\b")
+    yield from (item for item in items if item.name == own)
+    rest = [item for item in items if isinstance(item, pytest.Function)]
+    direct = [item for item in rest if mention.search(source_of(item.function))]
+    yield from direct
+    rest = [item for item in rest if item not in direct]
+    near = [item for item in rest if mention.search(text_of(item.path))]
+    yield from near
+    yield from (item for item in rest if item not in near and package.search(text_of(item.path)))
+
+
+@cache
+def source_of(function: Any) -> str:
+    return inspect.getsource(function)
+
+
+@cache
+def text_of(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def main(packages: list[str]) -> int:
+    remover = Remover(packages)
+    tests = [
+        str(path)
+        for path in sorted((ROOT / "tests").glob("test_*.py"))
+        if not any(word in path.stem for word in LEFT_OUT)
+    ]
+    options = ["-q", "-p", "no:cacheprovider"]
+    pytest.main([*options, *tests, str(ROOT / "skullnb")], plugins=[remover])
+    return int(bool(remover.survivors))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,112 @@
+"""The built book for everyone: read aloud, by keyboard, on a phone, over a thin line, in a link.
+
+axe-core (MPL-2.0) comes with axe-playwright-python; it is a tool of this test and never shipped.
+"""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from screenshots import LOOKS, book_pages
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+MOST_BYTES_OF_THE_BOOK = 25e6
+MOST_BYTES_OF_A_PAGE = 2e6
+
+# Colours are all that differs in the dark, and they are the same on a phone as on a wide page.
+RULES: dict[str, Any] = {
+    "light": {},
+    "dark": {"runOnly": {"type": "rule", "values": ["color-contrast"]}},
+    "phone": {"rules": {"color-contrast": {"enabled": False}}},
+}
+CHECK = """async (rules) => {
+    const options = { resultTypes: ["violations"], ...rules };
+    const { violations } = await axe.run(document, options);
+    return violations
+        .filter((one) => ["serious", "critical"].includes(one.impact))
+        .flatMap((one) => one.nodes.map((node) => `${one.id}: ${node.html.slice(0, 120)}`));
+}"""
+
+
+class Resources(HTMLParser):
+    """Collects what a page loads or shows, and its metadata."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.sources: list[str] = []
+        self.meta: dict[str, str] = {}
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = {name: value or "" for name, value in attrs}
+        if tag == "img":
+            self.sources.append(found["src"])
+        if tag == "meta":
+            self.meta[found.get("property") or found.get("name", "")] = found.get("content", "")
+
+
+def violations(page: Page, path: Path, look: str) -> list[str]:
+    """Open a page and return what axe-core calls serious or critical."""
+    page.goto(path.as_uri())
+    page.evaluate((files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8"))
+    result: Any = page.evaluate(CHECK, RULES[look])
+    return [f"{path.name}, {look}: {one}" for one in result]
+
+
+@pytest.mark.parametrize("look", ["light", "dark", "phone"])
+def test_no_page_has_a_serious_barrier(chromium: Browser, built_book: Path, look: str) -> None:
+    context = chromium.new_context(**LOOKS[look])
+    page = context.new_page()
+    found = [
+        one for path in book_pages(built_book / "html") for one in violations(page, path, look)
+    ]
+    context.close()
+    assert found == []
+
+
+def test_a_barrier_would_be_found(chromium: Browser, tmp_path: Path) -> None:
+    path = tmp_path / "bad.html"
+    path.write_text(
+        '<html lang="en"><title>x</title><img src="data:,"><p style="color:#ccc">pale</p>',
+        encoding="utf-8",
+    )
+    page = chromium.new_page()
+    found = " ".join(violations(page, path, "light"))
+    page.close()
+    assert "image-alt" in found
+    assert "color-contrast" in found
+
+
+def test_the_book_and_its_pages_are_light(built_book: Path) -> None:
+    html = built_book / "html"
+    weights = {}
+    for path in book_pages(html):
+        text = path.read_text(encoding="utf-8")
+        shown = {unquote(one) for one in Resources(text).sources if not urlsplit(one).scheme}
+        pictures = sum((path.parent / one).stat().st_size for one in shown)
+        weights[path.name] = len(text.encode()) + pictures
+    assert {name: size for name, size in weights.items() if size > MOST_BYTES_OF_A_PAGE} == {}
+    whole = sum(path.stat().st_size for path in html.rglob("*") if path.is_file())
+    assert whole < MOST_BYTES_OF_THE_BOOK
+
+
+def test_a_link_to_a_page_shows_its_title_and_the_cover(built_book: Path) -> None:
+    for path in book_pages(built_book / "html"):
+        text = path.read_text(encoding="utf-8")
+        meta = Resources(text).meta
+        title = re.search("<h1>(.*?)<", text)
+        assert title
+        assert title[1] == meta["og:title"].replace("&", "&amp;")
+        assert meta["description"] == meta["og:description"]
+        cover = path.parent / meta["og:image"]
+        assert cover.read_bytes()[16:24] == (1200).to_bytes(4) + (630).to_bytes(4)

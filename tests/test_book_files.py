@@ -1,0 +1,140 @@
+"""The book as one file and on paper: what is written, and how it reads in a real browser."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner
+from screenshots import LOOKS, book_pages
+from test_book_access import violations
+
+from skullnb.cli import main
+from skullnb.errors import ReportFailed
+from skullnb.report import find_assets, paper
+from skullnb.report.paper import find_browser, print_pdf
+from skullnb.report.single import write_book_files
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+MOST_BYTES = 10e6
+
+STATE = """() => ({
+    wide: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+    broken: Array.from(document.images).filter((one) => !one.naturalWidth).length,
+    images: document.images.length,
+    dead: Array.from(document.querySelectorAll("a[href^='#']"))
+        .filter((one) => !document.getElementById(decodeURIComponent(one.hash.slice(1))))
+        .map((one) => one.outerHTML.slice(0, 100)),
+    outward: Array.from(document.querySelectorAll("a[href]"))
+        .map((one) => one.getAttribute("href")).filter((one) => !/^(#|https?:|mailto:)/.test(one)),
+    twice: Object.entries(Object.groupBy(document.querySelectorAll("[id]"), (one) => one.id))
+        .filter(([, all]) => all.length > 1).map(([id]) => id),
+})"""
+
+
+@pytest.fixture(scope="module")
+def files(chromium: Browser, built_book: Path) -> Path:
+    """Write both once, in a folder of their own, from the book that all tests share."""
+    browser = find_browser()
+    assert browser is not None
+    folder = built_book.parent / "files"
+    folder.mkdir(exist_ok=True)
+    (folder / "html").symlink_to(built_book / "html")
+    write_book_files(folder, find_assets("book"), browser=browser)
+    return folder
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+class TestOneFile:
+    @pytest.mark.parametrize("look", ["light", "dark", "phone"])
+    def test_it_is_whole_and_quiet_and_fits_the_window(
+        self, chromium: Browser, files: Path, look: str
+    ) -> None:
+        requests, complaints = [], []
+        context = chromium.new_context(**LOOKS[look])
+        page = context.new_page()
+        page.on("request", lambda request: requests.append(request.url))
+        page.on("console", lambda said: said.type == "error" and complaints.append(said.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        # Its articles are those of the pages; only what the file itself adds is checked again.
+        page.goto((files / "book.html").as_uri())
+        found = violations(page, files / "book.html", look) if look == "phone" else []
+        state = page.evaluate(STATE)
+        theme = page.evaluate("document.documentElement.dataset.theme")
+        context.close()
+        assert theme == LOOKS[look]["color_scheme"]
+        addresses = {url for url in requests if not url.startswith("data:")}
+        assert addresses == {(files / "book.html").as_uri()}
+        assert complaints == []
+        assert found == []
+        assert state.pop("images") > 40
+        assert state == {"wide": 0, "broken": 0, "dead": [], "outward": [], "twice": []}
+
+    def test_it_holds_every_page_and_is_small(self, files: Path, built_book: Path) -> None:
+        text = (files / "book.html").read_text(encoding="utf-8")
+        assert len(text.encode()) < MOST_BYTES
+        titles = [
+            re.search("<h1>(.*?)<", page.read_text(encoding="utf-8"))[1]
+            for page in book_pages(built_book / "html")
+        ]
+        assert sorted(re.findall("<h1>(.*?)<", text)) == sorted(titles)
+
+    def test_its_contents_lead_to_a_chapter_by_keyboard(
+        self, chromium: Browser, files: Path
+    ) -> None:
+        page = chromium.new_page()
+        page.goto((files / "book.html").as_uri())
+        page.locator("header summary").press("Enter")
+        page.locator("header a", has_text="Dilation").press("Enter")
+        heading = page.locator("h1", has_text="Dilation")
+        assert heading.evaluate("one => one.getBoundingClientRect().top") < 300
+        assert not page.locator("header li").first.is_visible()
+        page.close()
+
+    def test_its_flipbook_turns(self, chromium: Browser, files: Path) -> None:
+        page = chromium.new_page()
+        page.goto((files / "book.html").as_uri())
+        figure = page.locator("figure.flipbook").first
+        before = figure.locator("output").inner_text()
+        figure.locator("input[type=range]").press("ArrowLeft")
+        assert figure.locator("output").inner_text() != before
+        page.close()
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+def test_the_pdf_has_the_chapters_and_their_pictures(files: Path) -> None:
+    data = (files / "book.pdf").read_bytes()
+    assert len(re.findall(rb"/Type\s*/Page\b", data)) > 30
+    assert len(re.findall(rb"/Subtype\s*/Image\b", data)) > 40
+    assert b"/Outlines" in data
+
+
+def test_without_a_browser_a_pdf_is_refused_before_anything_runs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(paper, "find_browser", lambda: None)
+    run = CliRunner().invoke(main, ["report", "--pdf", "-o", str(tmp_path / "out")])
+    assert run.exit_code == 2
+    assert (
+        "none was found; install one, or name it in the environment variable CHROME" in run.output
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_browser_that_chrome_names_comes_first(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    own = tmp_path / "my-browser"
+    own.write_text("#!/bin/sh\necho cannot start >&2\nexit 1\n", encoding="utf-8")
+    own.chmod(0o755)
+    monkeypatch.setenv("CHROME", str(own))
+    assert find_browser() == own
+    (tmp_path / "page.html").touch()
+    with pytest.raises(ReportFailed, match="my-browser could not print the PDF: cannot start"):
+        print_pdf(tmp_path / "page.html", tmp_path / "page.pdf", own)
