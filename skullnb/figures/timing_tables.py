@@ -282,7 +282,7 @@ def instruction_table(found: Mapping[str, Any]) -> Markdown:
     """
     counts = [one or {} for one in found["instructions"]]
     if not any(counts):
-        return Markdown("*Instructions were not counted: valgrind was not there.*")
+        return Markdown("*Instructions were not counted in this run; that needs valgrind.*")
     names = [name for name in NAMES if any(name in one for one in counts)]
     rows = [[NAMES[name], *(one.get(name) for one in counts)] for name in names]
     header = ["way", "millions of instructions, typical slice", "with thousands of components"]
