@@ -95,8 +95,7 @@ def with_scikit_image(image: Image, width: int) -> Mask:
 
     bright = image > filters.threshold_otsu(image)
     brain = _largest(measure.label(segmentation.clear_border(bright), connectivity=2))
-    grown = morphology.isotropic_dilation(brain, width / 2)
-    return _filled(grown)
+    return _filled(brain.any() & morphology.isotropic_dilation(brain, width / 2))
 
 
 def with_scipy(image: Image, width: int) -> Mask:

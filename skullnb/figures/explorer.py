@@ -188,7 +188,7 @@ def explorer_figure(
     for name, text in facts.items():
         lines = wrap(text, LINE_LENGTH) or [""]
         right.text(0.0, height, name, **place)
-        right.text(0.36, height, "\n".join(lines), weight="bold", **place)
+        right.text(0.42, height, "\n".join(lines), weight="bold", **place)
         height -= 0.02 + 0.05 * len(lines)
     for kind in outlines:
         style = "--" if kind == "reference" else "-"

@@ -40,7 +40,7 @@ def stage_bars(stages: Mapping[str, Mapping[str, float]]) -> PageFigure:
     --------
     >>> stages = {"literal": {"dilate": 2.0, "fill": 6.0}, "numpy": {"dilate": 0.2, "fill": 0.1}}
     >>> stage_bars(stages).get_suptitle()
-    "The article's way: fill takes 75% of the time; skullnb without: dilate takes 67%"
+    "The article's way: fill takes 75%; skullnb without: dilate takes 67%"
     """
     ways = [way for way in ("literal", "numba", "numpy") if stages.get(way)]
     ways = ways[: 2 if "literal" in ways else 1]
@@ -65,7 +65,7 @@ def stage_bars(stages: Mapping[str, Mapping[str, float]]) -> PageFigure:
         share = stages[way][slowest] / sum(stages[way].values())
         found.append(f"{NAMES[way]}: {slowest} takes {share:.0%}")
     text = "; ".join(found)
-    headline(figure, text[0].upper() + text[1:].replace("%", "% of the time", 1))
+    headline(figure, text[0].upper() + text[1:])
     return figure
 
 
@@ -78,7 +78,7 @@ def rival_bars(slices: Mapping[str, Mapping[str, Any]]) -> PageFigure:
     --------
     >>> one = {"ms": [1.0, 1.0, 2.0], "times_floor": [10, 10, 20]}
     >>> rival_bars({"numpy": one, "floor": {"ms": [0.1, 0.1, 0.1]}}).get_suptitle()
-    'The quickest way takes 10 times what merely reading a slice and writing a mask takes'
+    'The quickest way to a mask takes 10 times as long as the floor'
     """
     names = sorted(slices, key=lambda name: -slices[name]["ms"][1])
     figure, axes = new_figure(1.0 + 0.36 * len(names))
@@ -103,11 +103,7 @@ def rival_bars(slices: Mapping[str, Mapping[str, Any]]) -> PageFigure:
     axes.set_xlabel("ms a slice, each line ten times the one before (median and quartiles)")
     masks = [name for name in names if name != "floor"]
     ratio = slices[masks[-1]]["times_floor"][1]
-    headline(
-        figure,
-        f"The quickest way takes {ratio:.2g} times what merely reading a slice and writing a "
-        "mask takes",
-    )
+    headline(figure, f"The quickest way to a mask takes {ratio:.2g} times as long as the floor")
     return figure
 
 
@@ -146,9 +142,10 @@ def task_line(tasks: Sequence[Mapping[str, Any]]) -> PageFigure:
 
     Examples
     --------
-    >>> rate = {"slices_a_task": 20, "slices_a_second": [1.0, 2.0, 3.0]}
-    >>> task_line([{**rate, "slices_a_task": 1}, rate]).get_suptitle()
-    'Slices in a task: with 20 instead of 1, a cluster does 1.0 times as many a second'
+    >>> small = {"slices_a_task": 1, "slices_a_second": [1.0, 2.0, 3.0]}
+    >>> large = {"slices_a_task": 20, "slices_a_second": [3.0, 3.0, 3.0]}
+    >>> task_line([small, large]).get_suptitle()
+    'Tasks of 20 slices instead of 1: 1.5 times as many slices a second'
     """
     sizes = [task["slices_a_task"] for task in tasks]
     low, middle, high = np.transpose([task["slices_a_second"] for task in tasks])
@@ -164,9 +161,9 @@ def task_line(tasks: Sequence[Mapping[str, Any]]) -> PageFigure:
     best = int(np.argmax(middle))
     headline(
         figure,
-        f"Slices in a task: with {sizes[best]} instead of {sizes[0]}, a cluster does "
-        f"{middle[best] / middle[0]:.1f} times as many a second",
-    ) if best else headline(figure, "The size of a task made no difference here")
+        f"Tasks of {sizes[best]} slices instead of {sizes[0]}: "
+        f"{middle[best] / middle[0]:.1f} times as many slices a second",
+    )
     return figure
 
 

@@ -28,14 +28,6 @@ def check_workers(value: float, chapter: Chapter) -> Verdict:
     """Check how many workers it takes until a storage of 1 GB a second is the limit.
 
     Masks are packed to a bit a pixel; the chapter has recorded `rate_one_worker`, slices a second.
-
-    Examples
-    --------
-    >>> from skullnb.chapter import open_chapter
-    >>> chapter = open_chapter("13-timing")
-    >>> chapter.record(rate_one_worker=400.0)
-    >>> check_workers(0, chapter)
-    Not yet. Nobody would be at work.
     """
     rate = chapter.results.value("rate_one_worker")
     height, width = chapter.stack.images.shape[1:]
