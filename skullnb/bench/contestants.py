@@ -151,7 +151,9 @@ CONTESTANTS = (
     Contestant(
         "numba", "skullnb with numba", create_skull_mask, True, "numba", lambda: use_tier("numba")
     ),
-    Contestant("numpy", "skullnb without", create_skull_mask, True, "", lambda: use_tier("numpy")),
+    Contestant(
+        "numpy", "skullnb without numba", create_skull_mask, True, "", lambda: use_tier("numpy")
+    ),
     Contestant("opencv", "OpenCV, written with care", with_opencv),
     Contestant("scipy", "scipy, as its users write", with_scipy),
     Contestant("scikit-image", "as its users write", with_scikit_image, module="skimage"),

@@ -300,7 +300,7 @@ def sweep_sentences(found: Mapping[str, Any]) -> Markdown:
     >>> start = {"import_skullnb": 0.15, "first_mask": None, "first_mask_ever": None}
     >>> print(sweep_sentences({"sweep": sweep, "start": start}).data)
     A sweep of 15 kernel widths over 5 slices shares everything before the dilation: skullnb
-    without is 19 times faster than the article's way. Importing skullnb takes 0.15 s.
+    without numba is 19 times faster than the article's way. Importing skullnb takes 0.15 s.
     """
     sweep, start = found["sweep"], found["start"]
     gains = " and ".join(
