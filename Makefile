@@ -1,8 +1,10 @@
-# make report   the book on the built-in phantom: report/html/index.html
-# make test     everything that CI runs
-# make coverage      lines and branches that the tests reach; `make mutants`: changes they notice
-# make same-answer   masks and numbers with the lowest and the newest versions, bit for bit
-# make lab      the explorer in JupyterLab
+# make report       the book on the built-in phantom: report/html/index.html
+# make test         everything that CI runs
+# make coverage     which lines and branches the tests reach
+# make mutants      which changes of the code no test notices
+# make same-answer  whether masks and numbers depend on versions
+# make lab          the explorer in JupyterLab
+# make bench        every time of chapter 13, measured here; some minutes on a quiet machine
 # All set themselves up; PYTHON chooses the interpreter.
 
 PYTHON ?= python3
@@ -11,7 +13,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help report test coverage mutants same-answer lab check format screenshots clean
+.PHONY: help report test coverage mutants same-answer lab bench check format screenshots clean
 .DEFAULT_GOAL := help
 
 help:
@@ -32,6 +34,11 @@ lab: $(VENV)/lab.stamp
 
 test: $(VENV)/test,browser.stamp check
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+bench: $(VENV)/bench,test.stamp
+	$(BIN)/skullnb bench
+	@$(INSTALL) pytest-benchmark
+	$(BIN)/python -m pytest tests/benchmarks.py --benchmark-columns=min,median,iqr
 
 coverage: $(VENV)/test,browser.stamp
 	$(BIN)/python -m coverage erase

@@ -6,8 +6,10 @@ import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from errno import ENOTDIR
 from importlib.util import find_spec
 from math import isnan
+from os import strerror
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -78,6 +80,8 @@ def _refuse_place(path: Path, overwrite: bool) -> None:
     if path.exists() and not overwrite:
         raise InvalidSetting(f"{path} is there already; name another place or add --overwrite.")
     there = next(folder for folder in path.absolute().parents if folder.exists())
+    if not there.is_dir():
+        raise NotADirectoryError(ENOTDIR, strerror(ENOTDIR), str(there))
     # Asking for the rights would not do: they may be there and the disk read-only.
     with TemporaryFile(dir=there, prefix="."):
         pass
@@ -434,8 +438,10 @@ def bench(
     """
     from skullnb import bench as room
     from skullnb.chapter import open_data
+    from skullnb.pipeline import PipelineSettings
     from skullnb.results import write_json
 
+    PipelineSettings(kernel_width=kernel_width)  # refused now, not after minutes
     if record and (quick or images):
         raise InvalidSetting("Only a full run on the built-in phantom is recorded.")
     stack = open_data(images, spacing_mm=spacing_mm, slices=slices, axis=axis)

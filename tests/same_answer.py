@@ -30,7 +30,7 @@ VERSIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("3.11", ("lowest",)),
     ("3.11", ("numpy==2.0.*", "opencv-python-headless==4.11.*", "scipy==1.13.*")),
     ("3.11", ("opencv-python-headless==5.*",)),
-    ("3.12", ("numpy==1.26.*", "opencv-python-headless==4.12.*")),
+    ("3.12", ("numpy==2.2.*", "opencv-python-headless==4.12.*")),
     ("3.12", ("opencv-python-headless==4.*", "numba")),
     ("3.13", ("numpy==2.1.*", "opencv-python-headless==4.10.*")),
     ("3.13", ("opencv-python-headless==5.*",)),

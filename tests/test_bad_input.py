@@ -392,6 +392,16 @@ WORDS = {
     "report --images scan.npy -o mask.npy": "is a file",
     "report --images scan.npy -o .": "current one",
     "report --kernel-width -1": "whole number of pixels",
+    "collate": "Missing argument",
+    "collate no -o t.csv": "'no' does not exist",
+    "collate scan.npy -o t.csv": "is a file",
+    "collate two -o t.csv": "[Nn]o r",
+    "collate broken -o t.csv": "'01-data.json' is not JSON",
+    "collate broken -o mask.npy": "there already",
+    "bench --images no.npy": "no file or folder",
+    "bench --slices 9": "slices is given|there are",
+    "bench --kernel-width -1": "whole number of pixels",
+    "bench -o mask.npy": "there already",
     "lab --port 99999": "not in the range",
     "lab --images scan.npy --slices x": "can't be read",
     "lab --kernel-width 5000": "from 0 to 1023",
@@ -409,6 +419,8 @@ def desk(tmp_path, monkeypatch):
     Path("two.txt").write_text("a,1\nb,2\nc,3\n")
     os.mkfifo("pipe.txt")
     Path("two").mkdir()
+    Path("broken/results").mkdir(parents=True)
+    Path("broken/results/01-data.json").write_text('{"format": "skullnb-')
     for name in "ab":
         np.save(f"two/{name}.npy", HEAD)
     return tmp_path

@@ -32,7 +32,7 @@ from skullnb.batch import (
     read_table,
 )
 from skullnb.batch import run as run_module
-from skullnb.batch.bar import remaining
+from skullnb.batch.bar import Bar, remaining
 from skullnb.batch.fingerprint import fingerprint
 from skullnb.batch.journal import Journal, Workplace
 from skullnb.batch.outputs import NpyOutput
@@ -41,8 +41,6 @@ from skullnb.cli import main
 from skullnb.errors import BatchStopped, InvalidSetting, ShapeMismatch, UnreadableFile
 from skullnb.phantom import subject
 from skullnb.pipeline import PipelineSettings, create_skull_masks, trace_skull_mask
-from skullnb.stack import Stack
-from skullnb.timing import storage
 
 SETTINGS = PipelineSettings(kernel_width=5)
 KINDS = ("m.npy", "m.packed.npy", "m.zarr")
@@ -709,9 +707,6 @@ def test_a_plan_keeps_what_was_measured_from_what_is_assumed():
         "packed": 6,
         "zarr": 0,
     }
-    same = storage(Stack(np.zeros((1, *shape), np.float32)), published.PROJECTED_SLICES)
-    assert need.sizes_gb["input"] == pytest.approx(same["images_gb"])
-    assert need.sizes_gb["npy"] == pytest.approx(same["masks_gb"])
     # (191.7 + 6.0) GB at 0.5 GB/s, against 100,000 slices at 400 and at 5000 a second.
     assert need.storage_s["packed"] == pytest.approx(395.4, abs=0.1)
     assert need.compute_s == {"1 thread": 250.0, "cluster": 20.0}
@@ -731,3 +726,22 @@ def test_a_phantom_in_a_batch_gets_the_masks_of_the_pipeline(tmp_path):
     np.save(tmp_path / "scans.npy", stack.images)
     done = mask_batch(tmp_path / "scans.npy", tmp_path / "m.packed.npy")
     np.testing.assert_array_equal(read_masks(done.path), create_skull_masks(stack.images))
+
+
+def test_without_a_terminal_a_batch_says_a_line_every_half_minute(monkeypatch, capsys):
+    times = iter([0, 0, 10, 40, 50])
+    monkeypatch.setattr("skullnb.batch.bar.monotonic", lambda: next(times))
+    with Bar() as bar:
+        for done in (100, 200, 300, 400):
+            bar(done, 1000)
+    assert capsys.readouterr().err == "300 of 1,000 slices, 5 slices/s, 2 min 20 s left\n"
+
+
+def test_a_bar_leaves_its_line_before_something_else_is_said(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    with Bar() as bar:
+        bar(100, 1000)
+        assert "100/1000" in capsys.readouterr().err
+        bar.clear()
+        assert capsys.readouterr().err.endswith("\n")
+    assert capsys.readouterr().err == ""

@@ -47,7 +47,7 @@ def test_the_version_is_said():
 
 
 @pytest.mark.parametrize(
-    "command", ["report", "mask", "sweep", "evidence", "phantom", "heads", "lab"]
+    "command", ["report", "mask", "sweep", "bench", "evidence", "phantom", "heads", "lab"]
 )
 def test_every_command_teaches_by_example(command):
     text = run(command, "--help").stdout

@@ -41,7 +41,8 @@ KINDS = (np.float32, np.float64, np.float16, np.uint8, np.int16, np.uint16, np.i
 def tier(request):
     if request.param == "numba" and WITHOUT_NUMBA:
         pytest.skip("NUMBA MISSING (pip install 'skullnb[fast]'): its kernels were NOT tested")
-    yield use_tier(request.param)
+    assert use_tier(request.param) == request.param
+    yield request.param
     use_tier("auto")
 
 
@@ -257,6 +258,11 @@ def test_a_flat_slice_gives_an_empty_mask_over_whatever_was_there(value):
     images = np.full((3, 9, 70), value, dtype=np.float32)
     images[1, 0, 0] = -0.0 if value == 0.0 else value
     assert not create_skull_masks(images).any()
+
+
+def test_a_slice_without_a_bright_pixel_gives_an_empty_mask():
+    image = np.random.default_rng(0).random((1, 30, 70))
+    assert not create_skull_masks(image, PipelineSettings(threshold=255)).any()
 
 
 # Work must depend on pixels and runs, not on how many components these belong to: the teeth of a

@@ -76,9 +76,11 @@ def change_last_result(notebook: nbformat.NotebookNode) -> str:
 
 # Cells whose outputs differ from one run or machine to the next, and so are not compared.
 NOT_COMPARED = {
-    "stage_table(": "times",
+    "rival_table(live)": "times",
     "time_verdict(": "times",
-    "timing.machine()": "what the times were measured on",
+    "time_shard(": "times",
+    "plan_table(": "times",
+    "bench.machine()": "what the times were measured on",
     "recheck()": "whether the real heads are on this machine",
     "explorer.widget": "a widget",
 }

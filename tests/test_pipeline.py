@@ -415,6 +415,12 @@ def test_one_hot_pixel_is_warned_about():
     assert any("too little for a head" in one for one in trace.warnings)
 
 
+def test_the_range_that_a_few_pixels_leave_is_given_up_to_the_next_level():
+    image = np.tile([0.0, 5.0], 800).reshape(40, 40)
+    image[20, 20] = 255
+    assert "in its lowest 2.4%," in trace_skull_mask(image).warnings[0]
+
+
 def test_a_mask_over_the_whole_frame_is_warned_about():
     image = np.zeros((40, 40))
     image[1:-1, 1:-1] = 1.0

@@ -98,3 +98,39 @@ def test_a_level_where_there_is_no_brain_is_told_so(empty):
     verdict = teach.check_explore(60, empty)
     assert not verdict.right
     assert "write None" in verdict.text
+
+
+@pytest.fixture(scope="module")
+def timed(tmp_path_factory):
+    # 1000 px, 4 bytes each: 4 kB to read; 1 kB of plain masks, or 125 bytes of packed ones.
+    path = tmp_path_factory.mktemp("data") / "small.npy"
+    np.save(path, np.random.default_rng(0).random((2, 25, 40), dtype=np.float32))
+    return open_chapter("any", images=str(path))
+
+
+@pytest.mark.parametrize("answer", [1617, 1617.0, np.int64(1617), [1617]])
+def test_as_many_workers_as_the_storage_can_serve_are_right(timed, answer):
+    # 10^9 bytes a second are 242,424 slices of 4125 bytes: at 150 a worker, 1616.2 workers.
+    assert teach.check_workers(answer, timed).right
+
+
+@pytest.mark.parametrize(
+    ("answer", "hint"),
+    [
+        (0, "Nobody"),
+        (-3, "Nobody"),
+        (1616.2, "a whole number"),
+        (1334, "a byte a pixel"),
+        (3, "fewer slices a second than the storage"),
+        (2000, "Fewer would do"),
+        ("five", "One number"),
+    ],
+)
+def test_a_wrong_number_of_workers_is_told_what_is_wrong(timed, answer, hint):
+    said = teach.check_workers(answer, timed)
+    assert not said.right
+    assert hint in said.text
+
+
+def test_three_dots_are_no_answer(timed):
+    assert teach.check_workers(..., timed) is teach.UNANSWERED

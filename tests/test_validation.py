@@ -105,19 +105,21 @@ def test_a_sweep_that_cannot_choose_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("parts", "error"),
+    ("parts", "error", "message"),
     [
-        ({"widths": (22, 24)}, ShapeMismatch),
-        ({"groups": ("a",)}, ShapeMismatch),
-        ({"spacing_mm": (0.4,)}, ShapeMismatch),
-        ({"spacing_mm": (0.4, 0.0)}, InvalidSetting),
-        ({"widths": (22, 24, 24)}, InvalidSetting),
-        ({"scores": [[0.1, 0.2, np.nan]] * 2}, InvalidSetting),
-        ({"scores": np.zeros((0, 3))}, InvalidSetting),
+        ({"widths": (22, 24)}, ShapeMismatch, r"shape \(2, 3\) do not fit 2 kernel widths"),
+        ({"scores": [0.1, 0.2, 0.3]}, ShapeMismatch, r"shape \(3,\) do not fit 3 kernel widths"),
+        ({"widths": [[22, 24, 26]]}, ShapeMismatch, "do not fit 3 kernel widths"),
+        ({"groups": ("a",)}, ShapeMismatch, "2 slices and 1 values for the group label;"),
+        ({"spacing_mm": (0.4,)}, ShapeMismatch, "2 slices and 1 values for the spacing;"),
+        ({"spacing_mm": (0.4, 0.0)}, InvalidSetting, "above 0 mm"),
+        ({"widths": (22, 24, 24)}, InvalidSetting, "widths that rise"),
+        ({"scores": [[0.1, 0.2, np.nan]] * 2}, InvalidSetting, "finite scores"),
+        ({"scores": np.zeros((0, 3))}, InvalidSetting, "at least one slice"),
     ],
 )
-def test_parts_that_do_not_fit_are_refused(parts, error):
-    with pytest.raises(error):
+def test_parts_that_do_not_fit_are_refused(parts, error, message):
+    with pytest.raises(error, match=message):
         check.ScoreMatrix(**{"scores": [[0.1, 0.2, 0.3]] * 2, "widths": (22, 24, 26), **parts})
 
 

@@ -9,16 +9,20 @@
 """
 
 from skullnb.bench.clock import machine
+from skullnb.bench.processes import time_shard
 from skullnb.bench.run import bench, lines, record, recorded
-from skullnb.bench.slices import STAGES, compare, time_stages
+from skullnb.bench.slices import STAGES, chosen, compare, rounds_for, time_stages
 
 __all__ = [
     "STAGES",
     "bench",
+    "chosen",
     "compare",
     "lines",
     "machine",
     "record",
     "recorded",
+    "rounds_for",
+    "time_shard",
     "time_stages",
 ]

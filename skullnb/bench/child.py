@@ -25,9 +25,9 @@ def article(images: str, workers: str) -> dict[str, Any]:
 
     def work(output: Path) -> None:
         with Pool(int(workers)) as pool:
-            np.save(output, np.array(pool.map(literal_mask, np.load(images))))
+            np.save(output, np.array(pool.map(literal_mask, np.load(images, allow_pickle=False))))
 
-    return _batch(work, "masks.npy", len(np.load(images, mmap_mode="r")))
+    return _batch(work, "masks.npy", images)
 
 
 def ours(images: str, workers: str, evidence: str, ending: str) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def ours(images: str, workers: str, evidence: str, ending: str) -> dict[str, Any
     def work(output: Path) -> None:
         mask_batch(images, output, workers=int(workers), evidence=evidence)
 
-    return _batch(work, f"masks{ending}", len(np.load(images, mmap_mode="r")))
+    return _batch(work, f"masks{ending}", images)
 
 
 def dask(images: str, workers: str, *sizes: str) -> list[dict[str, Any]]:
@@ -49,7 +49,7 @@ def dask(images: str, workers: str, *sizes: str) -> list[dict[str, Any]]:
     # What is tried here is why smaller tasks are otherwise joined.
     crews.LEAST_SLICES_A_TASK = 1
     warm_up()
-    n_slices = len(np.load(images, mmap_mode="r"))
+    n_slices = len(np.load(images, mmap_mode="r", allow_pickle=False))
     found = []
     with LocalCluster(  # type: ignore[no-untyped-call, unused-ignore]
         n_workers=int(workers), threads_per_worker=1, dashboard_address=None
@@ -75,7 +75,7 @@ def calls(name: str, image: str, repeats: str) -> dict[str, Any]:
     cv2.setNumThreads(1)
     one = here(name)[0]
     one.warm()
-    pixels = np.load(image)
+    pixels = np.load(image, allow_pickle=False)
     for _ in range(int(repeats)):
         one.mask(pixels, 26)
     return {}
@@ -97,7 +97,8 @@ def peak_megabytes() -> float | None:
     return int(kilobytes) * 1024 / 1e6
 
 
-def _batch(work: Callable[[Path], None], name: str, n_slices: int) -> dict[str, Any]:
+def _batch(work: Callable[[Path], None], name: str, images: str) -> dict[str, Any]:
+    n_slices, height, width = np.load(images, mmap_mode="r").shape
     with TemporaryDirectory() as folder:
         output = Path(folder) / name
         start = perf_counter()
@@ -109,6 +110,7 @@ def _batch(work: Callable[[Path], None], name: str, n_slices: int) -> dict[str, 
         "slices_a_second": n_slices / seconds,
         "peak_mb": peak_megabytes(),
         "bytes_a_slice": size / n_slices,
+        "pixels": height * width,
     }
 
 

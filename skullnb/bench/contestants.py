@@ -95,8 +95,7 @@ def with_scikit_image(image: Image, width: int) -> Mask:
 
     bright = image > filters.threshold_otsu(image)
     brain = _largest(measure.label(segmentation.clear_border(bright), connectivity=2))
-    grown = morphology.isotropic_dilation(brain, width / 2)
-    return _filled(grown)
+    return _filled(brain.any() & morphology.isotropic_dilation(brain, width / 2))
 
 
 def with_scipy(image: Image, width: int) -> Mask:
@@ -152,7 +151,9 @@ CONTESTANTS = (
     Contestant(
         "numba", "skullnb with numba", create_skull_mask, True, "numba", lambda: use_tier("numba")
     ),
-    Contestant("numpy", "skullnb without", create_skull_mask, True, "", lambda: use_tier("numpy")),
+    Contestant(
+        "numpy", "skullnb without numba", create_skull_mask, True, "", lambda: use_tier("numpy")
+    ),
     Contestant("opencv", "OpenCV, written with care", with_opencv),
     Contestant("scipy", "scipy, as its users write", with_scipy),
     Contestant("scikit-image", "as its users write", with_scikit_image, module="skimage"),

@@ -86,9 +86,9 @@ def time_batch(n_slices: int, rounds: int, workers: Sequence[int] = (1, 2)) -> d
     -------
     dict
         `slices`; `ways`, each with way, workers, slices_a_second (quartiles), peak_mb (of its
-        main process; the pool's workers come on top) and bytes_a_slice of the masks; and
-        `tasks`, slices a second on a Dask cluster of two processes by slices_a_task, where
-        distributed is installed.
+        main process; the pool's workers come on top); `zarr_share`, bytes of compressed masks
+        for each byte of plain ones; and `tasks`, slices a second on a Dask cluster of two
+        processes by slices_a_task, where distributed is installed.
     """
     with TemporaryDirectory() as folder:
         path = _many_slices(Path(folder), n_slices, published_stack().images)
@@ -115,15 +115,20 @@ def time_batch(n_slices: int, rounds: int, workers: Sequence[int] = (1, 2)) -> d
                 }
                 for i, size in enumerate(sizes)
             ]
+    shares = [
+        runs[0]["bytes_a_slice"] / runs[0]["pixels"]
+        for (way, _), runs in found.items()
+        if way.endswith("zarr")
+    ]
     return {
         "slices": n_slices,
+        "zarr_share": shares[0] if shares else None,
         "ways": [
             {
                 "way": way,
                 "workers": number,
                 "slices_a_second": quartiles([run["slices_a_second"] for run in runs]),
                 "peak_mb": runs[0]["peak_mb"] and max(run["peak_mb"] for run in runs),
-                "bytes_a_slice": runs[0]["bytes_a_slice"],
             }
             for (way, number), runs in found.items()
         ],

@@ -211,7 +211,7 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
             yield f"instructions of a mask, millions, {title}: " + (
                 ", ".join(f"{name} {millions:.1f}" for name, millions in counts.items())
                 if counts
-                else "not counted: valgrind is not here"
+                else "not counted, for want of valgrind"
             )
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from skullnb.figures.style import PALETTE, WIDTH_INCHES, PageFigure, new_figure, show_image
 
-HEADLINE_SIZE = 12
+HEADLINE_SIZE = 11
 TALLEST_INCHES = 3.7
 # For what a figure points at and is none of the palette's tissues or masks: a threshold, a limit.
 ACCENT: Final = "#CC6699"
@@ -41,7 +41,7 @@ def headline(figure: Any, finding: str) -> None:
     'Bright is brain and scalp'
     """
     figure.suptitle(
-        fill(finding, 64), x=0.01, ha="left", fontsize=HEADLINE_SIZE, color=PALETTE["text"]
+        fill(finding, 70), x=0.01, ha="left", fontsize=HEADLINE_SIZE, color=PALETTE["text"]
     )
 
 

@@ -71,7 +71,7 @@ def write_single_file(html: Path, sources: Path, file: Path) -> None:
     for name, article in articles.items():
         for heading in article.select("a.headerlink, script[src]"):
             heading.decompose()
-        for box in article.select(".pst-scrollable-table-container, .output, pre"):
+        for box in article.select(".pst-scrollable-table-container, .output.text_html"):
             box["tabindex"] = (
                 "0"  # what scrolls does so by keyboard; a script did this on the pages
             )
@@ -83,7 +83,9 @@ def write_single_file(html: Path, sources: Path, file: Path) -> None:
     assets = [
         html / urlsplit(str(tag["href"])).path for tag in index.select("link[rel=stylesheet]")
     ]
-    own = [html / urlsplit(str(tag["src"])).path for tag in index.select("script[src]")]
+    linked = [html / urlsplit(str(tag["src"])).path for tag in index.select("script[src]")]
+    own = [script for script in linked if (sources / "assets" / script.name).is_file()]
+    own += sorted((html / "_static" / "live").glob("*.js"))  # slices that live figures load
     template = (sources / "single-file.html").read_text(encoding="utf-8")
     title = index.title.get_text(strip=True) if index.title else "skullnb"
     parts = {
@@ -91,9 +93,7 @@ def write_single_file(html: Path, sources: Path, file: Path) -> None:
         "icon": _data_uri(html / "_static" / "favicon.svg"),
         "styles": "\n".join(_styles(asset) for asset in assets),
         "scripts": "\n".join(
-            f"<script>\n{script.read_text(encoding='utf-8')}</script>"
-            for script in own
-            if (sources / "assets" / script.name).is_file()
+            f"<script>\n{script.read_text(encoding='utf-8')}</script>" for script in own
         ),
         "slices": "\n".join(
             f"<script>{script.read_text(encoding='ascii')}</script>"

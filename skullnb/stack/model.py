@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np  # noqa: F401 (the examples use it)
+
 from skullnb.errors import InvalidImage, InvalidSetting, ShapeMismatch
 from skullnb.pipeline.checks import as_array
 from skullnb.stack.anatomy import Grid

@@ -21,25 +21,26 @@ from skullnb.teach.answers import asks_for_a_number, single_number
 from skullnb.teach.verdict import UNANSWERED, Verdict, is_missing, right, wrong
 
 GB_A_SECOND = 1.0
+SLICES_A_SECOND = 150
 
 
 @asks_for_a_number
 def check_workers(value: float, chapter: Chapter) -> Verdict:
     """Check how many workers it takes until a storage of 1 GB a second is the limit.
 
-    Masks are packed to a bit a pixel; the chapter has recorded `rate_one_worker`, slices a second.
+    Masks are packed to a bit a pixel, and each worker computes 150 slices a second.
 
     Examples
     --------
     >>> from skullnb.chapter import open_chapter
-    >>> chapter = open_chapter("13-timing")
-    >>> chapter.record(rate_one_worker=400.0)
-    >>> check_workers(0, chapter)
+    >>> check_workers(0, open_chapter("13-timing"))
     Not yet. Nobody would be at work.
     """
-    rate = chapter.results.value("rate_one_worker")
+    rate = SLICES_A_SECOND
     height, width = chapter.stack.images.shape[1:]
-    need = plan(1, (height, width), {"one": rate}, GB_A_SECOND, dtype=chapter.stack.images.dtype)
+    need = plan(
+        100_000, (height, width), {"one": rate}, GB_A_SECOND, dtype=chapter.stack.images.dtype
+    )
     busy = ceil(need.useful_rate["packed"] / rate)
     if value == busy:
         return right(
