@@ -455,6 +455,10 @@ def test_a_dropped_image_becomes_a_slice_and_leaves_no_trace_of_its_name_as_html
     assert page.locator("figure.live img").count() == 0
     assert page.title() != "caught"
 
+    file["name"] = "another.npy"
+    page.set_input_files("figure.live input[type=file]", files=[file])
+    option.filter(has_text="another.npy").wait_for(state="attached")
+
     file = {"name": name, "mimeType": "text/plain", "buffer": b"no image"}
     page.set_input_files("figure.live input[type=file]", files=[file])
     complaint = page.get_by_role("alert")

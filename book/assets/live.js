@@ -154,8 +154,8 @@ const skullnbLive = (() => {
     function choice(label, options, get, set) {
       const control = make("select");
       updates.push(() => {
-        const all = options();
-        if (control.length !== all.length) {
+        const all = options(), shown = Array.from(control.options, (one) => one.text);
+        if (all.length !== shown.length || all.some(([, name], i) => name !== shown[i])) {
           control.replaceChildren(...all.map(([value, name]) => new Option(name, value)));
         }
         control.value = get();
