@@ -49,6 +49,7 @@ def public_functions(packages: list[str]) -> list[FunctionType]:
         and not re.search(r"(^|\.)_|<", one.__qualname__)
         and one.__module__ != "skullnb.pipeline.kernels"
         and not one.__code__.co_freevars
+        and len(one.__code__.co_code) > len(nothing.__code__.co_code)  # not abstract
     }
     chosen = packages or ["skullnb"]
     return [found[name] for name in sorted(found) if any(one in name[0] for one in chosen)]

@@ -44,8 +44,8 @@ def page(chromium: Browser) -> Iterator[Page]:
 
 @pytest.fixture
 def flipbook(page: Page, html: Path) -> Locator:
-    """Open the sweep's chapter at its flip-book."""
-    page.goto((html / "notebooks" / "05-dilation.html").as_uri())
+    """Open the chapter on the article's versions at its flip-book."""
+    page.goto((html / "notebooks" / "08-journey.html").as_uri())
     figure = page.locator("figure.flipbook").first
     figure.scroll_into_view_if_needed()
     return figure
@@ -167,7 +167,7 @@ def test_the_flipbook_turns_with_the_mouse(page: Page, flipbook: Locator) -> Non
 def test_the_flipbook_turns_by_touch(chromium: Browser, html: Path) -> None:
     context = chromium.new_context(has_touch=True, **LOOKS["phone"])
     page = context.new_page()
-    page.goto((html / "notebooks" / "05-dilation.html").as_uri())
+    page.goto((html / "notebooks" / "08-journey.html").as_uri())
     figure = page.locator("figure.flipbook").first
     slider = figure.locator("input[type=range]")
     slider.scroll_into_view_if_needed()
@@ -220,7 +220,7 @@ def test_the_page_that_takes_an_image_may_connect_to_nothing(page: Page, html: P
 def test_without_script_the_flipbook_shows_its_default_frame(chromium: Browser, html: Path) -> None:
     context = chromium.new_context(java_script_enabled=False)
     page = context.new_page()
-    page.goto((html / "notebooks" / "05-dilation.html").as_uri())
+    page.goto((html / "notebooks" / "08-journey.html").as_uri())
     figure = page.locator("figure.flipbook").first
     assert _shown(figure) == [figure.locator("figcaption").inner_text()]
     context.close()

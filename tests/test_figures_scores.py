@@ -128,57 +128,33 @@ def near_colour(picture: np.ndarray, kind: str) -> int:
     return int((np.abs(picture[..., :3].astype(int) - colour).max(axis=2) < 48).sum())
 
 
-def test_each_width_gets_a_frame_with_its_outline_and_score(stack):
-    widths = (5, 9, 13)
-    masks = dilation.grown_masks(disc(20), widths, SETTINGS)
-    made = frames.sweep_frames(stack.images[0], masks, stack.reference[0], widths)
-    assert [label.split(",")[0] for label, _ in made] == [f"kernel width {w} px" for w in widths]
-    for _, picture in made:
-        assert near_colour(decoded(picture), "mask") > 200
-        assert near_colour(decoded(picture), "reference") > 100
-    assert len({picture for _, picture in made}) == 3
+def frame(image: np.ndarray, outlines: list[tuple[np.ndarray, str]]) -> np.ndarray:
+    return decoded(frames.outlined_slice(image, outlines, np.s_[:, :]))
 
 
-def test_without_a_reference_a_frame_has_neither_its_outline_nor_a_score(stack):
-    masks = dilation.grown_masks(disc(20), [9], SETTINGS)
-    [(label, picture)] = frames.sweep_frames(stack.images[0], masks, None, [9])
-    assert label == "kernel width 9 px"
-    assert near_colour(decoded(picture), "reference") == 0
-
-
-def test_all_frames_are_of_one_size_so_that_the_page_does_not_jump(stack):
-    widths = (2, 20, 60)
-    masks = dilation.grown_masks(disc(20), widths, SETTINGS)
-    made = frames.sweep_frames(stack.images[0], masks, stack.reference[0], widths)
-    assert len({decoded(picture).shape for _, picture in made}) == 1
+def test_a_frame_has_the_outlines_that_it_is_given(stack):
+    mask = (stack.reference[0], "reference"), (disc(20), "mask")
+    both, one = frame(stack.images[0], list(mask)), frame(stack.images[0], [mask[1]])
+    assert near_colour(both, "mask") > 200
+    assert near_colour(both, "reference") > 100
+    assert near_colour(one, "reference") == 0
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1), (9, 300)])
 def test_frames_can_be_made_of_slices_of_any_shape(shape):
-    masks = np.ones((1, *shape), dtype=np.uint8)
-    [(_, picture)] = frames.sweep_frames(np.ones(shape), masks, None, [26])
-    assert decoded(picture).size > 0
+    assert frame(np.ones(shape), [(np.ones(shape, dtype=np.uint8), "mask")]).size > 0
 
 
 def test_frames_of_an_empty_mask_show_the_slice():
-    masks = np.zeros((1, 40, 30), dtype=np.uint8)
     image = np.arange(1200.0).reshape(40, 30)
-    [(_, picture)] = frames.sweep_frames(image, masks, None, [26])
-    assert decoded(picture)[..., :3].std() > 10
+    assert frame(image, [(np.zeros((40, 30), dtype=np.uint8), "mask")])[..., :3].std() > 10
 
 
-def test_masks_and_widths_must_be_of_one_number():
-    with pytest.raises(InvalidSetting, match="2 masks for 1 kernel widths"):
-        frames.sweep_frames(np.zeros((9, 9)), np.zeros((2, 9, 9), dtype=np.uint8), None, [26])
-
-
-def test_a_dozen_frames_of_a_noisy_slice_stay_small():
+def test_a_frame_of_a_noisy_slice_stays_small():
     rng = np.random.default_rng(3)
     image = disc(250, (768, 624)) * 50.0 + rng.normal(0, 5, (768, 624))
-    widths = dilation.widths_around(26)
-    masks = dilation.grown_masks(disc(200, (768, 624)), widths, SETTINGS)
-    made = frames.sweep_frames(image, masks, None, widths)
-    assert sum(len(picture) for _, picture in made) < 400_000
+    outlines = [(disc(200, (768, 624)), "mask")]
+    assert len(frames.outlined_slice(image, outlines, np.s_[:, :])) < 30_000
 
 
 # Figures that are drawn, on data with and without what they show

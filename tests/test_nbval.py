@@ -82,7 +82,6 @@ NOT_COMPARED = {
     "plan_table(": "times",
     "bench.machine()": "what the times were measured on",
     "recheck()": "whether the real heads are on this machine",
-    "flipbook_html(": "pictures, with their numbers in the next cell",
     "explorer.widget": "a widget",
 }
 

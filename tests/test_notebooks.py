@@ -23,7 +23,7 @@ PARAMETERS = {
     "kernel_width": ("int", 26),
     "output_dir": ("str", ""),
 }
-MOST_LINES = 18
+MOST_LINES = 20
 MOST_KILOBYTES = 700
 PICTURES = ("image/png", "image/jpeg", "image/svg+xml")
 

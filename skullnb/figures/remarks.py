@@ -73,7 +73,7 @@ def sweep_verdict(numbers: Mapping[str, Any]) -> str:
         return (
             "Without a reference mask no width can be called best. What can be said is above: how "
             "far the element reaches, and how much the mask grows with it. Choose a width by "
-            "looking at the flip-book, or better, draw a reference on a few slices."
+            "looking at the picture below, or better, draw a reference on a few slices."
         )
     best = numbers["best_width"]
     if best is None:

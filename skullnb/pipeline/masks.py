@@ -63,8 +63,7 @@ def create_skull_mask(image: ArrayLike, dilation_size: int = 26) -> Mask:
     >>> print(create_skull_mask(image, dilation_size=3).sum())
     480
     """
-    settings = PipelineSettings(kernel_width=dilation_size)
-    return next(masks_by_width(image, (dilation_size,), settings))
+    return next(masks_by_width(image, (dilation_size,)))
 
 
 def create_skull_masks(images: ArrayLike, settings: PipelineSettings | None = None) -> Mask:

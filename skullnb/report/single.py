@@ -95,6 +95,10 @@ def write_single_file(html: Path, sources: Path, file: Path) -> None:
         "scripts": "\n".join(
             f"<script>\n{script.read_text(encoding='utf-8')}</script>" for script in own
         ),
+        "slices": "\n".join(
+            f"<script>{script.read_text(encoding='ascii')}</script>"
+            for script in sorted((html / "_static" / "live").glob("*.js"))
+        ),
         "contents": _contents(index, slugs),
         "articles": "\n".join(sections),
     }
