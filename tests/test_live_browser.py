@@ -95,6 +95,13 @@ function unpack({ pixels, height, width }) {
 """
 
 
+# The rule of the page's policy that keeps it from an address.
+REFUSED = """(address) => new Promise((refused) => {
+    addEventListener("securitypolicyviolation", (one) => refused(one.effectiveDirective));
+    fetch(address).then(() => refused("nothing"), () => {});
+})"""
+
+
 def write_page(folder: Path, stack: Stack, figure: str = "") -> Path:
     """Write a page with one live figure, with the scripts of the book."""
     for script in ("pipeline.js", "readers.js", "live.js", "skullnb.css"):
@@ -653,9 +660,19 @@ def test_in_a_single_file_the_slices_may_stand_in_the_page(
         html = html.replace(f'<script src="{name}.js"></script>', f"<script>{text}</script>")
     inside = (site.parent / "live" / "slice-2.js").read_text("ascii")
     html = html.replace('<link rel="stylesheet" href="skullnb.css">', "")
+    template = (ASSETS.parent / "single-file.html").read_text(encoding="utf-8")
+    [policy] = re.findall(r"<meta http-equiv.*>", template)
+    html = html.replace('<meta charset="utf-8">', f'<meta charset="utf-8">{policy}')
     (tmp_path / "alone.html").write_text(f"{html}<script>{inside}</script>", encoding="utf-8")
     for page in opened(chromium, tmp_path / "alone.html"):
         assert shown(page, "Threshold") == "23"
+        file = {"name": "own.npy", "mimeType": "", "buffer": npy(np.eye(30))}
+        page.set_input_files("figure.live input[type=file]", files=[file])
+        page.wait_for_function("document.querySelector('figure.live').live.key === 'own'")
+    page = chromium.new_page()
+    page.goto((tmp_path / "alone.html").as_uri())
+    assert page.evaluate(REFUSED, "https://example.invalid") == "connect-src"
+    page.close()
 
 
 def test_the_settings_are_those_of_the_report(chromium: Browser, tmp_path: Path) -> None:
