@@ -431,6 +431,9 @@ def test_what_cannot_be_read_is_refused_in_one_sentence_that_says_what_to_do(pag
         "more than this page can hold": npy(np.zeros((1, 1)))[:128].replace(
             b"(1, 1), }", b"(9000, 9000)}"
         ),
+        "holds no plain array": npy(np.zeros((7, 8), [("level", "f4")])),
+        "damaged .npy": npy(grey)[:9],
+        " none of the kinds": nib.Nifti2Image(grey[:, :, None], np.eye(4)).to_bytes()[:400],
         "1 of 16 pixels are NaN": npy(hole),
         "a volume of 8 x 9 x 7 voxels": volume,
         "cut short: it promises more": slab[:-10],
