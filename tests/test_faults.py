@@ -118,9 +118,22 @@ def test_a_run_that_is_still_at_work_keeps_its_folder(tmp_path):
 def test_an_older_report_gets_its_name_back_from_a_run_killed_between_the_names(tmp_path):
     output = tmp_path / "report"
     for suffix in ("partial", "old"):
-        (tmp_path / f".report-1234.{suffix}").mkdir()
-    (tmp_path / ".report-1234.old" / "page").write_text("older, and whole")
-    (tmp_path / ".report-1234.lock").touch()
+        (tmp_path / f".report-1234abcd.{suffix}").mkdir()
+    (tmp_path / ".report-1234abcd.old" / "page").write_text("older, and whole")
+    (tmp_path / ".report-1234abcd.lock").touch()
     tidy(output)
     assert [path.name for path in tmp_path.iterdir()] == ["report"]
     assert (output / "page").read_text() == "older, and whole"
+
+
+def test_what_a_report_of_a_longer_name_left_behind_is_not_its_own(tmp_path):
+    for output in ("report", "report-2", "report-deadbeef"):
+        for suffix in ("partial", "old"):
+            (tmp_path / f".{output}-1234abcd.{suffix}").mkdir()
+        (tmp_path / f".{output}-1234abcd.old" / "page").write_text(output)
+        (tmp_path / f".{output}-1234abcd.lock").touch()
+    tidy(tmp_path / "report")
+    assert (tmp_path / "report" / "page").read_text() == "report"
+    assert len(list(tmp_path.iterdir())) == 1 + 2 * 3
+    tidy(tmp_path / "report-2")
+    assert (tmp_path / "report-2" / "page").read_text() == "report-2"

@@ -97,6 +97,13 @@ function unpack({ pixels, height, width }) {
 """
 
 
+# The rule of the page's policy that keeps it from an address.
+REFUSED = """(address) => new Promise((refused) => {
+    addEventListener("securitypolicyviolation", (one) => refused(one.effectiveDirective));
+    fetch(address).then(() => refused("nothing"), () => {});
+})"""
+
+
 def write_page(folder: Path, stack: Stack, figure: str = "") -> Path:
     """Write a page with one live figure, with the scripts of the book."""
     for script in (*(f"{name}.js" for name in SCRIPTS), "skullnb.css"):
@@ -425,6 +432,9 @@ def test_what_cannot_be_read_is_refused_in_one_sentence_that_says_what_to_do(pag
         "more than this page can hold": npy(np.zeros((1, 1)))[:128].replace(
             b"(1, 1), }", b"(9000, 9000)}"
         ),
+        "holds no plain array": npy(np.zeros((7, 8), [("level", "f4")])),
+        "damaged .npy": npy(grey)[:9],
+        " none of the kinds": nib.Nifti2Image(grey[:, :, None], np.eye(4)).to_bytes()[:400],
         "1 of 16 pixels are NaN": npy(hole),
         "a volume of 8 x 9 x 7 voxels": volume,
         "cut short: it promises more": slab[:-10],
@@ -455,6 +465,10 @@ def test_a_dropped_image_becomes_a_slice_and_leaves_no_trace_of_its_name_as_html
     assert option.text_content() == name
     assert page.locator("figure.live img").count() == 0
     assert page.title() != "caught"
+
+    file["name"] = "another.npy"
+    page.set_input_files("figure.live input[type=file]", files=[file])
+    option.filter(has_text="another.npy").wait_for(state="attached")
 
     file = {"name": name, "mimeType": "text/plain", "buffer": b"no image"}
     page.set_input_files("figure.live input[type=file]", files=[file])
@@ -650,9 +664,19 @@ def test_in_a_single_file_the_slices_may_stand_in_the_page(
         html = html.replace(f'<script src="{name}.js"></script>', f"<script>{text}</script>")
     inside = (site.parent / "live" / "slice-2.js").read_text("ascii")
     html = html.replace('<link rel="stylesheet" href="skullnb.css">', "")
+    template = (ASSETS.parent / "single-file.html").read_text(encoding="utf-8")
+    [policy] = re.findall(r"<meta http-equiv.*>", template)
+    html = html.replace('<meta charset="utf-8">', f'<meta charset="utf-8">{policy}')
     (tmp_path / "alone.html").write_text(f"{html}<script>{inside}</script>", encoding="utf-8")
     for page in opened(chromium, tmp_path / "alone.html"):
         assert shown(page, "Threshold") == "23"
+        file = {"name": "own.npy", "mimeType": "", "buffer": npy(np.eye(30))}
+        page.set_input_files("figure.live input[type=file]", files=[file])
+        page.wait_for_function("document.querySelector('figure.live').live.key === 'own'")
+    page = chromium.new_page()
+    page.goto((tmp_path / "alone.html").as_uri())
+    assert page.evaluate(REFUSED, "https://example.invalid") == "connect-src"
+    page.close()
 
 
 def test_the_settings_are_those_of_the_report(chromium: Browser, tmp_path: Path) -> None:

@@ -76,6 +76,7 @@ WRONG = {
         "3": "A list of names",
         "['fill']": "No rule is called 'fill'",
         "[3]": "No rule is called '3'",
+        "[['dilate']]": "No rule is called",
         NEEDED: "asked are the others",
         f"{SILENT} + ['dilate']": "Without 'dilate' the mask of 5 slices is another one",
         "'flat-image guard'": "that fired",

@@ -82,6 +82,7 @@ WRONG = {
         "image > (low + high) / 2": "One number is asked for",
     },
     "check_normalise": {
+        "[[1, 2], [3]]": "rows of several lengths",
         "'levels'": "an array of numbers",
         "image[0]": "has the shape (120,)",
         f"np.floor(255 * {SHARES})": "stored as float64",

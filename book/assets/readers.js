@@ -10,6 +10,7 @@ const skullnbReaders = (() => {
     i4: Int32Array, u8: BigUint64Array, i8: BigInt64Array, f4: Float32Array, f8: Float64Array,
   };
   const DAMAGED_PNG = "It is a damaged PNG: make a new copy of it.";
+  const NO_ARRAY = "It is a damaged .npy file or holds no plain array: save one with numpy.save.";
   const PNG = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
   const NUMPY = [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59];
   const startsWith = (bytes, start) => start.every((value, i) => bytes[i] === value);
@@ -88,7 +89,7 @@ const skullnbReaders = (() => {
       if (name === "IHDR") header = at + 8;
       if (name === "IDAT") packed.push(bytes.subarray(at + 8, at + 8 + view.getUint32(at)));
     }
-    if (header === null || !packed.length) refuse(DAMAGED_PNG);
+    if (header === null || header + 13 > bytes.length || !packed.length) refuse(DAMAGED_PNG);
     const width = view.getUint32(header), height = view.getUint32(header + 4);
     const [depth, colour, , , interlaced] = bytes.subarray(header + 8, header + 13);
     const channels = { 0: 1, 2: 3, 4: 2, 6: 4 }[colour];
@@ -136,6 +137,7 @@ const skullnbReaders = (() => {
   }
 
   function readNpy(bytes) {
+    if (bytes.length < 12) refuse(NO_ARRAY);
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     const start = bytes[6] === 1 ? 10 : 12;
     const length = bytes[6] === 1 ? view.getUint16(8, true) : view.getUint32(8, true);
@@ -143,9 +145,7 @@ const skullnbReaders = (() => {
     const [, order, type] = /'descr': *'([<>|=]?)([^']*)'/.exec(header) || [];
     const [, fortran] = /'fortran_order': *(True|False)/.exec(header) || [];
     const [, sizes] = /'shape': *\(([^)]*)\)/.exec(header) || [];
-    if (fortran === undefined || sizes === undefined) {
-      refuse("It is a damaged .npy file or holds no plain array: save one with numpy.save.");
-    }
+    if ([type, fortran, sizes].includes(undefined)) refuse(NO_ARRAY);
     if (!ARRAYS[type]) {
       refuse(`It holds values of type ${type}: save it as float32 or as whole numbers.`);
     }
@@ -178,7 +178,7 @@ const skullnbReaders = (() => {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     const little = view.getInt32(0, true) === 348 || view.getInt32(0, true) === 540;
     const second = view.getInt32(0, little) === 540;
-    if (!second && view.getInt32(0, little) !== 348) return null;
+    if (second ? bytes.length < 544 : view.getInt32(0, little) !== 348) return null;
     const magic = text(bytes.subarray(second ? 4 : 344, second ? 7 : 347));
     if (magic !== (second ? "n+2" : "n+1")) return null;
     const float = (at) => (second ? view.getFloat64(at, little) : view.getFloat32(at, little));

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import ceil
 from typing import Any
 
 from IPython.display import Markdown
@@ -138,9 +139,9 @@ def plan_table(plans: Mapping[str, Plan], rate: str) -> Markdown:
 
     Examples
     --------
-    >>> one = plan(100_000, (768, 624), {"1 worker": 400.0}, gb_a_second=0.2)
+    >>> one = plan(100_000, (768, 624), {"1 worker": 90.0}, gb_a_second=0.2)
     >>> print(plan_table({"a hard disk": one}, "1 worker").data.splitlines()[2])
-    | a hard disk | 0.2 | 16.5 | 4.2 | storage | 1 |
+    | a hard disk | 0.2 | 16.5 | 18.5 | compute | 2 |
     """
     rows = [
         [
@@ -149,7 +150,7 @@ def plan_table(plans: Mapping[str, Plan], rate: str) -> Markdown:
             one.storage_s["packed"] / 60,
             one.compute_s[rate] / 60,
             one.limit[rate]["packed"],
-            max(1, round(one.useful_rate["packed"] / one.measured[rate])),
+            ceil(one.useful_rate["packed"] / one.measured[rate]),
         ]
         for name, one in plans.items()
     ]

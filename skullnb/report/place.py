@@ -15,6 +15,8 @@ from skullnb.errors import InvalidSetting
 MARKER = ".skullnb-report"
 """A file in every report; a folder without it is never overwritten."""
 
+_DIGITS = 8  # of the number that tells apart runs for the same output
+
 
 def check_output(output: Path, overwrite: bool, inputs: Iterable[str]) -> None:
     """Refuse an output folder that a report may not take.
@@ -58,7 +60,9 @@ def tidy(output: Path) -> None:
     A lock tells, which the system frees with its process. A run killed just between the two names
     of `put_in_place` leaves the older report aside, whole; it gets its name back.
     """
-    for path in output.parent.glob(f".{glob.escape(output.name)}-*.lock"):
+    # All eight digits, or `report` would take what is left of `report-2` for its own.
+    number = "[0-9a-f]" * _DIGITS
+    for path in output.parent.glob(f".{glob.escape(output.name)}-{number}.lock"):
         with path.open("ab") as lock:
             if not take_lock(lock):
                 continue
@@ -73,7 +77,7 @@ def tidy(output: Path) -> None:
 @contextmanager
 def workplace(output: Path) -> Iterator[Path]:
     """Give a folder beside the output to make a report in; nothing is left of it afterwards."""
-    work = output.parent / f".{output.name}-{uuid.uuid4().hex[:8]}.partial"
+    work = output.parent / f".{output.name}-{uuid.uuid4().hex[:_DIGITS]}.partial"
     output.parent.mkdir(parents=True, exist_ok=True)
     try:
         with work.with_suffix(".lock").open("wb") as lock:

@@ -71,9 +71,10 @@ def check_evidence(answer: Any, chapter: Chapter) -> Verdict:
         return UNANSWERED
     if not isinstance(answer, (str, list, tuple, set, frozenset)):
         return wrong("A list of names is asked for, such as ['dilate'].")
-    named = {answer} if isinstance(answer, str) else set(answer)
-    if unknown := sorted(map(str, named - set(RULES))):
+    names = [answer] if isinstance(answer, str) else list(answer)
+    if unknown := sorted(str(name) for name in names if name not in RULES):
         return wrong(f"No rule is called {unknown[0]!r}; the rules are {', '.join(RULES)}.")
+    named = set(names)
     kept = chapter.results.values
     ledger = kept if "rules" in kept else build_ledger(chapter.stack, chapter.settings).values()
     rules = ledger["rules"]

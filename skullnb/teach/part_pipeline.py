@@ -72,9 +72,13 @@ def check_normalise(answer: Any, chapter: Chapter) -> Verdict:
     if is_missing(answer):
         return UNANSWERED
     image = chapter.stack.images[chapter.middle]
-    levels, given = normalise(image), np.asarray(answer)
+    try:
+        given = np.asarray(answer)
+    except ValueError:
+        return wrong("The answer has rows of several lengths; a slice has none.")
     if given.dtype.kind not in "iuf":
         return wrong("The answer should be an array of numbers.")
+    levels = normalise(image)
     if given.shape != image.shape:
         size = " x ".join(str(side) for side in image.shape)
         return wrong(f"The answer has the shape {given.shape}; the slice has {size} pixels.")
