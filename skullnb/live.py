@@ -38,13 +38,13 @@ MIME = "application/vnd.skullnb.live"
 MOST_BYTES = 1_000_000
 """A page loads one slice by itself; a slice that needs more than this is not live."""
 
-# The stage and the outlines that the picture shows, for each focus of a figure.
-FOCUS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "threshold": ("binary", ("reference",)),
-    "components": ("components", ()),
-    "dilation": ("dilated", ("brain", "reference")),
-    "holes": ("mask", ("brain",)),
-    "whole": ("normalised", OUTLINES),
+# What the picture shows, for each focus of a figure: the stage, outlines, and painted areas.
+FOCUS: dict[str, tuple[str, tuple[str, ...], dict[str, str]]] = {
+    "threshold": ("binary", ("reference",), {}),
+    "components": ("components", (), {"brain": "chosen", "scalp": "touch the frame"}),
+    "dilation": ("dilated", ("brain", "reference"), {"mask": "dilated"}),
+    "holes": ("mask", ("brain",), {"mask": "holes filled"}),
+    "whole": ("normalised", OUTLINES, {}),
 }
 
 # Its slices are asked for one after the other; drawing a head takes about a second.
@@ -112,10 +112,10 @@ def live_figure(
             for name, number in heads
         ]
     reference = None if stack.reference is None else np.asarray(stack.reference[index])
-    stage, outlines = FOCUS[focus]
+    stage, outlines, areas = FOCUS[focus]
     picture = compose(trace, stage, reference, outlines, stack.spacing_mm)
     shown = [name for name in outlines if name != "reference" or reference is not None]
-    figure = explorer_figure(picture, _facts(trace, reference), shown)
+    figure = explorer_figure(picture, _facts(trace, reference), shown, areas)
     config = _config(focus, settings, sources, start, len(chapter.stack))
     return LiveFigure(_with_few_colours(figure.png()), config)
 

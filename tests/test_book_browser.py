@@ -179,6 +179,16 @@ def test_the_flipbook_turns_by_touch(chromium: Browser, html: Path) -> None:
     context.close()
 
 
+def test_a_reader_can_move_the_step_that_a_chapter_is_about(page: Page, html: Path) -> None:
+    for chapter, control in (("03-threshold", "Threshold"), ("05-dilation", "Kernel width")):
+        page.goto((html / "notebooks" / f"{chapter}.html").as_uri())
+        page.locator("figure.is-live").wait_for()
+        mask = page.locator(".live-numbers dl div", has_text="Mask").locator("dd")
+        before = mask.inner_text()
+        page.get_by_label(control).press("ArrowRight")
+        assert mask.inner_text() != before
+
+
 def test_a_reader_can_try_the_pipeline_on_an_image_of_their_own(page: Page, html: Path) -> None:
     page.goto((html / "try-it.html").as_uri())
     page.locator("figure.is-live").wait_for()

@@ -105,6 +105,15 @@ class TestOneFile:
         assert figure.locator("output").inner_text() != before
         page.close()
 
+    def test_its_live_figures_find_their_slices_in_the_file(
+        self, chromium: Browser, files: Path
+    ) -> None:
+        page = chromium.new_page()
+        page.goto((files / "book.html").as_uri())
+        page.wait_for_function("document.querySelectorAll('figure.live:not(.is-live)').length == 0")
+        assert page.locator("figure.is-live").count() > 3
+        page.close()
+
 
 @pytest.mark.browser
 @pytest.mark.slow

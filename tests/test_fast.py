@@ -373,6 +373,7 @@ def test_without_numba_everything_works_with_numpy(tmp_path):
 
 
 def test_numba_that_does_not_import_is_done_without_or_said(monkeypatch):
+    monkeypatch.setattr(masks, "_tier", None)  # puts the present one back afterwards
     monkeypatch.setitem(sys.modules, masks.TIERS["numba"], None)
     assert use_tier("auto") == "numpy"
     assert create_skull_mask(np.eye(3)).shape == (3, 3)

@@ -127,7 +127,7 @@ def test_joined_parts_keep_groups_and_spacing_only_where_all_have_them():
     whole = check.ScoreMatrix([[0.5]], [26], ("a",), [0.4])
     bare = check.ScoreMatrix([[0.6]], [26])
     both = check.join([whole, replace(whole, groups=("b",))])
-    assert both.groups == ("a", "b")
+    assert (both.groups, both.unit) == (("a", "b"), "px")
     assert list(both.spacing_mm) == [0.4, 0.4]
     mixed = check.join([whole, bare])
     assert mixed.groups is None
@@ -499,6 +499,17 @@ def test_the_effective_number_is_the_variance_of_the_mean_turned_round():
     assert np.isnan(check.correlation([0.5, 0.5, 0.5], ["a", "a", "b"]))
 
 
+def test_the_correlation_in_groups_of_different_size_is_that_worked_out_by_hand():
+    # Means 2 and 6 of groups of 3 and 2; mean squares 19.2 between, 4 / 3 within; a mean size of
+    # (5 - (9 + 4) / 5) / 1 = 2.4.
+    expected = (19.2 - 4 / 3) / (19.2 + 1.4 * 4 / 3)
+    assert check.correlation([1, 2, 3, 5, 7], list("aaabb")) == pytest.approx(expected)
+
+
+def test_two_values_are_enough_for_an_interval():
+    assert set(check.coverage(2, n_experiments=50, n_resamples=50)) == {"bootstrap", "t"}
+
+
 # --- the cohort -------------------------------------------------------------------------------
 
 
@@ -608,7 +619,10 @@ def test_the_cache_goes_where_the_user_says(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
     assert cohort.cache_folder() == cohort.Path.home() / ".cache" / "skullnb"
     monkeypatch.setattr(cohort.sys, "platform", "darwin")
-    assert cohort.cache_folder().parent.name == "Caches"
+    assert cohort.cache_folder() == cohort.Path.home() / "Library" / "Caches" / "skullnb"
+    monkeypatch.setattr("sys.platform", "win32")
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "local"))
+    assert cohort.cache_folder() == tmp_path / "local" / "skullnb"
 
 
 # --- which data the chapter is about ----------------------------------------------------------

@@ -4,29 +4,8 @@
 
 const skullnbLive = (() => {
   const folder = new URL("live/", document.currentScript.src || document.baseURI).href;
-  const arriving = new Map(); // promises of slices, by key
 
-  const LAYERS = {
-    slice: { name: "the slice", legend: [] },
-    bright: { name: "bright pixels", legend: [["accent", "bright"]] },
-    components: {
-      name: "components",
-      legend: [["brain", "chosen"], ["scalp", "touch the frame"], ["text", "the others"]],
-    },
-    dilation: { name: "what the dilation adds", legend: [["brain", "chosen"], ["mask", "added"]] },
-    holes: { name: "what the fill adds", legend: [["mask", "dilated"], ["accent", "filled"]] },
-  };
-  const OUTLINES = ["brain", "mask", "reference"];
-  // What a figure shows first; all its other controls are folded away below.
-  const FOCUS = {
-    threshold: { layer: "bright", outlines: ["reference"], first: ["threshold"] },
-    components: { layer: "components", outlines: [], first: ["connectivity", "dropEdgeTouching"] },
-    dilation: { layer: "dilation", outlines: ["reference"], first: ["kernelWidth", "kernelShape"] },
-    holes: { layer: "holes", outlines: ["brain"], first: ["kernelWidth", "fillHoles"] },
-    whole: {
-      layer: "slice", outlines: OUTLINES, first: ["threshold", "kernelWidth", "dropEdgeTouching"],
-    },
-  };
+  const { LAYERS, OUTLINES, FOCUS, panelOf } = skullnbPanel;
   const SHADES = { none: 0, brain: 1, scalp: 2, text: 3, mask: 4, accent: 5 };
   const TINT = 0.55, ZOOM = 4, MOST_STEPS = 100000;
 
@@ -38,28 +17,24 @@ const skullnbLive = (() => {
 
   const channels = (colour) => [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16));
 
-  // Slices come as scripts, since a page opened from disk may not fetch; each calls `take`. They are
-  // loaded when they are needed, or stand in the page below this script.
-  const arrived = new Map(), takers = new Map();
+  // Slices come as scripts, since a page opened from disk may not fetch; each calls `take`. They
+  // are loaded when they are needed, or stand in the page below this script.
+  const arrived = {}, decoded = {};
   function take(key, data) {
-    arrived.set(key, data);
-    if (takers.has(key)) takers.get(key)();
+    arrived[key] = data;
   }
 
   function slice(key) {
-    if (!arriving.has(key)) {
-      arriving.set(key, new Promise((resolve, reject) => {
-        takers.set(key, () => decode(arrived.get(key)).then(resolve, reject));
-        if (arrived.has(key)) {
-          takers.get(key)();
-          return;
-        }
-        const script = make("script", { src: `${folder}${key}.js` });
-        script.onerror = () => reject(new Error("The slice could not be loaded."));
-        document.head.append(script);
-      }));
-    }
-    return arriving.get(key);
+    decoded[key] ||= (arrived[key] ? Promise.resolve() : run(`${folder}${key}.js`))
+      .then(() => decode(arrived[key]));
+    return decoded[key];
+  }
+
+  function run(src) {
+    return new Promise((resolve, reject) => {
+      const onerror = () => reject(new Error("The slice could not be loaded."));
+      document.head.append(make("script", { src, onload: resolve, onerror }));
+    });
   }
 
   async function decode({ image, reference, spacing }) {
@@ -69,7 +44,7 @@ const skullnbLive = (() => {
       return { ...picture, pixels: Uint8Array.from(picture.pixels) };
     };
     const mask = reference && (await levels(reference));
-    if (mask) mask.pixels.forEach((pixel, i) => { mask.pixels[i] = pixel ? 1 : 0; });
+    if (mask) mask.pixels = mask.pixels.map((pixel) => (pixel ? 1 : 0));
     return { normalised: await levels(image), reference: mask, spacing };
   }
 
@@ -129,10 +104,8 @@ const skullnbLive = (() => {
 
   function makeLive(figure, number) {
     const config = JSON.parse(figure.dataset.live), focus = FOCUS[config.focus];
-    const { palette } = config, id = `live-${number}`;
-    const sources = new Map(
-      config.sources.map(({ key, label }) => [key, { label, load: () => slice(key) }]),
-    );
+    const { palette } = config;
+    const sources = new Map(config.sources.map(({ key, label }) => [key, label]));
     const state = {
       settings: { ...config.settings }, layer: focus.layer, outlines: new Set(focus.outlines),
       key: config.start, slice: null, trace: null, centre: null,
@@ -144,128 +117,50 @@ const skullnbLive = (() => {
       return paths.get(mask);
     };
 
-    // ---- what the reader can move -------------------------------------------------------------
-    const updates = []; // each sets one control to what the state says
-    function field(label, control, ...more) {
-      control.id = `${id}-${updates.length}`;
-      const caption = make("label", { htmlFor: control.id, textContent: label });
-      return make("div", { className: "live-field" }, caption, control, ...more);
-    }
-    function choice(label, options, get, set) {
-      const control = make("select");
-      updates.push(() => {
-        const all = options(), shown = Array.from(control.options, (one) => one.text);
-        if (all.length !== shown.length || all.some(([, name], i) => name !== shown[i])) {
-          control.replaceChildren(...all.map(([value, name]) => new Option(name, value)));
-        }
-        control.value = get();
-      });
-      control.addEventListener("change", () => set(control.value));
-      return field(label, control);
-    }
-    function check(label, get, set) {
-      const control = make("input", { type: "checkbox" });
-      updates.push(() => { control.checked = get(); });
-      control.addEventListener("change", () => set(control.checked));
-      return make("label", { className: "live-check" }, control, label);
-    }
-    function range(label, high, get, set, say, ...more) {
-      const control = make("input", { type: "range", min: 0, max: high, step: 1 });
-      const value = make("span", { className: "live-value", ariaHidden: "true" });
-      updates.push(() => {
-        control.value = get();
-        value.textContent = say();
-        control.setAttribute("aria-valuetext", say());
-      });
-      control.addEventListener("input", () => set(Number(control.value)));
-      const made = field(label, control, ...more);
-      made.firstChild.append(" ", value);
-      return made;
-    }
-    const setting = (name) => [
-      () => state.settings[name],
-      (value) => {
-        state.settings[name] = typeof config.settings[name] === "number" ? Number(value) : value;
-        refresh();
-      },
-    ];
-    const byOtsu = () => state.settings.threshold === "otsu";
-    const histogram = make("canvas", { className: "live-histogram", ariaHidden: "true" });
-    const level = range(
-      "Threshold", 255, () => state.trace.threshold, setting("threshold")[1],
-      () => `${state.trace.threshold}, ${byOtsu() ? "Otsu’s" : "by hand"}`,
-      check("Otsu’s method", byOtsu, (otsu) => {
-        state.settings.threshold = otsu ? "otsu" : state.trace.threshold;
-        refresh();
-      }),
+    // ---- what the reader can move, and sees ----------------------------------------------------
+    const panel = make("template", {
+      innerHTML: panelOf(focus.first).replaceAll("ID", `live-${number}`),
+    }).content.firstElementChild;
+    const [main, detail, histogram, legend, empty, numbers, reset, note, spoken] = [
+      ".live-main", ".live-detail", ".live-histogram", ".live-legend", ".live-empty", "dl",
+      "button", ".live-foot p", "output",
+    ].map((part) => panel.querySelector(part));
+    const complaint = make("p", { className: "live-complaint", role: "alert" });
+    const controls = Object.fromEntries(
+      Array.from(panel.querySelectorAll("[name]"), (control) => [control.name, control]),
     );
-    level.prepend(histogram);
-    const setWidth = (value) => { state.settings.kernelWidth = value; refresh(); };
-    const controls = {
-      threshold: level,
-      kernelWidth: range(
-        "Kernel width", Math.max(60, config.settings.kernelWidth), () => state.settings.kernelWidth,
-        setWidth, () => `${state.settings.kernelWidth} px`,
-      ),
-      kernelShape: choice(
-        "Kernel", () => [["ellipse", "ellipse"], ["rectangle", "square"]],
-        ...setting("kernelShape"),
-      ),
-      connectivity: choice(
-        "Neighbours", () => [[8, "8, corners join"], [4, "4, sides join"]],
-        ...setting("connectivity"),
-      ),
-      dropEdgeTouching: check("Drop what touches the frame", ...setting("dropEdgeTouching")),
-      fillHoles: check("Fill holes", ...setting("fillHoles")),
-    };
-    const which = choice(
-      "Slice", () => Array.from(sources, ([key, { label }]) => [key, label]), () => state.key, open,
-    );
-    const show = choice(
-      "Show", () => Object.entries(LAYERS).map(([key, { name }]) => [key, name]), () => state.layer,
-      (layer) => { state.layer = layer; refresh(); },
-    );
-
-    // ---- what the reader sees -----------------------------------------------------------------
-    const main = make("canvas", { className: "live-main", tabIndex: 0 });
-    const detail = make("canvas", { className: "live-detail" });
-    main.setAttribute("role", "application");
-    main.setAttribute("aria-describedby", `${id}-help`);
-    detail.setAttribute("role", "img");
-    detail.setAttribute("aria-label", "The part marked on the slice, enlarged.");
-    const help = make("p", {
-      id: `${id}-help`, className: "live-note",
-      textContent: "Click or tap the slice to enlarge another part; on it, arrow keys do the same.",
+    controls.kernelWidth.max = Math.max(60, config.settings.kernelWidth);
+    for (const name of OUTLINES) {
+      controls[name].parentNode.style.setProperty("--swatch", palette[name]);
+    }
+    panel.addEventListener("input", ({ target: { name, type, checked, value } }) => {
+      const { settings, outlines, trace } = state;
+      if (name === "slice") return void open(value);
+      if (name === "layer") state.layer = value;
+      else if (OUTLINES.includes(name)) outlines[checked ? "add" : "delete"](name);
+      else if (name === "otsu") settings.threshold = checked ? "otsu" : trace.threshold;
+      else if (type === "checkbox") settings[name] = checked;
+      else settings[name] = name === "kernelShape" ? value : Number(value);
+      refresh();
     });
-    const legend = make("div", { className: "live-legend" });
-    const numbers = make("dl");
-    const empty = make("p", { className: "live-empty" });
-    const spoken = make("output", { className: "live-spoken" });
-    const reset = make("button", { type: "button", textContent: "Back to the report’s settings" });
-    const note = make("p", { className: "live-note" });
-    const complaint = make("p", { className: "live-complaint" });
-    complaint.setAttribute("role", "alert");
-    const outlines = make("div", { className: "live-outlines" }, ...OUTLINES.map((name) => {
-      const label = check(name, () => state.outlines.has(name), (on) => {
-        state.outlines[on ? "add" : "delete"](name);
-        refresh();
-      });
-      label.style.setProperty("--swatch", palette[name]);
-      label.classList.add("live-line", `live-line-${name}`);
-      return label;
-    }));
-    const first = focus.first.map((name) => controls[name]);
-    const rest = Object.values(controls).filter((control) => !first.includes(control));
-    const panel = make(
-      "div", { className: "live-panel" },
-      make("div", { className: "live-pictures" }, main, detail),
-      help, make("div", { className: "live-legends" }, outlines, legend),
-      make("div", { className: "live-controls" }, which, show, ...first),
-      make("details", { className: "live-more" }, make("summary", { textContent: "More settings" }),
-        make("div", { className: "live-controls" }, ...rest)),
-      empty, make("div", { className: "live-numbers" }, numbers),
-      make("div", { className: "live-foot" }, reset, note), spoken,
-    );
+
+    // Sets every control to what the state says.
+    function update() {
+      const { settings, trace, key, layer, outlines } = state, otsu = settings.threshold === "otsu";
+      const values = { ...settings, threshold: trace.threshold, otsu, slice: key, layer };
+      for (const name of OUTLINES) values[name] = outlines.has(name);
+      for (const [name, control] of Object.entries(controls)) {
+        control[control.type === "checkbox" ? "checked" : "value"] = values[name];
+      }
+      const said = {
+        threshold: `${trace.threshold}, ${otsu ? "Otsu’s" : "by hand"}`,
+        kernelWidth: `${settings.kernelWidth} px`,
+      };
+      for (const [name, text] of Object.entries(said)) {
+        controls[name].setAttribute("aria-valuetext", text);
+        controls[name].labels[0].querySelector("span").textContent = text;
+      }
+    }
 
     // The slice at its own size, tinted by the layer.
     const whole = make("canvas");
@@ -365,8 +260,7 @@ const skullnbLive = (() => {
         ["Brain, px", area(trace.brain)],
         ["Dilated, px", area(trace.dilated)],
         ["Mask, px", area(trace.mask)],
-        ["IoU", scores ? scores.iou.toFixed(4) : "no reference"],
-        ["Dice", scores ? scores.dice.toFixed(4) : "no reference"],
+        ...(scores ? [["IoU", scores.iou.toFixed(4)], ["Dice", scores.dice.toFixed(4)]] : []),
       ];
       numbers.replaceChildren(...facts.map(([name, text]) => make(
         "div", {}, make("dt", { textContent: name }), make("dd", { textContent: text }),
@@ -377,7 +271,7 @@ const skullnbLive = (() => {
         label.style.setProperty("--swatch", palette[kind]);
         return label;
       }));
-      const what = `${sources.get(state.key).label}: ${LAYERS[state.layer].name}`;
+      const what = `${sources.get(state.key)}: ${LAYERS[state.layer].name}`;
       const there = (name) => state.outlines.has(name) && (name !== "reference" || reference);
       const lines = OUTLINES.filter(there);
       const around = lines.length ? `, with outlines of ${lines.join(", ")}` : "";
@@ -391,7 +285,7 @@ const skullnbLive = (() => {
     function refresh() {
       const started = performance.now();
       state.trace = skullnb.traceSkullMask(state.slice.normalised, state.settings, state.trace);
-      updates.forEach((update) => update());
+      update();
       report();
       paintSlice();
       draw();
@@ -400,20 +294,19 @@ const skullnbLive = (() => {
       note.textContent = `${config.note} ${time}`;
     }
 
-    // The border that is farthest to the right: there the kernel's reach is seen best.
+    // The pixel of a mask that is farthest to the right: there the kernel's reach is seen best.
     function borderOf({ pixels, height, width }) {
-      for (let column = width - 1; column >= 0; column--) {
-        const rows = [];
-        for (let row = 0; row < height; row++) if (pixels[row * width + column]) rows.push(row);
-        if (rows.length) return [rows[rows.length >> 1], column];
-      }
-      return [height / 2, width / 2];
+      let farthest = [height / 2, -1];
+      pixels.forEach((inside, i) => {
+        if (inside && i % width > farthest[1]) farthest = [Math.floor(i / width), i % width];
+      });
+      return farthest[1] < 0 ? [height / 2, width / 2] : farthest;
     }
 
     async function open(key) {
       state.wanted = key;
       try {
-        const opened = await sources.get(key).load();
+        const opened = await slice(key);
         if (state.wanted !== key) return; // the reader has gone on to another
         Object.assign(state, { key, slice: opened, counts: skullnb.histogram(opened.normalised) });
         state.trace = skullnb.traceSkullMask(opened.normalised, state.settings);
@@ -423,8 +316,10 @@ const skullnbLive = (() => {
           figure.append(panel);
           new ResizeObserver(() => draw()).observe(panel);
         }
-        which.hidden = sources.size < 2;
-        outlines.lastChild.hidden = !opened.reference;
+        const options = Array.from(sources, ([one, label]) => new Option(label, one));
+        controls.slice.replaceChildren(...options);
+        controls.slice.parentNode.hidden = sources.size < 2;
+        controls.reference.parentNode.hidden = !opened.reference;
         complaint.textContent = "";
         refresh();
       } catch (error) {
@@ -470,7 +365,8 @@ const skullnbLive = (() => {
       try {
         const image = await skullnbReaders.readImage(new Uint8Array(await file.arrayBuffer()));
         const normalised = skullnb.normalise(image), { spacing } = image;
-        sources.set("own", { label: file.name, load: async () => ({ normalised, spacing }) });
+        decoded.own = Promise.resolve({ normalised, spacing });
+        sources.set("own", file.name);
         await open("own");
       } catch (error) {
         complaint.textContent = `${file.name}: ${error.message}`;
@@ -479,7 +375,7 @@ const skullnbLive = (() => {
     if (config.drop) {
       const input = make("input", { type: "file", accept: ".png,.npy,.nii,.gz" });
       input.addEventListener("change", () => openFile(input.files[0]));
-      const invitation = field("Drop an image here, or choose one:", input);
+      const invitation = make("label", {}, "Drop an image here, or choose one: ", input);
       const zone = make("div", { className: "live-drop" }, invitation);
       for (const kind of ["dragenter", "dragover", "dragleave", "drop"]) {
         zone.addEventListener(kind, (event) => {

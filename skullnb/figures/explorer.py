@@ -158,7 +158,10 @@ def encode_png(picture: Picture) -> bytes:
 
 
 def explorer_figure(
-    picture: Picture, facts: Mapping[str, str], outlines: Sequence[str] = OUTLINES
+    picture: Picture,
+    facts: Mapping[str, str],
+    outlines: Sequence[str] = OUTLINES,
+    areas: Mapping[str, str] | None = None,
 ) -> PageFigure:
     """Set the explorer's picture on a page, with its numbers and a legend beside it.
 
@@ -168,6 +171,8 @@ def explorer_figure(
         What to write beside it, name to text.
     outlines : sequence of str
         What the legend explains, names in `OUTLINES`.
+    areas : mapping, optional
+        Painted areas that it explains, name in `PALETTE` to text.
 
     Examples
     --------
@@ -175,7 +180,7 @@ def explorer_figure(
     >>> [text.get_text() for text in figure.axes[1].texts]
     ['threshold', '23']
     """
-    figure, (left, right) = new_figure(4.0, columns=2, width_ratios=(3, 2))
+    figure, (left, right) = new_figure(4.0, columns=2, width_ratios=(5, 4))
     show_image(left, picture)
     right.set_axis_off()
     place: dict[str, Any] = {
@@ -193,7 +198,9 @@ def explorer_figure(
     for kind in outlines:
         style = "--" if kind == "reference" else "-"
         right.plot([], [], style, color=PALETTE[kind], linewidth=2, label=f"outline of the {kind}")
-    if outlines:
+    for kind, text in (areas or {}).items():
+        right.plot([], [], "s", color=PALETTE[kind], markersize=9, label=text)
+    if outlines or areas:
         right.legend(loc="lower left", borderaxespad=0.0, **LEGEND)
     return figure
 
