@@ -198,7 +198,7 @@ def tabulate_runs(folder: str | Path) -> list[dict[str, Any]]:
         run = path.relative_to(folder).parent.parent
         if any(part.startswith(".") for part in run.parts):
             continue
-        content = _read_json(path)
+        content = _read_json(path, path.relative_to(folder).as_posix())
         values = {f"{content['chapter']}.{name}": one for name, one in content["values"].items()}
         row = runs.setdefault(run.as_posix(), {"run": run.as_posix(), **content["parameters"]})
         row.update({name: one for name, one in values.items() if not isinstance(one, list | dict)})
@@ -294,17 +294,18 @@ def make_folder(folder: Path) -> Iterator[None]:
 _PARTS = {"chapter": str, "parameters": dict, "inputs": dict, "versions": dict, "values": dict}
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path, called: str = "") -> dict[str, Any]:
+    name = called or path.name
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UnreadableFile(f"Cannot read {path.name!r}: {error.strerror}.") from error
+        raise UnreadableFile(f"Cannot read {name!r}: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:
-        raise UnreadableFile(f"{path.name!r} is not JSON, or is cut short.") from error
+        raise UnreadableFile(f"{name!r} is not JSON, or is cut short.") from error
     whole = isinstance(content, dict) and content.get("format") == FORMAT
     if not whole or not all(isinstance(content.get(key), kind) for key, kind in _PARTS.items()):
         raise UnreadableFile(
-            f"{path.name!r} is not a skullnb results file, or not a whole one; make it again."
+            f"{name!r} is not a skullnb results file, or not a whole one; make it again."
         )
     found: dict[str, Any] = content
     return found

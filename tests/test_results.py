@@ -89,6 +89,14 @@ def test_no_runs_are_said(tmp_path):
         tabulate_runs(tmp_path)
 
 
+def test_among_many_runs_the_broken_file_is_named_with_its_folder(tmp_path):
+    for name in ("sub-01", "sub-02"):
+        Results("01-data").write(tmp_path / name / "results")
+    (tmp_path / "sub-02" / "results" / "01-data.json").write_text("{")
+    with pytest.raises(UnreadableFile, match=r"'sub-02/results/01-data\.json' is not JSON"):
+        tabulate_runs(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -102,6 +102,7 @@ WRONG = {
         "19": "reaches 6.3 mm here",
         "23": "reaches 7.7 mm here",
         "20.5": "a whole number",
+        "1e300": "wider than most slices",
         "(21, 21)": "One number is asked for",
     },
     "check_real_heads": {

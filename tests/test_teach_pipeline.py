@@ -82,7 +82,7 @@ WRONG = {
         "image > (low + high) / 2": "One number is asked for",
     },
     "check_normalise": {
-        "[[1, 2], [3]]": "rows of several lengths",
+        "[[1, 2], [3]]": "an array of numbers",
         "'levels'": "an array of numbers",
         "image[0]": "has the shape (120,)",
         f"np.floor(255 * {SHARES})": "stored as float64",
@@ -142,6 +142,7 @@ WRONG = {
         "np.roll(outer, 4, axis=1)": "share no pixel",
         "outer[:8, :8]": "14 x 14 pixels",
         "'outer'": "14 x 14 pixels",
+        "[[1, 2], [3]]": "14 x 14 pixels",
         "2 * outer": "zeros and ones",
         "np.roll(outer, 2, axis=1) & outer": "8 pixels, so its volume difference is -0.5",
     },

@@ -8,11 +8,26 @@ from math import isclose
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from skullnb.chapter import Chapter
 from skullnb.teach.verdict import UNANSWERED, Verdict, is_missing, wrong
 
 ONE_NUMBER = "One number is asked for; this is something else, or several."
+
+
+def array_of(answer: Any) -> NDArray[Any]:
+    """Give an answer as an array; lists of several lengths have no numbers in it.
+
+    Examples
+    --------
+    >>> array_of([1, 2]).dtype.kind, array_of([[1, 2], [3]]).dtype.kind
+    ('i', 'O')
+    """
+    try:
+        return np.asarray(answer)
+    except ValueError:
+        return np.asarray(None)
 
 
 def single_number(answer: Any) -> float | None:
@@ -33,10 +48,7 @@ def single_number(answer: Any) -> float | None:
     >>> single_number(np.float32(0.5)), single_number([26]), single_number([1, 2])
     (0.5, 26.0, None)
     """
-    try:
-        value = np.asarray(answer)
-    except ValueError:  # a list of lists that differ in length
-        return None
+    value = array_of(answer)
     if value.dtype.kind not in "iufb" or value.size != 1 or not np.isfinite(value).all():
         return None
     return float(value.item())

@@ -10,7 +10,7 @@ from typing import Any
 
 from skullnb.chapter import Chapter
 from skullnb.evidence import build_ledger
-from skullnb.pipeline import RULES, SkullMaskTrace, create_skull_mask, fill_holes
+from skullnb.pipeline import MAX_KERNEL_WIDTH, RULES, SkullMaskTrace, create_skull_mask, fill_holes
 from skullnb.reach import kernel_reach, kernel_width_for
 from skullnb.teach.answers import asks_for_a_number
 from skullnb.teach.verdict import UNANSWERED, Verdict, is_missing, right, wrong
@@ -137,6 +137,8 @@ def check_reach(value: float, chapter: Chapter) -> Verdict:
     """
     if value < 1 or value != int(value):
         return wrong("A kernel has a whole number of pixels, at least 1.")
+    if value > MAX_KERNEL_WIDTH:
+        return wrong("That kernel would be wider than most slices.")
     width, wanted = int(value), kernel_width_for(REACH_MM, PIXEL_MM)
     if width == wanted:
         return right("Twice the reach in pixels, and the pixel in the middle.")

@@ -14,7 +14,7 @@ from skullnb import metrics
 from skullnb.chapter import Chapter
 from skullnb.pipeline import dilate, fill_holes, normalise
 from skullnb.reach import kernel_reach
-from skullnb.teach.answers import asks_for_a_number, same
+from skullnb.teach.answers import array_of, asks_for_a_number, same
 from skullnb.teach.verdict import UNANSWERED, Verdict, is_missing, right, wrong
 
 OTHER_WIDTH = 10  # px; narrow enough to leave holes to the fill
@@ -72,10 +72,7 @@ def check_normalise(answer: Any, chapter: Chapter) -> Verdict:
     if is_missing(answer):
         return UNANSWERED
     image = chapter.stack.images[chapter.middle]
-    try:
-        given = np.asarray(answer)
-    except ValueError:
-        return wrong("The answer has rows of several lengths; a slice has none.")
+    given = array_of(answer)
     if given.dtype.kind not in "iuf":
         return wrong("The answer should be an array of numbers.")
     levels = normalise(image)
@@ -254,7 +251,7 @@ def check_metrics(answer: Any, chapter: Chapter) -> Verdict:
     """
     if is_missing(answer):
         return UNANSWERED
-    mask = np.asarray(answer)
+    mask = array_of(answer)
     square = np.zeros((14, 14), dtype=np.uint8)
     square[5:9, 5:9] = 1
     if mask.shape != square.shape or mask.dtype.kind not in "biuf":
