@@ -428,3 +428,11 @@ def test_scores_on_a_phantom_are_not_given_out_as_scores_on_scans():
     assert with_reference.iou == build_ledger(head(), SMALL).evidence(DILATE).iou
     assert np.isnan(without.iou)
     assert effect(combine([build_ledger(head(), SMALL), drawn]).evidence(EDGE)) == "did not fire"
+
+
+def test_without_the_dilation_the_brains_own_holes_are_still_filled():
+    image = np.zeros((40, 40))
+    image[10:30, 10:30] = 1.0
+    image[18:22, 18:22] = 0.0
+    trace = trace_skull_mask(image, PipelineSettings(kernel_width=3))
+    assert switch_off(trace, DILATE).sum() == trace.brain.sum() + 16
