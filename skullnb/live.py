@@ -117,7 +117,7 @@ def live_figure(
     shown = [name for name in outlines if name != "reference" or reference is not None]
     figure = explorer_figure(picture, _facts(trace, reference), shown, areas)
     config = _config(focus, settings, sources, start, len(chapter.stack))
-    return LiveFigure(_with_few_colours(figure.png()), config)
+    return LiveFigure(figure.png(), config)
 
 
 def publish(notebook: Any, stack: Stack, folder: Path) -> None:
@@ -229,15 +229,6 @@ def encode_png(levels: NDArray[Any]) -> bytes:
     """
     file = BytesIO()
     Image.fromarray(levels).save(file, "PNG", optimize=True)
-    return file.getvalue()
-
-
-def _with_few_colours(png: bytes) -> bytes:
-    """Reduce a figure to 256 colours: it looks the same, at a quarter of the bytes."""
-    file = BytesIO()
-    with Image.open(BytesIO(png)) as picture:
-        few = picture.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-    few.save(file, "PNG", optimize=True)
     return file.getvalue()
 
 

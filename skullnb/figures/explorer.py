@@ -181,6 +181,7 @@ def explorer_figure(
     ['threshold', '23']
     """
     figure, (left, right) = new_figure(4.0, columns=2, width_ratios=(5, 4))
+    figure.few_colours = True
     show_image(left, picture)
     right.set_axis_off()
     place: dict[str, Any] = {

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from PIL import Image
 
 from skullnb.errors import in_one_line
 
@@ -55,7 +56,15 @@ _RC: Final[Any] = {
 
 
 class PageFigure(Figure):
-    """A Figure that notebooks show as PNG without pyplot, so none is ever left open."""
+    """A Figure that notebooks show as PNG without pyplot, so none is ever left open.
+
+    Attributes
+    ----------
+    few_colours : bool
+        Write 256 colours only: a slice with outlines looks the same, at a quarter of the bytes.
+    """
+
+    few_colours = False
 
     def _repr_png_(self) -> bytes:
         return self.png()
@@ -70,7 +79,13 @@ class PageFigure(Figure):
         """
         file = BytesIO()
         self.savefig(file, format="png", transparent=True, metadata={"Software": None})
-        return file.getvalue()
+        if not self.few_colours:
+            return file.getvalue()
+        fewer = BytesIO()
+        with Image.open(file) as picture:
+            few = picture.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+        few.save(fewer, "PNG", optimize=True)
+        return fewer.getvalue()
 
 
 def new_figure(
