@@ -409,7 +409,7 @@ def sweep(
 @click.option("--images", default="", help="Scans; the built-in phantom when left out.")
 @_selection
 @_kernel_width
-@click.option("--quick", is_flag=True, help="About twenty seconds instead of some minutes.")
+@click.option("--quick", is_flag=True, help="Fewer rounds, no batches, no instructions.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="Also write everything to this JSON."
 )

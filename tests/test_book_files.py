@@ -12,7 +12,7 @@ from screenshots import LOOKS, book_pages
 from test_book_access import violations
 
 from skullnb.cli import main
-from skullnb.errors import ReportFailed
+from skullnb.errors import InvalidSetting, ReportFailed
 from skullnb.report import find_assets, paper
 from skullnb.report.paper import find_browser, print_pdf
 from skullnb.report.single import write_book_files
@@ -134,6 +134,14 @@ def test_without_a_browser_a_pdf_is_refused_before_anything_runs(
         "none was found; install one, or name it in the environment variable CHROME" in run.output
     )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_browser_that_is_named_and_is_none_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CHROME", str(tmp_path / "nothing"))
+    with pytest.raises(InvalidSetting, match="nothing', which is no program here"):
+        paper.require_browser()
 
 
 def test_the_browser_that_chrome_names_comes_first(

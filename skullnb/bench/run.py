@@ -51,7 +51,7 @@ def bench(
     kernel_width : int
         In px.
     quick : bool
-        About twenty seconds instead of some minutes: fewer rounds, no batches, no instructions.
+        Fewer rounds, no batches, no instructions.
     say : callable, optional
         Is told what comes next.
 

@@ -44,6 +44,12 @@ def require_browser() -> Path:
     InvalidSetting
         If there is none.
     """
+    named = os.environ.get("CHROME")
+    if named and not shutil.which(named):
+        raise InvalidSetting(
+            f"The environment variable CHROME names {named!r}, which is no program here; correct it"
+            " or take it away."
+        )
     browser = find_browser()
     if browser is None:
         raise InvalidSetting(
