@@ -233,7 +233,8 @@ def test_masks_that_are_there_are_kept_unless_overwriting_is_allowed(tmp_path):
     (out / "a_mask.npy").write_text("mine")
     result = run(scans, "-o", out, expect=1)
     assert (out / "a_mask.npy").read_text() == "mine"
-    assert "a_mask.npy exists already" in result.stderr
+    assert "a_mask.npy exists already; choose another name" in result.stderr
+    assert "(--overwrite)" in result.stderr
     assert "1 failed, 1 ok" in result.stdout
     assert "2 ok" in run(scans, "-o", out, "--overwrite").stdout
 
