@@ -3,7 +3,7 @@
 # make coverage     which lines and branches the tests reach
 # make mutants      which changes of the code no test notices
 # make same-answer  whether masks and numbers depend on versions
-# make lab          the explorer in JupyterLab
+# make lab          the explorer in JupyterLab; as root: make lab LAB='-- --allow-root'
 # make bench        every time of chapter 13, measured here; some minutes on a quiet machine
 # All set themselves up; PYTHON chooses the interpreter.
 
@@ -30,7 +30,7 @@ report: $(VENV)/report.stamp
 	@$(BIN)/skullnb report --output report --overwrite
 
 lab: $(VENV)/lab.stamp
-	@$(BIN)/skullnb lab
+	@$(BIN)/skullnb lab $(LAB)
 
 test: $(VENV)/test,browser.stamp check
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile

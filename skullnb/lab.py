@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +22,7 @@ from skullnb.report.build import find_assets, full_path, only_chosen
 
 NOTEBOOK = "14-explore.ipynb"
 FOLDER = "skullnb-lab"
+_ALLOWS_ROOT = re.compile(r"--(ServerApp\.)?allow[-_]root")
 
 
 def launch_lab(
@@ -45,7 +48,7 @@ def launch_lab(
     kernel_width : int
         Where its control starts, in px.
     folder : path
-        Working folder, made when it is not there. The notebook in it is a copy, and an earlier
+        Working folder, made when it is not there. The notebooks in it are copies, and an earlier
         copy is never overwritten.
     port : int
         0 = JupyterLab's own choice: 8888, or the next that is free.
@@ -62,7 +65,8 @@ def launch_lab(
     Raises
     ------
     SkullnbError
-        If JupyterLab is not installed, or the data cannot be read; nothing is started then.
+        If JupyterLab is not installed or would refuse to run as root, or the data cannot be read;
+        nothing is started then.
     """
     if find_spec("jupyterlab") is None:
         raise SkullnbError(
@@ -80,12 +84,19 @@ def launch_lab(
     PipelineSettings(kernel_width=kernel_width)
     if any(value for name, value in data.items() if name != "axis"):
         open_data(**data)
+    if _is_root() and not any(_ALLOWS_ROOT.match(one) for one in arguments):
+        raise SkullnbError(
+            "JupyterLab does not start as root unless it is allowed to; run "
+            "`skullnb lab -- --allow-root`, or `make lab LAB='-- --allow-root'` in a clone."
+        )
     notebook = copy_notebook(Path(folder), {**data, "kernel_width": kernel_width})
     return _run(lab_command(notebook, port, open_browser, arguments))
 
 
 def copy_notebook(folder: Path, parameters: Mapping[str, Any]) -> Path:
     """Copy the explorer's notebook into a folder, with parameters set and without outputs.
+
+    The other chapters are copied as they are, because it links to them.
 
     Parameters
     ----------
@@ -98,7 +109,8 @@ def copy_notebook(folder: Path, parameters: Mapping[str, Any]) -> Path:
     Returns
     -------
     Path
-        The copy, under the first name that is free.
+        The copy: an earlier one whose cells say the same, or else under the first name that is
+        free.
 
     Raises
     ------
@@ -111,10 +123,12 @@ def copy_notebook(folder: Path, parameters: Mapping[str, Any]) -> Path:
     >>> with TemporaryDirectory() as folder:
     ...     first = copy_notebook(Path(folder), {"kernel_width": 30})
     ...     second = copy_notebook(Path(folder), {"kernel_width": 30})
-    >>> first.name, second.name
-    ('14-explore.ipynb', '14-explore-2.ipynb')
+    ...     other = copy_notebook(Path(folder), {"kernel_width": 24})
+    >>> first.name, second.name, other.name
+    ('14-explore.ipynb', '14-explore.ipynb', '14-explore-2.ipynb')
     """
-    source = json.loads((find_assets("notebooks") / NOTEBOOK).read_text(encoding="utf-8"))
+    chapters = find_assets("notebooks")
+    source = json.loads((chapters / NOTEBOOK).read_text(encoding="utf-8"))
     cells = []
     for cell in source["cells"]:
         if cell["cell_type"] == "code":
@@ -125,6 +139,9 @@ def copy_notebook(folder: Path, parameters: Mapping[str, Any]) -> Path:
     text = json.dumps({**source, "cells": cells}, indent=1, ensure_ascii=False) + "\n"
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for chapter in chapters.glob("*.ipynb"):
+            if chapter.name != NOTEBOOK and not (folder / chapter.name).exists():
+                shutil.copyfile(chapter, folder / chapter.name)
         return _write_new(folder, text)
     except OSError as error:
         raise UnreadableFile(
@@ -196,7 +213,19 @@ def _write_new(folder: Path, text: str) -> Path:
         with suppress(FileExistsError), path.open("x", encoding="utf-8") as file:
             file.write(text)
             return path
+        with suppress(OSError, ValueError, KeyError, TypeError):  # whatever has been made of it
+            if _sources(path.read_text(encoding="utf-8")) == _sources(text):
+                return path
         number += 1
+
+
+def _sources(notebook: str) -> list[str]:
+    """What stands in the cells; running and saving a notebook changes the rest."""
+    return ["".join(cell["source"]) for cell in json.loads(notebook)["cells"]]
+
+
+def _is_root() -> bool:
+    return hasattr(os, "geteuid") and os.geteuid() == 0
 
 
 def _run(command: list[str]) -> int:

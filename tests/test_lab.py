@@ -1,13 +1,16 @@
 """`launch_lab` up to the start of JupyterLab: the copy, the command, the refusals."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from skullnb import lab
+from skullnb.cli import main
 from skullnb.errors import InvalidSetting, SkullnbError, UnreadableFile
 from skullnb.report import find_assets
 
@@ -15,6 +18,7 @@ from skullnb.report import find_assets
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """Commands that would have been run."""
+    monkeypatch.setattr(lab, "_is_root", lambda: False)
     commands: list[list[str]] = []
     monkeypatch.setattr(lab, "_run", lambda command: commands.append(command) or 0)
     return commands
@@ -51,9 +55,49 @@ def test_the_chosen_parameters_have_the_last_word(tmp_path: Path) -> None:
 def test_an_earlier_copy_is_never_overwritten(tmp_path: Path) -> None:
     first = lab.copy_notebook(tmp_path, {})
     first.write_text("mine")
-    names = [lab.copy_notebook(tmp_path, {}).name for _ in range(2)]
-    assert names == ["14-explore-2.ipynb", "14-explore-3.ipynb"]
+    assert lab.copy_notebook(tmp_path, {}).name == "14-explore-2.ipynb"
     assert first.read_text() == "mine"
+
+
+@pytest.mark.parametrize("saved", ["null", '{"cells": [{}]}', '{"cells": 3}'])
+def test_whatever_became_of_an_earlier_copy_a_new_one_is_made(tmp_path: Path, saved: str) -> None:
+    lab.copy_notebook(tmp_path, {}).write_text(saved)
+    assert lab.copy_notebook(tmp_path, {}).name == "14-explore-2.ipynb"
+
+
+def test_an_earlier_copy_that_was_only_run_and_saved_is_opened_again(tmp_path: Path) -> None:
+    first = lab.copy_notebook(tmp_path, {"kernel_width": 30})
+    saved = json.loads(first.read_text(encoding="utf-8"))
+    for cell in saved["cells"]:
+        cell["source"] = "".join(cell["source"]).splitlines(keepends=True)
+        cell["metadata"]["trusted"] = True
+    first.write_text(json.dumps(saved), encoding="utf-8")
+    assert lab.copy_notebook(tmp_path, {"kernel_width": 30}) == first
+    assert json.loads(first.read_text(encoding="utf-8")) == saved
+    assert lab.copy_notebook(tmp_path, {"kernel_width": 24}).name == "14-explore-2.ipynb"
+    assert lab.copy_notebook(tmp_path, {"kernel_width": 30}) == first
+
+
+def test_the_chapters_that_the_copy_links_to_lie_beside_it_and_are_kept(tmp_path: Path) -> None:
+    (tmp_path / "03-threshold.ipynb").write_text("mine")
+    text = lab.copy_notebook(tmp_path, {}).read_text(encoding="utf-8")
+    linked = set(re.findall(r"\]\(([^)#]+\.ipynb)", text))
+    assert "03-threshold.ipynb" in linked
+    assert linked <= {path.name for path in tmp_path.iterdir()}
+    assert (tmp_path / "03-threshold.ipynb").read_text() == "mine"
+
+
+@pytest.mark.parametrize("allowed", ["--allow-root", "--ServerApp.allow_root=True"])
+def test_root_is_told_beforehand_how_jupyterlab_may_start(
+    tmp_path: Path, started: list[list[str]], monkeypatch: pytest.MonkeyPatch, allowed: str
+) -> None:
+    monkeypatch.setattr(lab, "_is_root", lambda: True)
+    monkeypatch.chdir(tmp_path)
+    said = CliRunner().invoke(main, ["lab", "--no-browser"])
+    assert (said.exit_code, started, list(tmp_path.iterdir())) == (2, [], [])
+    assert "`skullnb lab -- --allow-root`" in said.stderr
+    assert CliRunner().invoke(main, ["lab", "--", allowed]).exit_code == 0
+    assert started[0][-2] == allowed
 
 
 def test_a_folder_that_cannot_be_written_is_refused_in_a_sentence(tmp_path: Path) -> None:
