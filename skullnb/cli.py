@@ -216,6 +216,8 @@ def report(
             progress=progress,
         )
     click.echo(f"Open {done.index}  (all numbers: {done.results}; {done.seconds:.0f} s)")
+    for path in done.files:
+        click.echo(f"The whole book: {path}")
     if done.failed:
         click.echo(
             f"{len(done.failed)} chapter(s) stopped with an error, shown on their pages: "
@@ -546,6 +548,8 @@ def evidence(
 def collate(folder: Path, output: Path, overwrite: bool) -> None:
     """Set the numbers of many runs in FOLDER side by side: a row for each report or notebook run.
 
+    A text that a spreadsheet would take for a formula gets an apostrophe before it.
+
     \b
     Example:
         skullnb collate reports -o numbers.csv
@@ -554,13 +558,14 @@ def collate(folder: Path, output: Path, overwrite: bool) -> None:
     import io
 
     from skullnb.results import tabulate_runs, write_text
+    from skullnb.text import for_spreadsheet
 
     _refuse_place(output, overwrite)
     rows = tabulate_runs(folder)
     text = io.StringIO()
-    table = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows)
+    table = csv.writer(text, lineterminator="\n")
+    for row in (rows[0], *(row.values() for row in rows)):
+        table.writerow(map(for_spreadsheet, row))
     write_text(text.getvalue(), output)
     click.echo(f"{output}: {len(rows)} runs, {len(rows[0])} columns")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from skullnb.errors import InvalidSetting
@@ -73,3 +74,30 @@ def escape(text: str) -> str:
     """
     flat = " ".join(text.split())
     return re.sub(r"""[&<>"'\\`*_{}\[\]()#!|~$]""", lambda found: f"&#{ord(found[0])};", flat)
+
+
+def for_spreadsheet(value: Any) -> Any:
+    """Keep a spreadsheet from running a text from outside as a formula.
+
+    Parameters
+    ----------
+    value : object
+        For a cell of a CSV file.
+
+    Returns
+    -------
+    object
+        A text that would be a formula with an apostrophe before it; anything else, and a number
+        that is written as a text ("-inf"), as it is.
+
+    Examples
+    --------
+    >>> [for_spreadsheet(value) for value in ("=1+1", "-inf", -0.5, "a=b")]
+    ["'=1+1", '-inf', -0.5, 'a=b']
+    """
+    if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return value
+    with suppress(ValueError):
+        float(value)
+        return value
+    return f"'{value}"

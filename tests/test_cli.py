@@ -1,3 +1,4 @@
+import csv
 import re
 import sys
 
@@ -10,6 +11,7 @@ from skullnb import __version__
 from skullnb.cli import main
 from skullnb.phantom import VARIANTS, published_stack
 from skullnb.pipeline import create_skull_mask
+from skullnb.report import Report
 from skullnb.results import Results
 
 HEAD = np.zeros((4, 40, 48))
@@ -93,8 +95,8 @@ def test_warnings_and_empty_masks_are_said(folder):
     images[2] = 7.0
     np.save(folder / "flat.npy", images)
     result = run("mask", folder / "flat.npy", "-o", folder / "mask.npy")
-    assert re.search(r"^1 empty +4 ", result.stdout, re.M)
-    assert "1 volume: 1 with empty masks" in result.stdout
+    assert re.search(r"^1 empty, 3 warned +4 ", result.stdout, re.M)
+    assert "1 volume: 1 with empty masks and warnings" in result.stdout
     assert "flat, slice 2: the mask is empty: the slice is flat" in result.stderr
 
 
@@ -290,3 +292,32 @@ def test_many_runs_become_one_table(tmp_path):
     (tmp_path / "none").mkdir()
     assert "No results" in refused("collate", tmp_path / "none", "-o", tmp_path / "other.csv")
     assert not (tmp_path / "other.csv").exists()
+
+
+def test_a_text_that_a_spreadsheet_would_run_gets_an_apostrophe_and_a_number_none(tmp_path):
+    one = Results("03", {"=p": 1, "images": '=HYPERLINK("x")', "slices": "@a", "axis": "axial"})
+    one.record(change=-0.5, worst=float("-inf"), **{"note": "-a", "more": "+b", "path": "a=b"})
+    one.write(tmp_path / "=runs" / "+sub" / "results")
+    run("collate", tmp_path / "=runs", "-o", tmp_path / "numbers.csv")
+    with (tmp_path / "numbers.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert row == {
+        "run": "'+sub",
+        "'=p": "1",
+        "images": '\'=HYPERLINK("x")',
+        "slices": "'@a",
+        "axis": "axial",
+        "03.change": "-0.5",
+        "03.worst": "-inf",
+        "03.note": "'-a",
+        "03.more": "'+b",
+        "03.path": "a=b",
+    }
+
+
+def test_a_report_names_every_file_to_open(monkeypatch, tmp_path):
+    files = tmp_path / "book.html", tmp_path / "book.pdf"
+    done = Report(tmp_path / "index.html", files, tmp_path / "results.json", (), 1.0)
+    monkeypatch.setattr("skullnb.report.build_report", lambda *_, **__: done)
+    said = run("report", "--single-file", "--pdf", "-o", tmp_path).stdout
+    assert [line.split()[-1] for line in said.splitlines()[1:]] == [str(one) for one in files]

@@ -80,8 +80,12 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     images, reference = _write_data(folder / "patients")
     with pytest.MonkeyPatch.context() as patch:
         _use_chapters(patch, folder / "chapters")
-        done = build_report(images, reference, kernel_width=18, output_dir=folder / "report")
+        done = build_report(
+            images, reference, kernel_width=18, output_dir=folder / "report", single_file=True
+        )
     assert done.failed == ()
+    assert done.files == (folder / "report" / "book.html",)
+    assert done.files[0].is_file()
     assert done.index == folder / "report" / "html" / "index.html"
     return folder / "report"
 

@@ -39,6 +39,8 @@ class Report:
     ----------
     index : Path
         The page to open first.
+    files : tuple of Path
+        The book as one file and as PDF, those that were asked for.
     results : Path
         The JSON file with every number.
     failed : tuple of str
@@ -48,6 +50,7 @@ class Report:
     """
 
     index: Path
+    files: tuple[Path, ...]
     results: Path
     failed: tuple[str, ...]
     seconds: float
@@ -125,6 +128,7 @@ def build_report(
     from skullnb.report.stage import stage_book
     from skullnb.report.student import TEACHERS_PAGES, strip_answers
 
+    wanted = {"book.html": single_file, "book.pdf": pdf}
     browser = require_browser() if pdf else None
     started = time.monotonic()
     tell = progress or _silent
@@ -187,6 +191,7 @@ def build_report(
     tell(total, total, "book built")
     return Report(
         index=output / "html" / "index.html",
+        files=tuple(output / name for name, asked in wanted.items() if asked),
         results=output / "results.json",
         failed=tuple(sorted(failures)),
         seconds=time.monotonic() - started,
