@@ -18,6 +18,7 @@ from PIL import Image
 from skullnb import live
 from skullnb.chapter import Chapter, open_chapter
 from skullnb.errors import InvalidSetting
+from skullnb.figures.explorer import explorer_figure
 from skullnb.pipeline import PipelineSettings, normalise
 from skullnb.stack import Stack
 
@@ -70,6 +71,18 @@ def test_a_notebook_shows_a_picture_and_keeps_what_the_book_needs(chapter):
     assert config["start"] == "slice-2"
     assert config["settings"]["kernelWidth"] == 26
     assert shown["text/plain"] == "live figure: threshold"
+
+
+def test_beside_the_picture_no_name_runs_into_a_value():
+    facts = {"touch the frame": "0", "IoU": "0.98", "reason": "long words " * 9}
+    figure = explorer_figure(np.zeros((768, 624, 3), np.uint8), facts)
+    figure.png()
+    texts = [text.get_window_extent() for text in figure.axes[1].texts]
+    names, values = texts[: len(facts)], texts[len(facts) :]
+    assert max(name.x1 for name in names) < min(value.x0 for value in values)
+    assert max(value.x1 for value in values) <= figure.bbox.x1
+    for above, below in zip(values[:-1], values[1:], strict=True):
+        assert above.y0 > below.y1
 
 
 def test_the_same_figure_is_the_same_text_each_time(chapter):
