@@ -15,7 +15,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from PIL import Image
 
-from skullnb import live
+from skullnb import live, phantom
 from skullnb.chapter import Chapter, open_chapter
 from skullnb.errors import InvalidSetting
 from skullnb.figures.explorer import explorer_figure
@@ -167,3 +167,10 @@ def test_no_name_of_a_file_or_a_patient_reaches_the_page(tmp_path):
     html = live.try_it(small_stack(), PipelineSettings(), tmp_path)
     assert "patient" not in html
     assert not any("patient" in path.read_text("ascii") for path in tmp_path.iterdir())
+
+
+def test_the_page_to_try_says_for_which_pixels_the_width_was_chosen(tmp_path):
+    html = live.try_it(small_stack(), PipelineSettings(kernel_width=9), tmp_path)
+    size = phantom.BUILT_IN_SPACING_MM[0]
+    assert f"{PipelineSettings().kernel_width} px suits" in html
+    assert f"of about {size:g} mm" in html
