@@ -203,11 +203,17 @@ def test_the_sweep_figure_names_the_peak(stack):
     assert figure.get_suptitle() == "Mean IoU is highest at a kernel width of 9 px"
 
 
+def test_a_peak_at_the_edge_of_the_widths_tried_is_called_so(stack):
+    sweep = sweep_kernel_width(stack, (9, 13))
+    figure = scores.sweep_curve(summarise(sweep), sweep, 9)
+    assert figure.get_suptitle() == "Mean IoU is highest at the narrowest kernel tried, 9 px"
+
+
 def test_published_scores_are_drawn_only_where_they_apply(stack):
     sweep = sweep_kernel_width(stack, (5, 9, 13))
 
     def labels(figure):
-        return [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+        return [text.get_text() for text in figure.legends[0].get_texts()]
 
     assert "published" not in labels(scores.sweep_curve(summarise(sweep), sweep, 9))
     assert "published" in labels(scores.sweep_curve(summarise(sweep), sweep, 9, published.SWEEP))

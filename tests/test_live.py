@@ -15,9 +15,10 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from PIL import Image
 
-from skullnb import live
+from skullnb import live, phantom
 from skullnb.chapter import Chapter, open_chapter
 from skullnb.errors import InvalidSetting
+from skullnb.figures.explorer import explorer_figure
 from skullnb.pipeline import PipelineSettings, normalise
 from skullnb.stack import Stack
 
@@ -70,6 +71,18 @@ def test_a_notebook_shows_a_picture_and_keeps_what_the_book_needs(chapter):
     assert config["start"] == "slice-2"
     assert config["settings"]["kernelWidth"] == 26
     assert shown["text/plain"] == "live figure: threshold"
+
+
+def test_beside_the_picture_no_name_runs_into_a_value():
+    facts = {"touch the frame": "0", "IoU": "0.98", "reason": "long words " * 9}
+    figure = explorer_figure(np.zeros((768, 624, 3), np.uint8), facts)
+    figure.png()
+    texts = [text.get_window_extent() for text in figure.axes[1].texts]
+    names, values = texts[: len(facts)], texts[len(facts) :]
+    assert max(name.x1 for name in names) < min(value.x0 for value in values)
+    assert max(value.x1 for value in values) <= figure.bbox.x1
+    for above, below in zip(values[:-1], values[1:], strict=True):
+        assert above.y0 > below.y1
 
 
 def test_the_same_figure_is_the_same_text_each_time(chapter):
@@ -154,3 +167,10 @@ def test_no_name_of_a_file_or_a_patient_reaches_the_page(tmp_path):
     html = live.try_it(small_stack(), PipelineSettings(), tmp_path)
     assert "patient" not in html
     assert not any("patient" in path.read_text("ascii") for path in tmp_path.iterdir())
+
+
+def test_the_page_to_try_says_for_which_pixels_the_width_was_chosen(tmp_path):
+    html = live.try_it(small_stack(), PipelineSettings(kernel_width=9), tmp_path)
+    size = phantom.BUILT_IN_SPACING_MM[0]
+    assert f"{PipelineSettings().kernel_width} px suits" in html
+    assert f"of about {size:g} mm" in html

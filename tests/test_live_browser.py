@@ -470,30 +470,45 @@ def test_a_dropped_image_becomes_a_slice_and_leaves_no_trace_of_its_name_as_html
     page.set_input_files("figure.live input[type=file]", files=[file])
     option.filter(has_text="another.npy").wait_for(state="attached")
 
+    for kind in (".npy", ".PNG", ".nii", ".nii.gz"):
+        file = {"name": f"cut{kind}", "mimeType": "", "buffer": b"no image"}
+        page.set_input_files("figure.live input[type=file]", files=[file])
+        said = page.get_by_role("alert").filter(has_text=f"cut{kind}: It is damaged, cut short, or")
+        said.filter(has_text="not what its name says").wait_for()
+
+    name = "<img src=x onerror=document.title='caught'>.txt"
     file = {"name": name, "mimeType": "text/plain", "buffer": b"no image"}
     page.set_input_files("figure.live input[type=file]", files=[file])
     complaint = page.get_by_role("alert")
     complaint.filter(has_text="none of the kinds").wait_for()
     assert complaint.inner_text().startswith(name)
+    assert complaint.inner_text().endswith("The figure below still shows another.npy.")
     assert page.locator("figure.live img").count() == 0
 
 
-def test_an_image_can_be_dropped_with_the_mouse(page: Page) -> None:
+def test_an_image_can_be_dropped_anywhere_with_the_mouse(page: Page) -> None:
     drop = page.locator(".live-drop")
-    transfer = page.evaluate_handle(
+    stopped = page.evaluate(
         """(array) => {
             const bytes = Uint8Array.from(atob(array), (letter) => letter.charCodeAt(0));
-            const transfer = new DataTransfer();
-            transfer.items.add(new File([bytes], "dropped.npy"));
-            return transfer;
+            window.dataTransfer = new DataTransfer();
+            dataTransfer.items.add(new File([bytes], "dropped.npy"));
+            window.drag = (kind, place) => !document.querySelector(place).dispatchEvent(
+                new DragEvent(kind, { bubbles: true, cancelable: true, dataTransfer }));
+            return drag("dragover", "body");
         }""",
         b64encode(npy(np.eye(30))).decode("ascii"),
     )
-    drop.dispatch_event("dragover", {"dataTransfer": transfer})
+    assert stopped
     assert "is-over" in (drop.get_attribute("class") or "")
-    drop.dispatch_event("drop", {"dataTransfer": transfer})
+    page.evaluate("drag('dragleave', 'body')")
+    assert "is-over" not in (drop.get_attribute("class") or "")
+    page.evaluate("drag('dragover', '.live-drop')")
+    assert page.evaluate("drag('drop', '.live-main')"), "the browser would open the file"
     page.wait_for_function("document.querySelector('figure.live').live.key === 'own'")
     assert "is-over" not in (drop.get_attribute("class") or "")
+    page.evaluate("dataTransfer.items.clear()")
+    assert not page.evaluate("drag('drop', 'body')"), "text that is dragged is not ours"
 
 
 def test_every_control_has_a_name_and_works_by_keyboard(page: Page) -> None:
@@ -577,6 +592,11 @@ def test_a_slider_moves_by_touch_on_a_phone_and_nothing_overflows(
         assert slider.input_value() in ("0", "1")
         wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
         assert page.evaluate(wide) == 0
+        whole, part = (page.locator(f".live-{one}").bounding_box() for one in ("main", "detail"))
+        assert whole is not None
+        assert part is not None
+        assert part["y"] >= whole["y"] + whole["height"]
+        assert min(whole["width"], part["width"]) > 0.8 * page.viewport_size["width"]
 
 
 def test_where_the_outline_lies_its_colour_is_on_the_canvas(page: Page) -> None:

@@ -363,27 +363,35 @@ const skullnbLive = (() => {
     async function openFile(file) {
       if (!file) return;
       try {
-        const image = await skullnbReaders.readImage(new Uint8Array(await file.arrayBuffer()));
+        const bytes = new Uint8Array(await file.arrayBuffer());
+        const image = await skullnbReaders.readImage(bytes, file.name);
         const normalised = skullnb.normalise(image), { spacing } = image;
         decoded.own = Promise.resolve({ normalised, spacing });
         sources.set("own", file.name);
         await open("own");
       } catch (error) {
-        complaint.textContent = `${file.name}: ${error.message}`;
+        const still = `The figure below still shows ${sources.get(state.key)}.`;
+        complaint.textContent = `${file.name}: ${error.message} ${state.slice ? still : ""}`;
       }
     }
     if (config.drop) {
       const input = make("input", { type: "file", accept: ".png,.npy,.nii,.gz" });
       input.addEventListener("change", () => openFile(input.files[0]));
-      const invitation = make("label", {}, "Drop an image here, or choose one: ", input);
+      const invitation = make("label", {}, "Drop an image anywhere on this page, or choose one: ", input);
       const zone = make("div", { className: "live-drop" }, invitation);
+      // Wherever it falls: a browser would leave the page for a file dropped beside the zone.
       for (const kind of ["dragenter", "dragover", "dragleave", "drop"]) {
-        zone.addEventListener(kind, (event) => {
+        document.addEventListener(kind, (event) => {
+          const { types, files } = event.dataTransfer || { types: [] };
+          if (!types.includes("Files")) return;
           event.preventDefault();
-          zone.classList.toggle("is-over", kind === "dragenter" || kind === "dragover");
+          const left = kind === "dragleave" && !event.relatedTarget;
+          zone.classList.toggle("is-over", kind !== "drop" && !left);
+          if (kind !== "drop") return;
+          zone.scrollIntoView({ block: "nearest" });
+          openFile(files[0]);
         });
       }
-      zone.addEventListener("drop", (event) => openFile(event.dataTransfer.files[0]));
       figure.append(zone);
     }
     figure.append(complaint);

@@ -22,12 +22,15 @@ const skullnbReaders = (() => {
 
   // Any file this page can read, as {pixels, height, width, spacing}; spacing is [row, column] in
   // mm where the file says it. An Error's message says what is wrong and what to do.
-  async function readImage(bytes) {
+  async function readImage(bytes, name = "") {
     if (startsWith(bytes, [0x1f, 0x8b])) bytes = await unpack(bytes, "gzip");
     if (startsWith(bytes, PNG)) return readPng(bytes);
     if (startsWith(bytes, NUMPY)) return readNpy(bytes);
     const nifti = openNifti(bytes);
     if (nifti) return readNifti(bytes, nifti);
+    if (/\.(png|npy|nii|nii\.gz)$/i.test(name)) {
+      refuse("It is damaged, cut short, or not what its name says: make a new copy of it.");
+    }
     return refuse("It is none of the kinds read here: give a .png, .npy, .nii or .nii.gz file.");
   }
 

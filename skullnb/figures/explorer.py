@@ -190,12 +190,26 @@ def explorer_figure(
         "color": PALETTE["text"],
         "fontsize": 9,
     }
-    height = 1.0
-    for name, text in facts.items():
-        lines = wrap(text, LINE_LENGTH) or [""]
-        right.text(0.0, height, name, **place)
-        right.text(0.42, height, "\n".join(lines), weight="bold", **place)
-        height -= 0.02 + 0.05 * len(lines)
+    height, heights = 1.0, []
+    values = ["\n".join(wrap(text, LINE_LENGTH)) for text in facts.values()]
+    for value in values:
+        heights.append(height)
+        height -= 0.02 + 0.05 * (1 + value.count("\n"))
+    names = [right.text(0.0, at, name, **place) for name, at in zip(facts, heights, strict=True)]
+    longest = max(names, key=lambda name: name.get_window_extent().width, default=None)
+    for name, value in zip(names, values, strict=True):
+        # A column of their own, to the right of the longest name in whatever font there is.
+        right.annotate(
+            value,
+            (1.0, name.get_position()[1]),
+            xycoords=(longest, right.transAxes),
+            xytext=(12, 0),
+            textcoords="offset points",
+            va="top",
+            color=PALETTE["text"],
+            fontsize=9,
+            weight="bold",
+        )
     for kind in outlines:
         style = "--" if kind == "reference" else "-"
         right.plot([], [], style, color=PALETTE[kind], linewidth=2, label=f"outline of the {kind}")

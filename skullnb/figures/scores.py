@@ -48,7 +48,7 @@ def sweep_curve(
     >>> fields = [("slice", int), ("kernel_width", int), ("iou", float), ("dice", float)]
     >>> table = np.array([(0, 24, 0.8, 0.9), (0, 26, 0.9, 0.95)], dtype=fields)
     >>> sweep_curve(table[["kernel_width", "iou", "dice"]], table, 26).get_suptitle()
-    'Mean IoU is highest at a kernel width of 26 px'
+    'Mean IoU is highest at the widest kernel tried, 26 px'
     """
     if summary is None or per_slice is None:
         return None
@@ -83,7 +83,9 @@ def sweep_curve(
         axes.axvline(kernel_width, color=PALETTE["text"], linestyle=":", linewidth=1)
         axes.set_xlabel("kernel width (px)")
         axes.set_ylabel(f"{name}, mean over slices")
-    panels[0].legend(loc="lower center", **LEGEND)
+    # Below the panels, since the line of the chosen width stands in the middle of each.
+    lines, labels = panels[0].get_legend_handles_labels()
+    figure.legend(lines, labels, loc="outside lower center", ncols=3, **LEGEND)
     headline(figure, _peak(widths, summary["iou"]))
     return figure
 
@@ -193,7 +195,11 @@ def gallery(
 def _peak(widths: NDArray[Any], values: NDArray[Any]) -> str:
     if np.all(np.isnan(values)):
         return "Mask and reference mask are empty on every slice"
-    return f"Mean IoU is highest at a kernel width of {widths[np.nanargmax(values)]} px"
+    best = widths[np.nanargmax(values)]
+    for name, end in (("narrowest", min(widths)), ("widest", max(widths))):
+        if best == end:
+            return f"Mean IoU is highest at the {name} kernel tried, {best} px"
+    return f"Mean IoU is highest at a kernel width of {best} px"
 
 
 def _lowest(values: NDArray[Any], slice_numbers: Sequence[int]) -> str:

@@ -95,7 +95,8 @@ def _measured(row: Row, chapters: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _range(low: float, high: float) -> str:
-    return f"{low:.3g} to {high:.3g}"
+    """Write two numbers, neither of which a line may end within."""
+    return f"{low:.3g} to {high:.3g}".replace("-", "\N{NON-BREAKING HYPHEN}")
 
 
 def _each_slice(values: Sequence[int]) -> str:
