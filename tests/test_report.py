@@ -185,7 +185,14 @@ class TestBeforeAnythingRuns:
 class TestAWholeReport:
     def test_it_holds_pages_notebooks_and_results(self, report: Path) -> None:
         names = {path.name for path in report.iterdir()}
-        assert names == {"html", "notebooks", "results", "results.json", ".skullnb-report"}
+        assert names == {
+            "html",
+            "book.html",
+            "notebooks",
+            "results",
+            "results.json",
+            ".skullnb-report",
+        }
         assert (report / "html" / "notebooks" / "03-threshold.html").is_file()
 
     def test_nothing_temporary_is_left(self, report: Path) -> None:
