@@ -26,7 +26,7 @@ from skullnb.stack.names import expand, suffix_of
 from skullnb.stack.writing import WRITTEN
 from skullnb.summary import Summary, ranges_of, summarise_stack
 
-HEADING = "status      slices       Otsu  edge          area     time  volume"
+HEADING = "status                 slices       Otsu  edge          area     time  volume"
 """Above the lines of `Masked`: Otsu is a range, edge counts components that touch the frame."""
 
 _WITHOUT_GRID = (".npy", ".npz", ".tif", ".tiff")
@@ -61,7 +61,7 @@ class Masked:
     seconds : float
         Reading, masking and writing.
     n_slices, n_empty, n_warned : int
-        Slices worked on, how many of their masks are empty, and how many look wrong.
+        Slices worked on, how many of their masks are empty, and how many others look wrong.
     thresholds : (lowest, highest)
         Of the normalised slices, 0 to 255.
     n_edge_touching : int
@@ -89,18 +89,19 @@ class Masked:
 
     @property
     def status(self) -> str:
-        """`ok`, `3 warned` (slices that look wrong), `2 empty`, `empty` (all) or `failed`.
+        """`ok`, `2 empty, 3 warned` (slices that look wrong), `empty` (all) or `failed`.
 
         Examples
         --------
-        >>> Masked("a", Path("a.nii"), 0.1, n_slices=9, n_empty=2).status
-        '2 empty'
+        >>> Masked("a", Path("a.nii"), 0.1, n_slices=9, n_empty=2, n_warned=3).status
+        '2 empty, 3 warned'
         """
         if self.error:
             return "failed"
-        if self.n_empty:
-            return "empty" if self.n_empty == self.n_slices else f"{self.n_empty} empty"
-        return f"{self.n_warned} warned" if self.n_warned else "ok"
+        if self.n_empty and self.n_empty == self.n_slices:
+            return "empty"
+        counts = {"empty": self.n_empty, "warned": self.n_warned}
+        return ", ".join(f"{count} {word}" for word, count in counts.items() if count) or "ok"
 
     def __str__(self) -> str:
         """One line under `HEADING`."""
@@ -112,7 +113,7 @@ class Masked:
         slices, otsu, edge, area = facts
         where = in_one_line(self.name if self.error else f"{self.name} -> {self.path.name}")
         return (
-            f"{self.status:10} {slices:>7} {otsu:>10} {edge:>5} {area:>13} "
+            f"{self.status:21} {slices:>7} {otsu:>10} {edge:>5} {area:>13} "
             f"{self.seconds:6.1f} s  {where}"
         )
 
@@ -241,7 +242,7 @@ def mask_volumes(
                 refuse_place(job.path, overwrite=overwrite)
             sidecar = bids_names.sidecar_path(job.path)
             if bids and sidecar.exists() and not overwrite:
-                raise UnreadableFile(f"{sidecar} exists already; allow overwriting.")
+                raise UnreadableFile(f"{sidecar} exists already; allow overwriting (--overwrite).")
             stack = read_stack(job.volume, slices=slices, axis=axis, spacing_mm=spacing_mm)
             with make_folder(job.path.parent) if job.folder else nullcontext():
                 refuse_place(job.path, stack, overwrite)
@@ -266,7 +267,7 @@ def mask_volumes(
             time.monotonic() - started,
             n_slices=len(stack),
             n_empty=found.n_empty,
-            n_warned=sum(map(bool, found.warnings)),
+            n_warned=found.n_warned,
             thresholds=(int(table["threshold"].min()), int(table["threshold"].max())),
             n_edge_touching=int(table["n_edge_touching"].sum()),
             mask_px=int(table["mask_px"].sum()),
@@ -286,6 +287,8 @@ def summary_line(masked: Sequence[Masked]) -> str:
     kinds = Counter(
         "failed"
         if one.error
+        else "with empty masks and warnings"
+        if one.n_empty and one.n_warned
         else "with empty masks"
         if one.n_empty
         else "with warnings"

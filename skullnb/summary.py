@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,8 @@ from skullnb.stack import Stack
 
 # Neighbouring slices of a head differ by less, unless the pipeline chose something else on one.
 JUMP = 0.25
+
+_NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[+-]\d+)?")
 
 _TABLE_DTYPE = np.dtype(
     [
@@ -54,22 +57,44 @@ class Summary:
         """Number of slices with an empty mask."""
         return sum(bool(reason) for reason in self.reasons)
 
+    @property
+    def n_warned(self) -> int:
+        """Number of slices whose mask is not empty and looks wrong."""
+        return sum(
+            bool(texts) and not reason
+            for texts, reason in zip(self.warnings, self.reasons, strict=True)
+        )
+
     def warning_lines(self) -> list[str]:
         """One line for every kind of warning, with the slices it is about.
 
         Returns
         -------
         list of str
-            In order of the first slice, such as "slices 0-3, 7: the mask is empty: ...".
+            In order of the first slice, such as "slices 0-3, 7: the mask is empty: ...". Numbers
+            that differ from slice to slice are given as ranges, such as "fills only 20-60% of".
         """
-        about: dict[str, list[int]] = {}
+        about: dict[tuple[str, ...], tuple[list[int], list[list[str]]]] = {}
         for number, texts in zip(self.table["slice"].tolist(), self.warnings, strict=True):
             for text in texts:
-                about.setdefault(text, []).append(number)
+                # A kind is the words; what stands between them are its numbers.
+                words, found = tuple(_NUMBER.split(text)), _NUMBER.findall(text)
+                slices, values = about.setdefault(words, ([], []))
+                slices.append(number)
+                values.append(found)
         return [
-            f"slice{'s' * (len(numbers) > 1)} {ranges_of(numbers)}: {text}"
-            for text, numbers in about.items()
+            f"slice{'s' * (len(slices) > 1)} {ranges_of(slices)}: {_with_ranges(words, values)}"
+            for words, (slices, values) in about.items()
         ]
+
+
+def _with_ranges(words: Sequence[str], values: Sequence[Sequence[str]]) -> str:
+    """Put the lowest and the highest of each number of a sentence back between its words."""
+    text = words[0]
+    for word, found in zip(words[1:], zip(*values, strict=True), strict=True):
+        low, high = min(found, key=float), max(found, key=float)
+        text += (low if low == high else f"{low}-{high}") + word
+    return text
 
 
 def ranges_of(numbers: Sequence[int]) -> str:

@@ -96,7 +96,7 @@ FILES = {
     "a name in Japanese": (content("脳 ✓.npy", b"x"), "脳 ✓.npy can't be read"),
     "a name from right to left": (content("a\u202enpy.npy", b"x"), r"\\u202enpy.npy can't be"),
     "npy of five dimensions": (npy(np.zeros((1, 1, 2, 3, 4))), "scan.npy has 5 dimensions"),
-    "npy of one dimension": (npy(np.zeros(4)), "scan.npy has 1 dimensions"),
+    "npy of one dimension": (npy(np.zeros(4)), r"scan.npy has 1 dimension, \(4,\)"),
     "npy of none": (npy(np.float64(3)), "scan.npy has 0 dimensions"),
     "npy without pixels": (npy(np.zeros((0, 5, 5))), "scan.npy holds no pixels"),
     "npy without columns": (npy(np.zeros((5, 5, 0))), "scan.npy holds no pixels"),

@@ -648,7 +648,7 @@ def test_the_command_makes_a_batch_of_what_only_a_batch_can_do(scans, expected):
     assert "0 empty, 0 with a warning, 0 failed; each has a row in m.packed.npy." in result.stdout
     np.testing.assert_array_equal(read_masks(output), expected)
     assert "100 of them done before" in run(scans, "-o", output, "--kernel-width", 5).stdout
-    assert "exists already" in run(scans, "-o", output, expect=2).stderr
+    assert "allow overwriting (--overwrite)" in run(scans, "-o", output, expect=2).stderr
 
 
 def test_the_command_leaves_small_volumes_to_the_usual_way(scans, monkeypatch):

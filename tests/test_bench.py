@@ -79,10 +79,10 @@ def test_what_is_absent_is_left_out_and_named(monkeypatch, images):
         "floor",
     ]
     monkeypatch.setattr(
-        run, "CONTESTANTS", [contestants.Contestant("x", "", max, module="nowhere")]
+        run, "CONTESTANTS", [contestants.Contestant("scipy", "", max, module="nowhere")]
     )
-    lines = run.lines({**bench.recorded(), "absent": ["x"]})
-    assert "absent: x; pip install 'skullnb[bench,fast]' brings it" in lines
+    lines = run.lines({**bench.recorded(), "absent": ["scipy"]})
+    assert "absent: scipy; pip install 'skullnb[bench,fast]' brings all" in lines
 
 
 def test_the_literal_way_is_left_out_where_it_would_take_long(monkeypatch, images):
@@ -177,6 +177,11 @@ def test_the_recorded_run_is_a_full_one_and_reads_as_a_table():
     for name in ("numba", "numpy"):
         assert recorded["slices"][name]["differing_px"] == 0
         assert recorded["noisy"][name]["differing_px"] == 0
+    # A quick run, or one put together by hand, would pass for a full one on the page.
+    assert recorded["batch"]["slices"] >= 300
+    assert len(recorded["batch"]["tasks"]) >= 4
+    assert all(len(set(one["slices_a_second"])) > 1 for one in recorded["batch"]["ways"])
+    assert all(recorded["instructions"])
 
 
 def test_the_command_writes_what_it_prints_and_keeps_what_is_there(monkeypatch, tmp_path):

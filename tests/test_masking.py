@@ -13,7 +13,7 @@ from real_data import real_data
 
 from skullnb.cli import main
 from skullnb.errors import InvalidSetting, UnreadableFile
-from skullnb.masking import HEADING, Masked, mask_volumes, plan_masks
+from skullnb.masking import HEADING, Masked, mask_volumes, plan_masks, summary_line
 from skullnb.phantom import subject
 from skullnb.pipeline import PipelineSettings
 from skullnb.stack import read_stack
@@ -233,7 +233,8 @@ def test_masks_that_are_there_are_kept_unless_overwriting_is_allowed(tmp_path):
     (out / "a_mask.npy").write_text("mine")
     result = run(scans, "-o", out, expect=1)
     assert (out / "a_mask.npy").read_text() == "mine"
-    assert "a_mask.npy exists already" in result.stderr
+    assert "a_mask.npy exists already; choose another name" in result.stderr
+    assert "(--overwrite)" in result.stderr
     assert "1 failed, 1 ok" in result.stdout
     assert "2 ok" in run(scans, "-o", out, "--overwrite").stdout
 
@@ -282,11 +283,15 @@ def test_slices_and_axis_are_taken_in_every_volume(tmp_path):
     assert filled.nonzero()[0].tolist() == [20]
 
 
-def test_a_status_says_how_many_masks_are_empty(tmp_path):
+def test_a_status_says_how_many_masks_are_empty_and_how_many_others_look_wrong(tmp_path):
     path = tmp_path / "m.nii"
     assert Masked("a", path, 0, n_slices=3).status == "ok"
     assert Masked("a", path, 0, n_slices=3, n_warned=2).status == "2 warned"
     assert Masked("a", path, 0, n_slices=3, n_empty=1).status == "1 empty"
+    both = Masked("a", path, 0, n_slices=300, n_empty=150, n_warned=149)
+    assert both.status == "150 empty, 149 warned"
+    assert str(both).index("a -> ") == HEADING.index("volume")
+    assert summary_line([both]) == "1 volume: 1 with empty masks and warnings"
     assert Masked("a", path, 0, n_slices=3, n_empty=3).status == "empty"
     assert Masked("a", path, 0, error="no").status == "failed"
 
@@ -375,7 +380,11 @@ def test_a_kernel_that_spans_another_distance_than_usual_is_one_remark_a_volume(
 
 def test_a_volume_whose_slices_look_wrong_is_not_called_ok(tmp_path):
     lone = np.where(HEAD == 900, HEAD, 0)
+    lone[3] = 0
     np.save(tmp_path / "lone.npy", lone)
     (done,) = mask(tmp_path / "lone.npy", tmp_path / "mask.npy")
-    assert done.status == "4 warned"
-    assert "1 with warnings" in run(tmp_path / "lone.npy", "-o", tmp_path / "again.npy").stdout
+    assert done.status == "1 empty, 3 warned"
+    assert (
+        "1 with empty masks and warnings"
+        in run(tmp_path / "lone.npy", "-o", tmp_path / "again.npy").stdout
+    )

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -56,6 +58,23 @@ def test_a_warning_is_said_once_with_its_slices():
     assert empty == [
         "slices 0, 3-4: the mask is empty: the slice is flat: every pixel has the same value"
     ]
+
+
+def test_warnings_that_differ_in_their_numbers_only_are_one_line_with_the_numbers_range():
+    found = summarise_stack(five_slices())
+    told = (("fills 9% of 1.2e-05",), (), ("fills 10% of 0.5", "9 of 9"), ("other",), ("9 of 9",))
+    assert replace(found, warnings=told).warning_lines() == [
+        "slices 0, 2: fills 9-10% of 1.2e-05-0.5",
+        "slices 2, 4: 9 of 9",
+        "slice 3: other",
+    ]
+
+
+def test_an_empty_slice_is_not_counted_as_warned_too():
+    found = summarise_stack(five_slices())
+    assert found.n_empty == 3
+    assert replace(found, warnings=(("odd",),) * 5).n_warned == 2
+    assert replace(found, warnings=((),) * 5).n_warned == 0
 
 
 def test_an_area_is_compared_with_its_own_group_and_an_empty_mask_with_nothing():

@@ -45,7 +45,7 @@ def refuse_changed(source: Source, before: Mapping[str, Any], path: Path) -> Non
     if fingerprint(source.files()) != before:
         raise BatchStopped(
             f"The images were changed while {path.name} was being made of them, so its masks may "
-            "be of both; begin anew with overwriting allowed."
+            "be of both; allow overwriting (--overwrite) to begin anew."
         )
 
 

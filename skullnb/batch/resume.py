@@ -100,7 +100,7 @@ def resume(place: Workplace, about: Mapping[str, Any], overwrite: bool) -> Journ
         return None
     raise BatchStopped(
         f"{place.output.name} was begun differently: {differs}; do the same again to go on, or "
-        "allow overwriting to begin anew."
+        "allow overwriting (--overwrite) to begin anew."
     )
 
 
@@ -193,7 +193,8 @@ def finished_before(path: Path, about: Mapping[str, Any]) -> BatchResult:
         differs = "it is not described"
     if differs:
         raise UnreadableFile(
-            f"{path} exists already ({differs}); choose another name or allow overwriting."
+            f"{path} exists already ({differs}); choose another name or "
+            "allow overwriting (--overwrite)."
         )
     return BatchResult(path, table, counts, n_resumed=counts.n_slices, seconds=0.0)
 

@@ -143,7 +143,7 @@ def mask_batch(
             return finished_before(path, about)
         masks_are_named = journal is not None and are_named(place, journal)
         if path.exists() and not overwrite and not masks_are_named:
-            raise UnreadableFile(f"{path} exists already; allow overwriting.")
+            raise UnreadableFile(f"{path} exists already; allow overwriting (--overwrite).")
         if journal is None:
             size = min(chunk or _usual_chunk(source), source.shape[0])
             journal = _begin(place, source, kind, {**about, "chunk": size})

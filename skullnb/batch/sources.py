@@ -20,7 +20,12 @@ from skullnb.stack import Input, list_volumes
 from skullnb.stack.arrays import Array, evenly
 from skullnb.stack.names import expand
 from skullnb.stack.options import parse_slices
-from skullnb.stack.volume import refuse_more_than_memory, size_in_bytes, stack_shape
+from skullnb.stack.volume import (
+    refuse_more_than_memory,
+    size_in_bytes,
+    stack_shape,
+    told_dimensions,
+)
 
 _kept = local()
 
@@ -249,7 +254,7 @@ def _open_zarr(path: Path) -> ZarrSource:
         raise UnreadableFile(f"{path.name} is no zarr array that can be read.") from error
     if len(array.shape) != 3:
         raise UnreadableFile(
-            f"{path.name} has {len(array.shape)} dimensions, {array.shape}; give an array of "
+            f"{path.name} has {told_dimensions(array.shape)}; give an array of "
             "(slices, rows, columns)."
         )
     shape = stack_shape(path, array.shape, array.dtype)

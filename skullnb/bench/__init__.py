@@ -9,11 +9,13 @@
 """
 
 from skullnb.bench.clock import machine
+from skullnb.bench.contestants import NAMES
 from skullnb.bench.processes import time_shard
 from skullnb.bench.run import bench, lines, record, recorded
 from skullnb.bench.slices import STAGES, chosen, compare, rounds_for, time_stages
 
 __all__ = [
+    "NAMES",
     "STAGES",
     "bench",
     "chosen",

@@ -146,6 +146,18 @@ def _filled(mask: NDArray[Any]) -> Mask:
     return np.asarray(ndimage.binary_fill_holes(mask).astype(np.uint8))
 
 
+# What people read instead of the short names.
+NAMES = {
+    "literal": "the article's way",
+    "numba": "skullnb with numba",
+    "numpy": "skullnb without numba",
+    "opencv": "OpenCV, with care",
+    "scipy": "scipy",
+    "scikit-image": "scikit-image",
+    "simpleitk": "SimpleITK",
+    "floor": "floor",
+}
+
 CONTESTANTS = (
     Contestant("literal", "the article's steps, transcribed", literal_mask, same=True),
     Contestant(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from skullnb.bench.clock import IS_FINE, machine, rounded
-from skullnb.bench.contestants import CONTESTANTS, here
+from skullnb.bench.contestants import CONTESTANTS, NAMES, here
 from skullnb.bench.processes import count_instructions, time_batch, time_start
 from skullnb.bench.slices import (
     against_components,
@@ -170,15 +170,16 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
         for name, value in found["machine"].items()
         if value != "absent"
     )
-    for name in found["absent"]:
-        yield f"absent: {name}; pip install 'skullnb[bench,fast]' brings it"
+    if found["absent"]:
+        names = ", ".join(NAMES[name] for name in found["absent"])
+        yield f"absent: {names}; pip install 'skullnb[bench,fast]' brings all"
     many = ", ".join(map(str, found["noisy_components"]))
     for part, title in (("slices", found["data"]), ("noisy", f"noise, {many} components")):
         yield ""
         yield f"{title:<24}{'ms a slice':>22}{'faster':>9}{'floors':>9}{'IoU':>9}{'other px':>10}"
         for name, row in found[part].items():
             yield (
-                f"  {name:<22}{_spread(row['ms']):>22}{_number(row.get('times_faster')):>9}"
+                f"  {NAMES[name]:<22}{_spread(row['ms']):>22}{_number(row.get('times_faster')):>9}"
                 f"{_number(row['times_floor']):>9}{_number(row['iou'], '.4f'):>9}"
                 f"{_number(row['differing_px'], 'd'):>10}"
             )
@@ -193,15 +194,17 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
         yield ""
         yield f"time grows with {what} to the power of [quartiles]"
         for name, exponent in found[part]["exponent"].items():
-            yield f"  {name:<22}{_spread(exponent, '.2f'):>22}"
+            yield f"  {NAMES[name]:<22}{_spread(exponent, '.2f'):>22}"
     yield ""
     sweep = found["sweep"]
-    yield f"sweep of {sweep['widths']} widths on {sweep['slices']} slices: " + ", ".join(
-        f"{name} {_spread(ratio, '.1f')} times faster"
+    yield f"sweep of {sweep['widths']} widths, slices: {sweep['slices']}: " + ", ".join(
+        f"{NAMES[name]} {_spread(ratio, '.1f')} times faster"
         for name, ratio in sweep["times_faster"].items()
     )
     yield "starting, s: " + ", ".join(
-        f"{name} {_number(seconds, '.2f')}" for name, seconds in found["start"].items()
+        f"{name.replace('_', ' ')} {seconds:.2f}"
+        for name, seconds in found["start"].items()
+        if seconds is not None
     )
     if "batch" in found:
         yield from _batch_lines(found["batch"])
@@ -209,7 +212,7 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
         yield ""
         for title, counts in zip((found["data"], "noise"), found["instructions"], strict=True):
             yield f"instructions of a mask, millions, {title}: " + (
-                ", ".join(f"{name} {millions:.1f}" for name, millions in counts.items())
+                ", ".join(f"{NAMES[name]} {millions:.1f}" for name, millions in counts.items())
                 if counts
                 else "not counted, for want of valgrind"
             )
@@ -235,7 +238,7 @@ def _n(quick: bool, full: int = 7) -> int:
 
 def _spread(values: list[float], spec: str = ".3f") -> str:
     low, middle, high = (format(value, spec) for value in values)
-    return f"{middle} [{low} {high}]"
+    return middle if low == high else f"{middle} [{low} {high}]"
 
 
 def _number(value: Any, spec: str = ".1f") -> str:

@@ -60,11 +60,12 @@ class PageFigure(Figure):
 
     Attributes
     ----------
-    few_colours : bool
-        Write 256 colours only: a slice with outlines looks the same, at a quarter of the bytes.
+    few_colours : bool or None
+        Write 256 colours only, at a quarter of the bytes. When None, charts do, which look the
+        same; pictures of slices keep their greys.
     """
 
-    few_colours = False
+    few_colours: bool | None = None
 
     def _repr_png_(self) -> bytes:
         return self.png()
@@ -79,7 +80,8 @@ class PageFigure(Figure):
         """
         file = BytesIO()
         self.savefig(file, format="png", transparent=True, metadata={"Software": None})
-        if not self.few_colours:
+        has_picture = any(axes.images for axes in self.axes)
+        if has_picture if self.few_colours is None else not self.few_colours:
             return file.getvalue()
         fewer = BytesIO()
         with Image.open(file) as picture:

@@ -7,19 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from skullnb.bench import NAMES
 from skullnb.figures.layout import ACCENT, LEGEND, headline
 from skullnb.figures.style import PALETTE, PageFigure, new_figure
 
-NAMES = {
-    "literal": "the article's way",
-    "numba": "skullnb with numba",
-    "numpy": "skullnb without numba",
-    "opencv": "OpenCV, with care",
-    "scipy": "scipy",
-    "scikit-image": "scikit-image",
-    "simpleitk": "SimpleITK",
-    "floor": "floor",
-}
 _COLOURS = {
     "literal": PALETTE["reference"],
     "numba": PALETTE["mask"],

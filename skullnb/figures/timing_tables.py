@@ -10,8 +10,8 @@ from IPython.display import Markdown
 
 from skullnb import published
 from skullnb.batch import Plan, plan
+from skullnb.bench import NAMES
 from skullnb.figures.tables import markdown_table
-from skullnb.figures.timing import NAMES
 from skullnb.stack import Stack
 
 # GB (10^9 bytes) a second, reading and writing together; to plan by, not measured.

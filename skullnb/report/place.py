@@ -39,7 +39,8 @@ def check_output(output: Path, overwrite: bool, inputs: Iterable[str]) -> None:
         return
     if not overwrite:
         raise InvalidSetting(
-            f"The output folder {output.name!r} is not empty; choose another, or overwrite it."
+            f"The output folder {output.name!r} is not empty; choose another, or overwrite it "
+            "(--overwrite)."
         )
     if not (output / MARKER).is_file():
         raise InvalidSetting(

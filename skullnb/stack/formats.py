@@ -27,6 +27,7 @@ from skullnb.stack.volume import (
     refuse_strange_pixels,
     size_in_bytes,
     stack_shape,
+    told_dimensions,
 )
 
 
@@ -173,7 +174,7 @@ def _open_nibabel(path: Path, axis: str, part: str) -> Volume:
     refuse_strange_pixels(path, dtype)
     if len(shape) < 2 or any(size != 1 for size in shape[3:]):
         raise UnreadableFile(
-            f"{path.name} has {len(shape)} dimensions, {shape}; give one volume of three, for "
+            f"{path.name} has {told_dimensions(shape)}; give one volume of three, for "
             "example one time point or one echo."
         )
     if min(shape) < 1:

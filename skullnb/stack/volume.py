@@ -154,6 +154,17 @@ def refuse_more_than_memory(path: Path, promised: int) -> None:
         )
 
 
+def told_dimensions(shape: tuple[int, ...]) -> str:
+    """Say a shape in words.
+
+    Examples
+    --------
+    >>> told_dimensions((4,))
+    '1 dimension, (4,)'
+    """
+    return f"{len(shape)} dimension{'s' * (len(shape) != 1)}, {shape}"
+
+
 def stack_shape(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, int, int]:
     """Return (N, H, W) for an array of slices without orientation, or refuse it.
 
@@ -165,7 +176,7 @@ def stack_shape(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tup
     refuse_strange_pixels(path, dtype)
     if len(shape) not in (2, 3):
         raise UnreadableFile(
-            f"{path.name} has {len(shape)} dimensions, {shape}; give slices as (rows, columns) or "
+            f"{path.name} has {told_dimensions(shape)}; give slices as (rows, columns) or "
             "(slices, rows, columns)."
         )
     if min(shape) < 1:

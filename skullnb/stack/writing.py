@@ -179,7 +179,9 @@ def refuse_place(path: Path, stack: Stack | None = None, overwrite: bool = False
                 f"{path.name} is one of the files the slices came from; write to another name."
             )
     if not overwrite:
-        raise UnreadableFile(f"{path} exists already; choose another name or allow overwriting.")
+        raise UnreadableFile(
+            f"{path} exists already; choose another name or allow overwriting (--overwrite)."
+        )
 
 
 def _atomically(path: Path, write: Callable[[Path], None]) -> None:
