@@ -165,10 +165,10 @@ def try_it(stack: Stack, settings: PipelineSettings, folder: Path) -> str:
     """
     width, size = PipelineSettings().kernel_width, phantom.BUILT_IN_SPACING_MM[0]
     hint = (
-        f"<p>The kernel’s width is counted in pixels. {width} px suits slices with pixels of about"
-        f" {size:g} mm, as the built-in ones have: there the brain grows by about"
-        f" {width * size / 2:.0f} mm. Where pixels are larger it grows further, into the scalp:"
-        " choose a narrower kernel.</p>\n"
+        f"<p>The kernel’s width is counted in pixels. {width}&nbsp;px fits slices such as the"
+        f" built-in ones, whose pixels are {size:g}&nbsp;mm wide: there the brain grows by about"
+        f" {width * size / 2:.0f}&nbsp;mm. Where pixels are larger it grows further, into the"
+        " scalp: choose a narrower kernel.</p>\n"
     )
     config = _config("whole", settings, _sources(stack), _key(_middle(stack)), len(stack))
     return hint + figure_html({**write_slices(config, stack, folder), "drop": True})

@@ -7,6 +7,7 @@ import re
 from base64 import b64decode
 from html import unescape
 from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,7 @@ def test_beside_the_picture_no_name_runs_into_a_value():
     names, values = texts[: len(facts)], texts[len(facts) :]
     assert max(name.x1 for name in names) < min(value.x0 for value in values)
     assert max(value.x1 for value in values) <= figure.bbox.x1
-    for above, below in zip(values[:-1], values[1:], strict=True):
+    for above, below in pairwise(values):
         assert above.y0 > below.y1
 
 
@@ -172,5 +173,5 @@ def test_no_name_of_a_file_or_a_patient_reaches_the_page(tmp_path):
 def test_the_page_to_try_says_for_which_pixels_the_width_was_chosen(tmp_path):
     html = live.try_it(small_stack(), PipelineSettings(kernel_width=9), tmp_path)
     size = phantom.BUILT_IN_SPACING_MM[0]
-    assert f"{PipelineSettings().kernel_width} px suits" in html
-    assert f"of about {size:g} mm" in html
+    assert f"{PipelineSettings().kernel_width}&nbsp;px fits" in html
+    assert f"are {size:g}&nbsp;mm wide" in html
