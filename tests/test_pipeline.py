@@ -14,11 +14,13 @@ from skullnb.pipeline import (
     PipelineSettings,
     binarise,
     choose_brain,
+    component_mask,
     create_skull_mask,
     create_skull_masks,
     dilate,
     fill_holes,
     label_components,
+    masks_by_width,
     normalise,
     otsu_threshold,
     structuring_element,
@@ -199,6 +201,23 @@ def test_a_range_that_overflows_is_still_normalised(kind):
         np.testing.assert_array_equal(normalise(image), [[0, 127], [191, 255]])
 
 
+@pytest.mark.parametrize("scale", [1.0, np.finfo(np.float64).max])
+def test_a_wide_range_has_the_levels_of_the_same_range_a_quarter_as_wide(scale):
+    image = np.linspace(-1, 1, 256).reshape(16, 16) * scale  # whole numbers but for rounding
+    levels = (image / 4 - image.min() / 4) / (image.max() / 4 - image.min() / 4) * 255
+    np.testing.assert_array_equal(normalise(image), levels.astype(np.uint8))
+
+
+def test_an_image_of_single_precision_is_computed_in_single_precision():
+    # Levels that are whole numbers but for rounding, so that the precision decides.
+    image = np.arange(256, dtype=np.float32).reshape(16, 16) * np.float32(0.1)
+    levels = (image - image.min()) / (image.max() - image.min()) * 255
+    assert levels.dtype == np.float32
+    in_double = image.astype(np.float64) / image.max().astype(np.float64) * 255
+    assert np.any(in_double.astype(np.uint8) != levels.astype(np.uint8))
+    np.testing.assert_array_equal(normalise(image), levels.astype(np.uint8))
+
+
 def test_the_smallest_floats_are_still_normalised():
     tiny = np.finfo(np.float32).smallest_subnormal
     image = np.array([[0, 1], [2, 4]], dtype=np.float32) * tiny
@@ -260,6 +279,17 @@ def test_a_bad_slice_in_a_stack_is_named_with_its_count():
     images[2, :2, :3] = np.nan
     with pytest.raises(InvalidImage, match=r"Slice 2 has 6 of 7680 pixels"):
         create_skull_masks(images)
+
+
+def test_a_bad_slice_at_several_widths_is_named():
+    for bad in (np.zeros((4, 4), dtype=complex), np.full((4, 4), np.nan)):
+        with pytest.raises(InvalidImage, match="Slice 7 has"):
+            next(masks_by_width(bad, (3,), slice_number=7))
+
+
+def test_no_component_is_an_empty_mask_like_any_other():
+    nothing = component_mask(np.ones((3, 4), dtype=np.int32), 0)
+    assert (nothing.dtype, nothing.shape, nothing.sum()) == (np.uint8, (3, 4), 0)
 
 
 def test_slices_that_hold_no_numbers_are_refused_with_the_first_ones_number():
