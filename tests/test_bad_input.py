@@ -396,7 +396,7 @@ WORDS = {
     "collate no -o t.csv": "'no' does not exist",
     "collate scan.npy -o t.csv": "is a file",
     "collate two -o t.csv": "[Nn]o r",
-    "collate broken -o t.csv": "'01-data.json' is not JSON",
+    "collate broken -o t.csv": "'results/01-data.json' is not JSON",
     "collate broken -o mask.npy": "there already",
     "bench --images no.npy": "no file or folder",
     "bench --slices 9": "slices is given|there are",

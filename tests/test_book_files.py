@@ -110,7 +110,8 @@ class TestOneFile:
     ) -> None:
         page = chromium.new_page()
         page.goto((files / "book.html").as_uri())
-        page.wait_for_function("document.querySelectorAll('figure.live:not(.is-live)').length == 0")
+        # The file's policy lets nobody evaluate text, so nothing is waited for in the page.
+        page.wait_for_selector("figure.live:not(.is-live)", state="detached")
         assert page.locator("figure.is-live").count() > 3
         page.close()
 

@@ -409,8 +409,7 @@ def test_pixels_that_are_not_square_are_shown_in_true_proportions() -> None:
 
 def test_the_page_figure_carries_the_same_numbers(explorer: Explorer) -> None:
     texts = [text.get_text() for text in explorer.figure().axes[1].texts]
-    assert texts[1::2] == list(explorer.facts.values())
-    assert texts[::2] == list(explorer.facts)
+    assert texts == [*explorer.facts, *explorer.facts.values()]
 
 
 def test_describing_gives_one_line_a_fact(explorer: Explorer) -> None:

@@ -412,7 +412,7 @@ REFUSED = {
         UnreadableFile,
         r"a.npy has 4 dimensions, \(2, 10, 64, 48\)",
     ),
-    "1D array": (lambda f: save_npy(f / "a.npy", BIG[0, 0]), UnreadableFile, "1 dimensions"),
+    "1D array": (lambda f: save_npy(f / "a.npy", BIG[0, 0]), UnreadableFile, "1 dimension,"),
     "no pixels": (lambda f: save_npy(f / "a.npy", BIG[:0]), UnreadableFile, "holds no pixels"),
     "colour array": (
         lambda f: save_npy(f / "a.npy", np.zeros((64, 48, 3), np.uint8)),

@@ -98,7 +98,7 @@ def peak_megabytes() -> float | None:
 
 
 def _batch(work: Callable[[Path], None], name: str, images: str) -> dict[str, Any]:
-    n_slices, height, width = np.load(images, mmap_mode="r").shape
+    n_slices, height, width = np.load(images, mmap_mode="r", allow_pickle=False).shape
     with TemporaryDirectory() as folder:
         output = Path(folder) / name
         start = perf_counter()
