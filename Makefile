@@ -52,7 +52,7 @@ mutants: $(VENV)/test,browser.stamp
 	$(BIN)/python tests/removed_functions.py
 
 same-answer:
-	$(PYTHON) tests/same_answer.py $(VENV)-versions $(PYTHONS) --lowest
+	$(PYTHON) tests/same_answer.py $(VENV)-versions $(PYTHONS) --lowest --report
 
 check: $(VENV)/test,browser.stamp
 	$(BIN)/ruff check

@@ -3,7 +3,9 @@
 `python tests/same_answer.py FOLDER PYTHON...` makes an environment in FOLDER for every line of
 `VERSIONS` that one of the interpreters fits, computes everything in `answers` three times in each
 (with one thread, and twice with two), and says what differs. `--lowest` runs the core's tests as
-well, with the lowest versions that pyproject.toml allows.
+well, with the lowest versions that pyproject.toml allows. `--report` makes whole reports in every
+environment, with one thread and with two, and compares every number that their chapters recorded
+but for times.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,6 +77,16 @@ def answers() -> Iterator[tuple[str, Any]]:
     yield "validation", [float(one.score) for one in compare_splits(matrix)]
 
 
+def recorded(results: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """What results.json says, without versions and times."""
+    for part in ("format", "parameters", "inputs", "failed"):
+        yield part, results.get(part)
+    for chapter, values in results["chapters"].items():
+        if chapter != "13-timing":  # it records times and nothing else
+            yield chapter, sorted(values)
+            yield from ((f"{chapter} {name}", value) for name, value in values.items())
+
+
 def digest(value: Any) -> str:
     """Sum up an array, or whatever JSON can write."""
     import numpy as np
@@ -119,17 +132,33 @@ def environment(folder: Path, python: str, pins: list[str]) -> Path:
     return inside
 
 
+def report(python: Path, pins: list[str], **threads: str) -> dict[str, Any]:
+    """Make a whole report on the built-in data, and give what it recorded."""
+    ready = python.parents[1] / "reports"
+    if not ready.exists():
+        run(python, "-m", "pip", "install", "--quiet", *pins, "--editable", f"{ROOT}[report]")
+        ready.touch()
+    with tempfile.TemporaryDirectory() as place:
+        command = ("-c", "from skullnb.cli import main; main()", "report", "-o", f"{place}/report")
+        run(python, *command, **threads)
+        results = Path(place, "report", "results.json").read_text(encoding="utf-8")
+    return dict(recorded(json.loads(results)))
+
+
 def main(folder: str, *given: str) -> int:
-    pythons = {run(one, "-c", SHORT).strip(): one for one in given if one != "--lowest"}
+    pythons = {run(one, "-c", SHORT).strip(): one for one in given if not one.startswith("--")}
     found: dict[str, dict[str, str]] = {}
     for short, asked in VERSIONS:
         if short not in pythons:
             continue
         pins = lowest() if asked == ("lowest",) else list(asked)
         python = environment(Path(folder), pythons[short], pins)
-        for threads in ("1", "2", "2"):
-            told = run(python, __file__, OPENCV_FOR_THREADS_NUM=threads, NUMBA_NUM_THREADS=threads)
-            one = json.loads(told)
+        for number, threads in enumerate(("1", "2", "2")):
+            limits = {"OPENCV_FOR_THREADS_NUM": threads, "NUMBA_NUM_THREADS": threads}
+            one = json.loads(run(python, __file__, **limits))
+            if "--report" in given and number < 2:
+                numbers = report(python, pins, **limits)
+                one["answers"] |= {f"report {key}": digest(numbers[key]) for key in numbers}
             label = f"Python {one['versions']['python']}, numpy {one['versions']['numpy']}, "
             label += f"OpenCV {one['cv2']}, {one['threads']} thread(s)"
             label += " again" * (label in found)
