@@ -1,10 +1,11 @@
 """Is there a test that fails when a public function does nothing?
 
-`python tests/removed_functions.py [PACKAGE ...]` takes the body out of every public function and
-method of skullnb in turn (it then returns None) and runs its doctest, then the tests that mention
-it by name, then those of files that mention it or its package, until one fails. Each time in a
-process of its own, forked when all tests have been collected. Left out are slow tests, and compiled
-kernels, which the literal version of the pipeline stands against.
+`python tests/removed_functions.py [NAME ...]` takes the body out of every public function and
+method of skullnb (or of those with such a part in their full name) in turn, so that it returns
+None, and runs its doctest, then the tests that mention it by name, then those of files that mention
+it, its module or its package, until one fails. Each time in a process of its own, forked when all
+tests have been collected. Left out are slow tests, and compiled kernels, which the literal version
+of the pipeline stands against.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import re
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from types import FunctionType
@@ -52,7 +53,7 @@ def public_functions(packages: list[str]) -> list[FunctionType]:
         and len(one.__code__.co_code) > len(nothing.__code__.co_code)  # not abstract
     }
     chosen = packages or ["skullnb"]
-    return [found[name] for name in sorted(found) if any(one in name[0] for one in chosen)]
+    return [found[name] for name in sorted(found) if any(one in ".".join(name) for one in chosen)]
 
 
 class Remover:
@@ -85,7 +86,8 @@ class Remover:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         try:
             own = f"{function.__module__}.{function.__qualname__}"
-            order = list(relevant(items, own, function.__name__))
+            words = (function.__name__, *function.__module__.split(".")[:0:-1])
+            order = list(relevant(items, own, words))
             function.__defaults__ = function.__kwdefaults__ = None
             function.__code__ = nothing.__code__
             for item in order:
@@ -98,28 +100,29 @@ class Remover:
         return False
 
 
-def relevant(items: list[pytest.Item], own: str, name: str) -> Iterator[pytest.Item]:
-    """Yield the tests to ask, the likeliest first."""
-    mention = re.compile(rf"\b{name}\b")
-    package = re.compile(rf"\b{own.split('.')[1]}\b")
+def relevant(items: list[pytest.Item], own: str, words: Sequence[str]) -> Iterator[pytest.Item]:
+    """Yield the tests to ask, the likeliest first.
+
+    `own`: the function's full name, as its doctest has it. `words`: its name, its module's, and
+    so on up to its package's.
+    """
     yield from (item for item in items if item.name == own)
     rest = [item for item in items if isinstance(item, pytest.Function)]
-    direct = [item for item in rest if mention.search(source_of(item.function))]
-    yield from direct
-    rest = [item for item in rest if item not in direct]
-    near = [item for item in rest if mention.search(text_of(item.path))]
-    yield from near
-    yield from (item for item in rest if item not in near and package.search(text_of(item.path)))
+    mentions = [(source_of, words[0]), *((file_of, word) for word in words)]
+    for text_of, word in mentions:
+        found = [item for item in rest if re.search(rf"\b{word}\b", text_of(item))]
+        yield from found
+        rest = [item for item in rest if item not in found]
 
 
 @cache
-def source_of(function: Any) -> str:
-    return inspect.getsource(function)
+def source_of(item: pytest.Function) -> str:
+    return inspect.getsource(item.function)
 
 
 @cache
-def text_of(path: Path) -> str:
-    return path.read_text(encoding="utf-8")
+def file_of(item: pytest.Function) -> str:
+    return item.path.read_text(encoding="utf-8")
 
 
 def main(packages: list[str]) -> int:

@@ -15,6 +15,7 @@ from skullnb.heads import HEADS
 from skullnb.metrics import iou
 from skullnb.phantom import published_stack, variant
 from skullnb.pipeline import PipelineSettings, trace_skull_mask
+from skullnb.pipeline.signs import SIGNS
 from skullnb.text import fill
 
 
@@ -80,6 +81,12 @@ def test_the_sign_on_own_slices_is_told_with_their_numbers():
     stack = published_stack()
     table = sign_tables.own_table(stack, [["merged"], [], ["merged"], ["merged"], []])
     assert "| merged | exact &#40;drawn&#41; | 3 of 5 | 0, 2-3 |" in table.data
+
+
+def test_every_sign_is_explained():
+    rows = cells(sign_tables.signs_table())[2:]
+    assert [row[0] for row in rows] == list(SIGNS)
+    assert all(all(row) for row in rows)
 
 
 @pytest.mark.parametrize(("n_signs", "published"), [(0, True), (0, False), (2, False)])
