@@ -10,7 +10,6 @@ import json
 import os
 import pickle
 import re
-import resource
 import shlex
 import subprocess
 import sys
@@ -617,7 +616,7 @@ def place(request, tmp_path):
             while True:
                 file.write(bytes(512))
     elif full:  # no file may grow: the same errors, with another word
-        pytest.importorskip("resource")
+        resource = pytest.importorskip("resource")
         before = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
     elif not mounted:
