@@ -40,7 +40,7 @@ const skullnbLive = (() => {
   async function decode({ image, reference, spacing }) {
     const levels = async (png) => {
       const bytes = Uint8Array.from(atob(png), (character) => character.charCodeAt(0));
-      const picture = await skullnbReaders.readImage(bytes);
+      const picture = (await skullnbReaders.readStack(bytes)).read(0);
       return { ...picture, pixels: Uint8Array.from(picture.pixels) };
     };
     const mask = reference && (await levels(reference));
@@ -108,8 +108,9 @@ const skullnbLive = (() => {
     const sources = new Map(config.sources.map(({ key, label }) => [key, label]));
     const state = {
       settings: { ...config.settings }, layer: focus.layer, outlines: new Set(focus.outlines),
-      key: config.start, slice: null, trace: null, centre: null,
+      key: config.start, number: 0, slice: null, trace: null, centre: null,
     };
+    let own = null; // the slices of the reader's own file
     figure.live = state;
     const paths = new WeakMap();
     const pathOf = (mask) => {
@@ -135,7 +136,9 @@ const skullnbLive = (() => {
     }
     panel.addEventListener("input", ({ target: { name, type, checked, value } }) => {
       const { settings, outlines, trace } = state;
-      if (name === "slice") return void open(value);
+      if (name === "slice" || name === "number") {
+        return void open(controls.slice.value, Number(controls.number.value));
+      }
       if (name === "layer") state.layer = value;
       else if (OUTLINES.includes(name)) outlines[checked ? "add" : "delete"](name);
       else if (name === "otsu") settings.threshold = checked ? "otsu" : trace.threshold;
@@ -146,8 +149,9 @@ const skullnbLive = (() => {
 
     // Sets every control to what the state says.
     function update() {
-      const { settings, trace, key, layer, outlines } = state, otsu = settings.threshold === "otsu";
-      const values = { ...settings, threshold: trace.threshold, otsu, slice: key, layer };
+      const { settings, trace, key, number, layer, outlines } = state;
+      const otsu = settings.threshold === "otsu";
+      const values = { ...settings, threshold: trace.threshold, otsu, slice: key, number, layer };
       for (const name of OUTLINES) values[name] = outlines.has(name);
       for (const [name, control] of Object.entries(controls)) {
         control[control.type === "checkbox" ? "checked" : "value"] = values[name];
@@ -155,6 +159,7 @@ const skullnbLive = (() => {
       const said = {
         threshold: `${trace.threshold}, ${otsu ? "Otsu’s" : "by hand"}`,
         kernelWidth: `${settings.kernelWidth} px`,
+        number: String(number),
       };
       for (const [name, text] of Object.entries(said)) {
         controls[name].setAttribute("aria-valuetext", text);
@@ -271,7 +276,7 @@ const skullnbLive = (() => {
         label.style.setProperty("--swatch", palette[kind]);
         return label;
       }));
-      const what = `${sources.get(state.key)}: ${LAYERS[state.layer].name}`;
+      const what = `${titleOf(state.key, state.number)}: ${LAYERS[state.layer].name}`;
       const there = (name) => state.outlines.has(name) && (name !== "reference" || reference);
       const lines = OUTLINES.filter(there);
       const around = lines.length ? `, with outlines of ${lines.join(", ")}` : "";
@@ -303,12 +308,16 @@ const skullnbLive = (() => {
       return farthest[1] < 0 ? [height / 2, width / 2] : farthest;
     }
 
-    async function open(key) {
-      state.wanted = key;
+    const lastOf = (key) => (key === "own" ? own.length - 1 : 0);
+    const titleOf = (key, number) =>
+      sources.get(key) + (lastOf(key) ? `, slice ${number}` : "");
+    async function open(key, number = 0) {
+      const wanted = state.wanted = { key, number: Math.min(number, lastOf(key)) };
       try {
-        const opened = await slice(key);
-        if (state.wanted !== key) return; // the reader has gone on to another
-        Object.assign(state, { key, slice: opened, counts: skullnb.histogram(opened.normalised) });
+        const opened = key === "own" ? readOwn(own, wanted.number) : await slice(key);
+        if (state.wanted !== wanted) return; // the reader has gone on to another
+        const counts = skullnb.histogram(opened.normalised);
+        Object.assign(state, { ...wanted, slice: opened, counts });
         state.trace = skullnb.traceSkullMask(opened.normalised, state.settings);
         state.centre = borderOf(opened.reference || state.trace.mask);
         if (!figure.classList.contains("is-live")) {
@@ -319,12 +328,21 @@ const skullnbLive = (() => {
         const options = Array.from(sources, ([one, label]) => new Option(label, one));
         controls.slice.replaceChildren(...options);
         controls.slice.parentNode.hidden = sources.size < 2;
+        controls.number.max = lastOf(key);
+        controls.number.parentNode.hidden = !lastOf(key);
         controls.reference.parentNode.hidden = !opened.reference;
         complaint.textContent = "";
         refresh();
       } catch (error) {
-        complaint.textContent = error.message;
+        complain(titleOf(key, wanted.number), error);
       }
+    }
+
+    function complain(what, error) {
+      const { slice, key, number } = state;
+      const still = slice ? ` The figure below still shows ${titleOf(key, number)}.` : "";
+      complaint.textContent = `${what}: ${error.message}${still}`;
+      if (slice) update();
     }
 
     function move(row, column) {
@@ -360,18 +378,22 @@ const skullnbLive = (() => {
     });
 
     // ---- an image of the reader's own ---------------------------------------------------------
+    function readOwn(stack, number) {
+      const image = stack.read(number);
+      return { normalised: skullnb.normalise(image), spacing: image.spacing };
+    }
     async function openFile(file) {
       if (!file) return;
       try {
         const bytes = new Uint8Array(await file.arrayBuffer());
-        const image = await skullnbReaders.readImage(bytes, file.name);
-        const normalised = skullnb.normalise(image), { spacing } = image;
-        decoded.own = Promise.resolve({ normalised, spacing });
+        const stack = await skullnbReaders.readStack(bytes, file.name);
+        const middle = stack.length >> 1;
+        readOwn(stack, middle); // what fails here leaves the file before it in place
+        own = stack;
         sources.set("own", file.name);
-        await open("own");
+        await open("own", middle);
       } catch (error) {
-        const still = `The figure below still shows ${sources.get(state.key)}.`;
-        complaint.textContent = `${file.name}: ${error.message} ${state.slice ? still : ""}`;
+        complain(file.name, error);
       }
     }
     if (config.drop) {

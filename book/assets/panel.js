@@ -63,6 +63,7 @@ const skullnbPanel = (() => {
     </div>
     <div class="live-controls">
       ${choice("slice", "Slice", [])}
+      ${slider("number", "Slice number")}
       ${choice("layer", "Show", Object.entries(LAYERS).map(([key, { name }]) => [key, name]))}
       ${first.map((name) => CONTROLS[name]).join("")}
     </div>

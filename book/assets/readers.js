@@ -1,4 +1,4 @@
-// Reads an image that the reader drops on the page: PNG, .npy, or NIfTI with one slice. Everything
+// Reads what the reader drops on the page: a PNG, or slices as .npy or NIfTI. Everything
 // happens in the page. Pictures are decoded here and not by the browser, which may change levels
 // (colour management, protection against fingerprinting) and cuts 16 bits to 8.
 "use strict";
@@ -20,11 +20,15 @@ const skullnbReaders = (() => {
     throw new Error(reason);
   }
 
-  // Any file this page can read, as {pixels, height, width, spacing}; spacing is [row, column] in
-  // mm where the file says it. An Error's message says what is wrong and what to do.
-  async function readImage(bytes, name = "") {
+  // Any file this page can read, as {length, read}: the number of its slices, and what gives one as
+  // {pixels, height, width, spacing}; spacing is [row, column] in mm where the file says it. An
+  // Error's message says what is wrong and what to do.
+  async function readStack(bytes, name = "") {
     if (startsWith(bytes, [0x1f, 0x8b])) bytes = await unpack(bytes, "gzip");
-    if (startsWith(bytes, PNG)) return readPng(bytes);
+    if (startsWith(bytes, PNG)) {
+      const picture = await readPng(bytes);
+      return { length: 1, read: () => picture };
+    }
     if (startsWith(bytes, NUMPY)) return readNpy(bytes);
     const nifti = openNifti(bytes);
     if (nifti) return readNifti(bytes, nifti);
@@ -52,7 +56,7 @@ const skullnbReaders = (() => {
     }
     if (size > MOST_BYTES) {
       reader.cancel();
-      refuse("It is larger than this page can hold: give one slice.");
+      refuse("It is larger than this page can hold: give fewer slices.");
     }
     const whole = new Uint8Array(size);
     let at = 0;
@@ -70,17 +74,19 @@ const skullnbReaders = (() => {
     }
   }
 
-  // Numbers of one type: 32-bit floats as they are, all others as 64-bit floats, as in Python.
+  // Numbers as they are stored: a volume is not copied, unless its bytes must be turned or moved.
   function readNumbers(bytes, offset, count, type, bigEndian) {
-    const size = Number(type[1]), stored = bytes.slice(offset, offset + count * size);
-    if (stored.length < count * size) {
+    const size = Number(type[1]), end = offset + count * size;
+    if (bytes.length < end) {
       refuse("It is cut short: it promises more pixels than it stores. Make a new copy of it.");
     }
+    const at = bytes.byteOffset + offset;
+    if (!bigEndian && at % size === 0) return new ARRAYS[type](bytes.buffer, at, count);
+    const stored = bytes.slice(offset, end);
     for (let i = 0; bigEndian && i < stored.length; i += size) {
       stored.subarray(i, i + size).reverse();
     }
-    const numbers = new ARRAYS[type](stored.buffer);
-    return type === "f4" ? numbers : Float64Array.from(numbers, Number);
+    return new ARRAYS[type](stored.buffer);
   }
 
   async function readPng(bytes) {
@@ -153,26 +159,37 @@ const skullnbReaders = (() => {
       refuse(`It holds values of type ${type}: save it as float32 or as whole numbers.`);
     }
     const shape = sizes.split(",").filter((size) => size.trim()).map(Number);
-    if (shape.length === 3 && shape[0] === 1) shape.shift();
-    if (shape.length !== 2) {
-      refuse(`Its shape is (${shape.join(", ")}): this page takes one slice, (rows, columns).`);
+    const given = shape.join(", ");
+    if (shape.length === 3 && [1, 3, 4].includes(shape[2]) && shape[0] > 4 && shape[1] > 4) {
+      refuse(`Its shape, (${given}), is that of a picture in colour: save it as grey values.`);
     }
-    const [height, width] = shape;
+    if (shape.length === 2) shape.unshift(1);
+    if (shape.length !== 3) {
+      refuse(`Its shape is (${given}): give (rows, columns) or (slices, rows, columns).`);
+    }
+    const [slices, height, width] = shape;
     checkSize(height, width);
-    const numbers = readNumbers(bytes, start + length, height * width, type, order === ">");
-    const strides = fortran === "True" ? [1, height] : [width, 1];
-    return { pixels: turn(numbers, height, width, 0, ...strides), height, width };
+    if (!slices) refuse("It holds no slices.");
+    const count = slices * height * width;
+    const numbers = readNumbers(bytes, start + length, count, type, order === ">");
+    const steps = fortran === "True" ? [1, slices, slices * height] : [height * width, width, 1];
+    return {
+      length: slices,
+      read: (number) => turn(numbers, shape.slice(1), number * steps[0], ...steps.slice(1)),
+    };
   }
 
-  // Pixels in rows, from where row and column steps lead through the stored numbers.
-  function turn(numbers, height, width, start, rowStep, columnStep) {
-    const pixels = new numbers.constructor(height * width);
+  // A slice from where row and column steps lead through the stored numbers: 32-bit floats as they
+  // are, all others as 64-bit floats, as in Python.
+  function turn(numbers, [height, width], start, rowStep, columnStep) {
+    const Pixels = numbers instanceof Float32Array ? Float32Array : Float64Array;
+    const pixels = new Pixels(height * width);
     for (let row = 0, i = 0; row < height; row++) {
       for (let column = 0; column < width; column++, i++) {
-        pixels[i] = numbers[start + row * rowStep + column * columnStep];
+        pixels[i] = Number(numbers[start + row * rowStep + column * columnStep]);
       }
     }
-    return pixels;
+    return { pixels, height, width };
   }
 
   // The header's fields that matter, of NIfTI-1 (348 bytes) and NIfTI-2 (540), either byte order.
@@ -213,38 +230,41 @@ const skullnbReaders = (() => {
     1280: "u8",
   };
 
+  // Slices as Python cuts them: see the table in `skullnb.stack.anatomy`. A volume is cut into
+  // axial slices; one slice may lie along any axis.
   function readNifti(bytes, header) {
     const { shape, slope, intercept, little } = header, type = NIFTI_TYPES[header.type];
     if (!type) refuse("It holds colours, complex numbers or a rare type: save plain grey values.");
     if (shape.some((size) => size < 1)) refuse("It holds no pixels.");
-    const slices = shape.slice(3).reduce((product, size) => product * size, 1);
-    const alone = shape.indexOf(1);
-    if (slices > 1 || alone > 2) {
-      const size = shape.slice(0, 3).join(" x ");
-      refuse(`It is a volume of ${size} voxels: this page takes one slice; for all, use skullnb.`);
-    }
-    // As a slice is cut from a volume: see the table in `skullnb.stack.anatomy`.
-    const axes = anatomicalAxes(header), along = shape[2] === 1 ? 2 : alone;
-    // Rows and columns always run towards the feet, the back, or the patient's left.
-    const steps = [1, shape[0], shape[0] * shape[1]];
-    const [down, across] = { 0: [2, 1], 1: [2, 0], 2: [1, 0] }[axes[along].axis].map((axis) => {
-      const stored = axes.findIndex((one) => one.axis === axis);
-      const step = -axes[stored].direction * steps[stored], size = shape[stored];
-      return { size, zoom: header.pixdim[stored + 1], step, start: Math.max(0, (1 - size) * step) };
-    });
+    const volumes = shape.slice(3).reduce((product, size) => product * size, 1);
+    if (volumes > 1) refuse(`It holds ${volumes} volumes: give one, such as one time point.`);
+    const stored = anatomicalAxes(header), steps = [1, shape[0], shape[0] * shape[1]];
+    const flat = shape[2] === 1 ? 2 : shape.slice(0, 3).indexOf(1);
+    // Slices run towards the head; rows and columns towards the feet, the back, the patient's left.
+    const along = (axis, towards) => {
+      const at = stored.findIndex((one) => one.axis === axis), size = shape[at];
+      const step = towards * stored[at].direction * steps[at];
+      return { size, step, zoom: header.pixdim[at + 1], start: Math.max(0, (1 - size) * step) };
+    };
+    const cut = flat < 0 ? 2 : stored[flat].axis, slices = along(cut, 1);
+    const [down, across] = { 0: [2, 1], 1: [2, 0], 2: [1, 0] }[cut].map((axis) => along(axis, -1));
     checkSize(down.size, across.size);
-    let numbers = readNumbers(bytes, header.offset, down.size * across.size, type, !little);
+    const count = slices.size * down.size * across.size;
+    const numbers = readNumbers(bytes, header.offset, count, type, !little);
     const known = Number.isFinite(slope) && slope !== 0;
     const [factor, added] = known ? [slope, Number.isFinite(intercept) ? intercept : 0] : [1, 0];
-    if (factor !== 1 || added !== 0) {
-      numbers = Float64Array.from(numbers, (value) => value * factor + added);
-    }
-    const start = down.start + across.start;
-    const pixels = turn(numbers, down.size, across.size, start, down.step, across.step);
     const scale = { 1: 1000, 3: 0.001 }[header.units] || 1;
     const spacing = [down.zoom * scale, across.zoom * scale];
     const sound = spacing.every((size) => size > 0 && size < Infinity);
-    return { pixels, height: down.size, width: across.size, ...(sound && { spacing }) };
+    function read(number) {
+      const start = slices.start + number * slices.step + down.start + across.start;
+      const slice = turn(numbers, [down.size, across.size], start, down.step, across.step);
+      if (factor !== 1 || added !== 0) {
+        slice.pixels = Float64Array.from(slice.pixels, (value) => value * factor + added);
+      }
+      return sound ? { ...slice, spacing } : slice;
+    }
+    return { length: slices.size, read };
   }
 
   // For every stored axis the anatomical one (0 right, 1 front, 2 up) that it is closest to.
@@ -273,5 +293,5 @@ const skullnbReaders = (() => {
     });
   }
 
-  return { readImage };
+  return { readStack };
 })();
