@@ -103,7 +103,7 @@ def check_validation(value: float, chapter: Chapter) -> Verdict:
     --------
     >>> from skullnb.chapter import open_chapter
     >>> check_validation(5, open_chapter("10-validation"))
-    Not yet. 5 volumes without a failure leave a rate of up to 45.1% possible.
+    Not yet. 5 volumes without a failure leave a rate of up to 45.1% possible: still above 2%.
     """
     if value < 1 or value != int(value):
         return wrong("Volumes are counted: a whole number, at least 1.")
@@ -111,7 +111,8 @@ def check_validation(value: float, chapter: Chapter) -> Verdict:
     bound = zero_failure_bound(n)
     if bound > FAILURE_RATE:
         return wrong(
-            f"{n:,d} volumes without a failure leave a rate of up to {bound:.1%} possible."
+            f"{n:,d} volumes without a failure leave a rate of up to {bound:.1%} possible: still "
+            f"above {FAILURE_RATE:.0%}."
         )
     if n == round(3 / FAILURE_RATE):
         return wrong("The rule of three is an approximation; ask for the exact bound.")
