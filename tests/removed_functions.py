@@ -56,6 +56,9 @@ def public_functions(packages: list[str]) -> list[FunctionType]:
     return [found[name] for name in sorted(found) if any(one in ".".join(name) for one in chosen)]
 
 
+CACHED = type(cache(nothing))
+
+
 class Remover:
     """A pytest plugin that runs tests against each function's absence, instead of all tests."""
 
@@ -90,6 +93,8 @@ class Remover:
             order = list(relevant(items, own, words))
             function.__defaults__ = function.__kwdefaults__ = None
             function.__code__ = nothing.__code__
+            for kept in [one for one in gc.get_objects() if isinstance(one, CACHED)]:
+                kept.cache_clear()  # or what was drawn at collection would hide the loss
             for item in order:
                 item.ihook.pytest_runtest_protocol(item=item, nextitem=None)
                 if self.failed or time.process_time() > PATIENCE_S:
