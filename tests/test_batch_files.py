@@ -1,0 +1,110 @@
+"""Batches and other people's files: what one may touch, and what is safely on the disk when."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bad_inputs import HEAD
+
+from skullnb.batch import mask_batch, read_masks
+from skullnb.errors import BatchStopped, SkullnbError
+from skullnb.pipeline import PipelineSettings, create_skull_masks
+
+SETTINGS = PipelineSettings(kernel_width=5)
+EXPECTED = create_skull_masks(HEAD, SETTINGS)
+
+
+@pytest.fixture
+def desk(tmp_path, monkeypatch):
+    """A folder to stand in, with a scan of three slices and somebody's text."""
+    monkeypatch.chdir(tmp_path)
+    np.save("scans.npy", HEAD)
+    Path("thesis.tex").write_text("years of work")
+    return tmp_path
+
+
+def batch(name="m.npy", images="scans.npy", **options):
+    return mask_batch(images, name, SETTINGS, **{"workers": 1, "chunk": 1, **options})
+
+
+class Enough(Exception):
+    """What stops a batch half-way in these tests."""
+
+
+def begun(name="m.npy", **options):
+    """Stop a batch after its first slice; return its folder."""
+
+    def stop(done, total):
+        if done:
+            raise Enough
+
+    with pytest.raises(Enough):
+        batch(name, progress=stop, **options)
+    return Path(f"{name}.partial")
+
+
+def everything():
+    """All that is on the desk, with what the files hold."""
+    return {
+        path: path.readlink() if path.is_symlink() else path.is_file() and path.read_bytes()
+        for path in Path().rglob("*")
+    }
+
+
+# --- other people's files ----------------------------------------------------------------------
+
+
+def folder_with_a_file(partial):
+    partial.mkdir()
+    (partial / "journal").write_text("dear diary")
+
+
+def link_to_a_folder(partial):
+    Path("home").mkdir()
+    partial.symlink_to("home")
+
+
+def link_as_lock(partial):
+    partial.mkdir()
+    Path("begun.tex").touch()
+    (partial / "lock").symlink_to(Path("begun.tex").absolute())
+
+
+def second_name_as_lock(partial):
+    partial.mkdir()
+    (partial / "lock").hardlink_to("thesis.tex")
+
+
+def folder_as_lock(partial):
+    (partial / "lock").mkdir(parents=True)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        Path.touch,
+        folder_with_a_file,
+        link_to_a_folder,
+        link_as_lock,
+        second_name_as_lock,
+        folder_as_lock,
+    ],
+)
+def test_a_folder_that_no_batch_made_is_left_alone(desk, make):
+    make(Path("m.npy.partial"))
+    before = everything()
+    with pytest.raises(BatchStopped, match=r"m.npy.partial is not what a batch left behind; move"):
+        batch(overwrite=True)
+    assert everything() == before
+
+
+@pytest.mark.parametrize("end", ["finished", "begun otherwise"])
+def test_what_somebody_puts_beside_the_journal_is_kept(desk, end):
+    partial = begun()
+    for name in ("notes.txt", "masks-final.npy"):
+        (partial / name).write_text("mine")
+    (partial / "masks-0123abcd").symlink_to(desk, target_is_directory=True)
+    batch(overwrite=end == "begun otherwise", evidence="brief" if end != "finished" else "full")
+    assert sorted(path.name for path in partial.iterdir()) == ["masks-final.npy", "notes.txt"]
+    assert Path("thesis.tex").exists()
+    np.testing.assert_array_equal(np.load("m.npy"), EXPECTED)
