@@ -108,3 +108,30 @@ def test_what_somebody_puts_beside_the_journal_is_kept(desk, end):
     assert sorted(path.name for path in partial.iterdir()) == ["masks-final.npy", "notes.txt"]
     assert Path("thesis.tex").exists()
     np.testing.assert_array_equal(np.load("m.npy"), EXPECTED)
+
+
+@pytest.mark.parametrize(
+    ("images", "output"),
+    [
+        ("scans.zarr", "sub/../scans.zarr"),
+        ("link/scans.zarr", "scans.zarr"),
+        ("scans.zarr", "link/scans.zarr"),
+        ("parts", "scans.zarr"),
+        ("scans.npy", "second.npy"),
+        ("li*/scans.npy", "scans.npy"),
+    ],
+)
+def test_scans_are_not_overwritten_by_their_masks_by_whatever_name(desk, images, output):
+    import zarr
+
+    zarr.create_array("scans.zarr", data=HEAD, chunks=(1, 40, 48))
+    np.save("scans.zarr/one.npy", HEAD)
+    for folder in ("sub", "parts"):
+        Path(folder).mkdir()
+    Path("parts/one.npy").symlink_to(desk / "scans.zarr/one.npy")
+    Path("link").symlink_to(desk, target_is_directory=True)
+    Path("second.npy").hardlink_to("scans.npy")
+    before = everything()
+    with pytest.raises(SkullnbError, match="is what the slices come from"):
+        batch(output, images, overwrite=True)
+    assert everything() == before

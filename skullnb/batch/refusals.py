@@ -23,10 +23,12 @@ def refuse_place(path: Path, source: Source) -> None:
     """Refuse an output without a folder, or in the place of the images."""
     if not path.parent.is_dir():
         raise UnreadableFile(f"There is no folder {path.parent} to write {path.name} in; make it.")
-    inputs = source.files()
-    if path.exists() and any(
-        path.samefile(one) or path in one.absolute().parents for one in inputs
-    ):
+    if not path.exists():
+        return
+    # One file or folder has many names: links, second names, roundabout ways.
+    inputs = [one.resolve() for one in source.files()]
+    places = {*inputs, *(folder for one in inputs for folder in one.parents)}
+    if any(path.samefile(place) for place in places):
         raise UnreadableFile(f"{path.name} is what the slices come from; write to another name.")
 
 
