@@ -7,7 +7,7 @@ import pytest
 from bad_inputs import HEAD
 
 from skullnb.batch import mask_batch, read_masks
-from skullnb.errors import BatchStopped, SkullnbError
+from skullnb.errors import BatchStopped, SkullnbError, UnreadableFile
 from skullnb.pipeline import PipelineSettings, create_skull_masks
 
 SETTINGS = PipelineSettings(kernel_width=5)
@@ -135,3 +135,70 @@ def test_scans_are_not_overwritten_by_their_masks_by_whatever_name(desk, images,
     with pytest.raises(SkullnbError, match="is what the slices come from"):
         batch(output, images, overwrite=True)
     assert everything() == before
+
+
+@pytest.mark.parametrize("name", ["m.npy", "m.npy.json", "m.npy.csv"])
+@pytest.mark.parametrize("when", ["before", "meanwhile", "since"])
+def test_no_file_is_overwritten_unasked_whenever_it_came(desk, monkeypatch, name, when):
+    monkeypatch.setattr("skullnb.batch.table.find_spec", lambda module: None)
+
+    def come(*_):
+        Path(name).write_text("mine")
+
+    if when == "since":
+        begun()
+    if when != "meanwhile":
+        come()
+    with pytest.raises(UnreadableFile, match=rf"{name} exists already.*\(--overwrite\)"):
+        batch(progress=come)
+    assert Path(name).read_text() == "mine"
+    assert len([*Path().glob("m.npy*")]) == 1 + (when != "before")
+    done = batch(overwrite=True)
+    assert bool(done.n_resumed) == (when != "before")
+    np.testing.assert_array_equal(np.load("m.npy"), EXPECTED)
+    assert Path(name).read_bytes() != b"mine"
+
+
+def group(path):
+    import zarr
+
+    zarr.create_group(path).create_array("a", data=HEAD)
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("m.npy", Path.mkdir),
+        ("m.zarr", Path.mkdir),
+        ("m.zarr", group),
+        ("m.npy.json", Path.mkdir),
+        ("m.zarr.parquet", Path.mkdir),
+        ("m.npy", lambda path: mask_batch("scans.npy", "m.zarr").path.rename(path)),
+    ],
+)
+def test_a_folder_that_is_no_array_is_not_replaced_even_when_overwriting(desk, name, make):
+    make(Path(name))
+    before = everything()
+    with pytest.raises(UnreadableFile, match=rf"{name} is a folder"):
+        batch(name.removesuffix(".json").removesuffix(".parquet"), overwrite=True)
+    assert everything() == before
+
+
+@pytest.mark.parametrize("there", ["file", "link", "link to nothing"])
+@pytest.mark.parametrize("name", ["m.npy", "m.zarr"])
+def test_a_file_or_link_in_the_masks_place_is_replaced_and_not_what_it_leads_to(desk, name, there):
+    if there == "file":
+        Path(name).touch()
+    else:
+        other = batch(f"other{Path(name).suffix}", evidence="brief").path
+        Path(name).symlink_to(other if there == "link" else "nowhere")
+        before = everything()
+    with pytest.raises(UnreadableFile, match="exists already"):
+        batch(name)
+    batch(name, overwrite=True)
+    np.testing.assert_array_equal(read_masks(name), EXPECTED)
+    assert not Path(name).is_symlink()
+    assert not Path(f"{name}.partial").exists()
+    if there != "file":
+        now = everything()
+        assert all(now[path] == before[path] for path in before if path.name != name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -12,6 +13,7 @@ from typing import Any
 
 from skullnb.batch.journal import Journal, Workplace
 from skullnb.batch.outputs import PACKED, description_of, sync_path
+from skullnb.batch.refusals import refuse_taken
 from skullnb.batch.table import write_table
 from skullnb.batch.work import COLUMNS
 from skullnb.errors import BatchStopped, UnreadableFile
@@ -132,7 +134,9 @@ def are_named(place: Workplace, journal: Journal) -> bool:
     return complete and place.output.exists() and not place.masks(journal).exists()
 
 
-def publish(place: Workplace, journal: Journal, kind: str) -> tuple[Counts, Path]:
+def publish(
+    place: Workplace, journal: Journal, kind: str, overwrite: bool
+) -> tuple[Counts, Path]:
     """Give finished masks their name, with table and description; every step may be repeated.
 
     Parameters
@@ -142,20 +146,28 @@ def publish(place: Workplace, journal: Journal, kind: str) -> tuple[Counts, Path
         With all chunks done.
     kind : str
         One of `skullnb.batch.outputs.KINDS`.
+    overwrite : bool
+        Whether what has the names already may be replaced.
 
     Returns
     -------
     Counts
     Path
         The table.
+
+    Raises
+    ------
+    UnreadableFile
+        If a name is taken, perhaps since the run began.
     """
     path, masks = place.output, place.masks(journal)
     if masks.exists():
+        refuse_taken(path, kind, overwrite)
         # Old masks must not be met beside the description of new ones.
         description_of(path).unlink(missing_ok=True)
         for stray in masks.rglob("*.partial"):
             stray.unlink()  # what a killed worker left of a zarr chunk
-        if path.is_dir():
+        if kind == ".zarr" and os.path.lexists(path):  # no folder can replace it in one step
             path.replace(place.folder / f"replaced-{uuid.uuid4().hex[:8]}")
         masks.replace(path)
         sync_path(path.parent)
