@@ -1,5 +1,6 @@
 """Batches and other people's files: what one may touch, and what is safely on the disk when."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from bad_inputs import HEAD
 
 from skullnb.batch import mask_batch, read_masks
+from skullnb.batch.journal import Journal
 from skullnb.errors import BatchStopped, SkullnbError, UnreadableFile
 from skullnb.pipeline import PipelineSettings, create_skull_masks
 
@@ -202,3 +204,51 @@ def test_a_file_or_link_in_the_masks_place_is_replaced_and_not_what_it_leads_to(
     if there != "file":
         now = everything()
         assert all(now[path] == before[path] for path in before if path.name != name)
+
+
+# --- descriptions and journals that are damaged, or of another version ---------------------------
+
+
+def of_another_version(found):
+    found["settings"]["of_old"] = 1
+
+
+def without_a_setting(found):
+    del found["settings"]["connectivity"]
+
+
+def counts_as_text(found):
+    found["counts"]["n_slices"] = "3"
+
+
+def no_mapping(found):
+    found["slices"] = {"0": 3}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (of_another_version, "its of old was 1, now it is not there"),
+        (without_a_setting, "its connectivity was not there, now it is 8"),
+        (counts_as_text, "it is not described"),
+        (no_mapping, "its slices was {'0': 3}, now it is"),
+        (None, "it is not described"),
+    ],
+)
+def test_masks_with_a_strange_description_are_answered_in_a_sentence(desk, change, words):
+    batch()
+    description = Path("m.npy.json")
+    found = json.loads(description.read_text())
+    if change:
+        change(found)
+    description.write_text(json.dumps(found) if change else "[" * 100_000)
+    with pytest.raises(UnreadableFile, match=rf"m.npy exists already \({words}"):
+        batch()
+
+
+def test_a_batch_of_another_version_is_answered_in_a_sentence(desk):
+    partial = begun()
+    about = Journal(partial / "journal").about
+    Journal.begin(partial / "journal", {**about, "versions": {}}).append({0: [[]]})
+    with pytest.raises(BatchStopped, match=r"its skullnb was not there, now it is"):
+        batch()

@@ -8,6 +8,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -121,10 +122,11 @@ def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
             continue
         if part == "input":
             return "the images have changed since (contents, size or time of their files)"
-        if isinstance(old, Mapping):
-            name = next(name for name in new if old.get(name) != new[name])
-            return f"its {name.replace('_', ' ')} was {old.get(name)}, now it is {new[name]}"
-        return f"its {part} was {old}, now it is {new}"
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            # Another version may have known more, or less.
+            both = [(n, old.get(n, "not there"), new.get(n, "not there")) for n in {**new, **old}]
+            part, old, new = next((one for one in both if one[1] != one[2]), (part, old, new))
+        return f"its {part.replace('_', ' ')} was {old}, now it is {new}"
     return ""
 
 
@@ -200,8 +202,9 @@ def finished_before(path: Path, about: Mapping[str, Any]) -> BatchResult:
     try:
         found = json.loads(description_of(path).read_text(encoding="utf-8"))
         differs = difference(found, about)
-        counts, table = Counts(**found["counts"]), path.with_name(found["table"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        counts = Counts(**{name: index(many) for name, many in found["counts"].items()})
+        table = path.with_name(found["table"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         differs = "it is not described"
     if differs:
         raise UnreadableFile(
