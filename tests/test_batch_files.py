@@ -1,6 +1,7 @@
 """Batches and other people's files: what one may touch, and what is safely on the disk when."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,8 @@ import pytest
 from bad_inputs import HEAD
 
 from skullnb.batch import mask_batch, read_masks
-from skullnb.batch.journal import Journal
+from skullnb.batch.journal import Journal, Workplace
+from skullnb.batch.resume import resume
 from skullnb.errors import BatchStopped, SkullnbError, UnreadableFile
 from skullnb.pipeline import PipelineSettings, create_skull_masks
 
@@ -252,3 +254,45 @@ def test_a_batch_of_another_version_is_answered_in_a_sentence(desk):
     Journal.begin(partial / "journal", {**about, "versions": {}}).append({0: [[]]})
     with pytest.raises(BatchStopped, match=r"its skullnb was not there, now it is"):
         batch()
+
+
+@pytest.mark.parametrize("content", [b"", b"00000000 {}\n", b"\xff" * 50])
+def test_a_damaged_journal_is_refused_or_overwritten(desk, content):
+    partial = begun()
+    (partial / "journal").write_bytes(content)
+    place = Workplace(Path("m.npy"))
+    with pytest.raises(BatchStopped, match=r"journal is damaged; allow overwriting"), place:
+        resume(place, {}, overwrite=False)
+    assert (partial / "journal").read_bytes() == content
+    assert batch(overwrite=True).n_resumed == 0
+    np.testing.assert_array_equal(np.load("m.npy"), EXPECTED)
+
+
+# --- the disk ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def synced(monkeypatch):
+    """Numbers of the files and folders that are safely on the disk, the last one synced last."""
+    real, numbers = os.fsync, []
+
+    def fsync(handle):
+        numbers.append(os.fstat(handle).st_ino)
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    return numbers
+
+
+def test_a_journal_has_its_name_when_it_is_on_the_disk(desk, synced, monkeypatch):
+    real, before = os.replace, []
+
+    def replace(source, target):
+        before.append(Path(source).stat().st_ino in synced)
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    Journal.begin(desk / "journal", {"shape": [3, 40, 48], "chunk": 1})
+    assert before == [True]
+    assert synced[-1] == desk.stat().st_ino
+    assert [path.name for path in desk.glob("*journal*")] == ["journal"]

@@ -22,7 +22,6 @@ from typing import Any, BinaryIO
 
 from skullnb.batch.outputs import sync_path
 from skullnb.errors import BatchStopped
-from skullnb.results import write_text
 
 FORMAT = "skullnb-batch-1"
 
@@ -125,9 +124,11 @@ class Workplace:
         trace: TracebackType | None,
     ) -> None:
         """Give the lock back; keep the folder when there is something to go on from."""
-        if not self._cleared and not self._is_worth_keeping():
-            self.clear()
-        self._lock.close()
+        try:
+            if not self._cleared and not self._is_worth_keeping():
+                self.clear()
+        finally:
+            self._lock.close()
 
     def masks(self, journal: Journal) -> Path:
         """Where the masks are until they are complete."""
@@ -169,8 +170,9 @@ class Journal:
     """What a batch is about, and which of its chunks are done.
 
     The first line is what the batch is about; then comes a line for each finished chunk, with the
-    table's rows of its slices. Every line carries its checksum. A last line that was cut short by
-    a kill does not count.
+    table's rows of its slices. Every line carries its checksum. The first line that is damaged, or
+    was cut short by a kill, does not count and nor does what follows it: both are cut off, so that
+    those chunks are done again.
 
     Parameters
     ----------
@@ -203,7 +205,9 @@ class Journal:
                     self._count(content["chunk"], place)
                 place += len(line)
         if place == 0:
-            raise BatchStopped(f"{path} is damaged; remove {path.parent.name} and begin again.")
+            raise BatchStopped(
+                f"{path} is damaged; allow overwriting (--overwrite) to begin anew."
+            )
         os.truncate(path, place)
 
     @classmethod
@@ -220,8 +224,10 @@ class Journal:
         ...     again.n_slices, list(again.done), list(again.rows([3]))
         (1, [3], [['a row']])
         """
-        write_text(_line(about).decode(), path)
-        sync_path(path)
+        passing = path.with_name(f".{path.name}")
+        passing.write_bytes(_line(about))
+        sync_path(passing)
+        passing.replace(path)
         sync_path(path.parent)
         return cls(path)
 

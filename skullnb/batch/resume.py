@@ -91,11 +91,16 @@ def resume(place: Workplace, about: Mapping[str, Any], overwrite: bool) -> Journ
     Raises
     ------
     BatchStopped
-        If it was begun otherwise; the sentence names what differs.
+        If it was begun otherwise, where the sentence names what differs, or is damaged.
     """
     if not place.journal.exists():
         return None
-    journal = Journal(place.journal)
+    try:
+        journal = Journal(place.journal)
+    except BatchStopped:
+        if overwrite:
+            return None
+        raise
     differs = difference(journal.about, about)
     if not differs:
         return journal
