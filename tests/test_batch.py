@@ -279,6 +279,18 @@ def test_a_damaged_file_fails_alone(scans, expected):
     assert "p1.nii.gz can't be read" in read_table(done.table)[12]["reason"]
 
 
+def test_after_a_damaged_file_the_one_before_it_is_read_again(scans):
+    images, folder = np.load(scans), scans.parent / "parts"
+    folder.mkdir()
+    np.savez(folder / "a.npz", images=images[:3])
+    np.savez(folder / "b.npz", images=images[3:6])
+    source = open_source(folder)
+    (folder / "b.npz").write_bytes(b"PK")
+    for _ in range(2):
+        np.testing.assert_array_equal(list(source.slices(0, 3)), images[:3])
+        assert [type(image) for image in source.slices(3, 6)] == [UnreadableFile] * 3
+
+
 # --- stopped and resumed -----------------------------------------------------------------------
 
 

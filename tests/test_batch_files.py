@@ -1,5 +1,7 @@
 """Batches and other people's files: what one may touch, and what is safely on the disk when."""
 
+import csv
+import errno
 import json
 import os
 from pathlib import Path
@@ -8,8 +10,8 @@ import numpy as np
 import pytest
 from bad_inputs import HEAD
 
-from skullnb.batch import mask_batch, read_masks
-from skullnb.batch.journal import Journal, Workplace
+from skullnb.batch import mask_batch, read_masks, read_table
+from skullnb.batch.journal import Journal, Workplace, take_lock
 from skullnb.batch.resume import resume
 from skullnb.errors import BatchStopped, SkullnbError, UnreadableFile
 from skullnb.pipeline import PipelineSettings, create_skull_masks
@@ -296,3 +298,55 @@ def test_a_journal_has_its_name_when_it_is_on_the_disk(desk, synced, monkeypatch
     assert before == [True]
     assert synced[-1] == desk.stat().st_ino
     assert [path.name for path in desk.glob("*journal*")] == ["journal"]
+
+
+# --- locks -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK])
+def test_without_locks_a_batch_goes_on_and_says_so(desk, monkeypatch, number):
+    def flock(file, how):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    with pytest.warns(UserWarning, match=r"keeps no locks.*only one run writes m.npy") as warned:
+        batch()
+    assert len(warned) == 1
+    np.testing.assert_array_equal(np.load("m.npy"), EXPECTED)
+    with (desk / "scans.npy").open("rb") as file:
+        assert not take_lock(file)  # a report must not take another's folder for left behind
+
+
+@pytest.mark.parametrize("number", [errno.EAGAIN, errno.EACCES])
+def test_a_lock_that_another_run_has_is_told_from_none(desk, monkeypatch, number):
+    def flock(file, how):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    with pytest.raises(BatchStopped, match=r"Another run \(another process\) is writing m.npy"):
+        batch()
+
+
+def test_the_lock_of_a_folder_that_was_cleaned_up_meanwhile_is_taken_anew(desk, monkeypatch):
+    def late(file):
+        monkeypatch.undo()
+        (desk / "m.npy.partial" / "lock").unlink()
+        return take_lock(file)
+
+    monkeypatch.setattr("skullnb.batch.journal.take_lock", late)
+    place = Workplace(desk / "m.npy")
+    with place, pytest.raises(BatchStopped, match="Another run"):
+        Workplace(desk / "m.npy").__enter__()
+
+
+# --- the table ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ['=HYPERLINK("x").npy', "-1.npy", "'=1.npy", "'one.npy", "a=b.npy"])
+def test_a_spreadsheet_runs_no_name_and_the_table_reads_back_as_it_was(desk, monkeypatch, name):
+    monkeypatch.setattr("skullnb.batch.table.find_spec", lambda module: None)
+    np.save(name, HEAD)
+    done = batch(images=desk / name)
+    with done.table.open(newline="") as file:
+        assert not next(csv.DictReader(file))["source"].startswith(("=", "-", "+", "@"))
+    assert [row["source"] for row in read_table(done.table)] == [name] * 3

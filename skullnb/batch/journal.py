@@ -13,6 +13,7 @@ import os
 import shutil
 import socket
 import sys
+import warnings
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -28,6 +29,7 @@ FORMAT = "skullnb-batch-1"
 Rows = list[list[Any]]
 
 _OWNER = b"process "  # how every lock of a batch begins
+_TAKEN = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES)
 _NUMBER = "[0-9a-f]" * 8  # in names of what a run makes
 
 
@@ -71,10 +73,16 @@ class Workplace:
             self._lock.seek(0)
             owner = self._lock.read(1000)
             # The lock of a folder that was cleaned up meanwhile protects nothing.
-            if not has_it or self._is_current():
+            if has_it is False or self._is_current():
                 break
             self._lock.close()
-        if not has_it:
+        if has_it is None:
+            warnings.warn(
+                f"The disk of {self.folder} keeps no locks; see to it that only one run writes "
+                f"{self.output.name}.",
+                stacklevel=3,
+            )
+        if has_it is False:
             self._lock.close()
             raise BatchStopped(
                 f"Another run ({owner.decode(errors='replace') or 'another process'}) is writing "
@@ -276,7 +284,7 @@ def _content(line: bytes) -> dict[str, Any] | None:
     return content
 
 
-def take_lock(file: BinaryIO) -> bool:
+def take_lock(file: BinaryIO) -> bool | None:
     """Take a lock that the system frees when its owner ends, however it ends.
 
     Parameters
@@ -286,8 +294,9 @@ def take_lock(file: BinaryIO) -> bool:
 
     Returns
     -------
-    bool
-        False when another process, or another open file, has it.
+    bool or None
+        False when another process, or another open file, has it; None where the disk keeps no
+        locks, as some network disks.
 
     Examples
     --------
@@ -306,6 +315,6 @@ def take_lock(file: BinaryIO) -> bool:
             import fcntl
 
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
+    except OSError as error:
+        return False if error.errno in _TAKEN else None
     return True

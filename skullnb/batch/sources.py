@@ -330,7 +330,7 @@ def _read_npy(
 def _kept_volume(one: Input) -> Array:
     """Read a file whole, and keep it for this thread's next chunk."""
     if getattr(_kept, "input", None) is not one:
-        _kept.images = None  # two of them would need twice the memory
+        _kept.images = _kept.input = None  # two of them would need twice the memory
         _kept.images, _kept.input = one.open().read(), one
     images: Array = _kept.images
     return images
