@@ -100,7 +100,8 @@ class FileSource:
             except SkullnbError as error:
                 cause = error.__cause__
                 # The system's refusal is no property of the file, and may be gone tomorrow.
-                if isinstance(cause, MemoryError) or getattr(cause, "errno", None) is not None:
+                refused = isinstance(cause, MemoryError) or getattr(cause, "errno", None)
+                if refused or not self.inputs[file].path.exists():
                     raise
                 for _ in range(many):
                     yield error
