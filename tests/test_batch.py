@@ -577,14 +577,17 @@ def test_a_killed_worker_process_ends_in_a_sentence_and_can_be_resumed(scans, ex
 
 
 def test_memory_does_not_grow_with_the_number_of_slices(tmp_path):
-    peaks = []
-    for n_slices in (40, 400):
+    def peak(n_slices, name):
         np.save(tmp_path / "scans.npy", heads(n_slices, 100, 100))
         tracemalloc.start()
-        mask_batch(tmp_path / "scans.npy", tmp_path / f"{n_slices}.npy", workers=1, chunk=10)
-        peaks.append(tracemalloc.get_traced_memory()[1])
+        mask_batch(tmp_path / "scans.npy", tmp_path / name, workers=1, chunk=5)
+        found = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-    assert peaks[1] < 1.3 * peaks[0]
+        return found
+
+    peak(5, "warm.npy")  # what is imported stays
+    few, many = peak(40, "few.npy"), peak(200, "many.npy")
+    assert many - few < 5_000 * (200 - 40) / 5  # bytes a chunk, for its rows in the table
 
 
 # --- a cluster ---------------------------------------------------------------------------------
