@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
+import os
+import signal
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from errno import ENOTDIR
 from importlib.util import find_spec
 from math import isnan
-from os import strerror
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -37,7 +40,7 @@ class _Command(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; say what went wrong in a sentence."""
         try:
-            with warnings.catch_warnings():
+            with _told_to_stop(), _anything_can_be_said(), warnings.catch_warnings():
                 # What libraries remark on a damaged file would stand above the sentence.
                 warnings.simplefilter("ignore")
                 return super().invoke(ctx)
@@ -62,6 +65,41 @@ class _Command(click.Group):
             raise _Sentence(
                 "There is not enough memory for this; choose fewer slices with --slices."
             ) from error
+        except RuntimeError as error:
+            if "start new thread" not in str(error):
+                raise
+            raise _Sentence("This user may start no more threads; end other programs.") from error
+
+
+@contextmanager
+def _told_to_stop() -> Iterator[None]:
+    """Tidy up as after Ctrl-C when a system, a scheduler or a closed terminal ends the command."""
+    before = {}
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number and signal.getsignal(number) is signal.SIG_DFL:  # and not under nohup
+            before[number] = signal.signal(number, _interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def _anything_can_be_said() -> Iterator[None]:
+    """Let a name be printed where there are no letters for it, or nobody to read it."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # as without a console
+            setattr(sys, name, io.TextIOWrapper(io.BytesIO()))
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    yield
 
 
 def _needs(extra: str, *modules: str) -> None:
@@ -81,7 +119,7 @@ def _refuse_place(path: Path, overwrite: bool) -> None:
         raise InvalidSetting(f"{path} is there already; name another place or add --overwrite.")
     there = next(folder for folder in path.absolute().parents if folder.exists())
     if not there.is_dir():
-        raise NotADirectoryError(ENOTDIR, strerror(ENOTDIR), str(there))
+        raise NotADirectoryError(ENOTDIR, os.strerror(ENOTDIR), str(there))
     # Asking for the rights would not do: they may be there and the disk read-only.
     with TemporaryFile(dir=there, prefix="."):
         pass
@@ -555,7 +593,6 @@ def collate(folder: Path, output: Path, overwrite: bool) -> None:
         skullnb collate reports -o numbers.csv
     """
     import csv
-    import io
 
     from skullnb.results import tabulate_runs, write_text
     from skullnb.text import for_spreadsheet

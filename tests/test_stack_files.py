@@ -2,6 +2,7 @@
 
 import gzip
 import itertools
+import re
 import tempfile
 from pathlib import Path
 
@@ -272,6 +273,23 @@ def test_a_reference_is_sliced_like_the_images_whatever_its_own_storage_order(fo
         np.testing.assert_array_equal(stack.reference, CANONICAL["axial"][2:5] > 2000)
         assert stack.reference.dtype == np.uint8
     assert list(stack.fingerprint()) == ["scan.nii", "mask.nii.gz (reference)"]
+
+
+def test_a_tiff_that_names_another_file_is_read_by_itself(folder):
+    other = np.full((1, 40, 48), 200, np.uint8)
+    tifffile.imwrite(folder / "other.ome.tif", other, ome=True, metadata={"axes": "ZYX"})
+    with tifffile.TiffFile(folder / "other.ome.tif") as tiff:
+        description = tiff.ome_metadata
+    place = '<TiffData IFD="0" PlaneCount="1">'
+    uuid = re.search(r'UUID="([^"]+)"', description)[1]
+    named = f'{place}<UUID FileName="other.ome.tif">{uuid}</UUID></TiffData>'
+    text = re.sub(r"<TiffData[^>]*/>", named, description).replace(uuid, f"{uuid[:-1]}x", 1)
+    assert named in text
+    own = np.arange(40 * 48, dtype=np.uint8).reshape(40, 48)
+    tifffile.imwrite(
+        folder / "own.tif", own, photometric="minisblack", description=text, metadata=None
+    )
+    np.testing.assert_array_equal(read_stack(folder / "own.tif").images, own[None])
 
 
 @pytest.mark.parametrize(
