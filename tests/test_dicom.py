@@ -173,6 +173,21 @@ def test_series_whose_numbers_do_not_tell_them_apart_are_counted(tmp_path):
     assert len(read_stack(f"{tmp_path}#2")) == 3
 
 
+@pytest.mark.parametrize("number", ["x/../../../evil", PLANTED, "9" * 5000, "-3", "1\\2"])
+def test_a_series_number_that_is_none_is_in_no_path_and_no_sentence(tmp_path, number):
+    folder = two_series(tmp_path / "scan")
+    for path in folder.glob("B*"):
+        dataset = pydicom.dcmread(path)
+        del dataset.SeriesNumber
+        dataset.add_new("SeriesNumber", "LO", number)
+        dataset.save_as(path)
+    inputs = list_volumes(folder, every_series=True)
+    assert [one.name for one in inputs] == ["scan-series1", "scan-series2"]
+    with pytest.raises(InvalidSetting, match="number 1: .* number 2: ") as caught:
+        read_stack(folder)
+    assert number not in str(caught.value)
+
+
 def test_a_number_is_refused_where_there_is_no_series(tmp_path):
     np.save(tmp_path / "a.npy", PIXELS)
     with pytest.raises(InvalidSetting, match="no DICOM series"):

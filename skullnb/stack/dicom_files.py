@@ -5,6 +5,7 @@ or description of a patient or a study, and no text of the parser's, which might
 """
 
 import logging
+import re
 import warnings
 import zlib
 from collections.abc import Iterator, Sequence
@@ -23,7 +24,7 @@ from skullnb.stack.volume import refuse_impossible_size, size_in_bytes
 SUFFIXES = (".dcm", ".dicom", ".ima")
 
 _GEOMETRY_TAGS = [
-    *("SeriesInstanceUID", "SeriesNumber", "InstanceNumber", "NumberOfFrames"),
+    *("SeriesInstanceUID", "SeriesNumber", "NumberOfFrames"),
     *("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated"),
     *("PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient"),
     *("SliceThickness", "SpacingBetweenSlices", "RescaleSlope", "RescaleIntercept"),
@@ -95,7 +96,7 @@ class Header:
     series : str
         What tells its series from others; of no use to anyone else.
     number : str
-        The series' number on the scanner; "" where there is none.
+        The series' number on the scanner, digits only; "" where there is none.
     frames : tuple of Frame
     """
 
@@ -132,8 +133,10 @@ def read_header(file: Path) -> Header | None:
         header = _read(file, _GEOMETRY_TAGS, stop_before_pixels=True)
         if "Rows" not in header:
             return None
-        series, number = header.get("SeriesInstanceUID", ""), header.get("SeriesNumber")
-        return Header(str(series), str(number or ""), tuple(_frames(file, header)))
+        series, number = header.get("SeriesInstanceUID", ""), str(header.get("SeriesNumber", ""))
+        # Any text may stand there, a patient's name or a path; it goes into names and messages.
+        number = number if re.fullmatch(r"[0-9]{1,12}", number) else ""
+        return Header(str(series), number, tuple(_frames(file, header)))
 
 
 def load_frames(frames: Sequence[Frame]) -> Array:
