@@ -134,6 +134,8 @@ FILES = {
         ),
         MANY_PIXELS,
     ),
+    "npz with many groups": (npz(images=NOISE, groups=np.zeros(5000, np.uint8)), "5,000 groups"),
+    "npz with a long label": (npz(images=NOISE, groups=np.full(3, "g" * 9999)), "3 groups"),
     "npz whose list lies": (
         bad.archive({"images.npy": bad.npy_header(NOISE.shape) + bytes(50_000)}, size=10),
         "can't be read",

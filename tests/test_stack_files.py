@@ -3,6 +3,7 @@
 import gzip
 import itertools
 import tempfile
+import zipfile
 from pathlib import Path
 
 import nibabel as nib
@@ -555,6 +556,18 @@ def test_what_can_not_be_read_is_refused_in_one_sentence(folder, case):
     assert "\n" not in text
     assert text.endswith(".")
     assert len(text) < 500
+
+
+def test_the_array_of_an_npz_that_was_checked_is_the_one_that_is_read(folder):
+    """numpy would take the member that has the bare name, and unpack it whole."""
+    path = folder / "a.npz"
+    np.savez(path, images=IMAGES, spacing_mm=0.5)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("images", b"other")
+        archive.writestr("spacing_mm", b"other")
+    stack = read_stack(path)
+    np.testing.assert_array_equal(stack.images, IMAGES)
+    assert stack.spacing_mm == (0.5, 0.5)
 
 
 def test_settings_that_do_not_fit_the_file_are_refused(folder):

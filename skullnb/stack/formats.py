@@ -118,6 +118,7 @@ def _npy_header(file: Any) -> tuple[tuple[int, ...], bool, Any]:
 
 
 _LONGEST_HEADER = 10_000  # bytes; numpy's own limit
+_LONGEST_LABEL = 4096  # bytes; four a letter
 
 
 def _open_npz(path: Path, axis: str, part: str) -> Volume:
@@ -133,15 +134,20 @@ def _open_npz(path: Path, axis: str, part: str) -> Volume:
     def extra(name: str) -> Any:
         if name not in names or part != "images":
             return None
-        _npz_member(path, name)
-        with np.load(path, allow_pickle=False) as archive:
-            return archive[name].tolist()
+        size, dtype = _npz_member(path, name)
+        n_values, most = size_in_bytes(size, np.dtype(np.uint8)), max(shape[0], 2)
+        # Each becomes a Python object: a few kilobytes of zeros could fill the memory.
+        if n_values > most or n_values * dtype.itemsize > most * _LONGEST_LABEL:
+            raise UnreadableFile(
+                f"{path.name} holds {n_values:,} {name} of {dtype.itemsize:,} bytes for {shape[0]} "
+                "slices; keep one short label a slice, and two spacings."
+            )
+        return _npz_array(path, name).tolist()
 
     groups = extra("groups")
 
     def load() -> Array:
-        with np.load(path, allow_pickle=False) as archive:
-            return np.asarray(archive[key]).reshape(shape)
+        return _npz_array(path, key).reshape(shape)
 
     return Volume(
         path,
@@ -164,6 +170,13 @@ def _npz_member(path: Path, name: str) -> tuple[tuple[int, ...], Any]:
     packed = entry.compress_type != zipfile.ZIP_STORED
     refuse_impossible_size(path, size_in_bytes(shape, dtype), entry.compress_size, packed=packed)
     return shape, dtype
+
+
+def _npz_array(path: Path, name: str) -> Array:
+    """Read the array that was checked; numpy.load prefers a member without the ending."""
+    with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as member:
+        array: Array = np.lib.format.read_array(member, allow_pickle=False)
+        return array
 
 
 def _open_nibabel(path: Path, axis: str, part: str) -> Volume:
