@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.data import get_testdata_file
 from pydicom.encaps import encapsulate
-from pydicom.uid import JPEG2000Lossless
+from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless
 from real_data import real_data
 
 from skullnb.chapter import open_chapter
@@ -340,6 +340,19 @@ def test_what_no_plugin_decodes_is_said_with_what_to_install(tmp_path, monkeypat
         read_stack(path)
     monkeypatch.undo()
     with pytest.raises(UnreadableFile, match="compressed"):  # these are no JPEG 2000 bytes
+        read_stack(path)
+
+
+@pytest.mark.parametrize("before", [2, 2000], ids="{} bytes before its syntax".format)
+def test_a_deflated_file_is_read_unless_it_inflates_to_too_much(tmp_path, monkeypatch, before):
+    path = save_series(tmp_path, PIXELS[:1])[0]
+    dataset = pydicom.dcmread(path)
+    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    dataset.file_meta.FileMetaInformationVersion = bytes(before)
+    dataset.save_as(path)
+    np.testing.assert_array_equal(read_stack(path).images, PIXELS[:1])
+    monkeypatch.setattr("skullnb.stack.dicom_files._MOST_INFLATED", 500)
+    with pytest.raises(UnreadableFile, match="inflates to more than 500 bytes"):
         read_stack(path)
 
 

@@ -4,6 +4,7 @@ Only geometry and pixels are asked for, and nothing else leaves this module: no 
 or description of a patient or a study, and no text of the parser's, which might quote them.
 """
 
+import io
 import logging
 import re
 import warnings
@@ -266,22 +267,33 @@ def _has_decoder(syntax: Any, pixels: Any) -> bool:
 
 def _read(file: Path, tags: list[str], **options: Any) -> Any:
     """Read only some tags, so that no other is ever in memory as a value."""
-    _refuse_inflating(file)
-    return import_module("pydicom").dcmread(file, specific_tags=tags, **options)
+    with _Stream(io.FileIO(file)) as stream:
+        dataset: Any = import_module("pydicom").dcmread(stream, specific_tags=tags, **options)
+        return dataset
 
 
-def _refuse_inflating(file: Path) -> None:
-    """Refuse a deflated file that would fill the memory, since pydicom inflates it whole."""
-    with file.open("rb") as stream:
-        head = stream.read(1024)
-        if _DEFLATED not in head:
-            return
-        if head[132:138] != b"\x02\0\0\0UL":  # the length of what comes before the deflated part
-            raise ValueError
-        stream.seek(144 + int.from_bytes(head[140:144], "little"))
-        inflate, packed, n_bytes = zlib.decompressobj(-zlib.MAX_WBITS), b"", 0
-        while packed := inflate.unconsumed_tail or stream.read(1 << 16):
-            n_bytes += len(inflate.decompress(packed, 1 << 20))
+class _Stream(io.BufferedReader):
+    """A file that refuses to be inflated to what would fill the memory.
+
+    pydicom inflates a deflated file whole. It reads what it inflates, and nothing else, to the
+    file's end; where that begins is the parser's business, and no second one could know better.
+    """
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        if size == -1:
+            _refuse_inflating(Path(self.name), data)
+        return data
+
+
+def _refuse_inflating(file: Path, packed: bytes) -> None:
+    """Refuse deflated bytes that hold too much; unpacked piece by piece."""
+    inflate, n_bytes = zlib.decompressobj(-zlib.MAX_WBITS), 0
+    for start in range(0, len(packed), _PIECE):
+        piece = packed[start : start + _PIECE]
+        while piece and not inflate.eof:
+            n_bytes += len(inflate.decompress(piece, _PIECE))
+            piece = inflate.unconsumed_tail
             if n_bytes > _MOST_INFLATED:
                 raise UnreadableFile(
                     f"{file.name} inflates to more than {_MOST_INFLATED:,} bytes; save it "
@@ -289,7 +301,7 @@ def _refuse_inflating(file: Path) -> None:
                 )
 
 
-_DEFLATED = b"1.2.840.10008.1.2.1.99"
+_PIECE = 1 << 20
 _MOST_INFLATED = 1 << 30
 
 
