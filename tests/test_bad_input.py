@@ -147,6 +147,7 @@ FILES = {
     "npz with a NaN spacing": (npz(images=NOISE, spacing_mm=[np.nan, 1]), "spacing"),
     "npz with a zero spacing": (npz(images=NOISE, spacing_mm=[0.0, 1]), "spacing"),
     "npz with a negative spacing": (npz(images=NOISE, spacing_mm=-1.0), "spacing"),
+    "npz with a spacing next to nothing": (npz(images=NOISE, spacing_mm=[5e-324, 1]), "spacing"),
     "npz with three spacings": (npz(images=NOISE, spacing_mm=[1, 1, 1]), "spacing"),
     "npz with two groups": (npz(images=NOISE, groups=["a", "b"]), "2 group labels for 3 slices"),
     "npz with a reference of another shape": (
@@ -210,6 +211,14 @@ FILES = {
     "dicom with NaN directions": (
         dicom(ImageOrientationPatient=["nan"] * 6),
         "no position|right angles|can't be read",
+    ),
+    "dicom of more rows than NIfTI counts": (
+        dicom(np.zeros((2, 40000, 2), np.int16)),
+        "scan can't be read",
+    ),
+    "dicom with a spacing next to nothing": (
+        dicom(PixelSpacing=[1e-300, 1e-300]),
+        "scan can't be read",
     ),
     "dicom of no pixels": (
         lambda f: content(
@@ -326,6 +335,8 @@ WORDS = {
     "mask scan.npy -o m.npy --spacing -1x1": "numbers above 0",
     "mask scan.npy -o m.npy --spacing nan": "numbers above 0",
     "mask scan.npy -o m.npy --spacing inf": "numbers above 0",
+    "mask scan.npy -o m.npy --spacing 5e-324x1": "numbers above 0",
+    "mask scan.npy -o m.npy --spacing 1x1e300": "numbers above 0",
     "mask scan.npy -o m.npy --spacing 1x1x1": "numbers above 0",
     "mask scan.npy -o m.npy --spacing '1 mm'": "numbers above 0",
     "mask scan.npy -o m.npy --axis sagittal": "no orientation",
