@@ -1,7 +1,9 @@
 """Reading DICOM: order, geometry, values, and not a word about the patient."""
 
+import errno
 import gzip
 import json
+import shutil
 import tempfile
 import traceback
 import warnings
@@ -354,6 +356,28 @@ def test_a_deflated_file_is_read_unless_it_inflates_to_too_much(tmp_path, monkey
     monkeypatch.setattr("skullnb.stack.dicom_files._MOST_INFLATED", 500)
     with pytest.raises(UnreadableFile, match="inflates to more than 500 bytes"):
         read_stack(path)
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "Input/output error"), MemoryError()])
+@pytest.mark.parametrize("compressed", [False, True])
+def test_what_the_system_refuses_is_told_apart_from_a_damaged_file(
+    tmp_path, monkeypatch, error, compressed
+):
+    """A batch stops at the one, to go on tomorrow, and counts the other as failed."""
+    name = "MR_small_RLE.dcm" if compressed else "MR_small.dcm"
+    path = shutil.copy(get_testdata_file(name, download=False), tmp_path / "scan.dcm")
+
+    def refuse(dataset):
+        raise error
+
+    monkeypatch.setattr("pydicom.pixels.pixel_array", refuse)
+    with pytest.raises(UnreadableFile, match="scan.dcm") as caught:
+        read_stack(path)
+    assert caught.value.__cause__ is error
+    monkeypatch.setattr("pydicom.dcmread", lambda *_, **__: refuse(None))
+    with pytest.raises(UnreadableFile, match="scan.dcm") as caught:
+        read_stack(path)
+    assert caught.value.__cause__ is error
 
 
 def pixels_or_refusal(path):

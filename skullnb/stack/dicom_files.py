@@ -20,7 +20,7 @@ import numpy as np
 
 from skullnb.errors import SkullnbError, UnreadableFile
 from skullnb.stack.arrays import Array
-from skullnb.stack.volume import refuse_impossible_size, size_in_bytes
+from skullnb.stack.volume import in_one_sentence, refuse_impossible_size, size_in_bytes
 
 SUFFIXES = (".dcm", ".dicom", ".ima")
 
@@ -249,8 +249,8 @@ def _pixels(file: Path, shape: tuple[int, int]) -> Array:
             )
         try:
             return np.asarray(pixels.pixel_array(dataset)).reshape(-1, *shape)
-        except Exception:
-            if not packed:
+        except Exception as error:
+            if not packed or _is_of_the_system(error):
                 raise
             raise UnreadableFile(
                 f"{file.name} is compressed ({syntax.name}) and can't be decoded: it is damaged, "
@@ -316,14 +316,18 @@ def _without_quoting(file: Path) -> Iterator[None]:
             yield
     except SkullnbError:
         raise
-    except ImportError:
-        raise UnreadableFile(
-            f"{file.name} is DICOM, and pydicom is not installed; run: pip install pydicom"
-        ) from None
-    except Exception:
+    except Exception as error:
+        if _is_of_the_system(error):
+            with in_one_sentence(file):
+                raise
         raise UnreadableFile(
             f"{file.name} can't be read as DICOM, it is damaged, cut short or not what its name "
             "says; make a new copy of it."
         ) from None
     finally:
         logger.disabled = silenced
+
+
+def _is_of_the_system(error: Exception) -> bool:
+    """Whether the computer refused, which may be gone tomorrow and quotes nothing of the file."""
+    return isinstance(error, MemoryError) or getattr(error, "errno", None) is not None
