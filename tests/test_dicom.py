@@ -371,11 +371,11 @@ def test_what_the_system_refuses_is_told_apart_from_a_damaged_file(
         raise error
 
     monkeypatch.setattr("pydicom.pixels.pixel_array", refuse)
-    with pytest.raises(UnreadableFile, match="scan.dcm") as caught:
+    with pytest.raises(UnreadableFile, match=r"scan\.dcm") as caught:
         read_stack(path)
     assert caught.value.__cause__ is error
     monkeypatch.setattr("pydicom.dcmread", lambda *_, **__: refuse(None))
-    with pytest.raises(UnreadableFile, match="scan.dcm") as caught:
+    with pytest.raises(UnreadableFile, match=r"scan\.dcm") as caught:
         read_stack(path)
     assert caught.value.__cause__ is error
 
@@ -472,6 +472,21 @@ def test_the_planted_name_is_in_no_output(tmp_path, recwarn, caplog):
     assert not [path for path, content in written if PLANTED.encode() in content]
     for header in (nib.load(out / "m.nii.gz").header, nib.load(out / "c.nii.gz").header):
         assert header["descrip"].item() == header["aux_file"].item() == b""
+
+
+def test_nothing_about_the_patient_is_ever_in_memory_as_a_value(tmp_path, monkeypatch):
+    paths = save_series(tmp_path, PIXELS[:1])
+    assert PLANTED in str(pydicom.dcmread(paths[0]))
+    kept, dcmread = [], pydicom.dcmread
+
+    def spy(*words, **options):
+        kept.append(dcmread(*words, **options))
+        return kept[-1]
+
+    monkeypatch.setattr("pydicom.dcmread", spy)
+    np.testing.assert_array_equal(read_stack(tmp_path).images, PIXELS[:1])
+    assert len(kept) == 2  # where the pixels lie, and the pixels
+    assert not [dataset for dataset in kept if PLANTED in str(dataset)]
 
 
 @pytest.mark.slow

@@ -570,6 +570,18 @@ def test_the_array_of_an_npz_that_was_checked_is_the_one_that_is_read(folder):
     assert stack.spacing_mm == (0.5, 0.5)
 
 
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+def test_the_memory_that_scaled_pixels_need_is_that_of_what_they_become(folder, monkeypatch, name):
+    image = nib.Nifti1Image(np.zeros((20, 20, 10), np.uint8), np.eye(4))
+    nib.save(image, folder / name)
+    monkeypatch.setattr("os.sysconf", lambda name: 100)  # 10,000 bytes of memory, for 4,000 pixels
+    assert read_stack(folder / name).images.dtype == np.uint8
+    image.header.set_slope_inter(0.5, 3)
+    nib.save(image, folder / name)
+    with pytest.raises(UnreadableFile, match="promises 32,000 bytes of pixels, more than"):
+        read_stack(folder / name)
+
+
 def test_settings_that_do_not_fit_the_file_are_refused(folder):
     path = save_npy(folder / "a.npy", IMAGES)
     with pytest.raises(InvalidSetting, match="no orientation"):

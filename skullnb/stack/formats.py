@@ -195,6 +195,8 @@ def _open_nibabel(path: Path, axis: str, part: str) -> Volume:
     packed = suffix_of(path) in (".nii.gz", ".mgz")
     stored = path.stat().st_size - (0 if packed else int(image.dataobj.offset))
     refuse_impossible_size(path, size_in_bytes(shape, dtype), stored, packed=packed)
+    if (image.dataobj.slope, image.dataobj.inter) != (1, 0):  # nibabel makes float64 of them all
+        refuse_more_than_memory(path, size_in_bytes(shape, np.dtype(np.float64)))
     grid = grid_of(image, axis, path.name)
 
     def load() -> Array:
