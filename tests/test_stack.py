@@ -161,7 +161,7 @@ def test_a_spacing_survives_being_typed(row, column, between):
 @pytest.mark.parametrize(
     "typed",
     [
-        *("0", "-1", "nan", "inf", "1x0", "1x2x3", "mm", "x", "1,"),
+        *("0", "-1", "nan", "inf", "9e-7", "1.1e6", "1x0", "1x2x3", "mm", "x", "1,"),
         *(0, -0.5, float("nan"), True, (), (1, 2, 3), ("a", 1), object()),
     ],
 )

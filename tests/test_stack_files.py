@@ -4,6 +4,7 @@ import gzip
 import itertools
 import re
 import tempfile
+import zipfile
 from pathlib import Path
 
 import nibabel as nib
@@ -573,6 +574,30 @@ def test_what_can_not_be_read_is_refused_in_one_sentence(folder, case):
     assert "\n" not in text
     assert text.endswith(".")
     assert len(text) < 500
+
+
+def test_the_array_of_an_npz_that_was_checked_is_the_one_that_is_read(folder):
+    """numpy would take the member that has the bare name, and unpack it whole."""
+    path = folder / "a.npz"
+    np.savez(path, images=IMAGES, spacing_mm=0.5)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("images", b"other")
+        archive.writestr("spacing_mm", b"other")
+    stack = read_stack(path)
+    np.testing.assert_array_equal(stack.images, IMAGES)
+    assert stack.spacing_mm == (0.5, 0.5)
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+def test_the_memory_that_scaled_pixels_need_is_that_of_what_they_become(folder, monkeypatch, name):
+    image = nib.Nifti1Image(np.zeros((20, 20, 10), np.uint8), np.eye(4))
+    nib.save(image, folder / name)
+    monkeypatch.setattr("os.sysconf", lambda name: 100)  # 10,000 bytes of memory, for 4,000 pixels
+    assert read_stack(folder / name).images.dtype == np.uint8
+    image.header.set_slope_inter(0.5, 3)
+    nib.save(image, folder / name)
+    with pytest.raises(UnreadableFile, match="promises 32,000 bytes of pixels, more than"):
+        read_stack(folder / name)
 
 
 def test_settings_that_do_not_fit_the_file_are_refused(folder):

@@ -11,7 +11,7 @@ from skullnb.stack.dicom import Series, find_series, open_series
 from skullnb.stack.dicom_files import is_dicom
 from skullnb.stack.formats import READERS, open_volume
 from skullnb.stack.names import expand, natural_key, refuse_strange_name, stem, suffix_of
-from skullnb.stack.volume import Volume
+from skullnb.stack.volume import Volume, in_one_sentence
 
 KINDS = f"{', '.join(READERS)} and DICOM"
 _MOST_LISTED = 6
@@ -40,7 +40,8 @@ class Input:
         """Open it; see `skullnb.stack.formats.open_volume`."""
         if self.series is None:
             return open_volume(self.path, axis, part)
-        return open_series(self.series, axis, self.name, self.path)
+        with in_one_sentence(self.path):
+            return open_series(self.series, axis, self.name, self.path)
 
 
 def split_series(path: str | Path) -> tuple[Path, str]:
