@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -254,6 +255,12 @@ class TestAWholeReport:
         assert 'href="03-threshold.html"' in page
         assert "the holes" in page
         assert "06-holes" not in page
+
+    def test_the_single_file_holds_every_live_slice_once(self, report: Path) -> None:
+        text = (report / "book.html").read_text(encoding="utf-8")
+        slices = sorted(path.stem for path in (report / "html").rglob("live/*.js"))
+        assert slices == ["slice-0", "slice-1"]
+        assert sorted(re.findall(r'skullnbLive\.take\("(.*?)"', text)) == slices
 
     def test_the_landing_page_is_a_page_and_not_a_redirect(self, report: Path) -> None:
         landing = (report / "html" / "index.html").read_text(encoding="utf-8")
