@@ -118,14 +118,13 @@ def test_missing_results_are_said(tmp_path):
         collate(tmp_path)
 
 
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+def test_a_file_gets_its_name_only_when_all_of_it_is_on_the_disk(tmp_path, monkeypatch):
     path = write_json({"a": 1}, tmp_path / "a.json")
 
-    def full_disk(self, *_, **__):
-        self.touch()
+    def full_disk(_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pathlib.Path.write_text", full_disk)
+    monkeypatch.setattr("os.fsync", full_disk)
     with pytest.raises(OSError, match="No space"):
         write_json({"a": 2}, path)
     assert json.loads(path.read_text()) == {"a": 1}

@@ -19,9 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
-from skullnb.batch.outputs import sync_path
 from skullnb.errors import BatchStopped
-from skullnb.results import write_text
+from skullnb.results import sync_path, write_text
 
 FORMAT = "skullnb-batch-1"
 
@@ -181,7 +180,6 @@ class Journal:
         (1, [3], [['a row']])
         """
         write_text(_line(about).decode(), path)
-        sync_path(path)
         sync_path(path.parent)
         return cls(path)
 

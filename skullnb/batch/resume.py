@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from skullnb.batch.journal import Journal, Workplace
-from skullnb.batch.outputs import PACKED, description_of, sync_path
+from skullnb.batch.outputs import PACKED, description_of
 from skullnb.batch.table import write_table
 from skullnb.batch.work import COLUMNS
 from skullnb.errors import BatchStopped, UnreadableFile
-from skullnb.results import write_json
+from skullnb.results import sync_path, write_json
 
 _LAYOUTS = {
     ".npy": "(slices, rows, columns), one byte a pixel, 1 is inside",
@@ -171,7 +171,7 @@ def publish(place: Workplace, journal: Journal, kind: str) -> tuple[Counts, Path
         "columns": list(COLUMNS),
         "counts": asdict(counts),
     }
-    sync_path(write_json(description, description_of(path)))
+    write_json(description, description_of(path))
     sync_path(path.parent)
     place.clear()
     return counts, table

@@ -51,7 +51,7 @@ def refuse_strange_name(path: Path) -> None:
         str(path).encode()
     except UnicodeEncodeError as error:
         raise UnreadableFile(
-            f"The name {path.name} has bytes that are no UTF-8; rename it."
+            f"The name {path} has bytes that are no UTF-8; rename it."
         ) from error
 
 
