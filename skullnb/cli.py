@@ -102,6 +102,11 @@ def _anything_can_be_said() -> Iterator[None]:
     yield
 
 
+def _say(line: object, *, err: bool = False) -> None:
+    """Print a line that names files, whatever characters their names hold."""
+    click.echo(in_one_line(line), err=err)
+
+
 def _needs(extra: str, *modules: str) -> None:
     missing = [module for module in modules if find_spec(module) is None]
     if missing:
@@ -113,6 +118,9 @@ def _needs(extra: str, *modules: str) -> None:
 
 def _refuse_place(path: Path, overwrite: bool) -> None:
     """Refuse, before long work, a file that is there or that could not be written after it."""
+    from skullnb.stack.names import refuse_strange_name
+
+    refuse_strange_name(path)
     if path.is_dir():
         raise InvalidSetting(f"{path} is a folder; name a file to write.")
     if path.exists() and not overwrite:
@@ -253,9 +261,9 @@ def report(
             pdf=pdf,
             progress=progress,
         )
-    click.echo(f"Open {done.index}  (all numbers: {done.results}; {done.seconds:.0f} s)")
+    _say(f"Open {done.index}  (all numbers: {done.results}; {done.seconds:.0f} s)")
     for path in done.files:
-        click.echo(f"The whole book: {path}")
+        _say(f"The whole book: {path}")
     if done.failed:
         click.echo(
             f"{len(done.failed)} chapter(s) stopped with an error, shown on their pages: "
@@ -358,11 +366,11 @@ def mask(
             progress.clear()
             if not done:
                 click.echo(HEADING)
-            click.echo(str(masked))
+            _say(masked)
             for line in (*masked.remarks, *filter(None, [masked.error])):
-                click.echo(in_one_line(f"{masked.name}, {line}"), err=True)
+                _say(f"{masked.name}, {line}", err=True)
             done.append(masked)
-    click.echo(in_one_line(f"{summary_line(done)}; in {output}"))
+    _say(f"{summary_line(done)}; in {output}")
     if any(masked.error for masked in done):
         sys.exit(EXIT_PARTLY_FAILED)
 
@@ -382,12 +390,10 @@ def _mask_batch(images: str, output: Path, settings: Any, **options: Any) -> Non
     n_new = counts.n_slices - done.n_resumed
     before = f"{done.n_resumed:,} of them done before, " if done.n_resumed else ""
     speed = f"{n_new / done.seconds:,.0f} a second, " if n_new else ""
-    click.echo(
-        in_one_line(
-            f"{done.path}: {counts.n_slices:,} slices, {before}{speed}{counts.n_empty:,} empty, "
-            f"{counts.n_warned:,} with a warning, {counts.n_failed:,} failed; "
-            f"each has a row in {done.table.name}"
-        )
+    _say(
+        f"{done.path}: {counts.n_slices:,} slices, {before}{speed}{counts.n_empty:,} empty, "
+        f"{counts.n_warned:,} with a warning, {counts.n_failed:,} failed; "
+        f"each has a row in {done.table.name}"
     )
     if counts.n_failed:
         sys.exit(EXIT_PARTLY_FAILED)
@@ -435,7 +441,7 @@ def sweep(
         _refuse_place(csv, overwrite)
     table = sweep_kernel_width(stack, wanted, ("iou", "dice"))
     best = best_width(table)
-    click.echo(in_one_line(f"{stack.name}: {len(stack)} slices, mean over slices"))
+    _say(f"{stack.name}: {len(stack)} slices, mean over slices")
     click.echo("  width     IoU    Dice")
     for row in summarise(table):
         star = "  *" if row["kernel_width"] == best else ""
@@ -492,7 +498,7 @@ def bench(
     )
     click.echo("\n".join(room.lines(found)))
     if output:
-        click.echo(write_json(found, output))
+        _say(write_json(found, output))
     if record:
         room.record(found)
 
@@ -560,7 +566,7 @@ def evidence(
         ledger = combine(
             build_ledger(one, settings, visit=lambda _: bar.update(1)) for one in stacks
         )
-    click.echo(in_one_line(", ".join(f"{one.name}: {len(one)} slices" for one in stacks)))
+    _say(", ".join(f"{one.name}: {len(one)} slices" for one in stacks))
     for one in ledger.summary():
         line = f"  {one.rule:18}  {one!s}"
         if one.n_changed and not isnan(one.iou):
@@ -570,7 +576,7 @@ def evidence(
     if output:
         results = Results("evidence", {"kernel_width": kernel_width}, stack.fingerprint())
         results.record(verdict=verdict(ledger), **ledger.values())
-        click.echo(results.write(output))
+        _say(results.write(output))
 
 
 @main.command()
@@ -604,7 +610,7 @@ def collate(folder: Path, output: Path, overwrite: bool) -> None:
     for row in (rows[0], *(row.values() for row in rows)):
         table.writerow(map(for_spreadsheet, row))
     write_text(text.getvalue(), output)
-    click.echo(f"{output}: {len(rows)} runs, {len(rows[0])} columns")
+    _say(f"{output}: {len(rows)} runs, {len(rows[0])} columns")
 
 
 @main.command()
@@ -654,7 +660,7 @@ def phantom(
     else:
         stack = heads.published_stack()
     for path in write_stack(stack, output, overwrite=overwrite):
-        click.echo(f"{path}: {stack.name} (synthetic), {len(stack)} slices")
+        _say(f"{path}: {stack.name} (synthetic), {len(stack)} slices")
 
 
 @main.command()

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import platform
+import sys
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -261,6 +263,8 @@ def write_json(content: Mapping[str, Any], path: Path) -> Path:
 def write_text(text: str, path: Path) -> Path:
     """Write a text file under a passing name, then rename it: whole or not at all.
 
+    That holds where the power fails, too: the text is on the disk before it gets its name.
+
     Parameters
     ----------
     text : str
@@ -276,10 +280,22 @@ def write_text(text: str, path: Path) -> Path:
         try:
             # A label may hold bytes that are no letters; in JSON their escape is right.
             passing.write_text(text, encoding="utf-8", errors="backslashreplace")
+            sync_path(passing)
             passing.replace(path)
         finally:
             passing.unlink(missing_ok=True)
     return path
+
+
+def sync_path(path: Path) -> None:
+    """Return when a file, or a folder's list of names, is safely on the disk."""
+    if sys.platform == "win32" and path.is_dir():
+        return  # Windows keeps no handle on folders
+    handle = os.open(path, os.O_RDWR if sys.platform == "win32" else os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 @contextmanager

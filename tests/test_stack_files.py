@@ -879,6 +879,17 @@ def test_a_write_that_fails_half_way_leaves_nothing_and_keeps_the_old_file(
     assert (folder / name).read_text() == "old"
 
 
+def test_masks_get_their_name_only_when_all_of_them_are_on_the_disk(folder, monkeypatch):
+    def full_disk(_):
+        raise OSError(28, "No space left on device")
+
+    (folder / "mask.npy").write_text("old")
+    monkeypatch.setattr("os.fsync", full_disk)
+    with pytest.raises(UnreadableFile, match="No space left"):
+        write_masks(MASKS, folder / "mask.npy", Stack(IMAGES), overwrite=True)
+    assert (folder / "mask.npy").read_text() == "old"
+
+
 # --- a real head -------------------------------------------------------------------------------
 
 
