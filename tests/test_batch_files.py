@@ -307,7 +307,9 @@ def test_all_is_on_the_disk_before_the_journal_goes(desk, synced, monkeypatch, n
     real, made = Workplace.clear, []
 
     def clear(place):
-        made.extend(path for path in desk.rglob(f"{name}*/**/*") if place.folder not in path.parents)
+        made.extend(
+            path for path in desk.rglob(f"{name}*/**/*") if place.folder not in path.parents
+        )
         made.extend(path for path in desk.glob(f"{name}*") if path != place.folder)
         assert synced[-1] == desk.stat().st_ino
         assert [path for path in made if path.stat().st_ino not in synced] == []
@@ -369,7 +371,9 @@ def test_a_worker_with_other_versions_makes_no_masks(desk):
     source = open_source("scans.npy")
     output = NpyOutput(desk / "m", source.shape)
     work = Work(source, output, SETTINGS, "full", 1, {"skullnb": "9.9"})
-    with pytest.raises(BatchStopped, match=r"A worker has skullnb .*, and this machine skullnb 9.9"):
+    with pytest.raises(
+        BatchStopped, match=r"A worker has skullnb .*, and this machine skullnb 9.9"
+    ):
         mask_chunks(work, (0,))
     assert not output.path.exists()
 
@@ -416,7 +420,9 @@ def test_the_lock_of_a_folder_that_was_cleaned_up_meanwhile_is_taken_anew(desk, 
 # --- the table ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ['=HYPERLINK("x").npy', "-1.npy", "'=1.npy", "'one.npy", "a=b.npy"])
+@pytest.mark.parametrize(
+    "name", ['=HYPERLINK("x").npy', "-1.npy", "'=1.npy", "'one.npy", "a=b.npy"]
+)
 def test_a_spreadsheet_runs_no_name_and_the_table_reads_back_as_it_was(desk, monkeypatch, name):
     monkeypatch.setattr("skullnb.batch.table.find_spec", lambda module: None)
     np.save(name, HEAD)

@@ -1,4 +1,5 @@
 import csv
+import os
 import re
 import sys
 
@@ -276,6 +277,17 @@ def test_a_place_that_cannot_be_written_is_refused_before_the_work(
     assert "Cannot read or write '" in refused(*words, folder / "a-file" / "place")
 
 
+@pytest.mark.parametrize("words", [("sweep", "--csv"), ("bench", "--quick", "-o")])
+def test_no_table_takes_the_place_of_what_it_is_about(folder, tmp_path, words):
+    scan, again = tmp_path / "own.npy", tmp_path / "link.npy"
+    np.save(scan, np.zeros((2, 30, 30)))
+    os.link(scan, again)
+    command, *rest = words
+    said = refused(command, "--images", scan, "--overwrite", *rest, again)
+    assert "is one of the files that all comes from" in said
+    assert np.load(scan).shape == (2, 30, 30)
+
+
 def test_many_runs_become_one_table(tmp_path):
     for run_name in ("sub-01", "sub-02"):
         one = Results("03-threshold", {"kernel_width": 26})
@@ -289,6 +301,8 @@ def test_many_runs_become_one_table(tmp_path):
     assert "is there already" in refused(
         "collate", tmp_path / "runs", "-o", tmp_path / "numbers.csv"
     )
+    own = tmp_path / "runs" / "sub-01" / "results" / "03-threshold.json"
+    assert "comes from" in refused("collate", tmp_path / "runs", "-o", own, "--overwrite")
     (tmp_path / "none").mkdir()
     assert "No results" in refused("collate", tmp_path / "none", "-o", tmp_path / "other.csv")
     assert not (tmp_path / "other.csv").exists()
@@ -313,6 +327,38 @@ def test_a_text_that_a_spreadsheet_would_run_gets_an_apostrophe_and_a_number_non
         "03.more": "'+b",
         "03.path": "a=b",
     }
+
+
+WRITERS = {
+    "evidence": ("scan.npy", "-o"),
+    "collate": ("runs", "-o"),
+    "phantom": ("-o",),
+    "bench": ("-o",),
+    "sweep": ("--widths", "26", "--csv"),
+}
+
+
+@pytest.fixture
+def runs(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("skullnb.bench.bench", lambda *_, **__: {})
+    monkeypatch.setattr("skullnb.bench.lines", lambda _: [])
+    Results("01-data").write(folder / "runs" / "results")
+    return folder
+
+
+@pytest.mark.parametrize("command", WRITERS)
+def test_an_output_whose_name_is_no_text_is_refused_before_it_is_written(runs, command):
+    before = sorted(runs.rglob("*"))
+    assert "no UTF-8" in refused(command, *WRITERS[command], "place-\udcff.npz")
+    assert sorted(runs.rglob("*")) == before
+
+
+@pytest.mark.parametrize("command", ["evidence", "collate", "phantom", "bench"])
+def test_the_name_of_what_was_written_stays_on_its_line(runs, command):
+    said = run(command, *WRITERS[command], "two\nlines.npz").stdout
+    assert (runs / "two\nlines.npz").exists()
+    assert r"two\nlines.npz" in said
 
 
 def test_a_report_names_every_file_to_open(monkeypatch, tmp_path):

@@ -21,8 +21,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
-from skullnb.batch.outputs import sync_path
 from skullnb.errors import BatchStopped
+from skullnb.results import sync_path, write_text
 
 FORMAT = "skullnb-batch-1"
 
@@ -89,7 +89,7 @@ class Workplace:
                 f"{self.output.name}; wait for it, or choose another output."
             )
         has_content = any(path != self._lock_path for path in self.folder.iterdir())
-        if (is_new and has_content) or not (b"" == owner or owner.startswith(_OWNER)):
+        if (is_new and has_content) or not (owner == b"" or owner.startswith(_OWNER)):
             self._lock.close()
             if is_new:
                 self._lock_path.unlink()
@@ -116,7 +116,7 @@ class Workplace:
             if error.errno in (errno.EEXIST, errno.ELOOP, errno.EISDIR):
                 raise self._not_ours() from error
             raise
-        self._lock: BinaryIO = open(handle, "r+b", buffering=0)
+        self._lock: BinaryIO = os.fdopen(handle, "r+b", buffering=0)
         return is_new
 
     def _not_ours(self) -> BatchStopped:
@@ -213,9 +213,7 @@ class Journal:
                     self._count(content["chunk"], place)
                 place += len(line)
         if place == 0:
-            raise BatchStopped(
-                f"{path} is damaged; allow overwriting (--overwrite) to begin anew."
-            )
+            raise BatchStopped(f"{path} is damaged; allow overwriting (--overwrite) to begin anew.")
         os.truncate(path, place)
 
     @classmethod
@@ -232,10 +230,7 @@ class Journal:
         ...     again.n_slices, list(again.done), list(again.rows([3]))
         (1, [3], [['a row']])
         """
-        passing = path.with_name(f".{path.name}")
-        passing.write_bytes(_line(about))
-        sync_path(passing)
-        passing.replace(path)
+        write_text(_line(about).decode(), path)
         sync_path(path.parent)
         return cls(path)
 

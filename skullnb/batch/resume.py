@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from skullnb.batch.journal import Journal, Workplace
-from skullnb.batch.outputs import PACKED, description_of, sync_path
+from skullnb.batch.outputs import PACKED, description_of
 from skullnb.batch.refusals import refuse_taken
 from skullnb.batch.table import write_table
 from skullnb.batch.work import COLUMNS
 from skullnb.errors import BatchStopped, UnreadableFile
-from skullnb.results import write_json
+from skullnb.results import sync_path, write_json
 
 _LAYOUTS = {
     ".npy": "(slices, rows, columns), one byte a pixel, 1 is inside",
@@ -141,9 +141,7 @@ def are_named(place: Workplace, journal: Journal) -> bool:
     return complete and place.output.exists() and not place.masks(journal).exists()
 
 
-def publish(
-    place: Workplace, journal: Journal, kind: str, overwrite: bool
-) -> tuple[Counts, Path]:
+def publish(place: Workplace, journal: Journal, kind: str, overwrite: bool) -> tuple[Counts, Path]:
     """Give finished masks their name, with table and description; every step may be repeated.
 
     Parameters
@@ -190,7 +188,7 @@ def publish(
         "columns": list(COLUMNS),
         "counts": asdict(counts),
     }
-    sync_path(write_json(description, description_of(path)))
+    write_json(description, description_of(path))
     sync_path(path.parent)
     place.clear()
     return counts, table

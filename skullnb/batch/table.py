@@ -11,8 +11,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from skullnb.batch.outputs import sync_path
 from skullnb.batch.work import COLUMNS
+from skullnb.results import sync_path
 from skullnb.text import for_spreadsheet
 
 _TEXTS = ("source", "status", "reason", "warnings")

@@ -27,7 +27,7 @@ def expand(path: str | Path) -> Path:
     try:
         whole = Path(path).expanduser()
         whole.exists()
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, TypeError, ValueError) as error:
         raise UnreadableFile(f"The path {path} can't be: {error}; check it.") from error
     except OSError as error:
         shown = str(path) if len(str(path)) < _LONG else f"{str(path)[:_LONG]}..."
@@ -50,9 +50,7 @@ def refuse_strange_name(path: Path) -> None:
     try:
         str(path).encode()
     except UnicodeEncodeError as error:
-        raise UnreadableFile(
-            f"The name {path.name} has bytes that are no UTF-8; rename it."
-        ) from error
+        raise UnreadableFile(f"The name {path} has bytes that are no UTF-8; rename it.") from error
 
 
 # Longer than any name a file may have; shown in full it would bury its own error.
