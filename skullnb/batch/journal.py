@@ -65,6 +65,8 @@ class Workplace:
     def __enter__(self) -> Workplace:
         """Make the folder and lock it."""
         while True:
+            with suppress(FileExistsError):
+                self.folder.mkdir()
             try:
                 is_new = self._open_lock()
             except FileNotFoundError:
@@ -102,20 +104,20 @@ class Workplace:
 
     def _open_lock(self) -> bool:
         """Open the lock, no link and nothing but a file; say whether it was not there before."""
-        if self.folder.is_symlink():
+        if self.folder.is_symlink() or self.folder.is_file():
             raise self._not_ours()
         flags = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0)
         is_new = True
         try:
-            self.folder.mkdir(exist_ok=True)
+            handle = os.open(self._lock_path, flags | os.O_CREAT | os.O_EXCL, 0o666)
+        except FileExistsError:
+            is_new = False
             try:
-                handle = os.open(self._lock_path, flags | os.O_CREAT | os.O_EXCL, 0o666)
-            except FileExistsError:
-                handle, is_new = os.open(self._lock_path, flags), False
-        except OSError as error:
-            if error.errno in (errno.EEXIST, errno.ELOOP, errno.EISDIR):
-                raise self._not_ours() from error
-            raise
+                handle = os.open(self._lock_path, flags)
+            except OSError as error:
+                if error.errno in (errno.ELOOP, errno.EISDIR):
+                    raise self._not_ours() from error
+                raise
         self._lock: BinaryIO = os.fdopen(handle, "r+b", buffering=0)
         return is_new
 
