@@ -256,23 +256,11 @@ def quoting(folder):
 REFUSED = {
     "several sizes": (several_sizes, "images of several sizes"),
     "a localiser": (localiser, "images of several directions"),
-    "echoes": (
-        lambda f: save_series(f, PIXELS, ImagePositionPatient=[0, 0, 0]),
-        "several images at one position",
-    ),
     "a slice is missing": (
         lambda f: save_series(f, PIXELS)[2].unlink(),
         "slices 4 to 8 mm apart in one series, so some are missing",
     ),
     "no positions": (lambda f: save_series(f, PIXELS, ImagePositionPatient=None), "no position"),
-    "colour": (
-        lambda f: save_series(f, PIXELS, PhotometricInterpretation="RGB", SamplesPerPixel=3),
-        "colour or inverted grey",
-    ),
-    "inverted": (
-        lambda f: save_series(f, PIXELS, PhotometricInterpretation="MONOCHROME1"),
-        "colour or inverted grey",
-    ),
     "skewed": (
         lambda f: save_series(f, PIXELS, ImageOrientationPatient=[1, 0, 0, 0.6, 0.8, 0]),
         "not at right angles",
