@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
+import os
+import signal
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from errno import ENOTDIR
 from importlib.util import find_spec
 from math import isnan
-from os import strerror
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -37,7 +40,7 @@ class _Command(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; say what went wrong in a sentence."""
         try:
-            with warnings.catch_warnings():
+            with _told_to_stop(), _anything_can_be_said(), warnings.catch_warnings():
                 # What libraries remark on a damaged file would stand above the sentence.
                 warnings.simplefilter("ignore")
                 return super().invoke(ctx)
@@ -62,6 +65,46 @@ class _Command(click.Group):
             raise _Sentence(
                 "There is not enough memory for this; choose fewer slices with --slices."
             ) from error
+        except RuntimeError as error:
+            if "start new thread" not in str(error):
+                raise
+            raise _Sentence("This user may start no more threads; end other programs.") from error
+
+
+@contextmanager
+def _told_to_stop() -> Iterator[None]:
+    """Tidy up as after Ctrl-C when a system, a scheduler or a closed terminal ends the command."""
+    before = {}
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number and signal.getsignal(number) is signal.SIG_DFL:  # and not under nohup
+            before[number] = signal.signal(number, _interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def _anything_can_be_said() -> Iterator[None]:
+    """Let a name be printed where there are no letters for it, or nobody to read it."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # as without a console
+            setattr(sys, name, io.TextIOWrapper(io.BytesIO()))
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    yield
+
+
+def _say(line: object, *, err: bool = False) -> None:
+    """Print a line that names files, whatever characters their names hold."""
+    click.echo(in_one_line(line), err=err)
 
 
 def _needs(extra: str, *modules: str) -> None:
@@ -75,13 +118,16 @@ def _needs(extra: str, *modules: str) -> None:
 
 def _refuse_place(path: Path, overwrite: bool) -> None:
     """Refuse, before long work, a file that is there or that could not be written after it."""
+    from skullnb.stack.names import refuse_strange_name
+
+    refuse_strange_name(path)
     if path.is_dir():
         raise InvalidSetting(f"{path} is a folder; name a file to write.")
     if path.exists() and not overwrite:
         raise InvalidSetting(f"{path} is there already; name another place or add --overwrite.")
     there = next(folder for folder in path.absolute().parents if folder.exists())
     if not there.is_dir():
-        raise NotADirectoryError(ENOTDIR, strerror(ENOTDIR), str(there))
+        raise NotADirectoryError(ENOTDIR, os.strerror(ENOTDIR), str(there))
     # Asking for the rights would not do: they may be there and the disk read-only.
     with TemporaryFile(dir=there, prefix="."):
         pass
@@ -215,9 +261,9 @@ def report(
             pdf=pdf,
             progress=progress,
         )
-    click.echo(f"Open {done.index}  (all numbers: {done.results}; {done.seconds:.0f} s)")
+    _say(f"Open {done.index}  (all numbers: {done.results}; {done.seconds:.0f} s)")
     for path in done.files:
-        click.echo(f"The whole book: {path}")
+        _say(f"The whole book: {path}")
     if done.failed:
         click.echo(
             f"{len(done.failed)} chapter(s) stopped with an error, shown on their pages: "
@@ -320,11 +366,11 @@ def mask(
             progress.clear()
             if not done:
                 click.echo(HEADING)
-            click.echo(str(masked))
+            _say(masked)
             for line in (*masked.remarks, *filter(None, [masked.error])):
-                click.echo(in_one_line(f"{masked.name}, {line}"), err=True)
+                _say(f"{masked.name}, {line}", err=True)
             done.append(masked)
-    click.echo(in_one_line(f"{summary_line(done)}; in {output}"))
+    _say(f"{summary_line(done)}; in {output}")
     if any(masked.error for masked in done):
         sys.exit(EXIT_PARTLY_FAILED)
 
@@ -344,12 +390,10 @@ def _mask_batch(images: str, output: Path, settings: Any, **options: Any) -> Non
     n_new = counts.n_slices - done.n_resumed
     before = f"{done.n_resumed:,} of them done before, " if done.n_resumed else ""
     speed = f"{n_new / done.seconds:,.0f} a second, " if n_new else ""
-    click.echo(
-        in_one_line(
-            f"{done.path}: {counts.n_slices:,} slices, {before}{speed}{counts.n_empty:,} empty, "
-            f"{counts.n_warned:,} with a warning, {counts.n_failed:,} failed; "
-            f"each has a row in {done.table.name}"
-        )
+    _say(
+        f"{done.path}: {counts.n_slices:,} slices, {before}{speed}{counts.n_empty:,} empty, "
+        f"{counts.n_warned:,} with a warning, {counts.n_failed:,} failed; "
+        f"each has a row in {done.table.name}"
     )
     if counts.n_failed:
         sys.exit(EXIT_PARTLY_FAILED)
@@ -397,7 +441,7 @@ def sweep(
         _refuse_place(csv, overwrite)
     table = sweep_kernel_width(stack, wanted, ("iou", "dice"))
     best = best_width(table)
-    click.echo(in_one_line(f"{stack.name}: {len(stack)} slices, mean over slices"))
+    _say(f"{stack.name}: {len(stack)} slices, mean over slices")
     click.echo("  width     IoU    Dice")
     for row in summarise(table):
         star = "  *" if row["kernel_width"] == best else ""
@@ -454,7 +498,7 @@ def bench(
     )
     click.echo("\n".join(room.lines(found)))
     if output:
-        click.echo(write_json(found, output))
+        _say(write_json(found, output))
     if record:
         room.record(found)
 
@@ -522,7 +566,7 @@ def evidence(
         ledger = combine(
             build_ledger(one, settings, visit=lambda _: bar.update(1)) for one in stacks
         )
-    click.echo(in_one_line(", ".join(f"{one.name}: {len(one)} slices" for one in stacks)))
+    _say(", ".join(f"{one.name}: {len(one)} slices" for one in stacks))
     for one in ledger.summary():
         line = f"  {one.rule:18}  {one!s}"
         if one.n_changed and not isnan(one.iou):
@@ -532,7 +576,7 @@ def evidence(
     if output:
         results = Results("evidence", {"kernel_width": kernel_width}, stack.fingerprint())
         results.record(verdict=verdict(ledger), **ledger.values())
-        click.echo(results.write(output))
+        _say(results.write(output))
 
 
 @main.command()
@@ -555,7 +599,6 @@ def collate(folder: Path, output: Path, overwrite: bool) -> None:
         skullnb collate reports -o numbers.csv
     """
     import csv
-    import io
 
     from skullnb.results import tabulate_runs, write_text
     from skullnb.text import for_spreadsheet
@@ -567,7 +610,7 @@ def collate(folder: Path, output: Path, overwrite: bool) -> None:
     for row in (rows[0], *(row.values() for row in rows)):
         table.writerow(map(for_spreadsheet, row))
     write_text(text.getvalue(), output)
-    click.echo(f"{output}: {len(rows)} runs, {len(rows[0])} columns")
+    _say(f"{output}: {len(rows)} runs, {len(rows[0])} columns")
 
 
 @main.command()
@@ -617,7 +660,7 @@ def phantom(
     else:
         stack = heads.published_stack()
     for path in write_stack(stack, output, overwrite=overwrite):
-        click.echo(f"{path}: {stack.name} (synthetic), {len(stack)} slices")
+        _say(f"{path}: {stack.name} (synthetic), {len(stack)} slices")
 
 
 @main.command()

@@ -535,6 +535,10 @@ CALLS = {
         lambda f: read_masks(content("m.packed.npy", bad.npy_header(HUGE, "|u1"))(f)),
         "m.packed.npy can't be read as masks",
     ),
+    "results that are a list": (
+        lambda f: Results.read(content("r.json", b"[]")(f)),
+        "'r.json' is not a skullnb results file",
+    ),
     "results that are none": (lambda f: Results.read(f / "no.json"), "Cannot read 'no.json'"),
     "results cut short": (
         lambda f: Results.read(content("r.json", b'{"format": ')(f)),

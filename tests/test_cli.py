@@ -315,6 +315,38 @@ def test_a_text_that_a_spreadsheet_would_run_gets_an_apostrophe_and_a_number_non
     }
 
 
+WRITERS = {
+    "evidence": ("scan.npy", "-o"),
+    "collate": ("runs", "-o"),
+    "phantom": ("-o",),
+    "bench": ("-o",),
+    "sweep": ("--widths", "26", "--csv"),
+}
+
+
+@pytest.fixture
+def runs(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("skullnb.bench.bench", lambda *_, **__: {})
+    monkeypatch.setattr("skullnb.bench.lines", lambda _: [])
+    Results("01-data").write(folder / "runs" / "results")
+    return folder
+
+
+@pytest.mark.parametrize("command", WRITERS)
+def test_an_output_whose_name_is_no_text_is_refused_before_it_is_written(runs, command):
+    before = sorted(runs.rglob("*"))
+    assert "no UTF-8" in refused(command, *WRITERS[command], "place-\udcff.npz")
+    assert sorted(runs.rglob("*")) == before
+
+
+@pytest.mark.parametrize("command", ["evidence", "collate", "phantom", "bench"])
+def test_the_name_of_what_was_written_stays_on_its_line(runs, command):
+    said = run(command, *WRITERS[command], "two\nlines.npz").stdout
+    assert (runs / "two\nlines.npz").exists()
+    assert r"two\nlines.npz" in said
+
+
 def test_a_report_names_every_file_to_open(monkeypatch, tmp_path):
     files = tmp_path / "book.html", tmp_path / "book.pdf"
     done = Report(tmp_path / "index.html", files, tmp_path / "results.json", (), 1.0)

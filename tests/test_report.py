@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from skullnb.report.landing import comparison_card, evidence_line, remarks_line
 from skullnb.report.select import accepted_parameters, parameter_names
 from skullnb.report.stage import stage_toc, without_dead_links
 from skullnb.report.table import published_table
+from skullnb.stack import list_inputs
 
 SCAN = "scan <b>*1*.npy"
 
@@ -42,6 +44,12 @@ def _write_data(folder: Path) -> tuple[Path, Path]:
 def _use_chapters(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     real = build.find_assets
     monkeypatch.setattr(build, "find_assets", lambda n: folder if n == "notebooks" else real(n))
+
+
+def printed(notebook: Path) -> list[str]:
+    cells = nbformat.read(notebook, as_version=4).cells
+    outputs = [one for cell in cells for one in cell.get("outputs", [])]
+    return [one.text for one in outputs if one.output_type == "stream"]
 
 
 @pytest.fixture
@@ -229,13 +237,7 @@ class TestAWholeReport:
             "reference = 'masks.npy'",
             "kernel_width = 18",
         ]
-        printed = [
-            one.text
-            for each in notebook.cells
-            for one in each.get("outputs", [])
-            if one.output_type == "stream"
-        ]
-        assert printed == [f"{SCAN} masks.npy\n"]
+        assert printed(report / "notebooks" / "01-data.ipynb") == [f"{SCAN} masks.npy\n"]
 
     def test_a_file_name_with_markup_is_shown_as_it_is(self, report: Path) -> None:
         landing = (report / "html" / "index.html").read_text(encoding="utf-8")
@@ -254,6 +256,12 @@ class TestAWholeReport:
         assert "the holes" in page
         assert "06-holes" not in page
 
+    def test_the_single_file_holds_every_live_slice_once(self, report: Path) -> None:
+        text = (report / "book.html").read_text(encoding="utf-8")
+        slices = sorted(path.stem for path in (report / "html").rglob("live/*.js"))
+        assert slices == ["slice-0", "slice-1"]
+        assert sorted(re.findall(r'skullnbLive\.take\("(.*?)"', text)) == slices
+
     def test_the_landing_page_is_a_page_and_not_a_redirect(self, report: Path) -> None:
         landing = (report / "html" / "index.html").read_text(encoding="utf-8")
         assert "http-equiv" not in landing.lower() or "refresh" not in landing.lower()
@@ -264,16 +272,22 @@ class TestAWholeReport:
 def broken(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[str, ...]]:
     """Build over an older report; one chapter raises, another one's kernel dies."""
     folder = tmp_path_factory.mktemp("broken")
-    write_chapter(folder / "chapters", "01-data", "chapter.record(n_slices=5)")
+    write_chapter(
+        folder / "chapters",
+        "01-data",
+        "chapter.record(n_slices=5)",
+        "print(images, *chapter.stack.sources)",
+    )
     write_chapter(folder / "chapters", "03-threshold", "missing = {}['<i>key</i>']")
     write_chapter(folder / "chapters", "07-metrics", "import os; os._exit(3)")
-    images, _ = _write_data(folder / "patients")
+    _write_data(folder / "patients")
     (folder / "report").mkdir()
     (folder / "report" / ".skullnb-report").touch()
     (folder / "report" / "old.html").touch()
     with pytest.MonkeyPatch.context() as patch:
         _use_chapters(patch, folder / "chapters")
-        done = build_report(images, output_dir=folder / "report", overwrite=True)
+        patch.chdir(folder)
+        done = build_report("pat*s/scan*.npy", output_dir="report", overwrite=True)
     return folder / "report", done.failed
 
 
@@ -304,6 +318,11 @@ class TestAFailingChapter:
         text = page.read_text(encoding="utf-8")
         assert "This chapter failed" in text
         assert "Kernel died" in text
+
+    def test_no_folder_that_a_pattern_stands_for_is_shown(
+        self, broken: tuple[Path, tuple[str, ...]]
+    ) -> None:
+        assert printed(broken[0] / "notebooks" / "01-data.ipynb") == [f"scan*.npy {SCAN}\n"]
 
     def test_the_landing_page_says_so(self, broken: tuple[Path, tuple[str, ...]]) -> None:
         landing = (broken[0] / "html" / "index.html").read_text(encoding="utf-8")
@@ -396,9 +415,25 @@ def test_widget_views_are_taken_out_but_their_static_twin_stays(tmp_path: Path) 
     assert "widgets" not in cleaned.metadata
 
 
-def test_a_folder_is_not_cut_out_of_a_longer_name() -> None:
-    scrub = path_scrubber([Path("/data/a")])
+def test_a_folder_is_not_cut_out_of_a_longer_name_or_a_sentence() -> None:
+    scrub = path_scrubber([Path("/data/a"), Path("scans"), Path("/")])
     assert scrub("/data/a/b.npy /data/abc/d.npy /data/a") == "b.npy /data/abc/d.npy "
+    assert scrub("all the scans and/or masks") == "all the scans and/or masks"
+
+
+@pytest.mark.parametrize("folder", ["", "ward [3]"])
+def test_a_pattern_is_made_absolute_as_a_file_is_and_labels_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    images, _ = _write_data(tmp_path / folder / "scans")
+    monkeypatch.chdir(images.parents[1])
+    assert build.full_path(f"scans/{SCAN}") == str(images)
+    pattern = build.full_path("scans/scan*.npy")
+    monkeypatch.chdir("/")
+    assert list_inputs(pattern) == [images]
+    assert build.full_path(pattern) == pattern
+    left = ("", "a,b", "a*,b*", "none.npy", "x\0")
+    assert [build.full_path(text) for text in left] == list(left)
 
 
 def test_the_table_sets_published_beside_measured_on_the_phantom() -> None:

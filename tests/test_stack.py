@@ -266,6 +266,11 @@ def test_a_groups_file_that_can_not_be_used_is_refused(tmp_path, content, error,
     assert_one_sentence(caught.value)
 
 
+def test_a_label_with_bytes_that_are_no_letters_is_refused():
+    with pytest.raises(InvalidSetting, match="Label 2 in the list of groups has bytes"):
+        parse_groups("anna,b\udcff")
+
+
 def test_an_empty_label_between_commas_is_refused():
     with pytest.raises(InvalidSetting, match="Label 2"):
         parse_groups("a,,b")

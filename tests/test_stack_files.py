@@ -2,6 +2,7 @@
 
 import gzip
 import itertools
+import re
 import tempfile
 import zipfile
 from pathlib import Path
@@ -273,6 +274,23 @@ def test_a_reference_is_sliced_like_the_images_whatever_its_own_storage_order(fo
         np.testing.assert_array_equal(stack.reference, CANONICAL["axial"][2:5] > 2000)
         assert stack.reference.dtype == np.uint8
     assert list(stack.fingerprint()) == ["scan.nii", "mask.nii.gz (reference)"]
+
+
+def test_a_tiff_that_names_another_file_is_read_by_itself(folder):
+    other = np.full((1, 40, 48), 200, np.uint8)
+    tifffile.imwrite(folder / "other.ome.tif", other, ome=True, metadata={"axes": "ZYX"})
+    with tifffile.TiffFile(folder / "other.ome.tif") as tiff:
+        description = tiff.ome_metadata
+    place = '<TiffData IFD="0" PlaneCount="1">'
+    uuid = re.search(r'UUID="([^"]+)"', description)[1]
+    named = f'{place}<UUID FileName="other.ome.tif">{uuid}</UUID></TiffData>'
+    text = re.sub(r"<TiffData[^>]*/>", named, description).replace(uuid, f"{uuid[:-1]}x", 1)
+    assert named in text
+    own = np.arange(40 * 48, dtype=np.uint8).reshape(40, 48)
+    tifffile.imwrite(
+        folder / "own.tif", own, photometric="minisblack", description=text, metadata=None
+    )
+    np.testing.assert_array_equal(read_stack(folder / "own.tif").images, own[None])
 
 
 @pytest.mark.parametrize(
@@ -709,6 +727,17 @@ def test_a_write_that_fails_half_way_leaves_nothing_and_keeps_the_old_file(
         assert "could not be written (No space left on device)" in str(caught.value)
     assert [path.name for path in folder.iterdir()] == [name]
     assert (folder / name).read_text() == "old"
+
+
+def test_masks_get_their_name_only_when_all_of_them_are_on_the_disk(folder, monkeypatch):
+    def full_disk(_):
+        raise OSError(28, "No space left on device")
+
+    (folder / "mask.npy").write_text("old")
+    monkeypatch.setattr("os.fsync", full_disk)
+    with pytest.raises(UnreadableFile, match="No space left"):
+        write_masks(MASKS, folder / "mask.npy", Stack(IMAGES), overwrite=True)
+    assert (folder / "mask.npy").read_text() == "old"
 
 
 # --- a real head -------------------------------------------------------------------------------

@@ -13,9 +13,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +24,7 @@ import numpy as np
 from skullnb.batch.sources import zarr
 from skullnb.errors import InvalidSetting, SkullnbError, UnreadableFile
 from skullnb.pipeline import Mask
+from skullnb.results import sync_path
 from skullnb.stack.names import expand
 
 PACKED = ".packed.npy"
@@ -247,17 +246,6 @@ def description_of(path: Path) -> Path:
     'masks.zarr.json'
     """
     return path.with_name(f"{path.name}.json")
-
-
-def sync_path(path: Path) -> None:
-    """Return when a file, or a folder's list of names, is safely on the disk."""
-    if sys.platform == "win32" and path.is_dir():
-        return  # Windows keeps no handle on folders
-    handle = os.open(path, os.O_RDWR if sys.platform == "win32" else os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _sync_up(path: Path, top: Path) -> None:

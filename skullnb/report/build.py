@@ -6,17 +6,19 @@ report takes the output's name.
 
 from __future__ import annotations
 
+import glob
+import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from skullnb.chapter import open_data
-from skullnb.errors import InvalidSetting, ReportFailed, UnreadableFile
+from skullnb.errors import InvalidSetting, ReportFailed, SkullnbError, UnreadableFile
 from skullnb.pipeline import PipelineSettings
 from skullnb.pipeline.checks import as_slice
 from skullnb.report.html import build_html
@@ -25,7 +27,7 @@ from skullnb.report.place import check_output, put_in_place, tidy, workplace
 from skullnb.report.run import run_chapters
 from skullnb.report.select import accepted_parameters, choose_chapters
 from skullnb.results import FORMAT, collate, versions, write_json
-from skullnb.stack import split_series
+from skullnb.stack import list_inputs, split_series
 from skullnb.stack.names import expand
 
 Progress = Callable[[int, int, str], None]
@@ -132,7 +134,8 @@ def build_report(
     browser = require_browser() if pdf else None
     started = time.monotonic()
     tell = progress or _silent
-    output = expand(output_dir).absolute()
+    # Where a link leads, or the report could not be made beside its place.
+    output = Path(os.path.realpath(expand(output_dir)))
     data = {
         "images": full_path(images),
         "reference": full_path(reference),
@@ -150,15 +153,17 @@ def build_report(
     chosen = {**only_chosen({**data, "kernel_width": kernel_width}), **(parameters or {})}
     accepted = accepted_parameters(notebooks, chosen, (*data, "kernel_width"))
     tidy(output)
-    check_output(output, overwrite, [data["images"], data["reference"], data["groups"]])
     stack = open_data(**data)
+    files = [*stack.sources, *stack.reference_sources]
+    files += [file for file in [Path(data["groups"])] if file.is_file()]  # or they are labels
+    check_output(output, overwrite, files)
     for number, image in zip(stack.slice_numbers, stack.images, strict=True):
         as_slice(image, number)  # a chapter would find out too, but late and on a page of its own
 
     total = len(notebooks) + 1
     with workplace(output) as work:
-        hidden = [work, output, *(Path(data[name]).parent for name in _PATHS if data[name])]
-        scrub = path_scrubber(hidden)
+        given = [Path(data[name]) for name in _PATHS]
+        scrub = path_scrubber([work, output, *(file.parent for file in (*given, *files))])
         tell(0, total, "running the chapters")
         failures = {}
         with closing(run_chapters(notebooks, accepted, work, workers)) as run:
@@ -187,7 +192,7 @@ def build_report(
         build_html(book, work, strict=not failures, scrub=scrub)
         if single_file or browser:
             write_book_files(work, find_assets("book"), keep_html=single_file, browser=browser)
-        put_in_place(work, output)
+        put_in_place(work, output, overwrite)
     tell(total, total, "book built")
     return Report(
         index=output / "html" / "index.html",
@@ -253,17 +258,19 @@ def _require_extra() -> None:
 
 
 def full_path(path: str | Path) -> str:
-    """Make a path absolute, because notebooks run in another folder.
+    """Make a path or pattern absolute, because notebooks run in another folder.
 
-    What is no path is left alone: groups may be labels, and a missing file is for the reader of
+    What is neither is left alone: groups may be labels, and a missing file is for the reader of
     the data to complain about.
     """
-    try:
+    with suppress(SkullnbError):
         base, series = split_series(path)
-    except UnreadableFile:
-        return str(path)
-    full = base.absolute()
-    return str(full) + f"#{series}" * bool(series) if str(path) and full.exists() else str(path)
+        full = base.absolute()
+        if not full.exists() and list_inputs(path):  # a pattern, but the folder's name is none
+            full = Path(glob.escape(str(Path.cwd()))) / base
+        if str(path):
+            return str(full) + f"#{series}" * bool(series)
+    return str(path)
 
 
 def _collate(

@@ -20,7 +20,8 @@ def path_scrubber(folders: Iterable[Path]) -> Callable[[Any], Any]:
     """Make a function that takes the names of folders out of texts.
 
     Takes a text, or lists and dicts that hold texts; returns the same without the folders.
-    `folders`: besides these, the home folder, Python's own and that of skullnb are taken out.
+    `folders`: besides these, the home folder, Python's own and that of skullnb are taken out. A
+    relative one is not: its name may be a word of any sentence.
 
     Examples
     --------
@@ -28,9 +29,10 @@ def path_scrubber(folders: Iterable[Path]) -> Callable[[Any], Any]:
     {'images': 'scan.nii.gz', 'n': 5}
     """
     package = Path(__file__).resolve().parents[2]
-    known = {str(one) for one in (*folders, package, Path(sys.prefix), Path.home())}
+    known = {*folders, package, Path(sys.prefix), Path.home()}
     # The longest first: a folder inside another one is to go as a whole.
-    names = sorted((name for name in known if len(name) > 1), key=len, reverse=True)
+    texts = [str(one) for one in known if one.is_absolute() and one != Path(one.anchor)]
+    names = sorted(texts, key=len, reverse=True)
     pattern = re.compile(
         "(?:" + "|".join(re.escape(name) for name in names) + r")(?:[/\\]|(?![\w.-]))"
     )

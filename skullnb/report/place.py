@@ -6,7 +6,7 @@ import glob
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from skullnb.batch.journal import take_lock
@@ -18,11 +18,11 @@ MARKER = ".skullnb-report"
 _DIGITS = 8  # of the number that tells apart runs for the same output
 
 
-def check_output(output: Path, overwrite: bool, inputs: Iterable[str]) -> None:
+def check_output(output: Path, overwrite: bool, inputs: Iterable[Path] = ()) -> None:
     """Refuse an output folder that a report may not take.
 
-    `overwrite`: whether an older report may be replaced. `inputs`: the data's files; none may lie
-    in what would be replaced.
+    `output`: without links on the way. `overwrite`: whether an older report may be replaced.
+    `inputs`: the data's files and folders; none may lie in what would be replaced.
 
     Raises
     ------
@@ -48,9 +48,9 @@ def check_output(output: Path, overwrite: bool, inputs: Iterable[str]) -> None:
             " so it is not overwritten; choose another."
         )
     for path in inputs:
-        if path and output in Path(path).parents:
+        if path.resolve().is_relative_to(output):
             raise InvalidSetting(
-                f"The input {Path(path).name!r} lies in the output folder {output.name!r}, which"
+                f"The input {path.name!r} lies in the output folder {output.name!r}, which"
                 " would be replaced; choose another output folder."
             )
 
@@ -59,7 +59,8 @@ def tidy(output: Path) -> None:
     """Remove what runs for the same output left behind when they were killed.
 
     A lock tells, which the system frees with its process. A run killed just between the two names
-    of `put_in_place` leaves the older report aside, whole; it gets its name back.
+    of `put_in_place` leaves the older report aside, whole; it gets its name back, or waits where
+    something that is no report has taken the name.
     """
     # All eight digits, or `report` would take what is left of `report-2` for its own.
     number = "[0-9a-f]" * _DIGITS
@@ -69,10 +70,10 @@ def tidy(output: Path) -> None:
                 continue
             shutil.rmtree(path.with_suffix(".partial"), ignore_errors=True)
             old = path.with_suffix(".old")
-            if old.exists() and not output.exists():
-                old.rename(output)
-            shutil.rmtree(old, ignore_errors=True)
-        path.unlink(missing_ok=True)
+            _give_back(old, output)
+            if (output / MARKER).is_file():
+                shutil.rmtree(old, ignore_errors=True)
+        _unlock(path)
 
 
 @contextmanager
@@ -87,22 +88,40 @@ def workplace(output: Path) -> Iterator[Path]:
             yield work
     finally:
         shutil.rmtree(work, ignore_errors=True)
-        work.with_suffix(".lock").unlink(missing_ok=True)
+        _unlock(work.with_suffix(".lock"))
 
 
-def put_in_place(work: Path, output: Path) -> None:
+def put_in_place(work: Path, output: Path, overwrite: bool = False) -> None:
     """Give the finished report its name; an older one steps aside until that has worked.
 
-    `work`: the finished report, on the same file system. `output`: where it goes.
+    `work`: the finished report, on the same file system. `output`: where it goes. `overwrite`:
+    whether an older report may be replaced.
+
+    Raises
+    ------
+    InvalidSetting
+        If something that may not be replaced has taken the name in the minutes since it was free.
     """
     (work / MARKER).write_text("Made by skullnb; safe to overwrite.\n", encoding="utf-8")
+    check_output(output, overwrite)
     old = work.with_suffix(".old")
     if output.exists():
         output.rename(old)
     try:
         work.rename(output)
     except BaseException:
-        if old.exists():
-            old.rename(output)
+        _give_back(old, output)
         raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _give_back(old: Path, output: Path) -> None:
+    """Give an older report that stepped aside its name again, where nothing else has it."""
+    with suppress(OSError):
+        old.rename(output)
+
+
+def _unlock(lock: Path) -> None:
+    """Remove a lock, unless `tidy` is still to find an older report by it."""
+    if not lock.with_suffix(".old").exists():
+        lock.unlink(missing_ok=True)

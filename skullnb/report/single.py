@@ -85,7 +85,6 @@ def write_single_file(html: Path, sources: Path, file: Path) -> None:
     ]
     linked = [html / urlsplit(str(tag["src"])).path for tag in index.select("script[src]")]
     own = [script for script in linked if (sources / "assets" / script.name).is_file()]
-    own += sorted((html / "_static" / "live").glob("*.js"))  # slices that live figures load
     template = (sources / "single-file.html").read_text(encoding="utf-8")
     title = index.title.get_text(strip=True) if index.title else "skullnb"
     parts = {

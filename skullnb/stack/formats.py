@@ -154,7 +154,8 @@ def _quiet_nibabel() -> Iterator[None]:
 def _open_tiff(path: Path, axis: str, part: str) -> Volume:
     import tifffile
 
-    with _tiff_errors(), tifffile.TiffFile(path) as tiff:
+    # What an OME file says of other files is not asked: it could name any.
+    with _tiff_errors(), tifffile.TiffFile(path, is_ome=False) as tiff:
         _refuse_circle(tiff)
         if len(tiff.series) != 1:
             raise UnreadableFile(
@@ -184,7 +185,11 @@ def _open_tiff(path: Path, axis: str, part: str) -> Volume:
 
     def load() -> Array:
         with _tiff_errors():
-            array = tifffile.memmap(path, mode="r") if mappable else tifffile.imread(path)
+            array = (
+                tifffile.memmap(path, mode="r", is_ome=False)
+                if mappable
+                else tifffile.imread(path, is_ome=False)
+            )
         return np.asanyarray(array).reshape(shape)
 
     return Volume(path, shape, load, spacing)

@@ -163,7 +163,7 @@ def parse_groups(groups: object) -> tuple[str, ...] | None:
     Raises
     ------
     InvalidSetting
-        If a label is empty, or a line holds more than one.
+        If a label is empty or no text, or a line holds more than one.
     UnreadableFile
         If the file is missing or not text.
 
@@ -186,6 +186,8 @@ def parse_groups(groups: object) -> tuple[str, ...] | None:
     for number, label in enumerate(labels, start=1):
         if not label:
             raise InvalidSetting(f"Label {number} in {where} is empty; give every slice a label.")
+        if not label.isascii() and any("\ud800" <= letter <= "\udfff" for letter in label):
+            raise InvalidSetting(f"Label {number} in {where} has bytes that are no letters.")
     return tuple(labels)
 
 

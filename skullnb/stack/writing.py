@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from skullnb.errors import InvalidSetting, ShapeMismatch, UnreadableFile
+from skullnb.results import sync_path
 from skullnb.stack.arrays import Array, binary_mask
 from skullnb.stack.model import Stack
 from skullnb.stack.names import SYNTHETIC, expand, stem, suffix_of
@@ -190,6 +191,7 @@ def _atomically(path: Path, write: Callable[[Path], None]) -> None:
     temporary = path.with_name(f".skullnb-{uuid.uuid4().hex}{suffix_of(path)}")
     try:
         write(temporary)
+        sync_path(temporary)
         temporary.replace(path)
     except InvalidSetting:
         raise

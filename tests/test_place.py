@@ -1,0 +1,147 @@
+"""A report takes its name only where nobody loses anything, not even in the minutes it takes."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from skullnb.errors import InvalidSetting
+from skullnb.report import build, build_report
+from skullnb.report.place import MARKER, put_in_place, tidy, workplace
+
+
+def older_report(folder):
+    folder.mkdir()
+    (folder / MARKER).touch()
+    (folder / "page").write_text("older")
+    return folder
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("overwrite", "message"), [(False, "not empty"), (True, "not a skullnb report")]
+)
+def test_what_appeared_at_the_name_while_the_report_was_made_stays(tmp_path, overwrite, message):
+    output = tmp_path / "report"
+    with pytest.raises(InvalidSetting, match=message), workplace(output) as work:
+        output.mkdir()
+        (output / "thesis.tex").write_text("mine")
+        put_in_place(work, output, overwrite)
+    assert names(tmp_path) == ["report"]
+    assert (output / "thesis.tex").read_text() == "mine"
+
+
+def test_a_report_that_appeared_meanwhile_is_replaced_only_if_asked(tmp_path):
+    output = tmp_path / "report"
+    with pytest.raises(InvalidSetting, match="--overwrite"), workplace(output) as work:
+        older_report(output)
+        put_in_place(work, output)
+    assert (output / "page").read_text() == "older"
+    with workplace(output) as work:
+        put_in_place(work, output, overwrite=True)
+    assert (names(tmp_path), names(output)) == (["report"], [MARKER])
+
+
+def fail_to_take(monkeypatch, name_taken_by=None):
+    """Let the finished report not get its name, perhaps because something else has it by then."""
+    rename = Path.rename
+
+    def renamed(self, target):
+        if self.suffix == ".partial":
+            if name_taken_by:
+                target.mkdir()
+                (target / name_taken_by).touch()
+            raise OSError(28, "No space left on device")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", renamed)
+
+
+def test_an_older_report_is_given_back_when_the_new_one_does_not_get_its_name(
+    tmp_path, monkeypatch
+):
+    output = older_report(tmp_path / "report")
+    fail_to_take(monkeypatch)
+    with pytest.raises(OSError, match="No space"), workplace(output) as work:
+        put_in_place(work, output, overwrite=True)
+    assert names(tmp_path) == ["report"]
+    assert (output / "page").read_text() == "older"
+
+
+def test_an_older_report_whose_name_was_taken_waits_until_the_name_is_free(tmp_path, monkeypatch):
+    output = older_report(tmp_path / "report")
+    fail_to_take(monkeypatch, "thesis.tex")
+    with pytest.raises(OSError, match="No space"), workplace(output) as work:
+        put_in_place(work, output, overwrite=True)
+    tidy(output)
+    assert names(output) == ["thesis.tex"]
+    output.rename(tmp_path / "mine")
+    tidy(output)
+    assert names(tmp_path) == ["mine", "report"]
+    assert (output / "page").read_text() == "older"
+
+
+def test_an_older_report_that_waits_is_dropped_when_another_report_has_its_name(
+    tmp_path, monkeypatch
+):
+    output = older_report(tmp_path / "report")
+    fail_to_take(monkeypatch, MARKER)
+    with pytest.raises(OSError, match="No space"), workplace(output) as work:
+        put_in_place(work, output, overwrite=True)
+    tidy(output)
+    assert (names(tmp_path), names(output)) == (["report"], [MARKER])
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    """Two scans, one of them in an older report, and nothing that runs."""
+    monkeypatch.chdir(tmp_path)
+    older_report(tmp_path / "report")
+    (tmp_path / "x").mkdir()
+    for path in ("scan.npy", "report/inside.npy"):
+        np.save(path, np.random.default_rng(0).random((2, 16, 16)))
+    Path("link.npy").symlink_to("report/inside.npy")
+    Path("report/labels.txt").write_text("a\nb\n")
+
+    def started(*_):
+        raise AssertionError("a chapter was started")
+
+    monkeypatch.setattr(build, "run_chapters", started)
+
+
+@pytest.mark.usefixtures("data")
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"images": "report/inside.npy"},
+        {"images": "link.npy"},
+        {"images": "x/../report/inside.npy"},
+        {"images": "report/*.npy"},
+        {"images": "l*.npy"},
+        {"images": "report"},
+        {"images": "scan.npy", "reference": "link.npy"},
+        {"images": "scan.npy", "groups": "x/../report/labels.txt"},
+    ],
+)
+def test_data_in_the_folder_to_be_replaced_is_refused_however_it_is_called(given):
+    if "reference" in given:
+        np.save("report/inside.npy", np.zeros((2, 16, 16), np.uint8))
+    with pytest.raises(InvalidSetting, match="lies in the output folder 'report'"):
+        build_report(**given, output_dir="report", overwrite=True)
+    assert "page" in names(Path("report"))
+
+
+@pytest.mark.usefixtures("data")
+def test_a_link_to_a_folder_is_filled_where_it_leads(monkeypatch, tmp_path):
+    Path("named").symlink_to("report")
+    (tmp_path / "report" / "inside.npy").unlink()
+
+    def started(chapters, parameters, work, workers):
+        raise InterruptedError(work)
+
+    monkeypatch.setattr(build, "run_chapters", started)
+    with pytest.raises(InterruptedError, match=rf"^{tmp_path}/\.report-\w+\.partial$"):
+        build_report("scan.npy", output_dir="named", overwrite=True)
