@@ -8,7 +8,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from errno import ENOTDIR
 from importlib.util import find_spec
@@ -116,13 +116,18 @@ def _needs(extra: str, *modules: str) -> None:
         )
 
 
-def _refuse_place(path: Path, overwrite: bool) -> None:
-    """Refuse, before long work, a file that is there or that could not be written after it."""
+def _refuse_place(path: Path, overwrite: bool, *own: str | Path) -> None:
+    """Refuse, before long work, a file that is there or that could not be written after it.
+
+    `own`: files that are never replaced, since all comes from them.
+    """
     from skullnb.stack.names import refuse_strange_name
 
     refuse_strange_name(path)
     if path.is_dir():
         raise InvalidSetting(f"{path} is a folder; name a file to write.")
+    if any(_is_same_file(path, one) for one in own):
+        raise InvalidSetting(f"{path} is one of the files that all comes from; name another.")
     if path.exists() and not overwrite:
         raise InvalidSetting(f"{path} is there already; name another place or add --overwrite.")
     there = next(folder for folder in path.absolute().parents if folder.exists())
@@ -131,6 +136,12 @@ def _refuse_place(path: Path, overwrite: bool) -> None:
     # Asking for the rights would not do: they may be there and the disk read-only.
     with TemporaryFile(dir=there, prefix="."):
         pass
+
+
+def _is_same_file(path: Path, other: str | Path) -> bool:
+    with suppress(OSError, ValueError):  # not there, or no file's name
+        return path.samefile(other)
+    return False
 
 
 def _selection(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -438,7 +449,7 @@ def sweep(
         images, reference, groups=groups, spacing_mm=spacing_mm, slices=slices, axis=axis
     )
     if csv:
-        _refuse_place(csv, overwrite)
+        _refuse_place(csv, overwrite, groups, *stack.sources, *stack.reference_sources)
     table = sweep_kernel_width(stack, wanted, ("iou", "dice"))
     best = best_width(table)
     _say(f"{stack.name}: {len(stack)} slices, mean over slices")
@@ -492,7 +503,7 @@ def bench(
         raise InvalidSetting("Only a full run on the built-in phantom is recorded.")
     stack = open_data(images, spacing_mm=spacing_mm, slices=slices, axis=axis)
     if output:
-        _refuse_place(output, overwrite)
+        _refuse_place(output, overwrite, *stack.sources)
     found = room.bench(
         stack, kernel_width, quick=quick, say=lambda what: click.echo(f"... {what}", err=True)
     )
@@ -603,7 +614,7 @@ def collate(folder: Path, output: Path, overwrite: bool) -> None:
     from skullnb.results import tabulate_runs, write_text
     from skullnb.text import for_spreadsheet
 
-    _refuse_place(output, overwrite)
+    _refuse_place(output, overwrite, *folder.rglob("*.json"))
     rows = tabulate_runs(folder)
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skullnb.errors import InvalidImage, InvalidSetting, ShapeMismatch, SkullnbError, UnreadableFile
-from skullnb.stack import Stack
+from skullnb.stack import Stack, read_stack
 from skullnb.stack.arrays import binary_mask
 from skullnb.stack.options import parse_axis, parse_groups, parse_slices, parse_spacing
 
@@ -264,6 +264,11 @@ def test_a_groups_file_that_can_not_be_used_is_refused(tmp_path, content, error,
     with pytest.raises(error, match=words) as caught:
         parse_groups(file)
     assert_one_sentence(caught.value)
+
+
+def test_a_number_is_no_path():
+    with pytest.raises(UnreadableFile, match=r"The path 5 can't be: .*not int; check it"):
+        read_stack(5)
 
 
 def test_a_label_with_bytes_that_are_no_letters_is_refused():
