@@ -162,10 +162,10 @@ def list_volumes(
     """
     if isinstance(images, Input):
         return [images]
-    if isinstance(images, str | Path):
-        files, (where, number) = list_inputs(images), split_series(images)
+    if isinstance(images, Sequence) and not isinstance(images, str):
+        files, where, number = [expand(one) for one in images], Path("The list of images"), ""
     else:
-        files, where, number = list(images), Path("The list of images"), ""
+        files, (where, number) = list_inputs(images), split_series(images)
     others = [file for file in files if suffix_of(file) in READERS or not is_dicom(file)]
     volumes = [Input(stem(file), file) for file in others]
     series = find_series(file for file in files if file not in set(others))
