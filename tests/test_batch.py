@@ -34,9 +34,10 @@ from skullnb.batch import (
 from skullnb.batch import run as run_module
 from skullnb.batch.bar import Bar, remaining
 from skullnb.batch.fingerprint import fingerprint
-from skullnb.batch.journal import Journal, Workplace
+from skullnb.batch.journal import Journal
 from skullnb.batch.outputs import NpyOutput
 from skullnb.batch.work import Work
+from skullnb.batch.workplace import Workplace
 from skullnb.cli import main
 from skullnb.errors import BatchStopped, InvalidSetting, ShapeMismatch, UnreadableFile
 from skullnb.phantom import subject

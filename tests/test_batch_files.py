@@ -11,10 +11,11 @@ import pytest
 from bad_inputs import HEAD
 
 from skullnb.batch import mask_batch, open_source, read_masks, read_table
-from skullnb.batch.journal import Journal, Workplace, take_lock
+from skullnb.batch.journal import Journal
 from skullnb.batch.outputs import NpyOutput
 from skullnb.batch.resume import resume
 from skullnb.batch.work import Work, mask_chunks
+from skullnb.batch.workplace import Workplace, take_lock
 from skullnb.errors import BatchStopped, SkullnbError, UnreadableFile
 from skullnb.pipeline import PipelineSettings, create_skull_masks
 
@@ -411,7 +412,7 @@ def test_the_lock_of_a_folder_that_was_cleaned_up_meanwhile_is_taken_anew(desk, 
         (desk / "m.npy.partial" / "lock").unlink()
         return take_lock(file)
 
-    monkeypatch.setattr("skullnb.batch.journal.take_lock", late)
+    monkeypatch.setattr("skullnb.batch.workplace.take_lock", late)
     place = Workplace(desk / "m.npy")
     with place, pytest.raises(BatchStopped, match="Another run"):
         Workplace(desk / "m.npy").__enter__()
