@@ -4,6 +4,7 @@ import csv
 import errno
 import json
 import os
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -267,10 +268,154 @@ def test_a_damaged_journal_is_refused_or_overwritten(desk, content):
     (partial / "journal").write_bytes(content)
     place = Workplace(Path("m.npy"))
     with pytest.raises(BatchStopped, match=r"journal is damaged; allow overwriting"), place:
-        resume(place, {}, overwrite=False)
+        resume(place, {}, ".npy", overwrite=False)
     assert (partial / "journal").read_bytes() == content
     assert batch(overwrite=True).n_resumed == 0
     np.testing.assert_array_equal(np.load("m.npy"), EXPECTED)
+
+
+def sealed(content):
+    """A line of a journal, with the right checksum whatever it says."""
+    text = content if isinstance(content, bytes) else json.dumps(content).encode()
+    return b"%08x %s\n" % (zlib.crc32(text), text)
+
+
+def about(**changed):
+    whole = {"shape": [3, 40, 48], "chunk": 1, "masks": "masks-0123abcd", **changed}
+    return sealed({name: value for name, value in whole.items() if value is not None})
+
+
+def pipe_as_journal(journal):
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("this system has no named pipes")
+    journal.unlink()
+    os.mkfifo(journal)
+
+
+def link_as_journal(journal):
+    journal.replace("elsewhere")
+    journal.symlink_to(Path("elsewhere").absolute())
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        sealed({}),
+        sealed([1]),
+        sealed(b"no JSON"),
+        sealed(b"[" * 100_000),
+        about(masks=None),
+        about(masks="../thesis.tex"),
+        about(masks="masks-0123abcd/../../thesis.tex"),
+        about(chunk=0),
+        about(chunk="1"),
+        about(shape=3),
+        about(shape=[3, "40", 48]),
+        pipe_as_journal,
+        link_as_journal,
+    ],
+)
+def test_a_journal_that_no_batch_wrote_is_damaged_whatever_its_checksum(desk, content):
+    journal = begun() / "journal"
+    if callable(content):
+        content(journal)
+    else:
+        journal.write_bytes(content)
+    before = everything()
+    with pytest.raises(BatchStopped, match=r"journal is damaged; allow overwriting"):
+        batch()
+    assert everything() == before
+    assert batch(overwrite=True).n_resumed == 0
+    np.testing.assert_array_equal(np.load("m.npy"), EXPECTED)
+    assert Path("thesis.tex").read_text() == "years of work"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {},
+        [1],
+        b"no JSON",
+        {"chunk": 3, "rows": [[]]},
+        {"chunk": -1, "rows": [[]]},
+        {"chunk": "1", "rows": [[]]},
+        {"chunk": 1, "rows": []},
+        {"chunk": 1, "rows": {"0": []}},
+    ],
+)
+def test_a_line_that_tells_of_no_chunk_does_not_count_whatever_its_checksum(desk, line):
+    journal = begun() / "journal"
+    lines = journal.read_bytes().splitlines(keepends=True)[:2]
+    journal.write_bytes(b"".join(lines) + sealed(line))
+    done = batch()
+    assert done.n_resumed == 1
+    assert len(read_table(done.table)) == 3
+    np.testing.assert_array_equal(np.load("m.npy"), EXPECTED)
+
+
+def test_a_damaged_journal_does_not_hide_what_else_is_in_the_way(desk):
+    (begun() / "journal").write_bytes(b"")
+    Path("m.npy.json").mkdir()
+    with pytest.raises(UnreadableFile, match=r"m.npy.json is a folder"):
+        batch(overwrite=True)
+
+
+# --- masks that were harmed between two runs -----------------------------------------------------
+
+
+def cut_short(masks):
+    os.truncate(masks, masks.stat().st_size - EXPECTED[0].size)
+
+
+def of_another_shape(masks):
+    np.save(masks.with_suffix(".npy"), EXPECTED.reshape(6, 20, 48))
+    masks.with_suffix(".npy").replace(masks)
+
+
+def link_to_masks(masks):
+    masks.replace("other")
+    masks.symlink_to(Path("other").absolute())
+
+
+def in_other_chunks(masks):
+    import zarr
+
+    zarr.create_array(masks, data=EXPECTED, chunks=(2, 40, 48), overwrite=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "harm"),
+    [
+        ("m.npy", cut_short),
+        ("m.packed.npy", lambda masks: os.truncate(masks, masks.stat().st_size - 1)),
+        ("m.npy", of_another_shape),
+        ("m.npy", link_to_masks),
+        ("m.npy", Path.unlink),
+        ("m.zarr", in_other_chunks),
+        ("m.zarr", lambda masks: (masks / "zarr.json").unlink()),
+        ("m.zarr", lambda masks: (masks / "c" / "0" / "0" / "0").unlink()),
+    ],
+)
+def test_masks_that_were_harmed_since_are_never_finished(desk, name, harm):
+    [masks] = begun(name).glob("masks-*")
+    harm(masks)
+    before = everything()
+    with pytest.raises(BatchStopped, match=r"masks-\w+ is damaged; allow overwriting"):
+        batch(name)
+    assert everything() == before
+    assert batch(name, overwrite=True).n_resumed == 0
+    np.testing.assert_array_equal(read_masks(name), EXPECTED)
+
+
+@pytest.mark.parametrize("name", ["m.npy", "m.zarr"])
+def test_what_has_the_name_of_lost_masks_is_not_taken_for_them(desk, name):
+    [masks] = begun(name, chunk=3).glob("masks-*")
+    masks.replace("lost")
+    Path(name).write_text("mine")
+    with pytest.raises(BatchStopped, match=r"masks-\w+ is damaged"):
+        batch(name)
+    assert Path(name).read_text() == "mine"
+    assert not Path(f"{name}.json").exists()
 
 
 # --- the disk ----------------------------------------------------------------------------------
@@ -297,7 +442,7 @@ def test_a_journal_has_its_name_when_it_is_on_the_disk(desk, synced, monkeypatch
         real(source, target)
 
     monkeypatch.setattr(os, "replace", replace)
-    Journal.begin(desk / "journal", {"shape": [3, 40, 48], "chunk": 1})
+    Journal.begin(desk / "journal", {"shape": [3, 40, 48], "chunk": 1, "masks": "masks-0123abcd"})
     assert before == [True]
     assert synced[-1] == desk.stat().st_ino
     assert [path.name for path in desk.glob("*journal*")] == ["journal"]

@@ -16,6 +16,7 @@ import json
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -40,6 +41,9 @@ class Output(Protocol):
 
     def create(self) -> None:
         """Make room for all masks, and replace what is there."""
+
+    def is_whole(self, starts: Iterable[int]) -> bool:
+        """Whether what was created, and the chunks that begin at these slices, are there still."""
 
     def write(self, start: int, masks: Mask) -> None:
         """Write the masks from slice `start` on."""
@@ -69,17 +73,24 @@ class NpyOutput:
     def create(self) -> None:
         """Write the header, and make the file as long as it will be."""
         with self.path.open("wb") as file:
-            np.lib.format.write_array_header_1_0(
-                file, {"descr": "|u1", "fortran_order": False, "shape": self._stored}
-            )
+            file.write(self._header)
             file.truncate(file.tell() + self.n_bytes())
+
+    def is_whole(self, starts: Iterable[int]) -> bool:
+        """Whether the file has its header and its length still; any of its bytes may be wrong."""
+        if self.path.is_symlink() or not self.path.is_file():
+            return False
+        header = self._header
+        with self.path.open("rb") as file:
+            begins_well = file.read(len(header)) == header
+        return begins_well and self.path.stat().st_size == len(header) + self.n_bytes()
 
     def write(self, start: int, masks: Mask) -> None:
         """Write the masks from slice `start` on."""
         rows = np.packbits(masks, axis=-1) if self.packed else masks
         # Not through a memory map: on a full disk that ends in a signal, not in an error.
         with self.path.open("r+b") as file:
-            file.seek(self.path.stat().st_size - self.n_bytes() + start * self._slice_bytes)
+            file.seek(len(self._header) + start * self._slice_bytes)
             file.write(np.ascontiguousarray(rows).data)
 
     def sync(self, starts: Iterable[int]) -> None:
@@ -89,6 +100,14 @@ class NpyOutput:
     def n_bytes(self) -> int:
         """Bytes of all masks."""
         return self.shape[0] * self._slice_bytes
+
+    @property
+    def _header(self) -> bytes:
+        header = BytesIO()
+        np.lib.format.write_array_header_1_0(
+            header, {"descr": "|u1", "fortran_order": False, "shape": self._stored}
+        )
+        return header.getvalue()
 
     @property
     def _stored(self) -> tuple[int, int, int]:
@@ -119,11 +138,17 @@ class ZarrOutput:
     def create(self) -> None:
         """Write what describes the array."""
         shutil.rmtree(self.path, ignore_errors=True)
-        chunks = (min(self.chunk, self.shape[0]), *self.shape[1:])
-        zarr().create_array(
-            self.path, shape=self.shape, chunks=chunks, dtype="uint8", fill_value=_FILL
-        )
+        self._create(self.path)
         _sync_up(self.path / "zarr.json", self.path)
+
+    def is_whole(self, starts: Iterable[int]) -> bool:
+        """Whether the array is described as it was, and these chunks are there."""
+        try:
+            found = zarr().open_array(self.path, mode="r").metadata
+        except Exception:  # each version of zarr fails in its own way
+            return False
+        expected = self._create({}).metadata
+        return bool(found == expected) and all(self._file(start).is_file() for start in starts)
 
     def write(self, start: int, masks: Mask) -> None:
         """Write the masks of the chunk that begins at slice `start`."""
@@ -133,12 +158,20 @@ class ZarrOutput:
     def sync(self, starts: Iterable[int]) -> None:
         """Return when the chunks that begin at these slices are safely on the disk."""
         for start in starts:
-            key = f"{start // self.chunk}"
-            _sync_up(self.path / "c" / key / "0" / "0", self.path)
+            _sync_up(self._file(start), self.path)
 
     def n_bytes(self) -> int:
         """Nothing is needed for sure."""
         return 0
+
+    def _create(self, store: Any) -> Any:
+        chunks = (min(self.chunk, self.shape[0]), *self.shape[1:])
+        return zarr().create_array(
+            store, shape=self.shape, chunks=chunks, dtype="uint8", fill_value=_FILL
+        )
+
+    def _file(self, start: int) -> Path:
+        return self.path / "c" / f"{start // self.chunk}" / "0" / "0"
 
 
 def open_output(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from skullnb.batch.journal import Journal
-from skullnb.batch.outputs import PACKED, description_of
+from skullnb.batch.outputs import PACKED, description_of, open_output
 from skullnb.batch.refusals import refuse_taken
 from skullnb.batch.table import write_table
 from skullnb.batch.work import COLUMNS
@@ -73,7 +73,9 @@ class BatchResult:
     seconds: float
 
 
-def resume(place: Workplace, about: Mapping[str, Any], overwrite: bool) -> Journal | None:
+def resume(
+    place: Workplace, about: Mapping[str, Any], kind: str, overwrite: bool
+) -> Journal | None:
     """Open the journal of an earlier run.
 
     Parameters
@@ -81,6 +83,8 @@ def resume(place: Workplace, about: Mapping[str, Any], overwrite: bool) -> Journ
     place : Workplace
     about : mapping
         What is asked for now.
+    kind : str
+        One of `skullnb.batch.outputs.KINDS`.
     overwrite : bool
         Whether what was begun otherwise may be forgotten.
 
@@ -98,19 +102,33 @@ def resume(place: Workplace, about: Mapping[str, Any], overwrite: bool) -> Journ
         return None
     try:
         journal = Journal(place.journal)
+        if not journal.done:
+            return None
+        _refuse_otherwise(place, journal, about, kind)
     except BatchStopped:
         if overwrite:
             return None
         raise
+    return journal
+
+
+def _refuse_otherwise(
+    place: Workplace, journal: Journal, about: Mapping[str, Any], kind: str
+) -> None:
+    """Refuse to go on with what was begun otherwise, or whose masks are not what they were."""
     differs = difference(journal.about, about)
-    if not differs:
-        return journal
-    if overwrite or not journal.done:
-        return None
-    raise BatchStopped(
-        f"{place.output.name} was begun differently: {differs}; do the same again to go on, or "
-        "allow overwriting (--overwrite) to begin anew."
-    )
+    if differs:
+        raise BatchStopped(
+            f"{place.output.name} was begun differently: {differs}; do the same again to go on, or "
+            "allow overwriting (--overwrite) to begin anew."
+        )
+    n_slices, height, width = journal.about["shape"]
+    chunk, masks = journal.about["chunk"], place.masks(journal)
+    # An earlier run may have been stopped between naming the masks and tidying up.
+    is_named = journal.n_slices == n_slices and not masks.exists() and place.output.exists()
+    found = open_output(place.output if is_named else masks, kind, (n_slices, height, width), chunk)
+    if not found.is_whole(number * chunk for number in journal.done):
+        raise BatchStopped(f"{masks} is damaged; allow overwriting (--overwrite) to begin anew.")
 
 
 def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
@@ -134,12 +152,6 @@ def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
             part, old, new = next((one for one in both if one[1] != one[2]), (part, old, new))
         return f"its {part.replace('_', ' ')} was {old}, now it is {new}"
     return ""
-
-
-def are_named(place: Workplace, journal: Journal) -> bool:
-    """Whether an earlier run was stopped between naming the masks and tidying up."""
-    complete = journal.n_slices == journal.about["shape"][0]
-    return complete and place.output.exists() and not place.masks(journal).exists()
 
 
 def publish(place: Workplace, journal: Journal, kind: str, overwrite: bool) -> tuple[Counts, Path]:

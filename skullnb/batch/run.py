@@ -24,7 +24,7 @@ from skullnb.batch.refusals import (
     refuse_without_room,
     say_how_to_go_on,
 )
-from skullnb.batch.resume import BatchResult, are_named, finished_before, publish, resume
+from skullnb.batch.resume import BatchResult, finished_before, publish, resume
 from skullnb.batch.sources import Source, is_zarr, open_source
 from skullnb.batch.work import EVIDENCE, Work, versions
 from skullnb.batch.workers import Crew, hire, work_through
@@ -140,10 +140,10 @@ def mask_batch(
     }
     place = Workplace(path)
     with place:
-        journal = resume(place, about, overwrite)
+        journal = resume(place, about, kind, overwrite)
         if journal is None and path.exists() and not overwrite:
             return finished_before(path, about)
-        masks_are_named = journal is not None and are_named(place, journal)
+        masks_are_named = journal is not None and not place.masks(journal).exists()
         if not masks_are_named:
             refuse_taken(path, kind, overwrite)
         if journal is None:

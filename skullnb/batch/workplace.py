@@ -154,8 +154,11 @@ class Workplace:
                     path.unlink()
 
     def _is_worth_keeping(self) -> bool:
-        """Whether a chunk is done."""
-        return self.journal.exists() and bool(Journal(self.journal).done)
+        """Whether a chunk is done, or perhaps was: a damaged journal is for people to judge."""
+        try:
+            return self.journal.exists() and bool(Journal(self.journal).done)
+        except BatchStopped:
+            return True
 
     def _is_current(self) -> bool:
         try:
