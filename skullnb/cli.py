@@ -390,6 +390,9 @@ def _mask_batch(images: str, output: Path, settings: Any, **options: Any) -> Non
     from skullnb.batch import mask_batch
     from skullnb.batch.bar import Bar
 
+    # Of all that is ignored, this is for the reader to act on.
+    warnings.filterwarnings("always", "The disk of .* keeps no locks")
+    warnings.showwarning = lambda message, *_, **__: _say(message, err=True)
     with Bar() as progress:
         try:
             done = mask_batch(images, output, settings, progress=progress, **options)

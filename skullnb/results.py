@@ -275,7 +275,7 @@ def write_text(text: str, path: Path) -> Path:
     -------
     Path
     """
-    passing = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    passing = passing_name(path)
     with make_folder(path.parent):
         try:
             # A label may hold bytes that are no letters; in JSON their escape is right.
@@ -285,6 +285,11 @@ def write_text(text: str, path: Path) -> Path:
         finally:
             passing.unlink(missing_ok=True)
     return path
+
+
+def passing_name(path: Path) -> Path:
+    """Return what a file is called until it is whole."""
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex}")
 
 
 def sync_path(path: Path) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bad_inputs import HEAD
+from click.testing import CliRunner
+from dicoms import save_series
 
 from skullnb.batch import mask_batch, open_source, read_masks, read_table
 from skullnb.batch.journal import Journal
@@ -17,6 +19,7 @@ from skullnb.batch.outputs import NpyOutput
 from skullnb.batch.resume import resume
 from skullnb.batch.work import Work, mask_chunks
 from skullnb.batch.workplace import Workplace, take_lock
+from skullnb.cli import main
 from skullnb.errors import BatchStopped, SkullnbError, UnreadableFile
 from skullnb.pipeline import PipelineSettings, create_skull_masks
 
@@ -145,6 +148,58 @@ def test_scans_are_not_overwritten_by_their_masks_by_whatever_name(desk, images,
     with pytest.raises(SkullnbError, match="is what the slices come from"):
         batch(output, images, overwrite=True)
     assert everything() == before
+
+
+@pytest.mark.parametrize(
+    ("images", "output"),
+    [
+        ("in", "in/m.packed.npy"),
+        ("in", "link/m.packed.npy"),
+        ("in#7", "in/m.packed.npy"),
+        ("in/*.npy", "in/m.packed.npy"),
+        ("i?/*", "in/m.zarr"),
+        ("in/s.zarr", "in/s.zarr/m.packed.npy"),
+        ("in/s.zarr", "in/s.zarr/c/m.packed.npy"),
+    ],
+)
+def test_masks_are_not_written_where_they_would_be_read_as_scans(desk, images, output):
+    import zarr
+
+    Path("in").mkdir()
+    Path("link").symlink_to("in", target_is_directory=True)
+    np.save("in/one.npy", HEAD)
+    save_series(Path("in"), HEAD.astype(np.int16))
+    zarr.create_array("in/s.zarr", data=HEAD, chunks=(1, 40, 48))
+    before = everything()
+    with pytest.raises(UnreadableFile, match=r"m\..* would lie among the images"):
+        batch(output, images)
+    assert everything() == before
+
+
+@pytest.mark.parametrize(
+    ("images", "output"),
+    [("in", "in/masks/m.npy"), ("in/one*.npy", "in/m.npy"), ("in/one.npy", "in/m.npy")],
+)
+def test_masks_may_lie_beside_what_is_not_read_as_a_whole(desk, images, output):
+    Path("in/masks").mkdir(parents=True)
+    np.save("in/one.npy", HEAD)
+    for _ in range(2):
+        np.testing.assert_array_equal(np.load(batch(output, images).path), EXPECTED)
+
+
+@pytest.mark.parametrize("ending", [".parquet", ".csv"])
+def test_a_name_is_refused_only_where_others_made_of_it_are_too_long(desk, monkeypatch, ending):
+    monkeypatch.setattr("skullnb.batch.table.find_spec", lambda module: ending == ".parquet")
+    passing = "." + max(ending, ".json", key=len) + "." + "0" * 32
+    most = os.pathconf(desk, "PC_NAME_MAX") - len(passing) - len(".packed.npy")
+    before = everything()
+    for too_many in (1, 1000):
+        with pytest.raises(UnreadableFile, match=r"too long"):
+            batch("m" * (most + too_many) + ".packed.npy")
+    assert everything() == before
+    done = batch("m" * most + ".packed.npy")
+    assert len(read_table(done.table)) == 3
+    np.testing.assert_array_equal(read_masks(done.path), EXPECTED)
 
 
 @pytest.mark.parametrize("name", ["m.npy", "m.npy.json", "m.npy.csv"])
@@ -286,8 +341,6 @@ def about(**changed):
 
 
 def pipe_as_journal(journal):
-    if not hasattr(os, "mkfifo"):
-        pytest.skip("this system has no named pipes")
     journal.unlink()
     os.mkfifo(journal)
 
@@ -513,6 +566,31 @@ def test_a_file_that_is_not_there_for_now_stops_the_batch_and_fails_no_slice(des
     np.testing.assert_array_equal(np.load("m.npy"), EXPECTED)
 
 
+def save(path, images):
+    if path.endswith(".zarr"):
+        import zarr
+
+        zarr.create_array(path, data=images, chunks=(1, *images.shape[1:]), overwrite=True)
+    elif path.endswith(".npz"):
+        np.savez(path, images=images)
+    else:
+        np.save(path, images.T.copy().T if "fortran" in path else images)
+
+
+@pytest.mark.parametrize("images", ["b.npz", "b.npy", "fortran.npy", "b.zarr"])
+@pytest.mark.parametrize("now", [HEAD[:1], HEAD[:, :30], HEAD.repeat(2, 2)])
+def test_images_of_another_size_under_a_run_stop_it(desk, images, now):
+    save(images, HEAD)
+
+    def replace(done, total):
+        if not done:
+            save(images, now)
+
+    with pytest.raises(BatchStopped, match=r"The images were changed while"):
+        batch(images=images, progress=replace)
+    assert not Path("m.npy").exists()
+
+
 def test_a_worker_with_other_versions_makes_no_masks(desk):
     source = open_source("scans.npy")
     output = NpyOutput(desk / "m", source.shape)
@@ -537,6 +615,9 @@ def test_without_locks_a_batch_goes_on_and_says_so(desk, monkeypatch, number):
         batch()
     assert len(warned) == 1
     np.testing.assert_array_equal(np.load("m.npy"), EXPECTED)
+    told = CliRunner().invoke(main, ["mask", "scans.npy", "-o", "n.packed.npy"]).stderr
+    assert told.count("keeps no locks; see to it that only one run writes n.packed.npy.\n") == 1
+    assert "Warning" not in told
     with (desk / "scans.npy").open("rb") as file:
         assert not take_lock(file)  # a report must not take another's folder for left behind
 

@@ -15,17 +15,34 @@ from typing import Any
 from skullnb.batch.fingerprint import fingerprint
 from skullnb.batch.journal import Journal
 from skullnb.batch.outputs import PACKED, NpyOutput, ZarrOutput, description_of
-from skullnb.batch.sources import Source
+from skullnb.batch.sources import Source, is_zarr
 from skullnb.batch.table import table_of
 from skullnb.errors import BatchStopped, SkullnbError, UnreadableFile
+from skullnb.results import passing_name
+from skullnb.stack import split_series
 
 _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
-def refuse_place(path: Path, source: Source) -> None:
-    """Refuse an output without a folder, or in the place of the images."""
+def refuse_place(path: Path, images: str | Path, source: Source) -> None:
+    """Refuse an output with no folder or too long a name, or among the images."""
     if not path.parent.is_dir():
         raise UnreadableFile(f"There is no folder {path.parent} to write {path.name} in; make it.")
+    for one in (table_of(path), description_of(path)):
+        try:
+            passing_name(one).lstat()
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise UnreadableFile(
+                f"The name {path.name[:40]}... is too long for files to be called after it "
+                f"({error.strerror}); choose a shorter one."
+            ) from error
+    if _is_among(path, images):
+        raise UnreadableFile(
+            f"{path.name} would lie among the images, which are read as a whole; write it to "
+            "another folder."
+        )
     if not path.exists():
         return
     # One file or folder has many names: links, second names, roundabout ways.
@@ -33,6 +50,15 @@ def refuse_place(path: Path, source: Source) -> None:
     places = {*inputs, *(folder for one in inputs for folder in one.parents)}
     if any(path.samefile(place) for place in places):
         raise UnreadableFile(f"{path.name} is what the slices come from; write to another name.")
+
+
+def _is_among(path: Path, images: str | Path) -> bool:
+    """Whether an output would be taken for a part of the images the next time."""
+    whole, folder = split_series(images)[0].absolute(), path.parent.resolve()
+    if not whole.exists():
+        return path.match(str(whole))  # a pattern
+    folders = (folder, *folder.parents) if is_zarr(whole) else (folder,)
+    return any(one.samefile(whole) for one in folders)
 
 
 def refuse_taken(path: Path, kind: str, overwrite: bool) -> None:

@@ -128,7 +128,7 @@ def mask_batch(
     path = expand(output).absolute()
     kind = kind_of(path)
     source = open_source(images, slices)
-    refuse_place(path, source)
+    refuse_place(path, images, source)
     about: dict[str, Any] = {
         "format": FORMAT,
         "input": fingerprint(source.files()),

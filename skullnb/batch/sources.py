@@ -58,7 +58,10 @@ class Source(Protocol):
         """Number of the first slice taken."""
 
     def slices(self, start: int, stop: int) -> Iterator[Array | SkullnbError]:
-        """Read slices one by one; one that can't be read gives the reason instead."""
+        """Read slices one by one; one that can't be read gives the reason instead.
+
+        They are fewer, or of another size, where files were changed meanwhile.
+        """
 
     def origin(self, index: int) -> tuple[str, int]:
         """File that a slice is from, and its number there."""
@@ -309,7 +312,7 @@ def _read(one: Input, start: int, many: int, size: tuple[int, ...]) -> Iterator[
         return iter(_kept_volume(one)[start : start + many])
     array = one.open().read()
     if not (isinstance(array, np.memmap) and array.flags.c_contiguous):
-        return (np.array(array[number]) for number in range(start, start + many))
+        return map(np.array, array[start : start + many])
     # Reading into a buffer is faster than touching mapped pages one by one, and what was read
     # does not count as this program's memory.
     return _read_npy(one.path, array.dtype, array.offset, start, many, size)
@@ -324,7 +327,7 @@ def _read_npy(
         for _ in range(many):
             pixels = np.fromfile(file, dtype, n_pixels)
             if len(pixels) < n_pixels:
-                raise UnreadableFile(f"{path.name} has become shorter while it was read.")
+                return  # the file has become shorter
             yield pixels.reshape(size)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import uuid
 from collections.abc import Iterable, Iterator
 from importlib import import_module
 from importlib.util import find_spec
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from skullnb.batch.work import COLUMNS
-from skullnb.results import sync_path
+from skullnb.results import passing_name, sync_path
 from skullnb.text import for_spreadsheet
 
 _TEXTS = ("source", "status", "reason", "warnings")
@@ -45,7 +44,7 @@ def write_table(rows: Iterable[list[Any]], output: Path) -> Path:
     Path
     """
     path = table_of(output)
-    passing = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    passing = passing_name(path)
     try:
         (_write_parquet if path.suffix == ".parquet" else _write_csv)(rows, passing)
         sync_path(passing)

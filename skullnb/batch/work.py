@@ -96,7 +96,8 @@ def mask_chunks(work: Work, chunks: Iterable[int], sync: bool = False) -> dict[i
     Raises
     ------
     BatchStopped
-        If this worker has other versions than the one that sent the work.
+        If this worker has other versions than the one that sent the work, or the images have
+        become fewer or of another size.
     OSError
         If something can't be read or written.
     """
@@ -148,11 +149,18 @@ def _mask_chunk(work: Work, chunk: int) -> Rows:
     stop = min(start + work.chunk, n_slices)
     masks = np.zeros((stop - start, height, width), dtype=np.uint8)
     rows = []
-    for index, image in zip(range(start, stop), work.source.slices(start, stop), strict=True):
-        found, mask = _mask_slice(image, work.settings, work.evidence, work.source.origin(index)[1])
+    images = work.source.slices(start, stop)
+    for index in range(start, stop):
+        image, (name, number) = next(images, None), work.source.origin(index)
+        if not isinstance(image, SkullnbError) and np.shape(image) != (height, width):
+            raise BatchStopped(
+                f"The images were changed while masks were being made of them ({name} has other "
+                "slices than before); allow overwriting (--overwrite) to begin anew."
+            )
+        found, mask = _mask_slice(image, work.settings, work.evidence, number)
         if mask is not None:
             masks[index - start] = mask
-        rows.append([index, *work.source.origin(index), *found])
+        rows.append([index, name, number, *found])
     work.output.write(start, masks)
     return rows
 
