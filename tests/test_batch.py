@@ -634,7 +634,9 @@ def test_a_cluster_that_loses_a_worker_gives_the_same_masks(scans, monkeypatch):
         )
         np.save(scans.parent / "other.npy", images)
         with pytest.raises(InvalidSetting, match="one zarr array or one file"):
-            mask_batch(scans.parent, scans.parent / "n.zarr", scheduler=cluster.scheduler_address)
+            mask_batch(
+                scans.parent / "*.npy", scans.parent / "n.zarr", scheduler=cluster.scheduler_address
+            )
     assert killed
     np.testing.assert_array_equal(read_masks(done.path), create_skull_masks(images, SETTINGS))
     assert [row["index"] for row in read_table(done.table)] == list(range(400))

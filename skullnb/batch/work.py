@@ -152,7 +152,7 @@ def _mask_chunk(work: Work, chunk: int) -> Rows:
     images = work.source.slices(start, stop)
     for index in range(start, stop):
         image, (name, number) = next(images, None), work.source.origin(index)
-        if not isinstance(image, SkullnbError) and np.shape(image) != (height, width):
+        if image is None or not (isinstance(image, SkullnbError) or image.shape == (height, width)):
             raise BatchStopped(
                 f"The images were changed while masks were being made of them ({name} has other "
                 "slices than before); allow overwriting (--overwrite) to begin anew."
