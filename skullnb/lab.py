@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from skullnb.chapter import open_data
 from skullnb.errors import SkullnbError, UnreadableFile
 from skullnb.pipeline import PipelineSettings
 from skullnb.report.build import find_assets, full_path, only_chosen
+from skullnb.results import write_text
 
 NOTEBOOK = "14-explore.ipynb"
 FOLDER = "skullnb-lab"
@@ -138,10 +138,9 @@ def copy_notebook(folder: Path, parameters: Mapping[str, Any]) -> Path:
             cells += _chosen_cell(parameters)
     text = json.dumps({**source, "cells": cells}, indent=1, ensure_ascii=False) + "\n"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         for chapter in chapters.glob("*.ipynb"):
             if chapter.name != NOTEBOOK and not (folder / chapter.name).exists():
-                shutil.copyfile(chapter, folder / chapter.name)
+                write_text(chapter.read_text(encoding="utf-8"), folder / chapter.name)
         return _write_new(folder, text)
     except OSError as error:
         raise UnreadableFile(
@@ -210,9 +209,8 @@ def _write_new(folder: Path, text: str) -> Path:
     number = 1
     while True:
         path = folder / (NOTEBOOK if number == 1 else f"{stem}-{number}.{ending}")
-        with suppress(FileExistsError), path.open("x", encoding="utf-8") as file:
-            file.write(text)
-            return path
+        if not path.exists():
+            return write_text(text, path)
         with suppress(OSError, ValueError, KeyError, TypeError):  # whatever has been made of it
             if _sources(path.read_text(encoding="utf-8")) == _sources(text):
                 return path

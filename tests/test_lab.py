@@ -100,6 +100,23 @@ def test_root_is_told_beforehand_how_jupyterlab_may_start(
     assert started[0][-2] == allowed
 
 
+@pytest.mark.parametrize("n_there", [0, 14])
+def test_a_disk_that_fills_up_leaves_no_half_copy(tmp_path: Path, n_there: int) -> None:
+    resource = pytest.importorskip("resource")
+    chapters = [path.name for path in find_assets("notebooks").glob("*.ipynb")]
+    there = [name for name in chapters if name != lab.NOTEBOOK][:n_there]
+    for name in there:
+        (tmp_path / name).write_text("mine")
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, usual[1]))
+    try:
+        with pytest.raises(UnreadableFile, match="File too large"):
+            lab.copy_notebook(tmp_path, {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(there)
+
+
 def test_a_folder_that_cannot_be_written_is_refused_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
     with pytest.raises(UnreadableFile, match="taken"):

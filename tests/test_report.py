@@ -355,6 +355,22 @@ def test_an_interrupted_report_leaves_nothing_behind(
     assert all(process.poll() is not None for process in started)
 
 
+def test_papermill_reads_every_parameter_as_it_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from papermill.iorw import read_yaml_file
+
+    texts = ["a\x7fb", "a\x85b", "a\u2028b", "\U0001f600", "yes", "1e3", "12:30:45", "2020-01-01", "~"]
+    given = {"texts": texts, "number": 1e-07, "nothing": None, "on": True, "one": "a: b # {c}\n"}
+    for folder in ("notebooks", "log"):
+        (tmp_path / folder).mkdir()
+    path = write_chapter(tmp_path, "01-data")
+    monkeypatch.setattr("subprocess.Popen", lambda *_, **__: None)
+    run._start_chapter(path, given, tmp_path)
+    read = read_yaml_file(str(tmp_path / "log" / "01-data.yaml"))
+    assert read == {**given, "output_dir": str(tmp_path)}
+
+
 def test_the_table_of_contents_lists_the_chapters_there_are() -> None:
     toc = yaml.safe_load((find_assets("book") / "_toc.yml").read_text(encoding="utf-8"))
     listed = [entry["file"] for part in toc["parts"] for entry in part["chapters"]]
