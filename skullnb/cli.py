@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from errno import ENOTDIR
-from importlib.util import find_spec
 from math import isnan
 from os import strerror
 from pathlib import Path
@@ -67,15 +66,6 @@ class _Command(click.Group):
 def _say(line: object, *, err: bool = False) -> None:
     """Print a line that names files, whatever characters their names hold."""
     click.echo(in_one_line(line), err=err)
-
-
-def _needs(extra: str, *modules: str) -> None:
-    missing = [module for module in modules if find_spec(module) is None]
-    if missing:
-        raise InvalidSetting(
-            f"This command needs {missing[0]}, which is not installed; "
-            f"run: pip install 'skullnb[{extra}]'"
-        )
 
 
 def _refuse_place(path: Path, overwrite: bool) -> None:
@@ -202,7 +192,6 @@ def report(
     To send to a colleague, one file and paper:
         skullnb report --single-file --pdf -o my-report
     """
-    _needs("report", "papermill", "jupyter_book", "matplotlib")
     from skullnb.report import build_report
 
     with _Progress() as progress:
@@ -657,7 +646,6 @@ def lab(
         skullnb lab --images T1.nii.gz --slices 80:100
         skullnb lab -- --allow-root
     """
-    _needs("lab", "jupyterlab", "ipywidgets")
     from skullnb.lab import launch_lab
 
     sys.exit(

@@ -73,7 +73,7 @@ def launch_lab(
     missing = [name for name in ("jupyterlab", "ipywidgets") if not find_spec(name)]
     if missing:
         raise SkullnbError(
-            f"The explorer needs {' and '.join(missing)}; install it with "
+            f"The explorer needs {' and '.join(missing)}; install with "
             "`pip install 'skullnb[lab]'`, or run `make lab` in a clone."
         )
     for one in arguments:

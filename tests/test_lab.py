@@ -167,7 +167,7 @@ def test_address_and_token_have_the_last_word_and_every_start_has_another_token(
 def test_an_argument_that_opens_the_explorer_to_others_is_refused(
     tmp_path: Path, started: list[list[str]], argument: str
 ) -> None:
-    with pytest.raises(SkullnbError, match="this computer only.*leave out '--"):
+    with pytest.raises(SkullnbError, match=r"this computer only.*leave out '--"):
         lab.launch_lab(folder=tmp_path / "work", arguments=["--allow-root", argument])
     assert started == []
     assert not (tmp_path / "work").exists()

@@ -50,9 +50,7 @@ def refuse_strange_name(path: Path) -> None:
     try:
         str(path).encode()
     except UnicodeEncodeError as error:
-        raise UnreadableFile(
-            f"The name {path} has bytes that are no UTF-8; rename it."
-        ) from error
+        raise UnreadableFile(f"The name {path} has bytes that are no UTF-8; rename it.") from error
 
 
 # Longer than any name a file may have; shown in full it would bury its own error.
