@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import os
+import signal
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from errno import ENOTDIR
 from math import isnan
-from os import strerror
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -36,7 +39,7 @@ class _Command(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; say what went wrong in a sentence."""
         try:
-            with warnings.catch_warnings():
+            with _told_to_stop(), _anything_can_be_said(), warnings.catch_warnings():
                 # What libraries remark on a damaged file would stand above the sentence.
                 warnings.simplefilter("ignore")
                 return super().invoke(ctx)
@@ -61,6 +64,41 @@ class _Command(click.Group):
             raise _Sentence(
                 "There is not enough memory for this; choose fewer slices with --slices."
             ) from error
+        except RuntimeError as error:
+            if "start new thread" not in str(error):
+                raise
+            raise _Sentence("This user may start no more threads; end other programs.") from error
+
+
+@contextmanager
+def _told_to_stop() -> Iterator[None]:
+    """Tidy up as after Ctrl-C when a system, a scheduler or a closed terminal ends the command."""
+    before = {}
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number and signal.getsignal(number) is signal.SIG_DFL:  # and not under nohup
+            before[number] = signal.signal(number, _interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def _anything_can_be_said() -> Iterator[None]:
+    """Let a name be printed where there are no letters for it, or nobody to read it."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # as without a console
+            setattr(sys, name, io.TextIOWrapper(io.BytesIO()))
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    yield
 
 
 def _say(line: object, *, err: bool = False) -> None:
@@ -68,21 +106,32 @@ def _say(line: object, *, err: bool = False) -> None:
     click.echo(in_one_line(line), err=err)
 
 
-def _refuse_place(path: Path, overwrite: bool) -> None:
-    """Refuse, before long work, a file that is there or that could not be written after it."""
+def _refuse_place(path: Path, overwrite: bool, *own: str | Path) -> None:
+    """Refuse, before long work, a file that is there or that could not be written after it.
+
+    `own`: files that are never replaced, since all comes from them.
+    """
     from skullnb.stack.names import refuse_strange_name
 
     refuse_strange_name(path)
     if path.is_dir():
         raise InvalidSetting(f"{path} is a folder; name a file to write.")
+    if any(_is_same_file(path, one) for one in own):
+        raise InvalidSetting(f"{path} is one of the files that all comes from; name another.")
     if path.exists() and not overwrite:
         raise InvalidSetting(f"{path} is there already; name another place or add --overwrite.")
     there = next(folder for folder in path.absolute().parents if folder.exists())
     if not there.is_dir():
-        raise NotADirectoryError(ENOTDIR, strerror(ENOTDIR), str(there))
+        raise NotADirectoryError(ENOTDIR, os.strerror(ENOTDIR), str(there))
     # Asking for the rights would not do: they may be there and the disk read-only.
     with TemporaryFile(dir=there, prefix="."):
         pass
+
+
+def _is_same_file(path: Path, other: str | Path) -> bool:
+    with suppress(OSError, ValueError):  # not there, or no file's name
+        return path.samefile(other)
+    return False
 
 
 def _selection(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -389,7 +438,7 @@ def sweep(
         images, reference, groups=groups, spacing_mm=spacing_mm, slices=slices, axis=axis
     )
     if csv:
-        _refuse_place(csv, overwrite)
+        _refuse_place(csv, overwrite, groups, *stack.sources, *stack.reference_sources)
     table = sweep_kernel_width(stack, wanted, ("iou", "dice"))
     best = best_width(table)
     _say(f"{stack.name}: {len(stack)} slices, mean over slices")
@@ -443,7 +492,7 @@ def bench(
         raise InvalidSetting("Only a full run on the built-in phantom is recorded.")
     stack = open_data(images, spacing_mm=spacing_mm, slices=slices, axis=axis)
     if output:
-        _refuse_place(output, overwrite)
+        _refuse_place(output, overwrite, *stack.sources)
     found = room.bench(
         stack, kernel_width, quick=quick, say=lambda what: click.echo(f"... {what}", err=True)
     )
@@ -550,12 +599,11 @@ def collate(folder: Path, output: Path, overwrite: bool) -> None:
         skullnb collate reports -o numbers.csv
     """
     import csv
-    import io
 
     from skullnb.results import tabulate_runs, write_text
     from skullnb.text import for_spreadsheet
 
-    _refuse_place(output, overwrite)
+    _refuse_place(output, overwrite, *folder.rglob("*.json"))
     rows = tabulate_runs(folder)
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")

@@ -138,7 +138,7 @@ def plan_masks(images: str | Path, output: str | Path, *, bids: bool = False) ->
     Raises
     ------
     InvalidSetting
-        If several volumes would go to one file.
+        If several volumes would go to one file, or a mask would replace one of the images.
     UnreadableFile
         If there are no images.
 
@@ -182,6 +182,13 @@ def plan_masks(images: str | Path, output: str | Path, *, bids: bool = False) ->
             f"The masks of {' and '.join(same[:3])} would both be called {path.name}; take them "
             "apart with a pattern such as 'scans/*_T1w.nii.gz'."
         )
+    own = {volume.path.resolve() for volume in volumes}
+    for job in jobs:
+        if job.path.resolve() in own:
+            raise InvalidSetting(
+                f"{job.path.name}, the mask of {job.volume.path.name}, is itself among the images; "
+                "write to another folder, or name the images with a pattern."
+            )
     return jobs
 
 

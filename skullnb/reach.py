@@ -248,9 +248,13 @@ def kernel_width_for(reach: float, spacing_mm: Sequence[float] | float, odd: boo
         raise InvalidSetting(
             f"The spacing must be one or two numbers of mm above zero, not {spacing_mm!r}."
         )
-    if not (math.isfinite(reach) and reach >= 0):
-        raise InvalidSetting(f"The reach must be a number of mm, zero or more, not {reach!r}.")
-    widths = [_nearest_width(reach / side, odd) for side in sides]
+    steps = [reach / side for side in sides.tolist()]
+    if not (reach >= 0 and all(map(math.isfinite, steps))):
+        raise InvalidSetting(
+            f"The reach must be a number of mm, zero or more, and of pixels, not {reach!r} mm in "
+            f"pixels of {spacing_mm!r} mm."
+        )
+    widths = [_nearest_width(step, odd) for step in steps]
     if len(set(widths)) > 1:
         raise InvalidSetting(
             f"Pixels of {sides[0]:g} x {sides[1]:g} mm (row x column) need a kernel {widths[0]} px "

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from skullnb.errors import InvalidSetting, UnreadableFile
+from skullnb.errors import InvalidSetting, ReportFailed, UnreadableFile
 
 FORMAT = "skullnb-results-1"
 
@@ -146,15 +146,25 @@ def collate(folder: str | Path) -> dict[str, Any]:
     ------
     UnreadableFile
         If a file is broken, or there is none.
+    ReportFailed
+        If the chapters are not about the same images.
     """
     paths = sorted(Path(folder).glob("*.json"))
     if not paths:
         raise UnreadableFile(f"No results in {Path(folder).name!r}; run a chapter first.")
     contents = [_read_json(path) for path in paths]
+    inputs: dict[str, str] = {}
+    for one in contents:
+        for name, sha in one["inputs"].items():
+            if inputs.setdefault(name, sha) != sha:
+                raise ReportFailed(
+                    f"The {name} changed while chapters ran: {one['chapter']!r} saw others than "
+                    "the chapters before it; run them all again."
+                )
     return {
         "format": FORMAT,
         "parameters": contents[0]["parameters"],
-        "inputs": {name: sha for one in contents for name, sha in one["inputs"].items()},
+        "inputs": inputs,
         "versions": contents[0]["versions"],
         "chapters": {one["chapter"]: one["values"] for one in contents},
     }
@@ -307,11 +317,14 @@ def make_folder(folder: Path) -> Iterator[None]:
         raise
 
 
+_MOST_BYTES = 100_000_000  # a chapter's results on 10,000 slices are a hundredth of this
 _PARTS = {"chapter": str, "parameters": dict, "inputs": dict, "versions": dict, "values": dict}
 
 
 def _read_json(path: Path, called: str = "") -> dict[str, Any]:
     name = called or path.name
+    if path.exists() and (not path.is_file() or path.stat().st_size > _MOST_BYTES):
+        raise UnreadableFile(f"{name!r} is no file of results: no file at all, or far too large.")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

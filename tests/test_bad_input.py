@@ -134,6 +134,8 @@ FILES = {
         ),
         MANY_PIXELS,
     ),
+    "npz with many groups": (npz(images=NOISE, groups=np.zeros(5000, np.uint8)), "5,000 groups"),
+    "npz with a long label": (npz(images=NOISE, groups=np.full(3, "g" * 9999)), "3 groups"),
     "npz whose list lies": (
         bad.archive({"images.npy": bad.npy_header(NOISE.shape) + bytes(50_000)}, size=10),
         "can't be read",
@@ -145,6 +147,7 @@ FILES = {
     "npz with a NaN spacing": (npz(images=NOISE, spacing_mm=[np.nan, 1]), "spacing"),
     "npz with a zero spacing": (npz(images=NOISE, spacing_mm=[0.0, 1]), "spacing"),
     "npz with a negative spacing": (npz(images=NOISE, spacing_mm=-1.0), "spacing"),
+    "npz with a spacing next to nothing": (npz(images=NOISE, spacing_mm=[5e-324, 1]), "spacing"),
     "npz with three spacings": (npz(images=NOISE, spacing_mm=[1, 1, 1]), "spacing"),
     "npz with two groups": (npz(images=NOISE, groups=["a", "b"]), "2 group labels for 3 slices"),
     "npz with a reference of another shape": (
@@ -208,6 +211,14 @@ FILES = {
     "dicom with NaN directions": (
         dicom(ImageOrientationPatient=["nan"] * 6),
         "no position|right angles|can't be read",
+    ),
+    "dicom of more rows than NIfTI counts": (
+        dicom(np.zeros((2, 40000, 2), np.int16)),
+        "scan can't be read",
+    ),
+    "dicom with a spacing next to nothing": (
+        dicom(PixelSpacing=[1e-300, 1e-300]),
+        "scan can't be read",
     ),
     "dicom of no pixels": (
         lambda f: content(
@@ -324,6 +335,8 @@ WORDS = {
     "mask scan.npy -o m.npy --spacing -1x1": "numbers above 0",
     "mask scan.npy -o m.npy --spacing nan": "numbers above 0",
     "mask scan.npy -o m.npy --spacing inf": "numbers above 0",
+    "mask scan.npy -o m.npy --spacing 5e-324x1": "numbers above 0",
+    "mask scan.npy -o m.npy --spacing 1x1e300": "numbers above 0",
     "mask scan.npy -o m.npy --spacing 1x1x1": "numbers above 0",
     "mask scan.npy -o m.npy --spacing '1 mm'": "numbers above 0",
     "mask scan.npy -o m.npy --axis sagittal": "no orientation",
@@ -667,7 +680,7 @@ BOMBS = {
         "checksum",
     ),
     "tiff with a strip of zeros": (bad.tiff_bomb(MORE), "more memory"),
-    "dicom of zeros": (bad.deflated_dicom(MORE), "DICOM"),
+    "dicom of zeros": (bad.deflated_dicom(MORE), "inflates to more than"),
 }
 
 
@@ -682,8 +695,10 @@ def test_no_bomb_unpacks_to_more_than_was_asked_for(tmp_path):
 import json, resource, sys
 from pathlib import Path
 from skullnb.errors import SkullnbError
-from skullnb.stack import read_stack
+from skullnb.stack import dicom_files, read_stack
 from skullnb.summary import summarise_stack
+
+dicom_files._MOST_INFLATED = {MORE >> 1}
 
 def enter(path):
     try:
@@ -697,14 +712,10 @@ enter(Path("plain.npy"))
 now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (now + {MOST}, -1))
 said = [enter(next(Path(str(number)).iterdir())) for number in range({len(BOMBS)})]
-status = Path("/proc/self/status").read_text().split()
-peak = int(status[status.index("VmHWM:") + 1])
-print(json.dumps([said, peak]))
+print(json.dumps(said))
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True)
     assert not done.returncode, done.stderr.decode()
-    said, peak = json.loads(done.stdout)
-    print(f"peak {peak / 1e3:.0f} MB")
+    said = json.loads(done.stdout)
     for (case, (_, words)), sentence in zip(BOMBS.items(), said, strict=True):
-        assert bool(words) == bool(sentence), (case, sentence)
         assert re.search(words, sentence), (case, sentence)

@@ -135,9 +135,14 @@ def test_each_kind_of_output_is_laid_out_as_documented(scans, expected):
         read_masks(array)
 
 
-def test_zarr_and_processes_give_the_same_masks(scans, expected):
+def test_zarr_and_processes_give_the_same_masks(scans, expected, tmp_path, monkeypatch):
     import zarr
 
+    # A folder of data may hold what looks like a module; no worker imports it.
+    planted = tmp_path / "planted"
+    planted.mkdir()
+    (planted / "pickle.py").write_text("raise SystemExit('run')")
+    monkeypatch.chdir(planted)
     images = np.load(scans)
     source = scans.parent / "scans.zarr"
     zarr.create_array(source, data=images, chunks=(7, 40, 45))

@@ -1,4 +1,5 @@
 import csv
+import os
 import re
 import sys
 
@@ -276,6 +277,17 @@ def test_a_place_that_cannot_be_written_is_refused_before_the_work(
     assert "Cannot read or write '" in refused(*words, folder / "a-file" / "place")
 
 
+@pytest.mark.parametrize("words", [("sweep", "--csv"), ("bench", "--quick", "-o")])
+def test_no_table_takes_the_place_of_what_it_is_about(folder, tmp_path, words):
+    scan, again = tmp_path / "own.npy", tmp_path / "link.npy"
+    np.save(scan, np.zeros((2, 30, 30)))
+    os.link(scan, again)
+    command, *rest = words
+    said = refused(command, "--images", scan, "--overwrite", *rest, again)
+    assert "is one of the files that all comes from" in said
+    assert np.load(scan).shape == (2, 30, 30)
+
+
 def test_many_runs_become_one_table(tmp_path):
     for run_name in ("sub-01", "sub-02"):
         one = Results("03-threshold", {"kernel_width": 26})
@@ -289,6 +301,8 @@ def test_many_runs_become_one_table(tmp_path):
     assert "is there already" in refused(
         "collate", tmp_path / "runs", "-o", tmp_path / "numbers.csv"
     )
+    own = tmp_path / "runs" / "sub-01" / "results" / "03-threshold.json"
+    assert "comes from" in refused("collate", tmp_path / "runs", "-o", own, "--overwrite")
     (tmp_path / "none").mkdir()
     assert "No results" in refused("collate", tmp_path / "none", "-o", tmp_path / "other.csv")
     assert not (tmp_path / "other.csv").exists()

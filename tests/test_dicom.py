@@ -1,7 +1,9 @@
 """Reading DICOM: order, geometry, values, and not a word about the patient."""
 
+import errno
 import gzip
 import json
+import shutil
 import tempfile
 import traceback
 import warnings
@@ -17,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.data import get_testdata_file
 from pydicom.encaps import encapsulate
-from pydicom.uid import JPEG2000Lossless
+from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless
 from real_data import real_data
 
 from skullnb.chapter import open_chapter
@@ -171,6 +173,21 @@ def test_series_whose_numbers_do_not_tell_them_apart_are_counted(tmp_path):
     save_series(tmp_path, PIXELS[:3], number=4, names="B{:03d}")
     assert len(read_stack(f"{tmp_path}#1")) == 6
     assert len(read_stack(f"{tmp_path}#2")) == 3
+
+
+@pytest.mark.parametrize("number", ["x/../../../evil", PLANTED, "9" * 5000, "-3", "1\\2"])
+def test_a_series_number_that_is_none_is_in_no_path_and_no_sentence(tmp_path, number):
+    folder = two_series(tmp_path / "scan")
+    for path in folder.glob("B*"):
+        dataset = pydicom.dcmread(path)
+        del dataset.SeriesNumber
+        dataset.add_new("SeriesNumber", "LO", number)
+        dataset.save_as(path)
+    inputs = list_volumes(folder, every_series=True)
+    assert [one.name for one in inputs] == ["scan-series1", "scan-series2"]
+    with pytest.raises(InvalidSetting, match=r"number 1: .* number 2: ") as caught:
+        read_stack(folder)
+    assert number not in str(caught.value)
 
 
 def test_a_number_is_refused_where_there_is_no_series(tmp_path):
@@ -328,6 +345,41 @@ def test_what_no_plugin_decodes_is_said_with_what_to_install(tmp_path, monkeypat
         read_stack(path)
 
 
+@pytest.mark.parametrize("before", [2, 2000], ids="{} bytes before its syntax".format)
+def test_a_deflated_file_is_read_unless_it_inflates_to_too_much(tmp_path, monkeypatch, before):
+    path = save_series(tmp_path, PIXELS[:1])[0]
+    dataset = pydicom.dcmread(path)
+    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    dataset.file_meta.FileMetaInformationVersion = bytes(before)
+    dataset.save_as(path)
+    np.testing.assert_array_equal(read_stack(path).images, PIXELS[:1])
+    monkeypatch.setattr("skullnb.stack.dicom_files._MOST_INFLATED", 500)
+    with pytest.raises(UnreadableFile, match="inflates to more than 500 bytes"):
+        read_stack(path)
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "Input/output error"), MemoryError()])
+@pytest.mark.parametrize("compressed", [False, True])
+def test_what_the_system_refuses_is_told_apart_from_a_damaged_file(
+    tmp_path, monkeypatch, error, compressed
+):
+    """A batch stops at the one, to go on tomorrow, and counts the other as failed."""
+    name = "MR_small_RLE.dcm" if compressed else "MR_small.dcm"
+    path = shutil.copy(get_testdata_file(name, download=False), tmp_path / "scan.dcm")
+
+    def refuse(dataset):
+        raise error
+
+    monkeypatch.setattr("pydicom.pixels.pixel_array", refuse)
+    with pytest.raises(UnreadableFile, match=r"scan\.dcm") as caught:
+        read_stack(path)
+    assert caught.value.__cause__ is error
+    monkeypatch.setattr("pydicom.dcmread", lambda *_, **__: refuse(None))
+    with pytest.raises(UnreadableFile, match=r"scan\.dcm") as caught:
+        read_stack(path)
+    assert caught.value.__cause__ is error
+
+
 def pixels_or_refusal(path):
     """Read all pixels, or return the sentence that refuses them; any other failure passes."""
     try:
@@ -420,6 +472,21 @@ def test_the_planted_name_is_in_no_output(tmp_path, recwarn, caplog):
     assert not [path for path, content in written if PLANTED.encode() in content]
     for header in (nib.load(out / "m.nii.gz").header, nib.load(out / "c.nii.gz").header):
         assert header["descrip"].item() == header["aux_file"].item() == b""
+
+
+def test_nothing_about_the_patient_is_ever_in_memory_as_a_value(tmp_path, monkeypatch):
+    paths = save_series(tmp_path, PIXELS[:1])
+    assert PLANTED in str(pydicom.dcmread(paths[0]))
+    kept, dcmread = [], pydicom.dcmread
+
+    def spy(*words, **options):
+        kept.append(dcmread(*words, **options))
+        return kept[-1]
+
+    monkeypatch.setattr("pydicom.dcmread", spy)
+    np.testing.assert_array_equal(read_stack(tmp_path).images, PIXELS[:1])
+    assert len(kept) == 2  # where the pixels lie, and the pixels
+    assert not [dataset for dataset in kept if PLANTED in str(dataset)]
 
 
 @pytest.mark.slow

@@ -165,6 +165,14 @@ def test_masks_that_would_meet_in_one_file_are_refused_before_anything_is_done(t
     assert not (tmp_path / "out").exists()
 
 
+def test_no_mask_takes_the_place_of_another_image(tmp_path):
+    for name in ("a.npy", "a_mask.npy"):
+        np.save(tmp_path / name, np.zeros((2, 8, 8)))
+    with pytest.raises(InvalidSetting, match=r"a_mask.npy, the mask of a.npy, is itself among"):
+        plan_masks(tmp_path, tmp_path / "x" / "..")
+    assert len(plan_masks(tmp_path, tmp_path / "masks")) == 2
+
+
 # --- what is said ------------------------------------------------------------------------------
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from skullnb.errors import InvalidSetting
 from skullnb.report import build, build_report
-from skullnb.report.place import MARKER, put_in_place, tidy, workplace
+from skullnb.report.clean import path_scrubber
+from skullnb.report.place import MARKER, check_output, put_in_place, tidy, workplace
 
 
 def older_report(folder):
@@ -45,6 +46,26 @@ def test_a_report_that_appeared_meanwhile_is_replaced_only_if_asked(tmp_path):
     with workplace(output) as work:
         put_in_place(work, output, overwrite=True)
     assert (names(tmp_path), names(output)) == (["report"], [MARKER])
+
+
+def test_a_name_that_no_pages_can_be_made_under_is_refused_before_the_work(tmp_path):
+    with pytest.raises(InvalidSetting, match=r"holds \[ and \], where no pages"):
+        check_output(tmp_path / "r[1]" / "out", overwrite=True)
+
+
+def test_a_folder_that_can_not_be_renamed_is_refused_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "is_mount", lambda self: self == tmp_path / "disk")
+    with pytest.raises(InvalidSetting, match="'disk' is where a disk is mounted"):
+        check_output(tmp_path / "disk", overwrite=True)
+    check_output(tmp_path / "disk" / "report", overwrite=True)
+
+
+def test_a_user_without_a_home_can_make_a_report(monkeypatch):
+    def nowhere():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", nowhere)
+    assert path_scrubber([Path("/data/anna")])("/data/anna/scan.npy") == "scan.npy"
 
 
 def fail_to_take(monkeypatch, name_taken_by=None):

@@ -142,6 +142,8 @@ def test_a_spacing_that_is_none_is_refused(spacing):
 def test_a_reach_that_is_none_is_refused(reach):
     with pytest.raises(InvalidSetting, match="reach must be"):
         kernel_width_for(reach, 1.0)
+    with pytest.raises(InvalidSetting, match="reach must be"):
+        kernel_width_for(5, 5e-324)
 
 
 def test_a_kernel_too_wide_for_the_pipeline_is_refused():

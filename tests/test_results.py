@@ -1,12 +1,13 @@
 import json
 import math
+import os
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skullnb.errors import InvalidSetting, UnreadableFile
+from skullnb.errors import InvalidSetting, ReportFailed, UnreadableFile
 from skullnb.results import Results, collate, tabulate_runs, versions, write_json
 
 NUMBERS = st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.floats() | st.text()
@@ -56,6 +57,20 @@ def test_chapters_are_collated_by_name(tmp_path):
     assert together["chapters"] == {"01-data": {"number": 5}, "03-threshold": {"number": 23}}
     assert together["inputs"] == {"01-data.npy": "ab", "03-threshold.npy": "ab"}
     assert together["parameters"] == {"kernel_width": 26}
+
+
+def test_chapters_about_other_images_are_not_brought_together(tmp_path):
+    for chapter, sha in (("01-data", "ab"), ("02-normalise", "cd")):
+        Results(chapter, {}, {"images": sha}).write(tmp_path)
+    with pytest.raises(ReportFailed, match=r"images changed while chapters ran: '02-normalise'"):
+        collate(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no such thing on this system")
+def test_what_is_no_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "01-data.json")
+    with pytest.raises(UnreadableFile, match=r"01-data.json. is no file of results"):
+        collate(tmp_path)
 
 
 def test_runs_become_rows_whatever_chapters_each_has(tmp_path):

@@ -86,7 +86,10 @@ def test_the_module_unpickles_nothing_evaluates_nothing_and_asks_no_shell() -> N
 
 
 def test_a_nifti_header_with_a_dicom_header_in_it_tells_nothing_of_the_patient(
-    tmp_path: Path, recwarn: pytest.WarningsRecorder, caplog: pytest.LogCaptureFixture
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    recwarn: pytest.WarningsRecorder,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     scan = save_series(tmp_path / "dicom", np.zeros((1, 8, 8), np.int16))[0].read_bytes()
     image = nib.Nifti1Image(np.zeros((8, 8, 3), np.int16), np.eye(4))
@@ -94,6 +97,8 @@ def test_a_nifti_header_with_a_dicom_header_in_it_tells_nothing_of_the_patient(
         image.header.extensions.append(nib.nifti1.Nifti1Extension(2, content))
     image.to_filename(tmp_path / "scan.nii.gz")
     recwarn.clear()
+    # What isn't read can't be told: nibabel's own way to read extensions would break down now.
+    monkeypatch.setattr("nibabel.nifti1.Nifti1Extensions.from_fileobj", None)
     words = ["mask", str(tmp_path / "scan.nii.gz"), "-o", str(tmp_path / "mask.nii.gz")]
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 0, result.output

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skullnb.errors import InvalidImage, InvalidSetting, ShapeMismatch, SkullnbError, UnreadableFile
-from skullnb.stack import Stack
+from skullnb.stack import Stack, read_stack
 from skullnb.stack.arrays import binary_mask
 from skullnb.stack.options import parse_axis, parse_groups, parse_slices, parse_spacing
 
@@ -161,7 +161,7 @@ def test_a_spacing_survives_being_typed(row, column, between):
 @pytest.mark.parametrize(
     "typed",
     [
-        *("0", "-1", "nan", "inf", "1x0", "1x2x3", "mm", "x", "1,"),
+        *("0", "-1", "nan", "inf", "9e-7", "1.1e6", "1x0", "1x2x3", "mm", "x", "1,"),
         *(0, -0.5, float("nan"), True, (), (1, 2, 3), ("a", 1), object()),
     ],
 )
@@ -264,6 +264,16 @@ def test_a_groups_file_that_can_not_be_used_is_refused(tmp_path, content, error,
     with pytest.raises(error, match=words) as caught:
         parse_groups(file)
     assert_one_sentence(caught.value)
+
+
+def test_a_number_is_no_path():
+    with pytest.raises(UnreadableFile, match=r"The path 5 can't be: .*not int; check it"):
+        read_stack(5)
+
+
+def test_a_label_with_bytes_that_are_no_letters_is_refused():
+    with pytest.raises(InvalidSetting, match="Label 2 in the list of groups has bytes"):
+        parse_groups("anna,b\udcff")
 
 
 def test_an_empty_label_between_commas_is_refused():

@@ -2,7 +2,9 @@
 
 import gzip
 import itertools
+import re
 import tempfile
+import zipfile
 from pathlib import Path
 
 import nibabel as nib
@@ -272,6 +274,23 @@ def test_a_reference_is_sliced_like_the_images_whatever_its_own_storage_order(fo
         np.testing.assert_array_equal(stack.reference, CANONICAL["axial"][2:5] > 2000)
         assert stack.reference.dtype == np.uint8
     assert list(stack.fingerprint()) == ["scan.nii", "mask.nii.gz (reference)"]
+
+
+def test_a_tiff_that_names_another_file_is_read_by_itself(folder):
+    other = np.full((1, 40, 48), 200, np.uint8)
+    tifffile.imwrite(folder / "other.ome.tif", other, ome=True, metadata={"axes": "ZYX"})
+    with tifffile.TiffFile(folder / "other.ome.tif") as tiff:
+        description = tiff.ome_metadata
+    place = '<TiffData IFD="0" PlaneCount="1">'
+    uuid = re.search(r'UUID="([^"]+)"', description)[1]
+    named = f'{place}<UUID FileName="other.ome.tif">{uuid}</UUID></TiffData>'
+    text = re.sub(r"<TiffData[^>]*/>", named, description).replace(uuid, f"{uuid[:-1]}x", 1)
+    assert named in text
+    own = np.arange(40 * 48, dtype=np.uint8).reshape(40, 48)
+    tifffile.imwrite(
+        folder / "own.tif", own, photometric="minisblack", description=text, metadata=None
+    )
+    np.testing.assert_array_equal(read_stack(folder / "own.tif").images, own[None])
 
 
 @pytest.mark.parametrize(
@@ -555,6 +574,30 @@ def test_what_can_not_be_read_is_refused_in_one_sentence(folder, case):
     assert "\n" not in text
     assert text.endswith(".")
     assert len(text) < 500
+
+
+def test_the_array_of_an_npz_that_was_checked_is_the_one_that_is_read(folder):
+    """numpy would take the member that has the bare name, and unpack it whole."""
+    path = folder / "a.npz"
+    np.savez(path, images=IMAGES, spacing_mm=0.5)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("images", b"other")
+        archive.writestr("spacing_mm", b"other")
+    stack = read_stack(path)
+    np.testing.assert_array_equal(stack.images, IMAGES)
+    assert stack.spacing_mm == (0.5, 0.5)
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+def test_the_memory_that_scaled_pixels_need_is_that_of_what_they_become(folder, monkeypatch, name):
+    image = nib.Nifti1Image(np.zeros((20, 20, 10), np.uint8), np.eye(4))
+    nib.save(image, folder / name)
+    monkeypatch.setattr("os.sysconf", lambda name: 100)  # 10,000 bytes of memory, for 4,000 pixels
+    assert read_stack(folder / name).images.dtype == np.uint8
+    image.header.set_slope_inter(0.5, 3)
+    nib.save(image, folder / name)
+    with pytest.raises(UnreadableFile, match="promises 32,000 bytes of pixels, more than"):
+        read_stack(folder / name)
 
 
 def test_settings_that_do_not_fit_the_file_are_refused(folder):

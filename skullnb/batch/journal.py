@@ -7,6 +7,7 @@ its correctness: the same masks are written again at the same place.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -26,6 +27,9 @@ FORMAT = "skullnb-batch-1"
 
 Rows = list[list[Any]]
 
+_OWNER = b"process "  # how every lock of a batch begins
+_NUMBER = "[0-9a-f]" * 8  # in names of what a run makes
+
 
 class Workplace:
     """The folder in which one run, and only one, makes the masks of an output.
@@ -38,7 +42,7 @@ class Workplace:
     Raises
     ------
     BatchStopped
-        On entering, if another run is at work there.
+        On entering, if another run is at work there, or the folder is somebody else's.
 
     Examples
     --------
@@ -59,27 +63,59 @@ class Workplace:
     def __enter__(self) -> Workplace:
         """Make the folder and lock it."""
         while True:
-            self.folder.mkdir(exist_ok=True)
             try:
-                self._lock: BinaryIO = self._lock_path.open("a+b", buffering=0)
+                is_new = self._open_lock()
             except FileNotFoundError:
                 continue  # another run has just finished and cleaned up
-            if not take_lock(self._lock):
-                self._lock.seek(0)
-                owner = self._lock.read().decode(errors="replace") or "another process"
-                self._lock.close()
-                raise BatchStopped(
-                    f"Another run ({owner}) is writing {self.output.name}; wait for it, or choose "
-                    "another output."
-                )
+            has_it = take_lock(self._lock)
+            self._lock.seek(0)
+            owner = self._lock.read(1000)
             # The lock of a folder that was cleaned up meanwhile protects nothing.
-            if self._is_current():
+            if not has_it or self._is_current():
                 break
             self._lock.close()
-        self._lock.truncate(0)
+        if not has_it:
+            self._lock.close()
+            raise BatchStopped(
+                f"Another run ({owner.decode(errors='replace') or 'another process'}) is writing "
+                f"{self.output.name}; wait for it, or choose another output."
+            )
+        has_content = any(path != self._lock_path for path in self.folder.iterdir())
+        if (is_new and has_content) or not (owner == b"" or owner.startswith(_OWNER)):
+            self._lock.close()
+            if is_new:
+                self._lock_path.unlink()
+            raise self._not_ours()
+        self._lock.seek(0)
+        self._lock.truncate()
         with suppress(OSError):  # on a full disk the lock holds without its owner's name
-            self._lock.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
+            self._lock.write(b"%s%d on %s" % (_OWNER, os.getpid(), socket.gethostname().encode()))
         return self
+
+    def _open_lock(self) -> bool:
+        """Open the lock, no link and nothing but a file; say whether it was not there before."""
+        if self.folder.is_symlink():
+            raise self._not_ours()
+        flags = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0)
+        is_new = True
+        try:
+            self.folder.mkdir(exist_ok=True)
+            try:
+                handle = os.open(self._lock_path, flags | os.O_CREAT | os.O_EXCL, 0o666)
+            except FileExistsError:
+                handle, is_new = os.open(self._lock_path, flags), False
+        except OSError as error:
+            if error.errno in (errno.EEXIST, errno.ELOOP, errno.EISDIR):
+                raise self._not_ours() from error
+            raise
+        self._lock: BinaryIO = os.fdopen(handle, "r+b", buffering=0)
+        return is_new
+
+    def _not_ours(self) -> BatchStopped:
+        return BatchStopped(
+            f"{self.folder} is not what a batch left behind; move it away, or choose another "
+            "output."
+        )
 
     def __exit__(
         self,
@@ -88,9 +124,11 @@ class Workplace:
         trace: TracebackType | None,
     ) -> None:
         """Give the lock back; keep the folder when there is something to go on from."""
-        if not self._cleared and not self._is_worth_keeping():
-            self.clear()
-        self._lock.close()
+        try:
+            if not self._cleared and not self._is_worth_keeping():
+                self.clear()
+        finally:
+            self._lock.close()
 
     def masks(self, journal: Journal) -> Path:
         """Where the masks are until they are complete."""
@@ -105,13 +143,17 @@ class Workplace:
             self.folder.rmdir()
 
     def empty(self) -> None:
-        """Remove everything but the lock; the journal first, so that nothing is half resumed."""
+        """Remove what a batch makes, but for the lock; first the journal, which tells of the rest.
+
+        Whatever else there is stays: somebody put it there.
+        """
         self.journal.unlink(missing_ok=True)
-        for path in self.folder.iterdir():
-            if path.is_dir():
-                shutil.rmtree(path)
-            elif path != self._lock_path:
-                path.unlink()
+        for pattern in (".journal*", f"masks-{_NUMBER}", f"replaced-{_NUMBER}"):
+            for path in self.folder.glob(pattern):
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
 
     def _is_worth_keeping(self) -> bool:
         """Whether a chunk is done."""
@@ -128,8 +170,9 @@ class Journal:
     """What a batch is about, and which of its chunks are done.
 
     The first line is what the batch is about; then comes a line for each finished chunk, with the
-    table's rows of its slices. Every line carries its checksum. A last line that was cut short by
-    a kill does not count.
+    table's rows of its slices. Every line carries its checksum. The first line that is damaged, or
+    was cut short by a kill, does not count and nor does what follows it: both are cut off, so that
+    those chunks are done again.
 
     Parameters
     ----------
@@ -162,7 +205,7 @@ class Journal:
                     self._count(content["chunk"], place)
                 place += len(line)
         if place == 0:
-            raise BatchStopped(f"{path} is damaged; remove {path.parent.name} and begin again.")
+            raise BatchStopped(f"{path} is damaged; allow overwriting (--overwrite) to begin anew.")
         os.truncate(path, place)
 
     @classmethod

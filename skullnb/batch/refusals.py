@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from concurrent.futures.process import BrokenProcessPool
@@ -12,8 +14,9 @@ from typing import Any
 
 from skullnb.batch.fingerprint import fingerprint
 from skullnb.batch.journal import Journal
-from skullnb.batch.outputs import PACKED, NpyOutput, ZarrOutput
+from skullnb.batch.outputs import PACKED, NpyOutput, ZarrOutput, description_of
 from skullnb.batch.sources import Source
+from skullnb.batch.table import table_of
 from skullnb.errors import BatchStopped, SkullnbError, UnreadableFile
 
 _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
@@ -23,11 +26,33 @@ def refuse_place(path: Path, source: Source) -> None:
     """Refuse an output without a folder, or in the place of the images."""
     if not path.parent.is_dir():
         raise UnreadableFile(f"There is no folder {path.parent} to write {path.name} in; make it.")
-    inputs = source.files()
-    if path.exists() and any(
-        path.samefile(one) or path in one.absolute().parents for one in inputs
-    ):
+    if not path.exists():
+        return
+    # One file or folder has many names: links, second names, roundabout ways.
+    inputs = [one.resolve() for one in source.files()]
+    places = {*inputs, *(folder for one in inputs for folder in one.parents)}
+    if any(path.samefile(place) for place in places):
         raise UnreadableFile(f"{path.name} is what the slices come from; write to another name.")
+
+
+def refuse_taken(path: Path, kind: str, overwrite: bool) -> None:
+    """Refuse names that somebody's files have; a folder's for good, unless it is masks."""
+    for one in (path, table_of(path), description_of(path)):
+        if one.is_dir() and not (one == path and kind == ".zarr" and _is_array(one)):
+            raise UnreadableFile(f"{one} is a folder, which is not replaced; choose another name.")
+        if os.path.lexists(one) and not overwrite:
+            raise UnreadableFile(
+                f"{one} exists already; move it, choose another name or allow overwriting "
+                "(--overwrite)."
+            )
+
+
+def _is_array(folder: Path) -> bool:
+    """Whether a folder is one zarr array, such as a batch writes, and no group of many."""
+    try:
+        return bool(json.loads((folder / "zarr.json").read_bytes())["node_type"] == "array")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
 
 
 def refuse_without_room(output: NpyOutput | ZarrOutput, path: Path) -> None:

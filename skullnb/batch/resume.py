@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from operator import index
 from pathlib import Path
 from typing import Any
 
 from skullnb.batch.journal import Journal, Workplace
 from skullnb.batch.outputs import PACKED, description_of
+from skullnb.batch.refusals import refuse_taken
 from skullnb.batch.table import write_table
 from skullnb.batch.work import COLUMNS
 from skullnb.errors import BatchStopped, UnreadableFile
@@ -88,11 +91,16 @@ def resume(place: Workplace, about: Mapping[str, Any], overwrite: bool) -> Journ
     Raises
     ------
     BatchStopped
-        If it was begun otherwise; the sentence names what differs.
+        If it was begun otherwise, where the sentence names what differs, or is damaged.
     """
     if not place.journal.exists():
         return None
-    journal = Journal(place.journal)
+    try:
+        journal = Journal(place.journal)
+    except BatchStopped:
+        if overwrite:
+            return None
+        raise
     differs = difference(journal.about, about)
     if not differs:
         return journal
@@ -119,10 +127,11 @@ def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
             continue
         if part == "input":
             return "the images have changed since (contents, size or time of their files)"
-        if isinstance(old, Mapping):
-            name = next(name for name in new if old.get(name) != new[name])
-            return f"its {name.replace('_', ' ')} was {old.get(name)}, now it is {new[name]}"
-        return f"its {part} was {old}, now it is {new}"
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            # Another version may have known more, or less.
+            both = [(n, old.get(n, "not there"), new.get(n, "not there")) for n in {**new, **old}]
+            part, old, new = next((one for one in both if one[1] != one[2]), (part, old, new))
+        return f"its {part.replace('_', ' ')} was {old}, now it is {new}"
     return ""
 
 
@@ -132,7 +141,7 @@ def are_named(place: Workplace, journal: Journal) -> bool:
     return complete and place.output.exists() and not place.masks(journal).exists()
 
 
-def publish(place: Workplace, journal: Journal, kind: str) -> tuple[Counts, Path]:
+def publish(place: Workplace, journal: Journal, kind: str, overwrite: bool) -> tuple[Counts, Path]:
     """Give finished masks their name, with table and description; every step may be repeated.
 
     Parameters
@@ -142,20 +151,28 @@ def publish(place: Workplace, journal: Journal, kind: str) -> tuple[Counts, Path
         With all chunks done.
     kind : str
         One of `skullnb.batch.outputs.KINDS`.
+    overwrite : bool
+        Whether what has the names already may be replaced.
 
     Returns
     -------
     Counts
     Path
         The table.
+
+    Raises
+    ------
+    UnreadableFile
+        If a name is taken, perhaps since the run began.
     """
     path, masks = place.output, place.masks(journal)
     if masks.exists():
+        refuse_taken(path, kind, overwrite)
         # Old masks must not be met beside the description of new ones.
         description_of(path).unlink(missing_ok=True)
         for stray in masks.rglob("*.partial"):
             stray.unlink()  # what a killed worker left of a zarr chunk
-        if path.is_dir():
+        if kind == ".zarr" and os.path.lexists(path):  # no folder can replace it in one step
             path.replace(place.folder / f"replaced-{uuid.uuid4().hex[:8]}")
         masks.replace(path)
         sync_path(path.parent)
@@ -188,8 +205,9 @@ def finished_before(path: Path, about: Mapping[str, Any]) -> BatchResult:
     try:
         found = json.loads(description_of(path).read_text(encoding="utf-8"))
         differs = difference(found, about)
-        counts, table = Counts(**found["counts"]), path.with_name(found["table"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        counts = Counts(**{name: index(many) for name, many in found["counts"].items()})
+        table = path.with_name(found["table"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         differs = "it is not described"
     if differs:
         raise UnreadableFile(

@@ -20,6 +20,7 @@ from skullnb.batch.outputs import PACKED, kind_of, open_output
 from skullnb.batch.refusals import (
     refuse_changed,
     refuse_place,
+    refuse_taken,
     refuse_without_room,
     say_how_to_go_on,
 )
@@ -27,7 +28,7 @@ from skullnb.batch.resume import BatchResult, are_named, finished_before, publis
 from skullnb.batch.sources import Source, is_zarr, open_source
 from skullnb.batch.work import EVIDENCE, Work, versions
 from skullnb.batch.workers import Crew, hire, work_through
-from skullnb.errors import InvalidSetting, UnreadableFile
+from skullnb.errors import InvalidSetting
 from skullnb.pipeline import PipelineSettings, create_skull_masks
 from skullnb.stack.names import expand
 
@@ -142,8 +143,8 @@ def mask_batch(
         if journal is None and path.exists() and not overwrite:
             return finished_before(path, about)
         masks_are_named = journal is not None and are_named(place, journal)
-        if path.exists() and not overwrite and not masks_are_named:
-            raise UnreadableFile(f"{path} exists already; allow overwriting (--overwrite).")
+        if not masks_are_named:
+            refuse_taken(path, kind, overwrite)
         if journal is None:
             size = min(chunk or _usual_chunk(source), source.shape[0])
             journal = _begin(place, source, kind, {**about, "chunk": size})
@@ -169,7 +170,7 @@ def mask_batch(
                 )
                 _make_masks(work, journal, crew, progress)
                 refuse_changed(source, about["input"], path)
-            counts, table = publish(place, journal, kind)
+            counts, table = publish(place, journal, kind, overwrite)
     return BatchResult(path, table, counts, n_resumed, time.monotonic() - started)
 
 

@@ -18,6 +18,17 @@ _TEXTS = ("source", "status", "reason", "warnings")
 _ROWS_AT_A_TIME = 2_000
 
 
+def table_of(output: Path) -> Path:
+    """Return where the table of some masks is written, by what is installed.
+
+    Examples
+    --------
+    >>> table_of(Path("out/masks.npy")).stem
+    'masks.npy'
+    """
+    return output.with_name(output.name + (".parquet" if find_spec("pyarrow") else ".csv"))
+
+
 def write_table(rows: Iterable[list[Any]], output: Path) -> Path:
     """Write the table of a batch, whole or not at all.
 
@@ -32,11 +43,10 @@ def write_table(rows: Iterable[list[Any]], output: Path) -> Path:
     -------
     Path
     """
-    parquet = find_spec("pyarrow") is not None
-    path = output.with_name(output.name + (".parquet" if parquet else ".csv"))
+    path = table_of(output)
     passing = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        (_write_parquet if parquet else _write_csv)(rows, passing)
+        (_write_parquet if path.suffix == ".parquet" else _write_csv)(rows, passing)
         sync_path(passing)
         passing.replace(path)
     finally:

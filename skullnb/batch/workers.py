@@ -34,6 +34,7 @@ LEAST_SLICES_A_TASK = 20
 _TASKS_A_WORKER = 3
 _PATIENCE_S = 60.0
 _ANSWERS_WITHIN = "10s"
+_SAFE_PATH = "PYTHONSAFEPATH"
 
 _work_here: Work
 
@@ -94,7 +95,10 @@ def hire(
             yield crew
         return
     pool: Executor
+    before = os.environ.get(_SAFE_PATH)
     if processes:
+        # Processes that start look for modules in the current folder, and data may lie there.
+        os.environ[_SAFE_PATH] = "1"
         pool = ProcessPoolExecutor(
             workers,
             # Forking a process that has threads can leave a lock taken for ever.
@@ -110,6 +114,9 @@ def hire(
         yield Crew(submit, workers)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+        if processes:
+            os.environ.pop(_SAFE_PATH, None)
+            os.environ.update({_SAFE_PATH: before} if before else {})
 
 
 def work_through(crew: Crew, chunks: Iterable[int]) -> Iterator[dict[int, Rows]]:

@@ -36,6 +36,9 @@ _FOR_VALGRIND = {
     "PYTHONHASHSEED": "0",
 }
 
+# Without modules of the current folder: a folder of data may hold any.
+_PYTHON = (sys.executable, "-P")
+
 _IMPORT = "import time\nt = time.process_time()\nimport {}\nprint(time.process_time() - t)"
 _FIRST = """
 import json, time
@@ -213,7 +216,7 @@ def _many_slices(folder: Path, n_slices: int, images: NDArray[Any]) -> str:
 def _callgrind(folder: str, *words: str, environment: Mapping[str, str]) -> int:
     output = Path(folder) / "callgrind.out"
     command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={output}"]
-    _run([*command, sys.executable, "-m", "skullnb.bench.child", *words], environment)
+    _run([*command, *_PYTHON, "-m", "skullnb.bench.child", *words], environment)
     total = re.search(r"^(?:summary|totals): (\d+)", output.read_text(encoding="utf-8"), re.M)
     if not total:
         raise SkullnbError("Callgrind did not say how many instructions it counted.")
@@ -225,7 +228,7 @@ def _child(*words: str, environment: Mapping[str, str] | None = None) -> Any:
 
 
 def _python(*words: str, environment: Mapping[str, str] | None = None) -> Any:
-    return json.loads(_run([sys.executable, *words], environment or {}).splitlines()[-1])
+    return json.loads(_run([*_PYTHON, *words], environment or {}).splitlines()[-1])
 
 
 def _run(command: Sequence[str], environment: Mapping[str, str]) -> str:

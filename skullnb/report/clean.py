@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,9 @@ def path_scrubber(folders: Iterable[Path]) -> Callable[[Any], Any]:
     {'images': 'scan.nii.gz', 'n': 5}
     """
     package = Path(__file__).resolve().parents[2]
-    known = {*folders, package, Path(sys.prefix), Path.home()}
+    known = {*folders, package, Path(sys.prefix)}
+    with suppress(RuntimeError):  # a user without a home, as in some containers
+        known.add(Path.home())
     # The longest first: a folder inside another one is to go as a whole.
     texts = [str(one) for one in known if one.is_absolute() and one != Path(one.anchor)]
     names = sorted(texts, key=len, reverse=True)

@@ -27,10 +27,22 @@ def check_output(output: Path, overwrite: bool, inputs: Iterable[Path] = ()) -> 
     Raises
     ------
     InvalidSetting
-        If the folder is not empty and not an older report, or may not be overwritten.
+        If the folder is not empty and not an older report, or may not be overwritten, or can't get
+        its name when the report is finished.
     """
     if output.is_file():
         raise InvalidSetting(f"The output folder {output.name!r} is a file; choose another name.")
+    if strange := set("*?[]") & set(str(output)):
+        # What makes the pages would take the name for a pattern, and not find its pictures.
+        raise InvalidSetting(
+            f"The path of the output folder holds {' and '.join(sorted(strange))}, where no pages "
+            "can be made; choose another folder."
+        )
+    if output.is_mount():
+        raise InvalidSetting(
+            f"The output folder {output.name!r} is where a disk is mounted, and can't be renamed; "
+            "choose a folder in it."
+        )
     if Path.cwd().is_relative_to(output):
         raise InvalidSetting(
             "The output folder is the current one, or holds it; choose a new folder's name."

@@ -4,7 +4,9 @@ Only geometry and pixels are asked for, and nothing else leaves this module: no 
 or description of a patient or a study, and no text of the parser's, which might quote them.
 """
 
+import io
 import logging
+import re
 import warnings
 import zlib
 from collections.abc import Iterator, Sequence
@@ -18,12 +20,12 @@ import numpy as np
 
 from skullnb.errors import SkullnbError, UnreadableFile
 from skullnb.stack.arrays import Array
-from skullnb.stack.volume import refuse_impossible_size, size_in_bytes
+from skullnb.stack.volume import in_one_sentence, refuse_impossible_size, size_in_bytes
 
 SUFFIXES = (".dcm", ".dicom", ".ima")
 
 _GEOMETRY_TAGS = [
-    *("SeriesInstanceUID", "SeriesNumber", "InstanceNumber", "NumberOfFrames"),
+    *("SeriesInstanceUID", "SeriesNumber", "NumberOfFrames"),
     *("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated"),
     *("PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient"),
     *("SliceThickness", "SpacingBetweenSlices", "RescaleSlope", "RescaleIntercept"),
@@ -95,7 +97,7 @@ class Header:
     series : str
         What tells its series from others; of no use to anyone else.
     number : str
-        The series' number on the scanner; "" where there is none.
+        The series' number on the scanner, digits only; "" where there is none.
     frames : tuple of Frame
     """
 
@@ -132,8 +134,10 @@ def read_header(file: Path) -> Header | None:
         header = _read(file, _GEOMETRY_TAGS, stop_before_pixels=True)
         if "Rows" not in header:
             return None
-        series, number = header.get("SeriesInstanceUID", ""), header.get("SeriesNumber")
-        return Header(str(series), str(number or ""), tuple(_frames(file, header)))
+        series, number = header.get("SeriesInstanceUID", ""), str(header.get("SeriesNumber", ""))
+        # Any text may stand there, a patient's name or a path; it goes into names and messages.
+        number = number if re.fullmatch(r"[0-9]{1,12}", number) else ""
+        return Header(str(series), number, tuple(_frames(file, header)))
 
 
 def load_frames(frames: Sequence[Frame]) -> Array:
@@ -245,8 +249,8 @@ def _pixels(file: Path, shape: tuple[int, int]) -> Array:
             )
         try:
             return np.asarray(pixels.pixel_array(dataset)).reshape(-1, *shape)
-        except Exception:
-            if not packed:
+        except Exception as error:
+            if not packed or _is_of_the_system(error):
                 raise
             raise UnreadableFile(
                 f"{file.name} is compressed ({syntax.name}) and can't be decoded: it is damaged, "
@@ -263,22 +267,33 @@ def _has_decoder(syntax: Any, pixels: Any) -> bool:
 
 def _read(file: Path, tags: list[str], **options: Any) -> Any:
     """Read only some tags, so that no other is ever in memory as a value."""
-    _refuse_inflating(file)
-    return import_module("pydicom").dcmread(file, specific_tags=tags, **options)
+    with _Stream(io.FileIO(file)) as stream:
+        dataset: Any = import_module("pydicom").dcmread(stream, specific_tags=tags, **options)
+        return dataset
 
 
-def _refuse_inflating(file: Path) -> None:
-    """Refuse a deflated file that would fill the memory, since pydicom inflates it whole."""
-    with file.open("rb") as stream:
-        head = stream.read(1024)
-        if _DEFLATED not in head:
-            return
-        if head[132:138] != b"\x02\0\0\0UL":  # the length of what comes before the deflated part
-            raise ValueError
-        stream.seek(144 + int.from_bytes(head[140:144], "little"))
-        inflate, packed, n_bytes = zlib.decompressobj(-zlib.MAX_WBITS), b"", 0
-        while packed := inflate.unconsumed_tail or stream.read(1 << 16):
-            n_bytes += len(inflate.decompress(packed, 1 << 20))
+class _Stream(io.BufferedReader):
+    """A file that refuses to be inflated to what would fill the memory.
+
+    pydicom inflates a deflated file whole. It reads what it inflates, and nothing else, to the
+    file's end; where that begins is the parser's business, and no second one could know better.
+    """
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        if size == -1:
+            _refuse_inflating(Path(self.name), data)
+        return data
+
+
+def _refuse_inflating(file: Path, packed: bytes) -> None:
+    """Refuse deflated bytes that hold too much; unpacked piece by piece."""
+    inflate, n_bytes = zlib.decompressobj(-zlib.MAX_WBITS), 0
+    for start in range(0, len(packed), _PIECE):
+        piece = packed[start : start + _PIECE]
+        while piece and not inflate.eof:
+            n_bytes += len(inflate.decompress(piece, _PIECE))
+            piece = inflate.unconsumed_tail
             if n_bytes > _MOST_INFLATED:
                 raise UnreadableFile(
                     f"{file.name} inflates to more than {_MOST_INFLATED:,} bytes; save it "
@@ -286,7 +301,7 @@ def _refuse_inflating(file: Path) -> None:
                 )
 
 
-_DEFLATED = b"1.2.840.10008.1.2.1.99"
+_PIECE = 1 << 20
 _MOST_INFLATED = 1 << 30
 
 
@@ -301,14 +316,18 @@ def _without_quoting(file: Path) -> Iterator[None]:
             yield
     except SkullnbError:
         raise
-    except ImportError:
-        raise UnreadableFile(
-            f"{file.name} is DICOM, and pydicom is not installed; run: pip install pydicom"
-        ) from None
-    except Exception:
+    except Exception as error:
+        if _is_of_the_system(error):
+            with in_one_sentence(file):
+                raise
         raise UnreadableFile(
             f"{file.name} can't be read as DICOM, it is damaged, cut short or not what its name "
             "says; make a new copy of it."
         ) from None
     finally:
         logger.disabled = silenced
+
+
+def _is_of_the_system(error: Exception) -> bool:
+    """Whether the computer refused, which may be gone tomorrow and quotes nothing of the file."""
+    return isinstance(error, MemoryError) or getattr(error, "errno", None) is not None

@@ -118,6 +118,7 @@ def _npy_header(file: Any) -> tuple[tuple[int, ...], bool, Any]:
 
 
 _LONGEST_HEADER = 10_000  # bytes; numpy's own limit
+_LONGEST_LABEL = 4096  # bytes; four a letter
 
 
 def _open_npz(path: Path, axis: str, part: str) -> Volume:
@@ -133,15 +134,20 @@ def _open_npz(path: Path, axis: str, part: str) -> Volume:
     def extra(name: str) -> Any:
         if name not in names or part != "images":
             return None
-        _npz_member(path, name)
-        with np.load(path, allow_pickle=False) as archive:
-            return archive[name].tolist()
+        size, dtype = _npz_member(path, name)
+        n_values, most = size_in_bytes(size, np.dtype(np.uint8)), max(shape[0], 2)
+        # Each becomes a Python object: a few kilobytes of zeros could fill the memory.
+        if n_values > most or n_values * dtype.itemsize > most * _LONGEST_LABEL:
+            raise UnreadableFile(
+                f"{path.name} holds {n_values:,} {name} of {dtype.itemsize:,} bytes for {shape[0]} "
+                "slices; keep one short label a slice, and two spacings."
+            )
+        return _npz_array(path, name).tolist()
 
     groups = extra("groups")
 
     def load() -> Array:
-        with np.load(path, allow_pickle=False) as archive:
-            return np.asarray(archive[key]).reshape(shape)
+        return _npz_array(path, key).reshape(shape)
 
     return Volume(
         path,
@@ -166,6 +172,13 @@ def _npz_member(path: Path, name: str) -> tuple[tuple[int, ...], Any]:
     return shape, dtype
 
 
+def _npz_array(path: Path, name: str) -> Array:
+    """Read the array that was checked; numpy.load prefers a member without the ending."""
+    with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as member:
+        array: Array = np.lib.format.read_array(member, allow_pickle=False)
+        return array
+
+
 def _open_nibabel(path: Path, axis: str, part: str) -> Volume:
     with _quiet_nibabel():
         image: Any = _image_class(path).from_filename(path, mmap="r")
@@ -182,6 +195,8 @@ def _open_nibabel(path: Path, axis: str, part: str) -> Volume:
     packed = suffix_of(path) in (".nii.gz", ".mgz")
     stored = path.stat().st_size - (0 if packed else int(image.dataobj.offset))
     refuse_impossible_size(path, size_in_bytes(shape, dtype), stored, packed=packed)
+    if (image.dataobj.slope, image.dataobj.inter) != (1, 0):  # nibabel makes float64 of them all
+        refuse_more_than_memory(path, size_in_bytes(shape, np.dtype(np.float64)))
     grid = grid_of(image, axis, path.name)
 
     def load() -> Array:
@@ -247,7 +262,8 @@ def _quiet_nibabel() -> Iterator[None]:
 def _open_tiff(path: Path, axis: str, part: str) -> Volume:
     import tifffile
 
-    with _tiff_errors(), tifffile.TiffFile(path) as tiff:
+    # What an OME file says of other files is not asked: it could name any.
+    with _tiff_errors(), tifffile.TiffFile(path, is_ome=False) as tiff:
         _refuse_circle(tiff)
         if len(tiff.series) != 1:
             raise UnreadableFile(
@@ -277,7 +293,11 @@ def _open_tiff(path: Path, axis: str, part: str) -> Volume:
 
     def load() -> Array:
         with _tiff_errors():
-            array = tifffile.memmap(path, mode="r") if mappable else tifffile.imread(path)
+            array = (
+                tifffile.memmap(path, mode="r", is_ome=False)
+                if mappable
+                else tifffile.imread(path, is_ome=False)
+            )
         return np.asanyarray(array).reshape(shape)
 
     return Volume(path, shape, load, spacing)

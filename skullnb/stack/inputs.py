@@ -11,7 +11,7 @@ from skullnb.stack.dicom import Series, find_series, open_series
 from skullnb.stack.dicom_files import is_dicom
 from skullnb.stack.formats import READERS, open_volume
 from skullnb.stack.names import expand, natural_key, refuse_strange_name, stem, suffix_of
-from skullnb.stack.volume import Volume
+from skullnb.stack.volume import Volume, in_one_sentence
 
 KINDS = f"{', '.join(READERS)} and DICOM"
 _MOST_LISTED = 6
@@ -40,7 +40,8 @@ class Input:
         """Open it; see `skullnb.stack.formats.open_volume`."""
         if self.series is None:
             return open_volume(self.path, axis, part)
-        return open_series(self.series, axis, self.name, self.path)
+        with in_one_sentence(self.path):
+            return open_series(self.series, axis, self.name, self.path)
 
 
 def split_series(path: str | Path) -> tuple[Path, str]:
@@ -161,10 +162,10 @@ def list_volumes(
     """
     if isinstance(images, Input):
         return [images]
-    if isinstance(images, str | Path):
-        files, (where, number) = list_inputs(images), split_series(images)
+    if isinstance(images, Sequence) and not isinstance(images, str):
+        files, where, number = [expand(one) for one in images], Path("The list of images"), ""
     else:
-        files, where, number = list(images), Path("The list of images"), ""
+        files, (where, number) = list_inputs(images), split_series(images)
     others = [file for file in files if suffix_of(file) in READERS or not is_dicom(file)]
     volumes = [Input(stem(file), file) for file in others]
     series = find_series(file for file in files if file not in set(others))

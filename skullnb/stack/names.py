@@ -27,7 +27,7 @@ def expand(path: str | Path) -> Path:
     try:
         whole = Path(path).expanduser()
         whole.exists()
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, TypeError, ValueError) as error:
         raise UnreadableFile(f"The path {path} can't be: {error}; check it.") from error
     except OSError as error:
         shown = str(path) if len(str(path)) < _LONG else f"{str(path)[:_LONG]}..."

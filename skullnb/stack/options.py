@@ -1,6 +1,5 @@
 """The words a user gives for a stack (`0.667x0.7`, `104:127`, `a,a,b`), turned into values."""
 
-import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -12,6 +11,7 @@ from skullnb.stack.names import expand
 
 AXES = ("axial", "coronal", "sagittal")
 
+_LEAST_MM, _MOST_MM = 1e-6, 1e6  # what no scanner leaves, and all later arithmetic stands
 _LONGEST_LIST = 1 << 26  # bytes of a file of labels
 _NUMBER_OR_NOTHING = r"(-?\d{1,18})?"  # no head has more slices than that has digits
 
@@ -62,7 +62,7 @@ def parse_spacing(spacing: object) -> tuple[float, float] | None:
     Raises
     ------
     InvalidSetting
-        If it is not one or two finite numbers above 0.
+        If it is not one or two numbers from 1e-6 to 1e6, a nanometre to a kilometre.
 
     Examples
     --------
@@ -76,11 +76,11 @@ def parse_spacing(spacing: object) -> tuple[float, float] | None:
         values = [float(part) for part in (parts if isinstance(parts, Iterable) else [parts])]  # type: ignore[arg-type]
     except (TypeError, ValueError):
         values = []
-    good = all(math.isfinite(value) and value > 0 for value in values)
+    good = all(_LEAST_MM <= value <= _MOST_MM for value in values)
     if len(values) not in (1, 2) or not good or isinstance(spacing, bool):
         raise InvalidSetting(
-            f"The spacing {spacing!r} is not one or two numbers above 0; give millimetres a "
-            "pixel as 0.5, or as row x column, for example 0.667x0.7."
+            f"The spacing {spacing!r} is not one or two numbers above 0 (a nanometre to a "
+            "kilometre); give millimetres a pixel as 0.5, or row x column, for example 0.667x0.7."
         )
     return values[0], values[-1]
 
@@ -163,7 +163,7 @@ def parse_groups(groups: object) -> tuple[str, ...] | None:
     Raises
     ------
     InvalidSetting
-        If a label is empty, or a line holds more than one.
+        If a label is empty or no text, or a line holds more than one.
     UnreadableFile
         If the file is missing or not text.
 
@@ -186,6 +186,8 @@ def parse_groups(groups: object) -> tuple[str, ...] | None:
     for number, label in enumerate(labels, start=1):
         if not label:
             raise InvalidSetting(f"Label {number} in {where} is empty; give every slice a label.")
+        if not label.isascii() and any("\ud800" <= letter <= "\udfff" for letter in label):
+            raise InvalidSetting(f"Label {number} in {where} has bytes that are no letters.")
     return tuple(labels)
 
 

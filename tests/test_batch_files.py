@@ -1,0 +1,298 @@
+"""Batches and other people's files: what one may touch, and what is safely on the disk when."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bad_inputs import HEAD
+
+from skullnb.batch import mask_batch, read_masks
+from skullnb.batch.journal import Journal, Workplace
+from skullnb.batch.resume import resume
+from skullnb.errors import BatchStopped, SkullnbError, UnreadableFile
+from skullnb.pipeline import PipelineSettings, create_skull_masks
+
+SETTINGS = PipelineSettings(kernel_width=5)
+EXPECTED = create_skull_masks(HEAD, SETTINGS)
+
+
+@pytest.fixture
+def desk(tmp_path, monkeypatch):
+    """A folder to stand in, with a scan of three slices and somebody's text."""
+    monkeypatch.chdir(tmp_path)
+    np.save("scans.npy", HEAD)
+    Path("thesis.tex").write_text("years of work")
+    return tmp_path
+
+
+def batch(name="m.npy", images="scans.npy", **options):
+    return mask_batch(images, name, SETTINGS, **{"workers": 1, "chunk": 1, **options})
+
+
+class Enough(Exception):
+    """What stops a batch half-way in these tests."""
+
+
+def begun(name="m.npy", **options):
+    """Stop a batch after its first slice; return its folder."""
+
+    def stop(done, total):
+        if done:
+            raise Enough
+
+    with pytest.raises(Enough):
+        batch(name, progress=stop, **options)
+    return Path(f"{name}.partial")
+
+
+def everything():
+    """All that is on the desk, with what the files hold."""
+    return {
+        path: path.readlink() if path.is_symlink() else path.is_file() and path.read_bytes()
+        for path in Path().rglob("*")
+    }
+
+
+# --- other people's files ----------------------------------------------------------------------
+
+
+def folder_with_a_file(partial):
+    partial.mkdir()
+    (partial / "journal").write_text("dear diary")
+
+
+def link_to_a_folder(partial):
+    Path("home").mkdir()
+    partial.symlink_to("home")
+
+
+def link_as_lock(partial):
+    partial.mkdir()
+    Path("begun.tex").touch()
+    (partial / "lock").symlink_to(Path("begun.tex").absolute())
+
+
+def second_name_as_lock(partial):
+    partial.mkdir()
+    (partial / "lock").hardlink_to("thesis.tex")
+
+
+def folder_as_lock(partial):
+    (partial / "lock").mkdir(parents=True)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        Path.touch,
+        folder_with_a_file,
+        link_to_a_folder,
+        link_as_lock,
+        second_name_as_lock,
+        folder_as_lock,
+    ],
+)
+def test_a_folder_that_no_batch_made_is_left_alone(desk, make):
+    make(Path("m.npy.partial"))
+    before = everything()
+    with pytest.raises(BatchStopped, match=r"m.npy.partial is not what a batch left behind; move"):
+        batch(overwrite=True)
+    assert everything() == before
+
+
+@pytest.mark.parametrize("end", ["finished", "begun otherwise"])
+def test_what_somebody_puts_beside_the_journal_is_kept(desk, end):
+    partial = begun()
+    for name in ("notes.txt", "masks-final.npy"):
+        (partial / name).write_text("mine")
+    (partial / "masks-0123abcd").symlink_to(desk, target_is_directory=True)
+    batch(overwrite=end == "begun otherwise", evidence="brief" if end != "finished" else "full")
+    assert sorted(path.name for path in partial.iterdir()) == ["masks-final.npy", "notes.txt"]
+    assert Path("thesis.tex").exists()
+    np.testing.assert_array_equal(np.load("m.npy"), EXPECTED)
+
+
+@pytest.mark.parametrize(
+    ("images", "output"),
+    [
+        ("scans.zarr", "sub/../scans.zarr"),
+        ("link/scans.zarr", "scans.zarr"),
+        ("scans.zarr", "link/scans.zarr"),
+        ("parts", "scans.zarr"),
+        ("scans.npy", "second.npy"),
+        ("li*/scans.npy", "scans.npy"),
+    ],
+)
+def test_scans_are_not_overwritten_by_their_masks_by_whatever_name(desk, images, output):
+    import zarr
+
+    zarr.create_array("scans.zarr", data=HEAD, chunks=(1, 40, 48))
+    np.save("scans.zarr/one.npy", HEAD)
+    for folder in ("sub", "parts"):
+        Path(folder).mkdir()
+    Path("parts/one.npy").symlink_to(desk / "scans.zarr/one.npy")
+    Path("link").symlink_to(desk, target_is_directory=True)
+    Path("second.npy").hardlink_to("scans.npy")
+    before = everything()
+    with pytest.raises(SkullnbError, match="is what the slices come from"):
+        batch(output, images, overwrite=True)
+    assert everything() == before
+
+
+@pytest.mark.parametrize("name", ["m.npy", "m.npy.json", "m.npy.csv"])
+@pytest.mark.parametrize("when", ["before", "meanwhile", "since"])
+def test_no_file_is_overwritten_unasked_whenever_it_came(desk, monkeypatch, name, when):
+    monkeypatch.setattr("skullnb.batch.table.find_spec", lambda module: None)
+
+    def come(*_):
+        Path(name).write_text("mine")
+
+    if when == "since":
+        begun()
+    if when != "meanwhile":
+        come()
+    with pytest.raises(UnreadableFile, match=rf"{name} exists already.*\(--overwrite\)"):
+        batch(progress=come)
+    assert Path(name).read_text() == "mine"
+    assert len([*Path().glob("m.npy*")]) == 1 + (when != "before")
+    done = batch(overwrite=True)
+    assert bool(done.n_resumed) == (when != "before")
+    np.testing.assert_array_equal(np.load("m.npy"), EXPECTED)
+    assert Path(name).read_bytes() != b"mine"
+
+
+def group(path):
+    import zarr
+
+    zarr.create_group(path).create_array("a", data=HEAD)
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("m.npy", Path.mkdir),
+        ("m.zarr", Path.mkdir),
+        ("m.zarr", group),
+        ("m.npy.json", Path.mkdir),
+        ("m.zarr.parquet", Path.mkdir),
+        ("m.npy", lambda path: mask_batch("scans.npy", "m.zarr").path.rename(path)),
+    ],
+)
+def test_a_folder_that_is_no_array_is_not_replaced_even_when_overwriting(desk, name, make):
+    make(Path(name))
+    before = everything()
+    with pytest.raises(UnreadableFile, match=rf"{name} is a folder"):
+        batch(name.removesuffix(".json").removesuffix(".parquet"), overwrite=True)
+    assert everything() == before
+
+
+@pytest.mark.parametrize("there", ["file", "link", "link to nothing"])
+@pytest.mark.parametrize("name", ["m.npy", "m.zarr"])
+def test_a_file_or_link_in_the_masks_place_is_replaced_and_not_what_it_leads_to(desk, name, there):
+    if there == "file":
+        Path(name).touch()
+    else:
+        other = batch(f"other{Path(name).suffix}", evidence="brief").path
+        Path(name).symlink_to(other if there == "link" else "nowhere")
+        before = everything()
+    with pytest.raises(UnreadableFile, match="exists already"):
+        batch(name)
+    batch(name, overwrite=True)
+    np.testing.assert_array_equal(read_masks(name), EXPECTED)
+    assert not Path(name).is_symlink()
+    assert not Path(f"{name}.partial").exists()
+    if there != "file":
+        now = everything()
+        assert all(now[path] == before[path] for path in before if path.name != name)
+
+
+# --- descriptions and journals that are damaged, or of another version ---------------------------
+
+
+def of_another_version(found):
+    found["settings"]["of_old"] = 1
+
+
+def without_a_setting(found):
+    del found["settings"]["connectivity"]
+
+
+def counts_as_text(found):
+    found["counts"]["n_slices"] = "3"
+
+
+def no_mapping(found):
+    found["slices"] = {"0": 3}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (of_another_version, "its of old was 1, now it is not there"),
+        (without_a_setting, "its connectivity was not there, now it is 8"),
+        (counts_as_text, "it is not described"),
+        (no_mapping, "its slices was {'0': 3}, now it is"),
+        (None, "it is not described"),
+    ],
+)
+def test_masks_with_a_strange_description_are_answered_in_a_sentence(desk, change, words):
+    batch()
+    description = Path("m.npy.json")
+    found = json.loads(description.read_text())
+    if change:
+        change(found)
+    description.write_text(json.dumps(found) if change else "[" * 100_000)
+    with pytest.raises(UnreadableFile, match=rf"m.npy exists already \({words}"):
+        batch()
+
+
+def test_a_batch_of_another_version_is_answered_in_a_sentence(desk):
+    partial = begun()
+    about = Journal(partial / "journal").about
+    Journal.begin(partial / "journal", {**about, "versions": {}}).append({0: [[]]})
+    with pytest.raises(BatchStopped, match=r"its skullnb was not there, now it is"):
+        batch()
+
+
+@pytest.mark.parametrize("content", [b"", b"00000000 {}\n", b"\xff" * 50])
+def test_a_damaged_journal_is_refused_or_overwritten(desk, content):
+    partial = begun()
+    (partial / "journal").write_bytes(content)
+    place = Workplace(Path("m.npy"))
+    with pytest.raises(BatchStopped, match=r"journal is damaged; allow overwriting"), place:
+        resume(place, {}, overwrite=False)
+    assert (partial / "journal").read_bytes() == content
+    assert batch(overwrite=True).n_resumed == 0
+    np.testing.assert_array_equal(np.load("m.npy"), EXPECTED)
+
+
+# --- the disk ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def synced(monkeypatch):
+    """Numbers of the files and folders that are safely on the disk, the last one synced last."""
+    real, numbers = os.fsync, []
+
+    def fsync(handle):
+        numbers.append(os.fstat(handle).st_ino)
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    return numbers
+
+
+def test_a_journal_has_its_name_when_it_is_on_the_disk(desk, synced, monkeypatch):
+    real, before = os.replace, []
+
+    def replace(source, target):
+        before.append(Path(source).stat().st_ino in synced)
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    Journal.begin(desk / "journal", {"shape": [3, 40, 48], "chunk": 1})
+    assert before == [True]
+    assert synced[-1] == desk.stat().st_ino
+    assert [path.name for path in desk.glob("*journal*")] == ["journal"]

@@ -1,0 +1,64 @@
+"""The command in surroundings that are not a terminal: no letters, no reader, told to stop."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import psutil
+import pytest
+
+COMMAND = [sys.executable, "-c", "from skullnb.cli import main; main()"]
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals and closed streams of POSIX")
+
+
+def test_a_name_is_said_where_there_are_no_letters_for_it(tmp_path):
+    np.save(tmp_path / "脳.npy", np.eye(20)[None])
+    words = ["mask", "脳.npy", "-o", "m.npy"]
+    few_letters = {**os.environ, "PYTHONIOENCODING": "cp1252"}
+    done = subprocess.run([*COMMAND, *words], cwd=tmp_path, env=few_letters, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert rb"\u8133" in done.stdout
+    assert (tmp_path / "m.npy").exists()
+
+
+@pytest.mark.parametrize("options", [[], ["--workers", "1"]])
+def test_the_work_is_done_where_nobody_listens(tmp_path, options):
+    np.save(tmp_path / "scan.npy", np.eye(20)[None])
+    words = ["mask", "scan.npy", "-o", "m.npy", *options]
+    done = subprocess.run(["sh", "-c", 'exec "$@" 2>&-', "sh", *COMMAND, *words], cwd=tmp_path)
+    assert done.returncode == 0
+    assert np.load(tmp_path / "m.npy").shape == (1, 20, 20)
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_report_that_is_told_to_stop_takes_everything_with_it(tmp_path, name):
+    words = ["report", "--chapter", "10", "-o", "out"]
+    run = subprocess.Popen([*COMMAND, *words], cwd=tmp_path, stderr=subprocess.PIPE)
+    family = psutil.Process(run.pid)
+    until = time.monotonic() + 120
+    while not any("ipykernel" in " ".join(one.cmdline()) for one in at_work(family)):
+        assert run.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    helpers = at_work(family)
+    run.send_signal(getattr(signal, name))
+    run.communicate(timeout=60)
+    assert run.returncode == 1
+    assert psutil.wait_procs(helpers, timeout=30)[1] == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def at_work(process):
+    """Give the processes that one has started, and those that they have."""
+    found = []
+    for one in process.children(recursive=True):
+        try:
+            one.cmdline()
+        except psutil.Error:  # it has just ended
+            continue
+        found.append(one)
+    return found
