@@ -80,16 +80,20 @@ FILES = {
     "a path too long": (lambda f: f.joinpath(*["folder"] * 900), "too long"),
     "nobody's home": (lambda f: Path("~nobody-of-that-name/scan.npy"), "home directory"),
     "an empty file": (content("scan.npy", b""), "scan.npy can't be read"),
-    "a picture": (content("scan.png", b"\x89PNG"), "scan.png is of a kind that is not read"),
+    "a picture": (
+        content("scan.png", b"\x89PNG"),
+        r"scan.png is of a kind that is not read; .*\.npy.*\.nii\.gz.*\.tif.* and DICOM",
+    ),
+    "a name without an ending": (content("IM0001", b""), "IM0001 is of a kind that is not read"),
     "a name with a line break": (content("a\nb.npy", b"x"), r"a\\nb.npy can't be read"),
     "a name with an escape": (content("a\x1b[31mb.npy", b"x"), r"a\\x1b\[31mb.npy can't be read"),
     "a name of no letters": (
         content(os.fsdecode(b"\xff.npy"), b"x"),
-        r"name \\udcff.npy has bytes",
+        r"\\udcff.npy has bytes",
     ),
     "a folder with a name of no letters": (
         lambda f: content(os.fsdecode(b"\xff.npy"), b"x")(f).parent,
-        r"name \\udcff.npy has bytes",
+        r"\\udcff.npy has bytes",
     ),
     "a name with spaces": (content("a scan.npy", b"x"), "a scan.npy can't be read"),
     "a name in Japanese": (content("脳 ✓.npy", b"x"), "脳 ✓.npy can't be read"),
@@ -120,7 +124,7 @@ FILES = {
     "npz that is no archive": (content("scan.npz", b"PK\3\4 no"), "scan.npz can't be read"),
     "npz cut short": (cut(npz(images=NOISE), 0.9), "scan.npz can't be read"),
     "npz with a flipped bit": (flip(npz(images=NOISE), 0.5), "scan.npz can't be read"),
-    "npz without images": (npz(a=NOISE, b=NOISE), "none is called images"),
+    "npz without images": (npz(a=NOISE, b=NOISE), r"2 arrays \(a, b\) and none is called images"),
     "npz with nothing": (bad.archive({}), "holds 0 arrays"),
     "npz of objects": (npz(images=np.array([{}], object)), "pickled"),
     "npz with groups of objects": (
@@ -163,7 +167,7 @@ FILES = {
     "nifti of petabytes": (nifti(dim=[3, 30000, 30000, 30000, 1, 1, 1, 1]), "promises .* bytes"),
     "nii.gz of petabytes": (
         nifti(name="scan.nii.gz", dim=[3, 30000, 30000, 30000, 1, 1, 1, 1]),
-        "promises .* bytes",
+        "promises .* but stores",  # what no deflated bytes can hold, before what no memory can
     ),
     "nifti of a negative size": (nifti(dim=[3, 48, 40, -3, 1, 1, 1, 1]), "no pixels"),
     "nifti of four dimensions": (nifti(np.zeros((4, 5, 6, 2))), "4 dimensions"),
@@ -207,6 +211,7 @@ FILES = {
     "dicom of petabytes": (dicom(NumberOfFrames=10**9, Rows=60000), "promises"),
     "dicom of no rows": (dicom(Rows=0), "no pixels"),
     "dicom in colour": (dicom(PhotometricInterpretation="RGB", SamplesPerPixel=3), "colour"),
+    "dicom that is inverted": (dicom(PhotometricInterpretation="MONOCHROME1"), "inverted grey"),
     "dicom at one place": (dicom(ImagePositionPatient=[0, 0, 0]), "several images at one"),
     "dicom with NaN directions": (
         dicom(ImageOrientationPatient=["nan"] * 6),

@@ -1,5 +1,7 @@
 """Batches and other people's files: what one may touch, and what is safely on the disk when."""
 
+import csv
+import errno
 import json
 import os
 from pathlib import Path
@@ -8,9 +10,12 @@ import numpy as np
 import pytest
 from bad_inputs import HEAD
 
-from skullnb.batch import mask_batch, read_masks
-from skullnb.batch.journal import Journal, Workplace
+from skullnb.batch import mask_batch, open_source, read_masks, read_table
+from skullnb.batch.journal import Journal
+from skullnb.batch.outputs import NpyOutput
 from skullnb.batch.resume import resume
+from skullnb.batch.work import Work, mask_chunks
+from skullnb.batch.workplace import Workplace, take_lock
 from skullnb.errors import BatchStopped, SkullnbError, UnreadableFile
 from skullnb.pipeline import PipelineSettings, create_skull_masks
 
@@ -296,3 +301,133 @@ def test_a_journal_has_its_name_when_it_is_on_the_disk(desk, synced, monkeypatch
     assert before == [True]
     assert synced[-1] == desk.stat().st_ino
     assert [path.name for path in desk.glob("*journal*")] == ["journal"]
+
+
+@pytest.mark.parametrize("name", ["m.npy", "m.zarr"])
+def test_all_is_on_the_disk_before_the_journal_goes(desk, synced, monkeypatch, name):
+    real, made = Workplace.clear, []
+
+    def clear(place):
+        made.extend(
+            path for path in desk.rglob(f"{name}*/**/*") if place.folder not in path.parents
+        )
+        made.extend(path for path in desk.glob(f"{name}*") if path != place.folder)
+        assert synced[-1] == desk.stat().st_ino
+        assert [path for path in made if path.stat().st_ino not in synced] == []
+        real(place)
+
+    monkeypatch.setattr(Workplace, "clear", clear)
+    batch(name)
+    assert len(made) == (3 if name == "m.npy" else 3 + 1 + 1 + 3 * 3)
+
+
+def test_masks_are_never_met_beside_the_description_of_others(desk, synced, monkeypatch):
+    def write_table(*_):
+        assert Path("m.npy").stat().st_mtime_ns > before
+        assert synced[-1] == desk.stat().st_ino  # a power cut can't bring the old masks back
+        raise Enough
+
+    mask_batch("scans.npy", "m.npy")
+    before = Path("m.npy").stat().st_mtime_ns
+    monkeypatch.setattr("skullnb.batch.resume.write_table", write_table)
+    with pytest.raises(Enough):
+        batch(overwrite=True)
+    assert not Path("m.npy.json").exists()
+
+
+def test_what_a_killed_worker_left_of_a_chunk_is_not_among_the_masks(desk):
+    [masks] = begun("m.zarr").glob("masks-*")
+    (masks / "c" / "0" / "0" / "0.0123abcd.partial").write_bytes(b"half")
+    batch("m.zarr")
+    assert not [*Path("m.zarr").rglob("*.partial")]
+
+
+# --- what is no fault of a slice ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cause", [OSError(errno.EIO, "Input/output error"), MemoryError()])
+def test_what_the_system_refuses_stops_the_batch_and_fails_no_slice(desk, monkeypatch, cause):
+    def refused(*_):
+        raise UnreadableFile("scans.npy can't be read.") from cause
+
+    monkeypatch.setattr("skullnb.batch.sources._read", refused)
+    with pytest.raises(UnreadableFile, match=r"scans.npy can't be read"):
+        batch()
+
+
+def test_a_file_that_is_not_there_for_now_stops_the_batch_and_fails_no_slice(desk):
+    np.savez("scans.npz", images=HEAD)
+
+    def hide(done, total):
+        Path("scans.npz").replace("hidden")
+
+    with pytest.raises(UnreadableFile, match=r"scans.npz"):
+        batch(images="scans.npz", progress=hide)
+    Path("hidden").replace("scans.npz")
+    assert batch(images="scans.npz").counts.n_failed == 0
+    np.testing.assert_array_equal(np.load("m.npy"), EXPECTED)
+
+
+def test_a_worker_with_other_versions_makes_no_masks(desk):
+    source = open_source("scans.npy")
+    output = NpyOutput(desk / "m", source.shape)
+    work = Work(source, output, SETTINGS, "full", 1, {"skullnb": "9.9"})
+    with pytest.raises(
+        BatchStopped, match=r"A worker has skullnb .*, and this machine skullnb 9.9"
+    ):
+        mask_chunks(work, (0,))
+    assert not output.path.exists()
+
+
+# --- locks -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK])
+def test_without_locks_a_batch_goes_on_and_says_so(desk, monkeypatch, number):
+    def flock(file, how):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    with pytest.warns(UserWarning, match=r"keeps no locks.*only one run writes m.npy") as warned:
+        batch()
+    assert len(warned) == 1
+    np.testing.assert_array_equal(np.load("m.npy"), EXPECTED)
+    with (desk / "scans.npy").open("rb") as file:
+        assert not take_lock(file)  # a report must not take another's folder for left behind
+
+
+@pytest.mark.parametrize("number", [errno.EAGAIN, errno.EACCES])
+def test_a_lock_that_another_run_has_is_told_from_none(desk, monkeypatch, number):
+    def flock(file, how):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    with pytest.raises(BatchStopped, match=r"Another run \(another process\) is writing m.npy"):
+        batch()
+
+
+def test_the_lock_of_a_folder_that_was_cleaned_up_meanwhile_is_taken_anew(desk, monkeypatch):
+    def late(file):
+        monkeypatch.undo()
+        (desk / "m.npy.partial" / "lock").unlink()
+        return take_lock(file)
+
+    monkeypatch.setattr("skullnb.batch.workplace.take_lock", late)
+    place = Workplace(desk / "m.npy")
+    with place, pytest.raises(BatchStopped, match="Another run"):
+        Workplace(desk / "m.npy").__enter__()
+
+
+# --- the table ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name", ['=HYPERLINK("x").npy', "-1.npy", "'=1.npy", "'one.npy", "a=b.npy"]
+)
+def test_a_spreadsheet_runs_no_name_and_the_table_reads_back_as_it_was(desk, monkeypatch, name):
+    monkeypatch.setattr("skullnb.batch.table.find_spec", lambda module: None)
+    np.save(name, HEAD)
+    done = batch(images=desk / name)
+    with done.table.open(newline="") as file:
+        assert not next(csv.DictReader(file))["source"].startswith(("=", "-", "+", "@"))
+    assert [row["source"] for row in read_table(done.table)] == [name] * 3

@@ -37,6 +37,12 @@ def test_with_images_a_chapter_is_about_them(scans):
     assert str(scans) not in json.dumps(chapter.results.parameters)
 
 
+def test_a_chapter_says_what_it_is_about_and_no_name_is_markup(scans):
+    (scans / "scans.npy").rename(scans / "<b>.npy")
+    chapter = open_chapter("01-data", images=str(scans / "<b>.npy"))
+    assert chapter.describe().data.startswith("**&#60;b&#62;**: 9 slices of 40 x 48 px")
+
+
 def test_masks_and_scores_are_those_of_the_pipeline(scans):
     chapter = open_chapter(
         "07-metrics",

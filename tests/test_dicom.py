@@ -2,11 +2,13 @@
 
 import errno
 import gzip
+import io
 import json
 import shutil
 import tempfile
 import traceback
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import nibabel as nib
@@ -26,6 +28,7 @@ from skullnb.chapter import open_chapter
 from skullnb.cli import main
 from skullnb.errors import InvalidSetting, SkullnbError, UnreadableFile
 from skullnb.stack import list_volumes, read_stack, write_masks
+from skullnb.stack.dicom_files import _GEOMETRY_TAGS, _PIXEL_TAGS
 
 rng = np.random.default_rng(5)
 PIXELS = rng.integers(0, 3000, (6, 9, 7)).astype(np.int16)
@@ -256,23 +259,11 @@ def quoting(folder):
 REFUSED = {
     "several sizes": (several_sizes, "images of several sizes"),
     "a localiser": (localiser, "images of several directions"),
-    "echoes": (
-        lambda f: save_series(f, PIXELS, ImagePositionPatient=[0, 0, 0]),
-        "several images at one position",
-    ),
     "a slice is missing": (
         lambda f: save_series(f, PIXELS)[2].unlink(),
         "slices 4 to 8 mm apart in one series, so some are missing",
     ),
     "no positions": (lambda f: save_series(f, PIXELS, ImagePositionPatient=None), "no position"),
-    "colour": (
-        lambda f: save_series(f, PIXELS, PhotometricInterpretation="RGB", SamplesPerPixel=3),
-        "colour or inverted grey",
-    ),
-    "inverted": (
-        lambda f: save_series(f, PIXELS, PhotometricInterpretation="MONOCHROME1"),
-        "colour or inverted grey",
-    ),
     "skewed": (
         lambda f: save_series(f, PIXELS, ImageOrientationPatient=[1, 0, 0, 0.6, 0.8, 0]),
         "not at right angles",
@@ -472,6 +463,25 @@ def test_the_planted_name_is_in_no_output(tmp_path, recwarn, caplog):
     assert not [path for path, content in written if PLANTED.encode() in content]
     for header in (nib.load(out / "m.nii.gz").header, nib.load(out / "c.nii.gz").header):
         assert header["descrip"].item() == header["aux_file"].item() == b""
+
+
+def test_a_name_in_any_field_that_is_read_is_in_no_name_and_no_sentence(tmp_path):
+    save_series(tmp_path, PIXELS[:1], names="A.dcm")
+    path = save_series(tmp_path, PIXELS[:1] + 1, number=8, names="B.dcm")[0]
+    whole = path.read_bytes()
+    said = []
+    for keyword in sorted({*_GEOMETRY_TAGS, *_PIXEL_TAGS, "TransferSyntaxUID"}):
+        dataset = pydicom.dcmread(io.BytesIO(whole))
+        place = dataset.file_meta if keyword == "TransferSyntaxUID" else dataset
+        place.pop(keyword, None)
+        place.add_new(keyword, "UI" if place is dataset.file_meta else "LO", PLANTED)
+        dataset.save_as(path, implicit_vr=False, little_endian=True)
+        assert PLANTED.encode() in path.read_bytes()
+        said += [pixels_or_refusal(tmp_path)[1], pixels_or_refusal(path)[1]]
+        with suppress(UnreadableFile):
+            said += [repr(list_volumes(tmp_path, every_series=True))]
+    assert len(set(said)) > 3  # of several kinds, and not one refusal of all
+    assert not [text for text in said if PLANTED in text]
 
 
 def test_nothing_about_the_patient_is_ever_in_memory_as_a_value(tmp_path, monkeypatch):

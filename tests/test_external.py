@@ -238,6 +238,38 @@ def test_a_kernel_in_mm_follows_the_pixel_and_leaves_all_else_as_the_article_has
     assert settings_for(replace(stack, spacing_mm=(0.5, 0.5)), 7.0).kernel_width == 29
 
 
+def test_where_heads_are_missing_the_page_says_which_and_how_to_get_them(monkeypatch, tmp_path):
+    monkeypatch.setattr(store, "is_here", lambda head: head is not HEADS[PICTURED])
+    said = store.recheck()
+    assert said.startswith(f"**Not measured here.** This machine lacks {PICTURED}, so")
+    assert store.stored_results()["date"] in said
+
+
+def test_measured_numbers_are_stored_with_what_they_were_measured_on(monkeypatch, tmp_path):
+    stack, found = published_stack(), {"reach": {"chosen_mm": {}}}
+    for name, value in {
+        "RESULTS": tmp_path / "results.json",
+        "PICTURES": tmp_path / "pictures.npz",
+        "load": lambda name, mirror: stack,
+        "fetch": lambda head, mirror: [],
+        "read_stack": lambda files: stack,
+        "measure": lambda stacks: {**found, "slices": sorted(stacks)},
+        "outlines": lambda stacks, reaches: [0.5],
+        "unscored": lambda volume: {"n": len(volume)},
+        "pictures": lambda volume: {"parts_0": volume.reference[0]},
+    }.items():
+        monkeypatch.setattr(store, name, value)
+    store.write_results()
+    content = json.loads((tmp_path / "results.json").read_text())
+    assert content["slices"] == sorted(HEADS)
+    assert (content["outlines"], content["unscored"]) == ([0.5], {"n": 5})
+    assert set(content["inputs"]) == {file.name for head in HEADS.values() for file in head.files}
+    measured = {"crops", "rules", "verdict", "alternatives"}
+    assert content.keys() == store.stored_results().keys() - measured
+    with np.load(tmp_path / "pictures.npz", allow_pickle=False) as file:
+        np.testing.assert_array_equal(file["parts_0"], stack.reference[0])
+
+
 @pytest.mark.slow
 def test_the_stored_numbers_are_what_the_heads_give(monkeypatch):
     monkeypatch.setenv(MIRROR_VARIABLE, str(real_data()))

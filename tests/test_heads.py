@@ -323,20 +323,3 @@ def test_the_command_fetches_from_a_mirror_and_writes_a_head_for_the_other_comma
     assert set(stack.groups) == {"ubermuda"}
     assert "exists already" in run(*words, expect=2).stderr
     run(*words, "--overwrite")
-
-
-@pytest.mark.parametrize(
-    ("words", "sentence"),
-    [
-        (("fetch",), "Name the heads to fetch"),
-        (("fetch", "colin28"), "no open head 'colin28'"),
-        (("show", "colin28"), "no open head 'colin28'"),
-        (("fetch", "colin27", "mne-ecog", "-o", "a.npz"), "name one head and one .npz"),
-        (("fetch", "colin27", "-o", "a.nii"), "name one head and one .npz"),
-        (("fetch", "colin27", "--mirror", "nowhere"), "no mirror folder 'nowhere'"),
-    ],
-)
-def test_bad_words_end_in_one_sentence(words, sentence):
-    result = run(*words, expect=2)
-    assert sentence in result.stderr
-    assert "Traceback" not in result.output

@@ -12,11 +12,12 @@ from operator import index
 from pathlib import Path
 from typing import Any
 
-from skullnb.batch.journal import Journal, Workplace
+from skullnb.batch.journal import Journal
 from skullnb.batch.outputs import PACKED, description_of
 from skullnb.batch.refusals import refuse_taken
 from skullnb.batch.table import write_table
 from skullnb.batch.work import COLUMNS
+from skullnb.batch.workplace import Workplace
 from skullnb.errors import BatchStopped, UnreadableFile
 from skullnb.results import sync_path, write_json
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from skullnb.batch.fingerprint import fingerprint
-from skullnb.batch.journal import FORMAT, Journal, Workplace
+from skullnb.batch.journal import FORMAT, Journal
 from skullnb.batch.outputs import PACKED, kind_of, open_output
 from skullnb.batch.refusals import (
     refuse_changed,
@@ -28,6 +28,7 @@ from skullnb.batch.resume import BatchResult, are_named, finished_before, publis
 from skullnb.batch.sources import Source, is_zarr, open_source
 from skullnb.batch.work import EVIDENCE, Work, versions
 from skullnb.batch.workers import Crew, hire, work_through
+from skullnb.batch.workplace import Workplace
 from skullnb.errors import InvalidSetting
 from skullnb.pipeline import PipelineSettings, create_skull_masks
 from skullnb.stack.names import expand

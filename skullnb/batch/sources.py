@@ -100,7 +100,8 @@ class FileSource:
             except SkullnbError as error:
                 cause = error.__cause__
                 # The system's refusal is no property of the file, and may be gone tomorrow.
-                if isinstance(cause, MemoryError) or getattr(cause, "errno", None) is not None:
+                refused = isinstance(cause, MemoryError) or getattr(cause, "errno", None)
+                if refused or not self.inputs[file].path.exists():
                     raise
                 for _ in range(many):
                     yield error
@@ -330,7 +331,7 @@ def _read_npy(
 def _kept_volume(one: Input) -> Array:
     """Read a file whole, and keep it for this thread's next chunk."""
     if getattr(_kept, "input", None) is not one:
-        _kept.images = None  # two of them would need twice the memory
+        _kept.images = _kept.input = None  # two of them would need twice the memory
         _kept.images, _kept.input = one.open().read(), one
     images: Array = _kept.images
     return images

@@ -13,6 +13,7 @@ from typing import Any
 
 from skullnb.batch.work import COLUMNS
 from skullnb.results import sync_path
+from skullnb.text import for_spreadsheet
 
 _TEXTS = ("source", "status", "reason", "warnings")
 _ROWS_AT_A_TIME = 2_000
@@ -81,7 +82,7 @@ def read_table(path: str | Path) -> list[dict[str, Any]]:
     with path.open(newline="", encoding="utf-8") as file:
         return [
             {
-                name: text if name in _TEXTS else int(text) if text else None
+                name: text.removeprefix("'") if name in _TEXTS else int(text) if text else None
                 for name, text in row.items()
             }
             for row in csv.DictReader(file)
@@ -92,7 +93,14 @@ def _write_csv(rows: Iterable[list[Any]], path: Path) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
-        writer.writerows(rows)
+        writer.writerows(map(_guarded, row) for row in rows)
+
+
+def _guarded(value: Any) -> Any:
+    """Keep a spreadsheet from running a text; any text is itself again without one apostrophe."""
+    if isinstance(value, str) and value.startswith("'"):
+        return f"'{value}"
+    return for_spreadsheet(value)
 
 
 def _write_parquet(rows: Iterable[list[Any]], path: Path) -> None:

@@ -45,8 +45,8 @@ class View:
     >>> settings = PipelineSettings(kernel_width=0)
     >>> state = ExplorerState(0, settings=settings)
     >>> view = take_view(Stack(images, images > 0), state, trace_skull_mask(images[0], settings))
-    >>> view.facts()["Dice"], view.numbers["ASSD"]
-    ('1.0000', 0.0)
+    >>> view.facts()["Dice"], view.facts()["ASSD"], view.is_of_slice_of(view)
+    ('1.0000', '0.00 px', True)
     """
 
     stack: Stack

@@ -102,7 +102,13 @@ def pictures(volume: Stack) -> dict[str, NDArray[np.uint8]]:
 
 
 def credit() -> str:
-    """Say whose head is pictured, and under which licence."""
+    """Say whose head is pictured, and under which licence.
+
+    Examples
+    --------
+    >>> credit().rpartition(" Licence: ")[2]
+    'BSD-3-Clause.'
+    """
     head = HEADS[PICTURED]
     return f"{head.citation} Licence: {head.licence}."
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from skullnb.batch.journal import take_lock
+from skullnb.batch.workplace import take_lock
 from skullnb.errors import InvalidSetting
 
 MARKER = ".skullnb-report"

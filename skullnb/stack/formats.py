@@ -1,10 +1,8 @@
 """One file of each kind, opened as slices: what it holds is checked before pixels are read."""
 
 import gzip
-import io
 import logging
 import struct
-import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +16,7 @@ from skullnb.errors import UnreadableFile
 from skullnb.stack.anatomy import grid_of, spacing_of
 from skullnb.stack.arrays import Array
 from skullnb.stack.names import SYNTHETIC, suffix_of
-from skullnb.stack.options import parse_groups, parse_spacing
+from skullnb.stack.numpy_files import open_npy, open_npz
 from skullnb.stack.volume import (
     Volume,
     in_one_sentence,
@@ -71,112 +69,6 @@ def open_volume(path: Path, axis: str = "axial", part: str = "images") -> Volume
         raise UnreadableFile(f"There is no file {path}; check the path.")
     with in_one_sentence(path):
         return reader(path, axis, part)
-
-
-def npz_names(path: Path) -> list[str]:
-    """Return the names of the arrays in an .npz file; none for other files.
-
-    Examples
-    --------
-    >>> npz_names(Path("scan.nii"))
-    []
-    """
-    if suffix_of(path) != ".npz" or not path.is_file():
-        return []
-    with in_one_sentence(path), zipfile.ZipFile(path) as archive:
-        return [name.removesuffix(".npy") for name in archive.namelist()]
-
-
-def _open_npy(path: Path, axis: str, part: str) -> Volume:
-    with path.open("rb") as file:
-        if file.read(1) == b"\x80":
-            refuse_strange_pixels(path, np.dtype(object))
-        file.seek(0)
-        dimensions, _, dtype = _npy_header(file)
-        stored = path.stat().st_size - file.tell()
-    shape = stack_shape(path, dimensions, dtype)
-    refuse_impossible_size(path, size_in_bytes(shape, dtype), stored, packed=False)
-
-    def load() -> Array:
-        array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
-        return array.reshape(shape)
-
-    return Volume(path, shape, load)
-
-
-def _npy_header(file: Any) -> tuple[tuple[int, ...], bool, Any]:
-    """Read the header of an .npy stream: shape, order, dtype."""
-    version = np.lib.format.read_magic(file)
-    length = file.read(2 if version == (1, 0) else 4)
-    # numpy would unpack gigabytes before it finds a header too long.
-    if int.from_bytes(length, "little") > _LONGEST_HEADER:
-        raise ValueError("its header is too long")
-    header = io.BytesIO(length + file.read(int.from_bytes(length, "little")))
-    if version == (1, 0):
-        return np.lib.format.read_array_header_1_0(header)
-    return np.lib.format.read_array_header_2_0(header)
-
-
-_LONGEST_HEADER = 10_000  # bytes; numpy's own limit
-_LONGEST_LABEL = 4096  # bytes; four a letter
-
-
-def _open_npz(path: Path, axis: str, part: str) -> Volume:
-    names = npz_names(path)
-    key = part if part in names else names[0] if len(names) == 1 else None
-    if key is None:
-        raise UnreadableFile(
-            f"{path.name} holds {len(names)} arrays ({', '.join(names[:6])}) and none is called "
-            f"{part}; keep one array in it, or name two of them images and reference."
-        )
-    shape = stack_shape(path, *_npz_member(path, key))
-
-    def extra(name: str) -> Any:
-        if name not in names or part != "images":
-            return None
-        size, dtype = _npz_member(path, name)
-        n_values, most = size_in_bytes(size, np.dtype(np.uint8)), max(shape[0], 2)
-        # Each becomes a Python object: a few kilobytes of zeros could fill the memory.
-        if n_values > most or n_values * dtype.itemsize > most * _LONGEST_LABEL:
-            raise UnreadableFile(
-                f"{path.name} holds {n_values:,} {name} of {dtype.itemsize:,} bytes for {shape[0]} "
-                "slices; keep one short label a slice, and two spacings."
-            )
-        return _npz_array(path, name).tolist()
-
-    groups = extra("groups")
-
-    def load() -> Array:
-        return _npz_array(path, key).reshape(shape)
-
-    return Volume(
-        path,
-        shape,
-        load,
-        spacing_mm=parse_spacing(extra("spacing_mm")),
-        # A text would be taken for a file's name, and files name no files here.
-        groups=parse_groups(groups.split(",") if isinstance(groups, str) else groups),
-        synthetic=bool(extra("synthetic")),
-    )
-
-
-def _npz_member(path: Path, name: str) -> tuple[tuple[int, ...], Any]:
-    """Return the shape and dtype of an array in an .npz; refuse one that its bytes can't hold."""
-    with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as member:
-        entry = archive.getinfo(f"{name}.npy")
-        shape, _, dtype = _npy_header(member)
-    if dtype.kind == "O":
-        refuse_strange_pixels(path, dtype)
-    packed = entry.compress_type != zipfile.ZIP_STORED
-    refuse_impossible_size(path, size_in_bytes(shape, dtype), entry.compress_size, packed=packed)
-    return shape, dtype
-
-
-def _npz_array(path: Path, name: str) -> Array:
-    """Read the array that was checked; numpy.load prefers a member without the ending."""
-    with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as member:
-        array: Array = np.lib.format.read_array(member, allow_pickle=False)
-        return array
 
 
 def _open_nibabel(path: Path, axis: str, part: str) -> Volume:
@@ -363,8 +255,8 @@ def _tiff_spacing(imagej: dict[str, Any], page: Any) -> tuple[float, float] | No
 
 
 READERS: dict[str, Callable[[Path, str, str], Volume]] = {
-    ".npy": _open_npy,
-    ".npz": _open_npz,
+    ".npy": open_npy,
+    ".npz": open_npz,
     ".nii": _open_nibabel,
     ".nii.gz": _open_nibabel,
     ".mgz": _open_nibabel,

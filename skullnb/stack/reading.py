@@ -9,9 +9,9 @@ import numpy as np
 
 from skullnb.errors import InvalidSetting, ShapeMismatch
 from skullnb.stack.arrays import Array, evenly
-from skullnb.stack.formats import npz_names
 from skullnb.stack.inputs import Input, list_volumes
 from skullnb.stack.model import Origin, Stack
+from skullnb.stack.numpy_files import npz_names
 from skullnb.stack.options import parse_axis, parse_groups, parse_slices, parse_spacing
 from skullnb.stack.volume import Volume
 
