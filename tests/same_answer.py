@@ -88,6 +88,15 @@ def recorded(results: dict[str, Any]) -> Iterator[tuple[str, Any]]:
             yield from ((f"{chapter} {name}", value) for name, value in values.items())
 
 
+def differences(expected: dict[str, str], found: dict[str, str], *, again: bool) -> list[str]:
+    """Name the answers that differ or are lost; a tier, and a second report, may not be there."""
+    lost = {name for name in expected.keys() ^ found if TIER not in name}
+    if again:
+        lost = {name for name in lost if not name.startswith("report ")}
+    both = expected.keys() & found
+    return sorted(lost | {name for name in both if expected[name] != found[name]})
+
+
 def digest(value: Any) -> str:
     """Sum up an array, or whatever JSON can write."""
     import numpy as np
@@ -172,9 +181,7 @@ def main(folder: str, *given: str) -> int:
     expected = next(iter(found.values()))
     n_different = 0
     for label, one in found.items():
-        # A tier that an environment lacks is no difference; anything else that it lacks is.
-        names = (one.keys() | expected) - {name for name in one.keys() ^ expected if TIER in name}
-        for name in sorted(name for name in names if one.get(name) != expected.get(name)):
+        for name in differences(expected, one, again=label.endswith(" again")):
             print(f"DIFFERENT: {name} with {label}")
             n_different += 1
     print(f"{len(found)} runs, {len(expected)} answers each, {n_different} differences")

@@ -51,7 +51,9 @@ def dangers(source: str) -> Iterator[str]:
             called = ast.unparse(node.func)
             method = isinstance(node.func, ast.Attribute) and node.func.attr
             if "import_module" in (called, method):
-                yield from IMPORTS & {ast.unparse(one).strip("'").split(".")[0] for one in node.args}
+                yield from IMPORTS & {
+                    ast.unparse(one).strip("'").split(".")[0] for one in node.args
+                }
             if called in CALLS or method in CALLS - {"compile"}:
                 yield called
             if called == "np.load" and not any(one.arg == "allow_pickle" for one in node.keywords):
