@@ -2,8 +2,8 @@
 
 `python tests/removed_functions.py [NAME ...]` takes the body out of every public function and
 method of skullnb (or of those with such a part in their full name) in turn, so that it returns
-None, and runs its doctest, then the tests that mention it by name, then those of files that mention
-it, its module or its package, until one fails that passes when nothing is removed. Each time in a
+None, and runs its doctest, then the tests that mention it, its module or its package, those that
+mention most of them first, until one fails that passes when nothing is removed. Each time in a
 process of its own, forked when all tests have been collected. Left out are slow tests, and compiled
 kernels, which the literal version of the pipeline stands against.
 """
@@ -20,7 +20,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from types import FunctionType
@@ -32,7 +32,7 @@ import pytest
 import skullnb
 
 ROOT = Path(__file__).resolve().parents[1]
-LEFT_OUT = ("nbval", "browser", "wheel", "report", "lab")  # slow, and about the whole
+LEFT_OUT = ("nbval", "browser", "wheel")  # slow, and about the whole
 PATIENCE_S = 20  # processor time after which a function counts as not missed
 LONGEST_S = 60  # the same in real time, for tests that wait for other processes
 
@@ -58,7 +58,11 @@ def public_functions(packages: list[str]) -> list[FunctionType]:
     return [found[name] for name in sorted(found) if any(one in ".".join(name) for one in chosen)]
 
 
-CACHED = type(cache(nothing))
+@cache
+def caches() -> list[Any]:
+    cached = type(cache(nothing))
+    found = [one for one in gc.get_objects() if isinstance(one, cached)]
+    return [one for one in found if one.__module__ != __name__]
 
 
 class Remover:
@@ -76,10 +80,11 @@ class Remover:
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         functions = public_functions(self.packages)
         items = list(session.items)
+        caches()  # found once, and not in every process
         for function in functions:
             name = f"{function.__module__}.{function.__qualname__}"
             words = (function.__name__, *function.__module__.split(".")[:0:-1])
-            order = list(relevant(items, name, words))
+            order = relevant(items, name, words)
             while (failed := first_failure(self, order, function)) and failed not in self.sound:
                 if not first_failure(self, [failed]):
                     self.sound.add(failed)
@@ -126,23 +131,29 @@ def first_failure(
 def remove(function: FunctionType) -> None:
     function.__defaults__ = function.__kwdefaults__ = None
     function.__code__ = nothing.__code__.replace(co_freevars=function.__code__.co_freevars)
-    for kept in [one for one in gc.get_objects() if isinstance(one, CACHED)]:
+    for kept in caches():
         kept.cache_clear()  # or what was drawn at collection would hide the loss
 
 
-def relevant(items: list[pytest.Item], own: str, words: Sequence[str]) -> Iterator[pytest.Item]:
-    """Yield the tests to ask, the likeliest first.
+def relevant(items: list[pytest.Item], own: str, words: Sequence[str]) -> list[pytest.Item]:
+    """Bring the tests that may notice into an order, the likeliest first.
 
     `own`: the function's full name, as its doctest has it. `words`: its name, its module's, and
     so on up to its package's.
     """
-    yield from (item for item in items if item.name == own)
-    rest = [item for item in items if isinstance(item, pytest.Function)]
-    mentions = [(source_of, words[0]), *((file_of, word) for word in words)]
-    for text_of, word in mentions:
-        found = [item for item in rest if re.search(rf"\b{word}\b", text_of(item))]
-        yield from found
-        rest = [item for item in rest if item not in found]
+
+    @cache
+    def says(text: str, word: str) -> bool:
+        return bool(re.search(rf"\b{word}\b", text))
+
+    def likeliness(item: pytest.Item) -> int:
+        if not isinstance(item, pytest.Function):
+            return 100 * (item.name == own)
+        said = sum(says(file_of(item), word) for word in words)
+        near = any(word in item.path.stem.split("_") for word in words[1:])
+        return bool(said) * (said + 2 * says(source_of(item), words[0]) + 3 * near)
+
+    return sorted(filter(likeliness, items), key=likeliness, reverse=True)
 
 
 @cache
