@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import io
 import os
-import signal
 import sys
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from errno import ENOTDIR
-from importlib.util import find_spec
 from math import isnan
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -20,100 +17,12 @@ from typing import Any
 import click
 
 from skullnb import __version__
-from skullnb.errors import InvalidSetting, SkullnbError, in_one_line
+from skullnb.console import Command, Progress, SliceCount, say
+from skullnb.errors import InvalidSetting
 from skullnb.heads.commands import heads
 
 EXIT_PARTLY_FAILED = 1
-EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
-
-
-class _Sentence(click.ClickException):
-    """One clear sentence on stderr, no traceback, exit code 2."""
-
-    exit_code = EXIT_BAD_INPUT
-
-
-class _Command(click.Group):
-    """A group whose commands turn refusals into one sentence."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; say what went wrong in a sentence."""
-        try:
-            with _told_to_stop(), _anything_can_be_said(), warnings.catch_warnings():
-                # What libraries remark on a damaged file would stand above the sentence.
-                warnings.simplefilter("ignore")
-                return super().invoke(ctx)
-        except SkullnbError as error:
-            raise _Sentence(str(error)) from error
-        except OSError as error:
-            if isinstance(error, BrokenPipeError):
-                raise
-            # Files are written under a passing name first; people know the folder.
-            path = Path(error.filename) if error.filename else None
-            hidden = path is not None and path.name.startswith(".")
-            name = (
-                f" in {str(path.parent)!r}"
-                if path and hidden
-                else f" {path.name!r}"
-                if path
-                else ""
-            )
-            reason = in_one_line(error.strerror or error)
-            raise _Sentence(f"Cannot read or write{name}: {reason}.") from error
-        except MemoryError as error:
-            raise _Sentence(
-                "There is not enough memory for this; choose fewer slices with --slices."
-            ) from error
-        except RuntimeError as error:
-            if "start new thread" not in str(error):
-                raise
-            raise _Sentence("This user may start no more threads; end other programs.") from error
-
-
-@contextmanager
-def _told_to_stop() -> Iterator[None]:
-    """Tidy up as after Ctrl-C when a system, a scheduler or a closed terminal ends the command."""
-    before = {}
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        if number and signal.getsignal(number) is signal.SIG_DFL:  # and not under nohup
-            before[number] = signal.signal(number, _interrupt)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
-
-
-@contextmanager
-def _anything_can_be_said() -> Iterator[None]:
-    """Let a name be printed where there are no letters for it, or nobody to read it."""
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is None:  # as without a console
-            setattr(sys, name, io.TextIOWrapper(io.BytesIO()))
-        elif isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-    yield
-
-
-def _say(line: object, *, err: bool = False) -> None:
-    """Print a line that names files, whatever characters their names hold."""
-    click.echo(in_one_line(line), err=err)
-
-
-def _needs(extra: str, *modules: str) -> None:
-    missing = [module for module in modules if find_spec(module) is None]
-    if missing:
-        raise InvalidSetting(
-            f"This command needs {missing[0]}, which is not installed; "
-            f"run: pip install 'skullnb[{extra}]'"
-        )
 
 
 def _refuse_place(path: Path, overwrite: bool, *own: str | Path) -> None:
@@ -187,7 +96,7 @@ _groups = click.option(
 
 
 @click.group(
-    cls=_Command,
+    cls=Command,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Start with:  skullnb report  (the built-in synthetic phantom; then open "
     "report/html/index.html)",
@@ -251,10 +160,9 @@ def report(
     To send to a colleague, one file and paper:
         skullnb report --single-file --pdf -o my-report
     """
-    _needs("report", "papermill", "jupyter_book", "matplotlib")
     from skullnb.report import build_report
 
-    with _Progress() as progress:
+    with Progress() as progress:
         done = build_report(
             images,
             reference,
@@ -272,9 +180,9 @@ def report(
             pdf=pdf,
             progress=progress,
         )
-    _say(f"Open {done.index}  (all numbers: {done.results}; {done.seconds:.0f} s)")
+    say(f"Open {done.index}  (all numbers: {done.results}; {done.seconds:.0f} s)")
     for path in done.files:
-        _say(f"The whole book: {path}")
+        say(f"The whole book: {path}")
     if done.failed:
         click.echo(
             f"{len(done.failed)} chapter(s) stopped with an error, shown on their pages: "
@@ -363,7 +271,7 @@ def mask(
         return
     jobs = plan_masks(images, output, bids=bids)
     done: list[Masked] = []
-    with _Slices() as progress:
+    with SliceCount() as progress:
         for masked in mask_volumes(
             jobs,
             settings,
@@ -377,11 +285,11 @@ def mask(
             progress.clear()
             if not done:
                 click.echo(HEADING)
-            _say(masked)
+            say(masked)
             for line in (*masked.remarks, *filter(None, [masked.error])):
-                _say(f"{masked.name}, {line}", err=True)
+                say(f"{masked.name}, {line}", err=True)
             done.append(masked)
-    _say(f"{summary_line(done)}; in {output}")
+    say(f"{summary_line(done)}; in {output}")
     if any(masked.error for masked in done):
         sys.exit(EXIT_PARTLY_FAILED)
 
@@ -404,7 +312,7 @@ def _mask_batch(images: str, output: Path, settings: Any, **options: Any) -> Non
     n_new = counts.n_slices - done.n_resumed
     before = f"{done.n_resumed:,} of them done before, " if done.n_resumed else ""
     speed = f"{n_new / done.seconds:,.0f} a second, " if n_new else ""
-    _say(
+    say(
         f"{done.path}: {counts.n_slices:,} slices, {before}{speed}{counts.n_empty:,} empty, "
         f"{counts.n_warned:,} with a warning, {counts.n_failed:,} failed; "
         f"each has a row in {done.table.name}"
@@ -455,7 +363,7 @@ def sweep(
         _refuse_place(csv, overwrite, groups, *stack.sources, *stack.reference_sources)
     table = sweep_kernel_width(stack, wanted, ("iou", "dice"))
     best = best_width(table)
-    _say(f"{stack.name}: {len(stack)} slices, mean over slices")
+    say(f"{stack.name}: {len(stack)} slices, mean over slices")
     click.echo("  width     IoU    Dice")
     for row in summarise(table):
         star = "  *" if row["kernel_width"] == best else ""
@@ -512,7 +420,7 @@ def bench(
     )
     click.echo("\n".join(room.lines(found)))
     if output:
-        _say(write_json(found, output))
+        say(write_json(found, output))
     if record:
         room.record(found)
 
@@ -580,7 +488,7 @@ def evidence(
         ledger = combine(
             build_ledger(one, settings, visit=lambda _: bar.update(1)) for one in stacks
         )
-    _say(", ".join(f"{one.name}: {len(one)} slices" for one in stacks))
+    say(", ".join(f"{one.name}: {len(one)} slices" for one in stacks))
     for one in ledger.summary():
         line = f"  {one.rule:18}  {one!s}"
         if one.n_changed and not isnan(one.iou):
@@ -590,7 +498,7 @@ def evidence(
     if output:
         results = Results("evidence", {"kernel_width": kernel_width}, stack.fingerprint())
         results.record(verdict=verdict(ledger), **ledger.values())
-        _say(results.write(output))
+        say(results.write(output))
 
 
 @main.command()
@@ -624,7 +532,7 @@ def collate(folder: Path, output: Path, overwrite: bool) -> None:
     for row in (rows[0], *(row.values() for row in rows)):
         table.writerow(map(for_spreadsheet, row))
     write_text(text.getvalue(), output)
-    _say(f"{output}: {len(rows)} runs, {len(rows[0])} columns")
+    say(f"{output}: {len(rows)} runs, {len(rows[0])} columns")
 
 
 @main.command()
@@ -674,7 +582,7 @@ def phantom(
     else:
         stack = heads.published_stack()
     for path in write_stack(stack, output, overwrite=overwrite):
-        _say(f"{path}: {stack.name} (synthetic), {len(stack)} slices")
+        say(f"{path}: {stack.name} (synthetic), {len(stack)} slices")
 
 
 @main.command()
@@ -708,7 +616,6 @@ def lab(
         skullnb lab --images T1.nii.gz --slices 80:100
         skullnb lab -- --allow-root
     """
-    _needs("lab", "jupyterlab", "ipywidgets")
     from skullnb.lab import launch_lab
 
     sys.exit(
@@ -728,47 +635,3 @@ def lab(
 
 
 main.add_command(heads)
-
-
-class _Progress:
-    """A progress bar that `build_report` can call."""
-
-    def __enter__(self) -> _Progress:
-        self._bar: Any = None
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.render_finish()
-
-    def __call__(self, done: int, total: int, text: str) -> None:
-        if self._bar is None:
-            self._bar = click.progressbar(
-                length=total, file=sys.stderr, item_show_func=lambda item: item or ""
-            )
-            self._bar.__enter__()
-            if not sys.stderr.isatty():
-                click.echo("Building the report", err=True)
-        self._bar.current_item = text
-        self._bar.update(done - self._bar.pos, text)
-        if not sys.stderr.isatty():
-            click.echo(f"[{done}/{total}] {text}", err=True)
-
-
-class _Slices:
-    """A count of slices on one line of the terminal, for `mask_volumes` to call; else nothing."""
-
-    def __enter__(self) -> _Slices:
-        self._shown = sys.stderr.isatty()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.clear()
-
-    def __call__(self, index: int, trace: object) -> None:
-        if self._shown and index % 10 == 9:
-            click.echo(f"\r{index + 1} slices", err=True, nl=False)
-
-    def clear(self) -> None:
-        if self._shown:
-            click.echo("\r" + " " * 20 + "\r", err=True, nl=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
+import secrets
 import signal
 import subprocess
 import sys
@@ -19,10 +19,12 @@ from skullnb.chapter import open_data
 from skullnb.errors import SkullnbError, UnreadableFile
 from skullnb.pipeline import PipelineSettings
 from skullnb.report.build import find_assets, full_path, only_chosen
+from skullnb.results import write_text
 
 NOTEBOOK = "14-explore.ipynb"
 FOLDER = "skullnb-lab"
 _ALLOWS_ROOT = re.compile(r"--(ServerApp\.)?allow[-_]root")
+_OPENS_IT_TO_OTHERS = re.compile(r"--(\w+\.)?(ip|token)\b")
 
 
 def launch_lab(
@@ -65,14 +67,21 @@ def launch_lab(
     Raises
     ------
     SkullnbError
-        If JupyterLab is not installed or would refuse to run as root, or the data cannot be read;
-        nothing is started then.
+        If JupyterLab is not installed or would refuse to run as root, an argument names another
+        address or token, or the data cannot be read; nothing is started then.
     """
-    if find_spec("jupyterlab") is None:
+    missing = [name for name in ("jupyterlab", "ipywidgets") if not find_spec(name)]
+    if missing:
         raise SkullnbError(
-            "The explorer needs JupyterLab; install it with `pip install 'skullnb[lab]'`, "
-            "or run `make lab` in a clone."
+            f"The explorer needs {' and '.join(missing)}; install with "
+            "`pip install 'skullnb[lab]'`, or run `make lab` in a clone."
         )
+    for one in arguments:
+        if _OPENS_IT_TO_OTHERS.match(one):
+            raise SkullnbError(
+                f"The explorer is for this computer only and makes a token of its own; leave out "
+                f"{one!r}, or start JupyterLab yourself in the folder {Path(folder).name!r}."
+            )
     data = {
         "images": full_path(images),
         "reference": full_path(reference),
@@ -138,10 +147,9 @@ def copy_notebook(folder: Path, parameters: Mapping[str, Any]) -> Path:
             cells += _chosen_cell(parameters)
     text = json.dumps({**source, "cells": cells}, indent=1, ensure_ascii=False) + "\n"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         for chapter in chapters.glob("*.ipynb"):
             if chapter.name != NOTEBOOK and not (folder / chapter.name).exists():
-                shutil.copyfile(chapter, folder / chapter.name)
+                write_text(chapter.read_text(encoding="utf-8"), folder / chapter.name)
         return _write_new(folder, text)
     except OSError as error:
         raise UnreadableFile(
@@ -169,14 +177,13 @@ def lab_command(
 
     Examples
     --------
-    >>> lab_command(Path("work/14-explore.ipynb"), open_browser=False)[1:4]
-    ['-m', 'jupyterlab', '--ip=127.0.0.1']
+    >>> lab_command(Path("work/14-explore.ipynb"), open_browser=False)[1:3]
+    ['-m', 'skullnb.lab']
     """
     from skullnb.explore.sources import UPLOAD_BYTES
 
     notebook = notebook.absolute()
-    command = [sys.executable, "-m", "jupyterlab", "--ip=127.0.0.1"]
-    command += [f"--ServerApp.root_dir={notebook.parent}"]
+    command = [sys.executable, "-m", "skullnb.lab", f"--ServerApp.root_dir={notebook.parent}"]
     # An upload is one message with a file and some words; a longer one would cut the connection.
     longest = {"websocket_max_message_size": UPLOAD_BYTES + 1_000_000}
     command += [f"--ServerApp.tornado_settings={longest}"]
@@ -187,6 +194,25 @@ def lab_command(
     if not open_browser:
         command += ["--no-browser"]
     return [*command, *arguments, str(notebook)]
+
+
+def serve(arguments: Sequence[str]) -> None:
+    """Run JupyterLab in this process, on this machine only and with a token of its own.
+
+    What the command line says goes before settings files and JUPYTER_TOKEN, which may name no
+    token or every address. It is said here, because anybody can read a process's command line.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        From `lab_command`; JupyterLab stops at a second address or token.
+    """
+    from jupyterlab.labapp import LabApp
+
+    own = ["--ip=127.0.0.1", f"--IdentityProvider.token={secrets.token_hex(24)}"]
+    server = LabApp.initialize_server(argv=[*arguments, *own])
+    server.identity_provider.token_generated = True  # or the address is printed without it
+    server.start()
 
 
 def _chosen_cell(parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -210,9 +236,8 @@ def _write_new(folder: Path, text: str) -> Path:
     number = 1
     while True:
         path = folder / (NOTEBOOK if number == 1 else f"{stem}-{number}.{ending}")
-        with suppress(FileExistsError), path.open("x", encoding="utf-8") as file:
-            file.write(text)
-            return path
+        if not path.exists():
+            return write_text(text, path)
         with suppress(OSError, ValueError, KeyError, TypeError):  # whatever has been made of it
             if _sources(path.read_text(encoding="utf-8")) == _sources(text):
                 return path
@@ -238,3 +263,7 @@ def _run(command: list[str]) -> int:
         return subprocess.call(command, env=environment)
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1:])

@@ -198,10 +198,10 @@ def test_the_variants_are_listed():
     assert all(re.search(rf"^{re.escape(name)}\s", listed, re.M) for name in VARIANTS)
 
 
-@pytest.mark.parametrize(("command", "extra"), [("report", "report"), ("lab", "lab")])
-def test_a_missing_extra_is_named(monkeypatch, command, extra):
-    monkeypatch.setattr("skullnb.cli.find_spec", lambda name: None)
-    assert f"pip install 'skullnb[{extra}]'" in refused(command)
+@pytest.mark.parametrize(("command", "room"), [("report", "report.build"), ("lab", "lab")])
+def test_a_missing_extra_is_named(monkeypatch, command, room):
+    monkeypatch.setattr(f"skullnb.{room}.find_spec", lambda name: None)
+    assert f"pip install 'skullnb[{command}]'" in refused(command)
 
 
 def test_the_command_line_starts_without_the_heavy_libraries():

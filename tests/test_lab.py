@@ -4,6 +4,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -100,6 +101,23 @@ def test_root_is_told_beforehand_how_jupyterlab_may_start(
     assert started[0][-2] == allowed
 
 
+@pytest.mark.parametrize("n_there", [0, 14])
+def test_a_disk_that_fills_up_leaves_no_half_copy(tmp_path: Path, n_there: int) -> None:
+    resource = pytest.importorskip("resource")
+    chapters = [path.name for path in find_assets("notebooks").glob("*.ipynb")]
+    there = [name for name in chapters if name != lab.NOTEBOOK][:n_there]
+    for name in there:
+        (tmp_path / name).write_text("mine")
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, usual[1]))
+    try:
+        with pytest.raises(UnreadableFile, match="File too large"):
+            lab.copy_notebook(tmp_path, {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(there)
+
+
 def test_a_folder_that_cannot_be_written_is_refused_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
     with pytest.raises(UnreadableFile, match="taken"):
@@ -112,23 +130,47 @@ def test_jupyterlab_is_started_by_this_python_for_this_machine_only(
     monkeypatch.chdir(tmp_path)
     assert lab.launch_lab(kernel_width=30, port=8899, open_browser=False) == 0
     command = started[0]
-    assert command[:3] == [sys.executable, "-m", "jupyterlab"]
-    assert "--ip=127.0.0.1" in command
+    assert command[:3] == [sys.executable, "-m", "skullnb.lab"]
     assert "--port=8899" in command
     assert "--no-browser" in command
     assert command[-1] == str(tmp_path / "skullnb-lab" / "14-explore.ipynb")
     assert chosen(Path(command[-1])) == ["kernel_width = 30"]
 
 
-def test_the_token_is_left_to_jupyterlab_and_the_port_too(
+def test_the_port_and_the_browser_are_left_to_jupyterlab(
     tmp_path: Path, started: list[list[str]]
 ) -> None:
     lab.launch_lab(folder=tmp_path / "work", arguments=["--allow-root"])
     words = " ".join(started[0])
-    assert "IdentityProvider" not in words
     assert "--port" not in words
     assert "--no-browser" not in words
     assert "--allow-root" in started[0]
+
+
+def test_address_and_token_have_the_last_word_and_every_start_has_another_token(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    labapp = pytest.importorskip("jupyterlab.labapp")
+    asked, server = [], mock.MagicMock()
+    monkeypatch.setattr(
+        labapp.LabApp, "initialize_server", lambda argv: asked.append(argv) or server
+    )
+    for _ in range(2):
+        lab.serve(["--no-browser"])
+    assert [one[:2] for one in asked] == [["--no-browser", "--ip=127.0.0.1"]] * 2
+    tokens = {re.fullmatch("--IdentityProvider.token=([0-9a-f]{48})", one[2])[1] for one in asked}
+    assert len(tokens) == 2
+    assert server.start.call_count == 2
+
+
+@pytest.mark.parametrize("argument", ["--ip=0.0.0.0", "--ServerApp.ip=*", "--ServerApp.token="])
+def test_an_argument_that_opens_the_explorer_to_others_is_refused(
+    tmp_path: Path, started: list[list[str]], argument: str
+) -> None:
+    with pytest.raises(SkullnbError, match=r"this computer only.*leave out '--"):
+        lab.launch_lab(folder=tmp_path / "work", arguments=["--allow-root", argument])
+    assert started == []
+    assert not (tmp_path / "work").exists()
 
 
 def test_a_relative_path_is_made_absolute_because_the_notebook_lives_elsewhere(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import signal
 import socket
 import subprocess
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-TOKEN = secrets.token_hex(16)
 SECONDS = 60
 START = """
 import sys
@@ -37,6 +35,7 @@ from skullnb.lab import launch_lab
 sys.exit(launch_lab(folder=sys.argv[1], port=int(sys.argv[2]), open_browser=False,
                     arguments=sys.argv[3:]))
 """
+OPEN_TO_ALL = "c.ServerApp.ip = '0.0.0.0'; c.ServerApp.token = c.IdentityProvider.token = ''"
 # The picture's own bytes: the element is the same on every move, its source is not.
 PICTURE_BYTES = """async (image) => {
     const bytes = new Uint8Array(await (await fetch(image.src)).arrayBuffer());
@@ -52,7 +51,7 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def lab_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Start JupyterLab in folders of its own, so that nobody's settings decide the test."""
+    """Start JupyterLab with settings that would open it to everybody."""
     if find_spec("jupyterlab") is None:
         missing = "JupyterLab is not installed (pip install 'skullnb[lab]')"
         if os.environ.get("SKULLNB_REQUIRE_BROWSER") == "1":
@@ -62,7 +61,9 @@ def lab_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     places = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
     places += ("JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR")
     environment = {**os.environ, **{name: str(home / name.lower()) for name in places}}
-    environment["JUPYTER_TOKEN"] = TOKEN
+    environment["JUPYTER_TOKEN"] = "known"
+    (home / "jupyter_config_dir").mkdir()
+    (home / "jupyter_config_dir" / "jupyter_server_config.py").write_text(OPEN_TO_ALL)
     port, work = free_port(), home / "work"
     arguments = [str(work), str(port), "--ServerApp.port_retries=0"]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
@@ -79,7 +80,8 @@ def lab_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server = f"http://127.0.0.1:{port}"
     try:
         wait_for(server, process, home / "log.txt")
-        yield f"{server}/lab/tree/14-explore.ipynb?token={TOKEN}"
+        said = (home / "log.txt").read_text()
+        yield re.findall(rf"{server}/lab/tree/14-explore\.ipynb\?token=[0-9a-f]+", said)[0]
     finally:
         # JupyterLab and its kernel are in the session that was started here.
         os.killpg(process.pid, signal.SIGTERM)
@@ -268,8 +270,9 @@ def test_jupyterlab_answers_on_this_machine_only_and_asks_for_the_token(
     lab_url: str, page: Page
 ) -> None:
     port = int(re.findall(r":(\d+)/", lab_url)[0])
-    with pytest.raises(HTTPError, match="403"):
-        urllib.request.urlopen(f"http://127.0.0.1:{port}/api/contents", timeout=5)
+    for token in ("", "?token=", "?token=known"):
+        with pytest.raises(HTTPError, match="403"):
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/api/contents{token}", timeout=5)
     listening = Path("/proc/net/tcp")
     if listening.exists():
         rows = [row.split() for row in listening.read_text().splitlines()[1:]]

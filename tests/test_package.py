@@ -11,6 +11,7 @@ MODULE = Path(skullnb.__file__).parent
 # Rooms from the top of the house to the bottom: imports only point down.
 ROOMS = (
     "cli",
+    "console",
     "lab",
     "report",
     "live",

@@ -193,7 +193,7 @@ def test_the_literal_version_wraps_where_ours_does_not():
     np.testing.assert_array_equal(normalise(wide), [[0, 127], [189, 255]])
 
 
-@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64, np.longdouble])
 def test_a_range_that_overflows_is_still_normalised(kind):
     top = np.finfo(kind).max
     image = np.array([[-top, 0], [top / 2, top]], dtype=kind)
@@ -326,8 +326,15 @@ def test_an_impossible_setting_is_refused(setting, message):
 
 
 def test_a_kernel_of_no_width_cannot_be_drawn():
-    with pytest.raises(InvalidSetting, match="at least 1 px"):
+    with pytest.raises(InvalidSetting, match=r"^A structuring element is at least 1 px wide\.$"):
         structuring_element(0)
+    with pytest.raises(InvalidSetting, match="whole number of pixels"):
+        structuring_element(-1)
+
+
+def test_the_kernel_is_as_wide_as_the_article_says_unless_told():
+    np.testing.assert_array_equal(dilate(head()), dilate(head(), 26))
+    assert dilate(head()).sum() < dilate(head(), 27).sum()
 
 
 def test_width_zero_switches_the_dilation_off():

@@ -27,19 +27,21 @@ def names(folder):
 )
 def test_what_appeared_at_the_name_while_the_report_was_made_stays(tmp_path, overwrite, message):
     output = tmp_path / "report"
-    with pytest.raises(InvalidSetting, match=message), workplace(output) as work:
+    with workplace(output) as work:
         output.mkdir()
         (output / "thesis.tex").write_text("mine")
-        put_in_place(work, output, overwrite)
+        with pytest.raises(InvalidSetting, match=message):
+            put_in_place(work, output, overwrite)
     assert names(tmp_path) == ["report"]
     assert (output / "thesis.tex").read_text() == "mine"
 
 
 def test_a_report_that_appeared_meanwhile_is_replaced_only_if_asked(tmp_path):
     output = tmp_path / "report"
-    with pytest.raises(InvalidSetting, match="--overwrite"), workplace(output) as work:
+    with workplace(output) as work:
         older_report(output)
-        put_in_place(work, output)
+        with pytest.raises(InvalidSetting, match="--overwrite"):
+            put_in_place(work, output)
     assert (output / "page").read_text() == "older"
     with workplace(output) as work:
         put_in_place(work, output, overwrite=True)

@@ -16,12 +16,22 @@ def test_every_link_and_picture_of_the_readme_is_there():
     assert not [target for target in targets if not (ROOT / target).exists()]
 
 
-@pytest.mark.parametrize(
-    ("command", "option"), sorted(set(re.findall(r"skullnb (\w+)[^\n`]*?\s(--?[\w-]+)", README)))
-)
+def shown_options(text):
+    """Every command of skullnb in a text, with each option that it is shown with."""
+    for words in re.findall(r"\bskullnb ([a-z][^\n`#]*)", text):
+        command = re.match(r"heads \w+|\w+", words)[0]
+        yield from ((command, option) for option in re.findall(r"(?<=\s)--?[a-z][\w-]*", words))
+
+
+def test_options_are_found_wherever_they_stand():
+    text = "skullnb mask a -o b --bids\n`skullnb heads fetch x --all` # skullnb - and --so"
+    assert [*shown_options(text)] == [("mask", "-o"), ("mask", "--bids"), ("heads fetch", "--all")]
+
+
+@pytest.mark.parametrize(("command", "option"), sorted(set(shown_options(README))))
 def test_every_option_the_readme_shows_exists(command, option):
-    shown = CliRunner().invoke(main, [command, "--help"]).output
-    assert re.search(rf"{re.escape(option)}\b", shown)
+    shown = CliRunner().invoke(main, [*command.split(), "--help"]).output
+    assert re.search(rf"^  .*(?<!\S){re.escape(option)}\b", shown, re.M)
 
 
 def test_the_commands_of_the_readme_are_makefile_targets():

@@ -130,7 +130,6 @@ class TestBeforeAnythingRuns:
         with pytest.raises(SkullnbError, match=r"nowhere\.npy"):
             build_report(tmp_path / "nowhere.npy", output_dir=tmp_path / "out")
 
-    @pytest.mark.usefixtures("no_kernel")
     def test_pixels_that_are_no_numbers_are_refused_before_a_chapter_starts(
         self, tmp_path: Path
     ) -> None:
@@ -353,6 +352,22 @@ def test_an_interrupted_report_leaves_nothing_behind(
     assert set(tmp_path.iterdir()) == before
     assert len(started) == 2
     assert all(process.poll() is not None for process in started)
+
+
+def test_papermill_reads_every_parameter_as_it_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from papermill.iorw import read_yaml_file
+
+    texts = ["a\x7fb", "a\x85b", "a\u2028b", "\U0001f600", "yes", "1e3", "12:30", "2020-01-01", "~"]
+    given = {"texts": texts, "number": 1e-07, "nothing": None, "on": True, "one": "a: b # {c}\n"}
+    for folder in ("notebooks", "log"):
+        (tmp_path / folder).mkdir()
+    path = write_chapter(tmp_path, "01-data")
+    monkeypatch.setattr("subprocess.Popen", lambda *_, **__: None)
+    run._start_chapter(path, given, tmp_path)
+    read = read_yaml_file(str(tmp_path / "log" / "01-data.yaml"))
+    assert read == {**given, "output_dir": str(tmp_path)}
 
 
 def test_the_table_of_contents_lists_the_chapters_there_are() -> None:

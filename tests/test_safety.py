@@ -43,10 +43,17 @@ def dangers(source: str) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from IMPORTS & {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            yield from IMPORTS & {(node.module or "").split(".")[0]}
+            module = node.module or ""
+            yield from IMPORTS & {module.split(".")[0]}
+            yield from CALLS & {f"{module}.{alias.name}" for alias in node.names}
+            yield from CALLS & {alias.name for alias in node.names}
         elif isinstance(node, ast.Call):
             called = ast.unparse(node.func)
             method = isinstance(node.func, ast.Attribute) and node.func.attr
+            if "import_module" in (called, method):
+                yield from IMPORTS & {
+                    ast.unparse(one).strip("'").split(".")[0] for one in node.args
+                }
             if called in CALLS or method in CALLS - {"compile"}:
                 yield called
             if called == "np.load" and not any(one.arg == "allow_pickle" for one in node.keywords):
@@ -62,6 +69,10 @@ def dangers(source: str) -> Iterator[str]:
     [
         "import pickle",
         "from pickle import loads",
+        "import_module('pickle').loads(data)",
+        "importlib.import_module('joblib.numpy_pickle')",
+        "from os import path, system",
+        "from urllib.request import urlopen as get",
         "eval(text)",
         "os.system('ls')",
         "subprocess.run(command, shell=True)",
@@ -142,6 +153,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
         kernel_width=18,
         output_dir=folder / "report",
         chapters=CHAPTERS,
+        single_file=True,
     )
     assert done.failed == ()
     return folder / "report"
@@ -163,17 +175,19 @@ def test_nothing_planted_in_names_labels_and_dicom_texts_runs_in_the_book(
     page.on("request", lambda one: happened.append(one.url))
     page.on("pageerror", lambda error: happened.append(str(error)))
     shown = ""
-    for path in book_pages(planted / "html"):
+    for path in (*book_pages(planted / "html"), planted / "book.html"):
         page.goto(path.as_uri())
         page.wait_for_load_state("networkidle")
-        shown += page.locator("article").inner_text()
+        alone = "\n".join(page.locator("article").all_inner_texts())
+        shown += alone
         found = page.evaluate(TRAPS)
         assert found == {"ran": False, "nodes": []}, path.name
     context.close()
     assert [one for one in happened if not one.startswith(("file:", "data:"))] == []
-    # They were there to see: without them this test would show nothing.
-    assert "window.planted=1" in shown
-    assert "planted.invalid" in shown
+    # They were there to see, on the pages and in the file: without them this shows nothing.
+    for trap in ("window.planted=1", "planted.invalid"):
+        assert trap in alone
+        assert shown.count(trap) == 2 * alone.count(trap)
 
 
 TRAPS = """() => {

@@ -54,7 +54,7 @@ def fetch(
     or unset SKULLNB_HEADS_MIRROR.
     """
     folder = _mirror(mirror)
-    tell = progress or _silent
+    tell = progress or (lambda n_bytes: None)
     if folder is None:
         return tuple(_download(file, tell) for file in head.files)
     if not folder.is_dir():
@@ -103,10 +103,6 @@ def _mirror(mirror: str | Path) -> Path | None:
     """Return the mirror folder that is given or set, if any."""
     name = str(mirror) or os.environ.get(MIRROR_VARIABLE, "")
     return expand(name) if name else None
-
-
-def _silent(n_bytes: int) -> None:
-    """Report progress to nobody."""
 
 
 def _checked(path: Path, file: HeadFile, folder: Path) -> Path:

@@ -296,7 +296,7 @@ def with_range(
     if pixels.dtype.kind in "iu":
         pixels = pixels.astype(np.float64)
     low, high = find(pixels)
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore"):
         overflows = np.isfinite(low) and np.isfinite(high) and not np.isfinite(high - low)
     if overflows:
         # Halving loses nothing but the last bit of the smallest subnormals.

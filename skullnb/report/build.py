@@ -133,7 +133,7 @@ def build_report(
     wanted = {"book.html": single_file, "book.pdf": pdf}
     browser = require_browser() if pdf else None
     started = time.monotonic()
-    tell = progress or _silent
+    tell = progress or (lambda done, total, text: None)
     # Where a link leads, or the report could not be made beside its place.
     output = Path(os.path.realpath(expand(output_dir)))
     data = {
@@ -241,10 +241,6 @@ def only_chosen(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _PATHS = ("images", "reference", "groups")
-
-
-def _silent(done: int, total: int, text: str) -> None:
-    """Report progress to nobody."""
 
 
 def _require_extra() -> None:

@@ -58,8 +58,6 @@ def clean_notebook(path: Path, parameters: Mapping[str, Any], scrub: Callable[[A
     Full paths and papermill's records go; the cell with the injected parameters shows what was
     chosen for this run. Widget views go too, since no page carries a runtime for them.
 
-    The error that stopped the notebook, as "KeyError: 'x'"; "" when none did.
-
     Parameters
     ----------
     path : Path
@@ -68,6 +66,11 @@ def clean_notebook(path: Path, parameters: Mapping[str, Any], scrub: Callable[[A
         What to show as injected; empty = no such cell.
     scrub : callable
         From `path_scrubber`.
+
+    Returns
+    -------
+    str
+        The error that stopped the notebook, as "KeyError: 'x'"; "" when none did.
     """
     notebook = nbformat.read(path, as_version=4)
     notebook.metadata.pop("papermill", None)

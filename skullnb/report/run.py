@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -73,12 +72,14 @@ def run_chapters(
 def _start_chapter(
     path: Path, parameters: Mapping[str, Any], work: Path
 ) -> subprocess.Popen[bytes]:
+    import yaml  # comes with the extra
+
     # The source is copied first, so that there is a page even if papermill writes nothing.
     shutil.copyfile(path, work / "notebooks" / path.name)
     given = work / "log" / f"{path.stem}.yaml"
-    # JSON is YAML; unlike a YAML writer it keeps every string a string.
+    # Everything but letters and signs of ASCII as an escape: YAML refuses some characters.
     everything = {**parameters, "output_dir": str(work)}
-    given.write_text(json.dumps(everything, ensure_ascii=False), encoding="utf-8")
+    given.write_text(yaml.safe_dump(everything), encoding="ascii")
     # Relative names, because papermill fills in braces that it finds in a path.
     name = f"notebooks/{path.name}"
     command = ["-m", "papermill", name, name, "--parameters_file", f"log/{given.name}"]

@@ -47,12 +47,16 @@ def stage_book(
     ----------
     source : Path
         The book's own pages and settings.
+    notebooks : Path
+        The executed chapters.
     book : Path
         The folder to make.
     results : mapping
         As `skullnb.results.collate` gives them.
+    stack : Stack
+        The slices that the cover, the strip of slices and the live figures show.
     settings : PipelineSettings
-        Settings of the masks in that picture.
+        Settings of their masks.
     is_phantom : bool
         Whether the data is the built-in phantom, to which the published figures apply.
     failures : mapping
