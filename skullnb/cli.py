@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -300,7 +301,7 @@ def _mask_batch(images: str, output: Path, settings: Any, **options: Any) -> Non
 
     # Of all that is ignored, this is for the reader to act on.
     warnings.filterwarnings("always", "The disk of .* keeps no locks")
-    warnings.showwarning = lambda message, *_, **__: _say(message, err=True)
+    warnings.showwarning = lambda message, *_, **__: say(message, err=True)
     with Bar() as progress:
         try:
             done = mask_batch(images, output, settings, progress=progress, **options)

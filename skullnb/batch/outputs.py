@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -34,30 +34,9 @@ KINDS = (PACKED, ".npy", ".zarr")
 _FILL = 255
 
 
-class Output(Protocol):
-    """Masks on disk under a passing name, of which any range can be written at any time."""
-
-    path: Path
-
-    def create(self) -> None:
-        """Make room for all masks, and replace what is there."""
-
-    def is_whole(self, starts: Iterable[int]) -> bool:
-        """Whether what was created, and the chunks that begin at these slices, are there still."""
-
-    def write(self, start: int, masks: Mask) -> None:
-        """Write the masks from slice `start` on."""
-
-    def sync(self, starts: Iterable[int]) -> None:
-        """Return when what was written from these slices on is safely on the disk."""
-
-    def n_bytes(self) -> int:
-        """Bytes that are needed for sure."""
-
-
 @dataclass
 class NpyOutput:
-    """A .npy file, of bytes or of packed bits.
+    """A .npy file, of bytes or of packed bits, of which any range can be written at any time.
 
     Attributes
     ----------
@@ -143,11 +122,11 @@ class ZarrOutput:
 
     def is_whole(self, starts: Iterable[int]) -> bool:
         """Whether the array is described as it was, and these chunks are there."""
+        expected = self._create({}).metadata
         try:
             found = zarr().open_array(self.path, mode="r").metadata
         except Exception:  # each version of zarr fails in its own way
             return False
-        expected = self._create({}).metadata
         return bool(found == expected) and all(self._file(start).is_file() for start in starts)
 
     def write(self, start: int, masks: Mask) -> None:
@@ -174,9 +153,10 @@ class ZarrOutput:
         return self.path / "c" / f"{start // self.chunk}" / "0" / "0"
 
 
-def open_output(
-    path: Path, kind: str, shape: tuple[int, int, int], chunk: int
-) -> NpyOutput | ZarrOutput:
+Output = NpyOutput | ZarrOutput
+
+
+def open_output(path: Path, kind: str, shape: tuple[int, int, int], chunk: int) -> Output:
     """Give the output of a kind.
 
     Parameters

@@ -14,7 +14,7 @@ from typing import Any
 
 from skullnb.batch.fingerprint import fingerprint
 from skullnb.batch.journal import Journal
-from skullnb.batch.outputs import PACKED, NpyOutput, ZarrOutput, description_of
+from skullnb.batch.outputs import PACKED, Output, description_of
 from skullnb.batch.sources import Source, is_zarr
 from skullnb.batch.table import table_of
 from skullnb.errors import BatchStopped, SkullnbError, UnreadableFile
@@ -81,7 +81,7 @@ def _is_array(folder: Path) -> bool:
         return False
 
 
-def refuse_without_room(output: NpyOutput | ZarrOutput, path: Path) -> None:
+def refuse_without_room(output: Output, path: Path) -> None:
     """Refuse masks that are larger than what is free on their disk."""
     free, needed = shutil.disk_usage(path.parent).free, output.n_bytes()
     if needed > free:

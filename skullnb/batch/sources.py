@@ -11,7 +11,7 @@ from itertools import accumulate
 from math import prod
 from pathlib import Path
 from threading import local
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -32,50 +32,13 @@ _kept = local()
 _MOST_EMPTY_CHUNKS = 1000  # for one that is stored
 
 
-class Source(Protocol):
-    """Slices on disk.
-
-    Attributes
-    ----------
-    shape : (N, H, W)
-        Of the slices taken.
-    step : int
-        Slices that are stored together, and are best read together.
-    first : int
-        Number of the first slice taken.
-    """
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(N, H, W) of the slices taken."""
-
-    @property
-    def step(self) -> int:
-        """Slices stored together."""
-
-    @property
-    def first(self) -> int:
-        """Number of the first slice taken."""
-
-    def slices(self, start: int, stop: int) -> Iterator[Array | SkullnbError]:
-        """Read slices one by one; one that can't be read gives the reason instead.
-
-        They are fewer, or of another size, where files were changed meanwhile.
-        """
-
-    def origin(self, index: int) -> tuple[str, int]:
-        """File that a slice is from, and its number there."""
-
-    def files(self) -> list[Path]:
-        """All files that are read."""
-
-
 @dataclass(frozen=True)
 class FileSource:
     """Slices of files, one file after another.
 
     A file holds (H, W) or (N, H, W). One that can't be mapped into memory is read whole, once for
-    each worker that needs it, so the largest file decides how much memory is needed.
+    each worker that needs it, so the largest file decides how much memory is needed. Of files that
+    were changed meanwhile, slices come fewer or of another size.
 
     Attributes
     ----------
@@ -83,7 +46,11 @@ class FileSource:
     ends : tuple of int
         For each file, how many slices it and those before it hold.
     shape : (N, H, W)
+        Of the slices taken.
     first : int
+        Number of the first slice taken.
+    step : int
+        Slices that are stored together, and are best read together.
     """
 
     inputs: tuple[Input, ...]
@@ -139,9 +106,11 @@ class ZarrSource:
     ----------
     path : Path
     shape : (N, H, W)
+        Of the slices taken.
     step : int
         Slices in a chunk of the array.
     first : int
+        Number of the first slice taken.
     """
 
     path: Path
@@ -177,6 +146,9 @@ class ZarrSource:
     def files(self) -> list[Path]:
         """All files of the array."""
         return sorted(path for path in self.path.rglob("*") if path.is_file())
+
+
+Source = FileSource | ZarrSource
 
 
 def open_source(images: str | Path, slices: str = "") -> Source:
@@ -215,7 +187,7 @@ def open_source(images: str | Path, slices: str = "") -> Source:
     """
     # Workers need not have this one's current folder.
     path = expand(images).absolute() if str(images).strip() else Path()
-    source: FileSource | ZarrSource = _open_zarr(path) if is_zarr(path) else _open_files(path)
+    source: Source = _open_zarr(path) if is_zarr(path) else _open_files(path)
     if not slices.strip():
         return source
     chosen = evenly(parse_slices(slices, source.shape[0]))
