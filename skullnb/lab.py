@@ -177,13 +177,15 @@ def lab_command(
 
     Examples
     --------
-    >>> lab_command(Path("work/14-explore.ipynb"), open_browser=False)[1:3]
-    ['-m', 'skullnb.lab']
+    >>> lab_command(Path("work/14-explore.ipynb"), open_browser=False)[1:4]
+    ['-P', '-m', 'skullnb.lab']
     """
     from skullnb.explore.sources import UPLOAD_BYTES
 
     notebook = notebook.absolute()
-    command = [sys.executable, "-m", "skullnb.lab", f"--ServerApp.root_dir={notebook.parent}"]
+    # Without modules of the current folder: a folder of data may hold any.
+    command = [sys.executable, "-P", "-m", "skullnb.lab"]
+    command += [f"--ServerApp.root_dir={notebook.parent}"]
     # An upload is one message with a file and some words; a longer one would cut the connection.
     longest = {"websocket_max_message_size": UPLOAD_BYTES + 1_000_000}
     command += [f"--ServerApp.tornado_settings={longest}"]

@@ -130,7 +130,7 @@ def test_jupyterlab_is_started_by_this_python_for_this_machine_only(
     monkeypatch.chdir(tmp_path)
     assert lab.launch_lab(kernel_width=30, port=8899, open_browser=False) == 0
     command = started[0]
-    assert command[:3] == [sys.executable, "-m", "skullnb.lab"]
+    assert command[:4] == [sys.executable, "-P", "-m", "skullnb.lab"]
     assert "--port=8899" in command
     assert "--no-browser" in command
     assert command[-1] == str(tmp_path / "skullnb-lab" / "14-explore.ipynb")
