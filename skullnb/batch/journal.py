@@ -112,9 +112,9 @@ class Journal:
         self.done[chunk] = place
 
     def _n_slices_in(self, chunk: int) -> int:
-        """Slices in a chunk, of which the last may be smaller; none in one that can't be."""
+        """Slices in a chunk, of which the last may be smaller; less than 1 where there is none."""
         size, n_slices = self.about["chunk"], self.about["shape"][0]
-        return len(range(n_slices)[chunk * size : (chunk + 1) * size]) if chunk >= 0 else 0
+        return int(min(size, n_slices - chunk * size)) if chunk >= 0 else 0
 
     def _has_chunk(self, content: Any) -> bool:
         match content:

@@ -31,13 +31,12 @@ def refuse_place(path: Path, images: str | Path, source: Source) -> None:
     for one in (table_of(path), description_of(path)):
         try:
             passing_name(one).lstat()
-        except FileNotFoundError:
-            pass
         except OSError as error:
-            raise UnreadableFile(
-                f"The name {path.name[:40]}... is too long for files to be called after it "
-                f"({error.strerror}); choose a shorter one."
-            ) from error
+            if error.errno == errno.ENAMETOOLONG:
+                raise UnreadableFile(
+                    f"The name {path.name[:40]}... is too long for others to be made of it; choose "
+                    "a shorter one."
+                ) from error
     if _is_among(path, images):
         raise UnreadableFile(
             f"{path.name} would lie among the images, which are read as a whole; write it to "
