@@ -153,7 +153,8 @@ def smallest_head(
             high, best = middle, min(best, size)
         else:
             low = middle
-    return float(unit * best)
+    # Versions of the solver differ in digits that the half percent makes meaningless.
+    return float(f"{unit * best:.5g}")
 
 
 def _one_hump(distances: NDArray[Any], reaches: NDArray[Any]) -> list[NDArray[Any]]:

@@ -64,7 +64,9 @@ def share_of_range(images: Array, quantile: float) -> float:
     low, high = float(images.min()), float(images.max())
     if low == high:
         return 1.0
-    return float((np.quantile(images, quantile) - low) / (high - low))
+    # A level that occurs: between two of them, versions of numpy round in different precision.
+    within = np.quantile(images, quantile, method="inverted_cdf")
+    return (float(within) - low) / (high - low)
 
 
 def border_profile(
