@@ -133,6 +133,22 @@ def test_a_growing_number_of_specks_is_a_growing_number_of_components():
     assert np.diff(numbers) == pytest.approx([100, 900], rel=0.02)
 
 
+def test_times_are_told_for_each_size_and_each_number_of_components(monkeypatch):
+    few = contestants.here("floor", "numpy")
+    monkeypatch.setattr(slices, "here", lambda *_: few)
+    sides = slices.against_size((48, 96), 1)
+    assert sides["sides"] == [48, 96]
+    components = slices.against_components((10, 300), 1)["components"]
+    assert components == sorted(components)
+    assert np.diff(components) == pytest.approx([290], rel=0.05)
+    for one in few:
+        assert len(sides["ms"][one.name]) == 2
+        assert all(low > 0 for low, *_ in sides["ms"][one.name])
+    # The larger side of four pixels in one: nothing but copies of rows and columns.
+    image = np.arange(6.0).reshape(2, 3)
+    assert slices.stretched(image, 4).tolist() == [[0, 0, 1, 2]] * 2 + [[3, 3, 4, 5]] * 2
+
+
 def test_the_exponent_of_growth_is_that_of_the_times():
     times = [[size**1.5 * factor for size in (10, 100, 1000)] for factor in (1, 2, 3)]
     assert clock.growth([10, 100, 1000], times) == pytest.approx([1.5] * 3)
@@ -153,6 +169,29 @@ def test_a_batch_of_each_kind_says_its_rate_memory_and_size(tmp_path, images):
         assert answer["slices_a_second"] > 0
         assert answer["pixels"] == images[0].size
         assert answer["bytes_a_slice"] == pytest.approx(images[0].size + 128 / 4)
+
+
+def test_starting_and_batches_are_timed_in_processes_of_their_own(monkeypatch):
+    start = processes.time_start(1, compile_anew=False)
+    assert start["import_libraries"] > 0
+    assert start["import_skullnb"] > 0
+    assert start["first_mask"] > 0
+    assert start["first_mask_ever"] is None
+    hidden = {"zarr", "distributed"}
+    monkeypatch.setattr(processes, "find_spec", lambda name: None if name in hidden else name)
+    batch = processes.time_batch(3, 1, workers=(1,))
+    assert (batch["slices"], batch["tasks"], batch["zarr_share"]) == (3, None, None)
+    assert [one["way"] for one in batch["ways"]] == ["article", "skullnb", "skullnb, brief"]
+    assert all(one["peak_mb"] > 10 for one in batch["ways"])
+
+
+def test_a_recorded_run_is_read_again(monkeypatch, tmp_path):
+    found = bench.recorded()
+    monkeypatch.setattr(run, "RECORDED", tmp_path / "recorded.json")
+    assert bench.record(found) == tmp_path / "recorded.json"
+    run.recorded.cache_clear()
+    assert bench.recorded() == found
+    run.recorded.cache_clear()
 
 
 def test_a_measurement_that_fails_in_its_own_process_says_why():

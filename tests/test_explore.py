@@ -60,6 +60,16 @@ def explorer(stack: Stack) -> Explorer:
     return Explorer(stack, PipelineSettings(kernel_width=8))
 
 
+def test_everything_that_can_be_moved_or_read_is_laid_out(explorer: Explorer) -> None:
+    def inside(widget: Widget) -> Iterator[Widget]:
+        yield widget
+        for child in getattr(widget, "children", ()):
+            yield from inside(child)
+
+    shown = set(inside(explorer.widget))
+    assert {*explorer.controls.values(), explorer.data.widget, explorer.code} <= shown
+
+
 def pixels(explorer: Explorer) -> np.ndarray:
     return np.asarray(Image.open(BytesIO(explorer.picture.value)))
 
