@@ -17,6 +17,8 @@ from skullnb.cli import main
 from skullnb.errors import InvalidImage, InvalidSetting, SkullnbError
 from skullnb.figures import timing, timing_tables
 from skullnb.phantom import published_stack
+from skullnb.pipeline import use_tier
+from skullnb.pipeline.masks import _current_tier
 from skullnb.stack import Stack
 
 
@@ -61,6 +63,16 @@ def test_no_contestant_stumbles_over_a_slice_with_nothing_to_choose(one):
     edge[:, 10:30] = 1
     if one.name != "floor":
         assert not one.mask(edge, 5).any()
+
+
+@pytest.mark.parametrize("name", ["numpy", "numba"])
+def test_warming_a_way_makes_it_the_one_that_is_timed(name):
+    for other in ("numpy", "numba"):
+        use_tier(other)
+        (one,) = contestants.here(name)
+        one.warm()
+        assert _current_tier().__name__.endswith(f"with_{name}")
+    use_tier("auto")
 
 
 def test_a_mask_that_must_be_the_literal_one_and_is_not_stops_the_run(images):
