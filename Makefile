@@ -42,7 +42,7 @@ bench: $(VENV)/bench,test.stamp
 
 coverage: $(VENV)/test,browser.stamp
 	$(BIN)/python -m coverage erase
-	$(BIN)/python -m coverage run -m pytest -m 'not browser'
+	$(BIN)/python -m coverage run -m pytest --numprocesses 2 --dist loadfile
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
 
