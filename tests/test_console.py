@@ -1,5 +1,6 @@
 """The command in surroundings that are not a terminal: no letters, no reader, told to stop."""
 
+import io
 import os
 import signal
 import subprocess
@@ -9,6 +10,8 @@ import time
 import numpy as np
 import psutil
 import pytest
+
+from skullnb.console import SliceCount
 
 COMMAND = [sys.executable, "-c", "from skullnb.cli import main; main()"]
 
@@ -32,6 +35,24 @@ def test_the_work_is_done_where_nobody_listens(tmp_path, options):
     done = subprocess.run(["sh", "-c", 'exec "$@" 2>&-', "sh", *COMMAND, *words], cwd=tmp_path)
     assert done.returncode == 0
     assert np.load(tmp_path / "m.npy").shape == (1, 20, 20)
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(("stream", "shown"), [(Terminal, "\r10 slices"), (io.StringIO, "")])
+def test_slices_are_counted_where_somebody_watches_and_the_line_is_left_clean(
+    monkeypatch, stream, shown
+):
+    monkeypatch.setattr(sys, "stderr", stream())
+    with SliceCount() as count:
+        for index in range(12):
+            count(index, None)
+        said = sys.stderr.getvalue()
+    assert said == shown
+    assert sys.stderr.getvalue().removeprefix(said) == (f"\r{20 * ' '}\r" if shown else "")
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
