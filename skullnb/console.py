@@ -15,13 +15,11 @@ import click
 
 from skullnb.errors import SkullnbError, in_one_line
 
-EXIT_BAD_INPUT = 2
-
 
 class Sentence(click.ClickException):
     """One clear sentence on stderr, no traceback, exit code 2."""
 
-    exit_code = EXIT_BAD_INPUT
+    exit_code = 2
 
 
 class Command(click.Group):
@@ -29,8 +27,9 @@ class Command(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; say what went wrong in a sentence."""
+        let_anything_be_said()
         try:
-            with told_to_stop(), anything_can_be_said(), warnings.catch_warnings():
+            with told_to_stop(), warnings.catch_warnings():
                 # What libraries remark on a damaged file would stand above the sentence.
                 warnings.simplefilter("ignore")
                 return super().invoke(ctx)
@@ -80,8 +79,7 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-@contextmanager
-def anything_can_be_said() -> Iterator[None]:
+def let_anything_be_said() -> None:
     """Let a name be printed where there are no letters for it, or nobody to read it."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
@@ -89,7 +87,6 @@ def anything_can_be_said() -> Iterator[None]:
             setattr(sys, name, io.TextIOWrapper(io.BytesIO()))
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    yield
 
 
 def say(line: object, *, err: bool = False) -> None:

@@ -142,7 +142,8 @@ def test_zarr_and_processes_give_the_same_masks(scans, expected, tmp_path, monke
     # A folder of data may hold what looks like a module; no worker imports it.
     planted = tmp_path / "planted"
     planted.mkdir()
-    (planted / "pickle.py").write_text("raise SystemExit('run')")
+    for name in ("pickle", "signal"):  # the second is asked for before there is a worker
+        (planted / f"{name}.py").write_text("open('ran', 'w').close(); raise SystemExit")
     monkeypatch.chdir(planted)
     images = np.load(scans)
     source = scans.parent / "scans.zarr"
@@ -150,6 +151,7 @@ def test_zarr_and_processes_give_the_same_masks(scans, expected, tmp_path, monke
     assert open_source(source).step == 7
     done = mask_batch(source, scans.parent / "a.npy", SETTINGS, processes=True, workers=2)
     np.testing.assert_array_equal(np.load(done.path), expected)
+    assert not (planted / "ran").exists()
 
 
 def test_many_files_are_one_batch_in_natural_order(scans, expected):

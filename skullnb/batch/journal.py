@@ -28,7 +28,7 @@ class Journal:
 
     The first line is what the batch is about; then comes a line for each finished chunk, with the
     table's rows of its slices. Every line carries its checksum. The first line that is damaged,
-    was cut short by a kill or tells of no chunk does not count and nor does what follows it: both
+    was cut short by a kill or tells of no chunk does not count, nor does what follows it: both
     are cut off, so that those chunks are done again.
 
     Parameters

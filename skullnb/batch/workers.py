@@ -94,29 +94,24 @@ def hire(
         with _cluster(work, scheduler) as crew:
             yield crew
         return
-    pool: Executor
-    before = os.environ.get(_SAFE_PATH)
-    if processes:
-        # Processes that start look for modules in the current folder, and data may lie there.
-        os.environ[_SAFE_PATH] = "1"
-        pool = ProcessPoolExecutor(
-            workers,
-            # Forking a process that has threads can leave a lock taken for ever.
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_begin_process,
-            initargs=(work,),
-        )
-        submit = lambda chunks: pool.submit(_mask_in_process, chunks)  # noqa: E731
-    else:
-        pool = ThreadPoolExecutor(workers, thread_name_prefix="skullnb")
-        submit = lambda chunks: pool.submit(mask_chunks, work, chunks)  # noqa: E731
-    try:
-        yield Crew(submit, workers)
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    with _only_installed_modules():
+        pool: Executor
         if processes:
-            os.environ.pop(_SAFE_PATH, None)
-            os.environ.update({_SAFE_PATH: before} if before else {})
+            pool = ProcessPoolExecutor(
+                workers,
+                # Forking a process that has threads can leave a lock taken for ever.
+                mp_context=multiprocessing.get_context("spawn"),
+                initializer=_begin_process,
+                initargs=(work,),
+            )
+            submit = lambda chunks: pool.submit(_mask_in_process, chunks)  # noqa: E731
+        else:
+            pool = ThreadPoolExecutor(workers, thread_name_prefix="skullnb")
+            submit = lambda chunks: pool.submit(mask_chunks, work, chunks)  # noqa: E731
+        try:
+            yield Crew(submit, workers)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def work_through(crew: Crew, chunks: Iterable[int]) -> Iterator[dict[int, Rows]]:
@@ -151,6 +146,19 @@ def work_through(crew: Crew, chunks: Iterable[int]) -> Iterator[dict[int, Rows]]
             rows.update(future.result())
         if rows:
             yield rows
+
+
+@contextmanager
+def _only_installed_modules() -> Iterator[None]:
+    """Let processes that start look for no modules in the current folder: data may lie there."""
+    before = os.environ.get(_SAFE_PATH)
+    os.environ[_SAFE_PATH] = "1"
+    try:
+        yield
+    finally:
+        del os.environ[_SAFE_PATH]
+        if before is not None:
+            os.environ[_SAFE_PATH] = before
 
 
 @contextmanager

@@ -186,8 +186,12 @@ def parse_groups(groups: object) -> tuple[str, ...] | None:
     for number, label in enumerate(labels, start=1):
         if not label:
             raise InvalidSetting(f"Label {number} in {where} is empty; give every slice a label.")
-        if not label.isascii() and any("\ud800" <= letter <= "\udfff" for letter in label):
-            raise InvalidSetting(f"Label {number} in {where} has bytes that are no letters.")
+        try:
+            label.encode()
+        except UnicodeEncodeError as error:
+            raise InvalidSetting(
+                f"Label {number} in {where} has bytes that are no letters; write it anew."
+            ) from error
     return tuple(labels)
 
 
