@@ -11,6 +11,8 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -100,6 +102,29 @@ def test_a_killed_report_is_not_there_and_the_next_one_tidies_up(tmp_path):
     finish(start(*words, "--overwrite"))
     assert numbers(tmp_path / "report") == expected
     assert {path.name for path in tmp_path.iterdir()} == {"scans.npy", "report"}
+
+
+def working_in(folder):
+    """Processes whose current folder is in this one, by number."""
+    found = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if Path(os.readlink(process / "cwd")).is_relative_to(folder):
+                found.add(process.name)
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="asks the system by /proc")
+def test_chapters_of_a_killed_report_stop_with_it(tmp_path):
+    run = start("report", "--chapter", "12", "--output", tmp_path / "report")
+    while run.poll() is None and len(working_in(tmp_path)) < 2:  # papermill and its kernel
+        time.sleep(0.05)
+    assert kill_after(run, 0)
+    deadline = time.monotonic() + 30  # they need about a second; the chapter itself, ten
+    while working_in(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not working_in(tmp_path)
+    assert not [*tmp_path.glob(".report-*.partial/results/*")]
 
 
 def test_a_run_that_is_still_at_work_keeps_its_folder(tmp_path):

@@ -168,3 +168,12 @@ def test_a_link_to_a_folder_is_filled_where_it_leads(monkeypatch, tmp_path):
     monkeypatch.setattr(build, "run_chapters", started)
     with pytest.raises(InterruptedError, match=rf"^{tmp_path}/\.report-\w+\.partial$"):
         build_report("scan.npy", output_dir="named", overwrite=True)
+
+
+def test_what_a_killed_run_wrote_after_it_was_tidied_up_goes_too(tmp_path):
+    late = tmp_path / ".report-0123abcd.partial" / "results"
+    late.mkdir(parents=True)
+    other = tmp_path / ".report-2-0123abcd.partial"
+    other.mkdir()
+    tidy(tmp_path / "report")
+    assert names(tmp_path) == [other.name]

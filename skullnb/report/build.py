@@ -193,6 +193,7 @@ def build_report(
         if single_file or browser:
             write_book_files(work, find_assets("book"), keep_html=single_file, browser=browser)
         put_in_place(work, output, overwrite)
+    tidy(output)  # again: a killed run's kernels end a moment after it, and may have written
     tell(total, total, "book built")
     return Report(
         index=output / "html" / "index.html",

@@ -70,13 +70,14 @@ def check_output(output: Path, overwrite: bool, inputs: Iterable[Path] = ()) -> 
 def tidy(output: Path) -> None:
     """Remove what runs for the same output left behind when they were killed.
 
-    A lock tells, which the system frees with its process. A run killed just between the two names
-    of `put_in_place` leaves the older report aside, whole; it gets its name back, or waits where
-    something that is no report has taken the name.
+    A lock tells, which the system frees with its process; a folder without one is nobody's. A run
+    killed just between the two names of `put_in_place` leaves the older report aside, whole; it
+    gets its name back, or waits where something that is no report has taken the name.
     """
     # All eight digits, or `report` would take what is left of `report-2` for its own.
-    number = "[0-9a-f]" * _DIGITS
-    for path in output.parent.glob(f".{glob.escape(output.name)}-{number}.lock"):
+    runs = f".{glob.escape(output.name)}-{'[0-9a-f]' * _DIGITS}"
+    found = [path for kind in ("lock", "partial") for path in output.parent.glob(f"{runs}.{kind}")]
+    for path in {path.with_suffix(".lock") for path in found}:
         with path.open("ab") as lock:
             if not take_lock(lock):
                 continue

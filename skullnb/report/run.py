@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Generator, Iterable, Mapping
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 _WORKER_ENVIRONMENT = {
@@ -23,6 +24,13 @@ _WORKER_ENVIRONMENT = {
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     "PYTHONUTF8": "1",
 }
+
+_PAPERMILL = """
+from skullnb.report.run import end_with_parent
+end_with_parent()
+from papermill.cli import papermill
+papermill()
+"""
 
 
 def run_chapters(
@@ -61,12 +69,33 @@ def run_chapters(
                 running[path.stem] = _start_chapter(path, parameters[path.stem], work)
             for name, process in list(running.items()):
                 if process.poll() is not None:
-                    del running[name]
+                    _stop(running.pop(name))
                     yield name, _last_words(work, name) if process.returncode else None
             time.sleep(0.05)
     finally:
         for process in running.values():
             _stop(process)
+
+
+def end_with_parent() -> None:
+    """End this process as soon as the one that started it, and holds its input, is gone.
+
+    A report that is killed has no moment to stop its chapters; the system closes what they read
+    from. They must not write on where the next report has tidied up.
+
+    Examples
+    --------
+    >>> code = "from skullnb.report.run import end_with_parent; end_with_parent(); "
+    >>> lasting = [sys.executable, "-c", code + "import time; time.sleep(60)"]
+    >>> subprocess.run(lasting, input=b"").returncode
+    1
+    """
+
+    def wait() -> None:
+        os.read(0, 1)  # and not sys.stdin, whose lock would be in the way at the regular end
+        os._exit(1)
+
+    Thread(target=wait, daemon=True).start()
 
 
 def _start_chapter(
@@ -82,14 +111,14 @@ def _start_chapter(
     given.write_text(yaml.safe_dump(everything), encoding="ascii")
     # Relative names, because papermill fills in braces that it finds in a path.
     name = f"notebooks/{path.name}"
-    command = ["-m", "papermill", name, name, "--parameters_file", f"log/{given.name}"]
+    command = ["-c", _PAPERMILL, name, name, "--parameters_file", f"log/{given.name}"]
     command += ["--cwd", "notebooks", "--kernel", "python3", "--no-progress-bar"]
     with (work / "log" / f"{path.stem}.txt").open("wb") as log:
         return subprocess.Popen(
             [sys.executable, *command],
             cwd=work,
             env={**os.environ, **_WORKER_ENVIRONMENT},
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # so that Ctrl-C reaches this process alone, which stops them
@@ -97,13 +126,9 @@ def _start_chapter(
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End a chapter; its kernel notices that its parent is gone."""
-    process.terminate()
-    try:
-        process.wait(timeout=5)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    """End a chapter, if it still runs; its kernel notices that its parent is gone."""
+    process.kill()
+    process.communicate()
 
 
 def _last_words(work: Path, name: str) -> str:
