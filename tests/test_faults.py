@@ -115,16 +115,24 @@ def working_in(folder):
 
 
 @pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="asks the system by /proc")
-def test_chapters_of_a_killed_report_stop_with_it(tmp_path):
+@pytest.mark.parametrize(
+    ("begun", "n_at_work", "finished"),
+    [("notebooks", 2, "results/*"), ("built", 1, "built/_build/html/*.html")],
+    ids=["papermill and its kernel", "the book's builder"],
+)
+def test_what_a_killed_report_started_stops_with_it(tmp_path, begun, n_at_work, finished):
     run = start("report", "--chapter", "12", "--output", tmp_path / "report")
-    while run.poll() is None and len(working_in(tmp_path)) < 2:  # papermill and its kernel
+    work = ".report-*.partial"
+    while run.poll() is None and not (
+        [*tmp_path.glob(f"{work}/{begun}")] and len(working_in(tmp_path)) == n_at_work
+    ):
         time.sleep(0.05)
     assert kill_after(run, 0)
-    deadline = time.monotonic() + 30  # they need about a second; the chapter itself, ten
+    deadline = time.monotonic() + 120  # they need about a second
     while working_in(tmp_path) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not working_in(tmp_path)
-    assert not [*tmp_path.glob(".report-*.partial/results/*")]
+    assert not [*tmp_path.glob(f"{work}/{finished}")]
 
 
 def test_a_run_that_is_still_at_work_keeps_its_folder(tmp_path):
