@@ -19,8 +19,9 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache, partial
 from importlib import resources
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import cv2
@@ -206,7 +207,7 @@ def _draw(plan: CohortPlan, seeds: Sequence[int], workers: int) -> Iterator[list
     if workers > 1:
         try:
             # Spawned, because forking a notebook's kernel copies locks its threads may hold.
-            with ProcessPoolExecutor(workers, get_context("spawn"), _one_thread) as pool:
+            with ProcessPoolExecutor(workers, get_context("spawn"), _begin_process) as pool:
                 for scores in pool.map(partial(subject_scores, plan), seeds):
                     yield scores
                     n_done += 1
@@ -216,8 +217,17 @@ def _draw(plan: CohortPlan, seeds: Sequence[int], workers: int) -> Iterator[list
         yield subject_scores(plan, seed)
 
 
-def _one_thread() -> None:
+def _begin_process() -> None:
+    """One thread to work in, and one that waits for the end of the process that began this one."""
     cv2.setNumThreads(1)
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End even when that one was killed; the pool alone would wait for its word for ever."""
+    if parent := parent_process():
+        parent.join()
+        os._exit(1)
 
 
 def _digest(plan: CohortPlan, seed: int) -> str:
