@@ -167,7 +167,9 @@ def test_a_link_to_a_folder_is_filled_where_it_leads(monkeypatch, tmp_path):
         raise InterruptedError(work)
 
     monkeypatch.setattr(build, "run_chapters", started)
-    with pytest.raises(InterruptedError, match=rf"^{re.escape(str(tmp_path))}/\.report-\w+\.partial$"):
+    with pytest.raises(
+        InterruptedError, match=rf"^{re.escape(str(tmp_path))}/\.report-\w+\.partial$"
+    ):
         build_report("scan.npy", output_dir="named", overwrite=True)
 
 
