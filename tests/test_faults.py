@@ -109,7 +109,7 @@ def working_in(folder):
     found = set()
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            if Path(os.readlink(process / "cwd")).is_relative_to(folder):
+            if (process / "cwd").readlink().is_relative_to(folder):
                 found.add(process.name)
     return found
 
