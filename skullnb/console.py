@@ -15,7 +15,6 @@ import click
 
 from skullnb.errors import SkullnbError, in_one_line
 
-
 EXIT_INTERRUPTED = 130
 
 

@@ -125,16 +125,16 @@ def wait_until(done, seconds=30):
 
 
 @asks_proc
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_chapters_of_a_report_stop_with_it_and_leave_nothing(tmp_path, monkeypatch, number):
+@pytest.mark.parametrize("name", ["SIGINT", "SIGKILL"])
+def test_chapters_of_a_report_stop_with_it_and_leave_nothing(tmp_path, monkeypatch, name):
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     monkeypatch.setenv("TMPDIR", str(temporary))
     run = start("report", "--chapter", "12", "--output", tmp_path / "report")
     wait_until(lambda: len(working_in(tmp_path)) == 2, 120)  # papermill and its kernel
-    run.send_signal(number)
+    run.send_signal(getattr(signal, name))
     run.communicate()
-    if number == signal.SIGINT:  # it has waited for them, and then tidied up
+    if name == "SIGINT":  # it has waited for them, and then tidied up
         assert not working_in(tmp_path)
         assert [*tmp_path.iterdir()] == [temporary]
     wait_until(lambda: not working_in(tmp_path))
