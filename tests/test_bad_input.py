@@ -315,6 +315,7 @@ WORDS = {
     "mask '*.xyz' -o m.npy": "holds no file",
     "mask 'scan.npy[' -o m.npy": "holds no file",
     "mask 's**.npy' -o m.npy": "pattern s\\*\\*.npy can't be read",
+    "mask 'in/**' -o out": r"pattern in/\*\* can't be read",
     "mask scan.npy#6 -o m.npy": "no DICOM series",
     "mask scan.npy -o . --workers 1": "a batch doesn't write",
     "mask scan.npy -o '' --workers 1": "a batch doesn't write",
