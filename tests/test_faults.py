@@ -125,7 +125,7 @@ def wait_until(done, seconds=30):
 
 
 @asks_proc
-@pytest.mark.parametrize("name", ["SIGINT", "SIGKILL"])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGKILL"])
 def test_chapters_of_a_report_stop_with_it_and_leave_nothing(tmp_path, monkeypatch, name):
     temporary = tmp_path / "tmp"
     temporary.mkdir()
@@ -134,7 +134,7 @@ def test_chapters_of_a_report_stop_with_it_and_leave_nothing(tmp_path, monkeypat
     wait_until(lambda: len(working_in(tmp_path)) == 2, 120)  # papermill and its kernel
     run.send_signal(getattr(signal, name))
     run.communicate()
-    if name == "SIGINT":  # it has waited for them, and then tidied up
+    if name == "SIGTERM":  # it has waited for them, and then tidied up
         assert not working_in(tmp_path)
         assert [*tmp_path.iterdir()] == [temporary]
     wait_until(lambda: not working_in(tmp_path))
