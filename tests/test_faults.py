@@ -114,17 +114,45 @@ def working_in(folder):
     return found
 
 
-@pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="asks the system by /proc")
-def test_chapters_of_a_killed_report_stop_with_it(tmp_path):
+asks_proc = pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="asks /proc")
+
+
+def wait_until(done, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not done() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert done()
+
+
+@asks_proc
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGKILL"])
+def test_chapters_of_a_report_stop_with_it_and_leave_nothing(tmp_path, monkeypatch, name):
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
     run = start("report", "--chapter", "12", "--output", tmp_path / "report")
-    while run.poll() is None and len(working_in(tmp_path)) < 2:  # papermill and its kernel
-        time.sleep(0.05)
-    assert kill_after(run, 0)
-    deadline = time.monotonic() + 30  # they need about a second; the chapter itself, ten
-    while working_in(tmp_path) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not working_in(tmp_path)
+    wait_until(lambda: len(working_in(tmp_path)) == 2, 120)  # papermill and its kernel
+    run.send_signal(getattr(signal, name))
+    run.communicate()
+    if name == "SIGTERM":  # it has waited for them, and then tidied up
+        assert not working_in(tmp_path)
+        assert [*tmp_path.iterdir()] == [temporary]
+    wait_until(lambda: not working_in(tmp_path))
     assert not [*tmp_path.glob(".report-*.partial/results/*")]
+    assert not [*temporary.iterdir()]
+
+
+@asks_proc
+def test_processes_that_compare_widths_stop_with_a_kernel_that_is_killed(tmp_path):
+    code = (
+        "from skullnb.validation.cohort import CohortPlan, cohort_scores; from pathlib import *; "
+    )
+    code += "cohort_scores(CohortPlan(n_subjects=1000), workers=2, cache_dir=Path('cache'))"
+    run = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path)
+    wait_until(lambda: [*tmp_path.glob("cache/**/*.json")], 120)
+    run.kill()
+    run.wait()
+    wait_until(lambda: not working_in(tmp_path))
 
 
 def test_a_run_that_is_still_at_work_keeps_its_folder(tmp_path):

@@ -28,6 +28,7 @@ import numpy as np
 
 from skullnb.errors import InvalidSetting
 from skullnb.phantom import Recipe, subject
+from skullnb.processes import end_with_pool
 from skullnb.results import versions, write_json
 from skullnb.sweep import sweep_kernel_width
 from skullnb.validation.scores import ScoreMatrix, join
@@ -206,7 +207,7 @@ def _draw(plan: CohortPlan, seeds: Sequence[int], workers: int) -> Iterator[list
     if workers > 1:
         try:
             # Spawned, because forking a notebook's kernel copies locks its threads may hold.
-            with ProcessPoolExecutor(workers, get_context("spawn"), _one_thread) as pool:
+            with ProcessPoolExecutor(workers, get_context("spawn"), _begin_process) as pool:
                 for scores in pool.map(partial(subject_scores, plan), seeds):
                     yield scores
                     n_done += 1
@@ -216,8 +217,9 @@ def _draw(plan: CohortPlan, seeds: Sequence[int], workers: int) -> Iterator[list
         yield subject_scores(plan, seed)
 
 
-def _one_thread() -> None:
+def _begin_process() -> None:
     cv2.setNumThreads(1)
+    end_with_pool()
 
 
 def _digest(plan: CohortPlan, seed: int) -> str:
