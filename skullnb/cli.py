@@ -18,12 +18,11 @@ from typing import Any
 import click
 
 from skullnb import __version__
-from skullnb.console import Command, Progress, SliceCount, say
+from skullnb.console import EXIT_INTERRUPTED, Command, Progress, SliceCount, say
 from skullnb.errors import InvalidSetting
 from skullnb.heads.commands import heads
 
 EXIT_PARTLY_FAILED = 1
-EXIT_INTERRUPTED = 130
 
 
 def _refuse_place(path: Path, overwrite: bool, *own: str | Path) -> None:

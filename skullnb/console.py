@@ -15,6 +15,8 @@ import click
 
 from skullnb.errors import SkullnbError, in_one_line
 
+EXIT_INTERRUPTED = 130
+
 
 class Sentence(click.ClickException):
     """One clear sentence on stderr, no traceback, exit code 2."""
@@ -58,6 +60,9 @@ class Command(click.Group):
             if "start new thread" not in str(error):
                 raise
             raise Sentence("This user may start no more threads; end other programs.") from error
+        except KeyboardInterrupt as error:
+            click.echo("Stopped.", err=True)
+            raise click.exceptions.Exit(EXIT_INTERRUPTED) from error
 
 
 @contextmanager

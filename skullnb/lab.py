@@ -9,6 +9,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib.util import find_spec
@@ -18,6 +19,7 @@ from typing import Any
 from skullnb.chapter import open_data
 from skullnb.errors import SkullnbError, UnreadableFile
 from skullnb.pipeline import PipelineSettings
+from skullnb.processes import end_after
 from skullnb.report.build import find_assets, full_path, only_chosen
 from skullnb.results import write_text
 
@@ -214,7 +216,24 @@ def serve(arguments: Sequence[str]) -> None:
     own = ["--ip=127.0.0.1", f"--IdentityProvider.token={secrets.token_hex(24)}"]
     server = LabApp.initialize_server(argv=[*arguments, *own])
     server.identity_provider.token_generated = True  # or the address is printed without it
+    _end_in_order()
     server.start()
+
+
+def _end_in_order() -> None:
+    """End with a terminal that is closed, and with the command that was killed, as by SIGTERM.
+
+    JupyterLab then ends its kernels, and leaves no token in a file.
+    """
+    if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, signal.getsignal(signal.SIGTERM))
+    parent = os.getppid()
+
+    def gone() -> None:
+        while os.getppid() == parent:  # on Windows for ever
+            time.sleep(1)
+
+    end_after(gone)
 
 
 def _chosen_cell(parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -262,7 +281,12 @@ def _run(command: list[str]) -> int:
     # nothing, because a program that is started inherits "ignore", and not a handler.
     before = signal.signal(signal.SIGINT, lambda *_: None)
     try:
-        return subprocess.call(command, env=environment)
+        server = subprocess.Popen(command, env=environment)
+        try:
+            return server.wait()
+        finally:
+            server.terminate()  # where this command is told to stop
+            server.wait()
     finally:
         signal.signal(signal.SIGINT, before)
 

@@ -436,18 +436,18 @@ def in_other_chunks(masks):
     zarr.create_array(masks, data=EXPECTED, chunks=(2, 40, 48), overwrite=True)
 
 
+HARMS = [
+    ("m.npy", cut_short),
+    ("m.packed.npy", lambda masks: os.truncate(masks, masks.stat().st_size - 1)),
+    ("m.npy", of_another_shape),
+    ("m.zarr", in_other_chunks),
+    ("m.zarr", lambda masks: (masks / "zarr.json").unlink()),
+    ("m.zarr", lambda masks: (masks / "c" / "0" / "0" / "0").unlink()),
+]
+
+
 @pytest.mark.parametrize(
-    ("name", "harm"),
-    [
-        ("m.npy", cut_short),
-        ("m.packed.npy", lambda masks: os.truncate(masks, masks.stat().st_size - 1)),
-        ("m.npy", of_another_shape),
-        ("m.npy", link_to_masks),
-        ("m.npy", Path.unlink),
-        ("m.zarr", in_other_chunks),
-        ("m.zarr", lambda masks: (masks / "zarr.json").unlink()),
-        ("m.zarr", lambda masks: (masks / "c" / "0" / "0" / "0").unlink()),
-    ],
+    ("name", "harm"), [*HARMS, ("m.npy", link_to_masks), ("m.npy", Path.unlink)]
 )
 def test_masks_that_were_harmed_since_are_never_finished(desk, name, harm):
     [masks] = begun(name).glob("masks-*")
@@ -458,6 +458,22 @@ def test_masks_that_were_harmed_since_are_never_finished(desk, name, harm):
     assert everything() == before
     assert batch(name, overwrite=True).n_resumed == 0
     np.testing.assert_array_equal(read_masks(name), EXPECTED)
+
+
+@pytest.mark.parametrize(
+    ("name", "harm"), [*HARMS, ("m.npy", lambda masks: next(Path().glob("m.npy.[cp]*")).unlink())]
+)
+def test_masks_that_were_harmed_when_they_were_finished_are_not_said_to_be_there(desk, name, harm):
+    batch(name)
+    harm(Path(name))
+    with pytest.raises(UnreadableFile, match=r"\(a part of it is damaged or missing\); .*overwrit"):
+        batch(name)
+
+
+def test_finished_masks_may_be_elsewhere_behind_a_link(desk):
+    batch()
+    link_to_masks(Path("m.npy"))
+    assert batch().n_resumed == len(EXPECTED)
 
 
 @pytest.mark.parametrize("name", ["m.npy", "m.zarr"])

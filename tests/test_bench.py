@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import partial
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -183,7 +184,9 @@ def test_a_batch_of_each_kind_says_its_rate_memory_and_size(tmp_path, images):
         assert answer["bytes_a_slice"] == pytest.approx(images[0].size + 128 / 4)
 
 
-def test_starting_and_batches_are_timed_in_processes_of_their_own(monkeypatch):
+def test_starting_and_batches_are_timed_in_processes_of_their_own(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    Path("pickle.py").write_text("1 / 0")  # a module of the data's folder, which none may run
     start = processes.time_start(1, compile_anew=False)
     assert start["import_libraries"] > 0
     assert start["import_skullnb"] > 0

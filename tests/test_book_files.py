@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -156,3 +157,18 @@ def test_the_browser_that_chrome_names_comes_first(
     (tmp_path / "page.html").touch()
     with pytest.raises(ReportFailed, match="my-browser could not print the PDF: cannot start"):
         print_pdf(tmp_path / "page.html", tmp_path / "page.pdf", own)
+
+
+def test_nothing_of_the_browser_stays_in_the_temporary_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setattr(tempfile, "tempdir", None)  # so that it is asked for again
+    own = tmp_path / "browser"
+    lines = ["#!/bin/sh", 'touch "$TMPDIR/socket"', f"printf %%PDF- > {tmp_path / 'page.pdf'}"]
+    own.write_text("\n".join(lines), encoding="utf-8")
+    own.chmod(0o755)
+    print_pdf(tmp_path / "page.html", tmp_path / "page.pdf", own)
+    assert not [*temporary.iterdir()]

@@ -135,23 +135,56 @@ def working_in(folder):
     return found
 
 
-@pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="asks the system by /proc")
-@pytest.mark.parametrize(
-    ("begun", "n_at_work", "finished"),
-    [("notebooks", 2, "results/*"), ("built", 1, "built/_build/html/*.html")],
-    ids=["papermill and its kernel", "the book's builder"],
-)
-def test_what_a_killed_report_started_stops_with_it(tmp_path, begun, n_at_work, finished):
+asks_proc = pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="asks /proc")
+
+
+def wait_until(done, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not done() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert done()
+
+
+@asks_proc
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGKILL"])
+def test_chapters_of_a_report_stop_with_it_and_leave_nothing(tmp_path, monkeypatch, name):
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    run = start("report", "--chapter", "12", "--output", tmp_path / "report")
+    wait_until(lambda: len(working_in(tmp_path)) == 2, 600)  # papermill and its kernel
+    run.send_signal(getattr(signal, name))
+    run.communicate()
+    if name == "SIGTERM":  # it has waited for them, and then tidied up
+        assert not working_in(tmp_path)
+        assert [*tmp_path.iterdir()] == [temporary]
+    wait_until(lambda: not working_in(tmp_path))
+    assert not [*tmp_path.glob(".report-*.partial/results/*")]
+    assert not [*temporary.iterdir()]
+
+
+@asks_proc
+def test_the_builder_of_the_pages_stops_with_a_report_that_is_killed(tmp_path):
     run = start("report", "--chapter", "12", "--output", tmp_path / "report")
     work = ".report-*.partial"
-    wait_for(run, lambda: [*tmp_path.glob(f"{work}/{begun}")])
-    wait_for(run, lambda: len(working_in(tmp_path)) == n_at_work)
+    wait_for(run, lambda: [*tmp_path.glob(f"{work}/built")])
+    wait_for(run, lambda: len(working_in(tmp_path)) == 1)
     assert kill_after(run, 0)
-    deadline = time.monotonic() + 120  # they need about a second
-    while working_in(tmp_path) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not working_in(tmp_path)
-    assert not [*tmp_path.glob(f"{work}/{finished}")]
+    wait_until(lambda: not working_in(tmp_path))
+    assert not [*tmp_path.glob(f"{work}/built/_build/html/*.html")]
+
+
+@asks_proc
+def test_processes_that_compare_widths_stop_with_a_kernel_that_is_killed(tmp_path):
+    code = (
+        "from skullnb.validation.cohort import CohortPlan, cohort_scores; from pathlib import *; "
+    )
+    code += "cohort_scores(CohortPlan(n_subjects=1000), workers=2, cache_dir=Path('cache'))"
+    run = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path)
+    wait_until(lambda: [*tmp_path.glob("cache/**/*.json")], 600)
+    run.kill()
+    run.wait()
+    wait_until(lambda: not working_in(tmp_path))
 
 
 def test_a_run_that_is_still_at_work_keeps_its_folder(tmp_path):

@@ -1,8 +1,14 @@
 """`launch_lab` up to the start of JupyterLab: the copy, the command, the refusals."""
 
 import json
+import os
 import re
+import signal
+import subprocess
 import sys
+import time
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
@@ -12,6 +18,7 @@ from click.testing import CliRunner
 
 from skullnb import lab
 from skullnb.cli import main
+from skullnb.console import told_to_stop
 from skullnb.errors import InvalidSetting, SkullnbError, UnreadableFile
 from skullnb.report import find_assets
 
@@ -219,3 +226,60 @@ def test_the_exit_code_is_jupyterlabs_and_ctrl_c_is_left_to_it() -> None:
 def test_the_kernel_is_the_one_beside_this_python() -> None:
     check = "import os, sys; sys.exit(os.environ['JUPYTER_PREFER_ENV_PATH'] != '1')"
     assert lab._run([sys.executable, "-c", check]) == 0
+
+
+def test_jupyterlab_may_tidy_up_when_the_command_is_told_to_stop(tmp_path: Path) -> None:
+    tidied = tmp_path / "tidied"
+    child = f"""
+import os, pathlib, signal, time
+def tidy(*_):
+    time.sleep(0.5)
+    pathlib.Path({str(tidied)!r}).touch()
+    os._exit(0)
+signal.signal(signal.SIGTERM, tidy)
+os.kill(os.getppid(), signal.SIGTERM)
+time.sleep(60)
+"""
+    with pytest.raises(KeyboardInterrupt), told_to_stop():
+        lab._run([sys.executable, "-c", child])
+    assert tidied.exists()
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows closes no terminal this way")
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGHUP"])
+def test_jupyterlab_ends_with_the_command_and_leaves_no_token(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    pytest.importorskip("jupyterlab")
+    for kind in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"):
+        monkeypatch.setenv(kind, str(tmp_path / kind))
+    code = "from skullnb.cli import main; main()"
+    run = subprocess.Popen(
+        [sys.executable, "-c", code, "lab", "--no-browser", "--", "--allow-root"],
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        # These tests may run under nohup.
+        preexec_fn=partial(signal.signal, signal.SIGHUP, signal.SIG_DFL),
+    )
+
+    def tokens(there: bool) -> bool:
+        """Whether files with a token are there, or not, within a minute."""
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            if there == any(tmp_path.glob("JUPYTER_RUNTIME_DIR/jpserver-*.json")):
+                return there
+            time.sleep(0.1)
+        return not there
+
+    try:
+        assert tokens(there=True)
+        # A terminal tells all its processes; nothing tells anybody that a process was killed.
+        (os.killpg if name == "SIGHUP" else os.kill)(run.pid, getattr(signal, name))
+        run.wait()
+        assert not tokens(there=False)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(run.pid, signal.SIGKILL)

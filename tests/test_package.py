@@ -42,6 +42,7 @@ ROOMS = (
     "metrics",
     "pipeline",
     "text",
+    "processes",
     "errors",
 )
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from skullnb.batch.workplace import take_lock
 from skullnb.errors import InvalidSetting
-from skullnb.report import build, build_report
+from skullnb.report import build, build_report, place
 from skullnb.report.clean import path_scrubber
 from skullnb.report.place import MARKER, check_output, put_in_place, tidy, workplace
 
@@ -180,3 +181,18 @@ def test_what_a_killed_run_wrote_after_it_was_tidied_up_goes_too(tmp_path):
     other.mkdir()
     tidy(tmp_path / "report")
     assert names(tmp_path) == [other.name]
+
+
+def test_a_run_that_another_meets_as_it_begins_is_not_tidied_up_later(monkeypatch, tmp_path):
+    output, taken = tmp_path / "report", []
+
+    def late(lock):
+        taken.append(lock)
+        if len(taken) == 1:
+            tidy(output)  # finds a lock that nobody has taken yet
+        return take_lock(lock)
+
+    monkeypatch.setattr(place, "take_lock", late)
+    with workplace(output) as work:
+        tidy(output)
+        assert work.is_dir()

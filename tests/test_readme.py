@@ -1,6 +1,8 @@
 import re
+import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -42,3 +44,19 @@ def test_the_commands_of_the_readme_are_makefile_targets():
 
 def test_no_measured_number_is_typed_in_the_readme():
     assert not re.findall(r"\b0\.\d+\b", README)
+
+
+def test_what_the_book_says_of_many_slices_runs_as_it_stands(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("skullnb.batch.table.find_spec", lambda module: None)  # so a .csv
+    np.save("scans.npy", np.eye(12)[np.newaxis].repeat(250, axis=0))
+    page = (ROOT / "book" / "part-3-using.md").read_text(encoding="utf-8")
+    _, _, section = page.partition("## More slices")
+    [command] = re.findall(r"```bash\nskullnb (.*)\n```", section)
+    [code] = re.findall(r"```python\n(.*?)```", section, re.S)
+    assert CliRunner().invoke(main, shlex.split(command)).exit_code == 0
+    found = {}
+    exec(code, found)
+    assert found["masks"].shape == (100, 12, 12)
+    assert len(found["rows"]) == 250
+    assert found["odd"] == list(range(250))  # a diagonal is no head

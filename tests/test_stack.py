@@ -267,7 +267,7 @@ def test_a_groups_file_that_can_not_be_used_is_refused(tmp_path, content, error,
 
 
 def test_a_number_is_no_path():
-    with pytest.raises(UnreadableFile, match=r"The path 5 can't be: .*not int; check it"):
+    with pytest.raises(UnreadableFile, match=r"The path 5 can't be: .*not '?int'?; check it"):
         read_stack(5)
 
 

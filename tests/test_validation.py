@@ -2,12 +2,10 @@ import json
 import os
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from itertools import product
 
 import numpy as np
-import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -603,27 +601,6 @@ def test_a_script_without_the_usual_guard_still_gets_its_scores(tmp_path):
         check=True,
     )
     assert done.stdout.splitlines()[-1] == "(2, 2)"
-
-
-def test_the_processes_that_draw_a_cohort_end_with_the_one_that_began_them(tmp_path):
-    script = tmp_path / "script.py"
-    script.write_text(
-        "from skullnb.validation import cohort_scores\n"
-        "if __name__ == '__main__':\n"
-        "    cohort_scores()\n"
-    )
-    environment = {**os.environ, "SKULLNB_CACHE": str(tmp_path / "cache")}
-    run = subprocess.Popen([sys.executable, script], env=environment)
-    while run.poll() is None and not [*tmp_path.glob("cache/cohort-*.json")]:
-        time.sleep(0.05)
-    drawing = psutil.Process(run.pid).children()
-    run.kill()
-    run.wait()
-    left = psutil.wait_procs(drawing, timeout=60)[1]
-    for process in left:
-        process.kill()
-    assert len(drawing) >= 2
-    assert not left
 
 
 def test_an_impossible_cohort_is_refused(tmp_path):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from skullnb.batch.journal import Journal
-from skullnb.batch.outputs import PACKED, description_of, open_output
+from skullnb.batch.outputs import PACKED, description_of, kind_of, open_output
 from skullnb.batch.refusals import refuse_taken
 from skullnb.batch.table import write_table
 from skullnb.batch.work import COLUMNS
@@ -208,18 +208,22 @@ def publish(place: Workplace, journal: Journal, kind: str, overwrite: bool) -> t
 
 
 def finished_before(path: Path, about: Mapping[str, Any]) -> BatchResult:
-    """Say again what is there, when it is what is asked for.
+    """Say again what is there, when it is what is asked for, and whole.
 
     Raises
     ------
     UnreadableFile
-        If it is something else.
+        If it is something else, or was cut short since.
     """
     try:
         found = json.loads(description_of(path).read_text(encoding="utf-8"))
         differs = difference(found, about)
         counts = Counts(**{name: index(many) for name, many in found["counts"].items()})
         table = path.with_name(found["table"])
+        n_slices, chunk = about["shape"][0], index(found["chunk"])
+        masks = open_output(path.resolve(), kind_of(path), about["shape"], chunk)
+        if not differs and not (masks.is_whole(range(0, n_slices, chunk)) and table.is_file()):
+            differs = "a part of it is damaged or missing"
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         differs = "it is not described"
     if differs:

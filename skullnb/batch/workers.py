@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import multiprocessing.connection
 import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
@@ -19,7 +18,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from itertools import islice
-from threading import Thread
 from typing import Any
 
 from skullnb.batch.journal import Rows
@@ -27,6 +25,7 @@ from skullnb.batch.outputs import ZarrOutput
 from skullnb.batch.sources import FileSource
 from skullnb.batch.work import Work, mask_chunks
 from skullnb.errors import BatchStopped, InvalidSetting
+from skullnb.processes import end_with_pool
 
 # On a cluster a task costs some milliseconds to hand out; fewer slices than these don't repay it.
 LEAST_SLICES_A_TASK = 20
@@ -215,15 +214,7 @@ def _begin_process(work: Work) -> None:
     _work_here = work
     # Ctrl-C reaches every process of a terminal; the one that began the batch decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
-
-
-def _end_with(sentinel: int) -> None:
-    """End this process with the one that began it, even when that one was killed."""
-    multiprocessing.connection.wait([sentinel])
-    os._exit(1)
+    end_with_pool()
 
 
 def _mask_in_process(chunks: tuple[int, ...]) -> dict[int, Rows]:

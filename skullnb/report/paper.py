@@ -75,6 +75,7 @@ def print_pdf(page: Path, file: Path, browser: Path) -> None:
         try:
             done = subprocess.run(
                 [*command, f"--user-data-dir={profile}", page.as_uri()],
+                env={**os.environ, "TMPDIR": profile},  # when it is ended it leaves its socket
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 errors="replace",

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from skullnb.batch.workplace import take_lock
 from skullnb.errors import InvalidSetting
@@ -93,15 +94,24 @@ def tidy(output: Path) -> None:
 def workplace(output: Path) -> Iterator[Path]:
     """Give a folder beside the output to make a report in; nothing is left of it afterwards."""
     work = output.parent / f".{output.name}-{uuid.uuid4().hex[:_DIGITS]}.partial"
+    path = work.with_suffix(".lock")
     output.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with work.with_suffix(".lock").open("wb") as lock:
-            take_lock(lock)
+        with _locked(path):
             work.mkdir()
             yield work
     finally:
         shutil.rmtree(work, ignore_errors=True)
-        _unlock(work.with_suffix(".lock"))
+        _unlock(path)
+
+
+def _locked(path: Path) -> BinaryIO:
+    """Take a new lock; another run may meet it before it is taken, and tidy it up."""
+    while True:
+        lock = path.open("wb")
+        if take_lock(lock) is not False and path.exists():
+            return lock
+        lock.close()
 
 
 def put_in_place(work: Path, output: Path, overwrite: bool = False) -> None:

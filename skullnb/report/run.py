@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Generator, Iterable, Mapping
+from importlib import import_module
 from pathlib import Path
-from threading import Thread
 from typing import Any
+
+from skullnb.processes import end_after
 
 _WORKER_ENVIRONMENT = {
     # One thread each: the chapters already share the processors.
@@ -25,11 +28,16 @@ _WORKER_ENVIRONMENT = {
     "PYTHONUTF8": "1",
 }
 
+_PATIENCE_S = 10.0
+
 _PAPERMILL = """
+import tempfile
 from skullnb.report.run import end_with_parent
 end_with_parent()
 from papermill.cli import papermill
-papermill()
+with tempfile.TemporaryDirectory(prefix="skullnb-") as folder:
+    tempfile.tempdir = folder  # for what connects it to its kernel, or that stays when it is ended
+    papermill()
 """
 
 
@@ -85,17 +93,22 @@ def end_with_parent() -> None:
 
     Examples
     --------
-    >>> code = "from skullnb.report.run import end_with_parent; end_with_parent(); "
-    >>> lasting = [sys.executable, "-c", code + "import time; time.sleep(60)"]
-    >>> subprocess.run(lasting, input=b"").returncode
-    1
+    >>> code = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); "
+    >>> code += "from skullnb.report.run import end_with_parent; end_with_parent(); "
+    >>> lasting = [sys.executable, "-c", code + "time.sleep(60)"]
+    >>> subprocess.run(lasting, input=b"", stderr=subprocess.DEVNULL).returncode != 0
+    True
     """
+    # As by Ctrl-C, after which papermill tidies up; what a script runs beside it ignores that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    end_after(_told_to_end, signal.SIGINT)
 
-    def wait() -> None:
-        os.read(0, 1)  # and not sys.stdin, whose lock would be in the way at the regular end
-        os._exit(1)
 
-    Thread(target=wait, daemon=True).start()
+def _told_to_end() -> None:
+    psutil: Any = import_module("psutil")  # comes with the kernel
+    os.read(0, 1)  # and not sys.stdin, whose lock would be in the way at the regular end
+    for kernel in psutil.Process().children():
+        kernel.kill()  # or papermill would wait some seconds for its cell
 
 
 def _start_chapter(
@@ -126,9 +139,14 @@ def _start_chapter(
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End a chapter, if it still runs; its kernel notices that its parent is gone."""
-    process.kill()
-    process.communicate()
+    """End a chapter and its kernel, if they still run, and wait: nothing is written after that."""
+    if process.stdin:
+        process.stdin.close()
+    try:
+        process.wait(timeout=_PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _last_words(work: Path, name: str) -> str:

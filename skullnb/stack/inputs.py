@@ -110,10 +110,14 @@ def list_inputs(path: str | Path) -> list[Path]:
     if path.is_dir():
         found = list(path.iterdir())
     elif set(str(path)) & set("*?["):
-        try:
-            found = list(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
-        except ValueError as error:
-            raise InvalidSetting(f"The pattern {path} can't be read: {error}.") from error
+        *folders, name = path.parts
+        if "**" in name or any("**" in folder and folder != "**" for folder in folders):
+            # Versions of Python differ in what they make of it.
+            raise InvalidSetting(
+                f"The pattern {path} can't be read: ** stands for folders, alone between two "
+                "slashes, as in 'scans/**/*.nii.gz'."
+            )
+        found = list(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
     else:
         raise UnreadableFile(f"There is no file or folder {path}; check the path.")
     files = [

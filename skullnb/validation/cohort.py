@@ -19,9 +19,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache, partial
 from importlib import resources
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import cv2
@@ -29,6 +28,7 @@ import numpy as np
 
 from skullnb.errors import InvalidSetting
 from skullnb.phantom import Recipe, subject
+from skullnb.processes import end_with_pool
 from skullnb.results import versions, write_json
 from skullnb.sweep import sweep_kernel_width
 from skullnb.validation.scores import ScoreMatrix, join
@@ -218,16 +218,8 @@ def _draw(plan: CohortPlan, seeds: Sequence[int], workers: int) -> Iterator[list
 
 
 def _begin_process() -> None:
-    """One thread to work in, and one that waits for the end of the process that began this one."""
     cv2.setNumThreads(1)
-    Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """End even when that one was killed; the pool alone would wait for its word for ever."""
-    if parent := parent_process():
-        parent.join()
-        os._exit(1)
+    end_with_pool()
 
 
 def _digest(plan: CohortPlan, seed: int) -> str:
