@@ -4,6 +4,8 @@ import csv
 import errno
 import json
 import os
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from skullnb.batch import mask_batch, open_source, read_masks, read_table
 from skullnb.batch.journal import Journal
 from skullnb.batch.outputs import NpyOutput
 from skullnb.batch.resume import resume
+from skullnb.batch.table import table_of
 from skullnb.batch.work import Work, mask_chunks
 from skullnb.batch.workplace import Workplace, take_lock
 from skullnb.cli import main
@@ -547,6 +550,24 @@ def test_masks_are_never_met_beside_the_description_of_others(desk, synced, monk
     with pytest.raises(Enough):
         batch(overwrite=True)
     assert not Path("m.npy.json").exists()
+
+
+@pytest.mark.parametrize("module", ["skullnb.batch.table", "skullnb.results"])
+def test_a_batch_killed_while_it_tells_of_its_masks_leaves_no_halves(desk, module):
+    killed = f"""
+import os, {module}
+from skullnb.batch import mask_batch
+end = lambda path: path.name.startswith(".m.npy.") and os._exit(9)  # its passing name
+{module}.sync_path = end
+mask_batch("scans.npy", "m.npy", workers=1)
+"""
+    before = everything().keys()
+    assert subprocess.run([sys.executable, "-c", killed]).returncode == 9
+    halves = [path for path in Path().rglob(".m.npy.*") if path.is_file()]
+    assert len(halves) == 1
+    mask_batch("scans.npy", "m.npy", workers=1)
+    names = ("m.npy", "m.npy.json", table_of(Path("m.npy")))
+    assert everything().keys() - before == set(map(Path, names))
 
 
 def test_what_a_killed_worker_left_of_a_chunk_is_not_among_the_masks(desk):

@@ -190,7 +190,9 @@ def publish(place: Workplace, journal: Journal, kind: str, overwrite: bool) -> t
         masks.replace(path)
         sync_path(path.parent)
     found: Counter[str] = Counter()
-    table = write_table(_counted(journal, found), path)
+    # Made in the folder, where the next run tidies up after one that is killed now.
+    table = write_table(_counted(journal, found), place.folder / path.name)
+    table = table.replace(path.with_name(table.name))
     counts = Counts(
         journal.n_slices, n_empty=found["empty"], n_failed=found["failed"], n_warned=found["warned"]
     )
@@ -201,7 +203,7 @@ def publish(place: Workplace, journal: Journal, kind: str, overwrite: bool) -> t
         "columns": list(COLUMNS),
         "counts": asdict(counts),
     }
-    write_json(description, description_of(path))
+    write_json(description, description_of(place.folder / path.name)).replace(description_of(path))
     sync_path(path.parent)
     place.clear()
     return counts, table

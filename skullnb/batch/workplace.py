@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import os
 import shutil
 import socket
@@ -146,7 +147,9 @@ class Workplace:
         Whatever else there is stays: somebody put it there.
         """
         self.journal.unlink(missing_ok=True)
-        for pattern in (".journal*", f"masks-{_NUMBER}", f"replaced-{_NUMBER}"):
+        name = glob.escape(self.output.name)
+        own = (".journal*", f"masks-{_NUMBER}", f"replaced-{_NUMBER}", f"{name}.*", f".{name}.*")
+        for pattern in own:
             for path in self.folder.glob(pattern):
                 if path.is_dir() and not path.is_symlink():
                     shutil.rmtree(path)
