@@ -1,4 +1,4 @@
-"""Fixtures that several test files share: a Chromium, and the book built once."""
+"""What test files share: how examples are drawn, a Chromium, and the book built once."""
 
 from __future__ import annotations
 
@@ -9,12 +9,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
+from skullnb.batch.workplace import take_lock
 from skullnb.report import build_report
 from skullnb.report.paper import find_browser
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+
+# No test is timed, and so no example: any may be slow on a machine with other work.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
+
+# Tests ask servers of their own, on this machine; whatever proxy stands before others knows none.
+os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1"
 
 
 @pytest.fixture(scope="session")
@@ -25,14 +34,17 @@ def chromium() -> Iterator[Browser]:
         from playwright.sync_api import sync_playwright
     except ImportError:
         missing = "playwright is not installed (pip install 'skullnb[browser]')"
-    if find_browser() is None:
+    program = find_browser()  # which may ask playwright, and that cannot be asked twice at a time
+    if program is None:
         missing = "no Chromium on this machine (apt-get install chromium)"
     if missing:
         if os.environ.get("SKULLNB_REQUIRE_BROWSER") == "1":
             pytest.fail(f"a browser is required here, but {missing}")
         pytest.skip(f"browser tests need Chromium: {missing}")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_browser(), args=["--no-sandbox"])
+        browser = playwright.chromium.launch(
+            executable_path=program, args=["--no-sandbox"], timeout=180_000
+        )
         yield browser
         browser.close()
 
@@ -43,17 +55,9 @@ def built_book(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent
-    report, failure = folder / "book" / "report", folder / "book" / "failed"
-    try:
-        (folder / "book").mkdir()
-    except FileExistsError:
-        while not report.exists():
-            assert not failure.exists(), "the book could not be built; see the first failure"
+    with (folder / "book.lock").open("ab") as lock:
+        while take_lock(lock) is False:  # the system frees it even when its owner crashes
             time.sleep(0.5)
-        return report
-    try:
-        build_report(output_dir=report)
-    except BaseException:
-        failure.touch()
-        raise
-    return report
+        if not (folder / "book").exists():
+            build_report(output_dir=folder / "book")
+    return folder / "book"

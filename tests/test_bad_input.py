@@ -656,7 +656,7 @@ def place(request, tmp_path):
 def test_a_place_that_can_not_be_written_is_said_and_nothing_is_left_there(desk, place):
     before = everything_in(place)
     for words in sorted(PLACES):
-        code, said = run(*shlex.split(words.replace("PLACE", str(place))))
+        code, said = run(*(word.replace("PLACE", str(place)) for word in shlex.split(words)))
         assert code == 2, (words, said)
         assert_one_sentence(said)
         assert re.search("space|full|Read-only|[Pp]ermi|too large|free", said), (words, said)

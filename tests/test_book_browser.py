@@ -29,6 +29,10 @@ NOISE = """() => {
 }"""
 
 
+# What a slow page still fetches, its icon for one, when the next page is opened.
+LEFT = "net::ERR_ABORTED"
+
+
 @pytest.fixture(scope="module")
 def html(chromium: Browser, built_book: Path) -> Path:
     """Ask for the browser first: without one, no book is built for nothing."""
@@ -70,7 +74,10 @@ def test_every_page_is_quiet_whole_and_fits_the_window(
     context = chromium.new_context(**LOOKS[look])
     page = context.new_page()
     page.on("request", lambda request: requests.append(request.url))
-    page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
+    page.on(
+        "requestfailed",
+        lambda one: one.failure != LEFT and complaints.append(f"{one.failure}: {one.url}"),
+    )
     page.on("console", lambda said: said.type == "error" and complaints.append(said.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
     for path in book_pages(html):
@@ -107,7 +114,7 @@ def test_the_search_finds_pages_without_a_server(page: Page, html: Path) -> None
     page.on("console", lambda said: said.type == "error" and complaints.append(said.text))
     page.on("requestfailed", lambda request: complaints.append(request.url))
     page.goto((html / "search.html").as_uri() + "?q=dilation")
-    page.locator("ul.search li a").first.wait_for(timeout=10_000)
+    page.locator("ul.search li a").first.wait_for()
     assert complaints == []
 
 
@@ -218,7 +225,10 @@ def test_the_page_that_takes_an_image_may_connect_to_nothing(page: Page, html: P
             script.src = away;
             document.head.append(script);
             try { new WebSocket("ws://127.0.0.1:9/"); } catch { refused.push("socket"); }
-            await new Promise((next) => setTimeout(next, 300));
+            const end = performance.now() + 20000;
+            while (refused.length < 5 && performance.now() < end) {
+                await new Promise((next) => setTimeout(next, 50));
+            }
             return refused.sort();
         }"""
     )

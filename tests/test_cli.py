@@ -366,4 +366,5 @@ def test_a_report_names_every_file_to_open(monkeypatch, tmp_path):
     done = Report(tmp_path / "index.html", files, tmp_path / "results.json", (), 1.0)
     monkeypatch.setattr("skullnb.report.build_report", lambda *_, **__: done)
     said = run("report", "--single-file", "--pdf", "-o", tmp_path).stdout
-    assert [line.split()[-1] for line in said.splitlines()[1:]] == [str(one) for one in files]
+    lines = said.splitlines()[1:]
+    assert all(line.endswith(f" {one}") for line, one in zip(lines, files, strict=True))

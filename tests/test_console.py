@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from functools import partial
 
 import numpy as np
@@ -63,26 +64,23 @@ def test_a_report_that_is_told_to_stop_takes_everything_with_it(tmp_path, name):
     listen = partial(signal.signal, number, signal.SIG_DFL)  # these tests may run under nohup
     run = subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, preexec_fn=listen)
     family = psutil.Process(run.pid)
-    until = time.monotonic() + 120
-    while not any("ipykernel" in " ".join(one.cmdline()) for one in at_work(family)):
+    until = time.monotonic() + 600
+    while not any("ipykernel" in words for words in at_work(family).values()):
         assert run.poll() is None
         assert time.monotonic() < until
         time.sleep(0.1)
     helpers = at_work(family)
     run.send_signal(number)
-    run.communicate(timeout=60)
+    run.communicate(timeout=600)
     assert run.returncode == 130  # and not 1, which is that all was done and a part failed
-    assert psutil.wait_procs(helpers, timeout=30)[1] == []
+    assert psutil.wait_procs(helpers, timeout=120)[1] == []
     assert list(tmp_path.iterdir()) == []
 
 
 def at_work(process):
-    """Give the processes that one has started, and those that they have."""
-    found = []
+    """Give the processes that one has started, and those that they have, with their commands."""
+    found = {}
     for one in process.children(recursive=True):
-        try:
-            one.cmdline()
-        except psutil.Error:  # it has just ended
-            continue
-        found.append(one)
+        with suppress(psutil.Error):  # it has just ended
+            found[one] = " ".join(one.cmdline())
     return found

@@ -5,9 +5,9 @@ import json
 import os
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Event
 
 import cv2
 import nibabel
@@ -391,19 +391,23 @@ def test_warming_up_says_what_is_used(tier):
 
 
 def test_a_compilation_that_takes_long_is_announced(monkeypatch, tier):
-    import_module = importlib.import_module
+    import_module, said, heard = importlib.import_module, [], Event()
+
+    def announce(text):
+        said.append(text)
+        heard.set()
 
     def slowly(name, *package):
-        time.sleep(0.2)
+        assert heard.wait(60), "nothing was said all the time"
         return import_module(name, *package)
 
     monkeypatch.setattr(masks, "_PATIENCE", 0.01)
     monkeypatch.setattr("importlib.import_module", slowly)
-    said = []
-    use_tier(tier, said.append)
+    use_tier(tier, announce)
     assert said == [masks.COMPILING]
+    heard.clear()
     monkeypatch.setattr(masks, "_tier", None)
-    warm_up(said.append)
+    warm_up(announce)
     assert said == [masks.COMPILING] * 2
 
 

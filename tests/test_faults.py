@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +26,23 @@ from skullnb.stack import list_volumes
 KILLS = int(os.environ.get("SKULLNB_KILLS", "2"))
 
 
-def start(*words):
-    code = "from skullnb.cli import main; main()"
+COMMAND = "from skullnb.cli import main; main()"
+
+# The command, killed by the system so long after it gave a mask its name: it can't be too fast.
+DYING = """
+import signal, sys
+left, seconds = int(sys.argv.pop(1)), float(sys.argv.pop(1))
+def count(event, arguments):
+    global left
+    if event == "os.rename" and str(arguments[1]).endswith(".npz"):
+        left -= 1
+        if not left:
+            signal.setitimer(signal.ITIMER_REAL, seconds)
+sys.addaudithook(count)
+"""
+
+
+def start(*words, code=COMMAND):
     return subprocess.Popen(
         [sys.executable, "-c", code, *map(str, words)],
         stdout=subprocess.PIPE,
@@ -37,6 +53,12 @@ def start(*words):
 def finish(run):
     said = run.communicate()[0].decode()
     assert run.returncode == 0, said
+
+
+def wait_for(run, condition):
+    """Wait as long as the run lasts: how fast it is depends on the machine."""
+    while run.poll() is None and not condition():
+        time.sleep(0.01)
 
 
 def kill_after(run, seconds):
@@ -62,13 +84,12 @@ def test_masks_of_a_killed_run_are_whole_or_not_there(tmp_path):
     moments = random.Random(3)
     for number in range(KILLS):
         masks = tmp_path / f"masks{number}"
-        run = start("mask", scans, "-o", masks)
-        n_wanted = moments.randint(1, 8)
-        while run.poll() is None and len([*masks.glob("head*.npz")]) < n_wanted:
-            time.sleep(0.001)
-        assert kill_after(run, moments.uniform(0, 0.02)), "the run was faster than its killer"
-        found = list_volumes(masks)
-        assert n_wanted <= len(found) < len(volumes)
+        n_wanted, seconds = moments.randint(1, 8), moments.uniform(1e-5, 0.02)
+        run = start(n_wanted, seconds, "mask", scans, "-o", masks, code=DYING + COMMAND)
+        said = run.communicate()[0].decode()
+        assert run.returncode == -signal.SIGALRM, said
+        found = list_volumes(masks) if [*masks.glob("head*")] else []
+        assert n_wanted - 1 <= len(found) < len(volumes)
         for volume in found:
             with np.load(volume.path, allow_pickle=False) as file:
                 np.testing.assert_array_equal(file["masks"], expected[volume.name])
@@ -88,14 +109,14 @@ def test_a_killed_report_is_not_there_and_the_next_one_tidies_up(tmp_path):
     np.save(images, subject(1, n_slices=1, shape=(256, 208)).images)
     words = ["report", "--images", images, "--chapter", "03", "--output", tmp_path / "report"]
 
-    began = time.monotonic()
     finish(start(*words))
-    usual = time.monotonic() - began
     expected = numbers(tmp_path / "report")
 
     moments, n_killed = random.Random(5), 0
-    for _ in range(KILLS):
-        n_killed += kill_after(start(*words, "--overwrite"), moments.uniform(0.3, 1.0) * usual)
+    for _, made in zip(range(KILLS), cycle(["results", "built/_build", "notebooks"])):
+        run = start(*words, "--overwrite")
+        wait_for(run, lambda made=made: [*tmp_path.glob(f".report-*.partial/{made}")])
+        n_killed += kill_after(run, moments.uniform(0, 2))
         assert numbers(tmp_path / "report") == expected
         assert (tmp_path / "report" / "html" / "index.html").is_file()
     assert n_killed
@@ -117,7 +138,7 @@ def working_in(folder):
 asks_proc = pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="asks /proc")
 
 
-def wait_until(done, seconds=30):
+def wait_until(done, seconds=120):
     deadline = time.monotonic() + seconds
     while not done() and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -131,7 +152,7 @@ def test_chapters_of_a_report_stop_with_it_and_leave_nothing(tmp_path, monkeypat
     temporary.mkdir()
     monkeypatch.setenv("TMPDIR", str(temporary))
     run = start("report", "--chapter", "12", "--output", tmp_path / "report")
-    wait_until(lambda: len(working_in(tmp_path)) == 2, 120)  # papermill and its kernel
+    wait_until(lambda: len(working_in(tmp_path)) == 2, 600)  # papermill and its kernel
     run.send_signal(getattr(signal, name))
     run.communicate()
     if name == "SIGTERM":  # it has waited for them, and then tidied up
@@ -143,13 +164,24 @@ def test_chapters_of_a_report_stop_with_it_and_leave_nothing(tmp_path, monkeypat
 
 
 @asks_proc
+def test_the_builder_of_the_pages_stops_with_a_report_that_is_killed(tmp_path):
+    run = start("report", "--chapter", "12", "--output", tmp_path / "report")
+    work = ".report-*.partial"
+    wait_for(run, lambda: [*tmp_path.glob(f"{work}/built")])
+    wait_for(run, lambda: len(working_in(tmp_path)) == 1)
+    assert kill_after(run, 0)
+    wait_until(lambda: not working_in(tmp_path))
+    assert not [*tmp_path.glob(f"{work}/built/_build/html/*.html")]
+
+
+@asks_proc
 def test_processes_that_compare_widths_stop_with_a_kernel_that_is_killed(tmp_path):
     code = (
         "from skullnb.validation.cohort import CohortPlan, cohort_scores; from pathlib import *; "
     )
     code += "cohort_scores(CohortPlan(n_subjects=1000), workers=2, cache_dir=Path('cache'))"
     run = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path)
-    wait_until(lambda: [*tmp_path.glob("cache/**/*.json")], 120)
+    wait_until(lambda: [*tmp_path.glob("cache/**/*.json")], 600)
     run.kill()
     run.wait()
     wait_until(lambda: not working_in(tmp_path))

@@ -216,6 +216,7 @@ class TestAWholeReport:
 
     def test_no_page_and_no_notebook_shows_a_full_path(self, report: Path) -> None:
         hidden = [str(report.parent), str(Path.home()), str(find_assets("book").parent)]
+        hidden = [folder for folder in hidden if folder != "/"]  # the home of some containers
         texts = [path for path in report.rglob("*") if path.suffix not in (".png", ".inv", ".ttf")]
         shown = [
             (path.name, folder)

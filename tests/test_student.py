@@ -121,7 +121,7 @@ def test_the_handed_out_notebook_runs_and_judges_what_a_student_writes(handed_ou
         cell = nbformat.v4.new_code_cell(f"{answer}\n{check}")
         notebook.cells.insert(place + 1, cell)
 
-    NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    NotebookClient(notebook, timeout=600, kernel_name="python3").execute()
 
     said = [cell.outputs[0].data["text/plain"] for cell in notebook.cells[place : place + 3]]
     assert said[0] == UNANSWERED.text

@@ -597,7 +597,7 @@ def test_a_script_without_the_usual_guard_still_gets_its_scores(tmp_path):
         env={**os.environ, "SKULLNB_CACHE": str(tmp_path / "cache")},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=True,
     )
     assert done.stdout.splitlines()[-1] == "(2, 2)"

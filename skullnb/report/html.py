@@ -13,6 +13,14 @@ from typing import Any
 
 from skullnb.errors import ReportFailed
 
+# The package has no __main__.
+_JUPYTER_BOOK = """
+from skullnb.report.run import end_with_parent
+end_with_parent()
+from jupyter_book.cli.main import main
+main()
+"""
+
 
 def build_html(book: Path, work: Path, *, strict: bool, scrub: Callable[[Any], Any]) -> None:
     """Build the pages with Jupyter Book.
@@ -34,19 +42,20 @@ def build_html(book: Path, work: Path, *, strict: bool, scrub: Callable[[Any], A
         If there is no book at the end, with what Jupyter Book complained of.
     """
     built = work / "built"
-    run = "from jupyter_book.cli.main import main; main()"  # the package has no __main__
-    command = [sys.executable, "-c", run, "build", str(book), "-q"]
+    command = [sys.executable, "-c", _JUPYTER_BOOK, "build", str(book), "-q"]
     command += ["--path-output", str(built), *(["-W", "-n", "--keep-going"] if strict else [])]
-    done = subprocess.run(
-        command,
-        cwd=work,
-        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUTF8": "1"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-        check=False,
-    )
+    reading, holding = os.pipe()  # the system closes the held end when this process is killed
+    with os.fdopen(reading) as stdin, os.fdopen(holding, "w"):
+        done = subprocess.run(
+            command,
+            cwd=work,
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUTF8": "1"},
+            stdin=stdin,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+        )
     html = built / "_build" / "html"
     if done.returncode or not (html / "index.html").is_file():
         said = scrub(re.sub(r"\x1b\[[0-9;]*m", "", done.stderr)).strip().splitlines()
