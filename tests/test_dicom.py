@@ -393,7 +393,7 @@ def test_no_dicom_file_however_strange_ends_in_anything_but_pixels_or_one_senten
     assert read >= 10
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_a_dicom_file_cut_anywhere_is_refused_or_gives_the_same_pixels(data):
     with tempfile.TemporaryDirectory() as folder:
@@ -405,7 +405,7 @@ def test_a_dicom_file_cut_anywhere_is_refused_or_gives_the_same_pixels(data):
         assert "\n" not in refusal
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_a_dicom_file_with_damaged_bytes_never_fails_in_any_other_way(data):
     with tempfile.TemporaryDirectory() as folder:

@@ -95,7 +95,7 @@ def literal_without(image, chosen, rule):
 
 
 @given(stacks(), any_settings())
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_the_counts_equal_a_recomputation_without_any_shared_stage(stack, chosen):
     ledger = build_ledger(stack, chosen)
     for i, image in enumerate(stack.images):
@@ -113,7 +113,7 @@ def test_the_counts_equal_a_recomputation_without_any_shared_stage(stack, chosen
 
 
 @given(stacks(), any_settings())
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_a_rule_that_did_not_fire_set_no_pixel_and_changes_nothing_when_switched_off(stack, chosen):
     ledger = build_ledger(stack, chosen)
     for i, image in enumerate(stack.images):
@@ -127,7 +127,7 @@ def test_a_rule_that_did_not_fire_set_no_pixel_and_changes_nothing_when_switched
 
 
 @given(stacks())
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_the_pixels_at_a_rules_own_stage_are_what_the_literal_stages_differ_by(stack):
     ledger = build_ledger(stack, PipelineSettings(kernel_width=3))
     for i, image in enumerate(stack.images):
@@ -178,7 +178,7 @@ def test_all_statuses_occur_among_two_slices():
 
 
 @given(stacks(), stacks())
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_a_combined_ledger_holds_the_slices_of_its_parts(first, second):
     parts = [build_ledger(first), build_ledger(second)]
     both = combine(parts)

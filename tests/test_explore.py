@@ -306,7 +306,7 @@ HEADS = Stack(np.stack([head(0), head(1), head(2)[::-1] ** 2, np.roll(head(3), 2
 SHARED = Explorer(HEADS)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     chosen=ANY_SETTINGS,
     number=st.integers(0, len(HEADS) - 1),
@@ -325,7 +325,7 @@ def test_the_mask_is_the_pipelines_bit_for_bit(
     assert SHARED.facts.get("why empty", "") == expected.reason
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(chosen=ANY_SETTINGS, number=st.integers(0, len(HEADS) - 1))
 def test_the_code_cell_makes_the_mask_shown(chosen: PipelineSettings, number: int) -> None:
     SHARED.state = ExplorerState(number, settings=chosen)

@@ -81,7 +81,7 @@ def literal(image, width=26):
 
 
 @given(any_image(), st.integers(1, 60))
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_any_image_gives_the_literal_mask(image, width):
     np.testing.assert_array_equal(create_skull_mask(image, width), literal(image, width))
 
@@ -98,7 +98,7 @@ def test_any_image_gives_the_literal_mask(image, width):
         fill_holes=st.booleans(),
     ),
 )
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_any_settings_give_the_mask_of_the_trace(image, chosen):
     expected = trace_skull_mask(image, chosen).mask
     np.testing.assert_array_equal(create_skull_masks(image[None], chosen)[0], expected)

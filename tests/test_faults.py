@@ -25,7 +25,6 @@ from skullnb.stack import list_volumes
 
 KILLS = int(os.environ.get("SKULLNB_KILLS", "2"))
 
-
 COMMAND = "from skullnb.cli import main; main()"
 
 # The command, killed by the system so long after it gave a mask its name: it can't be too fast.
@@ -84,7 +83,7 @@ def test_masks_of_a_killed_run_are_whole_or_not_there(tmp_path):
     moments = random.Random(3)
     for number in range(KILLS):
         masks = tmp_path / f"masks{number}"
-        n_wanted, seconds = moments.randint(1, 8), moments.uniform(1e-5, 0.02)
+        n_wanted, seconds = moments.randint(1, 8), moments.uniform(1e-5, 0.01)
         run = start(n_wanted, seconds, "mask", scans, "-o", masks, code=DYING + COMMAND)
         said = run.communicate()[0].decode()
         assert run.returncode == -signal.SIGALRM, said

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
@@ -110,7 +110,6 @@ def test_a_fixed_threshold_keeps_less_with_the_largest_and_more_with_holes_fille
 
 
 @given(st.integers(1, 4), st.integers(1, 6))
-@settings(deadline=None)
 def test_passes_of_a_small_square_are_one_pass_of_a_large_one(half, passes):
     image = np.zeros((90, 90))
     image[40:48, 38:50] = 1
@@ -121,7 +120,6 @@ def test_passes_of_a_small_square_are_one_pass_of_a_large_one(half, passes):
 
 
 @given(st.integers(1, 12))
-@settings(deadline=None)
 def test_passes_of_a_cross_draw_a_diamond(passes):
     image = np.zeros((41, 41))
     image[20, 20] = 1

@@ -38,7 +38,6 @@ def head_of_the_published_table():
 
 
 @given(BLOBS, BLOBS, st.integers(1, 9), st.integers(1, 9), SHAPES)
-@settings(deadline=None)
 def test_the_argument_holds_for_any_two_shapes(brain, reference, narrow, more, shape):
     assume(brain.any() and reference.any())
     chain = check_chain(brain, reference, narrow, narrow + more, shape)
@@ -52,7 +51,7 @@ def test_the_argument_holds_for_any_two_shapes(brain, reference, narrow, more, s
     st.integers(1, 30),
     st.integers(1, 12),
 )
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_the_argument_holds_for_discs_that_are_not_centred(inner, outer, shift, narrow, more):
     brain, reference = disc(inner, (60, 60)), disc(outer, (60 + shift, 60))
     chain = check_chain(brain, reference, narrow, narrow + more)
@@ -60,7 +59,7 @@ def test_the_argument_holds_for_discs_that_are_not_centred(inner, outer, shift, 
 
 
 @given(st.integers(0, 10_000), st.floats(-20, 90), st.sampled_from([(6, 8), (5, 7), (2, 30)]))
-@settings(deadline=None, max_examples=12)
+@settings(max_examples=12)
 def test_the_argument_holds_for_any_subject(seed, level, widths):
     head = subject(seed, levels=[level], shape=(192, 156), spacing_mm=(1.5, 1.5))
     brain = trace_skull_mask(head.images[0]).brain
@@ -93,7 +92,6 @@ def test_the_argument_says_something_about_the_phantom():
 
 
 @given(st.integers(1, 40), st.integers(0, 25), SHAPES)
-@settings(deadline=None)
 def test_the_difference_element_is_all_that_is_left_between_two_kernels(narrow, more, shape):
     wide = narrow + more
     element = difference_element(narrow, wide, shape)

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
@@ -163,7 +163,6 @@ def test_a_larger_tolerance_never_lowers_the_surface_overlap(pair, small, extra)
 
 
 @given(two_masks())
-@settings(deadline=None)
 def test_score_gathers_what_the_functions_give(pair):
     gathered = metrics.score(*pair, spacing_mm=(0.5, 2))
     for name in metrics.OVERLAPS:

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from skullnb.errors import InvalidSetting
@@ -55,7 +55,6 @@ def test_on_the_published_phantom_a_pixel_of_border_costs_less_than_half_a_perce
 
 
 @given(st.integers(-8, 8))
-@settings(deadline=None)
 def test_a_moved_border_lies_where_it_should(offset):
     mask = np.pad(disc_element(41), 12)
     moved = moved_border(mask, offset)
@@ -69,7 +68,6 @@ def test_the_frame_counts_as_background():
 
 
 @given(st.integers(0, 300))
-@settings(deadline=None)
 def test_a_local_error_has_as_many_wrong_pixels_as_asked(n_pixels):
     mask = np.pad(disc_element(31), 15)
     bumped = local_error(mask, n_pixels)

@@ -173,7 +173,7 @@ def test_the_brain_of_other_subjects_is_found_too():
         assert iou_per_slice(masks, stack.reference).min() > 0.92
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 10_000),
     rows=st.integers(16, 160),
@@ -191,7 +191,7 @@ def test_any_frame_gives_positive_pixels_and_a_filled_reference(
     assert np.array_equal(ndimage.binary_fill_holes(stack.reference[0]), stack.reference[0])
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(st.floats(1.0, 3.0), st.floats(1.0, 3.0), st.integers(0, 99))
 def test_the_reference_covers_the_same_area_in_mm_whatever_the_pixels(row, column, seed):
     def area(spacing):

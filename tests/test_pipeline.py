@@ -67,13 +67,12 @@ def blobs(draw):
 
 
 @given(any_image(), st.integers(1, 30))
-@settings(deadline=None)
 def test_any_finite_float_image_gives_the_literal_mask(image, width):
     np.testing.assert_array_equal(create_skull_mask(image, width), literal_mask(image, width))
 
 
 @given(blobs(), st.integers(1, 60))
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_ties_and_frame_contacts_are_decided_as_in_the_literal_version(image, width):
     np.testing.assert_array_equal(create_skull_mask(image, width), literal_mask(image, width))
 
@@ -99,7 +98,6 @@ def test_every_phantom_variant_gives_the_literal_mask(name):
 
 
 @given(blobs(), st.sampled_from([4, 8]), st.booleans(), st.booleans(), st.integers(0, 9))
-@settings(deadline=None)
 def test_the_trace_holds_each_stage_of_the_literal_version(image, connectivity, drop, fill, width):
     chosen = PipelineSettings(
         kernel_width=width, connectivity=connectivity, drop_edge_touching=drop, fill_holes=fill
@@ -132,7 +130,6 @@ def test_the_mask_is_uint8_of_zeros_and_ones():
         np.uint8, st.tuples(st.integers(1, 30), st.integers(1, 30)), elements=st.integers(0, 1)
     )
 )
-@settings(deadline=None)
 def test_holes_are_filled_as_scipy_fills_them(mask):
     np.testing.assert_array_equal(fill_holes(mask), ndimage.binary_fill_holes(mask))
 
@@ -149,7 +146,6 @@ def test_one_pixel_dilates_to_the_kernel_turned_about_its_anchor(width):
 
 
 @given(st.integers(1, 59))
-@settings(deadline=None)
 def test_a_wider_kernel_never_gives_a_smaller_mask(width):
     narrow, wide = create_skull_mask(head(), width), create_skull_mask(head(), width + 1)
     # Kernels are nested about the anchor only in steps of two, areas in every step.
@@ -157,7 +153,6 @@ def test_a_wider_kernel_never_gives_a_smaller_mask(width):
 
 
 @given(st.floats(0.001, 1000), st.floats(-1000, 1000))
-@settings(deadline=None)
 def test_gain_and_offset_hardly_matter(gain, offset):
     moved = create_skull_mask(head() * gain + offset)
     assert np.mean(moved != create_skull_mask(head())) < 0.01

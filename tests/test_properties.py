@@ -24,7 +24,7 @@ from skullnb.pipeline import (
 from skullnb.results import Results, collate
 from skullnb.stack import Stack, read_stack, write_stack
 
-quickly = settings(deadline=None, max_examples=60)
+quickly = settings(max_examples=60)
 
 MIRRORS = {
     "left and right": lambda image: image[..., ::-1],
@@ -123,7 +123,7 @@ def test_growing_and_filling_keep_what_is_there_and_what_is_larger(masks, width)
 
 @pytest.mark.parametrize("mirror", MIRRORS.values(), ids=MIRRORS)
 @given(image=scenes(), seed=st.integers(0, 99))
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_mirroring_a_slice_changes_nothing_in_the_ledger(mirror, image, seed):
     unique_brain(image)
     reference = np.random.default_rng(seed).integers(0, 2, image.shape, dtype=np.uint8)
@@ -219,7 +219,7 @@ def test_the_pooled_score_is_that_of_all_slices_as_one_picture(slices):
     st.booleans(),
     st.tuples(st.floats(0.1, 5), st.floats(0.1, 5)),
 )
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_a_written_stack_is_read_back_as_it_was(suffix, images, with_reference, spacing):
     reference = (images > 0).astype(np.uint8) if with_reference else None
     with tempfile.TemporaryDirectory() as folder:
@@ -239,7 +239,7 @@ def test_a_written_stack_is_read_back_as_it_was(suffix, images, with_reference, 
         st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats() | st.text(),
     )
 )
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_results_are_read_back_and_collated_as_they_were_recorded(values):
     one = Results("01-data", {"kernel_width": 26})
     one.record(**values)
@@ -249,7 +249,7 @@ def test_results_are_read_back_and_collated_as_they_were_recorded(values):
 
 
 @given(st.lists(scenes(), min_size=1, max_size=5), st.integers(1, 6), st.integers(0, 9))
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 def test_a_batch_gives_the_masks_of_the_stack_however_it_is_cut(images, chunk, width):
     images = np.stack([np.resize(image, (20, 24)) for image in images])
     chosen = replace(PipelineSettings(), kernel_width=width)

@@ -23,7 +23,6 @@ SHAPES = st.sampled_from(["ellipse", "rectangle"])
 
 
 @given(st.integers(0, 40), SHAPES)
-@settings(deadline=None)
 def test_a_grown_pixel_is_what_the_pipeline_makes_of_one(width, shape):
     pixel = np.zeros((2 * width + 1, 2 * width + 1), dtype=np.uint8)
     pixel[width, width] = 1
@@ -68,7 +67,7 @@ def test_only_odd_kernels_are_their_own_mirror_image(width, shape):
 
 
 @given(st.integers(0, 30), st.sampled_from([0, 1]))
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_a_symmetric_kernel_does_not_care_about_mirroring(half, axis):
     brain = np.zeros((50, 60), dtype=np.uint8)
     brain[12:30, 20:33] = 1
@@ -100,7 +99,6 @@ def test_reach_along_the_axes_is_the_reach_to_the_sides(width, shape):
 
 
 @given(st.floats(0, 40), st.floats(0.1, 3))
-@settings(deadline=None)
 def test_no_odd_width_reaches_nearer_to_what_was_asked(reach, spacing):
     width = kernel_width_for(reach, spacing)
     assert width % 2 == 1
@@ -111,7 +109,6 @@ def test_no_odd_width_reaches_nearer_to_what_was_asked(reach, spacing):
 
 
 @given(st.floats(0, 40), st.floats(0.1, 3))
-@settings(deadline=None)
 def test_any_width_comes_at_least_as_near_as_an_odd_one(reach, spacing):
     odd, any_width = (kernel_width_for(reach, spacing, odd=odd) for odd in (True, False))
     far, near = (abs(reach_mm(width, spacing)[0] - reach) for width in (odd, any_width))

@@ -471,7 +471,7 @@ def read_or_refusal(path):
 
 
 @pytest.mark.parametrize("name", SAVERS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_a_file_cut_anywhere_is_refused_or_gives_the_same_pixels(name, data):
     with tempfile.TemporaryDirectory() as folder:
@@ -499,7 +499,7 @@ def test_a_tiff_that_lost_its_later_pages_is_not_read_as_a_shorter_one(folder, t
 
 
 @pytest.mark.parametrize("name", SAVERS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_a_file_with_damaged_bytes_never_fails_in_any_other_way(name, data):
     with tempfile.TemporaryDirectory() as folder:
@@ -534,7 +534,7 @@ def test_a_written_mask_lies_on_the_source_s_grid_in_all_48_storage_orders(folde
         np.testing.assert_array_equal(again.reference, CANONICAL["axial"][2:5] > 2000)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     stored_as=st.sampled_from(ORDERS),
     axis=st.sampled_from(list(CANONICAL)),

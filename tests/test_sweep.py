@@ -25,7 +25,7 @@ def square_heads():
 
 
 @given(st.lists(st.integers(0, 20), min_size=1, max_size=4, unique=True))
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_every_row_is_what_the_whole_pipeline_gives(widths):
     stack = square_heads()
     table = sweep_kernel_width(stack, widths, metrics.OVERLAPS + metrics.DISTANCES)

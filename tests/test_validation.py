@@ -20,7 +20,7 @@ from skullnb.sweep import best_width, summarise, sweep_kernel_width
 from skullnb.validation import cohort
 
 WIDTHS = (22, 24, 26, 28)
-relaxed = settings(deadline=None, max_examples=60)
+relaxed = settings(max_examples=60)
 # Hundredths: equal means are exactly equal or clearly apart.
 HUNDREDTHS = st.integers(0, 100).map(lambda value: value / 100)
 TINY = check.CohortPlan(n_subjects=4, n_slices=3, spacing_mm=(1.8, 2.4), widths=tuple(range(2, 10)))
