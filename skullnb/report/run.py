@@ -28,7 +28,7 @@ _WORKER_ENVIRONMENT = {
     "PYTHONUTF8": "1",
 }
 
-_PATIENCE_S = 10.0
+_PATIENCE_S = 20.0
 
 _PAPERMILL = """
 import tempfile
