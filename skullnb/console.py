@@ -7,7 +7,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,8 @@ class Command(click.Group):
                 raise
             raise Sentence("This user may start no more threads; end other programs.") from error
         except KeyboardInterrupt as error:
-            click.echo("Stopped.", err=True)
+            with suppress(OSError):  # the terminal may be gone
+                click.echo("Stopped.", err=True)
             raise click.exceptions.Exit(EXIT_INTERRUPTED) from error
 
 

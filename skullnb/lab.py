@@ -9,9 +9,9 @@ import secrets
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ from skullnb.report.build import find_assets, full_path, only_chosen
 from skullnb.results import write_text
 
 NOTEBOOK = "14-explore.ipynb"
+
+_COMMAND = "SKULLNB_LAB_COMMAND"  # tells JupyterLab which process began it
 FOLDER = "skullnb-lab"
 _ALLOWS_ROOT = re.compile(r"--(ServerApp\.)?allow[-_]root")
 _OPENS_IT_TO_OTHERS = re.compile(r"--(\w+\.)?(ip|token)\b")
@@ -225,15 +227,17 @@ def _end_in_order() -> None:
 
     JupyterLab then ends its kernels, and leaves no token in a file.
     """
+    psutil: Any = import_module("psutil")  # comes with the extra
     if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
         signal.signal(signal.SIGHUP, signal.getsignal(signal.SIGTERM))
-    parent = os.getppid()
+    command = int(os.environ.pop(_COMMAND, "0"))  # asking for the parent now may be too late
 
     def gone() -> None:
-        while os.getppid() == parent:  # on Windows for ever
-            time.sleep(1)
+        with suppress(psutil.NoSuchProcess):
+            psutil.Process(command).wait()
 
-    end_after(gone)
+    if command:
+        end_after(gone)
 
 
 def _chosen_cell(parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -276,7 +280,7 @@ def _is_root() -> bool:
 
 def _run(command: list[str]) -> int:
     # The kernel beside this Python, not one that another environment registered for the user.
-    environment = {**os.environ, "JUPYTER_PREFER_ENV_PATH": "1"}
+    environment = {**os.environ, "JUPYTER_PREFER_ENV_PATH": "1", _COMMAND: str(os.getpid())}
     # Ctrl-C reaches JupyterLab too, which asks whether it is meant; it decides. A handler that does
     # nothing, because a program that is started inherits "ignore", and not a handler.
     before = signal.signal(signal.SIGINT, lambda *_: None)

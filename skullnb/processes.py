@@ -6,9 +6,13 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import signal
+import sys
+import time
 from collections.abc import Callable
 from functools import partial
-from threading import Thread
+from threading import Thread, main_thread
+
+_PATIENCE_S = 60.0
 
 
 def end_after(gone: Callable[[], object], number: int = signal.SIGTERM) -> None:
@@ -24,7 +28,12 @@ def end_after(gone: Callable[[], object], number: int = signal.SIGTERM) -> None:
 
     def wait() -> None:
         gone()
-        os.kill(os.getpid(), number)
+        if sys.platform == "win32":
+            os.kill(os.getpid(), number)
+        else:
+            signal.pthread_kill(main_thread().ident or 0, number)  # wakes it from what it waits for
+        time.sleep(_PATIENCE_S)
+        os._exit(1)  # whoever ignores a signal does not go on for ever
 
     Thread(target=wait, daemon=True).start()
 
@@ -36,4 +45,5 @@ def end_with_pool() -> None:
     """
     parent = multiprocessing.parent_process()
     if parent is not None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the parent may have been told to ignore it
         end_after(partial(multiprocessing.connection.wait, [parent.sentinel]))

@@ -19,7 +19,13 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 # No test is timed, and so no example: any may be slow on a machine with other work.
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# In CI they are the same in every run: what fails was changed, and not by chance.
+settings.register_profile(
+    "untimed",
+    deadline=None,
+    derandomize="CI" in os.environ,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("untimed")
 
 # Tests ask servers of their own, on this machine; whatever proxy stands before others knows none.
@@ -58,6 +64,9 @@ def built_book(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with (folder / "book.lock").open("ab") as lock:
         while take_lock(lock) is False:  # the system frees it even when its owner crashes
             time.sleep(0.5)
+        assert not (folder / "failed").exists(), "no book could be built; see the first failure"
         if not (folder / "book").exists():
+            (folder / "failed").touch()
             build_report(output_dir=folder / "book")
+            (folder / "failed").unlink()
     return folder / "book"

@@ -479,6 +479,14 @@ def test_finished_masks_may_be_elsewhere_behind_a_link(desk):
     assert batch().n_resumed == len(EXPECTED)
 
 
+def test_finished_masks_may_be_given_attributes(desk):
+    import zarr
+
+    batch("m.zarr")
+    zarr.open_array("m.zarr").attrs["note"] = "looked at"
+    assert batch("m.zarr").n_resumed == len(EXPECTED)
+
+
 @pytest.mark.parametrize("name", ["m.npy", "m.zarr"])
 def test_what_has_the_name_of_lost_masks_is_not_taken_for_them(desk, name):
     [masks] = begun(name, chunk=3).glob("masks-*")

@@ -159,16 +159,18 @@ def test_the_browser_that_chrome_names_comes_first(
         print_pdf(tmp_path / "page.html", tmp_path / "page.pdf", own)
 
 
-def test_nothing_of_the_browser_stays_in_the_temporary_folder(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize(("longest", "left"), [(10_000, []), (10, ["socket"])])
+def test_nothing_of_the_browser_stays_where_a_socket_may_have_a_name_so_long(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, longest: int, left: list[str]
 ) -> None:
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     monkeypatch.setenv("TMPDIR", str(temporary))
     monkeypatch.setattr(tempfile, "tempdir", None)  # so that it is asked for again
+    monkeypatch.setattr(paper, "_LONGEST", longest)
     own = tmp_path / "browser"
     lines = ["#!/bin/sh", 'touch "$TMPDIR/socket"', f"printf %%PDF- > {tmp_path / 'page.pdf'}"]
     own.write_text("\n".join(lines), encoding="utf-8")
     own.chmod(0o755)
     print_pdf(tmp_path / "page.html", tmp_path / "page.pdf", own)
-    assert not [*temporary.iterdir()]
+    assert [path.name for path in temporary.iterdir()] == left

@@ -9,11 +9,12 @@ import time
 from contextlib import suppress
 from functools import partial
 
+import click
 import numpy as np
 import psutil
 import pytest
 
-from skullnb.console import SliceCount
+from skullnb.console import Command, SliceCount
 
 COMMAND = [sys.executable, "-c", "from skullnb.cli import main; main()"]
 
@@ -55,6 +56,20 @@ def test_slices_are_counted_where_somebody_watches_and_the_line_is_left_clean(
         said = sys.stderr.getvalue()
     assert said == shown
     assert sys.stderr.getvalue().removeprefix(said) == (f"\r{20 * ' '}\r" if shown else "")
+
+
+def test_who_is_stopped_without_a_terminal_says_so_by_the_code_alone(monkeypatch):
+    def gone(*_, **__):
+        raise OSError(5, "Input/output error")
+
+    def stop():
+        raise KeyboardInterrupt
+
+    group = Command(commands=[click.Command("stop", callback=stop)])
+    monkeypatch.setattr("skullnb.console.click.echo", gone)
+    with pytest.raises(SystemExit) as ended:
+        group.main(["stop"])
+    assert ended.value.code == 130
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])

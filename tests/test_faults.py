@@ -168,6 +168,8 @@ def test_the_builder_of_the_pages_stops_with_a_report_that_is_killed(tmp_path):
     work = ".report-*.partial"
     wait_for(run, lambda: [*tmp_path.glob(f"{work}/built")])
     wait_for(run, lambda: len(working_in(tmp_path)) == 1)
+    [builder] = map(int, working_in(tmp_path))
+    assert os.getsid(builder) == builder  # the terminal's Ctrl-C is for the report alone
     assert kill_after(run, 0)
     wait_until(lambda: not working_in(tmp_path))
     assert not [*tmp_path.glob(f"{work}/built/_build/html/searchindex.js")]  # the last to come

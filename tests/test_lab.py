@@ -7,9 +7,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from threading import Thread
 from unittest import mock
 
 import numpy as np
@@ -240,9 +242,32 @@ signal.signal(signal.SIGTERM, tidy)
 os.kill(os.getppid(), signal.SIGTERM)
 time.sleep(60)
 """
-    with pytest.raises(KeyboardInterrupt), told_to_stop():
-        lab._run([sys.executable, "-c", child])
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)  # these tests may be told to ignore it
+    try:
+        with pytest.raises(KeyboardInterrupt), told_to_stop():
+            lab._run([sys.executable, "-c", child])
+    finally:
+        signal.signal(signal.SIGTERM, before)
     assert tidied.exists()
+
+
+def test_jupyterlab_knows_when_the_command_ends_even_before_it_asks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[Callable[[], object]] = []
+    monkeypatch.setattr(lab, "end_after", told.append)
+    hang_up = signal.getsignal(signal.SIGHUP)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as command:
+        monkeypatch.setenv(lab._COMMAND, str(command.pid))
+        lab._end_in_order()
+        signal.signal(signal.SIGHUP, hang_up)
+        waiting = Thread(target=told[0], daemon=True)
+        waiting.start()
+        waiting.join(0.3)
+        assert waiting.is_alive()
+    told[0]()  # which returns: there is nothing to wait for
+    waiting.join(60)
+    assert not waiting.is_alive()
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows closes no terminal this way")
@@ -265,21 +290,19 @@ def test_jupyterlab_ends_with_the_command_and_leaves_no_token(
         preexec_fn=partial(signal.signal, signal.SIGHUP, signal.SIG_DFL),
     )
 
-    def tokens(there: bool) -> bool:
-        """Whether files with a token are there, or not, in the end."""
-        deadline = time.monotonic() + 300
-        while time.monotonic() < deadline:
-            if there == any(tmp_path.glob("JUPYTER_RUNTIME_DIR/jpserver-*.json")):
-                return there
+    def wait_until(there: bool) -> None:
+        """Wait for files that hold the token, or for their end."""
+        until = time.monotonic() + 300
+        while there != any(tmp_path.glob("JUPYTER_RUNTIME_DIR/jpserver-*")):
+            assert time.monotonic() < until
             time.sleep(0.1)
-        return not there
 
     try:
-        assert tokens(there=True)
+        wait_until(there=True)
         # A terminal tells all its processes; nothing tells anybody that a process was killed.
         (os.killpg if name == "SIGHUP" else os.kill)(run.pid, getattr(signal, name))
         run.wait()
-        assert not tokens(there=False)
+        wait_until(there=False)
     finally:
         with suppress(ProcessLookupError):
             os.killpg(run.pid, signal.SIGKILL)

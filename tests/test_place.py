@@ -1,5 +1,6 @@
 """A report takes its name only where nobody loses anything, not even in the minutes it takes."""
 
+import os
 import re
 from pathlib import Path
 
@@ -181,6 +182,22 @@ def test_what_a_killed_run_wrote_after_it_was_tidied_up_goes_too(tmp_path):
     other.mkdir()
     tidy(tmp_path / "report")
     assert names(tmp_path) == [other.name]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows removes no open file")
+def test_a_lock_is_held_until_it_is_gone_or_who_waits_for_it_would_have_it(monkeypatch, tmp_path):
+    (tmp_path / ".report-0123abcd.lock").touch()
+    unlock, is_free = place._unlock, []
+
+    def late(path):
+        with path.open("ab") as waiting:
+            is_free.append(take_lock(waiting))
+        unlock(path)
+
+    monkeypatch.setattr(place, "_unlock", late)
+    tidy(tmp_path / "report")
+    assert is_free == [False]
+    assert names(tmp_path) == []
 
 
 def test_a_run_that_another_meets_as_it_begins_is_not_tidied_up_later(monkeypatch, tmp_path):

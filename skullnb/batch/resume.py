@@ -224,10 +224,11 @@ def finished_before(path: Path, about: Mapping[str, Any]) -> BatchResult:
         table = path.with_name(found["table"])
         n_slices, chunk = about["shape"][0], index(found["chunk"])
         masks = open_output(path.resolve(), kind_of(path), about["shape"], chunk)
-        if not differs and not (masks.is_whole(range(0, n_slices, chunk)) and table.is_file()):
-            differs = "a part of it is damaged or missing"
+        starts = range(0, n_slices, chunk)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         differs = "it is not described"
+    if not differs and not (masks.is_whole(starts) and table.is_file()):
+        differs = "a part of it is damaged or missing"
     if differs:
         raise UnreadableFile(
             f"{path} exists already ({differs}); choose another name or "

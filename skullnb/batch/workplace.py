@@ -64,7 +64,7 @@ class Workplace:
             self._lock.seek(0)
             owner = self._lock.read(1000)
             # The lock of a folder that was cleaned up meanwhile protects nothing.
-            if has_it is False or self._is_current():
+            if has_it is False or is_still_named(self._lock, self._lock_path):
                 break
             self._lock.close()
         if has_it is None:
@@ -163,12 +163,6 @@ class Workplace:
         except BatchStopped:
             return True
 
-    def _is_current(self) -> bool:
-        try:
-            return os.path.samestat(os.fstat(self._lock.fileno()), self._lock_path.stat())
-        except FileNotFoundError:
-            return False
-
 
 def take_lock(file: BinaryIO) -> bool | None:
     """Take a lock that the system frees when its owner ends, however it ends.
@@ -204,3 +198,19 @@ def take_lock(file: BinaryIO) -> bool | None:
     except OSError as error:
         return False if error.errno in _TAKEN else None
     return True
+
+
+def is_still_named(file: BinaryIO, path: Path) -> bool:
+    """Whether an open file is the one that has a name; a lock without its name protects nothing.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.NamedTemporaryFile() as file:
+    ...     is_still_named(file, Path(file.name)), is_still_named(file, Path("another"))
+    (True, False)
+    """
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False

@@ -193,7 +193,8 @@ def build_report(
         if single_file or browser:
             write_book_files(work, find_assets("book"), keep_html=single_file, browser=browser)
         put_in_place(work, output, overwrite)
-    tidy(output)  # again: a killed run's kernels end a moment after it, and may have written
+    with suppress(OSError):  # again: what a killed run began ends a moment after it
+        tidy(output)
     tell(total, total, "book built")
     return Report(
         index=output / "html" / "index.html",

@@ -55,6 +55,7 @@ def build_html(book: Path, work: Path, *, strict: bool, scrub: Callable[[Any], A
             encoding="utf-8",
             errors="replace",
             check=False,
+            start_new_session=True,  # Ctrl-C is for the report, which may ignore it
         )
     html = built / "_build" / "html"
     if done.returncode or not (html / "index.html").is_file():

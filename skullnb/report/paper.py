@@ -16,6 +16,7 @@ _NAMES = (
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
 )
 _SECONDS = 300
+_LONGEST = 60  # characters; what Chromium makes of them has to stay under 108
 
 
 def find_browser() -> Path | None:
@@ -72,10 +73,12 @@ def print_pdf(page: Path, file: Path, browser: Path) -> None:
         command.append("--no-sandbox")  # Chromium refuses to start as root with one
     command += ["--generate-pdf-document-outline", f"--print-to-pdf={file}"]
     with TemporaryDirectory(prefix="skullnb-", ignore_cleanup_errors=True) as profile:
+        # Its socket stays there when it is ended; a socket's path can't be long.
+        own = {"TMPDIR": profile} if len(profile) < _LONGEST else {}
         try:
             done = subprocess.run(
                 [*command, f"--user-data-dir={profile}", page.as_uri()],
-                env={**os.environ, "TMPDIR": profile},  # when it is ended it leaves its socket
+                env={**os.environ, **own},
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 errors="replace",

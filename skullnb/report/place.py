@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import glob
+import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from skullnb.batch.workplace import take_lock
+from skullnb.batch.workplace import is_still_named, take_lock
 from skullnb.errors import InvalidSetting
 
 MARKER = ".skullnb-report"
@@ -77,9 +79,8 @@ def tidy(output: Path) -> None:
     """
     # All eight digits, or `report` would take what is left of `report-2` for its own.
     runs = f".{glob.escape(output.name)}-{'[0-9a-f]' * _DIGITS}"
-    found = [path for kind in ("lock", "partial") for path in output.parent.glob(f"{runs}.{kind}")]
-    for path in {path.with_suffix(".lock") for path in found}:
-        with path.open("ab") as lock:
+    for path in output.parent.glob(f"{runs}.lock"):
+        with suppress(FileNotFoundError), path.open("r+b") as lock:
             if not take_lock(lock):
                 continue
             shutil.rmtree(path.with_suffix(".partial"), ignore_errors=True)
@@ -87,7 +88,14 @@ def tidy(output: Path) -> None:
             _give_back(old, output)
             if (output / MARKER).is_file():
                 shutil.rmtree(old, ignore_errors=True)
-        _unlock(path)
+            if os.name != "nt":  # while it is held: who waits for it then sees that it is gone
+                _unlock(path)
+        if os.name == "nt":
+            with suppress(PermissionError):  # who waits for it has it open, and so it stays
+                _unlock(path)
+    for path in output.parent.glob(f"{runs}.partial"):
+        if not path.with_suffix(".lock").exists():
+            shutil.rmtree(path, ignore_errors=True)
 
 
 @contextmanager
@@ -109,9 +117,10 @@ def _locked(path: Path) -> BinaryIO:
     """Take a new lock; another run may meet it before it is taken, and tidy it up."""
     while True:
         lock = path.open("wb")
-        if take_lock(lock) is not False and path.exists():
+        if take_lock(lock) is not False and is_still_named(lock, path):
             return lock
         lock.close()
+        time.sleep(0.01)
 
 
 def put_in_place(work: Path, output: Path, overwrite: bool = False) -> None:

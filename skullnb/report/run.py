@@ -10,6 +10,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Generator, Iterable, Mapping
+from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -35,7 +37,7 @@ import tempfile
 from skullnb.report.run import end_with_parent
 end_with_parent()
 from papermill.cli import papermill
-with tempfile.TemporaryDirectory(prefix="skullnb-") as folder:
+with tempfile.TemporaryDirectory(prefix="skullnb-", ignore_cleanup_errors=True) as folder:
     tempfile.tempdir = folder  # for what connects it to its kernel, or that stays when it is ended
     papermill()
 """
@@ -82,6 +84,8 @@ def run_chapters(
             time.sleep(0.05)
     finally:
         for process in running.values():
+            _tell_to_end(process)
+        for process in running.values():
             _stop(process)
 
 
@@ -101,14 +105,14 @@ def end_with_parent() -> None:
     """
     # As by Ctrl-C, after which papermill tidies up; what a script runs beside it ignores that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    end_after(_told_to_end, signal.SIGINT)
+    end_after(partial(_told_to_end, import_module("psutil")), signal.SIGINT)
 
 
-def _told_to_end() -> None:
-    psutil: Any = import_module("psutil")  # comes with the kernel
+def _told_to_end(psutil: Any) -> None:
     os.read(0, 1)  # and not sys.stdin, whose lock would be in the way at the regular end
     for kernel in psutil.Process().children():
-        kernel.kill()  # or papermill would wait some seconds for its cell
+        with suppress(psutil.Error):  # it has just ended
+            kernel.kill()  # or papermill would wait some seconds for its cell
 
 
 def _start_chapter(
@@ -140,13 +144,17 @@ def _start_chapter(
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
     """End a chapter and its kernel, if they still run, and wait: nothing is written after that."""
-    if process.stdin:
-        process.stdin.close()
+    _tell_to_end(process)
     try:
         process.wait(timeout=_PATIENCE_S)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+def _tell_to_end(process: subprocess.Popen[bytes]) -> None:
+    if process.stdin:
+        process.stdin.close()
 
 
 def _last_words(work: Path, name: str) -> str:
