@@ -251,6 +251,7 @@ time.sleep(60)
     assert tidied.exists()
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows closes no terminal this way")
 def test_jupyterlab_knows_when_the_command_ends_even_before_it_asks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -40,7 +40,8 @@ time.sleep(600)
     run = subprocess.Popen([*PYTHON, program], stdout=subprocess.PIPE)
     worker = psutil.Process(int(run.stdout.readline()))
     run.kill()
-    run.communicate()
+    run.wait()  # and not for its output, which the worker has too
+    run.stdout.close()
     try:
         worker.wait(timeout=30)  # before it would lose its patience
     finally:
