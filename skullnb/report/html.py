@@ -15,7 +15,7 @@ from skullnb.errors import ReportFailed
 
 # The package has no __main__.
 _JUPYTER_BOOK = """
-from skullnb.report.run import end_with_parent
+from skullnb.processes import end_with_parent
 end_with_parent()
 from jupyter_book.cli.main import main
 main()

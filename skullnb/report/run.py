@@ -5,18 +5,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Generator, Iterable, Mapping
-from contextlib import suppress
-from functools import partial
-from importlib import import_module
+from collections.abc import Collection, Generator, Iterable, Mapping
 from pathlib import Path
 from typing import Any
-
-from skullnb.processes import end_after
 
 _WORKER_ENVIRONMENT = {
     # One thread each: the chapters already share the processors.
@@ -34,7 +28,7 @@ _PATIENCE_S = 20.0
 
 _PAPERMILL = """
 import tempfile
-from skullnb.report.run import end_with_parent
+from skullnb.processes import end_with_parent
 end_with_parent()
 from papermill.cli import papermill
 with tempfile.TemporaryDirectory(prefix="skullnb-", ignore_cleanup_errors=True) as folder:
@@ -79,40 +73,11 @@ def run_chapters(
                 running[path.stem] = _start_chapter(path, parameters[path.stem], work)
             for name, process in list(running.items()):
                 if process.poll() is not None:
-                    _stop(running.pop(name))
+                    _stop([running.pop(name)])
                     yield name, _last_words(work, name) if process.returncode else None
             time.sleep(0.05)
     finally:
-        for process in running.values():
-            _tell_to_end(process)
-        for process in running.values():
-            _stop(process)
-
-
-def end_with_parent() -> None:
-    """End this process as soon as the one that started it, and holds its input, is gone.
-
-    A report that is killed has no moment to stop its chapters; the system closes what they read
-    from. They must not write on where the next report has tidied up.
-
-    Examples
-    --------
-    >>> code = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); "
-    >>> code += "from skullnb.report.run import end_with_parent; end_with_parent(); "
-    >>> lasting = [sys.executable, "-c", code + "time.sleep(60)"]
-    >>> subprocess.run(lasting, input=b"", stderr=subprocess.DEVNULL).returncode != 0
-    True
-    """
-    # As by Ctrl-C, after which papermill tidies up; what a script runs beside it ignores that.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    end_after(partial(_told_to_end, import_module("psutil")), signal.SIGINT)
-
-
-def _told_to_end(psutil: Any) -> None:
-    os.read(0, 1)  # and not sys.stdin, whose lock would be in the way at the regular end
-    for kernel in psutil.Process().children():
-        with suppress(psutil.Error):  # it has just ended
-            kernel.kill()  # or papermill would wait some seconds for its cell
+        _stop(running.values())
 
 
 def _start_chapter(
@@ -142,19 +107,17 @@ def _start_chapter(
         )
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End a chapter and its kernel, if they still run, and wait: nothing is written after that."""
-    _tell_to_end(process)
-    try:
-        process.wait(timeout=_PATIENCE_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def _tell_to_end(process: subprocess.Popen[bytes]) -> None:
-    if process.stdin:
-        process.stdin.close()
+def _stop(processes: Collection[subprocess.Popen[bytes]]) -> None:
+    """End chapters and kernels that still run, and wait for them: nothing is written after that."""
+    for process in processes:
+        if process.stdin:
+            process.stdin.close()
+    for process in processes:
+        try:
+            process.wait(timeout=_PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def _last_words(work: Path, name: str) -> str:
