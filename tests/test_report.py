@@ -18,11 +18,11 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 from skullnb.errors import InvalidSetting, ReportFailed, ShapeMismatch, SkullnbError
 from skullnb.report import build, build_report, find_assets, run
 from skullnb.report.clean import clean_notebook, path_scrubber
-from skullnb.report.landing import comparison_card, evidence_line, remarks_line
+from skullnb.report.landing import comparison_card, data_note, evidence_line, remarks_line
 from skullnb.report.select import accepted_parameters, parameter_names
 from skullnb.report.stage import stage_toc, without_dead_links
 from skullnb.report.table import published_table
-from skullnb.stack import list_inputs
+from skullnb.stack import Stack, list_inputs
 
 SCAN = "scan <b>*1*.npy"
 
@@ -509,3 +509,17 @@ def test_the_card_about_the_article_needs_its_comparison() -> None:
     for name in ("remarks", "comparison"):
         assert f"_generated/{name}.md" in index
     assert "table above" not in index
+
+
+@pytest.mark.parametrize(
+    ("reference", "words"),
+    [
+        ("masks.npy", "the reference mask **masks.npy**."),
+        ("", "the reference masks in the same file."),
+    ],
+)
+def test_the_landing_page_says_where_the_reference_is(reference: str, words: str) -> None:
+    images = np.zeros((1, 8, 6), dtype=np.uint8)
+    stack = Stack(images, images)
+    given = {"parameters": {"images": "head.npz", "reference": reference}}
+    assert f"compared with {words}" in data_note(stack, given, is_phantom=False)

@@ -65,8 +65,9 @@ def data_note(stack: Stack, results: Mapping[str, Any], is_phantom: bool) -> str
             " chapters show what the method did."
         )
     else:
-        name = escape(str(given.get("reference", "")))
-        verdict = f"The masks are compared with the reference mask **{name}**."
+        name = given.get("reference")  # none where the file of the images holds the masks too
+        which = f"mask **{escape(str(name))}**" if name else "masks in the same file"
+        verdict = f"The masks are compared with the reference {which}."
     return note("note", "Your data", f"{', '.join(facts)}. {verdict}")
 
 
