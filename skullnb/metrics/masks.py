@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skullnb.errors import InvalidImage, ShapeMismatch
-from skullnb.pipeline.checks import as_array
+from skullnb.pipeline.settings import as_array
 
 
 def as_pair(mask: ArrayLike, reference: ArrayLike) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
