@@ -20,18 +20,13 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
-from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import Any
 
-from skullnb.errors import InvalidSetting, ReportFailed, SkullnbError, UnreadableFile
+from skullnb.errors import InvalidSetting, ReportFailed, UnreadableFile
 from skullnb.heads import open_data
 from skullnb.pipeline import PipelineSettings
-from skullnb.report.chapter import FORMAT, PARAMETERS, SVG, escape, plain, versions
-
-if TYPE_CHECKING:
-    from skullnb.stack import Stack
+from skullnb.report.chapter import FORMAT, PARAMETERS, SVG, plain, versions
 
 Progress = Callable[[int, int, str], None]
 
@@ -47,7 +42,7 @@ _ENVIRONMENT = {
     **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
     **{"OPENCV_FOR_THREADS_NUM": "1", "NUMBA_NUM_THREADS": "1", SVG: "1"},
     **{"PYDEVD_DISABLE_FILE_VALIDATION": "1", "PYTHONUTF8": "1"},
-    "PYTHONSAFEPATH": "1",  # a folder of data may hold modules; they are not for us
+    "PYTHONSAFEPATH": "1",
 }
 
 
@@ -121,10 +116,10 @@ def build_report(
         If the pages themselves could not be built.
     """
     _require_extra()
-    from skullnb.report import single
-    from skullnb.stack import as_slice
+    from skullnb.pipeline.checks import as_slice
+    from skullnb.report import pages
 
-    browser = single.require_browser() if pdf else None
+    browser = pages.require_browser() if pdf else None
     started, tell = time.monotonic(), progress or (lambda done, total, text: None)
     output = Path(os.path.realpath(Path(output_dir).expanduser()))
     given = {"images": images, "reference": reference, "groups": groups}
@@ -138,7 +133,8 @@ def build_report(
     notebooks = _choose(toc, FRONT[toc_name], chapters)
     stack = open_data(**data)
     settings = PipelineSettings(kernel_width=kernel_width, reach_mm=reach_mm).at(stack.spacing_mm)
-    files = [*stack.sources, *stack.reference_sources, *filter(Path.is_file, [Path(data["groups"])])]
+    files = [*stack.sources, *stack.reference_sources]
+    files += filter(Path.is_file, [Path(data["groups"])])  # or they are labels
     _refuse(output, overwrite, files)
     for number, image in zip(stack.slice_numbers, stack.images, strict=True):
         as_slice(image, number)  # a notebook would find out too, but late and on a page of its own
@@ -159,10 +155,13 @@ def build_report(
             tell(done, total, f"{name} {'failed' if error else 'done'}")
         results = _collect(work / "results", {**chosen, "failed": failures})
         (work / "results.json").write_text(results, encoding="utf-8")
-        _stage(work, toc, stack, settings, failures, student=student, is_book=not data["images"])
-        _build_pages(work, strict=not failures, scrub=scrub)
+        staged = [path.stem for path in (work / "staged").glob("*.ipynb")]
+        contents = _fit(toc, staged, student=student)
+        front = FRONT[toc_name]
+        pages.stage(work, find_assets("book"), contents, front, stack, settings, failures)
+        pages.build(work, strict=not failures, scrub=scrub)
         if single_file or browser:
-            single.write_book_files(work, find_assets("book"), single_file, browser)
+            pages.write_book_files(work, find_assets("book"), single_file, browser)
         _put_in_place(work, output, overwrite)
     tell(total, total, "pages built")
     wanted = {"book.html": single_file, "book.pdf": pdf}
@@ -236,12 +235,21 @@ def _fit(toc: Mapping[str, Any], there: Iterable[str], *, student: bool) -> dict
     parts = []
     for part in toc["parts"]:
         files = [one for one in _files(part) if not (student and one == "book/teaching")]
-        run = [one for one in files if not one.startswith("notebooks/") or Path(one).name in there]
+        run = [one for one in files if _is_there(one, there)]
         if any(one in run for one in files if one.startswith("notebooks/")) or run == files:
             parts.append({**part, "chapters": [{"file": file} for file in run]})
     if new:
         parts.append({"caption": "Further chapters", "chapters": [{"file": one} for one in new]})
     return {**toc, "parts": [part for part in parts if part["chapters"]]}
+
+
+def _is_there(file: str, notebooks: Iterable[str]) -> bool:
+    folder, _, name = file.partition("/")
+    return (
+        name in notebooks
+        if folder == "notebooks"
+        else (find_assets("book") / f"{name}.md").is_file()
+    )
 
 
 # ---- running -------------------------------------------------------------------------------------
@@ -260,18 +268,22 @@ def _run(
 
     The front page runs last. Closing the iterator, or an interrupt, stops what still runs.
     """
-    import nbformat
     from nbclient import NotebookClient
+    from papermill.iorw import load_notebook_node
     from papermill.parameterize import parameterize_notebook
 
     os.environ.setdefault("JUPYTER_PREFER_ENV_PATH", "1")  # the kernel beside this Python
     for folder in ("notebooks", "results", "staged", "kernels"):
         (work / folder).mkdir()
+    # Without the current folder, whose modules are not for us. The first of these is empty: what
+    # starts a kernel takes it away where it is the current folder.
+    paths = [str(work / "kernels"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, **_ENVIRONMENT, "PYTHONPATH": os.pathsep.join(paths)}
     clients: dict[str, Any] = {}
     stopped: list[bool] = []
 
     def run(path: Path) -> tuple[str, Any, str]:
-        notebook = nbformat.read(path, as_version=4)
+        notebook = load_notebook_node(str(path))
         if not is_book:
             drop_cells(notebook, {"book-only"})
         for cell in notebook.cells:
@@ -292,7 +304,8 @@ def _run(
         if stopped:
             return path.stem, notebook, "stopped"
         try:
-            client.execute(env={**os.environ, **_ENVIRONMENT})
+            quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+            client.execute(env=environment, **quiet)
         except Exception as error:  # whatever ended it has a line on its page
             name = getattr(error, "ename", "") or type(error).__name__
             said = str(getattr(error, "evalue", "") or error).strip() or "no word"
@@ -302,13 +315,15 @@ def _run(
     with ThreadPoolExecutor(workers) as pool:
         futures: list[Future[tuple[str, Any, str]]] = []
         try:
-            for group in ([p for p in notebooks if p.stem != front], [p for p in notebooks if p.stem == front]):
-                futures = [pool.submit(run, path) for path in group]
+            for last in (False, True):
+                futures = [
+                    pool.submit(run, one) for one in notebooks if (one.stem == front) == last
+                ]
                 for future in as_completed(futures):
                     yield future.result()
         finally:
             stopped.append(True)
-            while not all([future.cancel() or future.done() for future in futures]):
+            while [one for one in futures if not (one.cancel() or one.done())]:
                 for client in list(clients.values()):
                     with suppress(Exception):  # one that has just ended, or not yet begun
                         client.km.provisioner.process.kill()
@@ -328,10 +343,10 @@ def _clean(notebook: Any, scrub: Callable[[Any], Any]) -> None:
     """Take out what no reader should see: full paths, records of the run, dead widgets."""
     import nbformat
 
-    notebook.metadata = {key: notebook.metadata[key] for key in ("kernelspec",) if key in notebook.metadata}
+    _keep(notebook.metadata, "kernelspec", "language_info")
     cells = []
     for cell in notebook.cells:
-        cell.metadata = {k: v for k, v in cell.metadata.items() if k in ("tags", "mystnb", "skullnb")}
+        _keep(cell.metadata, "tags", "mystnb")
         if "injected-parameters" in cell.metadata.get("tags", []):
             kept = [one for one in cell.source.splitlines()[1:] if not one.startswith("output_dir")]
             if not kept:
@@ -348,6 +363,11 @@ def _clean(notebook: Any, scrub: Callable[[Any], Any]) -> None:
             cell.outputs = [one for one in cell.outputs if one.get("data", True)]
         cells.append(cell)
     notebook.cells = cells
+
+
+def _keep(metadata: dict[str, Any], *names: str) -> None:
+    for name in [name for name in metadata if name not in names]:
+        del metadata[name]
 
 
 def _for_readers(notebook: Any, student: bool) -> Any:
@@ -495,3 +515,101 @@ def collate(folder: str | Path) -> Any:
             f"No results in {folder.name!r}; give the folder that holds the runs' output folders."
         )
     return pd.DataFrame(list(runs.values()), dtype=object)
+
+
+# ---- the place -----------------------------------------------------------------------------------
+
+
+def _refuse(output: Path, overwrite: bool, inputs: Iterable[Path] = ()) -> None:
+    """Refuse an output folder that a report may not take; `inputs` may not lie in it."""
+    name = output.name
+    said = ""
+    if output.is_file():
+        said = f"The output folder {name!r} is a file; choose another name."
+    elif output.is_mount():
+        said = f"The output folder {name!r} is where a disk is mounted; choose a folder in it."
+    elif Path.cwd().is_relative_to(output):
+        said = "The output folder is the current one, or holds it; choose a new folder's name."
+    elif output.exists() and any(output.iterdir()):
+        taken = [one.name for one in inputs if one.resolve().is_relative_to(output)]
+        if not overwrite:
+            said = (
+                f"The output folder {name!r} is not empty; choose another, or overwrite it"
+                " (--overwrite)."
+            )
+        elif not (output / MARKER).is_file():
+            said = (
+                f"The output folder {name!r} holds something that is not a skullnb report, so it"
+                " is not overwritten; choose another."
+            )
+        elif taken:
+            said = (
+                f"The input {taken[0]!r} lies in the output folder {name!r}, which would be"
+                " replaced; choose another output folder."
+            )
+    if said:
+        raise InvalidSetting(said)
+
+
+@contextmanager
+def _workplace(output: Path) -> Iterator[Path]:
+    """Give a folder beside the output to make a report in; nothing is left of it afterwards.
+
+    A lock keeps a second report from the same output, and is freed by the system with a killed
+    one, whose remains go first: an older report that had stepped aside gets its name back.
+    """
+    from filelock import FileLock, Timeout
+
+    output.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(output.with_name(f".{output.name}.lock"), timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise InvalidSetting(
+            f"Another report is being made in {output.name!r}; wait for it, or choose another"
+            " output folder."
+        ) from error
+    try:
+        for old in _beside(output, "old"):
+            _give_back(old, output)
+            if (output / MARKER).is_file():
+                shutil.rmtree(old, ignore_errors=True)
+        for partial in _beside(output, "partial"):
+            shutil.rmtree(partial, ignore_errors=True)
+        # A name of its own: kernels of a killed run may write into theirs for a moment.
+        work = output.with_name(f".{output.name}-{uuid.uuid4().hex[:8]}.partial")
+        work.mkdir()
+        try:
+            yield work
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+    finally:
+        with suppress(OSError):  # Windows removes no open file
+            Path(lock.lock_file).unlink()
+        lock.release()
+
+
+def _beside(output: Path, kind: str) -> list[Path]:
+    """What runs for this output left: all eight digits, or `a` would take what is of `a-2`."""
+    name = re.compile(rf"\.{re.escape(output.name)}-[0-9a-f]{{8}}\.{kind}")
+    return [path for path in output.parent.iterdir() if name.fullmatch(path.name)]
+
+
+def _put_in_place(work: Path, output: Path, overwrite: bool) -> None:
+    """Give the finished report its name; an older one steps aside until that has worked."""
+    (work / MARKER).write_text("Made by skullnb; safe to overwrite.\n", encoding="utf-8")
+    _refuse(output, overwrite)  # again: some minutes have passed
+    old = work.with_suffix(".old")
+    if output.exists():
+        output.rename(old)
+    try:
+        work.rename(output)
+    except BaseException:
+        _give_back(old, output)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _give_back(old: Path, output: Path) -> None:
+    with suppress(OSError):  # something else may have the name
+        old.rename(output)

@@ -32,7 +32,7 @@ from skullnb.pipeline import (
     measure_stack,
     trace_skull_mask,
 )
-from skullnb.stack import Stack, writing
+from skullnb.stack import Stack
 
 if TYPE_CHECKING:
     from IPython.display import Markdown
@@ -158,9 +158,10 @@ class Chapter:
         }
         del content["parameters"]["output_dir"]
         file.parent.mkdir(parents=True, exist_ok=True)
-        with writing(file) as passing:
-            text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-            passing.write_text(text, encoding="utf-8", errors="backslashreplace")
+        text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        passing = file.with_name(f".{file.name}")
+        passing.write_text(text, encoding="utf-8", errors="backslashreplace")
+        passing.replace(file)
 
     def say(self, template: str, **values: Any) -> Markdown:
         """Fill numbers into a text, and record them: no number is typed by hand.
@@ -221,7 +222,8 @@ class Chapter:
         first, _, rest = re.sub(r"\s+", " ", text).partition(". ")
         text = f"**Figure {number}.** *{first}{'.' * bool(rest)}* {rest}".strip()
         fig = fig or plt.gcf()
-        about = {"figure": number, "caption": text, "alt": fill(alt, {**self.values, "chapter": self})}
+        alt = fill(alt, {**self.values, "chapter": self})
+        about = {"figure": number, "caption": text, "alt": alt}
         pictures = picture(fig, svg=os.environ.get(SVG) == "1")
         pictures["text/plain"] = f"Figure {number}: {summary(fig)}"
         plt.close(fig)
@@ -231,6 +233,10 @@ class Chapter:
 
     def _repr_markdown_(self) -> str:
         return f"**{escape(self.stack.name)}**: {escape(self.stack.contents)}."
+
+    def __repr__(self) -> str:
+        """Name the notebook and its data."""
+        return f"{self.name} on {self.stack.name}"
 
     @cached_property
     def _fingerprint(self) -> dict[str, str]:

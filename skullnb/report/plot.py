@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 if TYPE_CHECKING:
     from IPython.display import Markdown
@@ -122,12 +122,14 @@ def show(
     `box`: rows and columns to show; axes count pixels of the whole slice all the same.
     """
     whole = np.asarray(image)
+    whole = whole.astype(np.uint8) if whole.dtype == bool else whole
     rows, columns = box or (slice(0, whole.shape[0]), slice(0, whole.shape[1]))
     pixels = whole[rows, columns]
     step = -(-max(pixels.shape[:2]) // _MOST_PIXELS)
     extent = (columns.start - 0.5, columns.stop - 0.5, rows.stop - 0.5, rows.start - 0.5)
     if pixels.ndim == 2 and "norm" not in options:
-        top = float(np.quantile(whole, 0.995)) or float(whole.max()) or 1.0
+        top = max(float(np.quantile(whole, 0.995)), float(whole.min() + 1e-9))
+        top = float(whole.max()) if len(np.unique(whole[::4, ::4])) < 5 else top  # a mask
         options = {"vmin": float(whole.min()), "vmax": top, **options}
     ax.imshow(pixels[::step, ::step], extent=extent, aspect=aspect_of(spacing), **options)
     ax.set(xlim=extent[:2], ylim=extent[2:], xticks=[], yticks=[])
@@ -203,8 +205,9 @@ def table(
     for row in frame.iloc[np.unique(spread)].itertuples(index=False):
         lines.append([cell(value, forms[name]) for name, value in zip(frame, row, strict=True)])
     text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    cut = f"\n\n{len(spread)} of {len(frame):,} rows, evenly spread." if len(spread) < len(frame) else ""
-    return Markdown(text + cut)
+    if len(spread) < len(frame):
+        text += f"\n\n{len(spread)} of {len(frame):,} rows, evenly spread."
+    return Markdown(text)
 
 
 def summary(fig: Figure) -> str:
@@ -254,6 +257,3 @@ def _small(found: re.Match[str]) -> str:
         file = io.BytesIO()
         image.save(file, format="WEBP", lossless=few, quality=90)
     return f"data:image/webp;base64,{b64encode(file.getvalue()).decode('ascii')}"
-
-
-__all__ = ["PALETTE", "STYLE", "NDArray", "box_of", "headline", "outline", "panels", "show", "table", "tint"]
