@@ -145,8 +145,8 @@ def build_report(
         tell(0, total, "running the notebooks")
         failures: dict[str, str] = {}
         only = {name: value for name, value in chosen.items() if value != PARAMETERS[name]}
-        run = _run(notebooks, only, work, workers, FRONT[toc_name], is_book=not data["images"])
-        for done, (name, notebook, error) in enumerate(run, start=1):
+        ran = _run(notebooks, only, work, workers, FRONT[toc_name], is_book=not data["images"])
+        for done, (name, notebook, error) in enumerate(ran, start=1):
             _clean(notebook, scrub)
             if error:
                 failures[name] = scrub(error)
@@ -155,9 +155,9 @@ def build_report(
             tell(done, total, f"{name} {'failed' if error else 'done'}")
         results = _collect(work / "results", {**chosen, "failed": failures})
         (work / "results.json").write_text(results, encoding="utf-8")
-        staged = [path.stem for path in (work / "staged").glob("*.ipynb")]
-        contents = _fit(toc, staged, student=student)
         front = FRONT[toc_name]
+        run = [path.stem for path in notebooks if path.stem != front]
+        contents = _fit(toc, run, student=student)
         pages.stage(work, find_assets("book"), contents, front, stack, settings, failures)
         pages.build(work, strict=not failures, scrub=scrub)
         if single_file or browser:
@@ -236,7 +236,8 @@ def _fit(toc: Mapping[str, Any], there: Iterable[str], *, student: bool) -> dict
     for part in toc["parts"]:
         files = [one for one in _files(part) if not (student and one == "book/teaching")]
         run = [one for one in files if _is_there(one, there)]
-        if any(one in run for one in files if one.startswith("notebooks/")) or run == files:
+        chapters = [one for one in files if one.startswith("notebooks/")]
+        if set(chapters) & set(run) or not chapters:  # its own pages alone are no part
             parts.append({**part, "chapters": [{"file": file} for file in run]})
     if new:
         parts.append({"caption": "Further chapters", "chapters": [{"file": one} for one in new]})

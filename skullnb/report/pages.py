@@ -184,7 +184,8 @@ def build(work: Path, *, strict: bool, scrub: Callable[[str], str]) -> None:
     from sphinx.errors import SphinxError
     from sphinx.util.docutils import docutils_namespace, patch_docutils
 
-    staged, html = work / "staged", work / "html"
+    staged, built = work / "staged", work / "built"
+    html = built / "html"
     said, path = StringIO(), list(sys.path)
     options = {"external_toc_path": "_toc.yml", "nitpicky": strict, "latex_individualpages": False}
     config, _ = get_final_config(
@@ -196,7 +197,7 @@ def build(work: Path, *, strict: bool, scrub: Callable[[str], str]) -> None:
                 srcdir=staged,
                 confdir=None,
                 outdir=html,
-                doctreedir=work / "doctrees",
+                doctreedir=built / "doctrees",
                 buildername="html",
                 confoverrides=config,
                 status=None,
@@ -215,7 +216,8 @@ def build(work: Path, *, strict: bool, scrub: Callable[[str], str]) -> None:
         raise ReportFailed(f"The pages could not be built: {'; '.join(complaints[:3])}")
     for leftover in (html / "_static").rglob("*.map"):  # for those who debug the theme
         leftover.unlink()
-    for folder in (staged, work / "doctrees"):
+    html.rename(work / "html")
+    for folder in (staged, built):
         shutil.rmtree(folder)
 
 
