@@ -15,9 +15,9 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -146,20 +146,26 @@ def build_report(
         failures: dict[str, str] = {}
         only = {name: value for name, value in chosen.items() if value != PARAMETERS[name]}
         ran = _run(notebooks, only, work, workers, FRONT[toc_name], is_book=not data["images"])
-        for done, (name, notebook, error) in enumerate(ran, start=1):
-            _clean(notebook, scrub)
-            if error:
-                failures[name] = scrub(error)
-            _write(notebook, work / "staged" / f"{name}.ipynb")
-            _write(_for_readers(notebook, student), work / "notebooks" / f"{name}.ipynb")
-            tell(done, total, f"{name} {'failed' if error else 'done'}")
+        with closing(ran):
+            for done, (name, notebook, error) in enumerate(ran, start=1):
+                _clean(notebook, scrub)
+                if error:
+                    failures[name] = scrub(error)
+                if student:
+                    strip_answers(notebook)
+                _write(notebook, work / "staged" / f"{name}.ipynb")
+                for cell in notebook.cells:
+                    for one in cell.get("outputs", []):
+                        one.get("data", {}).pop("image/svg+xml", None)  # for pages only
+                _write(notebook, work / "notebooks" / f"{name}.ipynb")
+                tell(done, total, f"{name} {'failed' if error else 'done'}")
         results = _collect(work / "results", {**chosen, "failed": failures})
         (work / "results.json").write_text(results, encoding="utf-8")
         front = FRONT[toc_name]
         run = [path.stem for path in notebooks if path.stem != front]
         contents = _fit(toc, run, student=student)
         pages.stage(work, find_assets("book"), contents, front, stack, settings, failures)
-        pages.build(work, strict=not failures, scrub=scrub)
+        pages.build(work, front, strict=not failures, scrub=scrub)
         if single_file or browser:
             pages.write_book_files(work, find_assets("book"), single_file, browser)
         _put_in_place(work, output, overwrite)
@@ -264,7 +270,7 @@ def _run(
     front: str,
     *,
     is_book: bool,
-) -> Iterator[tuple[str, Any, str]]:
+) -> Generator[tuple[str, Any, str]]:
     """Run notebooks; yield each one's name, the executed notebook, and the error or "".
 
     The front page runs last. Closing the iterator, or an interrupt, stops what still runs.
@@ -369,19 +375,6 @@ def _clean(notebook: Any, scrub: Callable[[Any], Any]) -> None:
 def _keep(metadata: dict[str, Any], *names: str) -> None:
     for name in [name for name in metadata if name not in names]:
         del metadata[name]
-
-
-def _for_readers(notebook: Any, student: bool) -> Any:
-    """Make the notebook that is handed out: pictures as PNG alone, for students no answers."""
-    import copy
-
-    own = copy.deepcopy(notebook)
-    if student:
-        strip_answers(own)
-    for cell in own.cells:
-        for output in cell.get("outputs", []):
-            output.get("data", {}).pop("image/svg+xml", None)
-    return own
 
 
 def strip_answers(notebook: Any) -> None:

@@ -173,8 +173,8 @@ def _address() -> dict[str, Any]:
     return found
 
 
-def build(work: Path, *, strict: bool, scrub: Callable[[str], str]) -> None:
-    """Build `work/html` from `work/staged`, which goes.
+def build(work: Path, front: str, *, strict: bool, scrub: Callable[[str], str]) -> None:
+    """Build `work/html` from `work/staged`, which goes; `front` is the notebook on the index.
 
     `strict`: a warning is an error; a notebook that failed leaves gaps, so not with one. `scrub`:
     takes full paths out of what an error says.
@@ -216,6 +216,9 @@ def build(work: Path, *, strict: bool, scrub: Callable[[str], str]) -> None:
         raise ReportFailed(f"The pages could not be built: {'; '.join(complaints[:3])}")
     for leftover in (html / "_static").rglob("*.map"):  # for those who debug the theme
         leftover.unlink()
+    for source in (html / "_sources").rglob("*.ipynb"):  # what is downloaded is the notebook itself
+        name = front if source.stem == "index" else source.stem
+        shutil.copyfile(work / "notebooks" / f"{name}.ipynb", source)
     html.rename(work / "html")
     for folder in (staged, built):
         shutil.rmtree(folder)
