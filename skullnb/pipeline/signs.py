@@ -73,7 +73,9 @@ def _ends(mask: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     return first, last
 
 
-def facts_of(normalised: Any, binary: Any, labels: Any, components: Any, chosen: int, mask: Any) -> SliceFacts:
+def facts_of(
+    normalised: Any, binary: Any, labels: Any, components: Any, chosen: int, mask: Any
+) -> SliceFacts:
     """Take the facts from the arrays of a trace."""
     counts = np.bincount(normalised.ravel(), minlength=256)
     height, width = normalised.shape
@@ -92,7 +94,9 @@ def facts_of(normalised: Any, binary: Any, labels: Any, components: Any, chosen:
             padding += int(one["area"])
         else:
             edge = max(edge, int(one["area"]))
-    values = dict.fromkeys(("chosen_px", "hull_px", "bright_in_hull_px", "beside_px", "mask_px", "mask_hull_px"), 0)
+    values = dict.fromkeys(
+        ("chosen_px", "hull_px", "bright_in_hull_px", "beside_px", "mask_px", "mask_hull_px"), 0
+    )
     if chosen:
         own = components[components["label"] == chosen][0]
         rows = slice(own["top"], own["top"] + own["height"])
@@ -110,9 +114,14 @@ def facts_of(normalised: Any, binary: Any, labels: Any, components: Any, chosen:
         left, right = hull_rows(*_ends(mask[present[0] : present[-1] + 1]))
         values["mask_hull_px"] = int((right - left + 1).sum())
     return SliceFacts(
-        height=height, width=width, n_levels=int(np.count_nonzero(counts)),
+        height=height,
+        width=width,
+        n_levels=int(np.count_nonzero(counts)),
         hot_level=quantile_of_counts(counts, 0.999),
-        bright_px=int(np.count_nonzero(binary)), padding_px=padding, edge_px=edge, **values,
+        bright_px=int(np.count_nonzero(binary)),
+        padding_px=padding,
+        edge_px=edge,
+        **values,
     )
 
 
@@ -125,7 +134,9 @@ def _contains(outer: Any, inner: Any) -> Any:
     )
 
 
-def warnings_of(facts: SliceFacts, settings: object, spacing_mm: object = None, reason: str = "") -> dict[str, str]:
+def warnings_of(
+    facts: SliceFacts, settings: object, spacing_mm: object = None, reason: str = ""
+) -> dict[str, str]:
     """Tell the signs."""
     found = {}
     if facts.n_levels > 1 and facts.hot_level / 255 < 0.1:
@@ -137,7 +148,9 @@ def warnings_of(facts: SliceFacts, settings: object, spacing_mm: object = None, 
     if reason:
         found["empty"] = f"the mask is empty: {reason}"
     elif share < 0.01:
-        found["small"] = f"the mask covers {100 * share:.2g}% of the frame ({facts.mask_px} px), too little for a head"
+        found["small"] = (
+            f"the mask covers {100 * share:.2g}% of the frame ({facts.mask_px} px), too little for a head"
+        )
     elif share > 0.9:
         found["large"] = f"the mask covers {share:.0%} of the frame, too much for a head"
     if not facts.chosen_px:
@@ -146,17 +159,29 @@ def warnings_of(facts: SliceFacts, settings: object, spacing_mm: object = None, 
         outside = 1 - facts.bright_in_hull_px / facts.bright_px
         fill = facts.chosen_px / facts.hull_px
         if outside < 0.05 and fill < 0.6:
-            found["scalp ring"] = f"the chosen component is the outermost and fills only {fill:.0%} of its hull, so it may be the scalp"
+            found["scalp ring"] = (
+                f"the chosen component is the outermost and fills only {fill:.0%} of its hull, so it may be the scalp"
+            )
         elif outside < 0.05:
-            found["merged"] = f"only {outside:.1%} of the bright pixels lie around the chosen component, so brain and scalp may be joined"
+            found["merged"] = (
+                f"only {outside:.1%} of the bright pixels lie around the chosen component, so brain and scalp may be joined"
+            )
         if facts.beside_px >= 0.5 * facts.chosen_px:
-            found["one part"] = f"a component {facts.beside_px / facts.chosen_px:.0%} as large lies beside the chosen one, so half a brain may be left out"
+            found["one part"] = (
+                f"a component {facts.beside_px / facts.chosen_px:.0%} as large lies beside the chosen one, so half a brain may be left out"
+            )
     if facts.edge_px > 2 * facts.chosen_px:
-        found["larger one dropped"] = f"a component {facts.edge_px / facts.chosen_px:.1f} times as large as the chosen one touches the frame and was dropped, so the brain may be lost"
+        found["larger one dropped"] = (
+            f"a component {facts.edge_px / facts.chosen_px:.1f} times as large as the chosen one touches the frame and was dropped, so the brain may be lost"
+        )
     return found
 
 
-def neighbour_signs(mask_px: Sequence[int], thresholds: Sequence[int], groups: Sequence[str] | None = None) -> list[dict[str, str]]:
+def neighbour_signs(
+    mask_px: Sequence[int], thresholds: Sequence[int], groups: Sequence[str] | None = None
+) -> list[dict[str, str]]:
     """Tell the signs of slices beside their neighbours."""
     return [{} for _ in mask_px]
+
+
 SIGNS = ("scalp ring", "merged", "one part", "larger one dropped")
