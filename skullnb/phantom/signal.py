@@ -1,14 +1,20 @@
-"""Intensities (arbitrary units): scalp, skull and brain painted as in a T1-weighted slice."""
+"""What the scanner makes of a head: tissue, coil, point spread, noise, and the published figures.
+
+Intermediate arrays are snapped to a grid of 1/4096 and filtered with weights of 1/4096, so every
+sum is exact in whatever order a library adds; the noise uses only the raw words of PCG64.
+Intensities are in arbitrary units (a.u.).
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from skullnb.phantom.anatomy import MOST_SKIN, N_ANGLES, Array, Head, ramp
-from skullnb.phantom.section import Section, Texture
-from skullnb.phantom.sulci import Cortex
+from skullnb.phantom.cortex import Cortex
+from skullnb.phantom.shape import MOST_SKIN, N_ANGLES, Array, Head, Section, Texture, ramp, snap
 
 BRIDGE_ANGLE = np.deg2rad(118)
 
@@ -144,29 +150,24 @@ class Bent:
         self.y = (section.y + 0.7 * textures.bend[1].at(section)) / self.scale
 
     def paint(
-        self,
-        image: Array,
-        shape: DeepStructure,
-        intensity: float,
-        edge: float = 0.5,
-        size: float = 1,
+        self, image: Array, deep: DeepStructure, signal: float, edge: float = 0.5, size: float = 1
     ) -> None:
         """Paint one structure and its mirror image into `image`."""
         level = self.section.level
-        start, fading, gone = shape.levels
+        start, fading, gone = deep.levels
         share = ramp(level, gone, fading) if level >= start else 0.0
         if not share:
             return
-        x, y = shape.x + shape.rise[0] * level, shape.y + shape.rise[1] * level
-        across, along = (radius * size for radius in shape.radii)
+        x, y = deep.x + deep.rise[0] * level, deep.y + deep.rise[1] * level
+        across, along = (radius * size for radius in deep.radii)
         for side in (-1, 1) if x else (1,):
             box = self.section.box(side * x * self.scale, y * self.scale, max(across, along) + 5)
-            turn = np.deg2rad(side * shape.angle)
+            turn = np.deg2rad(side * deep.angle)
             dx, dy = self.x[box] - side * x, self.y[box] - y
             u = (np.cos(turn) * dx + np.sin(turn) * dy) / across
             v = (np.cos(turn) * dy - np.sin(turn) * dx) / along
             inside = (1 - np.sqrt(u**2 + v**2)) * min(across, along)
-            image[box] = blend(image[box], intensity, share * soft(inside, edge))
+            image[box] = blend(image[box], signal, share * soft(inside, edge))
 
 
 def paint_bridge(tissue: Intensities, section: Section, image: Array) -> Array:
@@ -177,7 +178,138 @@ def paint_bridge(tissue: Intensities, section: Section, image: Array) -> Array:
     cos, sin = np.cos(BRIDGE_ANGLE), np.sin(BRIDGE_ANGLE)
     towards = section.x * sin - section.y * cos > 0
     across = np.abs(section.x * cos + section.y * sin)
-    through = (section.below(section.surfaces.skull) > -3) & (
-        section.below(section.surfaces.pia) < 4
-    )
+    outside, inside = section.below(section.surfaces.skull), section.below(section.surfaces.pia)
+    through = (outside > -3) & (inside < 4)
     return blend(image, tissue.bridge, soft(half_width - across, 0.5) * (towards & through))
+
+
+@dataclass(frozen=True)
+class Acquisition:
+    """How the head is imaged; signals in the same arbitrary units as `Intensities`."""
+
+    coil: float = 0.30  # brightening from the centre to the rim, fraction
+    bias: float = 0.05  # further smooth shading over the head, fraction
+    point_spread: float = 1.0  # standard deviation, pixels
+    noise: float = 1.930  # standard deviation of each channel, a.u.
+    n_channels: int = 6  # combined as root of the sum of squares, so no pixel is zero
+    otsu_level: int | None = 23  # where bright vessels put Otsu's threshold; None: no vessels
+    peak: float = 3.49e-05  # largest value of the stack
+
+
+class Scanner:
+    """The random numbers of one head's images."""
+
+    def __init__(self, head: Head) -> None:
+        rng = head.rng
+        self.shading = rng.uniform(-1, 1, 4)
+        angles = np.deg2rad([-148, -104, -68, 0, 68, 104, 148])
+        n = angles.size
+        self.vessels = np.stack(
+            [
+                angles + rng.uniform(-0.06, 0.06, n),
+                rng.uniform(-0.004, 0.004, n),  # drift, radians per mm of level
+                rng.uniform(0.35, 0.75, n),  # share of the way from muscle to skin
+                rng.uniform(1.4, 2.1, n),  # radius, pixels
+            ],
+            axis=1,
+        )
+
+
+def receive(signal: Array, scanner: Scanner, acquisition: Acquisition, section: Section) -> Array:
+    """Apply the coil's sensitivity and the point spread, (H, W) float64."""
+    x, y, s = section.x / 80, section.y / 80, scanner.shading
+    to_rim = section.radius / section.around(section.surfaces.skull)
+    profile = 1 + acquisition.coil * (np.minimum(to_rim, 1.25) ** 2 - 0.55)
+    shading = s[0] * x + s[1] * y + 0.7 * (s[2] * x * y + s[3] * (x * x - y * y))
+    return blur(snap(signal * profile * (1 + acquisition.bias * shading)), acquisition.point_spread)
+
+
+def blur(image: Array, sigma: float) -> Array:
+    """Gaussian filter with weights rounded to 1/4096, the frame's edge repeated."""
+    if not image.size:
+        return image
+    reach = int(3 * sigma + 0.5)
+    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+    weights = snap(weights / weights.sum())
+    weights[reach] += 1 - weights.sum()  # exactly 1 in all
+    blurred = cv2.sepFilter2D(image, -1, weights, weights, borderType=cv2.BORDER_REPLICATE)
+    return snap(blurred.astype(np.float64))
+
+
+def vessel_profile(scanner: Scanner, section: Section) -> Array:
+    """Bright scalp vessels as weights from 0 to 1, (H, W) float64; 1 at each vessel's centre."""
+    surfaces, reach = section.surfaces, 7  # pixels
+    profile = np.zeros(section.x.shape)
+    offset = np.arange(-reach, reach + 1)
+    for angle, drift, height, radius in scanner.vessels:
+        at = float(angle + drift * section.level)
+        depth = surfaces.muscle + 2.1 + height * np.maximum(surfaces.scalp - 4.2, 0.5)
+        down, right = section.in_frame(*surfaces.point(surfaces.skull + depth / surfaces.slant, at))
+        row, column = np.searchsorted(section.down, down), np.searchsorted(section.right, right)
+        box = profile[row - reach : row + reach + 1, column - reach : column + reach + 1]
+        if min(row, column) < reach or box.shape != (offset.size, offset.size):
+            continue  # cut by the frame
+        spot = np.exp(-0.5 * (offset[:, None] ** 2 + offset**2) / radius**2)
+        box[:] = np.maximum(box, spot)
+    return snap(profile)
+
+
+def add_noise(signal: Array, acquisition: Acquisition, seed: int, index: int) -> Array:
+    """Root of the sum of squares over noisy channels, all of the signal in the first one.
+
+    For one channel with signal s and complex Gaussian noise of modulus r and phase t, the squared
+    magnitude is s^2 + 2 s r cos t + r^2; the noise of all channels together is chi-square, which is
+    -2 log of a product of uniform numbers.
+    """
+    words = np.random.PCG64([seed, index])
+
+    def uniform() -> Array:
+        numbers: Array = ((words.random_raw(signal.size) >> np.uint64(11)) + 0.5) * 2.0**-53
+        return numbers.reshape(signal.shape)
+
+    product: Array = uniform()
+    modulus = np.sqrt(-2 * np.log(product))
+    for _ in range(acquisition.n_channels - 1):
+        product *= uniform()
+    cross = 2 * signal * modulus * np.cos(2 * np.pi * uniform())
+    sigma = acquisition.noise
+    power = signal**2 + sigma * cross - 2 * sigma**2 * np.log(product)
+    return snap(np.sqrt(np.maximum(power, 2.0**-26)), 8192)
+
+
+def otsu_level(image: Array) -> int:
+    """Otsu's threshold of an image stretched to 0..255 and truncated.
+
+    Examples
+    --------
+    >>> otsu_level(np.array([[0.0, 1.0, 9.0, 10.0]]))
+    25
+    """
+    low, high = image.min(), image.max()
+    stretched = ((image - low) / (high - low) * 255).astype(np.uint8)
+    return int(cv2.threshold(stretched, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)[0])
+
+
+def light_vessels(image: Array, vessels: Array, target: int) -> Array:
+    """Brighten the scalp vessels until Otsu's threshold falls on `target`.
+
+    A few vessel pixels own the maximum, and so the scale of the stretched image: the brighter they
+    are, the lower the threshold on the 0..255 scale. The search follows that proportion. Image and
+    vessels (weights, 1 where a vessel takes its full brightness) are (H, W) float64.
+    """
+    if vessels.max(initial=0.0) < 1:
+        return image
+    peak = 255 / (target + 0.5) * float(np.percentile(image, 99)) / 3
+    for _ in range(20):
+        lit = snap(image + (peak - image) * vessels, 8192)
+        level = otsu_level(lit)
+        if level == target:
+            break
+        peak *= 1 + 0.6 * ((level + 0.5) / (target + 0.5) - 1)
+    return lit
+
+
+def scale_to_peak(images: Array, peak: float) -> NDArray[np.float32]:
+    """Multiply a stack by one gain so that its largest value is `peak`; no offset."""
+    scaled: NDArray[np.float32] = (images * (peak / float(images.max()))).astype(np.float32)
+    return scaled
