@@ -20,7 +20,7 @@ import click
 from skullnb import __version__
 from skullnb.console import EXIT_INTERRUPTED, Command, Progress, SliceCount, say
 from skullnb.errors import InvalidSetting
-from skullnb.heads.commands import heads
+
 
 EXIT_PARTLY_FAILED = 1
 
@@ -634,4 +634,4 @@ def lab(
     )
 
 
-main.add_command(heads)
+
