@@ -7,7 +7,6 @@ reaches are in px where nothing else is said, masks (H, W) uint8 {0, 1}; `shape`
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -15,7 +14,7 @@ import numpy as np
 from scipy import ndimage
 
 from skullnb.errors import InvalidSetting
-from skullnb.pipeline import MAX_KERNEL_WIDTH, Mask, dilate, structuring_element
+from skullnb.pipeline import Mask, PipelineSettings, dilate, structuring_element
 
 # What four open heads chose for one another (chapter 12; a test holds it to the stored rows).
 CHOSEN_REACHES_MM = (7.0, 8.0)
@@ -128,32 +127,15 @@ def kernel_width_for(reach: float, spacing_mm: Sequence[float] | float) -> int:
     Raises
     ------
     InvalidSetting
-        If a number is not finite and positive, or the kernel would be wider than the pipeline
-        takes.
+        If a number makes no sense, or the kernel would be wider than the pipeline takes.
 
     Examples
     --------
     >>> kernel_width_for(4.9, 0.375), kernel_width_for(7.5, (1.0, 1.0))
     (27, 15)
     """
-    sides = np.atleast_1d(np.asarray(spacing_mm, dtype=np.float64))
-    if sides.shape not in ((1,), (2,)) or not np.all(np.isfinite(sides) & (sides > 0)):
-        raise InvalidSetting(
-            f"The spacing must be one or two numbers of mm above zero, not {spacing_mm!r}."
-        )
-    steps = reach / float(sides.mean())
-    if not (reach >= 0 and math.isfinite(steps)):
-        raise InvalidSetting(
-            f"The reach must be a number of mm, zero or more, and of pixels, not {reach!r} mm in "
-            f"pixels of {spacing_mm!r} mm."
-        )
-    width = 1 + 2 * math.ceil(steps - 0.5)
-    if width > MAX_KERNEL_WIDTH:
-        raise InvalidSetting(
-            f"A reach of {reach:g} mm needs a kernel {width} px wide; the pipeline takes up to "
-            f"{MAX_KERNEL_WIDTH} px. Check the spacing."
-        )
-    return width
+    row, column = np.broadcast_to(spacing_mm, (2,)).tolist()
+    return PipelineSettings(reach_mm=reach).at((row, column)).kernel_width
 
 
 def span_remark(kernel_width: int, spacing_mm: Sequence[float] | None) -> str:

@@ -79,23 +79,22 @@ def test_pixels_that_are_not_square_get_the_width_of_their_mean_and_two_reaches(
     assert reach_mm(17, (1.0, 0.5)) == (8.0, 4.0)
 
 
-@pytest.mark.parametrize("spacing", [0, -1, (1, 0), (1, 1, 1), float("nan"), float("inf"), ()])
+@pytest.mark.parametrize("spacing", [0, -1, (1, 0), float("nan"), float("inf")])
 def test_a_spacing_that_is_none_is_refused(spacing):
-    with pytest.raises(InvalidSetting, match="spacing must be"):
+    with pytest.raises(InvalidSetting, match="[Ss]pacing must be"):
         kernel_width_for(5, spacing)
 
 
-@pytest.mark.parametrize(
-    ("reach", "spacing"), [(-0.1, 1), (float("nan"), 1), (float("inf"), 1), (5, 5e-324)]
-)
-def test_a_reach_that_is_none_is_refused(reach, spacing):
+@pytest.mark.parametrize("reach", [-0.1, float("nan"), float("inf"), "7"])
+def test_a_reach_that_is_none_is_refused(reach):
     with pytest.raises(InvalidSetting, match="reach must be"):
-        kernel_width_for(reach, spacing)
+        kernel_width_for(reach, 1.0)
 
 
 def test_a_kernel_too_wide_for_the_pipeline_is_refused():
-    with pytest.raises(InvalidSetting, match="Check the spacing"):
-        kernel_width_for(5, 0.001)
+    for spacing in (0.001, 5e-324):
+        with pytest.raises(InvalidSetting, match="check both numbers"):
+            kernel_width_for(5, spacing)
 
 
 def test_a_kernel_that_reaches_too_far_is_remarked_on_with_both_ways_out():
