@@ -129,7 +129,8 @@ def table(name: str) -> DataFrame:
     """
     import pandas as pd
 
-    return pd.read_csv(_stored(f"{name}.csv"), converters={"signs": str})
+    found = pd.read_csv(_stored(f"{name}.csv"))
+    return found.fillna({"signs": ""})
 
 
 def pictures() -> dict[str, NDArray[Any]]:
