@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil, floor
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skullnb.pipeline.checks import as_slice
 from skullnb.pipeline.settings import PipelineSettings
-from skullnb.pipeline.signs import failure_signs
+from skullnb.pipeline.signs import facts_of, warnings_of
 from skullnb.pipeline.steps import (
     Mask,
     binarise,
@@ -33,10 +31,6 @@ RULES = (
     "dilate",
     "fill holes",
 )
-
-# What counts as "looks wrong" in `SkullMaskTrace.warnings`.
-HOT_QUANTILE, HOT_LEVEL = 0.999, 0.10
-SMALLEST_PLAUSIBLE, LARGEST_PLAUSIBLE = 0.01, 0.90
 
 
 @dataclass(frozen=True)
@@ -110,7 +104,11 @@ class SkullMaskTrace:
 
 
 def trace_skull_mask(
-    image: ArrayLike, settings: PipelineSettings | None = None, *, slice_number: int | None = None
+    image: ArrayLike,
+    settings: PipelineSettings | None = None,
+    *,
+    spacing_mm: tuple[float, float] | None = None,
+    slice_number: int | None = None,
 ) -> SkullMaskTrace:
     """Run the pipeline on one slice and keep everything it saw on the way.
 
@@ -119,6 +117,8 @@ def trace_skull_mask(
     image : (H, W) array, real
     settings : PipelineSettings, optional
         The article's when left out.
+    spacing_mm : (row, column), optional
+        In mm per pixel; signs are judged in cm² and mm where it is known.
     slice_number : int, optional
         Named in the error message when the slice cannot be worked on.
 
@@ -152,6 +152,7 @@ def trace_skull_mask(
     mask = fill_holes(dilated) if settings.fill_holes else dilated
 
     reason = _reason(flat, components, chosen)
+    facts = facts_of(normalised, binary, labels, components, chosen, mask)
 
     return SkullMaskTrace(
         settings=settings,
@@ -166,10 +167,7 @@ def trace_skull_mask(
         mask=mask,
         rules=_rule_records(flat, settings, binary, components, chosen, brain, dilated, mask),
         reason=reason,
-        warnings=(
-            *_warnings(flat, normalised, reason, mask),
-            *failure_signs(binary, components, chosen, brain).values(),
-        ),
+        warnings=tuple(warnings_of(facts, settings, spacing_mm, reason).values()),
     )
 
 
@@ -208,33 +206,3 @@ def _reason(flat: bool, components: NDArray[Any], chosen: int) -> str:
     if len(components) == 0:
         return "no pixel is above the threshold"
     return f"every bright component touches the frame ({len(components)} of {len(components)})"
-
-
-def _warnings(flat: bool, normalised: Mask, reason: str, mask: Mask) -> tuple[str, ...]:
-    found = []
-    level = _quantile(normalised, HOT_QUANTILE)
-    if not flat and level / 255 < HOT_LEVEL:
-        # Decimals were cut off, so a pixel lies below the next level up.
-        found.append(
-            f"a few pixels own most of the range: {HOT_QUANTILE:.1%} of the pixels lie in its "
-            f"lowest {100 * (level + 1) / 255:.2g}%, so the threshold may only separate those few"
-        )
-    share = float(np.count_nonzero(mask)) / mask.size
-    if reason:
-        found.append(f"the mask is empty: {reason}")
-    elif share < SMALLEST_PLAUSIBLE:
-        found.append(
-            f"the mask covers {100 * share:.2g}% of the frame ({np.count_nonzero(mask)} px), "
-            "too little for a head"
-        )
-    elif share > LARGEST_PLAUSIBLE:
-        found.append(f"the mask covers {share:.0%} of the frame, too much for a head")
-    return tuple(found)
-
-
-def _quantile(levels: Mask, share: float) -> float:
-    """Do as `numpy.quantile`, from the counts of 256 levels instead of from sorted pixels."""
-    counts = cv2.calcHist([levels], [0], None, [256], [0, 256]).ravel().astype(np.int64)
-    place = (levels.size - 1) * share
-    low, high = np.searchsorted(counts.cumsum(), [floor(place), ceil(place)], side="right")
-    return float(low + (high - low) * (place - floor(place)))
