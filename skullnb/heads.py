@@ -120,6 +120,13 @@ def find(name: str) -> Head:
     return HEADS[name]
 
 
+def known(images: str) -> str:
+    """Return which head a name stands for, "" when it is a path: no name is the built-in head."""
+    if not images:
+        return BUILT_IN
+    return images if images in ("phantom", *HEADS) and not Path(images).exists() else ""
+
+
 def folder() -> Path:
     """Return the folder that the files of heads are kept in."""
     return Path(_store(()).abspath)
@@ -329,8 +336,8 @@ def open_data(
     >>> open_data(slices="4:8").name, len(open_data("phantom"))
     ('studyforrest', 5)
     """
-    known = images if images in HEADS and not Path(images).exists() else ""
-    if images and images != "phantom" and not known:
+    name = known(images)
+    if not name:
         return read_stack(
             images,
             reference,
@@ -346,10 +353,10 @@ def open_data(
                 f"{parameter} is given for {images or 'no images'}, and the heads that have a name "
                 "bring their own; leave it out, or name the files of your images."
             )
-    if images == "phantom":
+    if name == "phantom":
         from skullnb.phantom import published_stack
 
         stack = published_stack()
     else:
-        stack = load(known or BUILT_IN)
+        stack = load(name)
     return stack.select(parse_slices(slices, len(stack))) if slices else stack

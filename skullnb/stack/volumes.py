@@ -1,0 +1,283 @@
+"""Volumes that know where they lie: nibabel's kinds, and ITK's with the extra `itk`."""
+
+import gzip
+import logging
+import re
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from skullnb.errors import UnreadableFile
+from skullnb.stack.checks import (
+    Array,
+    refuse_impossible_size,
+    refuse_more_than_memory,
+    refuse_strange_pixels,
+    size_in_bytes,
+    told_dimensions,
+)
+from skullnb.stack.model import Grid, Volume, acquired, voxel_sizes
+from skullnb.stack.words import suffix_of
+
+# What a NIfTI header's description says of a phantom, so that it is not taken for a scan later.
+SYNTHETIC = b"skullnb synthetic phantom"
+
+_PAIRS = ("Nifti1Pair", "Nifti2Pair", "Spm2AnalyzeImage", "Spm99AnalyzeImage", "AnalyzeImage")
+_CLASSES = {
+    ".nii": ("Nifti1Image", "Nifti2Image"),
+    ".nii.gz": ("Nifti1Image", "Nifti2Image"),
+    ".hdr": _PAIRS,
+    ".img": _PAIRS,
+    ".mgz": ("MGHImage",),
+    ".mgh": ("MGHImage",),
+    ".mnc": ("Minc1Image", "Minc2Image"),
+    ".head": ("AFNIImage",),
+}
+NIBABEL_KINDS, ITK_KINDS = tuple(_CLASSES), (".nrrd", ".nhdr", ".mha", ".mhd")
+
+_ITK_NUMBERS = [
+    *(f"{sign}Int{bits}" for sign in ("U", "") for bits in (8, 16, 32, 64)),
+    *("Float32", "Float64"),
+]
+_SPATIAL_FIELDS = [
+    *("pixdim", "qform_code", "sform_code", "xyzt_units"),
+    *("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"),
+    *("srow_x", "srow_y", "srow_z"),
+]
+
+
+def open_nibabel(path: Path, axis: str, part: str) -> Volume:
+    """Open a volume of a kind in `NIBABEL_KINDS`; see `skullnb.stack.read.open_volume`."""
+    with _quiet_nibabel():
+        image: Any = _image_class(path).from_filename(path, **_mapped(path))
+    shape = _one_volume(path, image.shape, image.get_data_dtype())
+    store = image.file_map.get("image") or next(iter(image.file_map.values()))
+    stored_in, proxy = Path(store.filename), image.dataobj
+    packed = stored_in.suffix.lower() in (".gz", ".mgz")
+    if hasattr(proxy, "offset"):  # MINC's own libraries look at their files' sizes
+        stored = stored_in.stat().st_size - (0 if packed else int(proxy.offset))
+        promised = size_in_bytes(shape, image.get_data_dtype())
+        refuse_impossible_size(path, promised, stored, packed=packed)
+    if (getattr(proxy, "slope", None), getattr(proxy, "inter", None)) != (1, 0):
+        refuse_more_than_memory(path, size_in_bytes(shape, np.dtype(np.float64)))
+    affine = np.asarray(image.affine, dtype=float)
+    grid, remarks = _cut(path, shape, affine, axis, geometry_of(image, affine))
+
+    def load() -> Array:
+        pixels = np.asanyarray(proxy)
+        if packed:
+            _refuse_bad_checksum(stored_in)
+        return grid.cut(pixels)
+
+    parts = tuple(sorted({Path(one.filename) for one in image.file_map.values() if one.filename}))
+    return Volume(
+        path,
+        shape=grid.slices_shape,
+        load=load,
+        spacing_mm=grid.spacing_mm,
+        grid=grid,
+        remarks=(*_header_remarks(path, image, grid), *remarks),
+        parts=tuple(one for one in parts if one.exists()),
+        synthetic="descrip" in list(image.header) and image.header["descrip"].item() == SYNTHETIC,
+    )
+
+
+def open_itk(path: Path, axis: str, part: str) -> Volume:
+    """Open a volume of a kind in `ITK_KINDS`; see `skullnb.stack.read.open_volume`."""
+    try:
+        sitk: Any = import_module("SimpleITK")
+    except ImportError as error:
+        raise UnreadableFile(
+            f"{path.name} needs SimpleITK, which is not installed; run: pip install "
+            "'skullnb[itk]', or save the volume as .nii.gz."
+        ) from error
+    parts = (path, *_pixel_file(path))
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    n_dimensions, kind = reader.GetDimension(), reader.GetPixelID()
+    kinds = {getattr(sitk, f"sitk{name}"): np.dtype(name.lower()) for name in _ITK_NUMBERS}
+    if reader.GetNumberOfComponents() != 1 or kind not in kinds:
+        raise UnreadableFile(f"{path.name} holds colour or compound pixels; give grey values.")
+    dtype = kinds[kind]
+    shape = _one_volume(path, reader.GetSize(), dtype)
+    refuse_more_than_memory(path, size_in_bytes(shape, dtype))
+    # ITK counts mm towards left and back, and so does its direction of each step.
+    turned = np.array(reader.GetDirection()).reshape(n_dimensions, n_dimensions)[:3, :3]
+    affine = np.eye(4)
+    n = min(n_dimensions, 3)
+    affine[:n, :n] = turned * np.array(reader.GetSpacing())[:3]
+    affine[:n, 3] = reader.GetOrigin()[:3]
+    affine = np.diag([-1.0, -1, 1, 1]) @ affine
+    grid, remarks = _cut(path, shape, affine, axis)
+
+    def load() -> Array:
+        return grid.cut(sitk.GetArrayFromImage(sitk.ReadImage(str(path))).T)
+
+    return Volume(
+        path,
+        shape=grid.slices_shape,
+        load=load,
+        spacing_mm=grid.spacing_mm,
+        grid=grid,
+        remarks=remarks,
+        parts=parts,
+    )
+
+
+def cut_remark(name: str, axis: str, why: str) -> tuple[str, ...]:
+    """Say that a volume is cut along another axis than axial, and why; nothing for axial."""
+    if not why or axis == "axial":
+        return ()
+    return (
+        f"{name} was acquired in {axis} slices ({why}), so it is cut along the {axis} axis; name "
+        "another with --axis.",
+    )
+
+
+def _cut(
+    path: Path, shape: tuple[int, ...], affine: Array, axis: str, header: Any = None
+) -> tuple[Grid, tuple[str, ...]]:
+    """Return the grid of a file, cut along an axis, and what to say of the choice."""
+    try:
+        own, why = acquired(affine, shape)
+    except UnreadableFile as error:
+        raise UnreadableFile(
+            str(error).replace("The affine", f"The affine of {path.name}")
+        ) from None
+    remarks = () if axis else cut_remark(path.name, own, why)
+    if header is None:
+        return Grid.of_affine(affine, shape, axis or own), remarks
+    return Grid(shape, affine, axis or own, header), remarks
+
+
+def _one_volume(path: Path, shape: Any, dtype: np.dtype[Any]) -> tuple[int, ...]:
+    refuse_strange_pixels(path, dtype)
+    sizes = tuple(int(size) for size in shape)
+    if len(sizes) < 2 or any(size != 1 for size in sizes[3:]):
+        raise UnreadableFile(
+            f"{path.name} has {told_dimensions(sizes)}; give one volume of three, for "
+            "example one time point or one echo."
+        )
+    if min(sizes) < 1:
+        raise UnreadableFile(f"{path.name} holds no pixels, its shape is {sizes}.")
+    return sizes
+
+
+def _image_class(path: Path) -> Any:
+    """Return nibabel's class for a file, made to leave a NIfTI header's extensions alone.
+
+    They may hold a whole DICOM header with the patient's name in it, or promise gigabytes.
+    """
+    nib: Any = import_module("nibabel")
+    kinds = [getattr(nib, name) for name in _CLASSES[suffix_of(path)]]
+    kind = next((one for one in kinds if one.path_maybe_image(path)[0]), kinds[0])
+    if not issubclass(kind, nib.Nifti1Pair):
+        return kind
+
+    class Nothing(nib.nifti1.Nifti1Extensions):  # type: ignore[misc]
+        @classmethod
+        def from_fileobj(cls, *_: Any) -> Any:
+            return cls()
+
+    header = type("Header", (kind.header_class,), {"exts_klass": Nothing})
+    return type("Image", (kind,), {"header_class": header})
+
+
+def _mapped(path: Path) -> dict[str, str]:
+    return {} if suffix_of(path) == ".mnc" else {"mmap": "r"}
+
+
+def _refuse_bad_checksum(path: Path) -> None:
+    """Read a gzip file to its end, where its checksum is; nibabel stops at the last pixel."""
+    try:
+        with gzip.open(path) as file:
+            while file.read(1 << 20):
+                pass
+    except (OSError, EOFError, zlib.error) as error:
+        raise UnreadableFile(
+            f"{path.name} is damaged: its checksum does not fit its content; get it again."
+        ) from error
+
+
+_GUESSED = (
+    "{} says nothing of its orientation, so left, right, front and back are a guess; look at a "
+    "slice before you rely on them."
+)
+
+
+@contextmanager
+def _quiet_nibabel() -> Iterator[None]:
+    """Keep to ourselves what nibabel logs about headers it repairs on the way."""
+    logger = logging.getLogger("nibabel.global")
+    silenced, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = silenced
+
+
+def geometry_of(image: Any, affine: Array) -> Any:
+    """Return a NIfTI header with an image's geometry and none of its other contents."""
+    nib: Any = import_module("nibabel")
+    source = image.header
+    if not isinstance(source, nib.Nifti1Header):
+        return Grid.of_affine(affine, image.shape, "axial").header
+    header = nib.Nifti2Header() if isinstance(source, nib.Nifti2Header) else nib.Nifti1Header()
+    header.set_data_shape(image.shape)
+    header.set_data_dtype(np.uint8)
+    for field in _SPATIAL_FIELDS:
+        header[field] = source[field]
+    return header
+
+
+def _header_remarks(path: Path, image: Any, grid: Grid) -> tuple[str, ...]:
+    """Say, once, where a header contradicts itself about the place or size of its voxels."""
+    nib: Any = import_module("nibabel")
+    if isinstance(image, nib.AnalyzeImage) and not isinstance(image, nib.Nifti1Pair):
+        return (_GUESSED.format(path.name),)
+    if not isinstance(image.header, nib.Nifti1Header):
+        return ()
+    qform, sform = image.get_qform(coded=True), image.get_sform(coded=True)
+    used = "sform" if sform[1] else "qform" if qform[1] else "pixdim"
+    size = " x ".join(f"{one:.4g}" for one in voxel_sizes(grid.affine))
+    if grid.zooms_differ:
+        other = " x ".join(f"{float(one):.4g}" for one in image.header.get_zooms()[:3])
+        return (
+            f"{path.name} says twice how large its voxels are, {size} mm by its {used} and {other} "
+            f"mm by its pixdim; the {used} is used.",
+        )
+    if used == "pixdim":
+        return (_GUESSED.format(path.name),)
+    if not (qform[1] and sform[1]):
+        return ()
+    ends = np.array([[0, 0, 0, 1], [*(size - 1 for size in (*image.shape, 1, 1)[:3]), 1]])
+    apart = np.abs(ends @ (qform[0] - sform[0]).T).max()
+    if apart <= voxel_sizes(grid.affine).min() / 2:
+        return ()
+    return (
+        f"{path.name} says twice where its voxels lie, and its qform and sform differ by up to "
+        f"{apart:.3g} mm; the sform is used.",
+    )
+
+
+def _pixel_file(path: Path) -> tuple[Path, ...]:
+    """Return the file that a detached header names; it must lie beside the header."""
+    if suffix_of(path) not in (".mhd", ".nhdr"):
+        return ()
+    with path.open("rb") as file:
+        head = file.read(1 << 16).decode("latin-1")
+    found = re.search(r"^(?:ElementDataFile\s*=|data ?file:)\s*(.+?)\s*$", head, re.M | re.I)
+    named = found[1] if found else ""
+    if not named or Path(named).name != named or not (path.parent / named).is_file():
+        raise UnreadableFile(
+            f"{path.name} doesn't name one file of pixels in its own folder; save it as .mha, "
+            ".nrrd or .nii.gz, which hold everything."
+        )
+    return (path.parent / named,)
