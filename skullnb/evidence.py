@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skullnb.errors import InvalidSetting
-from skullnb.metrics.overlap import count_pixels, overlaps_of
+from skullnb.metrics import count_pixels, overlaps_of
 from skullnb.pipeline import (
     Mask,
     PipelineSettings,

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from skullnb import metrics as _metrics
 from skullnb.errors import InvalidSetting
-from skullnb.metrics.overlap import count_pixels, overlaps_of
+from skullnb.metrics import count_pixels, overlaps_of
 from skullnb.pipeline import PipelineSettings, masks_by_width
 from skullnb.pipeline.settings import MAX_KERNEL_WIDTH
 from skullnb.reach import reach_mm

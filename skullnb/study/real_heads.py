@@ -229,12 +229,12 @@ def signs_of(traces: Sequence[SkullMaskTrace], spacing_mm: Any, beside: bool = T
 
     `beside` compares each slice with its neighbours too.
     """
-    areas, thresholds = zip(*((one.facts.mask_px, one.threshold) for one in traces), strict=True)
-    jumps = neighbour_signs(areas, thresholds) if beside else [{}] * len(traces)
-    return [
-        ";".join({**warnings_of(one.facts, one.settings, spacing_mm, one.reason), **jump})
-        for one, jump in zip(traces, jumps, strict=True)
-    ]
+    found = [warnings_of(one.facts, one.settings, spacing_mm, one.reason) for one in traces]
+    if beside:
+        areas, levels = [one.facts.mask_px for one in traces], [one.threshold for one in traces]
+        jumps = neighbour_signs(areas, levels, warned=[bool(one) for one in found])
+        found = [one | jump for one, jump in zip(found, jumps, strict=True)]
+    return [";".join(one) for one in found]
 
 
 def chosen_on_others(curves: DataFrame, method: str) -> DataFrame:
