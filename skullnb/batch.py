@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import errno
 import json
+import mmap
 import os
 import shutil
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, ThreadPoolExecutor, wait
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from importlib import import_module
@@ -29,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skullnb import masking, pipeline
+from skullnb import masking
 from skullnb.errors import BatchStopped, InvalidSetting, SkullnbError, UnreadableFile
 from skullnb.pipeline import Mask, PipelineSettings, measure_slice, with_neighbours
 from skullnb.stack import Volume, list_volumes, open_volume, refuse_place, writing
@@ -102,6 +103,7 @@ class Source:
                 images *= high - low
             for number, image in zip(range(low, high), images, strict=True):
                 yield volume.path.name, number, image, spacing_mm
+            _let_go(images)
 
     def files(self) -> list[Path]:
         """List all files that are read."""
@@ -124,6 +126,15 @@ def _pixels_of(volume: Volume, axis: str, nan_background: bool) -> tuple[Volume,
     """Open a volume and its pixels: memory-mapped where the format allows; the last two stay."""
     opened = _open(volume, axis, nan_background)
     return opened, opened.pixels()
+
+
+def _let_go(images: Any) -> None:
+    """Give back the pages of a memory map that were read: they count as this program's memory."""
+    while isinstance(images, np.ndarray):
+        if isinstance(images, np.memmap) and hasattr(mmap, "MADV_DONTNEED"):
+            images._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
+            return
+        images = images.base
 
 
 def _open(volume: Volume, axis: str, nan_background: bool) -> Volume:
@@ -390,7 +401,7 @@ def mask_batch(
 
 
 def is_for_batch(images: str | Path, output: str | Path) -> bool:
-    """Say whether masks are too many for memory, a batch of them was begun, or only one writes them.
+    """Say whether masks are too many for memory, or were begun as a batch, or only that writes them.
 
     Examples
     --------
@@ -424,7 +435,7 @@ def _publish(work: Work, rows: pd.DataFrame, path: Path, sidecar: Path) -> None:
 
 @contextmanager
 def _only_run(folder: Path, path: Path) -> Iterator[None]:
-    """Hold the folder: no other run may write in it. It goes when nothing in it is worth keeping."""
+    """Hold the folder: no other run may write in it. It goes when no chunk in it is done."""
     import filelock
 
     (folder / "rows").mkdir(parents=True, exist_ok=True)
@@ -482,14 +493,12 @@ def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """
     if before.get("input") != now.get("input"):
         return "the images have changed since (names, sizes or times of their files)"
-    flat_before, flat_now = ({**one, **one.get("settings", {})} for one in (before, now))
-    names = [name for name in flat_now if name != "settings"]
-    changed = [name for name in names if flat_before.get(name) != flat_now[name]]
-    told = [
-        f"its {name.replace('_', ' ')} was {flat_before.get(name, 'not there')}, now it is {flat_now[name]}"
-        for name in changed
-    ]
-    return told[0] if told else ""
+    old, new = ({**one, **one.get("settings", {})} for one in (before, now))
+    for name in new:
+        was = old.get(name, "not there")
+        if name != "settings" and was != new[name]:
+            return f"its {name.replace('_', ' ')} was {was}, now it is {new[name]}"
+    return ""
 
 
 def _finished(
@@ -563,8 +572,10 @@ def _work_through(
     progress: Callable[[int, int], object],
 ) -> None:
     """Do all chunks that are not done; only a few wait at a time, however many there are."""
+    if not left:
+        return
     numbers = iter(left)
-    with _crew(scheduler, workers) if left else nullcontext((None, 0)) as (pool, size):
+    with _crew(scheduler, workers) as (pool, size):
         waiting = {pool.submit(work.do, number) for number in islice(numbers, 3 * size)}
         try:
             while waiting:
@@ -582,7 +593,7 @@ def _crew(scheduler: str, workers: int | None) -> Iterator[tuple[Executor, int]]
     """Have workers ready: threads of this process, or those of a Dask cluster."""
     if not scheduler:
         size = workers or masking.n_processors()
-        pipeline.load()  # compiled once, not by every worker
+        masking.load_pipeline()  # compiled once, not by every worker
         with masking.one_opencv_thread(), ThreadPoolExecutor(size) as pool:
             yield pool, size
         return

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from skullnb import heads, pipeline
+from skullnb import heads
 from skullnb.errors import InvalidSetting, SkullnbError, in_one_line
 from skullnb.pipeline import PipelineSettings, SliceMeasure, measure_stack
 from skullnb.reach import reach_mm, span_remark
@@ -233,8 +233,8 @@ def plan_masks(
     """
     output = expand(output)
     known = heads.known(str(images))
-    sources: list[Volume] | list[str] = (
-        [known] if known else list_volumes(images, suffix, every_series=True)
+    sources: list[Volume | str] = (
+        [known] if known else [*list_volumes(images, suffix, every_series=True)]
     )
     is_file = suffix_of(output) in MASK_KINDS and not output.is_dir()
     if bids:
@@ -338,7 +338,7 @@ def mask_volumes(
     if size < 2:
         yield from map(one, jobs)
         return
-    pipeline.load()
+    load_pipeline()
     with one_opencv_thread(), ThreadPoolExecutor(size) as pool:
         yield from pool.map(one, jobs)
 
@@ -475,6 +475,12 @@ def summary_line(masked: Sequence[Masked]) -> str:
     return f"{len(masked)} volume{'s' * (len(masked) != 1)}: {told}"
 
 
+def load_pipeline() -> None:
+    import skullnb.pipeline
+
+    getattr(skullnb.pipeline, "load", lambda: None)()
+
+
 @contextmanager
 def one_opencv_thread() -> Iterator[None]:
     """Keep OpenCV to one thread: workers run side by side already."""
@@ -585,4 +591,3 @@ def _describe_dataset(dataset: Path, sources: Sequence[Path]) -> None:
         link = os.path.relpath(root, dataset.resolve())
         content["DatasetLinks"] = {"raw": Path(link).as_posix()}
     write_json(content, dataset / _DATASET)
-
