@@ -131,7 +131,7 @@ class PipelineSettings:
         spacing = float(np.mean(np.broadcast_to(spacing_mm, (2,))))
         if not np.isfinite(spacing) or np.min(spacing_mm) <= 0:
             raise InvalidSetting(f"The spacing must be finite and above zero, not {spacing_mm!r}.")
-        radius = math.ceil(min(self.reach_mm / spacing, 1e6) - 0.5)
+        radius = math.ceil(round(min(self.reach_mm / spacing, 1e6), 3) - 0.5)
         if 2 * radius + 1 > MAX_KERNEL_WIDTH:
             raise InvalidSetting(
                 f"A reach of {self.reach_mm:g} mm at {spacing:g} mm a pixel asks for a kernel of "
