@@ -33,6 +33,7 @@ from skullnb.pipeline import (
 from skullnb.pipeline.signs import SIGNS, neighbour_signs, warnings_of
 from skullnb.reach import kernel_width_for
 from skullnb.stack import Stack, read_stack
+from skullnb.study.timing import versions
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -44,14 +45,9 @@ POOR_IOU = 0.9
 SIDES = ("top", "bottom", "left", "right")
 CUTS = {"left and right": SIDES[2:], "all sides": SIDES}
 DEPTHS_MM = (2.0, 5.0)
-OUTCOMES = (
-    "did not fire",
-    "changes nothing",
-    "hardly matters",
-    "helps",
-    "hurts",
-    "loses the brain",
-)
+DID_NOT_FIRE, NOTHING, HARDLY = "did not fire", "changes nothing", "hardly matters"
+HELPS, HURTS, LOSES = "helps", "hurts", "loses the brain"
+OUTCOMES = (DID_NOT_FIRE, NOTHING, HARDLY, HELPS, HURTS, LOSES)
 
 CHOICES = {
     "scalp ring": "more than half of the component lies outside the reference mask",
@@ -211,17 +207,15 @@ def edge_outcome(trace: SkullMaskTrace, reference: NDArray[np.uint8]) -> dict[st
     without = evidence.switch_off(trace, "drop edge-touching")
     on, off = metrics.iou(trace.mask, reference), metrics.iou(without, reference)
     if not trace.n_edge_touching:
-        outcome = "did not fire"
+        outcome = DID_NOT_FIRE
     elif np.array_equal(without, trace.mask):
-        outcome = "changes nothing"
+        outcome = NOTHING
     elif abs(on - off) <= evidence.NOTABLE_IOU:
-        outcome = "hardly matters"
-    elif on > off:
-        outcome = "helps"
+        outcome = HARDLY
     else:
-        outcome = "loses the brain" if on < off / 2 else "hurts"
-    found = {"n_edge_touching": trace.n_edge_touching, "iou": on, "iou_off": off}
-    return found | {"outcome": outcome}
+        outcome = HELPS if on > off else LOSES if on < off / 2 else HURTS
+    scores = {"iou": on, "iou_off": off, "outcome": outcome}
+    return {"n_edge_touching": trace.n_edge_touching} | scores
 
 
 def signs_of(traces: Sequence[SkullMaskTrace], spacing_mm: Any, beside: bool = True) -> list[str]:
@@ -307,7 +301,7 @@ def measure(stacks: Mapping[str, Stack]) -> dict[str, DataFrame]:
     curves = pd.DataFrame(_curves(stacks)).groupby(["method", "head", "setting"], sort=False)
     found = {"curves": curves.iou.mean().reset_index()}
     chosen = {name: chosen_on_others(found["curves"], name) for name in METHODS}
-    settings = {name: one.set_index("head").setting for name, one in chosen.items()}
+    settings: Any = {name: one.set_index("head").setting for name, one in chosen.items()}
     ledger = evidence.combine([evidence.build_ledger(stack) for stack in stacks.values()])
     columns = ["rule", "status", "evidence", "n_slices", "n_fired", "n_changed", "iou", "iou_off"]
     rules = evidence.summarise(ledger)[columns]
@@ -393,7 +387,7 @@ def _unscored(volume: Stack) -> Iterator[dict[str, Any]]:
             yield {"region": region, "slice": number, "signs": shown}
 
 
-def _failures(volume: Stack) -> dict[str, NDArray[Any]]:
+def _failures(volume: Stack) -> dict[str, Any]:
     """Components and mask of the slices that show a failure each, reduced."""
     found = {}
     for i, number in enumerate(FAILURES.values()):
@@ -406,7 +400,7 @@ def _failures(volume: Stack) -> dict[str, NDArray[Any]]:
     return found
 
 
-def _outlines(stack: Stack, scores: DataFrame) -> dict[str, NDArray[Any]]:
+def _outlines(stack: Stack, scores: DataFrame) -> dict[str, Any]:
     """Outlines of the masks of a stack's middle slice."""
     middle = stack.select([len(stack) // 2])
     assert middle.reference is not None
@@ -427,12 +421,10 @@ def record(folder: Path = FOLDER) -> None:
     """Measure everything on the open heads and store it."""
     import pandas as pd
 
-    from skullnb.results import versions
-
     stacks = {name: heads.load(name) for name in heads.HEADS}
     volume = read_stack(str(heads.fetch(PICTURED)[0]), axis="axial")
     found = measure(stacks) | {"unscored": pd.DataFrame(_unscored(volume))}
-    drawn = _failures(volume)
+    drawn: dict[str, Any] = _failures(volume)
     for stack in stacks.values():
         drawn |= _outlines(stack, found["scores"])
     facts = {"date": datetime.now(UTC).date().isoformat(), "versions": versions()}
@@ -464,8 +456,7 @@ def recheck() -> str:
     if different:
         return (
             f"**Measured here again, and not the same:** {' and '.join(different)} differ from the "
-            f"tables of {date}. Versions of the libraries may be the cause; the stored values are "
-            "shown."
+            f"tables of {date}, which are shown. Versions of the libraries may be the cause."
         )
     n = sum(new.size for new in fresh.values())
     return f"**Measured here again:** all {n} values are as stored on {date}."

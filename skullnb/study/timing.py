@@ -11,8 +11,8 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from importlib import metadata
@@ -39,6 +39,10 @@ Mask = NDArray[np.uint8]
 
 RECORDED = Path(__file__).with_name("timing.json")
 WIDTHS = tuple(range(12, 42, 2))
+LIBRARIES = (
+    *("skullnb", "numpy", "scipy", "opencv-python-headless", "numba", "nibabel"),
+    *("scikit-image", "SimpleITK"),
+)
 
 # Processor time of the one thread does not count what other programs take away. Some systems
 # count it too coarsely.
@@ -133,14 +137,8 @@ def by_steps(image: Image, width: int) -> Mask:
     return pipeline.fill_holes(pipeline.dilate(brain, width))
 
 
-def with_row(image: Image, width: int) -> Mask:
-    """The mask with the row of a table: threshold, components, areas, signs."""
-    return pipeline.measure_slice(image, pipeline.PipelineSettings(kernel_width=width)).mask
-
-
-def by_trace(image: Image, width: int) -> Mask:
-    """Every intermediate array, and what each rule did."""
-    return pipeline.trace_skull_mask(image, pipeline.PipelineSettings(kernel_width=width)).mask
+def _at(width: int) -> pipeline.PipelineSettings:
+    return pipeline.PipelineSettings(kernel_width=width)
 
 
 def floor(image: Image, _width: int = 0) -> Mask:
@@ -164,18 +162,20 @@ CONTESTANTS: dict[str, Callable[[Image, int], Mask]] = {
     "SimpleITK": with_simpleitk,
     "scipy": with_scipy,
     MASK: pipeline.create_skull_mask,
-    "skullnb, mask and row": with_row,
+    "skullnb, mask and row": lambda image, width: pipeline.measure_slice(image, _at(width)).mask,
     "skullnb, steps": by_steps,
-    "skullnb, trace": by_trace,
+    "skullnb, trace": lambda image, width: pipeline.trace_skull_mask(image, _at(width)).mask,
     FLOOR: floor,
 }
-"""(H, W) image and kernel width in px to (H, W) uint8 {0, 1}; those in `OURS` as the article's."""
-NEEDS = {"scikit-image": "skimage", "SimpleITK": "SimpleITK"}
+"""From (H, W) image and kernel width in px to (H, W) uint8 {0, 1}; `OURS` as the article's."""
+IMPORTED = {"scikit-image": "skimage", "SimpleITK": "SimpleITK"}
 
 
 def contestants() -> dict[str, Callable[[Image, int], Mask]]:
     """Those of `CONTESTANTS` whose library is installed."""
-    return {name: way for name, way in CONTESTANTS.items() if find_spec(NEEDS.get(name, "numpy"))}
+    return {
+        name: way for name, way in CONTESTANTS.items() if find_spec(IMPORTED.get(name, "numpy"))
+    }
 
 
 # --- the clock ------------------------------------------------------------------------------------
@@ -204,26 +204,19 @@ def take_turns(
     """
     import pandas as pd
 
-    rows = []
-    with _one_opencv_thread():
+    rows: list[dict[str, float]] = []
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
         for _ in range(rounds + 1):
-            row = {}
+            rows.append({})
             for name, do in work.items():
                 start = clock()
                 do()
-                row[name] = clock() - start
-            rows.append(row)
-    return pd.DataFrame(rows[1:])
-
-
-@contextmanager
-def _one_opencv_thread() -> Iterator[None]:
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
+                rows[-1][name] = clock() - start
     finally:
-        cv2.setNumThreads(before)
+        cv2.setNumThreads(threads)
+    return pd.DataFrame(rows[1:])
 
 
 def quartiles(times: DataFrame, factor: float = 1.0, name: str = "ms") -> DataFrame:
@@ -245,16 +238,15 @@ def compare(
     ----------
     images : sequence of (H, W) arrays of float
         Every round goes over all of them.
-    rounds, width : int
     names : sequence of str
         Of `CONTESTANTS`; all that can take part when left out.
 
     Returns
     -------
     DataFrame
-        A row a way: `ms` a slice with quartiles; `faster` than the article's way and as `floors`,
-        medians of the ratios of the same round, with quartiles; `iou` (least of the slices) and
-        `differing_px` (most) against the article's masks.
+        A row a way: `ms` a slice, how many times `faster` than the article's way and how many
+        `floors` it takes, ratios of the same round, all medians with quartiles; `iou` (least of the
+        slices) and `differing_px` (most) against the article's masks.
 
     Raises
     ------
@@ -350,7 +342,6 @@ def batches(
 
     from skullnb.batch import mask_batch
 
-    pipeline.load()
     endings = [".npy", ".packed.npy", *[".zarr"] * (find_spec("zarr") is not None)]
     rows = []
     with TemporaryDirectory() as folder:
@@ -391,36 +382,35 @@ def noisy(images: Sequence[Image], amplitude: float = 0.165) -> list[Image]:
     ]
 
 
+def versions() -> dict[str, str]:
+    """Versions of Python and of the installed libraries that decide masks, scores and times."""
+    found = {"python": platform.python_version()}
+    for name in LIBRARIES:
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
 def machine() -> dict[str, str]:
-    """Name the processor, the system, and the versions that decide the speed."""
+    """Name the processor and the system, and nobody who owns them."""
     described, processor = Path("/proc/cpuinfo"), platform.processor() or platform.machine()
     if described.exists():
         lines = described.read_text(encoding="utf-8", errors="replace").splitlines()
         names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
         processor = (names or [processor])[0]
-    found = {
-        "processor": processor or "unknown",
-        "cores": str(os.cpu_count() or "unknown"),
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-    }
-    libraries = ("numpy", "scipy", "opencv-python-headless", "numba", "scikit-image", "SimpleITK")
-    for name in (*libraries, "skullnb"):
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "absent"
-    return found
+    system = f"{platform.system()} {platform.machine()}"
+    return {"processor": processor, "cores": str(os.cpu_count()), "system": system}
 
 
 def measure(quick: bool = False, say: Callable[[str], object] = print) -> dict[str, Any]:
-    """Measure everything in one run, some six minutes; a quick one tries that all of it works.
+    """Measure everything in one run, some minutes; a quick one shows that all of it works.
 
     Returns
     -------
     dict
-        `date`, `machine`, `clock`, and `tables`: *published* (all ways on the article's stand-in),
-        *head* (on the open head), *noise*, *sweep*, *growth*, *batches*.
+        `date`, `machine`, `versions`, `clock`, and `tables`: *published* and *head* (all ways, on
+        the stand-in for the article's slices and on the open head), *noise*, *sweep*, *growth*,
+        *batches*.
     """
     from skullnb import heads, phantom
 
@@ -434,11 +424,15 @@ def measure(quick: bool = False, say: Callable[[str], object] = print) -> dict[s
         "noise": lambda: compare(noisy(published[:2]), few),
         "sweep": lambda: sweep(published, few, (18, 26) if quick else WIDTHS),
         "growth": lambda: growth(published[1:4], few, sides),
-        "batches": lambda: batches(np.stack(published), 10 if quick else 1000, min(few, 3)),
+        "batches": lambda: batches(np.stack(published), 10 if quick else 600, min(few, 3)),
     }
-    found: dict[str, Any] = {"date": datetime.now(UTC).date().isoformat(), "machine": machine()}
-    found["clock"] = "processor time of one thread" if IS_FINE else "time by the clock"
-    found["tables"] = {}
+    found: dict[str, Any] = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "machine": machine(),
+        "versions": versions(),
+        "clock": "processor time of one thread" if IS_FINE else "time by the clock",
+        "tables": {},
+    }
     for name, part in parts.items():
         table = found["tables"][name] = part()
         say(f"\n{name}\n{table.to_string(index=False, float_format='%.4g')}")
