@@ -1,148 +1,162 @@
-"""Signs on one slice, seen without a reference mask, that not the brain was chosen."""
+"""Stand-in until the signs land."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from skullnb.pipeline.steps import Mask
 
-SCALP_RING = "scalp ring"
-MERGED = "merged"
-PART = "one part"
-DROPPED = "larger one dropped"
-SIGNS = (SCALP_RING, MERGED, PART, DROPPED)
+class SliceFacts(NamedTuple):
+    """Numbers of one slice from which the signs are told."""
 
-# Of a speck in the frame nothing can be told by its shape; its size is warned about elsewhere.
-SMALLEST_HEAD = 0.01
-# Around a brain lies the scalp; on ordinary slices it holds a tenth of the bright pixels or more.
-LEAST_OUTSIDE = 0.05
-# A brain fills more of its convex hull than this, also where it is deeply furrowed; a ring less.
-RING_FILL = 0.6
-# One half of a brain is about as large as the other.
-LIKE_SIZE = 0.5
-# A scalp is seldom so much larger than the brain that it surrounds.
-MUCH_LARGER = 2.0
+    height: int
+    width: int
+    n_levels: int
+    hot_level: float
+    bright_px: int
+    padding_px: int
+    chosen_px: int
+    hull_px: int
+    bright_in_hull_px: int
+    beside_px: int
+    edge_px: int
+    mask_px: int
+    mask_hull_px: int
 
 
-def failure_signs(
-    binary: Mask, components: NDArray[Any], chosen: int, brain: Mask
-) -> dict[str, str]:
-    """Look for signs that the chosen component is not the brain.
+def quantile_of_counts(counts: NDArray[Any], share: float) -> float:
+    """Do as `numpy.quantile`, from the counts of 256 levels instead of from sorted pixels."""
+    place = (int(counts.sum()) - 1) * share
+    ends = [int(place), int(-(-place // 1))]
+    low, high = np.searchsorted(np.cumsum(counts), ends, side="right")
+    return float(low + (high - low) * (place - int(place)))
 
-    Parameters
-    ----------
-    binary : (H, W) uint8 {0, 1}
-        Bright pixels.
-    components : (n,) structured array
-        From `skullnb.pipeline.label_components`.
-    chosen : int
-        Label of the chosen component; 0 = none, of which there is nothing to say.
-    brain : (H, W) uint8 {0, 1}
-        Its pixels.
 
-    Returns
-    -------
-    dict of str to str
-        A sentence by name of the sign, in the order of `SIGNS`:
+def _chain(points: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    kept: list[tuple[int, int]] = []
+    for y, x in points:
+        while len(kept) > 1:
+            (y0, x0), (y1, x1) = kept[-2], kept[-1]
+            if (x1 - x0) * (y - y0) >= (x - x0) * (y1 - y0):
+                kept.pop()
+            else:
+                break
+        kept.append((y, x))
+    return kept
 
-        - *scalp ring*, *merged*: hardly a bright pixel lies outside the convex hull of the
-          component, so it is, or holds, the outermost tissue. It is called a ring when it leaves
-          much of its hull empty.
-        - *one part*: beside it, neither around nor inside, lies a component of like size.
-        - *larger one dropped*: a much larger component touches the frame.
 
-        Only the last is told of a speck.
+def hull_rows(first: NDArray[Any], last: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Columns in which the convex hull begins and ends, row by row."""
+    rows = np.flatnonzero(last >= first)
+    y = np.arange(len(first))
+    left = _envelope(rows, first[rows], y)
+    right = -_envelope(rows, -last[rows], y)
+    return left, right
 
-    Examples
-    --------
-    >>> from skullnb.pipeline import choose_brain, component_mask, label_components
-    >>> binary = np.zeros((60, 60), dtype=np.uint8)
-    >>> binary[20:40, 10:28] = binary[20:40, 32:50] = 1
-    >>> labels, components = label_components(binary)
-    >>> chosen = choose_brain(components)
-    >>> failure_signs(binary, components, chosen, component_mask(labels, chosen))
-    {'one part': 'a component 100% as large lies beside the chosen one, ...'}
-    """
-    if not chosen:
-        return {}
-    own = components[components["label"] == chosen][0]
-    found = {}
-    hull = _hull(own, brain)
-    hull_px = np.count_nonzero(hull)
-    if hull_px >= SMALLEST_HEAD * hull.size:
-        outside = 1 - np.count_nonzero(binary & hull) / np.count_nonzero(binary)
-        fill = float(own["area"] / hull_px)
-        if outside < LEAST_OUTSIDE and fill < RING_FILL:
-            found[SCALP_RING] = (
-                f"the chosen component is the outermost and fills only {fill:.0%} of its hull, "
-                "so it may be the scalp"
-            )
-        elif outside < LEAST_OUTSIDE:
-            found[MERGED] = (
-                f"only {outside:.1%} of the bright pixels lie around the chosen component, so "
-                "brain and scalp may be joined"
-            )
-        largest = components["area"][other_parts(components, own)].max(initial=0)
-        if largest:
-            found[PART] = (
-                f"a component {largest / own['area']:.0%} as large lies beside the chosen one, so "
-                "half a brain may be left out"
-            )
-    cut = components["area"][components["touches_edge"]].max(initial=0)
-    if cut > MUCH_LARGER * own["area"]:
-        found[DROPPED] = (
-            f"a component {cut / own['area']:.1f} times as large as the chosen one touches the "
-            "frame and was dropped, so the brain may be lost"
+
+def _envelope(rows: NDArray[Any], values: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
+    kept = np.array(_chain(list(zip(rows.tolist(), values.tolist(), strict=True))))
+    if len(kept) == 1:
+        return np.full(len(y), kept[0, 1])
+    at = np.clip(np.searchsorted(kept[:, 0], y, side="right") - 1, 0, len(kept) - 2)
+    (y0, x0), (y1, x1) = kept[at].T, kept[at + 1].T
+    return -(-(x0 * (y1 - y) + x1 * (y - y0)) // (y1 - y0))
+
+
+def _ends(mask: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    any_there = mask.any(axis=1)
+    first = np.where(any_there, mask.argmax(axis=1), mask.shape[1])
+    last = np.where(any_there, mask.shape[1] - 1 - mask[:, ::-1].argmax(axis=1), -1)
+    return first, last
+
+
+def facts_of(normalised: Any, binary: Any, labels: Any, components: Any, chosen: int, mask: Any) -> SliceFacts:
+    """Take the facts from the arrays of a trace."""
+    counts = np.bincount(normalised.ravel(), minlength=256)
+    height, width = normalised.shape
+    touching = components[components["touches_edge"]]
+    padding, edge = 0, 0
+    flat_labels = labels.ravel()
+    starts = {}
+    if len(touching):
+        order = np.flatnonzero(np.isin(flat_labels, touching["label"]))
+        for i in order[np.unique(flat_labels[order], return_index=True)[1]]:
+            starts[int(flat_labels[i])] = int(i)
+    for one in touching:
+        own = normalised.ravel()[flat_labels == one["label"]]
+        level = normalised.ravel()[starts[int(one["label"])]]
+        if 10 * int(np.count_nonzero(own == level)) >= 9 * int(one["area"]):
+            padding += int(one["area"])
+        else:
+            edge = max(edge, int(one["area"]))
+    values = dict.fromkeys(("chosen_px", "hull_px", "bright_in_hull_px", "beside_px", "mask_px", "mask_hull_px"), 0)
+    if chosen:
+        own = components[components["label"] == chosen][0]
+        rows = slice(own["top"], own["top"] + own["height"])
+        left, right = hull_rows(*_ends(labels[rows] == chosen))
+        values["chosen_px"] = int(own["area"])
+        values["hull_px"] = int((right - left + 1).sum())
+        values["bright_in_hull_px"] = sum(
+            int(np.count_nonzero(line[a : b + 1])) for line, a, b in zip(binary[rows], left, right)
         )
-    return found
-
-
-def other_parts(components: NDArray[Any], own: Any) -> NDArray[np.bool_]:
-    """Tell which components may be other parts of the same brain.
-
-    Parameters
-    ----------
-    components : (n,) structured array
-    own : row of `components`
-
-    Returns
-    -------
-    (n,) bool
-        Those at least half as large whose bounding boxes neither hold its box nor lie in it, and
-        which do not touch the frame.
-
-    Examples
-    --------
-    >>> from skullnb.pipeline import label_components
-    >>> binary = np.zeros((9, 9), dtype=np.uint8)
-    >>> binary[2:7, 1:4] = binary[2:7, 5:8] = 1
-    >>> components = label_components(binary)[1]
-    >>> other_parts(components, components[0])
-    array([False,  True])
-    """
-    apart = ~_contains(components, own) & ~_contains(own, components)
-    like = components["area"] >= LIKE_SIZE * own["area"]
-    return np.asarray(apart & like & ~components["touches_edge"])
-
-
-def _hull(own: Any, brain: Mask) -> Mask:
-    """Fill the convex hull of a component."""
-    top, left = int(own["top"]), int(own["left"])
-    box = brain[top : top + int(own["height"]), left : left + int(own["width"])]
-    hull = np.zeros_like(brain)
-    points = np.add(cv2.convexHull(cv2.findNonZero(box)), (left, top))
-    return np.asarray(cv2.fillConvexPoly(hull, points.astype(np.int32), 1), dtype=np.uint8)
+        apart = ~_contains(components, own) & ~_contains(own, components)
+        apart &= ~components["touches_edge"]
+        values["beside_px"] = int(components["area"][apart].max(initial=0))
+        values["mask_px"] = int(np.count_nonzero(mask))
+        present = np.flatnonzero(mask.any(axis=1))
+        left, right = hull_rows(*_ends(mask[present[0] : present[-1] + 1]))
+        values["mask_hull_px"] = int((right - left + 1).sum())
+    return SliceFacts(
+        height=height, width=width, n_levels=int(np.count_nonzero(counts)),
+        hot_level=quantile_of_counts(counts, 0.999),
+        bright_px=int(np.count_nonzero(binary)), padding_px=padding, edge_px=edge, **values,
+    )
 
 
 def _contains(outer: Any, inner: Any) -> Any:
-    """Whether the bounding box of one holds that of the other."""
     return (
         (outer["top"] <= inner["top"])
         & (outer["left"] <= inner["left"])
         & (outer["top"] + outer["height"] >= inner["top"] + inner["height"])
         & (outer["left"] + outer["width"] >= inner["left"] + inner["width"])
     )
+
+
+def warnings_of(facts: SliceFacts, settings: object, spacing_mm: object = None, reason: str = "") -> dict[str, str]:
+    """Tell the signs."""
+    found = {}
+    if facts.n_levels > 1 and facts.hot_level / 255 < 0.1:
+        found["hot pixels"] = (
+            f"a few pixels own most of the range: 99.9% of the pixels lie in its "
+            f"lowest {100 * (facts.hot_level + 1) / 255:.2g}%, so the threshold may only separate those few"
+        )
+    share = facts.mask_px / (facts.height * facts.width)
+    if reason:
+        found["empty"] = f"the mask is empty: {reason}"
+    elif share < 0.01:
+        found["small"] = f"the mask covers {100 * share:.2g}% of the frame ({facts.mask_px} px), too little for a head"
+    elif share > 0.9:
+        found["large"] = f"the mask covers {share:.0%} of the frame, too much for a head"
+    if not facts.chosen_px:
+        return found
+    if facts.hull_px >= 0.01 * facts.height * facts.width:
+        outside = 1 - facts.bright_in_hull_px / facts.bright_px
+        fill = facts.chosen_px / facts.hull_px
+        if outside < 0.05 and fill < 0.6:
+            found["scalp ring"] = f"the chosen component is the outermost and fills only {fill:.0%} of its hull, so it may be the scalp"
+        elif outside < 0.05:
+            found["merged"] = f"only {outside:.1%} of the bright pixels lie around the chosen component, so brain and scalp may be joined"
+        if facts.beside_px >= 0.5 * facts.chosen_px:
+            found["one part"] = f"a component {facts.beside_px / facts.chosen_px:.0%} as large lies beside the chosen one, so half a brain may be left out"
+    if facts.edge_px > 2 * facts.chosen_px:
+        found["larger one dropped"] = f"a component {facts.edge_px / facts.chosen_px:.1f} times as large as the chosen one touches the frame and was dropped, so the brain may be lost"
+    return found
+
+
+def neighbour_signs(mask_px: Sequence[int], thresholds: Sequence[int], groups: Sequence[str] | None = None) -> list[dict[str, str]]:
+    """Tell the signs of slices beside their neighbours."""
+    return [{} for _ in mask_px]
+SIGNS = ("scalp ring", "merged", "one part", "larger one dropped")

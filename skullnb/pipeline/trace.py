@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil, floor
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skullnb.pipeline.checks import as_slice
-from skullnb.pipeline.settings import PipelineSettings
-from skullnb.pipeline.signs import failure_signs
+from skullnb.pipeline.settings import PipelineSettings, as_slice
+from skullnb.pipeline.signs import SliceFacts, facts_of, warnings_of
 from skullnb.pipeline.steps import (
     Mask,
     binarise,
@@ -33,10 +30,6 @@ RULES = (
     "dilate",
     "fill holes",
 )
-
-# What counts as "looks wrong" in `SkullMaskTrace.warnings`.
-HOT_QUANTILE, HOT_LEVEL = 0.999, 0.10
-SMALLEST_PLAUSIBLE, LARGEST_PLAUSIBLE = 0.01, 0.90
 
 
 @dataclass(frozen=True)
@@ -66,7 +59,7 @@ class SkullMaskTrace:
     Attributes
     ----------
     settings : PipelineSettings
-        What was asked for.
+        What was asked for, with the reach in mm settled.
     normalised : (H, W) uint8
         The slice mapped to 0..255.
     threshold : int
@@ -83,6 +76,8 @@ class SkullMaskTrace:
         The chosen component, after dilation, after filling.
     rules : tuple of RuleRecord
         In the pipeline's order.
+    facts : SliceFacts
+        The numbers that the warnings are told from.
     reason : str
         Why the mask is empty; "" when it is not.
     warnings : tuple of str
@@ -100,6 +95,7 @@ class SkullMaskTrace:
     dilated: Mask
     mask: Mask
     rules: tuple[RuleRecord, ...]
+    facts: SliceFacts
     reason: str
     warnings: tuple[str, ...]
 
@@ -110,7 +106,11 @@ class SkullMaskTrace:
 
 
 def trace_skull_mask(
-    image: ArrayLike, settings: PipelineSettings | None = None, *, slice_number: int | None = None
+    image: ArrayLike,
+    settings: PipelineSettings | None = None,
+    *,
+    spacing_mm: tuple[float, float] | None = None,
+    slice_number: int | None = None,
 ) -> SkullMaskTrace:
     """Run the pipeline on one slice and keep everything it saw on the way.
 
@@ -119,6 +119,8 @@ def trace_skull_mask(
     image : (H, W) array, real
     settings : PipelineSettings, optional
         The article's when left out.
+    spacing_mm : (row, column), optional
+        In mm per pixel: what a reach in mm needs, and warnings about the size of a head.
     slice_number : int, optional
         Named in the error message when the slice cannot be worked on.
 
@@ -131,6 +133,8 @@ def trace_skull_mask(
     ------
     InvalidImage
         If the slice is not a finite, real, non-empty 2D array.
+    InvalidSetting
+        If the settings need a spacing, and none is given.
 
     Examples
     --------
@@ -138,11 +142,8 @@ def trace_skull_mask(
     >>> trace.reason
     'the slice is flat: every pixel has the same value'
     """
-    settings = settings or PipelineSettings()
-    pixels = as_slice(image, slice_number)
-    flat = bool(pixels.min() == pixels.max())
-
-    normalised = normalise(pixels)
+    settings = (settings or PipelineSettings()).at(spacing_mm)
+    normalised = normalise(as_slice(image, slice_number))
     threshold = threshold_of(normalised, settings)
     binary = binarise(normalised, threshold)
     labels, components = label_components(binary, settings.connectivity)
@@ -151,8 +152,8 @@ def trace_skull_mask(
     dilated = dilate(brain, settings.kernel_width, settings.kernel_shape)
     mask = fill_holes(dilated) if settings.fill_holes else dilated
 
-    reason = _reason(flat, components, chosen)
-
+    facts = facts_of(normalised, binary, labels, components, chosen, mask)
+    reason = empty_reason(facts, len(components))
     return SkullMaskTrace(
         settings=settings,
         normalised=normalised,
@@ -164,77 +165,43 @@ def trace_skull_mask(
         brain=brain,
         dilated=dilated,
         mask=mask,
-        rules=_rule_records(flat, settings, binary, components, chosen, brain, dilated, mask),
+        rules=_rule_records(facts, settings, components, chosen, dilated),
+        facts=facts,
         reason=reason,
-        warnings=(
-            *_warnings(flat, normalised, reason, mask),
-            *failure_signs(binary, components, chosen, brain).values(),
-        ),
+        warnings=tuple(warnings_of(facts, settings, spacing_mm, reason).values()),
     )
 
 
+def empty_reason(facts: SliceFacts, n_components: int) -> str:
+    """Say why no component was chosen, or nothing when one was."""
+    if facts.chosen_px:
+        return ""
+    if facts.n_levels == 1:
+        return "the slice is flat: every pixel has the same value"
+    if n_components == 0:
+        return "no pixel is above the threshold"
+    return f"every bright component touches the frame ({n_components} of {n_components})"
+
+
 def _rule_records(
-    flat: bool,
+    facts: SliceFacts,
     settings: PipelineSettings,
-    binary: Mask,
     components: NDArray[Any],
     chosen: int,
-    brain: Mask,
     dilated: Mask,
-    mask: Mask,
 ) -> tuple[RuleRecord, ...]:
-    n_bright = int(np.count_nonzero(binary))
+    flat = facts.n_levels == 1
     drop = components["touches_edge"] & settings.drop_edge_touching
     candidates = components[~drop]
     passed_over = candidates["label"] != chosen
-    grown = int(np.count_nonzero(dilated) - np.count_nonzero(brain))
-    filled = int(np.count_nonzero(mask) - np.count_nonzero(dilated))
-    facts = (
+    dilated_px = int(np.count_nonzero(dilated))
+    grown, filled = dilated_px - facts.chosen_px, facts.mask_px - dilated_px
+    records = (
         (flat, 0),
-        (not flat, n_bright),
+        (not flat, facts.bright_px),
         (bool(drop.any()), int(components["area"][drop].sum())),
         (len(candidates) > 1, int(candidates["area"][passed_over].sum())),
         (grown > 0, grown),
         (filled > 0, filled),
     )
-    return tuple(RuleRecord(name, *fact) for name, fact in zip(RULES, facts, strict=True))
-
-
-def _reason(flat: bool, components: NDArray[Any], chosen: int) -> str:
-    if chosen:
-        return ""
-    if flat:
-        return "the slice is flat: every pixel has the same value"
-    if len(components) == 0:
-        return "no pixel is above the threshold"
-    return f"every bright component touches the frame ({len(components)} of {len(components)})"
-
-
-def _warnings(flat: bool, normalised: Mask, reason: str, mask: Mask) -> tuple[str, ...]:
-    found = []
-    level = _quantile(normalised, HOT_QUANTILE)
-    if not flat and level / 255 < HOT_LEVEL:
-        # Decimals were cut off, so a pixel lies below the next level up.
-        found.append(
-            f"a few pixels own most of the range: {HOT_QUANTILE:.1%} of the pixels lie in its "
-            f"lowest {100 * (level + 1) / 255:.2g}%, so the threshold may only separate those few"
-        )
-    share = float(np.count_nonzero(mask)) / mask.size
-    if reason:
-        found.append(f"the mask is empty: {reason}")
-    elif share < SMALLEST_PLAUSIBLE:
-        found.append(
-            f"the mask covers {100 * share:.2g}% of the frame ({np.count_nonzero(mask)} px), "
-            "too little for a head"
-        )
-    elif share > LARGEST_PLAUSIBLE:
-        found.append(f"the mask covers {share:.0%} of the frame, too much for a head")
-    return tuple(found)
-
-
-def _quantile(levels: Mask, share: float) -> float:
-    """Do as `numpy.quantile`, from the counts of 256 levels instead of from sorted pixels."""
-    counts = cv2.calcHist([levels], [0], None, [256], [0, 256]).ravel().astype(np.int64)
-    place = (levels.size - 1) * share
-    low, high = np.searchsorted(counts.cumsum(), [floor(place), ceil(place)], side="right")
-    return float(low + (high - low) * (place - floor(place)))
+    return tuple(RuleRecord(name, *record) for name, record in zip(RULES, records, strict=True))
