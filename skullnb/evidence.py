@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from skullnb import pipeline
 from skullnb.errors import InvalidSetting
-from skullnb.metrics.overlap import count_pixels, overlaps_of
+from skullnb.metrics import count_pixels, overlaps_of
 from skullnb.pipeline import Mask, PipelineSettings, SkullMaskTrace
 from skullnb.stack import Stack
 
@@ -152,7 +152,9 @@ def build_ledger(
     settings = settings or PipelineSettings()
     rows = []
     for i, number in enumerate(stack.slice_numbers):
-        trace = pipeline.trace_skull_mask(stack.images[i], settings, slice_number=number)
+        trace = pipeline.trace_skull_mask(
+            stack.images[i], settings, spacing_mm=stack.spacing_mm, slice_number=number
+        )
         reference = None if stack.reference is None else stack.reference[i]
         group = stack.groups[i] if stack.groups else ""
         about = (stack.name, group, i, number, stack.synthetic)

@@ -14,9 +14,7 @@ from numpy.typing import NDArray
 
 from skullnb import metrics as _metrics
 from skullnb.errors import InvalidSetting
-from skullnb.metrics.overlap import count_pixels, overlaps_of
-from skullnb.pipeline import PipelineSettings, masks_by_width
-from skullnb.pipeline.settings import MAX_KERNEL_WIDTH
+from skullnb.pipeline import MAX_KERNEL_WIDTH, PipelineSettings, masks_by_width
 from skullnb.reach import reach_mm
 from skullnb.stack import Stack
 
@@ -45,7 +43,7 @@ def sweep_kernel_width(
         Any of `skullnb.metrics.OVERLAPS` and `skullnb.metrics.DISTANCES`; distances are in mm
         when the stack has a spacing, in px otherwise.
     settings : PipelineSettings, optional
-        All the rest; its kernel width is not used.
+        All the rest; its kernel width or reach is not used.
 
     Returns
     -------
@@ -71,7 +69,7 @@ def sweep_kernel_width(
     """
     import pandas as pd
 
-    settings = settings or PipelineSettings()
+    settings = replace(settings or PipelineSettings(), reach_mm=None)
     if stack.reference is None:
         raise InvalidSetting(
             "The sweep compares masks with a reference mask, and this stack has none; give one."
@@ -162,10 +160,8 @@ def _scores(
     spacing_mm: tuple[float, float] | None,
     names: Sequence[str],
 ) -> list[float]:
-    scores = overlaps_of(*count_pixels(mask, reference))
-    for name in set(names) - set(scores):
-        if name == "nsd":
-            scores[name] = _metrics.nsd(mask, reference, _metrics.NSD_TOLERANCE, spacing_mm)
-        else:
-            scores[name] = getattr(_metrics, name)(mask, reference, spacing_mm)
+    if set(names) & set(_metrics.DISTANCES):
+        scores = _metrics.score(mask, reference, spacing_mm)
+    else:  # which cost a hundredth
+        scores = _metrics.overlaps_of(*_metrics.count_pixels(mask, reference))
     return [scores[name] for name in names]
