@@ -22,13 +22,10 @@ from hypothesis import strategies as st
 from pydicom.data import get_testdata_file
 from pydicom.encaps import encapsulate
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless
-from real_data import real_data
 
-from skullnb.chapter import open_chapter
-from skullnb.cli import main
 from skullnb.errors import InvalidSetting, SkullnbError, UnreadableFile
 from skullnb.stack import list_volumes, read_stack, write_masks
-from skullnb.stack.dicom_files import _GEOMETRY_TAGS, _PIXEL_TAGS
+from skullnb.stack.dicom import TAGS, _PIXELS
 
 rng = np.random.default_rng(5)
 PIXELS = rng.integers(0, 3000, (6, 9, 7)).astype(np.int16)
@@ -86,7 +83,7 @@ def test_every_pixel_of_an_oblique_series_lies_where_nibabel_puts_it(tmp_path):
         from nibabel.nicom.dicomwrappers import wrapper_from_data
     paths = save_series(tmp_path / "scan", PIXELS, directions=oblique(), order=SHUFFLED)
     stack = read_stack(tmp_path / "scan")
-    affine = stack.geometry.grids[0].affine
+    affine = stack.grids[0].affine
     to_ras = np.diag([-1, -1, 1, 1])
     for path, place in zip(paths, SHUFFLED, strict=True):
         theirs = wrapper_from_data(pydicom.dcmread(path)).affine
@@ -119,7 +116,7 @@ def test_one_file_is_a_stack_of_one_slice_that_knows_its_thickness(tmp_path):
     image = nib.load(write_masks(stack.images > 0, tmp_path / "m.nii", stack))
     np.testing.assert_allclose(np.diag(image.affine), (-0.75, -0.5, 4, 1))
     save_series(tmp_path, PIXELS[:1], SpacingBetweenSlices=5.0)
-    assert read_stack(path).geometry.grids[0].affine[2, 2] == 5
+    assert read_stack(path).grids[0].affine[2, 2] == 5
 
 
 def test_a_file_of_many_images_is_sorted_and_scaled_image_by_image(tmp_path):
@@ -129,7 +126,7 @@ def test_a_file_of_many_images_is_sorted_and_scaled_image_by_image(tmp_path):
     expected = PIXELS * np.array(slopes)[:, None, None] - 5
     np.testing.assert_array_equal(stack.images, expected)
     assert stack.spacing_mm == (0.5, 0.75)
-    assert stack.geometry.grids[0].affine[2].tolist() == [0, 0, 4, 30]
+    assert stack.grids[0].affine[2].tolist() == [0, 0, 4, 30]
 
 
 def test_slope_and_intercept_are_applied_to_each_image(tmp_path):
@@ -142,7 +139,7 @@ def test_an_image_without_a_position_is_a_slice_without_orientation(tmp_path):
     dataset.save_as(tmp_path / "IM1", enforce_file_format=True)
     stack = read_stack(tmp_path / "IM1")
     np.testing.assert_array_equal(stack.images, PIXELS[:1])
-    assert (stack.spacing_mm, stack.geometry.grids) == (None, (None,))
+    assert (stack.spacing_mm, stack.grids) == (None, (None,))
 
 
 # --- which files -------------------------------------------------------------------------------
@@ -344,7 +341,7 @@ def test_a_deflated_file_is_read_unless_it_inflates_to_too_much(tmp_path, monkey
     dataset.file_meta.FileMetaInformationVersion = bytes(before)
     dataset.save_as(path)
     np.testing.assert_array_equal(read_stack(path).images, PIXELS[:1])
-    monkeypatch.setattr("skullnb.stack.dicom_files._MOST_INFLATED", 500)
+    monkeypatch.setattr("skullnb.stack.dicom._MOST_INFLATED", 500)
     with pytest.raises(UnreadableFile, match="inflates to more than 500 bytes"):
         read_stack(path)
 
@@ -470,7 +467,7 @@ def test_a_name_in_any_field_that_is_read_is_in_no_name_and_no_sentence(tmp_path
     path = save_series(tmp_path, PIXELS[:1] + 1, number=8, names="B.dcm")[0]
     whole = path.read_bytes()
     said = []
-    for keyword in sorted({*_GEOMETRY_TAGS, *_PIXEL_TAGS, "TransferSyntaxUID"}):
+    for keyword in sorted({*TAGS, *_PIXELS, "TransferSyntaxUID"}):
         dataset = pydicom.dcmread(io.BytesIO(whole))
         place = dataset.file_meta if keyword == "TransferSyntaxUID" else dataset
         place.pop(keyword, None)
@@ -508,18 +505,3 @@ def test_the_planted_name_is_in_no_page_of_a_report(tmp_path):
     written = list(everything_in(tmp_path / "report"))
     assert (tmp_path / "report" / "html" / "index.html") in [path for path, _ in written]
     assert not [path for path, content in written if PLANTED.encode() in content]
-
-
-# --- real heads --------------------------------------------------------------------------------
-
-
-def test_a_real_examination_of_two_series_is_told_apart_and_masked():
-    folder = real_data() / "ubermuda"
-    with pytest.raises(InvalidSetting, match=r"number 6: 8 of 320 x 270 px; number 11: 8 of 512"):
-        read_stack(folder)
-    stack = read_stack(f"{folder}#6")
-    assert stack.images.shape == (8, 320, 270)
-    assert stack.spacing_mm == (0.71875, 0.71875)
-    affine = stack.geometry.grids[0].affine
-    assert np.linalg.norm(affine[:3, 2]) == pytest.approx(4.8, abs=1e-3)
-    assert nib.aff2axcodes(affine) == ("L", "P", "S")

@@ -13,10 +13,10 @@ import pytest
 import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from real_data import real_data
 
 from skullnb.errors import InvalidSetting, ShapeMismatch, SkullnbError, UnreadableFile
-from skullnb.stack import Stack, list_inputs, read_stack, write_masks, write_stack
+from skullnb.stack.read import list_files
+from skullnb.stack import Stack, read_stack, write_masks, write_stack
 
 IMAGES = np.random.default_rng(1).integers(0, 4000, (6, 9, 7)).astype(np.int16)
 MASKS = (IMAGES > 2000).astype(np.uint8)
@@ -211,7 +211,7 @@ def test_a_folder_is_read_in_natural_order_and_each_file_is_a_group(folder):
     assert stack.slice_numbers == (1, 1, 1)
     assert stack.name == folder.name
     assert list(stack.fingerprint()) == ["sub1.npy", "sub2.npy", "sub10.npy"]
-    assert [path.name for path in list_inputs(folder / "sub1*.npy")] == ["sub1.npy", "sub10.npy"]
+    assert [path.name for path in list_files(folder / "sub1*.npy")] == ["sub1.npy", "sub10.npy"]
 
 
 def test_files_of_one_slice_each_are_chosen_like_the_slices_of_one_volume(folder):
@@ -738,23 +738,6 @@ def test_masks_get_their_name_only_when_all_of_them_are_on_the_disk(folder, monk
     with pytest.raises(UnreadableFile, match="No space left"):
         write_masks(MASKS, folder / "mask.npy", Stack(IMAGES), overwrite=True)
     assert (folder / "mask.npy").read_text() == "old"
-
-
-# --- a real head -------------------------------------------------------------------------------
-
-
-def test_a_real_head_stored_lia_is_cut_into_axial_slices_with_the_face_up(folder):
-    path = real_data() / "mne-ecog" / "T1.mgz"
-    stack = read_stack(path, slices="104:127")
-    assert stack.images.shape == (23, 256, 256)
-    assert stack.spacing_mm == (1, 1)
-    voxels = np.asarray(nib.load(path).dataobj)
-    for number, image in zip(stack.slice_numbers, stack.images, strict=True):
-        # Stored L, I, A: slice numbers run against the second axis, rows against the third.
-        np.testing.assert_array_equal(image, voxels[:, 255 - number, ::-1].T)
-    written = write_masks(stack.images > 60, folder / "mask.nii.gz", stack)
-    np.testing.assert_array_equal(read_stack(written, slices="104:127").images, stack.images > 60)
-    assert nib.aff2axcodes(nib.load(written).affine) == ("L", "I", "A")
 
 
 def test_a_header_that_nibabel_repairs_is_repaired_in_silence(folder, caplog):
