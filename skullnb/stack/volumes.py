@@ -197,7 +197,7 @@ def _header_remarks(path: Path, image: Any, affine: Array) -> tuple[str, ...]:
     """Say, once, where a header contradicts itself about the place or size of its voxels."""
     nib: Any = import_module("nibabel")
     codes = [int(image.header[f"{form}form_code"]) for form in "qs"] if _geometry_of(image) else []
-    used = "sform" if codes[1:] > [0] else "qform" if codes > [0] else "pixdim"
+    used = "sform" if codes[1:] > [0] else "qform" if codes[:1] > [0] else "pixdim"
     if used == "pixdim":
         guessed = codes or isinstance(image, nib.AnalyzeImage)
         return (_GUESSED.format(path.name),) if guessed else ()
