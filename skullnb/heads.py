@@ -16,9 +16,8 @@ import numpy as np
 
 from skullnb.errors import InvalidSetting, UnreadableFile
 from skullnb.pipeline import fill_holes
-from skullnb.stack import Origin, Stack, read_stack
-from skullnb.stack.anatomy import grid_of_affine
-from skullnb.stack.options import parse_slices
+from skullnb.stack import Grid, Stack, read_stack
+from skullnb.stack.words import parse_slices
 
 if TYPE_CHECKING:
     import pooch
@@ -118,6 +117,13 @@ def find(name: str) -> Head:
     if name not in HEADS:
         raise InvalidSetting(f"There is no open head {name!r}; there are {', '.join(HEADS)}.")
     return HEADS[name]
+
+
+def known(images: str) -> str:
+    """Return which head a name stands for, "" when it is a path: no name is the built-in head."""
+    if not images:
+        return BUILT_IN
+    return images if images in ("phantom", *HEADS) and not Path(images).exists() else ""
 
 
 def folder() -> Path:
@@ -237,7 +243,6 @@ def _inside(head: Head) -> Stack:
     with np.load(path, allow_pickle=False) as stored:
         images, reference, affine = stored["images"], stored["reference"], stored["affine"]
         spacing_mm = tuple(stored["spacing_mm"].tolist())
-    grid = grid_of_affine(affine, images.shape[::-1], "axial", head.name)
     n = len(images)
     return Stack(
         images=images,
@@ -246,13 +251,18 @@ def _inside(head: Head) -> Stack:
         groups=(head.group,) * n,
         name=head.name,
         sources=(path,),
-        geometry=Origin((0,) * n, tuple(range(n)), (grid,)),
+        volume_numbers=(0,) * n,
+        slice_numbers=tuple(range(n)),
+        grids=(Grid.of_affine(affine, images.shape[::-1], "axial"),),
+        axis="axial",
     )
 
 
 def _with_mask(head: Head) -> Stack:
     """Read a head whose reference mask is part of this package."""
-    stack = read_stack(fetch(head.name), groups=head.group, slices=head.slices, name=head.name)
+    stack = read_stack(
+        fetch(head.name), groups=head.group, slices=head.slices, axis="axial", name=head.name
+    )
     path = DATA / f"{head.name}.npz"
     with np.load(path, allow_pickle=False) as stored:
         reference, slices = stored["reference"], stored["slices"]
@@ -271,8 +281,8 @@ def _colin27(head: Head) -> Stack:
     anatomy, labels = np.asarray(scan["anatomy"]), np.asarray(labelled["seg"])
     affine = np.array(scan["transform"], dtype=float)
     affine[:3, 3] += affine[:3, :3].sum(axis=1)  # MATLAB counts voxels from 1
-    grid = grid_of_affine(affine, anatomy.shape, "axial", head.name, code="mni")
-    numbers = parse_slices(head.slices, grid.n_slices)
+    grid = Grid.of_affine(affine, anatomy.shape, "axial", code="mni")
+    numbers = parse_slices(head.slices, grid.slices_shape[0])
     inside = np.isin(grid.cut(labels)[numbers], _SKULL_AND_INSIDE).astype(np.uint8)
     return Stack(
         images=grid.cut(anatomy)[numbers].copy(),
@@ -281,7 +291,10 @@ def _colin27(head: Head) -> Stack:
         groups=(head.group,) * len(numbers),
         name=head.name,
         sources=(paths[0],),
-        geometry=Origin((0,) * len(numbers), tuple(numbers), (grid,)),
+        volume_numbers=(0,) * len(numbers),
+        slice_numbers=tuple(numbers),
+        grids=(grid,),
+        axis="axial",
         reference_sources=(paths[1],),
     )
 
@@ -329,15 +342,16 @@ def open_data(
     >>> open_data(slices="4:8").name, len(open_data("phantom"))
     ('studyforrest', 5)
     """
-    known = images if images in HEADS and not Path(images).exists() else ""
-    if images and images != "phantom" and not known:
+    name = known(images)
+    if not name:
         return read_stack(
             images,
             reference,
             groups=groups,
             spacing_mm=spacing_mm,
             slices=slices,
-            axis=axis or "axial",
+            axis=axis,
+            nan_background=nan_background,
         )
     given = {"reference": reference, "groups": groups, "spacing_mm": spacing_mm, "axis": axis}
     for parameter, value in given.items():
@@ -346,10 +360,10 @@ def open_data(
                 f"{parameter} is given for {images or 'no images'}, and the heads that have a name "
                 "bring their own; leave it out, or name the files of your images."
             )
-    if images == "phantom":
+    if name == "phantom":
         from skullnb.phantom import published_stack
 
         stack = published_stack()
     else:
-        stack = load(known or BUILT_IN)
+        stack = load(name)
     return stack.select(parse_slices(slices, len(stack))) if slices else stack

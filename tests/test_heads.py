@@ -128,7 +128,7 @@ def test_the_built_in_head_is_what_its_public_files_hold(copies):
     assert ours.images.dtype == theirs.images.dtype
     assert ours.spacing_mm == theirs.spacing_mm
     assert ours.slice_numbers == theirs.slice_numbers
-    np.testing.assert_allclose(ours.geometry.grids[0].affine, theirs.geometry.grids[0].affine)
+    np.testing.assert_allclose(ours.grids[0].affine, theirs.grids[0].affine)
     with np.load(copies / "reference" / "studyforrest.npz") as given:
         reference = np.unpackbits(given["mask"], axis=-1, count=int(given["shape"][-1]))
     np.testing.assert_array_equal(ours.reference, reference)
@@ -217,7 +217,7 @@ def test_a_head_is_what_the_registry_says_and_lies_on_its_reference(name, copies
     # Face up: the mask is an oval, longer from front to back than from side to side.
     rows, columns = (np.flatnonzero(stack.reference.any(axis=axes)) for axes in ((0, 2), (0, 1)))
     assert np.ptp(rows) * stack.spacing_mm[0] > 1.1 * np.ptp(columns) * stack.spacing_mm[1]
-    assert nib.aff2axcodes(stack.geometry.grids[0].affine)[0] in "LR"
+    assert nib.aff2axcodes(stack.grids[0].affine)[0] in "LR"
 
 
 @pytest.mark.parametrize("name", HEADS)
@@ -259,9 +259,9 @@ def test_colin27_s_reference_is_made_of_its_labels_and_its_slices_are_where_mni_
     reference = stack.reference[stack.slice_numbers.index(90)].astype(bool)
     assert reference[labelled].all()
     assert (reference & ~labelled).sum() < 50
-    affine = stack.geometry.grids[0].affine
+    affine = stack.grids[0].affine
     np.testing.assert_array_equal(affine @ [90, 125, 72, 1], [0, 0, 0, 1])  # the MNI origin
-    assert int(stack.geometry.grids[0].header["sform_code"]) == 4
+    assert int(stack.grids[0].header["sform_code"]) == 4
 
 
 @pytest.mark.parametrize("name", ["studyforrest", "colin27", "ubermuda-flair", "mne-ecog"])
@@ -269,7 +269,7 @@ def test_a_mask_of_an_open_head_goes_out_on_its_own_grid(name, copies, tmp_path)
     stack = load(name)
     path = write_masks(stack.reference, tmp_path / f"{name}.nii.gz", stack)
     np.testing.assert_array_equal(
-        nib.load(path).affine, stack.geometry.grids[0].affine.astype(np.float32)
+        nib.load(path).affine, stack.grids[0].affine.astype(np.float32)
     )
     chosen = ",".join(map(str, stack.slice_numbers))
     np.testing.assert_array_equal(read_stack(path, slices=chosen).images, stack.reference)

@@ -306,7 +306,9 @@ def with_neighbours(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
     areas = [row["mask_px"] for row in rows]
     thresholds = [row["threshold"] for row in rows]
-    beside = neighbour_signs(areas, thresholds, [row["group"] for row in rows])
+    groups = [row["group"] for row in rows]
+    warned = [bool(row["warnings"]) for row in rows]
+    beside = neighbour_signs(areas, thresholds, groups, warned)
     for row, signs in zip(rows, beside, strict=True):
         row["warnings"] = (*row["warnings"], *signs.values())
         row["status"] = status_of(row["reason"], row["warnings"])
