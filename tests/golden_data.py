@@ -97,12 +97,12 @@ def small_cohort() -> Stack:
 
 
 def odd() -> Stack:
-    """Return the stand-in with one flat slice and one of which nothing can be chosen."""
+    """Return the stand-in, coarser, with one flat slice and one where nothing can be chosen."""
     stack = published()
-    images, reference = stack.images.copy(), stack.reference.copy()
+    images, reference = stack.images[:, ::2, ::2].copy(), stack.reference[:, ::2, ::2].copy()
     images[1], reference[1] = 1e-5, 0
     images[3] = 0
-    images[3, :100] = 2e-5  # bright, and all of it touches the frame
+    images[3, :50] = 2e-5  # bright, and all of it touches the frame
     return Stack(images, reference, groups=("a", "a", "a", "b", "b"), name="odd")
 
 

@@ -53,10 +53,10 @@ SETTINGS = {
 
 
 def digest(array: NDArray[Any]) -> str:
-    """First 16 digits of the sha256 of an array's kind, shape and content."""
+    """First 12 digits of the sha256 of an array's kind, shape and content."""
     array = np.ascontiguousarray(array)
     kind = f"{array.dtype.newbyteorder('=').str} {array.shape}".encode()
-    return hashlib.sha256(kind + array.tobytes()).hexdigest()[:16]
+    return hashlib.sha256(kind + array.tobytes()).hexdigest()[:12]
 
 
 def traced(image: NDArray[Any], **chosen: Any) -> dict[str, Any]:
