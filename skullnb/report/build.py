@@ -26,7 +26,7 @@ from typing import Any
 from skullnb.errors import InvalidSetting, ReportFailed, UnreadableFile
 from skullnb.heads import open_data
 from skullnb.pipeline import PipelineSettings
-from skullnb.report.chapter import FORMAT, PARAMETERS, SVG, plain, versions
+from skullnb.report.chapter import DATA, FORMAT, PARAMETERS, SVG, bare
 
 Progress = Callable[[int, int, str], None]
 
@@ -65,6 +65,7 @@ def build_report(
     spacing_mm: str = "",
     slices: str = "",
     axis: str = "",
+    nan_background: bool = False,
     kernel_width: int = PipelineSettings().kernel_width,
     reach_mm: float | None = None,
     output_dir: str | Path = "report",
@@ -83,7 +84,7 @@ def build_report(
 
     Parameters
     ----------
-    images, reference, groups, spacing_mm, slices, axis, kernel_width, reach_mm
+    images, reference, groups, spacing_mm, slices, axis, nan_background, kernel_width, reach_mm
         As in every notebook.
     output_dir : path
         Gets `html/index.html`, `results.json`, `results/`, `notebooks/`.
@@ -116,22 +117,22 @@ def build_report(
         If the pages themselves could not be built.
     """
     _require_extra()
-    from skullnb.pipeline.checks import as_slice
+    from skullnb.pipeline.steps import as_slice
     from skullnb.report import pages
 
     browser = pages.require_browser() if pdf else None
     started, tell = time.monotonic(), progress or (lambda done, total, text: None)
     output = Path(os.path.realpath(Path(output_dir).expanduser()))
-    given = {"images": images, "reference": reference, "groups": groups}
-    data = {**given, "spacing_mm": spacing_mm, "slices": slices, "axis": axis}
-    data = {name: str(value) for name, value in data.items()}
+    words = (images, reference, groups, spacing_mm, slices, axis)
+    data = {name: str(word) for name, word in zip(DATA, words, strict=True)}
     chosen = {**data, "kernel_width": kernel_width, "reach_mm": reach_mm}
+    chosen["nan_background"] = nan_background
     if workers < 1:
         raise InvalidSetting(f"The number of workers is {workers}; it must be at least 1.")
     toc_name = "_toc-report.yml" if data["images"] else "_toc.yml"
     toc = _read_toc(toc_name)
     notebooks = _choose(toc, FRONT[toc_name], chapters)
-    stack = open_data(**data)
+    stack = open_data(**data, nan_background=nan_background)
     settings = PipelineSettings(kernel_width=kernel_width, reach_mm=reach_mm).at(stack.spacing_mm)
     files = [*stack.sources, *stack.reference_sources]
     files += filter(Path.is_file, [Path(data["groups"])])  # or they are labels
@@ -342,7 +343,8 @@ def drop_cells(notebook: Any, tags: Iterable[str]) -> None:
     """Take cells with one of these tags out of a notebook."""
     from nbconvert.preprocessors import TagRemovePreprocessor
 
-    remover = TagRemovePreprocessor(remove_cell_tags=set(tags), enabled=True)
+    remover: Any = TagRemovePreprocessor
+    remover = remover(remove_cell_tags=set(tags), enabled=True)
     remover.preprocess(notebook, {})
 
 
@@ -423,6 +425,8 @@ def _collect(folder: Path, chosen: Mapping[str, Any]) -> str:
 
     Those of a notebook that failed are not whole, so only its error is there.
     """
+    from skullnb.study.timing import versions
+
     failed = chosen["failed"]
     for name in failed:
         (folder / f"{name}.json").unlink(missing_ok=True)
@@ -435,14 +439,9 @@ def _collect(folder: Path, chosen: Mapping[str, Any]) -> str:
                     f"The {name} changed while the notebooks ran: {one['chapter']!r} saw others"
                     " than those before it; run them all again."
                 )
-    parameters = {
-        name: Path(value).name if name in ("images", "reference", "groups") else plain(value)
-        for name, value in chosen.items()
-        if name != "failed"
-    }
     together = {
         "format": FORMAT,
-        "parameters": parameters,
+        "parameters": bare(chosen),
         "inputs": inputs,
         "versions": versions(),
         "chapters": {one["chapter"]: one["values"] for one in contents},

@@ -11,11 +11,9 @@ import difflib
 import json
 import math
 import os
-import platform
 import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +22,7 @@ from numpy.typing import NDArray
 
 from skullnb.errors import InvalidSetting
 from skullnb.heads import open_data
+from skullnb.metrics import score_slices
 from skullnb.pipeline import (
     Mask,
     PipelineSettings,
@@ -32,7 +31,7 @@ from skullnb.pipeline import (
     measure_stack,
     trace_skull_mask,
 )
-from skullnb.stack import Stack
+from skullnb.stack import Stack, writing
 
 if TYPE_CHECKING:
     from IPython.display import Markdown
@@ -41,14 +40,14 @@ if TYPE_CHECKING:
 PARAMETERS: dict[str, Any] = {
     **dict.fromkeys(("images", "reference", "groups", "spacing_mm", "slices", "axis"), ""),
     **{"kernel_width": PipelineSettings().kernel_width, "reach_mm": None, "output_dir": ""},
+    "nan_background": False,
 }
-"""The parameters of every notebook, and what they are when nobody chooses."""
+"""The parameters of every notebook, the last one unseen, and what they are when nobody chooses."""
 
 MOST_SHOWN = 5
 """Pages show a handful of slices; more would be a wall of pictures."""
 
 FORMAT = "skullnb-results-2"
-_LIBRARIES = ("skullnb", "numpy", "scipy", "opencv-python-headless", "nibabel")
 
 
 class Chapter:
@@ -68,9 +67,9 @@ class Chapter:
     """
 
     def __init__(self, name: str, parameters: Mapping[str, Any]) -> None:
-        given = {key: value for key, value in parameters.items() if key in _DATA}
+        given = {key: str(parameters[key]) for key in DATA}
         self.name, self.parameters = name, dict(parameters)
-        self.stack: Stack = _open(**{key: str(value) for key, value in given.items()})
+        self.stack: Stack = _open(**given, nan_background=bool(parameters["nan_background"]))
         width, reach = parameters["kernel_width"], parameters["reach_mm"]
         chosen = PipelineSettings(kernel_width=width, reach_mm=reach or None)
         self.settings = chosen.at(self.stack.spacing_mm)
@@ -84,8 +83,7 @@ class Chapter:
     @property
     def shown(self) -> list[int]:
         """Indices that a figure shows: all of a small stack, else a few spread over it."""
-        n = len(self.stack)
-        return sorted({round(one) for one in np.linspace(0, n - 1, min(n, MOST_SHOWN))})
+        return spread(len(self.stack))
 
     @property
     def middle(self) -> int:
@@ -126,6 +124,13 @@ class Chapter:
         """Skull masks of all slices, (N, H, W) uint8 {0, 1}."""
         return create_skull_masks(self.images, self.settings)
 
+    @cached_property
+    def scores(self) -> DataFrame | None:
+        """Every metric of every slice, from `metrics.score_slices`; None without a reference."""
+        if self.reference is None:
+            return None
+        return score_slices(self.masks, self.reference, self.spacing_mm, self.numbers)
+
     @property
     def collected(self) -> dict[str, dict[str, Any]]:
         """What the other notebooks of this run have recorded; nothing when one runs alone."""
@@ -147,21 +152,21 @@ class Chapter:
         self.values.update({name: plain(value) for name, value in values.items()})
         if not self.parameters["output_dir"]:
             return
+        from skullnb.study.timing import versions
+
         file = Path(str(self.parameters["output_dir"])) / "results" / f"{self.name}.json"
         content = {
             "format": FORMAT,
             "chapter": self.name,
-            "parameters": {name: _bare(name, one) for name, one in self.parameters.items()},
+            "parameters": bare(self.parameters),
             "inputs": self._fingerprint,
             "versions": versions(),
             "values": self.values,
         }
-        del content["parameters"]["output_dir"]
         file.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-        passing = file.with_name(f".{file.name}")
-        passing.write_text(text, encoding="utf-8", errors="backslashreplace")
-        passing.replace(file)
+        with writing(file) as passing:
+            text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+            passing.write_text(text, encoding="utf-8", errors="backslashreplace")
 
     def say(self, template: str, **values: Any) -> Markdown:
         """Fill numbers into a text, and record them: no number is typed by hand.
@@ -216,8 +221,9 @@ class Chapter:
 
         if caption not in self._captions:  # a cell that is run again keeps its number
             self._captions.append(caption)
-        part = re.match(r"0*(\d+)", self.name)
-        number = f"{part[1]}." * bool(part) + str(self._captions.index(caption) + 1)
+        number = str(self._captions.index(caption) + 1)
+        if part := re.match(r"0*(\d+)", self.name):
+            number = f"{part[1]}.{number}"
         text = self.say(caption, **values).data
         first, _, rest = re.sub(r"\s+", " ", text).partition(". ")
         text = f"**Figure {number}.** *{first}{'.' * bool(rest)}* {rest}".strip()
@@ -246,7 +252,7 @@ class Chapter:
 SVG = "SKULLNB_SVG"
 """Set to 1 where figures are to be drawn as SVG beside PNG, as in a report."""
 
-_DATA = ("images", "reference", "groups", "spacing_mm", "slices", "axis")
+DATA = ("images", "reference", "groups", "spacing_mm", "slices", "axis")
 _open = lru_cache(maxsize=1)(open_data)  # notebooks that open the same data twice read them once
 
 
@@ -300,20 +306,25 @@ def _injected(cell: str) -> list[str]:
     return [ast.unparse(target) for targets in found for target in targets]
 
 
-def _bare(name: str, value: Any) -> Any:
-    """A parameter without the folders of a path."""
-    return Path(value).name if name in ("images", "reference", "groups") else plain(value)
+def bare(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters without anybody's folders, for a results file."""
+    paths = ("images", "reference", "groups")
+    return {
+        name: Path(str(value)).name if name in paths else plain(value)
+        for name, value in parameters.items()
+        if name in PARAMETERS and name != "output_dir"
+    }
 
 
-def versions() -> dict[str, str]:
-    """Versions of Python and of the libraries that decide the numbers."""
-    found = {"python": platform.python_version()}
-    for name in _LIBRARIES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "not installed as a package"
-    return found
+def spread(n: int, most: int = MOST_SHOWN) -> list[int]:
+    """Indices spread evenly over n, the first and the last among them.
+
+    Examples
+    --------
+    >>> spread(16), spread(2)
+    ([0, 4, 8, 11, 15], [0, 1])
+    """
+    return sorted({round(one) for one in np.linspace(0, n - 1, min(n, most))})
 
 
 def plain(value: Any) -> Any:

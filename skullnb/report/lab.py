@@ -17,7 +17,7 @@ from skullnb.errors import SkullnbError, UnreadableFile
 from skullnb.heads import open_data
 from skullnb.pipeline import PipelineSettings
 from skullnb.report.build import find_assets
-from skullnb.report.chapter import PARAMETERS
+from skullnb.report.chapter import DATA, PARAMETERS
 
 NOTEBOOK = "14-explore.ipynb"
 FOLDER = "skullnb-lab"
@@ -36,6 +36,7 @@ def launch_lab(
     spacing_mm: str = "",
     slices: str = "",
     axis: str = "",
+    nan_background: bool = False,
     kernel_width: int = PipelineSettings().kernel_width,
     reach_mm: float | None = None,
     folder: str | Path = FOLDER,
@@ -47,7 +48,7 @@ def launch_lab(
 
     Parameters
     ----------
-    images, reference, groups, spacing_mm, slices, axis, kernel_width, reach_mm
+    images, reference, groups, spacing_mm, slices, axis, nan_background, kernel_width, reach_mm
         As in every notebook.
     folder : path
         Working folder, made when it is not there. The notebooks in it are copies, and an earlier
@@ -82,11 +83,11 @@ def launch_lab(
             "JupyterLab does not start as root unless it is allowed to; run "
             "`skullnb lab -- --allow-root`, or `make lab LAB='-- --allow-root'` in a clone."
         )
-    data = {"images": images, "reference": reference, "groups": groups}
-    data = {name: _full(str(value)) for name, value in data.items()}
-    data |= {"spacing_mm": spacing_mm, "slices": slices, "axis": axis}
-    stack = open_data(**{name: str(value) for name, value in data.items()})
+    words = (*(_full(str(one)) for one in (images, reference, groups)), spacing_mm, slices, axis)
+    data = {name: str(word) for name, word in zip(DATA, words, strict=True)}
+    stack = open_data(**data, nan_background=nan_background)
     chosen = {**data, "kernel_width": kernel_width, "reach_mm": reach_mm}
+    chosen["nan_background"] = nan_background
     PipelineSettings(kernel_width=kernel_width, reach_mm=reach_mm).at(stack.spacing_mm)
     try:
         notebook = copy_notebook(Path(folder).absolute(), chosen)
@@ -199,6 +200,7 @@ async def run_before_it_is_opened(server: Any, path: Path) -> None:
     import nbformat
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError
+    from nbformat.sign import NotebookNotary
 
     session = await server.session_manager.create_session(
         path=path.name, name=path.name, type="notebook", kernel_name="python3"
@@ -214,4 +216,4 @@ async def run_before_it_is_opened(server: Any, path: Path) -> None:
         if client.kc is not None:
             client.kc.stop_channels()
     nbformat.write(notebook, path)
-    nbformat.sign.NotebookNotary(parent=server).sign(notebook)
+    NotebookNotary(parent=server).sign(notebook)

@@ -30,9 +30,8 @@ from skullnb.figures.layout import ACCENT
 from skullnb.figures.style import PALETTE
 from skullnb.metrics import dice, iou
 from skullnb.pipeline import Mask, PipelineSettings, SkullMaskTrace, normalise, trace_skull_mask
-from skullnb.report.chapter import MOST_SHOWN, Chapter
+from skullnb.report.chapter import MOST_SHOWN, Chapter, spread
 from skullnb.stack import Stack
-from skullnb.summary import spread
 
 MIME = "application/vnd.skullnb.live"
 MOST_BYTES = 1_000_000

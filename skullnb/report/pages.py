@@ -264,13 +264,13 @@ def single_file(html: Path, book: Path) -> str:
         for box in article.select(".pst-scrollable-table-container, .output.text_html"):
             box["tabindex"] = "0"  # what scrolls does so by keyboard
         for link in article.select("a[href]"):
-            parts = urlsplit(str(link["href"]))
-            if parts.scheme:
+            to = urlsplit(str(link["href"]))
+            if to.scheme:
                 continue
-            page = posixpath.normpath(posixpath.join(posixpath.dirname(name), unquote(parts.path)))
-            page = page if parts.path else name
+            page = posixpath.normpath(posixpath.join(posixpath.dirname(name), unquote(to.path)))
+            page = page if to.path else name
             if page in slugs:
-                link["href"] = "#" + targets.get((page, unquote(parts.fragment)), slugs[page])
+                link["href"] = "#" + targets.get((page, unquote(to.fragment)), slugs[page])
             else:  # a file that stays behind
                 link.unwrap()
         for image in article.select("img[src]"):

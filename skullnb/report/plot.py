@@ -41,7 +41,7 @@ INK: Final = "#1f2329"
 WIDTH: Final = 6.4
 """Of a figure, in inches; its letters can be read at half of it."""
 
-STYLE: Final = {
+STYLE: Final[dict[Any, Any]] = {
     "axes.edgecolor": INK,
     "axes.grid": True,
     "axes.labelcolor": INK,
@@ -187,8 +187,10 @@ def table(
 
     from skullnb.report.chapter import escape
 
-    usual = {name: ",d" if is_integer_dtype(kind) else ".4g" for name, kind in frame.dtypes.items()}
-    forms = {**usual, **(formats or {})}
+    forms: dict[Any, str] = {
+        name: ",d" if is_integer_dtype(kind) else ".4g" for name, kind in frame.dtypes.items()
+    }
+    forms |= dict(formats or {})
     numeric = [is_numeric_dtype(kind) and not is_bool_dtype(kind) for kind in frame.dtypes]
 
     def cell(value: Any, form: str) -> str:
@@ -214,13 +216,12 @@ def summary(fig: Figure) -> str:
     """What a figure draws, in numbers: so that a comparison of texts notices when it changes."""
     facts = []
     for ax in fig.axes:
-        arrays = [("image", one.get_array()) for one in ax.images]
-        arrays += [("line", np.asarray(one.get_ydata(), dtype=float)) for one in ax.lines]
-        arrays += [("area", one.get_offsets()) for one in ax.collections if len(one.get_offsets())]
-        if ax.patches:
-            arrays.append(("bars", [getattr(one, "get_height", float)() for one in ax.patches]))
-        for kind, data in arrays:
-            data = np.ma.filled(np.ma.asarray(data, dtype=float), np.nan)
+        drawn: list[tuple[str, Any]] = [("image", one.get_array()) for one in ax.images]
+        drawn += [("line", one.get_ydata()) for one in ax.lines]
+        drawn += [("points", one.get_offsets()) for one in ax.collections]
+        drawn += [("bars", [getattr(one, "get_height", float)() for one in ax.patches])]
+        for kind, values in drawn:
+            data: Any = np.ma.filled(np.ma.asarray(values, dtype=float), np.nan)
             if data.size > 2 and np.isfinite(data).any():
                 size = " x ".join(map(str, data.shape))
                 facts.append(f"{kind} {size}, mean {np.nanmean(data):.4g}")
