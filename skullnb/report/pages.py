@@ -59,7 +59,9 @@ def stage(
     slices = staged / "book" / "assets" / "live"
     (staged / "_toc.yml").write_text(yaml.safe_dump(dict(toc), sort_keys=False), encoding="utf-8")
     config = yaml.safe_load((staged / "book" / "_config.yml").read_text("utf-8"))
-    (staged / "_config.yml").write_text(yaml.safe_dump(config | _address()), encoding="utf-8")
+    for name, own in address().items():
+        config[name] = {**config.get(name, {}), **own}
+    (staged / "_config.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
     (staged / "book" / "_generated").mkdir()
     trial = live.try_it(stack, settings, slices)
     (staged / "book" / "_generated" / "try-it.html").write_text(trial, encoding="utf-8")
@@ -152,7 +154,7 @@ def _banner(failures: Mapping[str, str], there: Iterable[str]) -> str:
     return "\n".join([f":::{{admonition}} {title}", ":class: error", "", *lines, ":::", ""])
 
 
-def _address() -> dict[str, Any]:
+def address() -> dict[str, Any]:
     """Jupyter Book's settings for buttons that lead to the source, where its address is known."""
     url = "/".join(os.environ.get(one, "") for one in ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY"))
     root = Path(__file__).resolve().parents[2]
@@ -166,7 +168,11 @@ def _address() -> dict[str, Any]:
         return {}
     url = f"https://{parts.hostname}{parts.path.rstrip('/')}"  # and no name or password
     branch = os.environ.get("GITHUB_REF_NAME") or "main"
-    found: dict[str, Any] = {"repository": {"url": url, "branch": branch, "path_to_book": ""}}
+    buttons = ("use_repository_button", "use_edit_page_button", "use_issues_button")
+    found: dict[str, Any] = {
+        "repository": {"url": url, "branch": branch, "path_to_book": ""},
+        "html": dict.fromkeys(buttons, True),
+    }
     if parts.hostname == "github.com":
         launch = {"binderhub_url": "https://mybinder.org", "notebook_interface": "jupyterlab"}
         found["launch_buttons"] = {**launch, "colab_url": "https://colab.research.google.com"}
