@@ -60,10 +60,10 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ({"chapters": ["99"]}, InvalidSetting, "no chapter '99'; the chapters are 01-data, 03"),
         ({"images": "nowhere.npy"}, SkullnbError, r"nowhere\.npy"),
         ({"images": "nan.npy"}, SkullnbError, "Slice 1 has 64 of 64 pixels that are NaN"),
-        ({"images": "data/a.npy", "reference": "nan.npy"}, SkullnbError, "nan"),
-        ({"images": "data/a.npy", "reference": "small.npy"}, ShapeMismatch, ""),
-        ({"reference": "data/m.npy"}, InvalidSetting, ""),
-        ({"kernel_width": -3}, InvalidSetting, ""),
+        ({"images": "data/a.npy", "reference": "nan.npy"}, SkullnbError, "."),
+        ({"images": "data/a.npy", "reference": "small.npy"}, ShapeMismatch, "."),
+        ({"reference": "data/m.npy"}, InvalidSetting, "reference"),
+        ({"kernel_width": -3}, InvalidSetting, "-3"),
         ({"workers": 0}, InvalidSetting, "workers is 0"),
     ],
 )
@@ -376,7 +376,7 @@ def test_a_figure_stands_in_the_page_with_its_caption_and_alternative_text(repor
         ["Figure", "3.1.", "Three", "points,", "see", "data.", "And", "3."]
     )
     assert 'href="01-data.html"' in caption
-    assert page.count("Three <em>points</em>") + page.count("And 3.") <= 2
+    assert page.partition("<article")[2].count("And 3.") == 1, "not below the picture once more"
 
 
 def test_what_a_reader_downloads_is_the_notebook_itself(report: Path) -> None:
@@ -399,7 +399,7 @@ def test_the_single_file_holds_every_page_and_live_slice_once_and_leads_nowhere_
     assert slices == ["slice-0", "slice-1"]
     assert sorted(re.findall(r'skullnbLive\.take\("(.*?)"', text)) == slices
     assert len(re.findall(r'<article class="bd-article"', text)) == 5
-    ids = re.findall(r'\sid="([^"]+)"', text)
+    ids = re.findall(r'\sid="([^"]+)"', re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL))
     assert len(ids) == len(set(ids))
     links = re.findall(r'<a [^>]*href="([^"]+)"', text)
     assert not [one for one in links if not re.match(r"#|https?:|mailto:", one)]

@@ -18,6 +18,7 @@ from skullnb.heads import open_data
 from skullnb.pipeline import PipelineSettings
 from skullnb.report.build import find_assets
 from skullnb.report.chapter import DATA, PARAMETERS
+from skullnb.stack import writing
 
 NOTEBOOK = "14-explore.ipynb"
 FOLDER = "skullnb-lab"
@@ -91,6 +92,8 @@ def launch_lab(
     PipelineSettings(kernel_width=kernel_width, reach_mm=reach_mm).at(stack.spacing_mm)
     try:
         notebook = copy_notebook(Path(folder).absolute(), chosen)
+    except UnreadableFile:
+        raise
     except OSError as error:
         raise UnreadableFile(
             f"Cannot write to the folder {Path(folder).name!r}: {error.strerror}; choose another."
@@ -131,13 +134,8 @@ def copy_notebook(folder: Path, parameters: Mapping[str, Any]) -> Path:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a file under a passing name, then rename it."""
-    passing = path.with_name(f".{path.name}")
-    try:
+    with writing(path) as passing:
         passing.write_text(text, encoding="utf-8")
-        passing.replace(path)
-    finally:
-        passing.unlink(missing_ok=True)
 
 
 def _sources(notebook: str) -> list[str] | None:
@@ -186,9 +184,10 @@ def _serve(notebook: Path, arguments: Sequence[str], open_browser: bool) -> None
         ]
     )
     server.identity_provider.token_generated = True  # or the address is printed without it
+    server.io_loop.run_sync(lambda: run_before_it_is_opened(server, notebook))
+    server.init_signal()  # again: what ran the notebook has taken its handlers away
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         signal.signal(signal.SIGHUP, signal.getsignal(signal.SIGTERM))  # a terminal that is closed
-    server.io_loop.run_sync(lambda: run_before_it_is_opened(server, notebook))
     server.start()
 
 

@@ -1,0 +1,232 @@
+"""The explorer in JupyterLab: the copy, the refusals, and a notebook that has been run."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import nbformat
+import numpy as np
+import psutil
+import pytest
+from chapters import ROOT, write_chapter
+
+from skullnb.errors import InvalidSetting, SkullnbError, UnreadableFile
+from skullnb.report import lab
+
+COUNT = "import ipywidgets\nslider = ipywidgets.IntSlider(value=3)\nslider"
+
+
+@pytest.fixture
+def notebooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two notebooks to copy, in a current folder of their own."""
+    folder = tmp_path / "notebooks"
+    write_chapter(folder, "14-explore", COUNT, text="[threshold](03-threshold.ipynb)")
+    write_chapter(folder, "03-threshold")
+    monkeypatch.setattr(lab, "find_assets", lambda _: folder)
+    monkeypatch.setattr(lab, "_is_root", lambda: False)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    return folder
+
+
+@pytest.fixture
+def served(notebooks: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, list[str], bool]]:
+    """What would have been served."""
+    given: list[tuple[Path, list[str], bool]] = []
+    monkeypatch.setattr(lab, "_serve", lambda *words: given.append(words))
+    return given
+
+
+def chosen(path: Path) -> list[str]:
+    """The parameters that the copy sets."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    found = [one for one in cells if "injected-parameters" in one["metadata"].get("tags", [])]
+    return found[0]["source"].splitlines()[1:] if found else []
+
+
+def test_the_copy_is_the_notebook_with_what_was_chosen_and_no_output(notebooks: Path) -> None:
+    path = lab.copy_notebook(Path(), {"images": "a'b\\c.npy", "axis": "", "kernel_width": 26})
+    copied, own = (nbformat.read(one, as_version=4) for one in (path, notebooks / lab.NOTEBOOK))
+    nbformat.validate(copied)
+    assert chosen(path) == ['images = "a\'b\\\\c.npy"']
+    sources = [cell.source for cell in copied.cells if cell.id != "chosen"]
+    assert sources == [cell.source for cell in own.cells]
+    assert all(cell.outputs == [] for cell in copied.cells if cell.cell_type == "code")
+    assert Path("03-threshold.ipynb").exists(), "it links there"
+
+
+@pytest.mark.parametrize("saved", ["mine", "null", '{"cells": [{}]}', '{"cells": 3}'])
+def test_an_earlier_copy_is_never_overwritten(notebooks: Path, saved: str) -> None:
+    first = lab.copy_notebook(Path(), {})
+    first.write_text(saved)
+    Path("03-threshold.ipynb").write_text("mine")
+    assert lab.copy_notebook(Path(), {}).name == "14-explore-2.ipynb"
+    assert first.read_text() == saved
+    assert Path("03-threshold.ipynb").read_text() == "mine"
+
+
+def test_an_earlier_copy_that_was_only_run_and_saved_is_opened_again(notebooks: Path) -> None:
+    first = lab.copy_notebook(Path(), {"kernel_width": 30})
+    saved = json.loads(first.read_text(encoding="utf-8"))
+    for cell in saved["cells"]:
+        cell["source"] = "".join(cell["source"]).splitlines(keepends=True)
+        cell["metadata"]["trusted"] = True
+    first.write_text(json.dumps(saved), encoding="utf-8")
+    assert lab.copy_notebook(Path(), {"kernel_width": 30}) == first
+    assert lab.copy_notebook(Path(), {"kernel_width": 24}).name == "14-explore-2.ipynb"
+
+
+def test_a_disk_that_fills_up_leaves_no_half_copy(
+    notebooks: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full_disk(_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(UnreadableFile, match="No space"):
+        lab.launch_lab(folder="work")
+    assert list(Path("work").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "words"),
+    [
+        ({"images": "missing.npy"}, UnreadableFile, "missing"),
+        ({"reference": "masks.npy"}, InvalidSetting, "reference"),
+        ({"kernel_width": -3}, InvalidSetting, "-3"),
+        ({"folder": "taken"}, UnreadableFile, "taken"),
+        ({"arguments": ["--ip=0.0.0.0"]}, SkullnbError, "this computer only.*leave out '--ip"),
+        ({"arguments": ["--ServerApp.ip=*"]}, SkullnbError, "leave out"),
+        ({"arguments": ["--ServerApp.token="]}, SkullnbError, "leave out"),
+    ],
+)
+def test_what_can_not_work_is_refused_before_anything_starts(
+    served: list[Any], given: dict[str, Any], error: type[Exception], words: str
+) -> None:
+    Path("taken").write_text("")
+    with pytest.raises(error, match=words):
+        lab.launch_lab(**{"folder": "work", **given})
+    assert served == []
+    assert not Path("work").exists()
+
+
+def test_root_and_who_lacks_jupyterlab_are_told_what_to_do(
+    served: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lab, "_is_root", lambda: True)
+    with pytest.raises(SkullnbError, match="`skullnb lab -- --allow-root`"):
+        lab.launch_lab()
+    for allowed in ("--allow-root", "--ServerApp.allow_root=True"):
+        lab.launch_lab(arguments=[allowed])
+    assert [words for _, words, _ in served] == [["--allow-root"], ["--ServerApp.allow_root=True"]]
+    monkeypatch.setattr(lab, "find_spec", lambda name: None)
+    with pytest.raises(SkullnbError, match=r"pip install 'skullnb\[lab\]'"):
+        lab.launch_lab()
+
+
+@pytest.mark.parametrize("here", [".", "ward [3]"])
+def test_relative_files_and_patterns_are_found_from_the_notebooks_folder(
+    served: list[Any], monkeypatch: pytest.MonkeyPatch, here: str
+) -> None:
+    Path(here).mkdir(exist_ok=True)
+    monkeypatch.chdir(here)
+    np.save("scans.npy", np.random.default_rng(0).random((2, 20, 20)))
+    for images in ("scans.npy", "sc*.npy"):
+        lab.launch_lab(images, groups="a,b", folder="work", port=8899)
+        (path, words, opens) = served[-1]
+        assert (words, opens) == (["--port=8899"], True)
+        named = chosen(path)
+        assert named[1] == "groups = 'a,b'"
+        monkeypatch.chdir("/")
+        assert len(lab.open_data(eval(named[0].partition(" = ")[2]))) == 2
+        monkeypatch.chdir(path.parents[1])
+
+
+def test_address_and_token_have_the_last_word_and_every_start_has_another_token(
+    notebooks: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labapp = pytest.importorskip("jupyterlab.labapp")
+    asked: list[list[str]] = []
+    server = mock.MagicMock()
+    monkeypatch.setattr(
+        labapp.LabApp, "initialize_server", lambda argv: asked.append(argv) or server
+    )
+    monkeypatch.setattr(signal, "signal", mock.Mock())
+    for _ in range(2):
+        lab._serve(Path("work/14-explore.ipynb"), ["--ServerApp.port=1"], open_browser=False)
+    assert [one[-2] for one in asked] == ["--ip=127.0.0.1"] * 2
+    tokens = {re.fullmatch("--IdentityProvider.token=([0-9a-f]{48})", one[-1])[1] for one in asked}
+    assert len(tokens) == 2
+    assert "--no-browser" in asked[0]
+    assert server.start.call_count == 2
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from skullnb.report import lab
+lab.find_assets = lambda _: Path("notebooks")
+lab.launch_lab(folder="work", open_browser=False, arguments=["--allow-root"])
+"""
+
+
+@pytest.fixture(params=["SIGTERM", "SIGHUP", "SIGKILL"])
+def running(
+    tmp_path: Path, notebooks: Path, request: pytest.FixtureRequest
+) -> Iterator[tuple[Path, subprocess.Popen[bytes], int]]:
+    """A JupyterLab that has begun, and the signal that will end it."""
+    pytest.importorskip("jupyterlab")
+    if sys.platform == "win32":
+        pytest.skip("signals of POSIX")
+    places = {f"JUPYTER_{kind}_DIR": str(tmp_path / kind) for kind in ("CONFIG", "DATA", "RUNTIME")}
+    run = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM],
+        cwd=tmp_path,
+        env={**os.environ, **places, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        # These tests may run under nohup.
+        preexec_fn=partial(signal.signal, signal.SIGHUP, signal.SIG_DFL),
+    )
+    until = time.monotonic() + 300
+    try:
+        while not list((tmp_path / "RUNTIME").glob("jpserver-*-open.html")):
+            assert run.poll() is None
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        yield tmp_path, run, getattr(signal, request.param)
+    finally:
+        run.kill()
+        run.wait()
+
+
+@pytest.mark.slow
+def test_it_is_run_when_it_is_opened_and_ends_with_its_command(
+    running: tuple[Path, subprocess.Popen[bytes], int],
+) -> None:
+    folder, run, number = running
+    notebook = nbformat.read(folder / "work" / lab.NOTEBOOK, as_version=4)
+    view = notebook.cells[-1].outputs[0].data["application/vnd.jupyter.widget-view+json"]
+    assert view["model_id"]
+    assert "widgets" not in notebook.metadata, "their state is the running kernel's"
+    kernels = psutil.Process(run.pid).children(recursive=True)
+    assert kernels, "its kernel goes on, for who opens it"
+    run.send_signal(number)
+    run.wait(timeout=60)
+    assert psutil.wait_procs(kernels, timeout=60)[1] == []
+    left = list((folder / "RUNTIME").glob("jpserver-*"))
+    assert bool(left) == (number == signal.SIGKILL), (
+        "who is killed leaves a token that opens nothing"
+    )
