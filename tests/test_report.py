@@ -142,7 +142,7 @@ def test_data_in_the_folder_to_be_replaced_is_refused_however_it_is_called(
         np.save(path, np.ones((2, 16, 16), np.uint8))
     Path("link.npy").symlink_to("report/inside.npy")
     Path("report/labels.txt").write_text("a\nb\n")
-    with pytest.raises(InvalidSetting, match="lies in the output folder 'report'"):
+    with pytest.raises(InvalidSetting, match="'report' would be replaced, and the input"):
         build_report(**given, output_dir="report", overwrite=True)
     assert Path("report/inside.npy").exists()
 

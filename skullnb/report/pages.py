@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from html import escape as html_escape
+from importlib.util import find_spec
 from io import BytesIO, StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -367,13 +368,14 @@ _LONGEST = 60  # characters; what Chromium makes of them has to stay under 108
 
 def find_browser() -> Path | None:
     """Find Chromium, or a browser made of it: by the variable CHROME, by name, or playwright's."""
-    for name in filter(None, (os.environ.get("CHROME"), *_BROWSERS)):
+    named = os.environ.get("CHROME")
+    for name in (named,) if named else _BROWSERS:
         if found := shutil.which(name):
             return Path(found)
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
+    if named or not find_spec("playwright"):
         return None
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as playwright:
         path = Path(playwright.chromium.executable_path)
     return path if path.is_file() else None
@@ -381,19 +383,15 @@ def find_browser() -> Path | None:
 
 def require_browser() -> Path:
     """Find a browser that prints, or refuse in a sentence."""
+    if browser := find_browser():
+        return browser
     named = os.environ.get("CHROME")
-    if named and not shutil.which(named):
-        raise InvalidSetting(
-            f"The environment variable CHROME names {named!r}, which is no program here; correct it"
-            " or take it away."
-        )
-    browser = find_browser()
-    if browser is None:
-        raise InvalidSetting(
-            "A PDF is printed by Chromium or Chrome, and none was found; install one, or name it"
-            " in the environment variable CHROME."
-        )
-    return browser
+    raise InvalidSetting(
+        f"The environment variable CHROME names {named!r}, which is no program here; correct it."
+        if named
+        else "A PDF is printed by Chromium or Chrome, and none was found; install one, or name it"
+        " in the environment variable CHROME."
+    )
 
 
 def print_pdf(page: Path, file: Path, browser: Path) -> None:
