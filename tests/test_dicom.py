@@ -226,7 +226,7 @@ def test_a_series_number_that_is_none_is_in_no_path_and_no_sentence(tmp_path, nu
         dataset.save_as(path)
     inputs = list_volumes(folder, every_series=True)
     assert [one.name for one in inputs] == ["scan-series1", "scan-series2"]
-    assert [len(read_stack(f"{folder}#{count}")) for count in (1, 2)] == [6, 4]
+    assert [len(read_stack(f"{folder}#{count}")) for count in (1, 2)] == [4, 6]
     with pytest.raises(InvalidSetting, match=r"number 1: .* number 2: ") as caught:
         read_stack(folder)
     assert number not in str(caught.value)
