@@ -231,7 +231,6 @@ DOORS = {
     "evidence": lambda path, out: run("evidence", path, "-o", out / "e"),
     "sweep": lambda path, out: run("sweep", "--images", path, "--reference", path),
     "report": lambda path, out: run("report", "--images", path, "-o", out / "r"),
-    "lab": lambda path, out: run("lab", "--images", path),
     "batch": lambda path, out: run("mask", path, "-o", out / "m.packed.npy"),
 }
 
@@ -240,8 +239,7 @@ def doors_of(case):
     if case.startswith("zarr"):
         return {"batch"}
     if "NaN" in FILES[case][1]:
-        # The explorer shows what it can't mask, and a sweep looks at the reference first.
-        return DOORS.keys() - {"lab", "sweep"}
+        return DOORS.keys() - {"sweep"}  # which looks at the reference first
     if case.startswith("npz with") and ("groups" in case or "reference" in case):
         return {"python", "mask", "evidence"}  # a batch asks for images only
     return DOORS.keys()
@@ -346,7 +344,6 @@ WORDS = {
     "collate two -o t.csv": "[Nn]o r",
     "collate broken -o t.csv": "is not JSON",
     "lab --port 99999": "not in the range",
-    "lab --images scan.npy --slices x": "can't be read",
     "nonsense": "No such command",
 }
 
