@@ -7,6 +7,7 @@ A door takes bytes, makes of them what a stranger could hand in, and reads it to
 from __future__ import annotations
 
 import io
+import json
 import zipfile
 from base64 import b64decode
 from collections.abc import Callable
@@ -90,9 +91,9 @@ def _zarr(content: bytes, folder: Path) -> None:
 def _results(content: bytes, folder: Path) -> None:
     from skullnb.report.build import collate
 
-    (folder / "results").mkdir(exist_ok=True)
-    (folder / "results" / "01-data.json").write_bytes(content)
-    collate(folder / "results")
+    (folder / "run" / "results").mkdir(parents=True, exist_ok=True)
+    (folder / "run" / "results" / "01-data.json").write_bytes(content)
+    collate(folder)
 
 
 def _words(content: bytes, folder: Path) -> None:
@@ -222,6 +223,9 @@ def _pictures(ending: str) -> list[bytes]:
     return [cv2.imencode(ending, page)[1].tobytes() for page in pages]
 
 
+RESULTS = {"format": "skullnb-results-2", "chapter": "01-data", "values": {"a": 1}}
+RESULTS |= {part: {} for part in ("parameters", "inputs", "versions")}
+
 SEEDS: dict[str, Callable[[Path], list[bytes]]] = {
     "npy": lambda _: [
         _npy(IMAGES),
@@ -239,10 +243,7 @@ SEEDS: dict[str, Callable[[Path], list[bytes]]] = {
     "zarr": _zarr_seed,
     "png": lambda _: _pictures(".png"),
     "jpg": lambda _: _pictures(".jpg"),
-    "results": lambda _: [
-        b'{"format": "skullnb-results-2", "chapter": "01-data", "values": {}}',
-        b"[]",
-    ],
+    "results": lambda _: [json.dumps(RESULTS).encode(), b"[]"],
     "words": lambda _: [
         *(b"104:127", b"::5, -1", b"0.667x0.7", b"a,a,b", b"16:37:2", b"scans/*.nii"),
         *(b"dicom#6", b"~me", b"group\nanna\nben\n"),
