@@ -4,8 +4,10 @@ import errno
 import gzip
 import io
 import json
+import logging
 import shutil
 import tempfile
+import threading
 import traceback
 import warnings
 from contextlib import suppress
@@ -24,6 +26,7 @@ from pydicom.uid import JPEG2000Lossless
 
 from skullnb.errors import InvalidSetting, SkullnbError, UnreadableFile
 from skullnb.stack import list_volumes, read_stack, write_masks
+from skullnb.stack.checks import silenced
 from skullnb.stack.dicom import _PIXELS, TAGS
 
 rng = np.random.default_rng(5)
@@ -498,6 +501,29 @@ def test_a_name_in_any_field_that_is_read_is_in_no_name_and_no_sentence(tmp_path
             said += [repr(list_volumes(tmp_path, every_series=True))]
     assert len(set(said)) > 3  # of several kinds, and not one refusal of all
     assert not [text for text in said if PLANTED in text]
+
+
+def test_what_one_thread_silences_stays_silent_while_another_reads(tmp_path, recwarn, caplog):
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow():
+        with silenced():
+            begun.set()
+            go_on.wait(60)
+            logging.getLogger("pydicom").warning(PLANTED)
+            warnings.warn(PLANTED, stacklevel=1)
+
+    thread = threading.Thread(target=slow)
+    with silenced():
+        thread.start()
+        begun.wait(60)
+    go_on.set()
+    thread.join()
+    assert not caplog.text
+    assert not recwarn.list
+    assert not logging.getLogger("pydicom").disabled
+    warnings.warn("heard again", stacklevel=1)
+    assert len(recwarn.list) == 1
 
 
 def test_nothing_about_the_patient_is_ever_in_memory_as_a_value(tmp_path, monkeypatch):

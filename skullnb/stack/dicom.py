@@ -322,7 +322,7 @@ def _read(file: Path, tags: Sequence[str], **options: Any) -> Any:
 def _without_quoting(file: Path) -> Iterator[None]:
     """Turn whatever pydicom says or raises into one sentence that quotes nothing of the file."""
     try:
-        with silenced("pydicom"):
+        with silenced():
             yield
     except SkullnbError:
         raise
