@@ -170,6 +170,14 @@ def test_values_are_read_from_the_bits_they_are_stored_in(tmp_path, stored, high
     np.testing.assert_array_equal(read_stack(path).images[0], values)
 
 
+def test_unusual_bits_of_compressed_pixels_are_refused(tmp_path):
+    dataset = pydicom.dcmread(get_testdata_file("MR_small_RLE.dcm", download=False))
+    dataset.BitsStored = 12
+    dataset.save_as(tmp_path / "a.dcm")
+    with pytest.raises(UnreadableFile, match="unusual bits"):
+        read_stack(tmp_path / "a.dcm")
+
+
 @pytest.mark.parametrize(
     ("padding", "kind", "fill"), [(-2000, "SS", 100), (63536, "US", 100), (0, "US", 0)]
 )

@@ -257,6 +257,13 @@ def test_a_folder_of_pictures_is_one_stack_and_masks_go_back_to_pictures(tmp_pat
         write_masks(stack.images > 100, tmp_path / "two.png", stack)
 
 
+def test_pictures_beside_scans_are_no_slices_unless_they_are_named(tmp_path):
+    cv2.imwrite(str(tmp_path / "preview.png"), GREY)
+    np.save(tmp_path / "scan.npy", SLICES)
+    assert [volume.path.name for volume in list_volumes(tmp_path)] == ["scan.npy"]
+    assert len(list_volumes(tmp_path / "*.png")) == 1
+
+
 @pytest.mark.parametrize("keep", [0.02, 0.4, 0.95])
 @pytest.mark.parametrize("name", ["a.png", "a.jpg"])
 def test_a_picture_cut_short_is_not_read_as_a_whole_one(tmp_path, name, keep):

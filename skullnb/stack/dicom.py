@@ -265,9 +265,11 @@ def _pixels(file: Path, shape: tuple[int, int]) -> Array:
                 "or save it uncompressed."
             )
         # Values may end below the highest bit of a pixel, or, rarely, begin above the lowest.
-        if "BitsStored" in dataset and "HighBit" in dataset and not packed:
+        if "BitsStored" in dataset and "HighBit" in dataset:
             unused = int(dataset.HighBit) + 1 - int(dataset.BitsStored)
             dataset.BitsStored = int(dataset.BitsStored) + unused
+        if packed and unused:
+            raise UnreadableFile(f"{told} keeps its values in unusual bits; save it uncompressed.")
         try:
             pixels = np.asarray(decoding.pixel_array(dataset)).reshape(-1, *shape)
         except Exception as error:

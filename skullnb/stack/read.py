@@ -30,12 +30,13 @@ from skullnb.stack.words import (
     suffix_of,
 )
 
+PICTURES = (".png", ".jpg", ".jpeg")
 READERS: dict[str, Callable[[Path, str, str], Volume]] = {
     ".npy": open_npy,
     ".npz": open_npz,
     **dict.fromkeys(NIBABEL_KINDS, open_nibabel),
     **dict.fromkeys((".tif", ".tiff"), open_tiff),
-    **dict.fromkeys((".png", ".jpg", ".jpeg"), open_picture),
+    **dict.fromkeys(PICTURES, open_picture),
     **dict.fromkeys(ITK_KINDS, open_itk),
 }
 KINDS = f"{', '.join(READERS)} and DICOM"
@@ -213,6 +214,8 @@ def list_files(path: str | Path, suffix: str = "") -> list[Path]:
     else:
         raise UnreadableFile(f"There is no file or folder {path}; check the path.")
     files = [file for file in found if _is_read(file)]
+    if path.is_dir():  # pictures beside scans are pictures of them
+        files = [file for file in files if suffix_of(file) not in PICTURES] or files
     if not files and path.is_dir() and _is_bids(path):
         files = _bids_files(path, suffix.lstrip("_") or "T1w")
     elif suffix:
