@@ -19,6 +19,7 @@ from skullnb import __version__
 from skullnb.errors import InvalidSetting, SkullnbError, in_one_line
 
 if TYPE_CHECKING:
+    from skullnb.masking import Masked
     from skullnb.pipeline import PipelineSettings
     from skullnb.stack import Stack
 
@@ -367,7 +368,8 @@ def _mask_volumes(data: Data, output: Path, options: dict[str, Any]) -> set[str]
     from skullnb.masking import HEADING, mask_volumes, plan_masks, summary_line, warning_lines
 
     plan = {name: options.pop(name) for name in ("bids", "suffix")}
-    jobs, done = plan_masks(data.images, output, **plan), []
+    jobs = plan_masks(data.images, output, **plan)
+    done: list[Masked] = []
     with progress_bar(unit=" slices") as bar:
         visit = lambda index, measure: bar.update()  # noqa: E731
         for one in mask_volumes(jobs, data.settings, **data.reading, **options, visit=visit):
@@ -516,9 +518,14 @@ def evidence(
     if places:
         with writing(places[0]) as temporary:
             write_table(ledger, temporary)
-        about = {"verdict": verdict(ledger), "rules": table.to_dict("records")}
-        about |= {"settings": asdict(settings.at(stack.spacing_mm)), "versions": versions()}
-        write_json(about | {"inputs": stack.fingerprint()}, places[1])
+        about = {
+            "verdict": verdict(ledger),
+            "rules": table.to_dict("records"),
+            "settings": asdict(settings.at(stack.spacing_mm)),
+            "versions": versions(),
+            "inputs": stack.fingerprint(),
+        }
+        write_json(about, places[1])
         say(f"{places[0]}: {len(ledger)} rows; {places[1]}: the verdict")
 
 

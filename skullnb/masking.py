@@ -183,8 +183,8 @@ def warning_lines(table: pd.DataFrame) -> list[str]:
     lines = []
     for words, (slices, values) in about.items():
         sentence = words[0]
-        for word, found in zip(words[1:], zip(*values, strict=True), strict=True):
-            low, high = min(found, key=float), max(found, key=float)
+        for word, numbers in zip(words[1:], zip(*values, strict=True), strict=True):
+            low, high = min(numbers, key=float), max(numbers, key=float)
             sentence += (low if low == high else f"{low}-{high}") + word
         lines.append(f"slice{'s' * (len(slices) > 1)} {ranges_of(slices)}: {sentence}")
     return lines
