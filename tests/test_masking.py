@@ -360,9 +360,9 @@ def test_warnings_that_differ_in_their_numbers_only_are_one_line_with_the_number
         "slices 5, 7: 9 of 9",
         "slice 6: other",
     ]
-    assert say_wrong(table) == "4 of 5 slices look wrong: 3, 5-7"
-    assert say_wrong(table[:2]) == "1 of 2 slices looks wrong: 3"
-    assert say_wrong(table[1:2]) == ""
+    assert say_wrong(status, range(3, 8)) == "4 of 5 slices look wrong: 3, 5-7"
+    assert say_wrong(status[:2], (3, 4)) == "1 of 2 slices looks wrong: 3"
+    assert say_wrong(["ok"], [3]) == ""
     assert ranges_of([]) == ""
 
 
@@ -449,10 +449,10 @@ def test_nan_is_background_only_where_that_is_asked_for(tmp_path):
 
 @pytest.mark.parametrize("name", ["m.csv", "m.tsv"])
 def test_a_table_holds_no_formula_and_says_what_is_missing(tmp_path, name):
-    table = pd.DataFrame({"=p": [1, None], "note": ["=1+1", "a=b"], "warnings": [("x", "y"), ()]})
+    table = pd.DataFrame({"=p": [1, None], "reason": ["=1+1", "a=b"], "warnings": [("x", "y"), ()]})
     write_table(table, tmp_path / name)
     first, *lines = (tmp_path / name).read_text().replace("\t", ",").splitlines()
-    assert first == "'=p,note,warnings"
+    assert first == "'=p,reason,warnings"
     assert lines == ["1.0,'=1+1,x; y", "n/a,a=b," if name == "m.tsv" else ",a=b,"]
 
 
