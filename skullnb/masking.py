@@ -6,12 +6,13 @@ says how the mask was made. In a BIDS derivative dataset all three have names th
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -23,7 +24,7 @@ import numpy as np
 
 from skullnb import heads
 from skullnb.errors import InvalidSetting, SkullnbError, in_one_line
-from skullnb.pipeline import PipelineSettings, SliceMeasure, measure_stack
+from skullnb.pipeline import PipelineSettings, SliceMeasure, load, measure_stack
 from skullnb.reach import reach_mm, span_remark
 from skullnb.stack import (
     MASK_KINDS,
@@ -39,6 +40,7 @@ from skullnb.stack.words import expand, stem, suffix_of
 
 if TYPE_CHECKING:
     import pandas as pd
+
 
 HEADING = "status  slices  warned  empty     Otsu  kernel           area    time  volume"
 """Above the lines of `Masked`: Otsu is the range of the thresholds of all slices."""
@@ -94,7 +96,7 @@ class Masked:
     @property
     def counts(self) -> dict[str, int]:
         """Slices, and how many of them are ok, warned and empty."""
-        return count(self.table)
+        return count([] if self.table is None else self.table["status"])
 
     @property
     def status(self) -> str:
@@ -109,7 +111,7 @@ class Masked:
     @property
     def wrong(self) -> str:
         """Say which slices look wrong, such as "80 of 190 slices look wrong: 27-66"."""
-        return say_wrong(self.table)
+        return "" if self.table is None else say_wrong(self.table["status"], self.table["slice"])
 
     def __str__(self) -> str:
         """One line under `HEADING`."""
@@ -140,26 +142,19 @@ def beside(mask: Path, *, tabs: bool = False, parquet: bool = False) -> tuple[Pa
     return mask.with_name(name + kind), mask.with_name(f"{name}.json")
 
 
-def count(table: pd.DataFrame | None) -> dict[str, int]:
-    """Count the slices of a table: all, and those of each status."""
-    found = Counter([] if table is None else table["status"])
+def count(statuses: Iterable[str]) -> dict[str, int]:
+    """Count slices: all, and those of each status."""
+    found = Counter(statuses)
     kinds = ("ok", "warned", "empty", *(["failed"] if found["failed"] else []))
     return {"slices": found.total(), **{kind: found[kind] for kind in kinds}}
 
 
-def say_wrong(table: pd.DataFrame | None) -> str:
-    """Say how many slices of a table look wrong, and which; "" when none does."""
-    if table is None or not (table["status"] == "warned").any():
-        return ""
-    n = int((table["status"] == "warned").sum())
-    look = "looks" if n == 1 else "look"
-    return f"{n} of {len(table)} slices {look} wrong: {_numbers(table, 'warned')}"
-
-
-def _numbers(table: pd.DataFrame, status: str) -> str:
-    """Write the slices of a status as ranges: numbers in their file, or in a batch of many."""
-    name = "index" if "index" in table else "slice"
-    return ranges_of(sorted(table.loc[table["status"] == status, name].tolist()))
+def say_wrong(statuses: Iterable[str], numbers: Iterable[int]) -> str:
+    """Say how many slices look wrong, and which; "" when none does."""
+    pairs = list(zip(statuses, numbers, strict=True))
+    wrong = [number for status, number in pairs if status == "warned"]
+    look = "looks" if len(wrong) == 1 else "look"
+    return f"{len(wrong)} of {len(pairs)} slices {look} wrong: {ranges_of(wrong)}" if wrong else ""
 
 
 def warning_lines(table: pd.DataFrame) -> list[str]:
@@ -178,8 +173,8 @@ def warning_lines(table: pd.DataFrame) -> list[str]:
     lines = []
     for words, (slices, values) in about.items():
         sentence = words[0]
-        for word, found in zip(words[1:], zip(*values, strict=True), strict=True):
-            low, high = min(found, key=float), max(found, key=float)
+        for word, numbers in zip(words[1:], zip(*values, strict=True), strict=True):
+            low, high = min(numbers, key=float), max(numbers, key=float)
             sentence += (low if low == high else f"{low}-{high}") + word
         lines.append(f"slice{'s' * (len(slices) > 1)} {ranges_of(slices)}: {sentence}")
     return lines
@@ -234,9 +229,9 @@ def plan_masks(
     """
     output = expand(output)
     known = heads.known(str(images))
-    sources: list[Volume | str] = (
-        [known] if known else [*list_volumes(images, suffix, every_series=True)]
-    )
+    sources: list[Volume | str] = [known] if known else []
+    if not known:
+        sources += list_volumes(images, suffix, every_series=True)
     is_file = suffix_of(output) in MASK_KINDS and not output.is_dir()
     if bids:
         if is_file:
@@ -339,7 +334,7 @@ def mask_volumes(
     if size < 2:
         yield from map(one, jobs)
         return
-    load_pipeline()
+    load()
     with one_opencv_thread(), ThreadPoolExecutor(size) as pool:
         yield from pool.map(one, jobs)
 
@@ -369,12 +364,13 @@ def _mask_stack(
         masks[(table["status"] == "warned").to_numpy()] = 0
     table["written_px"] = np.count_nonzero(masks, axis=(1, 2))
     remarks = remarks_on(settings, stack.spacing_mm, stack.remarks)
+    statuses, numbers = table["status"].tolist(), table["slice"].tolist()
     account = {
         "Sources": [_bids_source(one) for one in stack.sources] or [stack.name],
         "SourceSHA256": stack.fingerprint(),
         "Axis": stack.axis,
         "Slices": ranges_of(sorted(stack.slice_numbers)),
-        **describe(table, used, on_warning, remarks, stack.spacing_mm),
+        **describe(statuses, numbers, used, on_warning, remarks, stack.spacing_mm),
     }
     if job.folder is not None:
         job.path.parent.mkdir(parents=True, exist_ok=True)
@@ -398,7 +394,8 @@ def remarks_on(
 
 
 def describe(
-    table: pd.DataFrame,
+    statuses: Sequence[str],
+    numbers: Sequence[int],
     used: PipelineSettings,
     on_warning: str,
     remarks: Sequence[str],
@@ -407,6 +404,10 @@ def describe(
     """Say for a JSON file what masks are, how they were made, and which of them look wrong."""
     from skullnb import __version__
 
+    slices = {
+        kind: [number for one, number in zip(statuses, numbers, strict=True) if one == kind]
+        for kind in ("warned", "empty")
+    }
     reach = None
     if spacing_mm is not None and used.border == "dilation" and used.kernel_width:
         reach = [round(one, 3) for one in reach_mm(used.kernel_width, spacing_mm)]
@@ -420,10 +421,10 @@ def describe(
         "Settings": asdict(used),
         "SpacingMm": spacing_mm,
         "ReachMm": reach,
-        "Counts": count(table),
-        "LooksWrong": say_wrong(table),
-        "SlicesWithWarning": _numbers(table, "warned"),
-        "SlicesWithEmptyMask": _numbers(table, "empty"),
+        "Counts": count(statuses),
+        "LooksWrong": say_wrong(statuses, numbers),
+        "SlicesWithWarning": ranges_of(slices["warned"]),
+        "SlicesWithEmptyMask": ranges_of(slices["empty"]),
         "OnWarning": on_warning,
         "Remarks": list(remarks),
     }
@@ -436,20 +437,29 @@ def versions() -> dict[str, str]:
     return {"skullnb": __version__, "OpenCV": cv2.__version__, "numpy": np.__version__}
 
 
-def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Write a table as CSV, TSV as BIDS has it, or Parquet, by its ending."""
-    first = [name for name in ("index", "source", "slice", "group", "status") if name in table]
-    told = table[first + [name for name in table if name not in first]]
-    if "warnings" in told:
-        told = told.assign(warnings=["; ".join(texts) for texts in told["warnings"]])
+def write_table(table: pd.DataFrame | list[dict[str, Any]], path: Path) -> None:
+    """Write a table as CSV, TSV as BIDS has it, or Parquet, by its ending; no formula is in it."""
+    rows: list[Any] = table if isinstance(table, list) else table.to_dict("records")
+    rows = [
+        {**row, "warnings": "; ".join(row.get("warnings", ()))} if "reason" in row else row
+        for row in rows
+    ]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    first = [name for name in ("index", "source", "slice", "group", "status") if name in names]
+    names = first + [name for name in names if name not in first]
     if path.suffix == ".parquet":
-        told.to_parquet(path, index=False)
+        import pandas as pd
+
+        pd.DataFrame(rows, columns=names).convert_dtypes().to_parquet(path, index=False)
         return
-    tabs = path.suffix == ".tsv"  # and in a text no spreadsheet finds a formula
-    for name in told.select_dtypes(include=["object", "string", "category"]):
-        told[name] = [guarded(value) for value in told[name]]
-    told.columns = [guarded(name) for name in told.columns]
-    told.to_csv(path, index=False, sep="\t" if tabs else ",", na_rep="n/a" if tabs else "")
+    tabs = path.suffix == ".tsv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, delimiter="\t" if tabs else ",", lineterminator="\n")
+        writer.writerow(map(guarded, names))
+        for row in rows:
+            cells = (row.get(name) for name in names)
+            blank = "n/a" if tabs else ""
+            writer.writerow(blank if one is None or one != one else guarded(one) for one in cells)
 
 
 def guarded(value: Any) -> Any:
@@ -475,12 +485,6 @@ def summary_line(masked: Sequence[Masked]) -> str:
     found = Counter(one.status for one in masked)
     told = ", ".join(f"{many} {kind}" for kind, many in found.items())
     return f"{len(masked)} volume{'s' * (len(masked) != 1)}: {told}"
-
-
-def load_pipeline() -> None:
-    import skullnb.pipeline
-
-    getattr(skullnb.pipeline, "load", lambda: None)()
 
 
 @contextmanager
@@ -516,7 +520,7 @@ def _refuse_places(job: Job, own: Sequence[Path], overwrite: bool) -> None:
 
 
 def _is_one_file(images: str | Path) -> bool:
-    return bool(heads.known(str(images))) or expand(str(images).partition("#")[0]).is_file()
+    return not heads.known(str(images)) and expand(str(images)).is_file()
 
 
 def _place(source: Volume | str) -> Path:
