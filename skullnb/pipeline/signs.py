@@ -1,162 +1,331 @@
-"""Stand-in until the signs land."""
+"""Signs, seen without a reference mask, that a slice went wrong: what is measured, what is said.
+
+`SliceFacts` are plain numbers of one slice; `warnings_of` tells the signs from them. The limits
+come from 130 slices of four open heads with reference masks, the same cropped in 20 ways, and
+every slice of two whole heads, at a reach of 7.5 mm; "right" means an IoU of 0.8 or more. They fit
+those heads; how well they do on others, others must say.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
+from math import ceil, floor
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from skullnb.pipeline.settings import PipelineSettings
+
+Array = NDArray[Any]
+
+EMPTY, SMALL, LARGE, HOLLOW = "empty", "too small", "too large", "hollow mask"
+HOT, TWO_LEVELS, WIDE_KERNEL = "hot pixels", "two levels", "wide kernel"
+SCALP_RING, MERGED, SPARSE = "scalp ring", "merged", "sparse"
+OUTSIDE, PART, DROPPED = "mostly outside", "one part", "larger one dropped"
+AREA_JUMP, THRESHOLD_JUMP = "area jump", "threshold jump"
+SIGNS = (
+    *(HOT, TWO_LEVELS, WIDE_KERNEL, EMPTY, SMALL, LARGE, HOLLOW),
+    *(SCALP_RING, MERGED, SPARSE, OUTSIDE, PART, DROPPED),
+    *(AREA_JUMP, THRESHOLD_JUMP),
+)
+"""Names of all signs, in the order of their sentences; the last two need a volume."""
+
+HOT_QUANTILE, HOT_LEVEL = 0.999, 0.10
+# Chosen on the other heads, four heads asked for 7.0 to 8.0 mm; 7.5 mm is best over all of them.
+LARGEST_CHOSEN_REACH_MM, USUAL_REACH_MM = 8.0, 7.5
+# Share of the frame, where the pixel size is unknown.
+SMALLEST_PLAUSIBLE, LARGEST_PLAUSIBLE = 0.01, 0.90
+# Right slices: chosen components of 45 cm2 or more, masks of 239 cm2 or less, 273 at 26 px of 1 mm.
+# Outlines of a whole head: 311 cm2 and more. Children's heads get some room.
+SMALLEST_CM2, LARGEST_CM2 = 20.0, 300.0
+# Right masks fill .94 of their hull or more, on other heads that were tried .82; wrong ones .80.
+MASK_FILL = 0.81
+# Of a speck nothing can be told by what lies around it.
+SMALLEST_HEAD = 0.01
+# Bright tissue outside the chosen one's hull: right slices .10 to .53, brain joined to scalp .06
+# and less. Where the frame cuts the scalp off, right ones may keep .02.
+LEAST_OUTSIDE, LEAST_OUTSIDE_CUT, MOST_OUTSIDE = 0.065, 0.01, 0.60
+# The frame cuts the head where a component that touches it has this share of the chosen one.
+CUT_SHARE = 0.002
+# Right components fill .79 of their hull or more, .66 where cropped, .50 on the noisiest synthetic
+# heads; noise in air .30 to .51.
+RING_FILL, SPARSE_FILL = 0.60, 0.48
+# The largest component beside the chosen one: right slices .24 of it or less, wrong ones .36.
+LIKE_SIZE = 0.33
+# A component that touches the frame: right slices up to 1.2 times the chosen one (a neck).
+MUCH_LARGER = 2.0
+# Of an edge-touching component that is padding so much has one level; resampling blurs its rim.
+PADDING_SHARE = 0.9
+# Against the median of up to five slices nearby that show no sign. Thresholds of right slices
+# differed by 21% at most.
+AREA_CHANGE, THRESHOLD_CHANGE, NEARBY = 0.25, 0.40, 5
+
 
 class SliceFacts(NamedTuple):
-    """Numbers of one slice from which the signs are told."""
+    """What the signs are told from: numbers of one slice, in px where no other unit is named."""
 
     height: int
     width: int
-    n_levels: int
-    hot_level: float
+    n_levels: int  # different levels of the normalised slice
+    hot_level: float  # their .999 quantile, as `numpy.quantile` gives it
     bright_px: int
-    padding_px: int
-    chosen_px: int
-    hull_px: int
+    padding_px: int  # bright, but in components that are padding and not tissue
+    chosen_px: int  # 0 = nothing was chosen
+    hull_px: int  # convex hull of the chosen component
     bright_in_hull_px: int
-    beside_px: int
-    edge_px: int
+    beside_px: int  # largest inner component neither around nor inside the chosen one
+    edge_px: int  # largest other component that touches the frame and is not padding
     mask_px: int
     mask_hull_px: int
 
 
-def quantile_of_counts(counts: NDArray[Any], share: float) -> float:
-    """Do as `numpy.quantile`, from the counts of 256 levels instead of from sorted pixels."""
-    place = (int(counts.sum()) - 1) * share
-    ends = [int(place), int(-(-place // 1))]
-    low, high = np.searchsorted(np.cumsum(counts), ends, side="right")
-    return float(low + (high - low) * (place - int(place)))
-
-
-def _chain(points: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    kept: list[tuple[int, int]] = []
-    for y, x in points:
-        while len(kept) > 1:
-            (y0, x0), (y1, x1) = kept[-2], kept[-1]
-            if (x1 - x0) * (y - y0) >= (x - x0) * (y1 - y0):
-                kept.pop()
-            else:
-                break
-        kept.append((y, x))
-    return kept
-
-
-def hull_rows(first: NDArray[Any], last: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Columns in which the convex hull begins and ends, row by row."""
-    rows = np.flatnonzero(last >= first)
-    y = np.arange(len(first))
-    left = _envelope(rows, first[rows], y)
-    right = -_envelope(rows, -last[rows], y)
-    return left, right
-
-
-def _envelope(rows: NDArray[Any], values: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
-    kept = np.array(_chain(list(zip(rows.tolist(), values.tolist(), strict=True))))
-    if len(kept) == 1:
-        return np.full(len(y), kept[0, 1])
-    at = np.clip(np.searchsorted(kept[:, 0], y, side="right") - 1, 0, len(kept) - 2)
-    (y0, x0), (y1, x1) = kept[at].T, kept[at + 1].T
-    return -(-(x0 * (y1 - y) + x1 * (y - y0)) // (y1 - y0))
-
-
-def _ends(mask: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    any_there = mask.any(axis=1)
-    first = np.where(any_there, mask.argmax(axis=1), mask.shape[1])
-    last = np.where(any_there, mask.shape[1] - 1 - mask[:, ::-1].argmax(axis=1), -1)
-    return first, last
-
-
-def facts_of(normalised: Any, binary: Any, labels: Any, components: Any, chosen: int, mask: Any) -> SliceFacts:
-    """Take the facts from the arrays of a trace."""
-    counts = np.bincount(normalised.ravel(), minlength=256)
-    height, width = normalised.shape
-    touching = components[components["touches_edge"]]
-    padding, edge = 0, 0
-    flat_labels = labels.ravel()
-    starts = {}
-    if len(touching):
-        order = np.flatnonzero(np.isin(flat_labels, touching["label"]))
-        for i in order[np.unique(flat_labels[order], return_index=True)[1]]:
-            starts[int(flat_labels[i])] = int(i)
-    for one in touching:
-        own = normalised.ravel()[flat_labels == one["label"]]
-        level = normalised.ravel()[starts[int(one["label"])]]
-        if 10 * int(np.count_nonzero(own == level)) >= 9 * int(one["area"]):
-            padding += int(one["area"])
-        else:
-            edge = max(edge, int(one["area"]))
-    values = dict.fromkeys(("chosen_px", "hull_px", "bright_in_hull_px", "beside_px", "mask_px", "mask_hull_px"), 0)
+def facts_of(
+    normalised: Array, binary: Array, labels: Array, components: Array, chosen: int, mask: Array
+) -> SliceFacts:
+    """Measure one slice from the arrays of its trace; `components` as `label_components` gives."""
+    counts = cv2.calcHist([normalised], [0], None, [256], [0, 256]).ravel().astype(np.int64)
+    others = components[components["label"] != chosen]
+    edge, inner = others[others["touches_edge"]], others[~others["touches_edge"]]
+    padding = np.array([_is_padding(one, normalised, labels) for one in edge], dtype=bool)
+    chosen_px = hull_px = bright_in_hull_px = beside_px = 0
     if chosen:
         own = components[components["label"] == chosen][0]
-        rows = slice(own["top"], own["top"] + own["height"])
-        left, right = hull_rows(*_ends(labels[rows] == chosen))
-        values["chosen_px"] = int(own["area"])
-        values["hull_px"] = int((right - left + 1).sum())
-        values["bright_in_hull_px"] = sum(
-            int(np.count_nonzero(line[a : b + 1])) for line, a, b in zip(binary[rows], left, right)
-        )
-        apart = ~_contains(components, own) & ~_contains(own, components)
-        apart &= ~components["touches_edge"]
-        values["beside_px"] = int(components["area"][apart].max(initial=0))
-        values["mask_px"] = int(np.count_nonzero(mask))
-        present = np.flatnonzero(mask.any(axis=1))
-        left, right = hull_rows(*_ends(mask[present[0] : present[-1] + 1]))
-        values["mask_hull_px"] = int((right - left + 1).sum())
+        chosen_px = int(own["area"])
+        hull_px, bright_in_hull_px = _hull(labels == chosen, binary)
+        beside = ~(_holds(inner, own) | _holds(own, inner))
+        beside_px = int(inner["area"][beside].max(initial=0))
     return SliceFacts(
-        height=height, width=width, n_levels=int(np.count_nonzero(counts)),
-        hot_level=quantile_of_counts(counts, 0.999),
-        bright_px=int(np.count_nonzero(binary)), padding_px=padding, edge_px=edge, **values,
+        height=normalised.shape[0],
+        width=normalised.shape[1],
+        n_levels=int(np.count_nonzero(counts)),
+        hot_level=quantile_of_counts(counts, HOT_QUANTILE),
+        bright_px=int(np.count_nonzero(binary)),
+        padding_px=int(edge["area"][padding].sum()),
+        chosen_px=chosen_px,
+        hull_px=hull_px,
+        bright_in_hull_px=bright_in_hull_px,
+        beside_px=beside_px,
+        edge_px=int(edge["area"][~padding].max(initial=0)),
+        mask_px=int(np.count_nonzero(mask)),
+        mask_hull_px=_hull(mask != 0, mask)[0],
     )
 
 
-def _contains(outer: Any, inner: Any) -> Any:
+def warnings_of(
+    facts: SliceFacts,
+    settings: PipelineSettings,
+    spacing_mm: tuple[float, float] | None = None,
+    reason: str = "",
+) -> dict[str, str]:
+    """Tell the signs of one slice, a sentence by name; `reason` is why its mask is empty."""
+    found = {}
+    if facts.n_levels > 1 and facts.hot_level / 255 < HOT_LEVEL:
+        # Decimals were cut off, so a pixel lies below the next level up.
+        found[HOT] = (
+            f"a few pixels own most of the range: {HOT_QUANTILE:.1%} of the pixels lie in its "
+            f"lowest {100 * (facts.hot_level + 1) / 255:.2g}%, so the threshold may only separate "
+            "those few"
+        )
+    if facts.n_levels == 2:
+        found[TWO_LEVELS] = (
+            "scaled to 0..255 the slice has two levels only, as a mask or a drawing has and no scan"
+        )
+    found |= _kernel_sign(settings, spacing_mm)
+    if reason:
+        return found | {EMPTY: f"the mask is empty: {reason}"}
+    return found | _size_signs(facts, spacing_mm) | _choice_signs(facts)
+
+
+def neighbour_signs(
+    mask_px: Sequence[int],
+    thresholds: Sequence[int],
+    groups: Sequence[str] | None = None,
+    warned: Sequence[bool] | None = None,
+) -> list[dict[str, str]]:
+    """Tell for each slice how it differs from the slices of its group nearby that show no sign."""
+    areas, levels = np.asarray(mask_px), np.asarray(thresholds)
+    volumes = np.asarray(groups if groups is not None else [""] * len(areas))
+    silent = (areas > 0) & ~np.asarray(warned if warned is not None else areas == 0, dtype=bool)
+    found: list[dict[str, str]] = [{} for _ in areas]
+    for volume in np.unique(volumes):
+        same = np.flatnonzero(volumes == volume)
+        for place, number in enumerate(same):
+            near = np.arange(max(0, place - NEARBY), min(len(same), place + NEARBY + 1))
+            near = near[(near != place) & silent[same[near]]]
+            near = same[near[np.argsort(np.abs(near - place), kind="stable")[:NEARBY]]]
+            if areas[number] == 0 or len(near) < 2:
+                continue
+            change = areas[number] / np.median(areas[near]) - 1
+            if abs(change) > AREA_CHANGE:
+                found[number][AREA_JUMP] = (
+                    f"the mask is {abs(change):.0%} {'larger' if change > 0 else 'smaller'} than "
+                    "those of the slices around it"
+                )
+            change = levels[number] / max(1.0, float(np.median(levels[near]))) - 1
+            if abs(change) > THRESHOLD_CHANGE:
+                found[number][THRESHOLD_JUMP] = (
+                    f"the threshold is {abs(change):.0%} {'higher' if change > 0 else 'lower'} "
+                    "than those of the slices around it"
+                )
+    return found
+
+
+def hull_rows(first: Array, last: Array) -> tuple[Array, Array]:
+    """First and last column of a convex hull by row, from those of its pixels (none: last < first).
+
+    A pixel belongs to the hull when its centre lies in or on the hull of the pixels' centres.
+    """
+    rows = np.flatnonzero(last >= first)
+    return _envelope(rows, first[rows]), -_envelope(rows, -last[rows])
+
+
+def quantile_of_counts(counts: Array, share: float) -> float:
+    """Do as `numpy.quantile`, from the counts of 256 levels instead of from sorted pixels."""
+    place = (int(counts.sum()) - 1) * share
+    low, high = np.searchsorted(counts.cumsum(), [floor(place), ceil(place)], side="right")
+    return float(low + (high - low) * (place - floor(place)))
+
+
+def _kernel_sign(
+    settings: PipelineSettings, spacing_mm: tuple[float, float] | None
+) -> dict[str, str]:
+    if spacing_mm is None:
+        return {}
+    pixel_mm = sum(spacing_mm) / 2
+    reach = (settings.kernel_width - 1) / 2 * pixel_mm
+    if reach <= 2 * LARGEST_CHOSEN_REACH_MM:
+        return {}
+    width = 1 + 2 * ceil(USUAL_REACH_MM / pixel_mm - 0.5)
+    return {
+        WIDE_KERNEL: f"the kernel of {settings.kernel_width} px reaches {reach:.3g} mm here, more "
+        f"than twice the {LARGEST_CHOSEN_REACH_MM:g} mm that any open head chose, so the mask "
+        f"covers too much; --reach-mm {USUAL_REACH_MM:g} or --kernel-width {max(width, 1)} fits"
+    }
+
+
+def _size_signs(facts: SliceFacts, spacing_mm: tuple[float, float] | None) -> dict[str, str]:
+    found = {}
+    share = facts.mask_px / (facts.height * facts.width)
+    cm2 = spacing_mm[0] * spacing_mm[1] / 100 if spacing_mm else None
+    if cm2 and facts.chosen_px * cm2 < SMALLEST_CM2:
+        found[SMALL] = (
+            f"the chosen component covers {facts.chosen_px * cm2:.2g} cm² and the mask "
+            f"{facts.mask_px * cm2:.2g} cm², too little for a head"
+        )
+    elif not cm2 and share < SMALLEST_PLAUSIBLE:
+        found[SMALL] = (
+            f"the mask covers {100 * share:.2g}% of the frame ({facts.mask_px} px), too little for "
+            "a head"
+        )
+    if cm2 and facts.mask_px * cm2 > LARGEST_CM2:
+        found[LARGE] = f"the mask covers {facts.mask_px * cm2:.0f} cm², too much for a head"
+    elif share > LARGEST_PLAUSIBLE:
+        found[LARGE] = f"the mask covers {share:.0%} of the frame, too much for a head"
+    if facts.mask_px < MASK_FILL * facts.mask_hull_px:
+        found[HOLLOW] = (
+            f"the mask fills only {facts.mask_px / facts.mask_hull_px:.0%} of its convex hull, but "
+            "the outline of a skull is nearly convex"
+        )
+    return found
+
+
+def _choice_signs(facts: SliceFacts) -> dict[str, str]:
+    """Signs that not the brain was chosen, or not the brain alone."""
+    found: dict[str, str] = {}
+    own = max(facts.chosen_px, 1)
+    if facts.hull_px >= SMALLEST_HEAD * facts.height * facts.width:
+        fill = facts.chosen_px / facts.hull_px
+        tissue = max(facts.bright_px - facts.padding_px, 1)
+        outside = max(0.0, 1 - facts.bright_in_hull_px / tissue)
+        cut = facts.edge_px >= CUT_SHARE * own
+        if outside < (LEAST_OUTSIDE_CUT if cut else LEAST_OUTSIDE):
+            found |= _outermost(fill, outside)
+        elif fill < SPARSE_FILL:
+            found[SPARSE] = (
+                f"the chosen component fills only {fill:.0%} of its convex hull, so it may be "
+                "noise, or a piece of the scalp"
+            )
+        if outside > MOST_OUTSIDE:
+            found[OUTSIDE] = (
+                f"{outside:.0%} of the bright tissue lies outside the chosen component, so the "
+                "brain, or a part of it, may be left out"
+            )
+        if facts.beside_px > LIKE_SIZE * own:
+            found[PART] = (
+                f"a component {facts.beside_px / own:.0%} as large lies beside the chosen one, so "
+                "a part of the brain may be left out"
+            )
+    if facts.edge_px > MUCH_LARGER * own:
+        found[DROPPED] = (
+            f"a component {facts.edge_px / own:.1f} times as large as the chosen one touches the "
+            "frame and was dropped, so the brain may be lost"
+        )
+    return found
+
+
+def _outermost(fill: float, outside: float) -> dict[str, str]:
+    """Name what holds the outermost tissue: a ring, or brain and scalp in one."""
+    if fill < RING_FILL:
+        return {
+            SCALP_RING: f"the chosen component is the outermost and fills only {fill:.0%} of its "
+            "hull, so it may be the scalp"
+        }
+    return {
+        MERGED: f"only {outside:.1%} of the bright pixels lie around the chosen component, so "
+        "brain and scalp may be joined, or the scan has no scalp"
+    }
+
+
+def _is_padding(component: Any, normalised: Array, labels: Array) -> bool:
+    """Whether a component has one level almost everywhere."""
+    top, left, height, width = (int(component[n]) for n in ("top", "left", "height", "width"))
+    box = slice(top, top + height), slice(left, left + width)
+    levels = normalised[box][labels[box] == component["label"]]
+    return bool(np.bincount(levels).max() >= PADDING_SHARE * len(levels))
+
+
+def _hull(pixels: Array, bright: Array) -> tuple[int, int]:
+    """Size of the convex hull of some pixels, and how many bright ones are in it."""
+    rows = np.flatnonzero(pixels.any(axis=1))
+    if not len(rows):
+        return 0, 0
+    band = slice(rows[0], rows[-1] + 1)
+    there = pixels[band]
+    first, last = there.argmax(axis=1), there.shape[1] - 1 - there[:, ::-1].argmax(axis=1)
+    last[~there.any(axis=1)] = -1
+    left, right = hull_rows(first, last)
+    ends = zip(bright[band], left.tolist(), (right + 1).tolist(), strict=True)
+    return int((right - left + 1).sum()), sum(int(np.count_nonzero(row[i:j])) for row, i, j in ends)
+
+
+def _envelope(rows: Array, columns: Array) -> Array:
+    """Lower convex envelope of a column by row, at every row between, rounded up."""
+    kept: list[tuple[int, int]] = []
+    for y, x in zip(rows.tolist(), columns.tolist(), strict=True):
+        while len(kept) > 1 and _turns_back(*kept[-2], *kept[-1], y, x):
+            kept.pop()
+        kept.append((y, x))
+    found = np.empty(rows[-1] - rows[0] + 1, dtype=np.int64)
+    found[-1] = kept[-1][1]
+    for (y0, x0), (y1, x1) in pairwise(kept):
+        steps = np.arange(y1 - y0)
+        found[y0 - rows[0] : y1 - rows[0]] = x0 - (x0 - x1) * steps // (y1 - y0)
+    return found
+
+
+def _turns_back(y0: int, x0: int, y1: int, x1: int, y: int, x: int) -> bool:
+    """Whether the middle one of three points lies on or right of the line between the others."""
+    return (x1 - x0) * (y - y0) >= (x - x0) * (y1 - y0)
+
+
+def _holds(outer: Any, inner: Any) -> Any:
+    """Whether the bounding box of one holds that of the other."""
     return (
         (outer["top"] <= inner["top"])
         & (outer["left"] <= inner["left"])
         & (outer["top"] + outer["height"] >= inner["top"] + inner["height"])
         & (outer["left"] + outer["width"] >= inner["left"] + inner["width"])
     )
-
-
-def warnings_of(facts: SliceFacts, settings: object, spacing_mm: object = None, reason: str = "") -> dict[str, str]:
-    """Tell the signs."""
-    found = {}
-    if facts.n_levels > 1 and facts.hot_level / 255 < 0.1:
-        found["hot pixels"] = (
-            f"a few pixels own most of the range: 99.9% of the pixels lie in its "
-            f"lowest {100 * (facts.hot_level + 1) / 255:.2g}%, so the threshold may only separate those few"
-        )
-    share = facts.mask_px / (facts.height * facts.width)
-    if reason:
-        found["empty"] = f"the mask is empty: {reason}"
-    elif share < 0.01:
-        found["small"] = f"the mask covers {100 * share:.2g}% of the frame ({facts.mask_px} px), too little for a head"
-    elif share > 0.9:
-        found["large"] = f"the mask covers {share:.0%} of the frame, too much for a head"
-    if not facts.chosen_px:
-        return found
-    if facts.hull_px >= 0.01 * facts.height * facts.width:
-        outside = 1 - facts.bright_in_hull_px / facts.bright_px
-        fill = facts.chosen_px / facts.hull_px
-        if outside < 0.05 and fill < 0.6:
-            found["scalp ring"] = f"the chosen component is the outermost and fills only {fill:.0%} of its hull, so it may be the scalp"
-        elif outside < 0.05:
-            found["merged"] = f"only {outside:.1%} of the bright pixels lie around the chosen component, so brain and scalp may be joined"
-        if facts.beside_px >= 0.5 * facts.chosen_px:
-            found["one part"] = f"a component {facts.beside_px / facts.chosen_px:.0%} as large lies beside the chosen one, so half a brain may be left out"
-    if facts.edge_px > 2 * facts.chosen_px:
-        found["larger one dropped"] = f"a component {facts.edge_px / facts.chosen_px:.1f} times as large as the chosen one touches the frame and was dropped, so the brain may be lost"
-    return found
-
-
-def neighbour_signs(mask_px: Sequence[int], thresholds: Sequence[int], groups: Sequence[str] | None = None) -> list[dict[str, str]]:
-    """Tell the signs of slices beside their neighbours."""
-    return [{} for _ in mask_px]
-SIGNS = ("scalp ring", "merged", "one part", "larger one dropped")
