@@ -1,5 +1,4 @@
 import re
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,6 +9,7 @@ from skullnb import evidence, heads, reach
 from skullnb.errors import InvalidSetting, UnreadableFile
 from skullnb.phantom import published_stack, variant
 from skullnb.pipeline import signs, trace_skull_mask
+from skullnb.stack import Stack
 from skullnb.study import real_heads as study
 
 
@@ -19,8 +19,7 @@ def two_heads():
     found = {}
     for name, kind in (("a", "narrow-gap"), ("b", "thick-soft-tissue")):
         stack = variant(kind)
-        found[name] = replace(
-            stack,
+        found[name] = Stack(
             images=stack.images[:2, ::4, ::4],
             reference=stack.reference[:2, ::4, ::4],
             spacing_mm=tuple(4 * side for side in stack.spacing_mm),

@@ -94,11 +94,11 @@ def test_batches_write_the_same_masks_and_tell_rate_and_storage(images):
 
 
 def test_a_run_is_kept_with_four_digits_and_read_again(tmp_path, monkeypatch):
-    table = pd.DataFrame({"way": ["a"], "ms": [0.123456], "n": [12345], "iou": [np.nan]})
+    table = pd.DataFrame({"way": ["a", "b"], "ms": 0.123456, "n": 12345, "iou": [np.nan, 1.0]})
     path = tmp_path / "timing.json"
     timing.record({"date": "2026-01-01", "tables": {"published": table}}, path)
     monkeypatch.setattr(timing, "RECORDED", path)
-    (row,) = timing.recorded()["tables"]["published"].to_dict("records")
+    row, _ = timing.recorded()["tables"]["published"].to_dict("records")
     assert (row["way"], row["ms"], row["n"]) == ("a", 0.1235, 12345)
     assert np.isnan(row["iou"])
     path.write_text('{"tables": ')
