@@ -23,21 +23,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skullnb import pipeline
 from skullnb.errors import InvalidSetting
 from skullnb.metrics import count_pixels, overlaps_of
-from skullnb.pipeline import (
-    Mask,
-    PipelineSettings,
-    SkullMaskTrace,
-    binarise,
-    choose_brain,
-    component_mask,
-    dilate,
-    fill_holes,
-    label_components,
-    otsu_threshold,
-    trace_skull_mask,
-)
+from skullnb.pipeline import Mask, PipelineSettings, SkullMaskTrace
 from skullnb.stack import Stack
 
 if TYPE_CHECKING:
@@ -76,31 +65,16 @@ DEFINITIONS = {
 
 
 def switch_off(trace: SkullMaskTrace, rule: str) -> Mask:
-    """Skull mask of a traced slice if one rule were not there, all others as they are.
+    """Skull mask, (H, W) uint8 {0, 1}, of a traced slice if one of its rules were not there.
 
     `DEFINITIONS` says what that means for each rule. Stages before the rule come from the trace;
     only those after it run again, and none where the rule did not fire.
-
-    Parameters
-    ----------
-    trace : SkullMaskTrace
-    rule : str
-        The name of one of ``trace.rules``.
-
-    Returns
-    -------
-    (H, W) uint8 {0, 1}
-
-    Raises
-    ------
-    InvalidSetting
-        If there is no such rule.
 
     Examples
     --------
     >>> image = np.zeros((60, 60))
     >>> image[20:40, 20:40] = 1.0
-    >>> trace = trace_skull_mask(image)
+    >>> trace = pipeline.trace_skull_mask(image)
     >>> print(trace.mask.sum(), switch_off(trace, "dilate").sum())
     1894 400
     """
@@ -110,29 +84,31 @@ def switch_off(trace: SkullMaskTrace, rule: str) -> Mask:
     if not fired[rule]:
         return trace.mask
     settings = trace.settings
-    if rule == "dilate":
-        return fill_holes(trace.brain) if settings.fill_holes else trace.brain
     if rule == "fill holes":
         return trace.dilated
+    if rule == "dilate":
+        return pipeline.fill_holes(trace.brain) if settings.fill_holes else trace.brain
     if rule == "choose largest":
         dropped = trace.components["touches_edge"] & settings.drop_edge_touching
         # One entry a label; label 0, the background, is never kept.
-        kept = np.concatenate([[False], ~dropped]).astype(np.uint8)
-        return _grown(kept[trace.labels], settings)
-    if rule == "drop edge-touching":
-        chosen = choose_brain(trace.components, drop_edge_touching=False)
-        return _grown(component_mask(trace.labels, chosen), settings)
-    if rule == "threshold":
-        binary = binarise(trace.normalised, 0)
-    else:  # the flat-image guard
-        with np.errstate(invalid="ignore"):
-            # C leaves open what NaN becomes as uint8; what this machine makes of it is used.
-            levels = (np.zeros(trace.normalised.shape) / 0 * 255).astype(np.uint8)
-        given = settings.threshold
-        binary = binarise(levels, otsu_threshold(levels) if given == "otsu" else int(given))
-    labels, components = label_components(binary, settings.connectivity)
-    chosen = choose_brain(components, settings.drop_edge_touching)
-    return _grown(component_mask(labels, chosen), settings)
+        brain = np.concatenate([[False], ~dropped]).astype(np.uint8)[trace.labels]
+    elif rule == "drop edge-touching":
+        chosen = pipeline.choose_brain(trace.components, drop_edge_touching=False)
+        brain = pipeline.component_mask(trace.labels, chosen)
+    else:
+        levels, level = trace.normalised, 0
+        if rule == "flat-image guard":
+            with np.errstate(invalid="ignore"):
+                # C leaves open what NaN becomes as uint8; what this machine makes of it is used.
+                levels = (np.zeros(levels.shape) / 0 * 255).astype(np.uint8)
+            given = settings.threshold
+            level = pipeline.otsu_threshold(levels) if given == "otsu" else int(given)
+        binary = pipeline.binarise(levels, level)
+        labels, components = pipeline.label_components(binary, settings.connectivity)
+        chosen = pipeline.choose_brain(components, settings.drop_edge_touching)
+        brain = pipeline.component_mask(labels, chosen)
+    dilated = pipeline.dilate(brain, settings.kernel_width, settings.kernel_shape)
+    return pipeline.fill_holes(dilated) if settings.fill_holes else dilated
 
 
 def build_ledger(
@@ -160,11 +136,6 @@ def build_ledger(
         or removed), changed_px (of the mask, by switching the rule off), iou and dice with the
         rule, iou_off and dice_off without it (NaN without a reference mask).
 
-    Raises
-    ------
-    InvalidImage
-        If a slice cannot be worked on; the message gives its number.
-
     Examples
     --------
     >>> images = np.zeros((1, 60, 60))
@@ -180,31 +151,25 @@ def build_ledger(
 
     settings = settings or PipelineSettings()
     rows = []
-    for position, number in enumerate(stack.slice_numbers):
-        trace = trace_skull_mask(stack.images[position], settings, slice_number=number)
-        reference = None if stack.reference is None else stack.reference[position]
+    for i, number in enumerate(stack.slice_numbers):
+        trace = pipeline.trace_skull_mask(
+            stack.images[i], settings, spacing_mm=stack.spacing_mm, slice_number=number
+        )
+        reference = None if stack.reference is None else stack.reference[i]
+        group = stack.groups[i] if stack.groups else ""
+        about = (stack.name, group, i, number, stack.synthetic)
         scores = _overlap(trace.mask, reference)
-        about = {
-            "stack": stack.name,
-            "group": stack.groups[position] if stack.groups else "",
-            "position": position,
-            "slice": number,
-            "synthetic": stack.synthetic,
-        }
         for record in trace.rules:
             mask = switch_off(trace, record.name)
             changed = int(np.count_nonzero(mask != trace.mask))
             without = _overlap(mask, reference) if changed else scores
-            rows.append(
-                about
-                | {"rule": record.name, "fired": record.fired}
-                | {"n_pixels": record.n_pixels, "changed_px": changed}
-                | scores
-                | {f"{name}_off": value for name, value in without.items()}
-            )
+            did = (record.name, record.fired, record.n_pixels, changed)
+            rows.append((*about, *did, *scores, *without))
         if visit:
-            visit(position)
-    ledger = pd.DataFrame(rows)
+            visit(i)
+    about_columns = ["stack", "group", "position", "slice", "synthetic"]
+    rule_columns = ["rule", "fired", "n_pixels", "changed_px", "iou", "dice", "iou_off", "dice_off"]
+    ledger = pd.DataFrame(rows, columns=about_columns + rule_columns)
     ledger.attrs["settings"] = asdict(settings)
     return ledger
 
@@ -212,16 +177,7 @@ def build_ledger(
 def combine(ledgers: Iterable[pd.DataFrame]) -> pd.DataFrame:
     """Put several ledgers under one another, for instance of real slices and of phantoms.
 
-    Parameters
-    ----------
-    ledgers : iterable of DataFrame
-        From `build_ledger`.
-
-    Raises
-    ------
-    InvalidSetting
-        If there is none, or they were made with different settings: then the rules are not the
-        same rules.
+    Ledgers that were made with different settings are refused: their rules are not the same rules.
 
     Examples
     --------
@@ -285,12 +241,9 @@ def summarise(ledger: pd.DataFrame, by: str | Sequence[str] = ()) -> pd.DataFram
 def verdict(ledger: pd.DataFrame) -> str:
     """Say in one plain sentence what the slices showed about the rules, and what they did not.
 
-    Returns
-    -------
-    str
-        How many rules were exercised; which never fired, changed nothing, or were exercised on
-        synthetic slices only; which lower the mean IoU; and whether slices are synthetic. No text
-        from outside is in it.
+    How many rules were exercised; which never fired, changed nothing, or were exercised on
+    synthetic slices only; which lower the mean IoU; and whether slices are synthetic. No text from
+    outside is in it.
 
     Examples
     --------
@@ -304,25 +257,20 @@ def verdict(ledger: pd.DataFrame) -> str:
     n, n_real = int(found.n_slices.max()), int(found.n_real.max())
     data = "your data" if n_real else "these slices"
     phantoms, changed = found.status == SYNTHETIC_ONLY, found.n_changed > 0
-    unknown = f" value on {data} is unknown"
     parts = [f"{(found.status == EXERCISED).sum()} of {len(found)} rules exercised"]
-    for chosen, what, ending in (
-        (found.status == NEVER_FIRED, "never fired", unknown),
-        (phantoms & changed, "exercised on synthetic slices only", unknown),
-        (
-            phantoms & ~changed,
-            "fired on synthetic slices only and changed nothing there",
-            unknown,
-        ),
-        (found.status == INERT, "fired and changed nothing", ""),
+    for chosen, what in (
+        (found.status == NEVER_FIRED, "never fired"),
+        (phantoms & changed, "exercised on synthetic slices only"),
+        (phantoms & ~changed, "fired on synthetic slices only and changed nothing there"),
     ):
-        rules = found.rule[chosen].tolist()
-        if rules:
-            whose = ": its" if len(rules) == 1 else ": their"
-            parts.append(f"{_listed(rules)} {what}" + (whose + ending if ending else ""))
-    for one in found[found.iou_off - found.iou > NOTABLE_IOU].itertuples():
-        scores = f"{one.iou:.3f} with it, {one.iou_off:.3f} without"
-        parts.append(f"{one.rule} lowers the mean IoU ({scores})")
+        if rules := found.rule[chosen].tolist():
+            whose = "its" if len(rules) == 1 else "their"
+            parts.append(f"{_listed(rules)} {what}: {whose} value on {data} is unknown")
+    if rules := found.rule[found.status == INERT].tolist():
+        parts.append(f"{_listed(rules)} fired and changed nothing")
+    worse = found[found.iou_off - found.iou > NOTABLE_IOU]
+    for rule, iou, iou_off in zip(worse.rule, worse.iou, worse.iou_off, strict=True):
+        parts.append(f"{rule} lowers the mean IoU ({iou:.3f} with it, {iou_off:.3f} without)")
     sentence = "; ".join(parts) + "."
     if not n_real:
         return f"{sentence} All of the slices are synthetic."
@@ -331,50 +279,47 @@ def verdict(ledger: pd.DataFrame) -> str:
 
 def _account(rows: pd.DataFrame) -> dict[str, Any]:
     """Sum the rows of one rule up."""
-    fired, changed = rows.fired.to_numpy(), rows.changed_px.to_numpy() > 0
-    real = ~rows.synthetic.to_numpy()
-    n = (len(rows), int(fired.sum()), int(changed.sum()))
-    n_real = (int(real.sum()), int(fired[real].sum()), int(changed[real].sum()))
-    scored = rows[real] if real.any() else rows
-    means = scored[["iou", "iou_off", "dice", "dice_off"]].mean().to_dict()
-    found, on_real = _reached(*n[1:]), _reached(*n_real[1:])
+    real = ~rows.synthetic
+    n, n_real = _counts(rows), _counts(rows[real])
+    scored = rows[real] if n_real[0] else rows
+    scores = {name: scored[name].mean() for name in ("iou", "iou_off", "dice", "dice_off")}
+    found, on_real = _reached(*n), _reached(*n_real)
     phantoms = n_real[0] > 0 and NEVER_FIRED != found != on_real
+    evidence = {
+        NEVER_FIRED: f"0 of {n[0]}",
+        INERT: f"fired on {n[1]} of {n[0]}",
+        EXERCISED: f"changed {n[2]} of {n[0]}",
+        SYNTHETIC_ONLY: f"changed {n[2] - n_real[2]} of {n[0] - n_real[0]} synthetic slices; "
+        f"fired on {n_real[1]} of {n_real[0]} real ones",
+    }
     status = SYNTHETIC_ONLY if phantoms else found
     return {
         "status": status,
-        "effect": _effect(n_real if n_real[0] else n, means["iou"], means["iou_off"]),
-        "evidence": f"{status}, {_counted(status, n, n_real)}",
+        "effect": _effect(*(n_real if n_real[0] else n), scores["iou"], scores["iou_off"]),
+        "evidence": f"{status}, {evidence[status]}",
         **dict(zip(("n_slices", "n_fired", "n_changed"), n, strict=True)),
         **dict(zip(("n_real", "n_fired_real", "n_changed_real"), n_real, strict=True)),
         "n_pixels": int(rows.n_pixels.sum()),
         "changed_px": int(rows.changed_px.sum()),
-        **means,
+        **scores,
     }
 
 
-def _reached(n_fired: int, n_changed: int) -> str:
+def _counts(rows: pd.DataFrame) -> tuple[int, int, int]:
+    """Slices in all, where the rule fired, and where it changed the mask."""
+    return len(rows), int(rows.fired.sum()), int((rows.changed_px > 0).sum())
+
+
+def _reached(n: int, n_fired: int, n_changed: int) -> str:
     if not n_fired:
         return NEVER_FIRED
     return EXERCISED if n_changed else INERT
 
 
-def _counted(status: str, n: Sequence[int], n_real: Sequence[int]) -> str:
-    """Give the count that a status rests on; slices in all, fired, changed."""
-    if status == SYNTHETIC_ONLY:
-        return (
-            f"changed {n[2] - n_real[2]} of {n[0] - n_real[0]} synthetic slices; "
-            f"fired on {n_real[1]} of {n_real[0]} real ones"
-        )
-    what = {NEVER_FIRED: "0", INERT: f"fired on {n[1]}", EXERCISED: f"changed {n[2]}"}[status]
-    return f"{what} of {n[0]}"
-
-
-def _effect(n: Sequence[int], iou: float, iou_off: float) -> str:
-    """Say in a few words what a rule did to the score; slices in all, fired, changed."""
-    if not n[1]:
-        return "did not fire"
-    if not n[2]:
-        return "changes nothing"
+def _effect(n: int, n_fired: int, n_changed: int, iou: float, iou_off: float) -> str:
+    """Say in a few words what a rule did to the score."""
+    if not n_changed:
+        return "changes nothing" if n_fired else "did not fire"
     if np.isnan(iou - iou_off):
         return "changes the mask"
     if abs(iou - iou_off) <= NOTABLE_IOU:
@@ -384,17 +329,12 @@ def _effect(n: Sequence[int], iou: float, iou_off: float) -> str:
     return "destroys" if iou < iou_off / 2 else "hurts"
 
 
-def _grown(brain: Mask, settings: PipelineSettings) -> Mask:
-    dilated = dilate(brain, settings.kernel_width, settings.kernel_shape)
-    return fill_holes(dilated) if settings.fill_holes else dilated
-
-
-def _overlap(mask: Mask, reference: NDArray[np.uint8] | None) -> dict[str, float]:
+def _overlap(mask: Mask, reference: NDArray[np.uint8] | None) -> tuple[float, float]:
     if reference is None:
-        return {"iou": float("nan"), "dice": float("nan")}
+        return float("nan"), float("nan")
     counts = count_pixels(mask.view(np.bool_), np.asarray(reference).view(np.bool_))
     overlaps = overlaps_of(*counts)
-    return {"iou": overlaps["iou"], "dice": overlaps["dice"]}
+    return overlaps["iou"], overlaps["dice"]
 
 
 def _listed(names: Sequence[str]) -> str:

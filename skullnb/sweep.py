@@ -14,9 +14,7 @@ from numpy.typing import NDArray
 
 from skullnb import metrics as _metrics
 from skullnb.errors import InvalidSetting
-from skullnb.metrics import count_pixels, overlaps_of
-from skullnb.pipeline import PipelineSettings, masks_by_width
-from skullnb.pipeline.settings import MAX_KERNEL_WIDTH
+from skullnb.pipeline import MAX_KERNEL_WIDTH, PipelineSettings, masks_by_width
 from skullnb.reach import reach_mm
 from skullnb.stack import Stack
 
@@ -45,7 +43,7 @@ def sweep_kernel_width(
         Any of `skullnb.metrics.OVERLAPS` and `skullnb.metrics.DISTANCES`; distances are in mm
         when the stack has a spacing, in px otherwise.
     settings : PipelineSettings, optional
-        All the rest; its kernel width is not used.
+        All the rest; its kernel width or reach is not used.
 
     Returns
     -------
@@ -58,8 +56,6 @@ def sweep_kernel_width(
     ------
     InvalidSetting
         If there is no reference mask, no width, or an unknown metric.
-    InvalidImage
-        If a slice cannot be worked on; the message gives its number in its file.
 
     Examples
     --------
@@ -73,7 +69,7 @@ def sweep_kernel_width(
     """
     import pandas as pd
 
-    settings = settings or PipelineSettings()
+    settings = replace(settings or PipelineSettings(), reach_mm=None)
     if stack.reference is None:
         raise InvalidSetting(
             "The sweep compares masks with a reference mask, and this stack has none; give one."
@@ -85,64 +81,34 @@ def sweep_kernel_width(
     widths = [replace(settings, kernel_width=width).kernel_width for width in widths]
     if not widths:
         raise InvalidSetting("The sweep needs at least one kernel width.")
-    kernels = [{"kernel_width": width} for width in widths]
-    if stack.spacing_mm:
-        kernels = [
-            {
-                "kernel_width": width,
-                "reach_mm": np.mean(reach_mm(width, stack.spacing_mm, settings.kernel_shape)),
-            }
-            for width in widths
-        ]
-    rows = []
-    for position, number in enumerate(stack.slice_numbers):
-        reference = np.asarray(stack.reference[position]).astype(np.bool_)
-        about = {"position": position, "slice": number}
-        about |= {"group": stack.groups[position] if stack.groups else ""}
-        masks = masks_by_width(stack.images[position], widths, settings, slice_number=number)
-        for kernel, mask in zip(kernels, masks, strict=True):
+    columns = [*_ABOUT[: 5 if stack.spacing_mm else 4], *metrics]
+    reaches = [_reach(width, stack, settings) for width in widths]
+    rows: list[tuple[object, ...]] = []
+    for i, number in enumerate(stack.slice_numbers):
+        reference = np.asarray(stack.reference[i]).astype(np.bool_)
+        group = stack.groups[i] if stack.groups else ""
+        masks = masks_by_width(stack.images[i], widths, settings, slice_number=number)
+        for width, reach, mask in zip(widths, reaches, masks, strict=True):
             scores = _scores(mask.view(np.bool_), reference, stack.spacing_mm, metrics)
-            rows.append(about | kernel | scores)
-    return pd.DataFrame(rows)
+            rows.append((i, number, group, width, *reach, *scores))
+    return pd.DataFrame(rows, columns=columns)
 
 
 def summarise(sweep: pd.DataFrame) -> pd.DataFrame:
     """Average a sweep over its slices.
 
-    Returns
-    -------
-    DataFrame
-        A row for each width, in rising order: kernel_width, reach_mm where it is known, and the
-        mean of each metric over the slices that have one (mask and reference not both empty).
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> rows = {"position": [0, 1], "kernel_width": [26, 26], "iou": [0.5, 1.0]}
-    >>> summarise(pd.DataFrame(rows))
-       kernel_width   iou
-    0            26  0.75
+    A row for each width, in rising order: kernel_width, reach_mm where it is known, and the mean of
+    each metric over the slices that have one (mask and reference not both empty).
     """
-    metrics = [name for name in sweep.columns if name not in _ABOUT]
-    reach = [name for name in ("reach_mm",) if name in sweep]
-    return sweep.groupby("kernel_width", as_index=False)[reach + metrics].mean()
+    kept = [name for name in sweep.columns if name not in _ABOUT[:4]]
+    return sweep.groupby("kernel_width", as_index=False)[kept].mean()
 
 
 def best_width(sweep: pd.DataFrame, metric: str = "iou") -> int:
     """Kernel width with the best mean score, in px; the narrowest of equals.
 
-    Parameters
-    ----------
-    sweep : DataFrame
-        From `sweep_kernel_width`.
-    metric : str
-        One of its columns. Overlaps and NSD are best when large, distances when small, the volume
-        difference when near zero.
-
-    Raises
-    ------
-    InvalidSetting
-        If every score is NaN.
+    Overlaps and NSD are best when large, distances when small, the volume difference when near
+    zero. A sweep without any score is refused.
     """
     means = summarise(sweep).set_index("kernel_width")[metric]
     if metric == "volume_difference":
@@ -151,21 +117,13 @@ def best_width(sweep: pd.DataFrame, metric: str = "iou") -> int:
         means = -means
     if means.isna().all():
         raise InvalidSetting("No width can be chosen: masks and reference masks are all empty.")
-    return int(means.idxmax())
+    return int(means.index[int(means.argmax())])
 
 
 def parse_widths(text: str) -> tuple[int, ...]:
-    """Read kernel widths in px as a person writes them.
+    """Read kernel widths in px as a person writes them: "first:end[:step]", or with commas.
 
-    Parameters
-    ----------
-    text : str
-        "first:end" or "first:end:step" (the end is left out), or widths with commas.
-
-    Raises
-    ------
-    InvalidSetting
-        If it is neither, or there is no width in it.
+    As in Python, the end of a range is left out.
 
     Examples
     --------
@@ -189,16 +147,21 @@ def parse_widths(text: str) -> tuple[int, ...]:
     return widths
 
 
+def _reach(width: int, stack: Stack, settings: PipelineSettings) -> tuple[float, ...]:
+    """Mean reach of a kernel in mm over all sides, or nothing where the spacing is unknown."""
+    if not stack.spacing_mm:
+        return ()
+    return (float(np.mean(reach_mm(width, stack.spacing_mm, settings.kernel_shape))),)
+
+
 def _scores(
     mask: NDArray[np.bool_],
     reference: NDArray[np.bool_],
     spacing_mm: tuple[float, float] | None,
     names: Sequence[str],
-) -> dict[str, float]:
-    scores = overlaps_of(*count_pixels(mask, reference))
-    for name in set(names) - set(scores):
-        if name == "nsd":
-            scores[name] = _metrics.nsd(mask, reference, _metrics.NSD_TOLERANCE, spacing_mm)
-        else:
-            scores[name] = getattr(_metrics, name)(mask, reference, spacing_mm)
-    return {name: scores[name] for name in names}
+) -> list[float]:
+    if set(names) & set(_metrics.DISTANCES):
+        scores = _metrics.score(mask, reference, spacing_mm)
+    else:  # which cost a hundredth
+        scores = _metrics.overlaps_of(*_metrics.count_pixels(mask, reference))
+    return [scores[name] for name in names]

@@ -9,30 +9,31 @@ shows depends on it.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
-import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib import resources
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 
 from skullnb.errors import InvalidSetting
 from skullnb.phantom import Recipe, subject
-from skullnb.results import versions, write_text
 from skullnb.sweep import sweep_kernel_width
 
 if TYPE_CHECKING:
     import pandas as pd
 
 # What decides a score: the heads, the masks, and how they are compared.
-_SOURCES = ("phantom", "pipeline", "metrics", "stack", "sweep.py", "study/cohort.py")
+_SOURCES = ("phantom", "pipeline", "metrics.py", "stack", "sweep.py", "study/cohort.py")
 
 
 @dataclass(frozen=True)
@@ -115,16 +116,14 @@ def cohort_scores(
     [('s100', 0), ('s101', 0)]
     """
     import pandas as pd
-    from joblib import Parallel, delayed
 
     plan = plan or CohortPlan()
     if plan.n_subjects < 1 or workers < 1:
         raise InvalidSetting("A cohort needs at least one subject, and one worker to draw it.")
     folder = cache_folder() if cache_dir is None else cache_dir
     # Threads end with the program that started them, and NumPy and OpenCV let others run.
-    found = Parallel(n_jobs=workers, prefer="threads")(
-        delayed(_kept_scores)(plan, seed, folder) for seed in plan.seeds
-    )
+    with ThreadPoolExecutor(workers) as pool:
+        found = list(pool.map(partial(_kept_scores, plan, folder), plan.seeds))
     names = [list(plan.spacings), range(plan.n_slices)]
     index = pd.MultiIndex.from_product(names, names=["volume", "slice"])
     return pd.DataFrame(np.concatenate(found), index, pd.Index(plan.widths, name="kernel_width"))
@@ -147,30 +146,26 @@ def subject_scores(plan: CohortPlan, seed: int) -> NDArray[np.float64]:
 
 
 def cache_folder() -> Path:
-    """Folder where this user's programs keep what they can make again.
+    """Folder for what can be made again: `SKULLNB_CACHE`, or where the system has such things."""
+    from platformdirs import user_cache_path
 
-    `SKULLNB_CACHE` if that is set, else a folder `skullnb` where the system has such things.
-    """
-    if os.environ.get("SKULLNB_CACHE"):
-        return Path(os.environ["SKULLNB_CACHE"]).expanduser().absolute()
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "skullnb"
-    home = os.environ.get("LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME", "")
-    return (Path(home) if Path(home).is_absolute() else Path.home() / ".cache") / "skullnb"
+    chosen = os.environ.get("SKULLNB_CACHE")
+    return Path(chosen).expanduser().absolute() if chosen else user_cache_path("skullnb")
 
 
-def _kept_scores(plan: CohortPlan, seed: int, folder: Path) -> NDArray[np.float64]:
+def _kept_scores(plan: CohortPlan, folder: Path, seed: int) -> NDArray[np.float64]:
     """Read a subject's scores, or make and keep them where they are missing or damaged."""
     path = folder / f"cohort-{_digest(plan, seed)}.csv"
     with suppress(OSError, ValueError):
-        scores = np.loadtxt(path, delimiter=",", ndmin=2)
+        scores = np.array([line.split(",") for line in path.read_text().split()], dtype=np.float64)
         if scores.shape == (plan.n_slices, len(plan.widths)) and np.isfinite(scores).all():
             return scores
     scores = subject_scores(plan, seed)
-    text = io.StringIO()
-    np.savetxt(text, scores, fmt="%.17g", delimiter=",")
     with suppress(OSError):  # a cache is a convenience
-        write_text(text.getvalue(), path)
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=folder) as passing:
+            np.savetxt(Path(passing, path.name), scores, fmt="%.17g", delimiter=",")
+            Path(passing, path.name).replace(path)
     return scores
 
 
@@ -178,9 +173,9 @@ def _digest(plan: CohortPlan, seed: int) -> str:
     """Name everything that decides a subject's scores."""
     decides = asdict(plan)
     del decides["n_subjects"], decides["first_seed"]  # which others there are does not
-    content = {"plan": decides, "seed": seed, "source": _source(), "versions": versions()}
-    text = json.dumps(content, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    versions = [library.__version__ for library in (np, scipy, cv2)]
+    content = {"plan": decides, "seed": seed, "source": _source(), "versions": versions}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
 
 
 @lru_cache(maxsize=1)

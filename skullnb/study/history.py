@@ -187,10 +187,11 @@ def measure(stack: Stack, recipes: Sequence[Recipe] = RECIPES) -> pd.DataFrame:
     for one in recipes:
         scores = _scores(stack, one.make_mask)
         published, mean = VERSIONS[one.version], scores.mean()
-        about = {"version": one.version, "recipe": one.name, "published": published, "iou": mean}
-        about |= {"lowest": scores.min(), "highest": scores.max()}
-        rows.append(about | {"agrees": bool(abs(mean - published) <= AGREES)})
-    return pd.DataFrame(rows)
+        agrees = bool(abs(mean - published) <= AGREES)
+        about = (one.version, one.name, published)
+        rows.append((*about, mean, scores.min(), scores.max(), agrees))
+    names = ["version", "recipe", "published", "iou", "lowest", "highest", "agrees"]
+    return pd.DataFrame(rows, columns=names)
 
 
 def scan(
@@ -198,19 +199,8 @@ def scan(
 ) -> pd.DataFrame:
     """Score one family of recipes over its free number, to see where it meets a published IoU.
 
-    Parameters
-    ----------
-    stack : Stack
-    make_mask : callable
-        From an image, the number and the options to a mask.
-    values : iterable of int
-    **options
-        What else the recipe needs, such as its `ending` or `shape`.
-
-    Returns
-    -------
-    DataFrame
-        A row a value: value, iou (mean over slices; NaN without a reference mask).
+    `make_mask` takes an image, the number, and options such as `ending` or `shape`. Gives a row a
+    value: value, iou (mean over slices; NaN without a reference mask).
 
     Examples
     --------
@@ -221,10 +211,13 @@ def scan(
     """
     import pandas as pd
 
-    rows = [
-        (value, _scores(stack, lambda image, v=value: make_mask(image, v, **options)).mean())
-        for value in values
-    ]
+    rows = []
+    for value in values:
+
+        def make(image: ArrayLike, value: int = value) -> Mask:
+            return make_mask(image, value, **options)
+
+        rows.append((value, _scores(stack, make).mean()))
     return pd.DataFrame(rows, columns=["value", "iou"])
 
 

@@ -63,13 +63,8 @@ def score_table(
     Returns
     -------
     DataFrame
-        Index (volume, slice) in the order of the rows, a column for each setting in rising order,
-        without slices that have no score (mask and reference mask both empty).
-
-    Raises
-    ------
-    InvalidSetting
-        If the metric cannot choose, the sweep has gaps, or no slice has a score.
+        Index (volume, slice) in the order of the rows, a column for each setting in rising order.
+        Slices without a score are left out (mask and reference mask both empty).
 
     Examples
     --------
@@ -109,11 +104,8 @@ def score_table(
 def volume_means(scores: pd.DataFrame) -> pd.DataFrame:
     """Mean scores of each volume over its slices; a row a volume, in order of appearance.
 
-    Raises
-    ------
-    InvalidSetting
-        If the volumes are unknown or there is only one: what happens on an unseen volume cannot be
-        estimated then, and slices are no substitute.
+    Refused where volumes are unknown or there is only one: nothing can be said about an unseen
+    volume then, and slices are no substitute.
     """
     import pandas as pd
 
@@ -133,26 +125,15 @@ def volume_means(scores: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(_means(values, codes), pd.Index(names, name="volume"), scores.columns)
 
 
-def in_mm(
-    scores: pd.DataFrame, spacing_mm: ArrayLike | Mapping[str, float] | pd.Series[float]
-) -> pd.DataFrame:
+def in_mm(scores: pd.DataFrame, spacing_mm: ArrayLike | Mapping[str, float]) -> pd.DataFrame:
     """Give the same scores with candidates that are fixed in mm rather than in px.
 
     There are as many candidates as before, at the widths that a slice with the median spacing has
     in px. On each slice a candidate uses the width that was swept nearest to it; candidates that
     are out of some slice's reach are left out.
 
-    Parameters
-    ----------
-    scores : DataFrame
-        Its columns are kernel widths in px.
-    spacing_mm : number, one a slice, or by volume
-        Size of a pixel.
-
-    Raises
-    ------
-    InvalidSetting
-        If a size is not above 0 mm, or no candidate can be compared on all slices.
+    The columns of `scores` are kernel widths in px; `spacing_mm` is the size of a pixel: a number,
+    one a slice, or by volume.
 
     Examples
     --------
@@ -245,12 +226,7 @@ def held_out_rows(
 
     So that other metrics than the one that chose can be looked up, such as distances.
 
-    Parameters
-    ----------
-    outcome : Outcome
-        From `leave_one_volume_out`.
-    rows, setting, volume
-        As `score_table` was given them.
+    `rows`, `setting` and `volume` are what `score_table` was given.
     """
     chosen = dict(zip(outcome.folds.held_out, outcome.folds.chosen, strict=True))
     names = [setting] if isinstance(setting, str) else list(setting)
@@ -263,15 +239,12 @@ def held_out_rows(
 
 def compare_splits(
     scores: pd.DataFrame,
-    spacing_mm: ArrayLike | Mapping[str, float] | pd.Series[float] | None = None,
+    spacing_mm: ArrayLike | Mapping[str, float] | None = None,
 ) -> pd.DataFrame:
     """Test in all three ways; where pixels differ in size, with a kernel fixed in mm too.
 
-    Returns
-    -------
-    DataFrame
-        A row for each unit ("px", "mm") and method: n_folds, chosen (every setting that was, in
-        rising order), score, and optimism: the same slices' score less this one.
+    A row for each unit ("px", "mm") and method: n_folds, chosen (every setting that was, in rising
+    order), score, and optimism: the same slices' score less this one.
     """
     import pandas as pd
 
@@ -282,28 +255,19 @@ def compare_splits(
     for unit, table in tables.items():
         best = apparent(table)
         for found in (best, leave_one_slice_out(table), leave_one_volume_out(table)):
-            rows.append(
-                {
-                    "unit": unit,
-                    "method": found.method,
-                    "n_folds": len(found.folds),
-                    "chosen": tuple(sorted(found.folds.chosen.unique().tolist())),
-                    "score": found.score,
-                    # Means that are equal may differ in their last digit.
-                    "optimism": round(best.score - found.score, 9) + 0.0,
-                }
-            )
-    return pd.DataFrame(rows)
+            chosen = tuple(sorted(set(found.folds.chosen)))
+            # Means that are equal may differ in their last digit.
+            optimism = round(best.score - found.score, 9) + 0.0
+            rows.append((unit, found.method, len(found.folds), chosen, found.score, optimism))
+    names = ["unit", "method", "n_folds", "chosen", "score", "optimism"]
+    return pd.DataFrame(rows, columns=names)
 
 
 def tune_on_each_volume(scores: pd.DataFrame) -> pd.DataFrame:
     """Tune on the slices of one volume alone, for every volume in turn.
 
-    Returns
-    -------
-    DataFrame
-        A row a volume: volume, chosen, apparent (its own score), slice_out (leave-one-slice-out
-        within it; NaN for a single slice), elsewhere (mean over the other volumes).
+    A row a volume: volume, chosen, apparent (its own score), slice_out (leave-one-slice-out within
+    it; NaN for a single slice), elsewhere (mean over the other volumes).
     """
     import pandas as pd
 
@@ -313,16 +277,11 @@ def tune_on_each_volume(scores: pd.DataFrame) -> pd.DataFrame:
     for number, name in enumerate(names):
         best = int(values[number].argmax())
         own = scores[codes == number]
-        rows.append(
-            {
-                "volume": name,
-                "chosen": scores.columns[best],
-                "apparent": values[number, best],
-                "slice_out": leave_one_slice_out(own).score if len(own) > 1 else float("nan"),
-                "elsewhere": np.delete(values[:, best], number).mean(),
-            }
-        )
-    return pd.DataFrame(rows)
+        slice_out = leave_one_slice_out(own).score if len(own) > 1 else float("nan")
+        elsewhere = np.delete(values[:, best], number).mean()
+        rows.append((name, scores.columns[best], values[number, best], slice_out, elsewhere))
+    columns = ["volume", "chosen", "apparent", "slice_out", "elsewhere"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def tuning_curve(
@@ -330,21 +289,9 @@ def tuning_curve(
 ) -> pd.DataFrame:
     """Tune on some of the volumes and test on the others: how optimism falls with their number.
 
-    Parameters
-    ----------
-    scores : DataFrame
-    sizes : sequence of int, optional
-        Numbers of volumes to tune on, each from 1 to one less than there are.
-    n_draws : int
-        Most choices of volumes for each size; where there are no more, all are taken.
-    seed : int
-        Of the random choices.
-
-    Returns
-    -------
-    DataFrame
-        A row a size: n_volumes, apparent, elsewhere (means over the choices), and optimism, their
-        difference.
+    `sizes` are numbers of volumes to tune on. For each all choices of volumes are taken, or
+    `n_draws` random ones where there are more. A row a size: n_volumes, apparent, elsewhere (means
+    over the choices), and optimism, their difference.
     """
     import pandas as pd
 
@@ -358,13 +305,11 @@ def tuning_curve(
     rng = np.random.default_rng(seed)
     rows = []
     for size in sizes:
-        choices = (
-            [list(choice) for choice in combinations(range(most + 1), size)]
-            if (comb(most + 1, size) <= n_draws)
-            else [rng.permutation(most + 1)[:size].tolist() for _ in range(n_draws)]
-        )
+        every = comb(most + 1, size) <= n_draws
+        drawn = (rng.permutation(most + 1)[:size] for _ in range(n_draws))
+        choices = combinations(range(most + 1), size) if every else drawn
         pairs = []
-        for choice in choices:
+        for choice in map(list, choices):
             inside = means[choice].mean(axis=0)
             best = int(inside.argmax())
             pairs.append((inside[best], np.delete(means[:, best], choice).mean()))
@@ -469,12 +414,9 @@ def smallest_sign_test_p(n: int) -> float:
 def correlation(values: ArrayLike, groups: ArrayLike) -> float:
     """Intraclass correlation: how alike values of one group are, from a one-way analysis.
 
-    Returns
-    -------
-    float
-        The share of the variance that lies between groups (Kish, 1965; the mean group size is
-        corrected for unequal groups). 1 = values of a group are equal; 0 = as different as values
-        of different groups; negative values can come out by chance. NaN where nothing varies.
+    The share of the variance that lies between groups (Kish, 1965; the mean group size is corrected
+    for unequal groups). 1 = values of a group are equal; 0 = as different as values of different
+    groups; negative values can come out by chance. NaN where nothing varies.
 
     Examples
     --------
@@ -519,24 +461,10 @@ def coverage(
 ) -> dict[str, float]:
     """Simulate how often nominal 95% intervals from n values cover the population's mean.
 
-    Parameters
-    ----------
-    n : int
-        Values in a sample, at least 2.
-    skewed : bool
-        Draw from one minus an exponential, which has a long lower tail as scores near their maximum
-        do, rather than from a normal distribution.
-    shared : float
-        Share of the variance that all values of a sample have in common, as slices of one volume
-        do; from 0 to below 1.
-    n_experiments, n_resamples : int
-        Samples drawn, and bootstrap resamples of each.
-
-    Returns
-    -------
-    dict
-        bootstrap (percentiles; Efron and Tibshirani, 1993) and t: the share of samples whose
-        interval covered the mean.
+    Values are normal or, `skewed`, one minus an exponential, which has a long lower tail as scores
+    near their maximum do. `shared` is the share of the variance that all values of a sample have in
+    common, as slices of one volume do. Gives the share of samples whose interval covered the mean:
+    bootstrap (percentiles; Efron and Tibshirani, 1993) and t.
     """
     if n < 2 or not 0 <= shared < 1:
         raise InvalidSetting("An interval needs two values or more, and shared is in [0, 1).")
@@ -578,7 +506,7 @@ def _parts(scores: pd.DataFrame) -> tuple[Array, NDArray[np.intp], list[str]]:
     if not values.size or not np.isfinite(values).all():
         raise InvalidSetting("Choosing needs at least one slice, and a finite score in every cell.")
     codes, names = scores.index.get_level_values("volume").factorize()
-    return values, codes, names.tolist()
+    return values, np.asarray(codes), [str(name) for name in names]
 
 
 def _means(values: Array, codes: NDArray[np.intp]) -> Array:
