@@ -127,7 +127,7 @@ class Masked:
         return f"{self.status:6}  {facts}  {self.seconds:4.1f} s  {where}"
 
 
-def beside(mask: Path, *, tabs: bool = False) -> tuple[Path, Path]:
+def beside(mask: Path, *, tabs: bool = False, parquet: bool = False) -> tuple[Path, Path]:
     """Return the table and the JSON file beside a mask.
 
     Examples
@@ -136,7 +136,8 @@ def beside(mask: Path, *, tabs: bool = False) -> tuple[Path, Path]:
     ['T1_mask.csv', 'T1_mask.json']
     """
     name = mask.name if mask.suffix == ".zarr" else stem(mask)
-    return mask.with_name(f"{name}{'.tsv' if tabs else '.csv'}"), mask.with_name(f"{name}.json")
+    kind = ".tsv" if tabs else ".parquet" if parquet else ".csv"
+    return mask.with_name(name + kind), mask.with_name(f"{name}.json")
 
 
 def count(table: pd.DataFrame | None) -> dict[str, int]:
@@ -437,9 +438,10 @@ def versions() -> dict[str, str]:
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
     """Write a table as CSV, TSV as BIDS has it, or Parquet, by its ending."""
-    told = table.copy()
+    first = [name for name in ("index", "source", "slice", "group", "status") if name in table]
+    told = table[first + [name for name in table if name not in first]]
     if "warnings" in told:
-        told["warnings"] = ["; ".join(texts) for texts in told["warnings"]]
+        told = told.assign(warnings=["; ".join(texts) for texts in told["warnings"]])
     if path.suffix == ".parquet":
         told.to_parquet(path, index=False)
         return

@@ -1,6 +1,8 @@
 """What every file goes through before its pixels are read, and every mask before it is kept."""
 
+import logging
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from math import prod
@@ -47,16 +49,26 @@ def in_one_sentence(path: Path) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def silenced(logger: str) -> Iterator[None]:
+    """Keep to ourselves what a library logs and warns of; it may quote what a file says."""
+    talker = logging.getLogger(logger)
+    before, talker.disabled = talker.disabled, True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        talker.disabled = before
+
+
 def size_in_bytes(shape: Sequence[int], dtype: np.dtype[Any]) -> int:
     """Return the size of an array in Python's unbounded integers."""
     return int(dtype.itemsize) * prod(int(size) for size in shape)
 
 
 def refuse_impossible_size(path: Path, promised: int, stored: int, *, packed: bool) -> None:
-    """Refuse a header that promises more bytes of pixels than are stored, or memory can hold.
-
-    Asked before anything is allocated: a damaged header can promise terabytes.
-    """
+    """Refuse, before memory is taken, more bytes of pixels than are stored or memory can hold."""
     if promised > stored * (DEFLATE_LIMIT if packed else 1):
         raise UnreadableFile(
             f"{path.name} promises {promised:,} bytes of pixels but stores {stored:,}; it is cut "
@@ -130,10 +142,8 @@ def refuse_strange_pixels(path: Path, dtype: np.dtype[Any]) -> None:
         raise UnreadableFile(f"{path.name} holds {kind}; give real grey values, or magnitudes.")
 
 
-def binary_mask(reference: Array) -> Array:
-    """Return a mask of {0, 1}, {0, 255} or bool as uint8 {0, 1}, or refuse other values.
-
-    The same memory where it already has that form.
+def binary_mask(reference: Array, what: str = "reference mask") -> Array:
+    """Return a mask of {0, 1}, {0, 255} or bool as uint8 {0, 1}, the same memory if it is one.
 
     >>> binary_mask(np.array([[[0, 255]]]))
     array([[[0, 1]]], dtype=uint8)
@@ -141,14 +151,14 @@ def binary_mask(reference: Array) -> Array:
     if reference.dtype == np.bool_:
         return np.asanyarray(reference.view(np.uint8))
     if reference.dtype.kind not in "uif":
-        raise InvalidSetting(f"The reference mask is {reference.dtype}; it holds 0 and 1 only.")
+        raise InvalidSetting(f"The {what} is {reference.dtype}; it holds 0 and 1 only.")
     high = 255 if any(plane.max() == 255 for plane in reference) else 1
     # Slice by slice, so that a mask larger than memory can be checked.
     for number, plane in enumerate(reference):
         strange = plane[(plane != 0) & (plane != high)]
         if strange.size:
             raise InvalidSetting(
-                f"The reference mask is not binary: {strange.size} pixels of slice {number} are "
+                f"The {what} is not binary: {strange.size} pixels of slice {number} are "
                 f"neither 0 nor {high} (the first is {strange[0]}); give a mask of 0 and 1."
             )
     if reference.dtype == np.uint8 and high == 1:

@@ -4,9 +4,7 @@ Only the fields in `TAGS` are ever read from a file, and nothing of the parser's
 on: neither may tell of a patient.
 """
 
-import logging
 import re
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,10 +19,10 @@ from skullnb.stack.checks import (
     Array,
     in_one_sentence,
     refuse_impossible_size,
+    silenced,
     size_in_bytes,
 )
-from skullnb.stack.model import Frame, Grid, Volume, acquired
-from skullnb.stack.volumes import cut_remark
+from skullnb.stack.model import Frame, Volume
 from skullnb.stack.words import natural_key
 
 SUFFIXES = (".dcm", ".dicom", ".ima")
@@ -64,27 +62,24 @@ def is_dicom(path: Path) -> bool:
     """Whether a file is DICOM by its ending, or else by its contents."""
     if path.suffix.lower() in SUFFIXES:
         return True
-    if path.suffix and not re.fullmatch(r"\.[0-9.]+", path.suffix):
-        return _head(path)[128:] == b"DICM"
-    head = _head(path)
-    return head[128:] == b"DICM" or _starts_with_an_element(head)
+    # Other endings than numbers, as in 1.2.840.5, are some other format's.
+    plain = re.fullmatch(r"(\.[0-9]+)?", path.suffix)
+    return _begins(path) == "preamble" or bool(plain and _begins(path))
 
 
-def _head(path: Path) -> bytes:
+def _begins(path: Path) -> str:
+    """Return how a DICOM file begins: a "preamble", an "element" without one, or "" for none."""
     try:
         with path.open("rb") as file:
-            return file.read(132)
+            head = file.read(132)
     except OSError:
-        return b""
-
-
-def _starts_with_an_element(head: bytes) -> bool:
-    """Whether bytes begin with a first element of a file that was saved without a preamble."""
-    group, element = head[:2], int.from_bytes(head[2:4], "little")
-    if group not in (b"\x02\0", b"\x08\0") or element > 0x20:
-        return False
+        return ""
+    if head[128:] == b"DICM":
+        return "preamble"
+    known = head[:2] in (b"\2\0", b"\b\0") and int.from_bytes(head[2:4], "little") <= 0x20
     explicit = head[4:6].isalpha() and head[4:6].isupper()
-    return explicit or int.from_bytes(head[4:8], "little") < 128
+    short = explicit or int.from_bytes(head[4:8], "little") < 128
+    return "element" if len(head) > 8 and known and short else ""
 
 
 def find_series(files: Iterable[Path]) -> list[Volume]:
@@ -123,38 +118,29 @@ def open_series(volume: Volume, axis: str) -> Volume:
     """Open a series, cut along an anatomical axis or, for "", that in which it was acquired.
 
     In grey values, slope and intercept applied: of the stored integer type where they change
-    nothing, otherwise float64. A single image without a position has no grid.
+    nothing, otherwise float64. Images that say no position have no grid.
     """
     frames, affine = _in_order(volume.frames, volume.name)
     rows, columns = frames[0].shape
-    in_file_order = tuple(dict.fromkeys(frame.file for frame in frames))
-    if affine is None:
-        spacing = frames[0].spacing_mm
-        return replace(
-            volume,
-            shape=(len(frames), rows, columns),
-            load=lambda: _load(frames),
-            spacing_mm=None if spacing is None else (spacing[0], spacing[1]),
-            parts=in_file_order,
-        )
-    stored = (columns, rows, len(frames))
-    own, why = acquired(affine, stored)
-    grid = Grid.of_affine(affine, stored, axis or own)
+    opened = replace(volume, parts=tuple(dict.fromkeys(frame.file for frame in frames)))
+    if affine is not None:
+        stored = (columns, rows, len(frames))
+        return opened.lies(affine, stored, axis, lambda: _load(frames).transpose(2, 1, 0))
+    row, column = frames[0].spacing_mm or (0.0, 0.0)
+    remark = f"{volume.path.name} doesn't say where its images lie; they are taken as stored."
     return replace(
-        volume,
-        shape=grid.slices_shape,
-        load=lambda: grid.cut(_load(frames).transpose(2, 1, 0)),
-        spacing_mm=grid.spacing_mm,
-        grid=grid,
-        remarks=() if axis else cut_remark(volume.name, own, why),
-        parts=in_file_order,
+        opened,
+        shape=(len(frames), rows, columns),
+        load=lambda: _load(frames),
+        spacing_mm=(row, column) if row else None,
+        remarks=(remark,) if len(frames) > 1 else (),
     )
 
 
 def _in_order(images: Sequence[Frame], name: str) -> tuple[list[Frame], Array | None]:
     """Sort images along their normal; return them and the affine from index to RAS mm.
 
-    The affine is None for one image that doesn't say where it lies.
+    The affine is None for the images of one file that doesn't say where they lie.
     """
     frames, first = list(images), images[0]
     for objection in (frame.objection for frame in frames if frame.objection):
@@ -164,7 +150,7 @@ def _in_order(images: Sequence[Frame], name: str) -> tuple[list[Frame], Array | 
             f"{name} holds images of several sizes in one series; give the files of one volume."
         )
     if any(None in (one.position_mm, one.orientation, one.spacing_mm) for one in frames):
-        if len(frames) > 1:
+        if len({frame.file for frame in frames}) > 1:
             raise UnreadableFile(
                 f"{name} holds {len(frames)} images of which some say no position, so they can't "
                 "be put in order; convert them to NIfTI."
@@ -217,7 +203,7 @@ def _frames(file: Path, header: Any) -> list[Frame]:
     bits = size_in_bytes((n_frames, samples, *shape), np.dtype("u1")) * int(header.BitsAllocated)
     refuse_impossible_size(file, bits // 8, file.stat().st_size, packed=packed)
     shared = (header.get("SharedFunctionalGroupsSequence") or [{}])[0]
-    each = header.get("PerFrameFunctionalGroupsSequence") or [{}]
+    each = header.get("PerFrameFunctionalGroupsSequence") or [{}] * n_frames
     if len(each) != n_frames:
         raise UnreadableFile(
             f"{file.name} holds {n_frames} images and says of {len(each)} where they lie; convert "
@@ -241,6 +227,7 @@ def _frames(file: Path, header: Any) -> list[Frame]:
     found = []
     for index, own in enumerate(each):
         spacing = numbers(own, 2, measures, "PixelSpacing")
+        place = numbers(own, 3, "PlanePositionSequence", "ImagePositionPatient")
         step = numbers(own, 1, measures, "SpacingBetweenSlices", "SliceThickness")
         found.append(
             Frame(
@@ -248,7 +235,7 @@ def _frames(file: Path, header: Any) -> list[Frame]:
                 index,
                 shape,
                 spacing_mm=spacing if spacing and min(spacing) > 0 else None,
-                position_mm=numbers(own, 3, "PlanePositionSequence", "ImagePositionPatient"),
+                position_mm=place if own or n_frames == 1 else None,  # one is not for many
                 orientation=numbers(own, 6, "PlaneOrientationSequence", "ImageOrientationPatient"),
                 step_mm=abs((step or (0.0,))[0]),
                 slope=(numbers(own, 1, rescale, "RescaleSlope") or (1.0,))[0],
@@ -344,31 +331,24 @@ def _has_decoder(syntax: Any, decoding: Any) -> bool:
 def _read(file: Path, tags: Sequence[str], **options: Any) -> Any:
     """Read only some tags, so that no other is ever in memory as a value."""
     pydicom: Any = import_module("pydicom")
-    whole = _head(file)[128:] == b"DICM"
-    if not whole and not _starts_with_an_element(_head(file)):
+    begins = _begins(file)
+    if not begins:
+        file.open("rb").close()  # the system's own reason comes first
         raise ValueError("no DICOM")
-    dataset = pydicom.dcmread(file, specific_tags=list(tags), force=not whole, **options)
+    force = begins == "element"
+    dataset = pydicom.dcmread(file, specific_tags=list(tags), force=force, **options)
     if "TransferSyntaxUID" not in dataset.file_meta:  # as in files without a preamble
-        implicit, little = dataset.original_encoding
-        uid: Any = import_module("pydicom.uid")
-        dataset.file_meta.TransferSyntaxUID = (
-            uid.ImplicitVRLittleEndian
-            if implicit
-            else uid.ExplicitVRLittleEndian
-            if little
-            else uid.ExplicitVRBigEndian
-        )
+        implicit, _ = dataset.original_encoding
+        name = "ImplicitVRLittleEndian" if implicit else "ExplicitVRLittleEndian"
+        dataset.file_meta.TransferSyntaxUID = getattr(pydicom.uid, name)
     return dataset
 
 
 @contextmanager
 def _without_quoting(file: Path) -> Iterator[None]:
     """Turn whatever pydicom says or raises into one sentence that quotes nothing of the file."""
-    logger = logging.getLogger("pydicom")
-    silenced, logger.disabled = logger.disabled, True
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with silenced("pydicom"):
             yield
     except SkullnbError:
         raise
@@ -380,8 +360,6 @@ def _without_quoting(file: Path) -> Iterator[None]:
             f"{file.name} can't be read as DICOM, it is damaged, cut short or not what its name "
             "says; make a new copy of it."
         ) from None
-    finally:
-        logger.disabled = silenced
 
 
 def _is_of_the_system(error: Exception) -> bool:

@@ -1,6 +1,5 @@
 """Files of slices without orientation: numpy's, TIFF, and pictures; headers are checked first."""
 
-import io
 import logging
 import re
 import struct
@@ -8,6 +7,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,6 @@ from skullnb.stack.checks import (
 from skullnb.stack.model import Volume
 from skullnb.stack.words import parse_groups, parse_spacing, suffix_of
 
-_LONGEST_HEADER = 10_000  # bytes; numpy's own limit
 _LONGEST_LABEL = 4096  # bytes; four a letter
 
 
@@ -72,13 +71,8 @@ def open_npz(path: Path, axis: str, part: str) -> Volume:
         if name not in names or part != "images":
             return None
         size, dtype = _npz_member(path, name)
-        n_values, most = size_in_bytes(size, np.dtype(np.uint8)), max(shape[0], 2)
-        # Each becomes a Python object: a few kilobytes of zeros could fill the memory.
-        if n_values > most or n_values * dtype.itemsize > most * _LONGEST_LABEL:
-            raise UnreadableFile(
-                f"{path.name} holds {n_values:,} {name} of {dtype.itemsize:,} bytes for {shape[0]} "
-                "slices; keep one short label a slice, and two spacings."
-            )
+        if size_in_bytes(size, dtype) > max(shape[0], 2) * _LONGEST_LABEL:
+            raise UnreadableFile(f"{path.name} holds {name} too long to be labels or spacings.")
         return _npz_array(path, name).tolist()
 
     groups = extra("groups")
@@ -96,15 +90,9 @@ def open_npz(path: Path, axis: str, part: str) -> Volume:
 
 def _npy_header(file: Any) -> tuple[tuple[int, ...], Any]:
     """Read shape and dtype of an .npy stream."""
-    version = np.lib.format.read_magic(file)
-    length = file.read(2 if version == (1, 0) else 4)
-    # numpy would unpack gigabytes before it finds a header too long.
-    if int.from_bytes(length, "little") > _LONGEST_HEADER:
-        raise ValueError("its header is too long")
-    header = io.BytesIO(length + file.read(int.from_bytes(length, "little")))
-    first = version == (1, 0)
+    first = np.lib.format.read_magic(file) == (1, 0)
     read = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(header)
+    shape, _, dtype = read(file)
     return shape, dtype
 
 
@@ -128,7 +116,6 @@ def _npz_array(path: Path, name: str) -> Array:
 
 
 _DEFLATES = (8, 32946)  # TIFF's two numbers for zlib
-_MOST_PAGES = 1 << 20
 
 
 def open_tiff(path: Path, axis: str, part: str) -> Volume:
@@ -137,7 +124,7 @@ def open_tiff(path: Path, axis: str, part: str) -> Volume:
 
     # What an OME file says of other files is not asked: it could name any.
     with _tiff_errors(), tifffile.TiffFile(path, is_ome=False) as tiff:
-        _refuse_circle(tiff)
+        len(tiff.pages)  # tifffile says now if they lead in a circle
         _refuse_dimensions(path, tiff.pages.first.description or "")
         series = tiff.series
         sizes = {(one.shape[-2:], one.dtype) for one in series}
@@ -148,30 +135,27 @@ def open_tiff(path: Path, axis: str, part: str) -> Volume:
             )
         first, page = series[0], series[0].keyframe
         # Some programs call any stack channels, so only a colour's number of them is colour.
-        colour = "S" in first.axes or any(
-            letter == "C" and 2 <= size <= 4
-            for letter, size in zip(first.axes, first.shape, strict=True)
-        )
+        colour = {
+            size for letter, size in zip(first.axes, first.shape, strict=True) if letter == "C"
+        }
         # tifffile writes a mask of bool as if white were 0, and means 1 all the same.
-        inverted = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and not (
-            page.dtype == np.bool_ and str(page.software).startswith("tifffile")
-        )
-        known = (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.MINISWHITE)
-        if colour or inverted or page.photometric not in known:
+        own_mask = page.dtype == np.bool_ and str(page.software).startswith("tifffile")
+        grey = page.photometric == 1 or (page.photometric == 0 and own_mask)
+        if not grey or "S" in first.axes or colour & {2, 3, 4}:
             raise UnreadableFile(
-                f"{path.name} holds colour channels or inverted grey ({page.photometric.name}, "
-                f"axes {first.axes}); save grey values with black as 0, a page a slice."
+                f"{path.name} holds colour channels or inverted grey (photometric "
+                f"{page.photometric}, axes {first.axes}); save grey values with black as 0, a page "
+                "a slice."
             )
         shape = tuple(first.shape)
         if len(series) > 1:  # written a page at a time
-            n_slices = sum(one.shape[0] if one.ndim == 3 else 1 for one in series)
-            shape = (n_slices, *first.shape[-2:])
+            shape = (sum(one.size for one in series) // prod(shape[-2:]), *shape[-2:])
         shape = stack_shape(path, shape, first.dtype)
-        packed = page.compression != tifffile.COMPRESSION.NONE
+        packed = page.compression != 1
         promised = size_in_bytes(shape, first.dtype)
-        stored_bits = promised if page.bitspersample >= 8 else promised * page.bitspersample // 8
         if not packed or page.compression in _DEFLATES:
-            refuse_impossible_size(path, stored_bits, path.stat().st_size, packed=packed)
+            bits = prod(shape) * int(page.bitspersample)
+            refuse_impossible_size(path, bits // 8, path.stat().st_size, packed=packed)
         refuse_more_than_memory(path, promised)
         mappable = len(series) == 1 and page.is_memmappable and first.dataoffset is not None
         spacing = _tiff_spacing(tiff.imagej_metadata or {}, page)
@@ -179,14 +163,13 @@ def open_tiff(path: Path, axis: str, part: str) -> Volume:
     def load() -> Array:
         with _tiff_errors():
             if mappable:
-                return np.asanyarray(tifffile.memmap(path, mode="r", is_ome=False)).reshape(shape)
+                return np.asanyarray(tifffile.memmap(path, mode="r", is_ome=False).reshape(shape))
             with tifffile.TiffFile(path, is_ome=False) as again:
                 pages = [one.asarray().reshape(-1, *shape[1:]) for one in again.series]
-        return (np.concatenate(pages) if len(pages) > 1 else pages[0]).reshape(shape)
+        return np.concatenate(pages) if len(pages) > 1 else pages[0].reshape(shape)
 
-    return Volume(
-        path, shape=shape, load=load, spacing_mm=spacing, remarks=slices_last(path, shape)
-    )
+    remarks = slices_last(path, shape)
+    return Volume(path, shape=shape, load=load, spacing_mm=spacing, remarks=remarks)
 
 
 def _refuse_dimensions(path: Path, description: str) -> None:
@@ -201,20 +184,6 @@ def _refuse_dimensions(path: Path, description: str) -> None:
         raise UnreadableFile(
             f"{path.name} holds {told}; save the slices of one channel and one time point."
         )
-
-
-def _refuse_circle(tiff: Any) -> None:
-    """Follow the chain of pages to its end; tifffile would follow one without end for ever."""
-    form, file = tiff.tiff, tiff.filehandle
-    place, seen = tiff.pages.first.offset, set()
-    while place:
-        if place in seen:
-            raise ValueError("its pages lead in a circle")
-        seen.add(place)
-        file.seek(place)
-        (n_tags,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
-        file.seek(n_tags * form.tagsize, 1)
-        (place,) = struct.unpack(form.offsetformat, file.read(form.offsetsize))
 
 
 @contextmanager
@@ -279,8 +248,9 @@ def _grey(path: Path) -> Array:
         raise ValueError("it can't be decoded")
     if pixels.ndim == 2:
         return np.asarray(pixels)
-    channels = np.moveaxis(pixels, -1, 0)
-    opaque = len(channels) < 4 or (channels[3] == np.iinfo(pixels.dtype).max).all()
+    channels: Array = np.moveaxis(pixels, -1, 0)
+    full = 255 if pixels.dtype == np.uint8 else 65535
+    opaque = len(channels) < 4 or (channels[3] == full).all()
     if not opaque or not all((channels[0] == one).all() for one in channels[1:3]):
         raise UnreadableFile(
             f"{path.name} holds colour or transparency; save grey values, in one channel or three "

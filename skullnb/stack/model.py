@@ -37,7 +37,7 @@ class Frame:
     """One image of a DICOM file, and where it lies; None where the file doesn't say.
 
     `position_mm` (of the first pixel's centre) and `orientation` (of columns and rows) count
-    towards the patient's left, back and head. `objection` is why it is no image to work on.
+    towards the patient's left, back and head. `objection` says why it is no image to work on.
     """
 
     file: Path
@@ -69,22 +69,20 @@ class Grid:
     def of_affine(
         cls, affine: Array, shape: tuple[int, ...], axis: str = "", code: str = "scanner"
     ) -> "Grid":
-        """Make the grid of voxels that come from no NIfTI file.
-
-        `code` says what the affine points to, in nibabel's words.
+        """Make the grid of voxels of no NIfTI file; `code` says what the affine points to.
 
         >>> grid = Grid.of_affine(np.diag([-0.5, -0.7, 5, 1]), (6, 8, 3))
         >>> grid.axis, grid.slices_shape, grid.spacing_mm
         ('axial', (3, 8, 6), (0.7, 0.5))
         """
         nib: Any = import_module("nibabel")
+        affine = np.asarray(affine, dtype=float)
         # Only the header is wanted: one byte stands for all voxels.
-        image = nib.Nifti1Image(np.broadcast_to(np.uint8(0), shape), affine)
-        image.set_qform(affine, code=code)
-        image.set_sform(affine, code=code)
-        image.header.set_xyzt_units("mm")
-        return cls(tuple(shape), np.asarray(affine, float), axis or acquired(affine, shape)[0],
-                   image.header)  # fmt: skip
+        header = nib.Nifti1Image(np.broadcast_to(np.uint8(0), shape), affine).header
+        header.set_qform(affine, code=code)
+        header.set_sform(affine, code=code)
+        header.set_xyzt_units("mm")
+        return cls(tuple(shape), affine, axis or acquired(affine, shape)[0], header)
 
     @property
     def turn(self) -> Array:
@@ -99,17 +97,27 @@ class Grid:
         stored = volume.reshape((*volume.shape, 1, 1)[:3])
         return np.asarray(turning.apply_orientation(stored, self.turn))
 
+    def corners(self) -> Array:
+        """Return where the first pixel of the first slice and the last of the last lie, in mm."""
+        turning: Any = import_module("nibabel.orientations")
+        back = self.affine @ turning.inv_ornt_aff(self.turn, (*self.shape, 1, 1)[:3])
+        last = [size - 1 for size in self.slices_shape]
+        return np.asarray((np.array([[0, 0, 0, 1], [*last, 1]]) @ back.T)[:, :3])
+
     @property
     def slices_shape(self) -> tuple[int, int, int]:
         """The number of slices, their rows and their columns."""
-        n, rows, columns = (self._stored_sizes[axis] for axis in self._stored_axes)
+        n, rows, columns = np.array((*self.shape, 1, 1)[:3])[np.argsort(self.turn[:, 0])].tolist()
         return n, rows, columns
 
     @property
     def steps_mm(self) -> tuple[float, float, float]:
         """Millimetres from slice to slice, row to row and column to column, by the affine."""
         scale = {"meter": 1000.0, "micron": 0.001}.get(self.header.get_xyzt_units()[0], 1.0)
-        slices, rows, columns = (self._lengths[axis] * scale for axis in self._stored_axes)
+        sizes = [float(f"{size:.6g}") for size in voxel_sizes(self.affine)]
+        if not self.zooms_differ:  # of float32 the shortest decimal is what was meant
+            sizes = [float(str(zoom)) for zoom in self._zooms]
+        slices, rows, columns = (sizes[axis] * scale for axis in np.argsort(self.turn[:, 0]))
         return slices, rows, columns
 
     @property
@@ -122,39 +130,14 @@ class Grid:
         """Whether the header's pixdim contradicts the affine by more than rounding."""
         return not np.allclose(self._zooms, voxel_sizes(self.affine), rtol=1e-3)
 
-    def corners(self) -> Array:
-        """Return where the first pixel of the first slice and the last of the last lie, in mm."""
-        turning: Any = import_module("nibabel.orientations")
-        n, rows, columns = self.slices_shape
-        back = self.affine @ turning.inv_ornt_aff(self.turn, self._stored_sizes)
-        ends = np.array([[0, 0, 0, 1], [n - 1, rows - 1, columns - 1, 1]])
-        return np.asarray((ends @ back.T)[:, :3])
-
     @property
-    def _stored_sizes(self) -> tuple[int, ...]:
-        return (*self.shape, 1, 1)[:3]
-
-    @property
-    def _stored_axes(self) -> list[int]:
-        """The stored axes along which slices, rows and columns lie."""
-        return [int(axis) for axis in np.argsort(self.turn[:, 0])]
-
-    @property
-    def _zooms(self) -> list[float]:
-        # Headers hold float32: its shortest decimal, 0.7, is what was meant by 0.699999988.
-        zooms = (*self.header.get_zooms(), np.float32(1), np.float32(1))[:3]
-        return [float(str(np.float32(zoom))) for zoom in zooms]
-
-    @property
-    def _lengths(self) -> list[float]:
-        if not self.zooms_differ:
-            return self._zooms
-        return [float(f"{length:.6g}") for length in voxel_sizes(self.affine)]
+    def _zooms(self) -> list[Any]:
+        return [np.float32(zoom) for zoom in (*self.header.get_zooms(), 1, 1)[:3]]
 
 
 def voxel_sizes(affine: Array) -> Array:
     """Return how long a step along each stored axis is, in the affine's unit."""
-    return np.asarray(np.linalg.norm(np.asarray(affine, float)[:3, :3], axis=0))
+    return np.asarray(np.linalg.norm(affine[:3, :3], axis=0))
 
 
 def acquired(affine: Array, shape: Sequence[int]) -> tuple[str, str]:
@@ -165,7 +148,6 @@ def acquired(affine: Array, shape: Sequence[int]) -> tuple[str, str]:
     >>> acquired(np.diag([9.0, 1, 1, 1]), (6, 128, 128))
     ('sagittal', '6 slices, 9 mm apart')
     """
-    affine = np.asarray(affine, float)
     if not np.isfinite(affine).all() or np.linalg.matrix_rank(affine[:3, :3]) < 3:
         raise UnreadableFile(
             "The affine is singular or not finite, so its axes can't be named; repair the header."
@@ -177,9 +159,9 @@ def acquired(affine: Array, shape: Sequence[int]) -> tuple[str, str]:
     if counts[few[0]] == 1 < counts[few[1]]:
         return names[few[0]], "a single slice"
     if sizes[thick[2]] >= _BY_FAR_MM * sizes[thick[1]]:
-        chosen = int(thick[2])
+        chosen = thick[2]
     elif counts[few[1]] >= _BY_FAR_COUNT * counts[few[0]]:
-        chosen = int(few[0])
+        chosen = few[0]
     else:
         return "axial", ""
     return names[chosen], f"{counts[chosen]} slices, {sizes[chosen]:.3g} mm apart"
@@ -187,33 +169,12 @@ def acquired(affine: Array, shape: Sequence[int]) -> tuple[str, str]:
 
 @dataclass(frozen=True, eq=False)
 class Volume:
-    """What is read as one volume: a file, or the images of one DICOM series.
+    """What is read as one volume: a file, or the `frames` of one DICOM series.
 
-    `read.open_volume` fills in what the header says, from `shape` on; pixels come with `pixels`.
-
-    Attributes
-    ----------
-    path : Path
-        The file, or the series' folder.
-    name : str
-        A file's name without its ending; a series' folder, with its number where it holds several.
-    frames : tuple of Frame
-        The images of a series, empty for a file; `number` is what a user chooses it by.
-    shape : (N, H, W)
-    load : callable
-        Returns the (N, H, W) array.
-    spacing_mm : pair of floats or None
-        (row, column).
-    grid : Grid or None
-        None where the format has no orientation.
-    groups : tuple of str or None
-        Labels stored in the file.
-    remarks : tuple of str
-        Sentences for the user.
-    parts : tuple of Path
-        All files it is stored in, where they are several.
-    synthetic : bool
-        Whether the file says that its slices were drawn.
+    A series' `path` is its folder, and `number` is what a user chooses it by. `read.open_volume`
+    fills in the rest: `shape` (N, H, W), `spacing_mm` (row, column), `grid` where the format has an
+    orientation, `groups` stored in the file, `remarks` in sentences, `parts` where it is stored in
+    several files, and whether it says that it is `synthetic`. Pixels come with `pixels`.
     """
 
     path: Path
@@ -234,6 +195,30 @@ class Volume:
         if not self.name:
             object.__setattr__(self, "name", stem(self.path))
 
+    def lies(
+        self, affine: Array, shape: tuple[int, ...], axis: str, load: Callable[[], Array],
+        header: Any = None,
+    ) -> "Volume":  # fmt: skip
+        """Return it with its place in space; `load` gives the voxels in storage order."""
+        try:
+            own, why = acquired(affine, shape)
+        except UnreadableFile as error:
+            raise UnreadableFile(f"{self.path.name}: {error}") from None
+        grid = Grid.of_affine(affine, shape, axis or own)
+        grid = grid if header is None else replace(grid, header=header)
+        remark = (
+            f"{self.path.name} was acquired in {own} slices ({why}), so it is cut along the {own} "
+            "axis; name another with --axis."
+        )
+        return replace(
+            self,
+            shape=grid.slices_shape,
+            load=lambda: grid.cut(load()),
+            spacing_mm=grid.spacing_mm,
+            grid=grid,
+            remarks=self.remarks if axis or own == "axial" else (*self.remarks, remark),
+        )
+
     @property
     def files(self) -> tuple[Path, ...]:
         """All files it is stored in, each once."""
@@ -248,9 +233,7 @@ class Volume:
 
     def __str__(self) -> str:
         """Say a series' number, how many images it has, and their size; nothing of a patient."""
-        if not self.frames:
-            return self.name
-        rows, columns = self.frames[0].shape
+        rows, columns = self.frames[0].shape if self.frames else self.shape[1:]
         return f"number {self.number}: {len(self.frames)} of {rows} x {columns} px"
 
 
@@ -269,30 +252,22 @@ class Stack:
     groups : sequence of str, optional
         One label a slice: the volume or subject it belongs to.
     name : str
-        What to call the stack; a file's name without its ending.
-    sources, reference_sources : tuple of Path
-        The files that images and reference came from, one a volume (the folder of a DICOM series).
+    sources, grids, members : tuples, one of each a volume
+        The file (or the folder of a DICOM series), its grid where it has an orientation, and all
+        the files it is stored in. Empty for arrays made in memory, as are `reference_sources`.
     volume_numbers, slice_numbers : tuple of int
-        For each slice, which of the sources it is from, and its number there.
-    grids : tuple of Grid or None
-        For each source; None where the format has no orientation.
-    members : tuple of tuple of Path
-        For each source, the files it is stored in.
+        For each slice, which of the volumes it is from, and its number there.
     axis : str
         Along which volumes were cut; "" without orientation, or where they differ.
     remarks : tuple of str
         What reading found worth saying, in sentences.
     synthetic : bool
-        Whether the slices were drawn, not scanned; phantoms say so of themselves.
+        Whether the slices were drawn, not scanned.
 
     Raises
     ------
-    InvalidImage
-        If `images` is not a stack of real numbers, or holds nothing.
-    ShapeMismatch
-        If the reference has another shape, or `groups` another length.
-    InvalidSetting
-        If the reference is not binary, or the spacing not positive.
+    InvalidImage, ShapeMismatch, InvalidSetting
+        If the images are no stack of real numbers, or the other parts don't fit them.
 
     Examples
     --------
@@ -389,25 +364,10 @@ class Stack:
         return aspect_of(self.spacing_mm)
 
     def select(self, indices: Sequence[int]) -> "Stack":
-        """Return some of the slices, with all that belongs to them.
+        """Return the slices at some positions, in that order, with all that belongs to them.
 
-        Parameters
-        ----------
-        indices : sequence of int
-            Positions in this stack, in the order wanted; negative ones count from the end.
+        The images are a view where the positions are evenly spaced, otherwise a copy.
 
-        Returns
-        -------
-        Stack
-            A view where the positions are evenly spaced, otherwise a copy.
-
-        Raises
-        ------
-        InvalidSetting
-            If nothing is chosen or a position does not exist.
-
-        Examples
-        --------
         >>> Stack(np.arange(4).reshape(4, 1, 1)).select([3, 1]).images.ravel()
         array([3, 1])
         """
@@ -433,44 +393,29 @@ class Stack:
         if len(self.sources) < 2:
             return [self]
         parts = []
-        for number, path in enumerate(self.sources):
+        for number in sorted(set(self.volume_numbers)):
             here = [i for i, one in enumerate(self.volume_numbers) if one == number]
-            if not here:
-                continue
-            part, grid = self.select(here), self.grids[number] if self.grids else None
-            members = self.members[number] if self.members else ()
-            references = self.reference_sources
-            parts.append(
-                replace(
-                    part,
-                    name=path.name if path.is_dir() else stem(path),
-                    sources=(path,),
-                    reference_sources=(references[number],)
-                    if len(references) == len(self.sources)
-                    else references,
-                    volume_numbers=(0,) * len(here),
-                    grids=(grid,),
-                    members=(members,) if members else (),
-                    axis=grid.axis if grid else "",
-                )
+            path, grid = self.sources[number], self.grids[number] if self.grids else None
+            paired = len(self.reference_sources) == len(self.sources)
+            part = replace(
+                self.select(here),
+                name=path.name if path.is_dir() else stem(path),
+                sources=(path,),
+                volume_numbers=(0,) * len(here),
+                grids=(grid,),
+                members=self.members[number : number + 1],
+                axis=grid.axis if grid else "",
             )
+            if paired:
+                part = replace(part, reference_sources=(self.reference_sources[number],))
+            parts.append(part)
         return parts
 
     def fingerprint(self) -> dict[str, str]:
-        """Return the sha256 of what the stack was read from.
+        """Return the sha256 of what the stack was read from, by name (never the folder's).
 
-        Returns
-        -------
-        dict of str
-            File name (never its folder) to the sha256 of the whole file; a reference's name
-            carries ` (reference)`. A volume of several files is one entry: its name and their
-            number, to the sha256 of their sorted sha256. For arrays made in memory, `images` and
-            `reference` to the sha256 of data type, shape and values.
-
-        Examples
-        --------
-        >>> list(Stack(np.zeros((3, 8, 6))).fingerprint())
-        ['images']
+        A volume of several files is one entry, the sha256 of their sorted ones; a reference's name
+        carries ` (reference)`; of arrays made in memory it is that of type, shape and values.
         """
         digests = {}
         for number, path in enumerate(self.sources):

@@ -6,8 +6,9 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -60,28 +61,26 @@ def read_stack(
     Parameters
     ----------
     images : str, Path, sequence of Path, or Volume
-        A file, a folder of files, a pattern such as `scans/*_T1w.nii.gz`, or the files themselves.
-        Kinds: .npy, .npz (one array, or arrays named `images` and `reference`), NIfTI, Analyze,
-        .mgz, MINC, AFNI, .tif (one page a slice), .png and .jpg (grey), DICOM, and with the extra
-        `itk` .nrrd and .mha. One file holds (H, W) or (N, H, W); the DICOM files of a series are
-        one volume, sorted by position. Of several series in a folder one is chosen by its number:
-        `folder#6`.
+        A file, a folder, a pattern such as `scans/*_T1w.nii.gz`, or the files themselves: .npy, .npz
+        (one array, or `images` and `reference`), NIfTI, Analyze, .mgz, MINC, AFNI, .tif (a page a
+        slice), grey .png and .jpg, DICOM, and with the extra `itk` .nrrd and .mha. One file holds
+        (H, W) or (N, H, W); a DICOM series is one volume, sorted by position, and one of several in
+        a folder is chosen by its number: `folder#6`.
     reference : str or Path
         The same for the reference mask; `""` is none. It covers what `images` covers, before
         `slices` are chosen. Files are paired in natural order of their names.
     groups : str, Path or sequence of str
-        One label a slice, counted before `slices` are chosen, or one label a file: separated by
-        commas, or the path of a text file with one a line. Without them the file's name is the
-        label where a file is known to be one volume; files of one slice each are one volume.
+        One label a slice, counted before `slices` are chosen, or one a file: separated by commas,
+        or in a text file with one a line. Without them a volume's name is the label where a file
+        is known to be one; files of one slice each are one volume.
     spacing_mm : str, float or pair
         (row, column) as `0.5` or `0.667x0.7`, before what the header says.
     slices : str or int
-        Which slices: `104:127` (127 left out), `3`, `1,5,9`, `::5`, negative from the end. Taken
-        in each file; files of one slice each count as one volume.
+        Which slices of each volume: `104:127` (127 left out), `3`, `1,5,9`, `::5`, `-1`.
     axis : {"", "axial", "coronal", "sagittal"}
-        How to cut volumes that have an orientation, whatever order they are stored in. By default
-        as they were acquired (across the single or by far the thickest slices), or else axial:
-        from inferior to superior, the face up and the patient's right at the image's left.
+        How to cut volumes that have an orientation. By default as they were acquired (across the
+        single or by far the thickest slices), or else axial: from inferior to superior, the face
+        up and the patient's right at the image's left.
     name : str
         What to call the stack, instead of the file's or folder's name.
     suffix : str
@@ -129,7 +128,7 @@ def read_stack(
         reference=_load(references, positions) if references else None,
         spacing_mm=spacing or _same_spacing(volumes),
         groups=None if all_groups is None else tuple(all_groups[i] for i in positions),
-        name=name or _name(volumes),
+        name=name or _name(volumes, images),
         sources=tuple(volume.path for volume in volumes),
         reference_sources=tuple(file for volume in references for file in volume.files),
         volume_numbers=volume_numbers,
@@ -148,25 +147,8 @@ def open_volume(
 ) -> Volume:
     """Read what the header of a volume says; its pixels are read by `pixels()`.
 
-    Parameters
-    ----------
-    volume : Volume or Path
-    axis : {"", "axial", "coronal", "sagittal"}
-        As in `read_stack`.
-    part : {"images", "reference"}
-        Which of the two to take from an .npz that holds both.
-    nan_background : bool
-        Whether NaN is taken as background.
+    `part` says which of the two to take from an .npz that holds images and a reference.
 
-    Raises
-    ------
-    UnreadableFile
-        If it is missing, broken, of another kind, or not slices of grey values.
-    InvalidSetting
-        If it has no orientation and is to be cut along another axis than axial.
-
-    Examples
-    --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     np.save(Path(folder) / "one.npy", np.zeros((64, 48)))
@@ -220,15 +202,6 @@ def list_files(path: str | Path, suffix: str = "") -> list[Path]:
     Of a folder its files of a kind that is read are taken, of a BIDS dataset or one of its `sub-`
     folders the images with the suffix. DICOM files are known by their contents where their names
     have no ending.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     for name in ("s10.npy", "s2.npy", "notes.txt"):
-    ...         (Path(folder) / name).touch()
-    ...     [file.name for file in list_files(folder)]
-    ['s2.npy', 's10.npy']
     """
     if not str(path).strip():
         raise InvalidSetting("No images are given; name a file or a folder.")
@@ -265,22 +238,9 @@ def list_volumes(
 ) -> list[Volume]:
     """Return the volumes a path stands for, in natural order of their names.
 
-    Parameters
-    ----------
-    images, suffix
-        As in `read_stack`.
-    every_series : bool
-        Whether a folder may give several series; otherwise one has to be chosen.
+    `images` and `suffix` are as in `read_stack`. Of several DICOM series in a folder one has to be
+    chosen by its number, as in `folder#6`, unless `every_series` is wanted.
 
-    Raises
-    ------
-    InvalidSetting
-        If a folder holds several series and none is chosen, or two volumes have the same name.
-    UnreadableFile
-        If there is nothing to read, or a DICOM file is damaged.
-
-    Examples
-    --------
     >>> [volume.name for volume in list_volumes([Path("sub-01.nii.gz"), Path("sub-02.nii.gz")])]
     ['sub-01', 'sub-02']
     """
@@ -323,14 +283,17 @@ def _is_read(file: Path) -> bool:
 
 def _is_bids(folder: Path) -> bool:
     """Whether a folder is a BIDS dataset, or the folder of one of its subjects or sessions."""
-    inside = folder.resolve().name.startswith(("sub-", "ses-"))
-    return inside or (folder / "dataset_description.json").exists() or any(folder.glob("sub-*/"))
+    described = (folder / "dataset_description.json").exists()
+    return described or _in_subject(folder) or any(folder.glob("sub-*/"))
+
+
+def _in_subject(folder: Path) -> bool:
+    return folder.resolve().name.startswith(("sub-", "ses-"))
 
 
 def _bids_files(folder: Path, suffix: str) -> list[Path]:
     """Return the images of a dataset that have a suffix, or say which others there are."""
-    inside = folder.resolve().name.startswith(("sub-", "ses-"))
-    subjects = [folder] if inside else sorted(folder.glob("sub-*/"))
+    subjects = [folder] if _in_subject(folder) else sorted(folder.glob("sub-*/"))
     every = [file for one in subjects for file in one.glob("**/*.nii*") if _is_read(file)]
     files = [file for file in every if stem(file).endswith(f"_{suffix}")]
     if every and not files:
@@ -344,25 +307,20 @@ def _bids_files(folder: Path, suffix: str) -> list[Path]:
 
 
 def _nothing_in(path: Path, what: str) -> UnreadableFile:
-    """Say that a folder itself holds nothing to read, and which folders in it do."""
-    folders: Counter[Path] = Counter()
-    kinds, looked_at = set(), 0
-    for here, inner, names in os.walk(path) if path.is_dir() else ():
-        inner.sort()
-        for name in sorted(names):
-            looked_at += 1
-            if looked_at < _MOST_LOOKED_AT and _is_read(Path(here, name)):
-                folders[Path(here)] += 1
-                kinds.add(suffix_of(Path(name)) if suffix_of(Path(name)) in READERS else "")
-    folders.pop(path, None)
-    if not folders:
+    """Say that a path holds nothing to read, and which folders in or beside it do."""
+    folder = path if path.is_dir() else path.parent
+    within = (Path(here, name) for here, _, names in os.walk(folder) for name in sorted(names))
+    found = [file for file in islice(within, _MOST_LOOKED_AT) if _is_read(file)]
+    folders = Counter(str(file.parent) for file in found if file.parent not in (folder, path))
+    if not folders or set(str(path)) & set("*?["):
         return UnreadableFile(f"{path} holds {what}; the kinds are {KINDS}.")
-    listed = [f"{folder} ({count})" for folder, count in list(folders.items())[:_MOST_LISTED]]
+    listed = [f"{one} ({count})" for one, count in sorted(folders.items())[:_MOST_LISTED]]
     more = f" and {len(folders) - _MOST_LISTED} more" if len(folders) > _MOST_LISTED else ""
-    ending = kinds.pop() if len(kinds) == 1 else ""
+    endings = {suffix_of(file) for file in found}
+    ending = endings.pop() if len(endings) == 1 else ""
     return UnreadableFile(
-        f"{path} holds {what}, but folders in it do: {', '.join(listed)}{more}; name one of them, "
-        f"or all with the pattern '{path}/**/*{ending}'."
+        f"{path} holds {what}, but these folders do: {', '.join(listed)}{more}; name one of them, "
+        f"or all with the pattern '{folder}/**/*{ending}'."
     )
 
 
@@ -394,24 +352,23 @@ def _label(volume: Volume) -> Path:
     return Path(volume.name) if volume.frames else volume.path
 
 
-def _name(volumes: list[Volume]) -> str:
+def _name(volumes: list[Volume], images: Any) -> str:
     """Return the only volume's name, or the folder's of several."""
-    return volumes[0].name if len(volumes) == 1 else volumes[0].path.parent.resolve().name
+    if len(volumes) == 1:
+        return volumes[0].name
+    given = isinstance(images, str | Path) and expand(images).is_dir()
+    return (expand(images) if given else volumes[0].path.parent).resolve().name
 
 
 def _same_slice_shape(volumes: list[Volume]) -> None:
     """Refuse files whose slices differ in size."""
-    first = volumes[0]
-    for volume in volumes[1:]:
-        if volume.shape[1:] != first.shape[1:]:
+    sizes = [f"{volume.shape[1]} x {volume.shape[2]} px" for volume in volumes]
+    for volume, size in zip(volumes, sizes, strict=True):
+        if size != sizes[0]:
             raise ShapeMismatch(
-                f"The slices of {volume.path.name} are {_px(volume)}, those of {first.path.name} "
-                f"{_px(first)}; a stack has slices of one size, read them apart."
+                f"The slices of {volume.path.name} are {size}, those of {volumes[0].path.name} "
+                f"{sizes[0]}; a stack has slices of one size, read them apart."
             )
-
-
-def _px(volume: Volume) -> str:
-    return f"{volume.shape[1]} x {volume.shape[2]} px"
 
 
 def _open_references(reference: str | Path, volumes: list[Volume]) -> list[Volume]:
@@ -429,19 +386,17 @@ def _open_references(reference: str | Path, volumes: list[Volume]) -> list[Volum
         open_volume(one, axis, "reference") for one, axis in zip(unopened, axes, strict=True)
     ]
     _same_slice_shape(references)
+    n_images, n_masks = (sum(one.shape[0] for one in side) for side in (volumes, references))
+    pairs = list(zip(volumes, references, strict=False))
     if len(references) == len(volumes):
-        _refuse_crossed_names(volumes, references)
-        pairs = list(zip(volumes, references, strict=True))
-    else:
-        pairs = [(volumes[0], references[0])]
-        n_images, n_masks = (sum(v.shape[0] for v in side) for side in (volumes, references))
-        if n_images != n_masks:
-            raise ShapeMismatch(
-                f"There are {n_images} slices in {len(volumes)} image file(s) but {n_masks} in "
-                f"{len(references)} reference file(s); give a reference for every slice."
-            )
-        references_shape, images_shape = references[0].shape[1:], volumes[0].shape[1:]
-        pairs = [] if references_shape == images_shape else pairs
+        _refuse_crossed_names(pairs)
+    elif n_images != n_masks:
+        raise ShapeMismatch(
+            f"There are {n_images} slices in {len(volumes)} image file(s) but {n_masks} in "
+            f"{len(references)} reference file(s); give a reference for every slice."
+        )
+    elif references[0].shape[1:] == volumes[0].shape[1:]:
+        return references
     for volume, mask in pairs:
         if volume.shape != mask.shape:
             raise ShapeMismatch(
@@ -467,14 +422,11 @@ def _refuse_elsewhere(volume: Volume, mask: Volume) -> None:
         )
 
 
-def _refuse_crossed_names(volumes: list[Volume], references: list[Volume]) -> None:
+def _refuse_crossed_names(pairs: list[tuple[Volume, Volume]]) -> None:
     """Refuse pairs whose names contradict their order, such as sub-2 with sub-3_mask.
 
     Only where some mask is named after its image; otherwise the order is all there is.
     """
-    if len(volumes) == 1:
-        return
-    pairs = list(zip(volumes, references, strict=True))
     strangers = [(image, mask) for image, mask in pairs if image.name not in mask.name]
     if 0 < len(strangers) < len(pairs):
         image, mask = strangers[0]

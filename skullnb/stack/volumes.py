@@ -1,12 +1,12 @@
 """Volumes that know where they lie: nibabel's kinds, and ITK's with the extra `itk`."""
 
 import gzip
-import logging
 import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,11 @@ from skullnb.stack.checks import (
     refuse_impossible_size,
     refuse_more_than_memory,
     refuse_strange_pixels,
+    silenced,
     size_in_bytes,
     told_dimensions,
 )
-from skullnb.stack.model import Grid, Volume, acquired, voxel_sizes
+from skullnb.stack.model import Volume, voxel_sizes
 from skullnb.stack.words import suffix_of
 
 # What a NIfTI header's description says of a phantom, so that it is not taken for a scan later.
@@ -36,7 +37,7 @@ _CLASSES = {
     ".mgz": ("MGHImage",),
     ".mgh": ("MGHImage",),
     ".mnc": ("Minc1Image", "Minc2Image"),
-    ".head": ("AFNIImage",),
+    ".head": ("brikhead.AFNIImage",),
 }
 NIBABEL_KINDS, ITK_KINDS = tuple(_CLASSES), (".nrrd", ".nhdr", ".mha", ".mhd")
 
@@ -53,8 +54,9 @@ _SPATIAL_FIELDS = [
 
 def open_nibabel(path: Path, axis: str, part: str) -> Volume:
     """Open a volume of a kind in `NIBABEL_KINDS`; see `skullnb.stack.read.open_volume`."""
-    with _quiet_nibabel():
-        image: Any = _image_class(path).from_filename(path, **_mapped(path))
+    nib: Any = import_module("nibabel")
+    with silenced("nibabel.global"):
+        image = _image_class(path).from_filename(path, mmap="r")
     shape = _one_volume(path, image.shape, image.get_data_dtype())
     store = image.file_map.get("image") or next(iter(image.file_map.values()))
     stored_in, proxy = Path(store.filename), image.dataobj
@@ -66,25 +68,21 @@ def open_nibabel(path: Path, axis: str, part: str) -> Volume:
     if (getattr(proxy, "slope", None), getattr(proxy, "inter", None)) != (1, 0):
         refuse_more_than_memory(path, size_in_bytes(shape, np.dtype(np.float64)))
     affine = np.asarray(image.affine, dtype=float)
-    grid, remarks = _cut(path, shape, affine, axis, geometry_of(image, affine))
 
     def load() -> Array:
-        pixels = np.asanyarray(proxy)
+        pixels: Array = np.asanyarray(proxy)
         if packed:
             _refuse_bad_checksum(stored_in)
-        return grid.cut(pixels)
+        return pixels
 
-    parts = tuple(sorted({Path(one.filename) for one in image.file_map.values() if one.filename}))
-    return Volume(
+    names = {one.filename for one in image.file_map.values() if one.filename}
+    volume = Volume(
         path,
-        shape=grid.slices_shape,
-        load=load,
-        spacing_mm=grid.spacing_mm,
-        grid=grid,
-        remarks=(*_header_remarks(path, image, grid), *remarks),
-        parts=tuple(one for one in parts if one.exists()),
-        synthetic="descrip" in list(image.header) and image.header["descrip"].item() == SYNTHETIC,
+        remarks=_header_remarks(path, image, affine),
+        parts=tuple(sorted(Path(name) for name in names if Path(name).exists())),
+        synthetic=isinstance(image, nib.Nifti1Pair) and image.header["descrip"] == SYNTHETIC,
     )
+    return volume.lies(affine, shape, axis, load, _geometry_of(image))
 
 
 def open_itk(path: Path, axis: str, part: str) -> Volume:
@@ -100,61 +98,34 @@ def open_itk(path: Path, axis: str, part: str) -> Volume:
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
-    reader.ReadImageInformation()
-    n_dimensions, kind = reader.GetDimension(), reader.GetPixelID()
+    with _itk_errors():
+        reader.ReadImageInformation()
     kinds = {getattr(sitk, f"sitk{name}"): np.dtype(name.lower()) for name in _ITK_NUMBERS}
-    if reader.GetNumberOfComponents() != 1 or kind not in kinds:
+    if reader.GetNumberOfComponents() != 1 or reader.GetPixelID() not in kinds:
         raise UnreadableFile(f"{path.name} holds colour or compound pixels; give grey values.")
-    dtype = kinds[kind]
+    dtype = kinds[reader.GetPixelID()]
     shape = _one_volume(path, reader.GetSize(), dtype)
     refuse_more_than_memory(path, size_in_bytes(shape, dtype))
-    # ITK counts mm towards left and back, and so does its direction of each step.
-    turned = np.array(reader.GetDirection()).reshape(n_dimensions, n_dimensions)[:3, :3]
-    affine = np.eye(4)
-    n = min(n_dimensions, 3)
-    affine[:n, :n] = turned * np.array(reader.GetSpacing())[:3]
-    affine[:n, 3] = reader.GetOrigin()[:3]
-    affine = np.diag([-1.0, -1, 1, 1]) @ affine
-    grid, remarks = _cut(path, shape, affine, axis)
+    affine, n = np.eye(4), min(reader.GetDimension(), 3)
+    turned = np.reshape(reader.GetDirection(), (reader.GetDimension(), -1))[:n, :n]
+    affine[:n, :n] = turned * np.array(reader.GetSpacing())[:n]
+    affine[:n, 3] = reader.GetOrigin()[:n]
+    affine[:2] *= -1  # ITK counts mm towards left and back
 
     def load() -> Array:
-        return grid.cut(sitk.GetArrayFromImage(sitk.ReadImage(str(path))).T)
+        with _itk_errors():
+            return np.asarray(sitk.GetArrayFromImage(sitk.ReadImage(str(path))).T)
 
-    return Volume(
-        path,
-        shape=grid.slices_shape,
-        load=load,
-        spacing_mm=grid.spacing_mm,
-        grid=grid,
-        remarks=remarks,
-        parts=parts,
-    )
+    return Volume(path, parts=parts).lies(affine, shape, axis, load)
 
 
-def cut_remark(name: str, axis: str, why: str) -> tuple[str, ...]:
-    """Say that a volume is cut along another axis than axial, and why; nothing for axial."""
-    if not why or axis == "axial":
-        return ()
-    return (
-        f"{name} was acquired in {axis} slices ({why}), so it is cut along the {axis} axis; name "
-        "another with --axis.",
-    )
-
-
-def _cut(
-    path: Path, shape: tuple[int, ...], affine: Array, axis: str, header: Any = None
-) -> tuple[Grid, tuple[str, ...]]:
-    """Return the grid of a file, cut along an axis, and what to say of the choice."""
+@contextmanager
+def _itk_errors() -> Iterator[None]:
+    """Leave out of an error where SimpleITK was built."""
     try:
-        own, why = acquired(affine, shape)
-    except UnreadableFile as error:
-        raise UnreadableFile(
-            str(error).replace("The affine", f"The affine of {path.name}")
-        ) from None
-    remarks = () if axis else cut_remark(path.name, own, why)
-    if header is None:
-        return Grid.of_affine(affine, shape, axis or own), remarks
-    return Grid(shape, affine, axis or own, header), remarks
+        yield
+    except RuntimeError:
+        raise ValueError("SimpleITK can't read it") from None
 
 
 def _one_volume(path: Path, shape: Any, dtype: np.dtype[Any]) -> tuple[int, ...]:
@@ -176,7 +147,7 @@ def _image_class(path: Path) -> Any:
     They may hold a whole DICOM header with the patient's name in it, or promise gigabytes.
     """
     nib: Any = import_module("nibabel")
-    kinds = [getattr(nib, name) for name in _CLASSES[suffix_of(path)]]
+    kinds = [attrgetter(name)(nib) for name in _CLASSES[suffix_of(path)]]
     kind = next((one for one in kinds if one.path_maybe_image(path)[0]), kinds[0])
     if not issubclass(kind, nib.Nifti1Pair):
         return kind
@@ -188,10 +159,6 @@ def _image_class(path: Path) -> Any:
 
     header = type("Header", (kind.header_class,), {"exts_klass": Nothing})
     return type("Image", (kind,), {"header_class": header})
-
-
-def _mapped(path: Path) -> dict[str, str]:
-    return {} if suffix_of(path) == ".mnc" else {"mmap": "r"}
 
 
 def _refuse_bad_checksum(path: Path) -> None:
@@ -212,23 +179,12 @@ _GUESSED = (
 )
 
 
-@contextmanager
-def _quiet_nibabel() -> Iterator[None]:
-    """Keep to ourselves what nibabel logs about headers it repairs on the way."""
-    logger = logging.getLogger("nibabel.global")
-    silenced, logger.disabled = logger.disabled, True
-    try:
-        yield
-    finally:
-        logger.disabled = silenced
-
-
-def geometry_of(image: Any, affine: Array) -> Any:
-    """Return a NIfTI header with an image's geometry and none of its other contents."""
+def _geometry_of(image: Any) -> Any:
+    """Return a NIfTI header with an image's geometry and nothing else; None for other kinds."""
     nib: Any = import_module("nibabel")
     source = image.header
     if not isinstance(source, nib.Nifti1Header):
-        return Grid.of_affine(affine, image.shape, "axial").header
+        return None
     header = nib.Nifti2Header() if isinstance(source, nib.Nifti2Header) else nib.Nifti1Header()
     header.set_data_shape(image.shape)
     header.set_data_dtype(np.uint8)
@@ -237,29 +193,25 @@ def geometry_of(image: Any, affine: Array) -> Any:
     return header
 
 
-def _header_remarks(path: Path, image: Any, grid: Grid) -> tuple[str, ...]:
+def _header_remarks(path: Path, image: Any, affine: Array) -> tuple[str, ...]:
     """Say, once, where a header contradicts itself about the place or size of its voxels."""
     nib: Any = import_module("nibabel")
-    if isinstance(image, nib.AnalyzeImage) and not isinstance(image, nib.Nifti1Pair):
-        return (_GUESSED.format(path.name),)
-    if not isinstance(image.header, nib.Nifti1Header):
-        return ()
-    qform, sform = image.get_qform(coded=True), image.get_sform(coded=True)
-    used = "sform" if sform[1] else "qform" if qform[1] else "pixdim"
-    size = " x ".join(f"{one:.4g}" for one in voxel_sizes(grid.affine))
-    if grid.zooms_differ:
-        other = " x ".join(f"{float(one):.4g}" for one in image.header.get_zooms()[:3])
+    codes = [int(image.header[f"{form}form_code"]) for form in "qs"] if _geometry_of(image) else []
+    used = "sform" if codes[1:] > [0] else "qform" if codes[:1] > [0] else "pixdim"
+    if used == "pixdim":
+        guessed = codes or isinstance(image, nib.AnalyzeImage)
+        return (_GUESSED.format(path.name),) if guessed else ()
+    sizes, zooms = voxel_sizes(affine), np.array((*image.header.get_zooms(), 1, 1)[:3])
+    if not np.allclose(sizes, zooms, rtol=1e-3):
+        mm, other = (" x ".join(f"{size:.4g}" for size in one) for one in (sizes, zooms))
         return (
-            f"{path.name} says twice how large its voxels are, {size} mm by its {used} and {other} "
+            f"{path.name} says twice how large its voxels are, {mm} mm by its {used} and {other} "
             f"mm by its pixdim; the {used} is used.",
         )
-    if used == "pixdim":
-        return (_GUESSED.format(path.name),)
-    if not (qform[1] and sform[1]):
-        return ()
-    ends = np.array([[0, 0, 0, 1], [*(size - 1 for size in (*image.shape, 1, 1)[:3]), 1]])
-    apart = np.abs(ends @ (qform[0] - sform[0]).T).max()
-    if apart <= voxel_sizes(grid.affine).min() / 2:
+    last = [size - 1 for size in (*image.shape, 1, 1)[:3]]
+    both = image.get_qform() - image.get_sform()
+    apart = np.abs(np.array([[0, 0, 0, 1], [*last, 1]]) @ both.T).max()
+    if min(codes) == 0 or apart <= sizes.min() / 2:
         return ()
     return (
         f"{path.name} says twice where its voxels lie, and its qform and sform differ by up to "

@@ -98,10 +98,7 @@ def parse_spacing(spacing: object) -> tuple[float, float] | None:
 
 
 def parse_slices(slices: object, n_slices: int) -> list[int]:
-    """Turn a choice of slices as typed into slice numbers in [0, n_slices), none twice.
-
-    Numbers count from the end when negative, ranges are Python's, commas join several, and
-    `""` is all of them.
+    """Turn a choice of slices as typed into slice numbers, none twice; `""` is all of them.
 
     >>> parse_slices("1:4, -1", 10)
     [1, 2, 3, 9]
@@ -142,10 +139,7 @@ def parse_slices(slices: object, n_slices: int) -> list[int]:
 
 
 def parse_groups(groups: object) -> tuple[str, ...] | None:
-    """Turn group labels as typed into a tuple of them; None where there are none.
-
-    They come separated by commas, as a sequence, or from a text file with one label a line, whose
-    first line may be `group`.
+    """Turn labels, given by commas, as a sequence, or in a text file with one a line, into a tuple.
 
     >>> parse_groups("anna, anna, ben")
     ('anna', 'anna', 'ben')
@@ -163,12 +157,10 @@ def parse_groups(groups: object) -> tuple[str, ...] | None:
     for number, label in enumerate(labels, start=1):
         if not label:
             raise InvalidSetting(f"Label {number} in {where} is empty; give every slice a label.")
-        try:
-            label.encode()
-        except UnicodeEncodeError as error:
+        if label.encode(errors="ignore").decode() != label:
             raise InvalidSetting(
                 f"Label {number} in {where} has bytes that are no letters; write it anew."
-            ) from error
+            )
     return tuple(labels)
 
 
@@ -195,11 +187,11 @@ def _labels_in(path: Path) -> list[str]:
     labels = [line.strip().strip("\"'") for line in lines]
     if labels and labels[0].lower() in ("group", "groups"):
         del labels[0]
-    for number, label in enumerate(labels, start=1):
-        if "," in label or "\t" in label:
-            raise InvalidSetting(
-                f"Label {number} in {path.name} has several columns; keep one label a line."
-            )
+    several = [number for number, label in enumerate(labels, 1) if {*label} & {",", "\t"}]
+    if several:
+        raise InvalidSetting(
+            f"Label {several[0]} in {path.name} has several columns; keep one label a line."
+        )
     if not labels:
         raise InvalidSetting(f"The groups file {path.name} is empty; give one label a line.")
     return labels

@@ -24,26 +24,9 @@ def refuse_place(
 ) -> None:
     """Refuse to write where something would be lost, where there is no folder, or a strange kind.
 
-    Called before long work, so that it is not done in vain.
+    Called before long work, so that it is not done in vain. `own` are files that are never
+    replaced, those the slices came from; `kinds` the endings it may have, any when empty.
 
-    Parameters
-    ----------
-    path : Path
-        The file to be written.
-    own : iterable of Path
-        Files that are never replaced: those the slices came from.
-    overwrite : bool
-        Whether others may be.
-    kinds : iterable of str
-        The endings it may have; any when empty.
-
-    Raises
-    ------
-    UnreadableFile
-        With the reason.
-
-    Examples
-    --------
     >>> refuse_place(Path("mask.txt"), kinds=(".nii", ".npy"))
     Traceback (most recent call last):
     skullnb.errors.UnreadableFile: mask.txt is of a kind that is not written; use .nii, .npy.
@@ -75,8 +58,6 @@ def writing(path: Path) -> Iterator[Path]:
 
     Nobody meets half a file, and a write that fails leaves nothing and keeps what was there.
 
-    Examples
-    --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     with writing(Path(folder) / "table.csv") as temporary:
@@ -109,12 +90,10 @@ def writing(path: Path) -> Iterator[Path]:
 def write_masks(masks: Array, path: str | Path, stack: Stack, overwrite: bool = False) -> Path:
     """Write the masks of a stack's slices.
 
-    For slices of a volume with an orientation, `.nii` and `.nii.gz` get the whole volume in the
-    source's storage order, shape, affine, qform and sform codes, zooms and units, as uint8 with
-    slope 1; slices that are not in the stack stay 0. Slices without orientation are stored in
-    NIfTI as if axial (slices ascending, face up, the patient's right at the image's left), with
-    the stack's spacing or else 1 mm, 1 mm from slice to slice, the first voxel at the origin, and
-    the sform code "aligned", which claims no scanner position.
+    In NIfTI, slices of a volume with an orientation get the whole volume back in the source's
+    storage order, shape, affine, codes, zooms and units, with 0 in slices that are not in the
+    stack. Slices without orientation are stored as if axial, with the stack's spacing or else 1 mm
+    and the sform code "aligned", which claims no scanner position.
 
     Parameters
     ----------
@@ -122,7 +101,7 @@ def write_masks(masks: Array, path: str | Path, stack: Stack, overwrite: bool = 
         One mask for each slice of `stack`.
     path : str or Path
         The file to write: .nii, .nii.gz, .npy, .npz (array `masks`), .tif, .tiff, or for one slice
-        .png with 0 and 255. All but the first two get (N, H, W).
+        .png with 0 and 255.
     stack : Stack
         What the masks were made from.
     overwrite : bool
@@ -135,10 +114,8 @@ def write_masks(masks: Array, path: str | Path, stack: Stack, overwrite: bool = 
 
     Raises
     ------
-    ShapeMismatch
-        If masks and images differ in shape.
-    InvalidSetting
-        If masks are not binary, or slices of several volumes should go into one NIfTI file.
+    ShapeMismatch, InvalidSetting
+        If the masks don't fit the images, are not binary, or are of several volumes in one NIfTI.
     UnreadableFile
         If the file exists, its folder doesn't, its kind is not written, or writing fails.
 
@@ -158,10 +135,7 @@ def write_masks(masks: Array, path: str | Path, stack: Stack, overwrite: bool = 
             f"The masks have the shape {masks.shape}, the slices {stack.images.shape}; "
             "give one mask a slice."
         )
-    try:
-        masks = binary_mask(masks)
-    except InvalidSetting as error:
-        raise InvalidSetting(str(error).replace("reference mask", "mask to write")) from error
+    masks = binary_mask(masks, "mask to write")
     refuse_place(path, _files_of(stack), overwrite, MASK_KINDS)
     with writing(path) as temporary:
         _WRITERS[suffix_of(path)](temporary, masks, stack)
@@ -169,30 +143,8 @@ def write_masks(masks: Array, path: str | Path, stack: Stack, overwrite: bool = 
 
 
 def write_stack(stack: Stack, path: str | Path, overwrite: bool = False) -> tuple[Path, ...]:
-    """Write the slices of a stack made in memory, and their reference mask.
+    """Write a stack made in memory; .npz holds everything, .nii has the reference beside it.
 
-    Parameters
-    ----------
-    stack : Stack
-    path : str or Path
-        .npz gets everything (arrays `images`, `reference`, `spacing_mm`, `groups`, and
-        `synthetic` when it is so); .nii and .nii.gz get the images as if axial, and the reference
-        in a second file beside it whose name ends in `_reference`.
-    overwrite : bool
-        Whether existing files may be replaced.
-
-    Returns
-    -------
-    tuple of Path
-        The files written. Each appears whole or not at all.
-
-    Raises
-    ------
-    UnreadableFile
-        If a file exists, its folder doesn't, its kind is not written, or writing fails.
-
-    Examples
-    --------
     >>> import tempfile
     >>> stack = Stack(np.zeros((3, 8, 6)), reference=np.zeros((3, 8, 6)))
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -209,16 +161,10 @@ def write_stack(stack: Stack, path: str | Path, overwrite: bool = False) -> tupl
     for one in paths:
         refuse_place(one, _files_of(stack), overwrite)
     if suffix_of(path) == ".npz":
-        parts = {
-            "images": stack.images,
-            "reference": stack.reference,
-            "spacing_mm": stack.spacing_mm,
-            "groups": stack.groups,
-            "synthetic": stack.synthetic or None,
-        }
-        known: dict[str, Any] = {
-            name: np.asarray(part) for name, part in parts.items() if part is not None
-        }
+        names = ("images", "reference", "spacing_mm", "groups", "synthetic")
+        parts: dict[str, Any] = {name: getattr(stack, name) or None for name in names[2:]}
+        parts |= {"images": stack.images, "reference": stack.reference}
+        known = {name: np.asarray(parts[name]) for name in names if parts[name] is not None}
         with writing(path) as temporary:
             np.savez_compressed(temporary, **known)
         return paths
@@ -261,22 +207,14 @@ def _write_nifti(path: Path, masks: Array, stack: Stack) -> None:
     image.to_filename(path)
 
 
-def _write_npy(path: Path, masks: Array, stack: Stack) -> None:
-    np.save(path, masks)
-
-
-def _write_npz(path: Path, masks: Array, stack: Stack) -> None:
-    np.savez_compressed(path, masks=masks)
-
-
 def _write_tiff(path: Path, masks: Array, stack: Stack) -> None:
     import tifffile
 
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {"photometric": "minisblack", "compression": "zlib"}
     if stack.spacing_mm:
         row, column = stack.spacing_mm
-        options = {"resolution": (10 / column, 10 / row), "resolutionunit": "CENTIMETER"}
-    tifffile.imwrite(path, masks, photometric="minisblack", compression="zlib", **options)
+        options |= {"resolution": (10 / column, 10 / row), "resolutionunit": "CENTIMETER"}
+    tifffile.imwrite(path, masks, **options)
 
 
 def _write_png(path: Path, masks: Array, stack: Stack) -> None:
@@ -292,8 +230,8 @@ def _write_png(path: Path, masks: Array, stack: Stack) -> None:
 _WRITERS: dict[str, Callable[[Path, Array, Stack], None]] = {
     ".nii": _write_nifti,
     ".nii.gz": _write_nifti,
-    ".npy": _write_npy,
-    ".npz": _write_npz,
+    ".npy": lambda path, masks, stack: np.save(path, masks),
+    ".npz": lambda path, masks, stack: np.savez_compressed(path, masks=masks),
     ".tif": _write_tiff,
     ".tiff": _write_tiff,
     ".png": _write_png,
