@@ -1,4 +1,5 @@
 import re
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -7,10 +8,12 @@ from real_data import real_data
 
 from skullnb import evidence, heads, reach
 from skullnb.errors import InvalidSetting, UnreadableFile
-from skullnb.phantom import published_stack, variant
+from skullnb.phantom import variant
 from skullnb.pipeline import signs, trace_skull_mask
 from skullnb.stack import Stack
 from skullnb.study import real_heads as study
+
+variant = cache(variant)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +49,7 @@ def measured(some_heads):
 )
 def test_what_was_chosen_is_told_from_the_reference_mask(name, chosen):
     head = variant(name)
-    for image, reference in zip(head.images, head.reference, strict=True):
+    for image, reference in zip(head.images[::2], head.reference[::2], strict=True):
         assert study.what_was_chosen(trace_skull_mask(image), reference) == chosen
     assert chosen in study.CHOICES
 
@@ -67,7 +70,7 @@ def test_a_cut_takes_so_many_mm_off_the_bright_tissue_on_the_sides_named():
 
 
 def test_a_head_cut_on_all_sides_touches_all_sides():
-    head = published_stack()
+    head = variant("narrow-gap")
     frame = study.cut_into_head(head.images[0], 2.0, head.spacing_mm, study.SIDES)
     binary = trace_skull_mask(head.images[0][frame]).binary
     assert all(side.any() for side in (binary[0], binary[-1], binary[:, 0], binary[:, -1]))

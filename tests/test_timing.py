@@ -16,6 +16,11 @@ def images():
     return list(stack.images)
 
 
+@pytest.fixture(scope="module")
+def published():
+    return published_stack()
+
+
 def test_every_way_takes_its_turn_in_every_round_and_the_first_is_not_counted():
     calls, ticks = [], iter(range(100))
     work = {name: lambda name=name: calls.append(name) for name in "ab"}
@@ -43,8 +48,8 @@ def test_all_ways_are_held_against_the_articles_masks(images):
 
 
 @pytest.mark.parametrize("name", [name for name in timing.contestants() if name != timing.FLOOR])
-def test_every_way_finds_the_head_of_the_article(name):
-    image = published_stack().images[2]
+def test_every_way_finds_the_head_of_the_article(name, published):
+    image = published.images[2]
     mask, truth = timing.CONTESTANTS[name](image, 26), article.skull_mask(image, 26)
     assert mask.dtype == np.uint8
     assert (mask & truth).sum() / (mask | truth).sum() > 0.98
@@ -78,8 +83,8 @@ def test_growth_has_a_row_for_each_side_and_way(images):
     assert (found.ms > 0).all()
 
 
-def test_noise_makes_thousands_of_components():
-    (image,) = timing.noisy(published_stack().images[:1])
+def test_noise_makes_thousands_of_components(published):
+    (image,) = timing.noisy(published.images[:1])
     assert 1000 < pipeline.measure_slice(image).n_components < 9000
     assert image.dtype == np.float32
 
@@ -122,9 +127,8 @@ def test_the_recorded_run_is_a_full_one_and_names_its_machine_not_its_owner():
     assert "/" not in json.dumps({**run["machine"], "processor": ""})
 
 
-def test_a_quick_run_measures_all_that_the_chapter_shows(monkeypatch, images):
-    small = published_stack()
-    monkeypatch.setattr("skullnb.phantom.published_stack", lambda: small.select([1, 2, 3]))
+def test_a_quick_run_measures_all_that_the_chapter_shows(monkeypatch, published):
+    monkeypatch.setattr("skullnb.phantom.published_stack", lambda: published.select([2]))
     monkeypatch.setattr(timing, "compare", lambda *_, **__: pd.DataFrame({"way": ["a"]}))
     monkeypatch.setattr(timing, "growth", lambda *_: pd.DataFrame({"way": ["a"]}))
     monkeypatch.setattr(timing, "batches", lambda *_: pd.DataFrame({"way": ["a"]}))
