@@ -475,6 +475,6 @@ def record(found: Mapping[str, Any], path: Path = RECORDED) -> None:
 
 
 if __name__ == "__main__":
-    run = measure(quick="--quick" in sys.argv)
+    run = measure(quick="--quick" in sys.argv, say=partial(print, flush=True))
     if "--record" in sys.argv:
         record(run)
