@@ -284,7 +284,7 @@ def _account(rows: pd.DataFrame) -> dict[str, Any]:
     scored = rows[real] if n_real[0] else rows
     scores = {name: scored[name].mean() for name in ("iou", "iou_off", "dice", "dice_off")}
     found, on_real = _reached(*n), _reached(*n_real)
-    phantoms = n_real[0] > 0 and NEVER_FIRED != found != on_real
+    phantoms = n_real[0] > 0 and found != on_real
     evidence = {
         NEVER_FIRED: f"0 of {n[0]}",
         INERT: f"fired on {n[1]} of {n[0]}",
