@@ -480,7 +480,7 @@ def _crew(scheduler: str, workers: int | None) -> Iterator[tuple[Executor, int]]
     """Have workers ready: threads of this process, or those of a Dask cluster."""
     if not scheduler:
         size = workers or masking.n_processors()
-        masking.load_pipeline()  # compiled once, not by every worker
+        masking.load()  # compiled once, not by every worker
         with masking.one_opencv_thread(), ThreadPoolExecutor(size) as pool:
             yield pool, size
         return

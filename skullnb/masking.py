@@ -40,6 +40,11 @@ from skullnb.stack.words import expand, stem, suffix_of
 if TYPE_CHECKING:
     import pandas as pd
 
+try:
+    from skullnb.pipeline import load
+except ImportError:  # TEMPORARY until core lands
+    load = lambda: None
+
 HEADING = "status  slices  warned  empty     Otsu  kernel           area    time  volume"
 """Above the lines of `Masked`: Otsu is the range of the thresholds of all slices."""
 
@@ -178,8 +183,8 @@ def warning_lines(table: pd.DataFrame) -> list[str]:
     lines = []
     for words, (slices, values) in about.items():
         sentence = words[0]
-        for word, found in zip(words[1:], zip(*values, strict=True), strict=True):
-            low, high = min(found, key=float), max(found, key=float)
+        for word, numbers in zip(words[1:], zip(*values, strict=True), strict=True):
+            low, high = min(numbers, key=float), max(numbers, key=float)
             sentence += (low if low == high else f"{low}-{high}") + word
         lines.append(f"slice{'s' * (len(slices) > 1)} {ranges_of(slices)}: {sentence}")
     return lines
@@ -234,9 +239,9 @@ def plan_masks(
     """
     output = expand(output)
     known = heads.known(str(images))
-    sources: list[Volume | str] = (
-        [known] if known else [*list_volumes(images, suffix, every_series=True)]
-    )
+    sources: list[Volume | str] = [known] if known else []
+    if not known:
+        sources += list_volumes(images, suffix, every_series=True)
     is_file = suffix_of(output) in MASK_KINDS and not output.is_dir()
     if bids:
         if is_file:
@@ -339,7 +344,7 @@ def mask_volumes(
     if size < 2:
         yield from map(one, jobs)
         return
-    load_pipeline()
+    load()
     with one_opencv_thread(), ThreadPoolExecutor(size) as pool:
         yield from pool.map(one, jobs)
 
@@ -477,12 +482,6 @@ def summary_line(masked: Sequence[Masked]) -> str:
     return f"{len(masked)} volume{'s' * (len(masked) != 1)}: {told}"
 
 
-def load_pipeline() -> None:
-    import skullnb.pipeline
-
-    getattr(skullnb.pipeline, "load", lambda: None)()
-
-
 @contextmanager
 def one_opencv_thread() -> Iterator[None]:
     """Keep OpenCV to one thread: workers run side by side already."""
@@ -516,7 +515,7 @@ def _refuse_places(job: Job, own: Sequence[Path], overwrite: bool) -> None:
 
 
 def _is_one_file(images: str | Path) -> bool:
-    return bool(heads.known(str(images))) or expand(str(images).partition("#")[0]).is_file()
+    return not heads.known(str(images)) and expand(str(images)).is_file()
 
 
 def _place(source: Volume | str) -> Path:

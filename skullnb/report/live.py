@@ -24,15 +24,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from skullnb import phantom
-from skullnb.chapter import MOST_SHOWN, Chapter
 from skullnb.errors import InvalidSetting
 from skullnb.figures.explorer import OUTLINES, compose, explorer_figure
 from skullnb.figures.layout import ACCENT
 from skullnb.figures.style import PALETTE
 from skullnb.metrics import dice, iou
 from skullnb.pipeline import Mask, PipelineSettings, SkullMaskTrace, normalise, trace_skull_mask
+from skullnb.report.chapter import MOST_SHOWN, Chapter, spread
 from skullnb.stack import Stack
-from skullnb.summary import spread
 
 MIME = "application/vnd.skullnb.live"
 MOST_BYTES = 1_000_000
@@ -92,7 +91,7 @@ def live_figure(
 
     Examples
     --------
-    >>> from skullnb.chapter import open_chapter
+    >>> from skullnb.report.chapter import open_chapter
     >>> live_figure(open_chapter("03-threshold"), "threshold").config["start"]
     'slice-2'
     """
