@@ -73,7 +73,7 @@ def test_the_sweep_is_held_against_the_articles_masks(images, monkeypatch):
     found = timing.sweep(images[:1], 1, (5, 9)).set_index("way")
     assert found.loc[timing.ARTICLE, "faster"] == 1.0
     monkeypatch.setattr(pipeline, "masks_by_width", lambda image, widths: [image] * len(widths))
-    with pytest.raises(SkullnbError, match="at 5 px is not the article's"):
+    with pytest.raises(SkullnbError, match="of the sweep is not the article's"):
         timing.sweep(images[:1], 1, (5, 9))
 
 
