@@ -9,7 +9,6 @@ those heads; how well they do on others, others must say.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from math import ceil, floor
 from typing import Any, NamedTuple
 
@@ -49,16 +48,17 @@ SMALLEST_HEAD = 0.01
 # and less. Where the frame cuts the scalp off, right ones may keep .02.
 LEAST_OUTSIDE, LEAST_OUTSIDE_CUT, MOST_OUTSIDE = 0.065, 0.01, 0.60
 # The frame cuts the head where a component that touches it has this share of the chosen one.
-CUT_SHARE = 0.002
+CUT_SHARE = 0.001
 # Right components fill .79 of their hull or more, .66 where cropped, .50 on the noisiest synthetic
 # heads; noise in air .30 to .51.
 RING_FILL, SPARSE_FILL = 0.60, 0.48
-# The largest component beside the chosen one: right slices .24 of it or less, wrong ones .36.
-LIKE_SIZE = 0.33
+# The largest component beside the chosen one: right slices .32 of it or less, wrong ones .36 to 1.
+LIKE_SIZE = 0.35
 # A component that touches the frame: right slices up to 1.2 times the chosen one (a neck).
 MUCH_LARGER = 2.0
-# Of an edge-touching component that is padding so much has one level; resampling blurs its rim.
-PADDING_SHARE = 0.9
+# Bright padding holds a corner of the frame and has one level but for a rim that resampling blurs;
+# of the scalp where a frame cuts it, half of the pixels share one at most.
+PADDING_SHARE = 0.75
 # Against the median of up to five slices nearby that show no sign. Thresholds of right slices
 # differed by 21% at most.
 AREA_CHANGE, THRESHOLD_CHANGE, NEARBY = 0.25, 0.40, 5
@@ -76,8 +76,8 @@ class SliceFacts(NamedTuple):
     chosen_px: int  # 0 = nothing was chosen
     hull_px: int  # convex hull of the chosen component
     bright_in_hull_px: int
-    beside_px: int  # largest inner component neither around nor inside the chosen one
-    edge_px: int  # largest other component that touches the frame and is not padding
+    beside_px: int  # largest component neither around nor inside the chosen one, and no padding
+    edge_px: int  # largest other component that touches the frame, and no padding
     mask_px: int
     mask_hull_px: int
 
@@ -88,29 +88,35 @@ def facts_of(
     """Measure one slice from the arrays of its trace; `components` as `label_components` gives."""
     counts = cv2.calcHist([normalised], [0], None, [256], [0, 256]).ravel().astype(np.int64)
     others = components[components["label"] != chosen]
-    edge, inner = others[others["touches_edge"]], others[~others["touches_edge"]]
-    padding = np.array([_is_padding(one, normalised, labels) for one in edge], dtype=bool)
+    corners = labels[[0, 0, -1, -1], [0, -1, 0, -1]]
+    is_padding = np.isin(others["label"], corners)
+    is_padding[is_padding] = [_has_one_level(one, normalised, labels) for one in others[is_padding]]
+    tissue = others[~is_padding]
     chosen_px = hull_px = bright_in_hull_px = beside_px = 0
     if chosen:
         own = components[components["label"] == chosen][0]
         chosen_px = int(own["area"])
-        hull_px, bright_in_hull_px = _hull(labels == chosen, binary)
-        beside = ~(_holds(inner, own) | _holds(own, inner))
-        beside_px = int(inner["area"][beside].max(initial=0))
+        top, left, end = _hull(labels == chosen)
+        hull_px = int((end - left).sum())
+        ends = zip(binary[top : top + len(end)], left.tolist(), end.tolist(), strict=True)
+        bright_in_hull_px = sum(cv2.countNonZero(row[i:j]) for row, i, j in ends)
+        beside = ~(_holds(tissue, own) | _holds(own, tissue))
+        beside_px = int(tissue["area"][beside].max(initial=0))
+    _, left, end = _hull(mask != 0)
     return SliceFacts(
         height=normalised.shape[0],
         width=normalised.shape[1],
         n_levels=int(np.count_nonzero(counts)),
         hot_level=quantile_of_counts(counts, HOT_QUANTILE),
         bright_px=int(np.count_nonzero(binary)),
-        padding_px=int(edge["area"][padding].sum()),
+        padding_px=int(others["area"][is_padding].sum()),
         chosen_px=chosen_px,
         hull_px=hull_px,
         bright_in_hull_px=bright_in_hull_px,
         beside_px=beside_px,
-        edge_px=int(edge["area"][~padding].max(initial=0)),
+        edge_px=int(tissue["area"][tissue["touches_edge"]].max(initial=0)),
         mask_px=int(np.count_nonzero(mask)),
-        mask_hull_px=_hull(mask != 0, mask)[0],
+        mask_hull_px=int((end - left).sum()),
     )
 
 
@@ -202,7 +208,7 @@ def _kernel_sign(
     return {
         WIDE_KERNEL: f"the kernel of {settings.kernel_width} px reaches {reach:.3g} mm here, more "
         f"than twice the {LARGEST_CHOSEN_REACH_MM:g} mm that any open head chose, so the mask "
-        f"covers too much; --reach-mm {USUAL_REACH_MM:g} or --kernel-width {max(width, 1)} fits"
+        f"may cover too much; --reach-mm {USUAL_REACH_MM:g} or --kernel-width {max(width, 1)} fits"
     }
 
 
@@ -274,51 +280,44 @@ def _outermost(fill: float, outside: float) -> dict[str, str]:
             "hull, so it may be the scalp"
         }
     return {
-        MERGED: f"only {outside:.1%} of the bright pixels lie around the chosen component, so "
+        MERGED: f"only {outside:.1%} of the bright tissue lies around the chosen component, so "
         "brain and scalp may be joined, or the scan has no scalp"
     }
 
 
-def _is_padding(component: Any, normalised: Array, labels: Array) -> bool:
-    """Whether a component has one level almost everywhere."""
+def _has_one_level(component: Any, normalised: Array, labels: Array) -> bool:
+    """Whether most pixels of a component share one level."""
     top, left, height, width = (int(component[n]) for n in ("top", "left", "height", "width"))
     box = slice(top, top + height), slice(left, left + width)
     levels = normalised[box][labels[box] == component["label"]]
     return bool(np.bincount(levels).max() >= PADDING_SHARE * len(levels))
 
 
-def _hull(pixels: Array, bright: Array) -> tuple[int, int]:
-    """Size of the convex hull of some pixels, and how many bright ones are in it."""
+def _hull(pixels: Array) -> tuple[int, Array, Array]:
+    """First row of the convex hull of some pixels, and by row its first column and end column."""
     rows = np.flatnonzero(pixels.any(axis=1))
     if not len(rows):
-        return 0, 0
-    band = slice(rows[0], rows[-1] + 1)
-    there = pixels[band]
+        return 0, rows, rows
+    there = pixels[rows[0] : rows[-1] + 1]
     first, last = there.argmax(axis=1), there.shape[1] - 1 - there[:, ::-1].argmax(axis=1)
     last[~there.any(axis=1)] = -1
     left, right = hull_rows(first, last)
-    ends = zip(bright[band], left.tolist(), (right + 1).tolist(), strict=True)
-    return int((right - left + 1).sum()), sum(int(np.count_nonzero(row[i:j])) for row, i, j in ends)
+    return int(rows[0]), left, right + 1
 
 
 def _envelope(rows: Array, columns: Array) -> Array:
     """Lower convex envelope of a column by row, at every row between, rounded up."""
-    kept: list[tuple[int, int]] = []
-    for y, x in zip(rows.tolist(), columns.tolist(), strict=True):
-        while len(kept) > 1 and _turns_back(*kept[-2], *kept[-1], y, x):
-            kept.pop()
-        kept.append((y, x))
-    found = np.empty(rows[-1] - rows[0] + 1, dtype=np.int64)
-    found[-1] = kept[-1][1]
-    for (y0, x0), (y1, x1) in pairwise(kept):
-        steps = np.arange(y1 - y0)
-        found[y0 - rows[0] : y1 - rows[0]] = x0 - (x0 - x1) * steps // (y1 - y0)
-    return found
-
-
-def _turns_back(y0: int, x0: int, y1: int, x1: int, y: int, x: int) -> bool:
-    """Whether the middle one of three points lies on or right of the line between the others."""
-    return (x1 - x0) * (y - y0) >= (x - x0) * (y1 - y0)
+    far = columns.max() + 1
+    # With two points added far right, only the left side of the hull is left to find.
+    points = np.stack([np.append(columns, [far, far]), np.append(rows, rows[[0, -1]])], axis=1)
+    corners = cv2.convexHull(points.astype(np.int32))[:, 0].astype(np.int64)
+    corners = corners[corners[:, 0] < far]
+    x, y = corners[np.argsort(corners[:, 1])].T
+    row = np.arange(rows[0], rows[-1] + 1)
+    start = np.searchsorted(y, row, side="right") - 1
+    end = np.minimum(start + 1, len(y) - 1)
+    fallen = (x[start] - x[end]) * (row - y[start]) // np.maximum(y[end] - y[start], 1)
+    return np.asarray(x[start] - fallen)
 
 
 def _holds(outer: Any, inner: Any) -> Any:
