@@ -35,14 +35,14 @@ SIGNS = (
 HOT_QUANTILE, HOT_LEVEL = 0.999, 0.10
 # Chosen on the other heads, four heads asked for 7.0 to 8.0 mm; 7.5 mm is best over all of them.
 LARGEST_CHOSEN_REACH_MM, USUAL_REACH_MM = 8.0, 7.5
-# Share of the frame, where the pixel size is unknown.
+# Shares of the frame, where the pixel size is unknown.
 SMALLEST_PLAUSIBLE, LARGEST_PLAUSIBLE = 0.01, 0.90
 # Right slices: chosen components of 45 cm2 or more, masks of 239 cm2 or less, 273 at 26 px of 1 mm.
 # Outlines of a whole head: 311 cm2 and more. Children's heads get some room.
 SMALLEST_CM2, LARGEST_CM2 = 20.0, 300.0
 # Right masks fill .94 of their hull or more, on other heads that were tried .82; wrong ones .80.
 MASK_FILL = 0.81
-# Of a speck nothing can be told by what lies around it.
+# Share of the frame: of a smaller hull nothing can be told by what lies around it.
 SMALLEST_HEAD = 0.01
 # Bright tissue outside the chosen one's hull: right slices .10 to .53, brain joined to scalp .06
 # and less. Where the frame cuts the scalp off, right ones may keep .02.
@@ -137,7 +137,7 @@ def warnings_of(
         )
     if facts.n_levels == 2:
         found[TWO_LEVELS] = (
-            "scaled to 0..255 the slice has two levels only, as a mask or a drawing has and no scan"
+            "scaled to 0..255 the slice has only two levels, like a drawing or a mask, not a scan"
         )
     found |= _kernel_sign(settings, spacing_mm)
     if reason:
@@ -164,18 +164,16 @@ def neighbour_signs(
             near = same[near[np.argsort(np.abs(near - place), kind="stable")[:NEARBY]]]
             if areas[number] == 0 or len(near) < 2:
                 continue
-            change = areas[number] / np.median(areas[near]) - 1
-            if abs(change) > AREA_CHANGE:
-                found[number][AREA_JUMP] = (
-                    f"the mask is {abs(change):.0%} {'larger' if change > 0 else 'smaller'} than "
-                    "those of the slices around it"
-                )
-            change = levels[number] / max(1.0, float(np.median(levels[near]))) - 1
-            if abs(change) > THRESHOLD_CHANGE:
-                found[number][THRESHOLD_JUMP] = (
-                    f"the threshold is {abs(change):.0%} {'higher' if change > 0 else 'lower'} "
-                    "than those of the slices around it"
-                )
+            for sign, what, values, limit, more, less in (
+                (AREA_JUMP, "mask", areas, AREA_CHANGE, "larger", "smaller"),
+                (THRESHOLD_JUMP, "threshold", levels, THRESHOLD_CHANGE, "higher", "lower"),
+            ):
+                change = values[number] / max(1.0, float(np.median(values[near]))) - 1
+                if abs(change) > limit:
+                    found[number][sign] = (
+                        f"the {what} is {abs(change):.0%} {more if change > 0 else less} than "
+                        "those of the slices around it"
+                    )
     return found
 
 
@@ -219,7 +217,7 @@ def _size_signs(facts: SliceFacts, spacing_mm: tuple[float, float] | None) -> di
     if cm2 and facts.chosen_px * cm2 < SMALLEST_CM2:
         found[SMALL] = (
             f"the chosen component covers {facts.chosen_px * cm2:.2g} cm² and the mask "
-            f"{facts.mask_px * cm2:.2g} cm², too little for a head"
+            f"{facts.mask_px * cm2:.3g} cm², too little for a head"
         )
     elif not cm2 and share < SMALLEST_PLAUSIBLE:
         found[SMALL] = (
@@ -248,7 +246,15 @@ def _choice_signs(facts: SliceFacts) -> dict[str, str]:
         outside = max(0.0, 1 - facts.bright_in_hull_px / tissue)
         cut = facts.edge_px >= CUT_SHARE * own
         if outside < (LEAST_OUTSIDE_CUT if cut else LEAST_OUTSIDE):
-            found |= _outermost(fill, outside)
+            found = {
+                SCALP_RING: f"the chosen component is the outermost and fills only {fill:.0%} of "
+                "its hull, so it may be the scalp"
+            }
+            if fill >= RING_FILL:
+                found = {
+                    MERGED: f"only {outside:.1%} of the bright tissue lies around the chosen "
+                    "component, so brain and scalp may be joined, or the scan has no scalp"
+                }
         elif fill < SPARSE_FILL:
             found[SPARSE] = (
                 f"the chosen component fills only {fill:.0%} of its convex hull, so it may be "
@@ -256,8 +262,8 @@ def _choice_signs(facts: SliceFacts) -> dict[str, str]:
             )
         if outside > MOST_OUTSIDE:
             found[OUTSIDE] = (
-                f"{outside:.0%} of the bright tissue lies outside the chosen component, so the "
-                "brain, or a part of it, may be left out"
+                f"{outside:.0%} of the bright tissue lies outside the chosen component's hull, so "
+                "the brain, or a part of it, may be left out"
             )
         if facts.beside_px > LIKE_SIZE * own:
             found[PART] = (
@@ -270,19 +276,6 @@ def _choice_signs(facts: SliceFacts) -> dict[str, str]:
             "frame and was dropped, so the brain may be lost"
         )
     return found
-
-
-def _outermost(fill: float, outside: float) -> dict[str, str]:
-    """Name what holds the outermost tissue: a ring, or brain and scalp in one."""
-    if fill < RING_FILL:
-        return {
-            SCALP_RING: f"the chosen component is the outermost and fills only {fill:.0%} of its "
-            "hull, so it may be the scalp"
-        }
-    return {
-        MERGED: f"only {outside:.1%} of the bright tissue lies around the chosen component, so "
-        "brain and scalp may be joined, or the scan has no scalp"
-    }
 
 
 def _has_one_level(component: Any, normalised: Array, labels: Array) -> bool:
