@@ -7,15 +7,26 @@
 (60, 60)
 """
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from skullnb.errors import SkullnbError
 from skullnb.pipeline import (
     PipelineSettings,
     SkullMaskTrace,
+    SliceMeasure,
     create_skull_mask,
     create_skull_masks,
+    measure_slice,
+    measure_stack,
     trace_skull_mask,
 )
-from skullnb.stack import Stack, read_stack, write_masks
+
+if TYPE_CHECKING:
+    from skullnb import heads, metrics, phantom
+    from skullnb.stack import Stack, read_stack, write_masks
 
 __version__ = "0.1.0"
 
@@ -23,11 +34,38 @@ __all__ = [
     "PipelineSettings",
     "SkullMaskTrace",
     "SkullnbError",
+    "SliceMeasure",
     "Stack",
     "__version__",
     "create_skull_mask",
     "create_skull_masks",
+    "heads",
+    "measure_slice",
+    "measure_stack",
+    "metrics",
+    "phantom",
     "read_stack",
     "trace_skull_mask",
     "write_masks",
 ]
+
+# Loaded when first asked for: name -> module, which holds it, or is it.
+_LATER = {
+    "Stack": "skullnb.stack",
+    "read_stack": "skullnb.stack",
+    "write_masks": "skullnb.stack",
+    "heads": "skullnb.heads",
+    "metrics": "skullnb.metrics",
+    "phantom": "skullnb.phantom",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(_LATER[name])
+    return module if _LATER[name] == f"{__name__}.{name}" else getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return __all__

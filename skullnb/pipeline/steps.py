@@ -1,11 +1,10 @@
 """The five steps, one function each, as a reader would write them.
 
-`skullnb.pipeline.masks` does the same faster.
+`skullnb.pipeline.fast` does the same, bit for bit, where numba is installed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import cv2
@@ -13,8 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skullnb.errors import InvalidSetting
-from skullnb.pipeline.checks import as_slice
-from skullnb.pipeline.settings import SHAPES, PipelineSettings
+from skullnb.pipeline.settings import SHAPES, PipelineSettings, as_slice
 
 Mask = NDArray[np.uint8]
 
@@ -59,7 +57,11 @@ def normalise(image: ArrayLike) -> Mask:
     array([[  0,  63],
            [127, 255]], dtype=uint8)
     """
-    return _normalise(as_slice(image))
+    pixels, low, high = with_range(as_slice(image))
+    if low == high:
+        return np.zeros(pixels.shape, dtype=np.uint8)
+    levels = (pixels - low) / (high - low) * 255
+    return np.asarray(levels.astype(np.uint8))
 
 
 def otsu_threshold(normalised: Mask) -> int:
@@ -276,37 +278,22 @@ def fill_holes(mask: Mask) -> Mask:
     return np.not_equal(flooded[1:-1, 1:-1], 2).astype(np.uint8)
 
 
-def extremes(pixels: NDArray[Any]) -> tuple[Any, Any]:
-    """Smallest and largest pixel; not finite when there is any pixel that is not."""
-    return pixels.min(), pixels.max()
-
-
-def _normalise(pixels: NDArray[Any]) -> Mask:
-    pixels, low, high = with_range(pixels)
-    if low == high:
-        return np.zeros(pixels.shape, dtype=np.uint8)
-    levels = (pixels - low) / (high - low) * 255
-    return np.asarray(levels.astype(np.uint8))
-
-
-def with_range(
-    pixels: NDArray[Any], find: Callable[[NDArray[Any]], tuple[Any, Any]] = extremes
-) -> tuple[NDArray[Any], Any, Any]:
-    """Give pixels as floats that the range does not overflow, with their extremes."""
-    if pixels.dtype.kind in "iu":
-        pixels = pixels.astype(np.float64)
-    low, high = find(pixels)
-    with np.errstate(over="ignore"):
-        overflows = np.isfinite(low) and np.isfinite(high) and not np.isfinite(high - low)
-    if overflows:
-        # Halving loses nothing but the last bit of the smallest subnormals.
-        pixels = pixels.astype(np.promote_types(pixels.dtype, np.float64)) / 2
-        low, high = find(pixels)
-    return pixels, low, high
-
-
 def threshold_of(normalised: Mask, settings: PipelineSettings) -> int:
     """Level that the settings ask for: Otsu's, or the one given by hand."""
     if settings.threshold == "otsu":
         return otsu_threshold(normalised)
     return int(settings.threshold)
+
+
+def with_range(pixels: NDArray[Any]) -> tuple[NDArray[Any], Any, Any]:
+    """Give pixels as floats that the range does not overflow, with their extremes."""
+    if pixels.dtype.kind in "iu":
+        pixels = pixels.astype(np.float64)
+    low, high = pixels.min(), pixels.max()
+    with np.errstate(over="ignore"):
+        overflows = np.isfinite(low) and np.isfinite(high) and not np.isfinite(high - low)
+    if overflows:
+        # Halving loses nothing but the last bit of the smallest subnormals.
+        pixels = pixels.astype(np.promote_types(pixels.dtype, np.float64)) / 2
+        low, high = pixels.min(), pixels.max()
+    return pixels, low, high

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skullnb.pipeline.checks import as_slice
-from skullnb.pipeline.settings import PipelineSettings
-from skullnb.pipeline.signs import facts_of, warnings_of
+from skullnb.pipeline.settings import PipelineSettings, as_slice
+from skullnb.pipeline.signs import SliceFacts, facts_of, warnings_of
 from skullnb.pipeline.steps import (
     Mask,
     binarise,
@@ -60,7 +59,7 @@ class SkullMaskTrace:
     Attributes
     ----------
     settings : PipelineSettings
-        What was asked for.
+        What was asked for, with the reach in mm settled.
     normalised : (H, W) uint8
         The slice mapped to 0..255.
     threshold : int
@@ -77,6 +76,8 @@ class SkullMaskTrace:
         The chosen component, after dilation, after filling.
     rules : tuple of RuleRecord
         In the pipeline's order.
+    facts : SliceFacts
+        The numbers that the warnings are told from.
     reason : str
         Why the mask is empty; "" when it is not.
     warnings : tuple of str
@@ -94,6 +95,7 @@ class SkullMaskTrace:
     dilated: Mask
     mask: Mask
     rules: tuple[RuleRecord, ...]
+    facts: SliceFacts
     reason: str
     warnings: tuple[str, ...]
 
@@ -118,7 +120,7 @@ def trace_skull_mask(
     settings : PipelineSettings, optional
         The article's when left out.
     spacing_mm : (row, column), optional
-        In mm per pixel; signs are judged in cm² and mm where it is known.
+        In mm per pixel: what a reach in mm needs, and warnings about the size of a head.
     slice_number : int, optional
         Named in the error message when the slice cannot be worked on.
 
@@ -131,6 +133,8 @@ def trace_skull_mask(
     ------
     InvalidImage
         If the slice is not a finite, real, non-empty 2D array.
+    InvalidSetting
+        If the settings need a spacing, and none is given.
 
     Examples
     --------
@@ -138,11 +142,8 @@ def trace_skull_mask(
     >>> trace.reason
     'the slice is flat: every pixel has the same value'
     """
-    settings = settings or PipelineSettings()
-    pixels = as_slice(image, slice_number)
-    flat = bool(pixels.min() == pixels.max())
-
-    normalised = normalise(pixels)
+    settings = (settings or PipelineSettings()).at(spacing_mm)
+    normalised = normalise(as_slice(image, slice_number))
     threshold = threshold_of(normalised, settings)
     binary = binarise(normalised, threshold)
     labels, components = label_components(binary, settings.connectivity)
@@ -151,9 +152,8 @@ def trace_skull_mask(
     dilated = dilate(brain, settings.kernel_width, settings.kernel_shape)
     mask = fill_holes(dilated) if settings.fill_holes else dilated
 
-    reason = _reason(flat, components, chosen)
     facts = facts_of(normalised, binary, labels, components, chosen, mask)
-
+    reason = empty_reason(facts, len(components))
     return SkullMaskTrace(
         settings=settings,
         normalised=normalised,
@@ -165,44 +165,43 @@ def trace_skull_mask(
         brain=brain,
         dilated=dilated,
         mask=mask,
-        rules=_rule_records(flat, settings, binary, components, chosen, brain, dilated, mask),
+        rules=_rule_records(facts, settings, components, chosen, dilated),
+        facts=facts,
         reason=reason,
         warnings=tuple(warnings_of(facts, settings, spacing_mm, reason).values()),
     )
 
 
+def empty_reason(facts: SliceFacts, n_components: int) -> str:
+    """Say why no component was chosen, or nothing when one was."""
+    if facts.chosen_px:
+        return ""
+    if facts.n_levels == 1:
+        return "the slice is flat: every pixel has the same value"
+    if n_components == 0:
+        return "no pixel is above the threshold"
+    return f"every bright component touches the frame ({n_components} of {n_components})"
+
+
 def _rule_records(
-    flat: bool,
+    facts: SliceFacts,
     settings: PipelineSettings,
-    binary: Mask,
     components: NDArray[Any],
     chosen: int,
-    brain: Mask,
     dilated: Mask,
-    mask: Mask,
 ) -> tuple[RuleRecord, ...]:
-    n_bright = int(np.count_nonzero(binary))
+    flat = facts.n_levels == 1
     drop = components["touches_edge"] & settings.drop_edge_touching
     candidates = components[~drop]
     passed_over = candidates["label"] != chosen
-    grown = int(np.count_nonzero(dilated) - np.count_nonzero(brain))
-    filled = int(np.count_nonzero(mask) - np.count_nonzero(dilated))
-    facts = (
+    dilated_px = int(np.count_nonzero(dilated))
+    grown, filled = dilated_px - facts.chosen_px, facts.mask_px - dilated_px
+    records = (
         (flat, 0),
-        (not flat, n_bright),
+        (not flat, facts.bright_px),
         (bool(drop.any()), int(components["area"][drop].sum())),
         (len(candidates) > 1, int(candidates["area"][passed_over].sum())),
         (grown > 0, grown),
         (filled > 0, filled),
     )
-    return tuple(RuleRecord(name, *fact) for name, fact in zip(RULES, facts, strict=True))
-
-
-def _reason(flat: bool, components: NDArray[Any], chosen: int) -> str:
-    if chosen:
-        return ""
-    if flat:
-        return "the slice is flat: every pixel has the same value"
-    if len(components) == 0:
-        return "no pixel is above the threshold"
-    return f"every bright component touches the frame ({len(components)} of {len(components)})"
+    return tuple(RuleRecord(name, *record) for name, record in zip(RULES, records, strict=True))

@@ -1,0 +1,462 @@
+"""The five steps with numba: the masks of `skullnb.pipeline.steps`, bit for bit, and their facts.
+
+What makes it quick, and why it is exact:
+
+* **One look at the extremes.** The bits of floats sort like whole numbers, those of negative ones
+  the other way round, and infinities and NaN lie outside all finite numbers. Four places of the
+  frame are looked at in turn, so that memory is not waited for long.
+* **One pass to the levels.** numpy's operations in numpy's order and precision: no fast-math, so
+  nothing is reordered or fused. Whole numbers take their levels from a table of all there are.
+* **Pairs are counted.** A table of the 65,536 pairs of neighbouring levels holds the histogram.
+  Otsu's criterion is computed from it to some 15 digits, and believed where the best level wins in
+  the first 6; else OpenCV is asked, whose builds differ in how they decide between equal levels.
+* **64 pixels a word.** Bright pixels become bits; runs (bright stretches of a row) start and end
+  where bits change. Dilating by a row of the kernel is ORing shifted words, and a wider row starts
+  from what the narrower one has done.
+* **Runs, not labels.** A component is a set of runs joined by union-find: the work does not grow
+  with the number of components. Where equal ones compete, OpenCV is asked for its labels' order.
+* **Holes among few runs.** They are those of the background that are not joined to the outermost.
+* **A hull from row ends.** The first and last pixel of each row have the same convex hull as all.
+
+Every signature is fixed beforehand, for arrays that may be read-only: a memory-mapped slice runs
+the same machine code as any other, and no argument can start another compilation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+from numba import from_dtype, njit, types
+
+from skullnb.pipeline.signs import PADDING_SHARE
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+WORD = 64
+_ALL, _NONE, _ONE, _LAST = (np.uint64(value) for value in (2**64 - 1, 0, 1, WORD - 1))
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+_part: Callable[[_Function], _Function] = njit(**_OPTIONS)  # compiled into the kernels that call it
+
+
+def _kernel(*signatures: str) -> Callable[[_Function], _Function]:
+    """Compile, or load from the cache, for these arguments and no others."""
+
+    def compile_now(function: _Function) -> _Function:
+        exact = [tuple(_typed(word) for word in one.split()) for one in signatures]
+        try:
+            compiled: _Function = njit(exact, cache=True, **_OPTIONS)(function)
+        except RuntimeError:  # there is nowhere to write the cache: compile in every process
+            compiled = njit(exact, **_OPTIONS)(function)
+        return compiled
+
+    return compile_now
+
+
+def _typed(code: str) -> Any:
+    """Numba's type for `i8` and other dtypes, arrays to read `[[i8]]`, and to write `[[i8]]=`."""
+    kind, n_axes = from_dtype(np.dtype(code.strip("[]="))), code.count("[")
+    return types.Array(kind, n_axes, "C", readonly="=" not in code) if n_axes else kind
+
+
+@_kernel("[i4] [u4] [u4]=", "[i8] [u8] [u8]=")
+def extremes(signed: Any, bits: Any, found: Any) -> None:
+    """Find the smallest and the largest of floats that are given, and returned, as their bits."""
+    n = -(-bits.size // 4)
+    last = bits.size - n
+    a, b, c, d = bits[:n], bits[min(n, last) :], bits[min(2 * n, last) :], bits[last:]
+    low, high = bits[0], bits[0]
+    for i in range(n):
+        low = min(low, min(min(a[i], b[i]), min(c[i], d[i])))
+        high = max(high, max(max(a[i], b[i]), max(c[i], d[i])))
+    found[0], found[1] = low, high
+    sign = signed.dtype.type(high)
+    if sign < 0:  # some are negative, and of these the one with the largest bits is the lowest
+        for i in range(signed.size):
+            sign = max(sign, signed[i])
+        found[0], found[1] = high, sign if sign >= 0 else low
+
+
+@_part
+def _count(levels: Any, width: int, pairs: Any, table: Any) -> None:
+    """Darken the columns that were added to a row, and count it in pairs."""
+    levels[width:] = 0
+    for i in range(pairs.size):
+        table[pairs[i]] += np.uint32(1)
+
+
+@_part
+def _counted(table: Any, n_added: int, counts: Any) -> None:
+    """Make counts of levels from those of pairs."""
+    lower = np.zeros(256, dtype=np.uint32)
+    for upper in range(256):
+        part = table[upper * 256 : upper * 256 + 256]
+        counts[upper] = part.sum()
+        lower += part
+    counts += lower
+    counts[0] -= n_added
+
+
+@_kernel(*(f"[[{k}]] {k} {k} {k} [[u1]]= [[u2]] [u4]= [i8]=" for k in ("f4", "f8")))
+def levels_of_floats(
+    pixels: Any, low: Any, span: Any, top: Any, levels: Any, pairs: Any, table: Any, counts: Any
+) -> None:
+    """Scale pixels to 0..`top`, cut the decimals off, and count; `span` is highest minus lowest."""
+    table[:] = 0
+    for row in range(len(pixels)):
+        source, target = pixels[row], levels[row]
+        for i in range(source.size):
+            target[i] = np.uint8(np.int32((source[i] - low) / span * top))
+        _count(target, source.size, pairs[row], table)
+    _counted(table, levels.size - pixels.size, counts)
+
+
+@_kernel("[[u2]] [u1] [[u1]]= [[u2]] [u4]= [i8]=")
+def levels_by_table(
+    places: Any, level_of: Any, levels: Any, pairs: Any, table: Any, counts: Any
+) -> None:
+    """Look levels up, and count."""
+    table[:] = 0
+    for row in range(len(places)):
+        source, target = places[row], levels[row]
+        for i in range(source.size):
+            target[i] = level_of[source[i]]
+        _count(target, source.size, pairs[row], table)
+    _counted(table, levels.size - places.size, counts)
+
+
+@_kernel("[i8]")
+def clear_otsu(counts: Any) -> int:
+    """Level that splits a histogram best, or -1 where another one comes near."""
+    n_all, sum_all = counts.sum(), (counts * np.arange(256)).sum()
+    best, second, chosen, n_below, sum_below = 0.0, 0.0, -1, 0, 0
+    for level in range(255):
+        n_below += counts[level]
+        sum_below += level * counts[level]
+        if 0 < n_below < n_all:
+            apart = np.float64(sum_all * n_below - n_all * sum_below)
+            between = apart * apart / (np.float64(n_below) * np.float64(n_all - n_below))
+            if between > best:
+                best, second, chosen = between, best, level
+            else:
+                second = max(second, between)
+    return chosen if second < best * (1 - 1e-6) else -1
+
+
+@_part
+def _bits_set(word: Any) -> Any:
+    """Count bits; the compiler knows this way of counting, and has an instruction for it."""
+    word = word - (word >> _ONE & np.uint64(0x5555555555555555))
+    twos = np.uint64(0x3333333333333333)
+    word = (word & twos) + (word >> np.uint64(2) & twos)
+    word = (word + (word >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    return word * np.uint64(0x0101010101010101) >> np.uint64(56)
+
+
+@_part
+def _pack_bright(eights: Any, threshold: int) -> Any:
+    """Pack pixels into bits, lit where a level is above the threshold; a number holds eight."""
+    # With its highest bit set, a byte minus 0..127 borrows from no other, and the bit is left where
+    # the seven others are no less. Pixel j leaves a bit at 8 j, which the factor's bit at 56 - 7 j
+    # carries to 56 + j; no two of the 64 products meet there or below.
+    lowest, gather = np.uint64(0x0101010101010101), np.uint64(0x0102040810204080)
+    least = threshold + 1
+    subtract, either = lowest * np.uint64(least & 127), _ALL if least < 128 else _NONE
+    highest = lowest << np.uint64(7)
+    kept = highest if least < 256 else _NONE
+    packed = np.empty(eights.size, dtype=np.uint8)
+    for i in range(eights.size):
+        over = (eights[i] | highest) - subtract
+        bright = (over & eights[i] | (over | eights[i]) & either) & kept
+        packed[i] = np.uint8(((bright >> np.uint64(7)) * gather) >> np.uint64(56))
+    return packed.view(np.uint64)
+
+
+@_part
+def _cut_into_runs(words: Any, n_rows: int, background: bool) -> Any:
+    """Cut rows into runs: first and end column of each; and how many there are before a row."""
+    n_words, here = words.size // n_rows, words[1:]
+    n_edges = _bits_set(words[0] ^ words[0] << _ONE) + np.uint64(2 * n_rows * int(background))
+    for i in range(here.size):  # no row ends with a bit that is set
+        n_edges += _bits_set(here[i] ^ (here[i] << _ONE | words[i] >> _LAST))
+    edges, first = np.empty(n_edges, dtype=np.int32), np.empty(n_rows + 1, dtype=np.int32)
+    n = 0
+    for row in range(n_rows):
+        first[row] = n // 2
+        if background:
+            edges[n] = 0
+            n += 1
+        before = _NONE
+        for k in range(n_words):
+            word = words[row * n_words + k]
+            changes = word ^ (word << _ONE | before)
+            before = word >> _LAST
+            while changes:
+                edges[n] = k * WORD + _bits_set(~changes & (changes - _ONE))
+                n += 1
+                changes &= changes - _ONE
+        if background:
+            edges[n] = n_words * WORD
+            n += 1
+    first[n_rows] = n // 2
+    return edges, first
+
+
+@_part
+def _join(edges: Any, first: Any, diagonal: int) -> Any:
+    """For every run the first run of its component."""
+    parent = np.empty(first[-1], dtype=np.int32)
+    for row in range(first.size - 1):
+        above, stop = first[max(row - 1, 0)], first[row]
+        for run in range(first[row], first[row + 1]):
+            start, end = edges[2 * run] - diagonal, edges[2 * run + 1] + diagonal
+            while above < stop and edges[2 * above + 1] <= start:
+                above += 1
+            parent[run] = run
+            own, other = run, above
+            while other < stop and edges[2 * other] < end:
+                root = other
+                while parent[root] != root:
+                    parent[root] = parent[parent[root]]
+                    root = parent[root]
+                own, behind = min(own, root), max(own, root)
+                parent[behind] = own
+                other += 1
+    # A parent is never behind its child, so by now one step leads to the first run.
+    for run in range(parent.size):
+        parent[run] = parent[parent[run]]
+    return parent
+
+
+@_kernel("[u8] i8 i8 i8 ? ?")
+def components_of(
+    eights: Any, height: int, width: int, threshold: int, diagonal: bool, drop: bool
+) -> Any:
+    """Cut levels into runs, as `_cut_into_runs` gives them, and these into components.
+
+    Returns also for every run the first run of its component; by first run the area and whether it
+    touches the frame; the chosen one's first run (-1: none), and how many are as large.
+    """
+    edges, first = _cut_into_runs(_pack_bright(eights, threshold), height, False)
+    owner = _join(edges, first, int(diagonal))
+    areas, touching = np.zeros(owner.size, dtype=np.int64), np.zeros(owner.size, dtype=np.bool_)
+    for row in range(height):
+        at_frame = row in (0, height - 1)
+        for run in range(first[row], first[row + 1]):
+            start, end = edges[2 * run], edges[2 * run + 1]
+            areas[owner[run]] += end - start
+            if at_frame or start == 0 or end == width:
+                touching[owner[run]] = True
+    largest, chosen, n_equal = 0, -1, 0
+    for run in range(owner.size):
+        if not (drop and touching[run]):
+            if areas[run] > largest:
+                largest, chosen, n_equal = areas[run], run, 1
+            elif areas[run] == largest:
+                n_equal += 1
+    return edges, first, owner, areas, touching, chosen, n_equal
+
+
+@_part
+def _light(words: Any, start: int, end: int) -> None:
+    """Set the bits from start to end - 1."""
+    a, b = start // WORD, (end - 1) // WORD
+    head, tail = _ALL << np.uint64(start % WORD), _ALL >> np.uint64(-end % WORD)
+    if a == b:
+        words[a] |= head & tail
+    else:
+        words[a] |= head
+        words[a + 1 : b] = _ALL
+        words[b] |= tail
+
+
+# Here and in `_dilate` loops run over views that start where they are needed: an index that might
+# be negative would keep the compiler from doing eight words at once.
+@_part
+def _widen_left(words: Any, step: Any, wider: Any) -> None:
+    behind, rest = words[1:], np.uint64(WORD) - step
+    for i in range(behind.size):
+        wider[i] = words[i] | words[i] >> step | behind[i] << rest
+    wider[-1] = words[-1] | words[-1] >> step
+
+
+@_part
+def _widen_right(words: Any, step: Any, wider: Any) -> None:
+    here, there, rest = words[1:], wider[1:], np.uint64(WORD) - step
+    for i in range(here.size):
+        there[i] = here[i] | here[i] << step | words[i] >> rest
+    wider[0] = words[0] | words[0] << step
+
+
+@_part
+def _dilate(now: Any, n_words: int, rows: Any) -> Any:
+    """Dilate a picture of bits by a kernel's rows, given as in `grow`."""
+    wider, grown, to_left, to_right = np.empty_like(now), np.zeros_like(now), 0, 0
+    for i in range(len(rows)):
+        # Each pixel has become a run from `to_left` before it to `to_right` behind it: ORed with
+        # itself shifted by no more than its length, it stays in one piece.
+        while to_left < rows[i, 1]:
+            step = min(to_left + to_right + 1, rows[i, 1] - to_left, WORD - 1)
+            _widen_left(now, np.uint64(step), wider)
+            now, wider, to_left = wider, now, to_left + step
+        while to_right < rows[i, 2]:
+            step = min(to_left + to_right + 1, rows[i, 2] - to_right, WORD - 1)
+            _widen_right(now, np.uint64(step), wider)
+            now, wider, to_right = wider, now, to_right + step
+        shift = rows[i, 0] * n_words
+        there, here = grown[max(shift, 0) :], now[max(-shift, 0) :]
+        for k in range(min(there.size, here.size)):
+            there[k] |= here[k]
+    return grown
+
+
+@_kernel("[i4] [i4] [i4] i8 [[i8]] ? [[u1]]=")
+def grow(edges: Any, first: Any, owner: Any, chosen: int, rows: Any, fill: bool, mask: Any) -> Any:
+    """Dilate a component, fill its holes or do not, and write it into a mask.
+
+    `rows` are those of the kernel, the narrowest first: how far down, left and right each carries
+    a pixel. Returns the area before and after filling; first and last column of the mask by row.
+    """
+    top, bottom, left, right = -1, 0, mask.shape[1], 0
+    for row in range(first.size - 1):
+        for run in range(first[row], first[row + 1]):
+            if owner[run] == chosen:
+                top, bottom = row if top < 0 else top, row
+                left, right = min(left, edges[2 * run]), max(right, edges[2 * run + 1])
+    # The margins of the picture are wider than the kernel reaches, so that nothing is shifted from
+    # one of its rows into the next, and all that is outside is in one piece.
+    top, left = top + min(0, rows[:, 0].min()) - 1, left - rows[:, 1].max() - 1
+    height = bottom + max(0, rows[:, 0].max()) + 2 - top
+    n_words = -(-(right + rows[:, 2].max() + 1 - left) // WORD)
+    words = np.zeros(height * n_words, dtype=np.uint64)
+    for row in range(first.size - 1):
+        start = (row - top) * n_words * WORD - left
+        for run in range(first[row], first[row + 1]):
+            if owner[run] == chosen:
+                _light(words, start + edges[2 * run], start + edges[2 * run + 1])
+    grown = _dilate(words, n_words, rows)
+
+    keep, words, n_bits = np.zeros(n_words, dtype=np.uint64), np.zeros_like(grown), _NONE
+    _light(keep, max(0, -left), min(n_words * WORD, mask.shape[1] - left))
+    in_frame = range(max(0, -top), min(height, len(mask) - top))
+    for row in in_frame:
+        for k in range(row * n_words, row * n_words + n_words):
+            words[k] = grown[k] & keep[k - row * n_words]
+            n_bits += _bits_set(words[k])
+    edges, first = _cut_into_runs(words, height, True)
+    owner = _join(edges, first, 0)
+    # The margin joins everything outside, and its first run is the first of all: run 0.
+    columns, area = np.zeros((2, height), dtype=np.int32), 0
+    columns[0] = 1
+    mask[:] = 0
+    for row in in_frame:
+        line, start = mask[row + top], left + edges[2 * first[row] + 1]
+        columns[0, row] = start
+        for run in range(first[row] + 1, first[row + 1]):
+            if owner[run] == 0 or not fill:
+                end = left + edges[2 * run]
+                line[start:end] = 1
+                area, columns[1, row], start = (
+                    area + end - start,
+                    end - 1,
+                    left + edges[2 * run + 1],
+                )
+    return int(n_bits), area, columns
+
+
+@_part
+def _hull_rows(columns: Any) -> Any:
+    """Do as `signs.hull_rows`; outer rows may be empty, and stay so."""
+    size = columns.shape[1]
+    found, kept = np.zeros((2, size), dtype=np.int64), np.empty(size, dtype=np.int64)
+    found[0] = 1
+    for side, sign in ((0, 1), (1, -1)):
+        line, n = columns[side], 0
+        for y in range(size):
+            if columns[0, y] <= columns[1, y]:
+                while n > 1:
+                    y0, y1 = kept[n - 2], kept[n - 1]
+                    rise, step = sign * (line[y1] - line[y0]), sign * (line[y] - line[y0])
+                    if rise * (y - y0) < step * (y1 - y0):
+                        break
+                    n -= 1
+                kept[n], n = y, n + 1
+        for k in range(n):
+            y0, y1 = kept[k], kept[min(k + 1, n - 1)]
+            found[side, y0] = line[y0]
+            for y in range(y0 + 1, y1):
+                fall = sign * (line[y0] - line[y1])
+                found[side, y] = line[y0] - sign * (fall * (y - y0) // (y1 - y0))
+    return found
+
+
+@_part
+def _is_padding(levels: Any, edges: Any, rows: Any, following: Any, run: int, area: int) -> bool:
+    """Do as `signs.facts_of`; but seldom are all pixels looked at."""
+    counts, seen, most = np.zeros(256, dtype=np.int64), 0, 0
+    most_of_others = area - PADDING_SHARE * area
+    while run >= 0:
+        for column in range(edges[2 * run], edges[2 * run + 1]):
+            level = levels[rows[run], column]
+            counts[level] += 1
+            most = max(most, counts[level])
+        seen += edges[2 * run + 1] - edges[2 * run]
+        if seen - most > most_of_others + 1:
+            return False
+        run = following[run]
+    return most >= PADDING_SHARE * area
+
+
+@_kernel("[[u1]] [i4] [i4] [i4] [i8] [?] i8 [[i4]]")
+def facts_of(
+    levels: Any, edges: Any, first: Any, owner: Any, areas: Any, framed: Any, brain: int, mask: Any
+) -> Any:
+    """Count components and those at the frame; `SliceFacts` from bright_px on; mask_hull_px."""
+    n_rows, n_runs = first.size - 1, owner.size
+    columns = np.zeros((2, n_rows), dtype=np.int32)
+    columns[0] = 1
+    rows, bottom, left, right, latest, following = np.full((6, n_runs), -1, dtype=np.int32)
+    for row in range(n_rows):
+        for run in range(first[row], first[row + 1]):
+            own, start, end = owner[run], edges[2 * run], edges[2 * run + 1]
+            if own == run:
+                left[run], right[run] = start, end
+            else:
+                following[latest[own]] = run
+                left[own], right[own] = min(left[own], start), max(right[own], end)
+            rows[run], latest[own], bottom[own] = row, run, row
+            if own == brain:
+                if columns[1, row] < columns[0, row]:
+                    columns[0, row] = start
+                columns[1, row] = end - 1
+
+    n_components, n_touching, bright, padding, beside, edge = 0, 0, 0, 0, 0, 0
+    for run in range(n_runs):
+        if owner[run] != run:
+            continue
+        n_components += 1
+        n_touching += framed[run]
+        bright += areas[run]
+        if framed[run] and run != brain:
+            if _is_padding(levels, edges, rows, following, run, areas[run]):
+                padding += areas[run]
+            else:
+                edge = max(edge, areas[run])
+        elif brain >= 0 and areas[run] > beside:
+            down, across = rows[run] - rows[brain], left[run] - left[brain]
+            up, back = bottom[brain] - bottom[run], right[brain] - right[run]
+            within, around = min(down, across, up, back) >= 0, max(down, across, up, back) <= 0
+            if not (within or around):
+                beside = areas[run]
+
+    hull, in_hull = 0, 0
+    starts, ends = _hull_rows(columns)
+    for row in range(n_rows):
+        start, end = starts[row], ends[row] + 1
+        hull += end - start
+        for run in range(first[row], first[row + 1]):
+            in_hull += max(0, min(edges[2 * run + 1], end) - max(edges[2 * run], start))
+    starts, ends = _hull_rows(mask)
+    own = areas[brain] if brain >= 0 else 0
+    mask_hull = (ends - starts + 1).sum()
+    return n_components, n_touching, (bright, padding, own, hull, in_hull, beside, edge), mask_hull

@@ -1,0 +1,489 @@
+"""Masks, and the row that a table needs of each: the doors that everything else goes through.
+
+Where numba works, the kernels of `skullnb.pipeline.fast` do the work; elsewhere the steps do, to
+the same bits.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from skullnb.pipeline.settings import (
+    PipelineSettings,
+    as_pixels,
+    as_slice,
+    as_stack,
+    refuse_not_finite,
+)
+from skullnb.pipeline.signs import (
+    HOT_QUANTILE,
+    SliceFacts,
+    neighbour_signs,
+    quantile_of_counts,
+    warnings_of,
+)
+from skullnb.pipeline.steps import (
+    Mask,
+    binarise,
+    choose_brain,
+    component_mask,
+    dilate,
+    fill_holes,
+    label_components,
+    normalise,
+    otsu_threshold,
+    structuring_element,
+    threshold_of,
+)
+from skullnb.pipeline.trace import empty_reason, trace_skull_mask
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COMPILING = "Compiling the fast masks, once for this installation (about half a minute) ..."
+_PATIENCE = 3.0  # seconds until a slow start is explained
+
+_WORD = 64  # pixels that the kernels hold in a number
+_MOST_COUNTED = 2**22  # in a larger frame OpenCV's Otsu leaves out levels that few pixels have
+_held = threading.local()
+
+
+@dataclass(frozen=True, eq=False)
+class SliceMeasure:
+    """The mask of one slice, and what a table says of it.
+
+    Attributes
+    ----------
+    mask : (H, W) uint8 {0, 1}
+    threshold : int
+        Level in 0..255; bright is strictly above.
+    n_components, n_edge_touching : int
+        Bright components, and how many of them touch the frame.
+    brain_px, dilated_px, mask_px : int
+        Areas of the chosen component, after dilation, after filling.
+    reason : str
+        Why the mask is empty; "" when it is not.
+    warnings : tuple of str
+        What succeeded and yet looks wrong, and an empty mask.
+    """
+
+    mask: Mask
+    threshold: int
+    n_components: int
+    n_edge_touching: int
+    brain_px: int
+    dilated_px: int
+    mask_px: int
+    reason: str
+    warnings: tuple[str, ...]
+
+    @property
+    def status(self) -> str:
+        """Say "empty", "warned" or "ok"."""
+        return status_of(self.reason, self.warnings)
+
+    def row(self) -> dict[str, Any]:
+        """Give everything but the mask, by name."""
+        return {name: value for name, value in vars(self).items() if name != "mask"}
+
+
+def create_skull_mask(image: ArrayLike, dilation_size: int = 26) -> Mask:
+    """Mark the outer surface of the skull and everything inside it.
+
+    Parameters
+    ----------
+    image : (H, W) array, real
+        One slice, any intensities.
+    dilation_size : int
+        Kernel width in px (the article's name for it); it reaches half as far.
+
+    Returns
+    -------
+    (H, W) uint8 {0, 1}
+        Empty when the slice is flat or no inner component exists; `trace_skull_mask` says why.
+
+    Raises
+    ------
+    InvalidImage
+        If the slice is not a finite, real, non-empty 2D array.
+    InvalidSetting
+        If the kernel width is not a whole number from 0 to 1023.
+
+    Examples
+    --------
+    >>> image = np.zeros((60, 60))
+    >>> image[20:40, 20:40] = 1.0
+    >>> print(create_skull_mask(image, dilation_size=3).sum())
+    480
+    """
+    return next(masks_by_width(image, (dilation_size,)))
+
+
+def create_skull_masks(images: ArrayLike, settings: PipelineSettings | None = None) -> Mask:
+    """Skull masks of all slices of a stack.
+
+    Parameters
+    ----------
+    images : (N, H, W) array, real
+    settings : PipelineSettings, optional
+        The article's when left out.
+
+    Returns
+    -------
+    (N, H, W) uint8 {0, 1}
+
+    Raises
+    ------
+    InvalidImage
+        If a slice cannot be worked on; the message gives its number.
+    InvalidSetting
+        If the settings hold a reach in mm: `settings.at(spacing_mm)` settles it.
+
+    Examples
+    --------
+    >>> create_skull_masks(np.zeros((2, 8, 8))).shape
+    (2, 8, 8)
+    """
+    settings = (settings or PipelineSettings()).at(None)
+    stack = as_stack(images)
+    masks = np.empty(stack.shape, dtype=np.uint8)
+    for number, image in enumerate(stack):
+        _begin(as_pixels(image, number), settings, number)(settings, masks[number])
+    return masks
+
+
+def masks_by_width(
+    image: ArrayLike,
+    widths: Iterable[int],
+    settings: PipelineSettings | None = None,
+    *,
+    slice_number: int | None = None,
+) -> Iterator[Mask]:
+    """Masks of one slice at several kernel widths; all before the dilation is done once.
+
+    Parameters
+    ----------
+    image : (H, W) array, real
+    widths : iterable of int
+        Kernel widths in px.
+    settings : PipelineSettings, optional
+        All the rest; its kernel width and reach are not used.
+    slice_number : int, optional
+        Named in the error message when the slice cannot be worked on.
+
+    Yields
+    ------
+    (H, W) uint8 {0, 1}
+        The same as `create_skull_mask` gives at that width.
+
+    Raises
+    ------
+    InvalidImage
+        If the slice is not a finite, real, non-empty 2D array.
+    InvalidSetting
+        If a kernel width is not a whole number from 0 to 1023.
+
+    Examples
+    --------
+    >>> image = np.zeros((60, 60))
+    >>> image[20:40, 20:40] = 1.0
+    >>> [int(mask.sum()) for mask in masks_by_width(image, (1, 3, 5))]
+    [400, 480, 568]
+    """
+    settings = replace(settings or PipelineSettings(), reach_mm=None)
+    pixels = as_pixels(image, slice_number)
+    grow = _begin(pixels, settings, slice_number)
+    for width in widths:
+        mask = np.empty(pixels.shape, dtype=np.uint8)
+        grow(replace(settings, kernel_width=width), mask)
+        yield mask
+
+
+def measure_slice(
+    image: ArrayLike,
+    settings: PipelineSettings | None = None,
+    spacing_mm: tuple[float, float] | None = None,
+    *,
+    slice_number: int | None = None,
+) -> SliceMeasure:
+    """Mask a slice and say what a table needs to know of it, at about the price of the mask.
+
+    Parameters
+    ----------
+    image : (H, W) array, real
+    settings : PipelineSettings, optional
+        The article's when left out.
+    spacing_mm : (row, column), optional
+        In mm per pixel: what a reach in mm needs, and warnings about the size of a head.
+    slice_number : int, optional
+        Named in the error message when the slice cannot be worked on.
+
+    Returns
+    -------
+    SliceMeasure
+        The same mask, numbers and warnings as `trace_skull_mask` gives.
+
+    Raises
+    ------
+    InvalidImage
+        If the slice is not a finite, real, non-empty 2D array.
+    InvalidSetting
+        If the settings need a spacing, and none is given.
+
+    Examples
+    --------
+    >>> image = np.zeros((60, 60))
+    >>> image[20:40, 20:40] = 1.0
+    >>> measure_slice(image, PipelineSettings(kernel_width=3)).mask_px
+    480
+    """
+    settings = (settings or PipelineSettings()).at(spacing_mm)
+    pixels = as_pixels(image, slice_number)
+    mask = np.empty(pixels.shape, dtype=np.uint8)
+    facts, *numbers, dilated_px = _measure(pixels, settings, slice_number, mask)
+    reason = empty_reason(facts, numbers[1])
+    warnings = tuple(warnings_of(facts, settings, spacing_mm, reason).values())
+    areas = facts.chosen_px, dilated_px, facts.mask_px
+    return SliceMeasure(mask, *numbers, *areas, reason, warnings)
+
+
+def measure_stack(
+    stack: Any,
+    settings: PipelineSettings | None = None,
+    visit: Callable[[int, SliceMeasure], object] | None = None,
+) -> pd.DataFrame:
+    """Measure every slice of a stack, and hold each against its neighbours.
+
+    Parameters
+    ----------
+    stack : Stack
+        Its `spacing_mm` settles a reach in mm.
+    settings : PipelineSettings, optional
+        The article's when left out.
+    visit : callable, optional
+        Called as ``visit(index, measure)`` after each slice; the masks are there and nowhere else.
+
+    Returns
+    -------
+    DataFrame
+        A row a slice: slice (its number in its file), group, threshold, n_components,
+        n_edge_touching, brain_px, dilated_px, mask_px, reason, warnings (a tuple of str), and
+        status ("ok", "warned" or "empty").
+
+    Raises
+    ------
+    InvalidImage
+        If a slice cannot be worked on; the message gives its number.
+    InvalidSetting
+        If the settings need a spacing that the stack has not.
+
+    Examples
+    --------
+    >>> from skullnb.stack import Stack
+    >>> measure_stack(Stack(np.zeros((2, 8, 8))))["status"].tolist()
+    ['empty', 'empty']
+    """
+    settings = (settings or PipelineSettings()).at(stack.spacing_mm)
+    groups = stack.groups or [""] * len(stack.images)
+    rows = []
+    for index, number in enumerate(stack.slice_numbers):
+        measure = measure_slice(
+            stack.images[index], settings, stack.spacing_mm, slice_number=number
+        )
+        rows.append({"slice": number, "group": groups[index], **measure.row()})
+        if visit:
+            visit(index, measure)
+    return with_neighbours(rows)
+
+
+def with_neighbours(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """Make a table of the rows of `measure_slice` (with group), with signs beside neighbours.
+
+    The rows are in the order of their slices; those of one group are neighbours.
+    """
+    import pandas as pd
+
+    areas = [row["mask_px"] for row in rows]
+    thresholds = [row["threshold"] for row in rows]
+    groups = [row["group"] for row in rows]
+    warned = [bool(row["warnings"]) for row in rows]
+    beside = neighbour_signs(areas, thresholds, groups, warned)
+    for row, signs in zip(rows, beside, strict=True):
+        row["warnings"] = (*row["warnings"], *signs.values())
+        row["status"] = status_of(row["reason"], row["warnings"])
+    return pd.DataFrame(rows)
+
+
+def status_of(reason: str, warnings: tuple[str, ...]) -> str:
+    """Sum a slice up in a word: "empty", "warned" or "ok"."""
+    return "empty" if reason else "warned" if warnings else "ok"
+
+
+@lru_cache(maxsize=1)
+def load() -> ModuleType | None:
+    """Give the fast kernels, compiled or from their cache; None where numba does not work.
+
+    Loading takes about half a second in every process. Compiling comes before it, once for an
+    installation, and a terminal is told. Call this before starting workers, or a clock.
+    """
+    patience = threading.Timer(_PATIENCE, _tell_a_terminal)
+    patience.start()
+    try:
+        return importlib.import_module("skullnb.pipeline.fast")
+    except ImportError:
+        return None
+    finally:
+        patience.cancel()
+
+
+def _tell_a_terminal() -> None:
+    if sys.stderr.isatty():
+        print(COMPILING, file=sys.stderr)
+
+
+def _begin(
+    pixels: NDArray[Any], settings: PipelineSettings, number: int | None
+) -> Callable[[PipelineSettings, Mask], object]:
+    """Do steps 1 to 3; what is returned does 4 and 5, into a mask that is there already."""
+    fast = load()
+    if fast:
+        return partial(_grow, fast, _cut(fast, pixels, settings, number))
+    normalised = normalise(as_slice(pixels, number))
+    binary = binarise(normalised, threshold_of(normalised, settings))
+    labels, components = label_components(binary, settings.connectivity)
+    chosen = choose_brain(components, settings.drop_edge_touching)
+    return partial(_grow_by_steps, component_mask(labels, chosen))
+
+
+def _grow_by_steps(brain: Mask, settings: PipelineSettings, mask: Mask) -> None:
+    dilated = dilate(brain, settings.kernel_width, settings.kernel_shape)
+    mask[...] = fill_holes(dilated) if settings.fill_holes else dilated
+
+
+def _measure(
+    pixels: NDArray[Any], settings: PipelineSettings, number: int | None, mask: Mask
+) -> tuple[SliceFacts, int, int, int, int]:
+    """Write the mask; its facts, threshold, numbers of components and at the frame, dilated px."""
+    fast = load()
+    if not fast:
+        trace = trace_skull_mask(pixels, settings, slice_number=number)
+        mask[...] = trace.mask
+        numbers = trace.threshold, len(trace.components), trace.n_edge_touching
+        return trace.facts, *numbers, int(np.count_nonzero(trace.dilated))
+    found = _cut(fast, pixels, settings, number)
+    dilated_px, mask_px, columns = _grow(fast, found, settings, mask)
+    if found is None:
+        level = 0 if settings.threshold == "otsu" else int(settings.threshold)
+        return SliceFacts(*pixels.shape, 1, *[0] * 10), level, 0, 0, 0
+    levels, counts, threshold, components = found
+    n_components, n_touching, areas, hull_px = fast.facts_of(levels, *components, columns)
+    n_levels, hot_level = np.count_nonzero(counts), quantile_of_counts(counts, HOT_QUANTILE)
+    facts = SliceFacts(*pixels.shape, int(n_levels), hot_level, *areas, mask_px, hull_px)
+    return facts, threshold, n_components, n_touching, dilated_px
+
+
+def _cut(
+    fast: ModuleType, pixels: NDArray[Any], settings: PipelineSettings, number: int | None
+) -> Any:
+    """Do steps 1 to 3: levels, counts, threshold, and components; None for a flat slice.
+
+    The components are what `fast.components_of` gives, up to the chosen one's first run.
+    """
+    height, width = pixels.shape
+    # Dark columns fill up the last word of each row, and there is always one. The memory stays the
+    # thread's for its next slice: fresh memory can cost more than the step that fills it.
+    shape = height, (width // _WORD + 1) * _WORD
+    if getattr(_held, "shape", None) != shape:
+        _held.shape, _held.levels = shape, np.empty(shape, dtype=np.uint8)
+        _held.pairs = np.empty(2**16, dtype=np.uint32)
+    levels, counts = _held.levels, np.zeros(256, dtype=np.int64)
+    room = levels, levels.view(np.uint16), _held.pairs, counts
+    if not _find_levels(fast, pixels, number, room):
+        return None
+    threshold = -1 if settings.threshold == "otsu" else int(settings.threshold)
+    if threshold < 0 and pixels.size <= _MOST_COUNTED:
+        threshold = fast.clear_otsu(counts)
+    if threshold < 0:
+        threshold = otsu_threshold(levels[:, :width])
+    drop, diagonal = bool(settings.drop_edge_touching), settings.connectivity == 8
+    eights = levels.ravel().view(np.uint64)
+    *parts, chosen, n_equal = fast.components_of(eights, height, width, threshold, diagonal, drop)
+    if n_equal > 1:
+        edges, first, owner = parts[:3]
+        binary = binarise(levels[:, :width], threshold)
+        labels, components = label_components(binary, settings.connectivity)
+        row, column = divmod(int(np.argmax(labels == choose_brain(components, drop))), width)
+        starts = edges[2 * first[row] : 2 * first[row + 1] : 2]
+        chosen = int(owner[first[row] + np.searchsorted(starts, column)])
+    return levels, counts, threshold, (*parts, chosen)
+
+
+def _grow(fast: ModuleType, found: Any, settings: PipelineSettings, mask: Mask) -> Any:
+    """Do steps 4 and 5 with what `_cut` found; what `fast.grow` gives."""
+    if found is None or found[3][-1] < 0:
+        mask[...] = 0
+        return 0, 0, np.empty((2, 0), dtype=np.int32)
+    edges, first, owner, _, _, chosen = found[3]
+    rows = _kernel_rows(settings.kernel_width, settings.kernel_shape)
+    return fast.grow(edges, first, owner, chosen, rows, bool(settings.fill_holes), mask)
+
+
+def _find_levels(
+    fast: ModuleType, pixels: NDArray[Any], number: int | None, room: tuple[NDArray[Any], ...]
+) -> bool:
+    """Do step 1, and count; False for a flat slice."""
+    kind = pixels.dtype.newbyteorder("=")
+    pixels = np.ascontiguousarray(pixels, dtype=kind)
+    if kind in (np.float32, np.float64):
+        bits, found = pixels.ravel(), np.empty(2, dtype=f"u{kind.itemsize}")
+        fast.extremes(bits.view(f"i{kind.itemsize}"), bits.view(found.dtype), found)
+        low, high = found.view(kind)
+        if not (np.isfinite(low) and np.isfinite(high)):
+            refuse_not_finite(pixels, number)
+        with np.errstate(over="ignore"):
+            span = high - low
+        if np.isfinite(span):
+            if span:
+                fast.levels_of_floats(pixels, low, span, kind.type(255), *room)
+            return bool(span)
+    elif kind.kind == "f" and not np.isfinite(pixels).all():
+        refuse_not_finite(pixels, number)
+    low, high = pixels.min(), pixels.max()
+    if low == high:
+        return False
+    level_of = np.arange(256, dtype=np.uint8)
+    if kind.kind in "iu" and int(high) - int(low) < 2**16:
+        # Differences of 16 bits are right even where the numbers themselves wrap around.
+        places = pixels.astype(np.uint16) - low.astype(np.uint16)
+        values = np.arange(int(high) - int(low) + 1).astype(kind) + low
+        level_of = normalise(values[None])[0]
+    else:
+        places = normalise(pixels).astype(np.uint16)
+    fast.levels_by_table(places, level_of, *room)
+    return True
+
+
+@lru_cache(maxsize=128)
+def _kernel_rows(width: int, shape: str) -> NDArray[np.int64]:
+    """Cut a structuring element into its rows, as `fast.grow` takes them.
+
+    Each row of the kernels there are is one run about the anchor, and of two rows one reaches as
+    far as the other on both sides or farther, so that every row can start from the one before.
+    """
+    element, anchor = structuring_element(max(width, 1), shape), width // 2
+    found = []
+    for y, row in enumerate(element):
+        columns = np.flatnonzero(row)
+        # OpenCV looks from the result to the source; seen from the source it is the other way.
+        found.append((anchor - y, int(columns[-1]) - anchor, anchor - int(columns[0])))
+    return np.array(sorted(found, key=lambda row: row[1] + row[2]), dtype=np.int64)

@@ -1,0 +1,1 @@
+"""The analyses that several chapters share, and the article's own way to a mask."""
