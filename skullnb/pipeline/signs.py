@@ -196,7 +196,7 @@ def quantile_of_counts(counts: Array, share: float) -> float:
 def _kernel_sign(
     settings: PipelineSettings, spacing_mm: tuple[float, float] | None
 ) -> dict[str, str]:
-    if spacing_mm is None:
+    if spacing_mm is None or settings.border != "dilation":
         return {}
     pixel_mm = sum(spacing_mm) / 2
     reach = (settings.kernel_width - 1) / 2 * pixel_mm
