@@ -8,7 +8,13 @@ from real_data import real_data
 
 from skullnb import heads
 from skullnb.phantom import published_stack, variant
-from skullnb.pipeline import PipelineSettings, label_components, normalise, trace_skull_mask
+from skullnb.pipeline import (
+    PipelineSettings,
+    label_components,
+    measure_slice,
+    normalise,
+    trace_skull_mask,
+)
 from skullnb.pipeline import signs as s
 from skullnb.stack import read_stack
 
@@ -311,3 +317,16 @@ def test_on_open_heads_every_wrong_choice_is_told_and_hardly_a_right_one(reach_m
         width = 26 if reach_mm is None else 1 + 2 * round(reach_mm / pixel_mm)
         found += confusion(stack, kernel_width=width)
     assert found.tolist() == [5, 5, 0]
+
+
+@given(IMAGES, st.sampled_from([4, 8]), st.booleans(), st.integers(0, 255))
+def test_the_fast_way_tells_the_same_of_padded_and_framed_slices(image, links, drop, level):
+    settings = PipelineSettings(
+        kernel_width=3, connectivity=links, drop_edge_touching=drop, threshold=level
+    )
+    for pixels in (image, np.pad(image, ((0, 2), (0, 0)), constant_values=9)):
+        trace = trace_skull_mask(pixels.astype(float), settings, spacing_mm=(9.0, 9.0))
+        measure = measure_slice(pixels.astype(float), settings, (9.0, 9.0))
+        np.testing.assert_array_equal(measure.mask, trace.mask)
+        assert measure.warnings == trace.warnings
+        assert measure.reason == trace.reason
