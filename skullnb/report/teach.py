@@ -66,7 +66,7 @@ class Verdict:
         return self.text
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        opening, _, rest = self.text.partition(". ")
+        opening, rest = self.text.partition(". ")[::2]
         shown: dict[str, Any] = {"text/plain": self.text, "text/markdown": f"**{opening}.** {rest}"}
         return shown | ({MIME: self.page} if self.page else {})
 
