@@ -118,7 +118,7 @@ def build_report(
     """
     _require_extra()
     from skullnb.pipeline.steps import as_slice
-    from skullnb.report import pages
+    from skullnb.report import pages, teach
 
     browser = pages.require_browser() if pdf else None
     started, tell = time.monotonic(), progress or (lambda done, total, text: None)
@@ -157,7 +157,8 @@ def build_report(
                 _write(notebook, work / "staged" / f"{name}.ipynb")
                 for cell in notebook.cells:
                     for one in cell.get("outputs", []):
-                        one.get("data", {}).pop("image/svg+xml", None)  # for pages only
+                        for kind in ("image/svg+xml", teach.MIME):  # for pages only
+                            one.get("data", {}).pop(kind, None)
                 _write(notebook, work / "notebooks" / f"{name}.ipynb")
                 tell(done, total, f"{name} {'failed' if error else 'done'}")
         results = _collect(work / "results", {**chosen, "failed": failures})
