@@ -24,8 +24,12 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+import numpy as np
+
 from skullnb.errors import InvalidSetting, ReportFailed
-from skullnb.report.chapter import escape
+from skullnb.pipeline import create_skull_masks
+from skullnb.report import plot
+from skullnb.report.chapter import escape, spread
 
 if TYPE_CHECKING:
     from skullnb.pipeline import PipelineSettings
@@ -64,6 +68,7 @@ def stage(
         config[name] = {**config.get(name, {}), **own}
     (staged / "_config.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
     (staged / "book" / "_generated").mkdir()
+    draw_cover(stack, settings, staged / "book" / "assets" / "cover.png")
     trial = live.try_it(stack, settings, slices)
     (staged / "book" / "_generated" / "try-it.html").write_text(trial, encoding="utf-8")
     for path in sorted(staged.glob("*.ipynb")):
@@ -84,6 +89,23 @@ def stage(
     for page in (staged / "book").glob("*.md"):
         text = page.read_text(encoding="utf-8")
         page.write_text(relink(text, "book", f"book/{page.stem}", there, front), encoding="utf-8")
+
+
+def draw_cover(stack: Stack, settings: PipelineSettings, file: Path) -> None:
+    """Draw what a link to a page shows elsewhere, 1200 x 630 px: slices with their masks."""
+    from matplotlib.figure import Figure
+
+    fig = Figure(figsize=(12, 6.3), dpi=100, facecolor="black", layout="constrained")
+    shown = spread(len(stack), 3)
+    for ax, index in zip(fig.subplots(1, len(shown), squeeze=False).flat, shown, strict=True):
+        image = np.asarray(stack.images[index])
+        reference = None if stack.reference is None else np.asarray(stack.reference[index])
+        mask = create_skull_masks(image[None], settings)[0]
+        box = plot.box_of(mask if reference is None else mask | (reference > 0))
+        plot.show(ax, image, spacing=stack.spacing_mm, box=box, cmap="gray")
+        plot.outline(ax, mask, "mask", linewidths=2.5)
+        plot.outline(ax, reference, "reference", linewidths=2.5, linestyles="--")
+    fig.savefig(file)
 
 
 def relink(text: str, folder: str, place: str, there: Iterable[str], front: str = "index") -> str:
