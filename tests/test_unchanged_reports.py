@@ -1,0 +1,92 @@
+"""What whole reports say must not change: every recorded number, and every table and sentence.
+
+The chapters run on four data sets, without kernels, pages and pictures. Chapter 13 only records
+times. `python tests/test_unchanged_reports.py` writes `golden/report-*` anew.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import golden_data as data
+import pytest
+from compare_results import differences
+from real_data import real_data
+
+HERE = Path(__file__).parent
+CHAPTERS = tuple(path.stem for path in sorted((HERE.parent / "notebooks").glob("*.ipynb")))
+# Times; and what does not depend on the data, or only takes the synthetic cohort once more.
+LEFT_OUT = {
+    "phantom": ("13-timing",),
+    "bare": ("10-validation", "12-real-heads", "13-timing"),
+    "heads": ("12-real-heads", "13-timing"),
+    "odd": ("12-real-heads", "13-timing"),
+}
+
+
+def rerun(names: Sequence[str], folder: Path) -> dict[str, tuple[dict[str, Any], str]]:
+    """Run some reports' chapters; return what each records, and its texts as one."""
+    mirror = real_data() if "heads" in names else None
+    for name in names:
+        (folder / name).mkdir()
+        parameters = data.write_report_data(name, folder / name, mirror)
+        chapters = [one for one in CHAPTERS if one not in LEFT_OUT[name]]
+        run = {"parameters": parameters, "chapters": chapters}
+        (folder / name / "run.json").write_text(json.dumps(run), encoding="utf-8")
+    environment = {**os.environ, "SKULLNB_CACHE": str(folder), "OPENCV_FOR_THREADS_NUM": "1"}
+    environment.pop("SKULLNB_HEADS_MIRROR", None)  # a page says which heads are on this machine
+    command = [sys.executable, str(HERE / "golden_run.py"), *(str(folder / one) for one in names)]
+    subprocess.run(command, check=True, env=environment, cwd=folder)
+    return {name: _outcome(folder / name) for name in names}
+
+
+def _outcome(folder: Path) -> tuple[dict[str, Any], str]:
+    results = {}
+    for path in sorted((folder / "results").glob("*.json")):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        results["inputs"] = content["inputs"]
+        results[content["chapter"]] = content["values"]
+    texts = json.loads((folder / "texts.json").read_text(encoding="utf-8"))
+    blocks = [
+        f"<!-- {chapter} -->\n" + "\n\n".join(cells) + "\n" for chapter, cells in texts.items()
+    ]
+    return results, "\n".join(blocks)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("names", [("phantom",), ("bare", "odd", "heads")], ids=" ".join)
+def test_reports_say_the_same_in_numbers_tables_and_sentences(names, tmp_path):
+    missing = ""
+    try:
+        real_data()
+    except pytest.skip.Exception as skipped:
+        missing = str(skipped)
+    here = [one for one in names if one != "heads" or not missing]
+    for name, (results, text) in rerun(here, tmp_path).items():
+        path = HERE / "golden" / f"report-{name}"
+        golden = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        assert differences(golden, results) == []
+        assert text.splitlines() == path.with_suffix(".md").read_text(encoding="utf-8").splitlines()
+    if len(here) < len(names):
+        pytest.skip(missing)  # of the open heads only: the other reports are the same
+
+
+def main() -> None:
+    with TemporaryDirectory() as folder:
+        outcomes = rerun(sys.argv[1:] or list(LEFT_OUT), Path(folder))
+    for name, (results, text) in outcomes.items():
+        path = HERE / "golden" / f"report-{name}"
+        numbers = [f"{json.dumps(key)}:{json.dumps(one)}" for key, one in results.items()]
+        path.with_suffix(".json").write_text("{" + ",\n".join(numbers) + "}\n", encoding="utf-8")
+        path.with_suffix(".md").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
