@@ -472,8 +472,9 @@ def test_a_dataset_is_walked_and_its_masks_are_a_whole_derivative_of_it(raw, tmp
     out = tmp_path / "derivatives" / "skullnb"
     run(raw, "-o", out, "--bids", "--kernel-width", 5)
     found = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
-    name = "sub-0{0}/anat/sub-0{0}_label-skullandinside_desc-T1w_mask.{1}"
+    name = "sub-0{0}/anat/sub-0{0}_desc-T1wSkullAndInside_mask.{1}"
     kinds = ("json", "nii.gz", "tsv")
+    assert found.pop(0) == ".bidsignore"
     assert found == [
         "dataset_description.json",
         *(name.format(subject, kind) for subject in (1, 2) for kind in kinds),
@@ -500,23 +501,22 @@ def test_masks_of_two_kinds_of_images_of_a_subject_are_both_kept(raw, tmp_path):
     run(raw, "-o", tmp_path / "out", "--bids")
     run(raw / "sub-01", "-o", tmp_path / "out", "--bids", "--suffix", "T2w")
     names = sorted(path.name for path in (tmp_path / "out" / "sub-01").rglob("*.nii.gz"))
-    assert [name.split("desc-")[1] for name in names] == ["T1w_mask.nii.gz", "T2w_mask.nii.gz"]
+    assert [name.split("desc-")[1][:3] for name in names] == ["T1w", "T2w"]
 
 
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
-        ("anat/sub-01_T1w", "sub-01/anat/sub-01_label-skullandinside_desc-T1w_mask.nii.gz"),
+        ("anat/sub-01_T1w", "sub-01/anat/sub-01_desc-T1wSkullAndInside_mask.nii.gz"),
         (
             "anat/sub-01_ses-b_acq-x_run-2_FLAIR",
-            "sub-01/ses-b/anat/"
-            "sub-01_ses-b_acq-x_run-2_label-skullandinside_desc-FLAIR_mask.nii.gz",
+            "sub-01/ses-b/anat/sub-01_ses-b_acq-x_run-2_desc-FLAIRSkullAndInside_mask.nii.gz",
         ),
         (
             "func/sub-01_task-rest_desc-mean_bold",
-            "sub-01/func/sub-01_task-rest_label-skullandinside_desc-meanbold_mask.nii.gz",
+            "sub-01/func/sub-01_task-rest_desc-meanboldSkullAndInside_mask.nii.gz",
         ),
-        ("scans/sub-01_T1w", "sub-01/anat/sub-01_label-skullandinside_desc-T1w_mask.nii.gz"),
+        ("scans/sub-01_T1w", "sub-01/anat/sub-01_desc-T1wSkullAndInside_mask.nii.gz"),
     ],
 )
 def test_a_mask_keeps_the_entities_of_its_source(tmp_path, source, expected):
