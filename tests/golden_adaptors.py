@@ -1,6 +1,7 @@
 """What the safety net asks of the package, in one place: each function gives plain numbers.
 
 Where the package answers in another form, only this file changes; `tests/golden/` does not.
+Imports stand inside, so that one part that moves does not hide what the others say.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skullnb import Stack, evidence, history, journey, metrics, reach, sweep, validation
+from skullnb import Stack
 
 
 def plain(value: Any) -> Any:
@@ -36,6 +37,8 @@ def _columns(table: NDArray[Any]) -> dict[str, Any]:
 
 def evidence_of(stack: Stack) -> Any:
     """By rule: status, sums, and what it did on each slice; by slice: IoU and Dice."""
+    from skullnb import evidence
+
     ledger = evidence.build_ledger(stack)
     values = ledger.values()
     sums = ("status", "n_slices", "n_fired", "n_changed", "stage_px", "changed_px")
@@ -59,6 +62,8 @@ def evidence_of(stack: Stack) -> Any:
 
 def sweep_of(stack: Stack, widths: Sequence[int], names: Sequence[str]) -> Any:
     """Score of every slice at every width, their means, and the best width by each metric."""
+    from skullnb import sweep
+
     table = sweep.sweep_kernel_width(stack, widths, names)
     return plain(
         {
@@ -73,6 +78,8 @@ def validation_of(
     scores: Any, widths: Iterable[float], groups: Sequence[str], spacing_mm: Any
 ) -> Any:
     """Splits (px and mm), tuning on few volumes, the negative control, and how alike slices are."""
+    from skullnb import validation
+
     matrix = validation.ScoreMatrix(scores, widths, tuple(groups), spacing_mm)
     outcomes = validation.compare_splits(matrix)
     control = validation.negative_control(matrix, n_draws=50)
@@ -101,6 +108,8 @@ def validation_of(
 
 def validation_of_sweep(stack: Stack, widths: Sequence[int]) -> Any:
     """Do the same with the IoUs of a sweep of a stack that has groups."""
+    from skullnb import sweep, validation
+
     table = sweep.sweep_kernel_width(stack, widths, ("iou",))
     matrix = validation.from_sweep(table, "iou", stack.groups, stack.spacing_mm)
     return validation_of(matrix.scores, matrix.widths, matrix.groups, matrix.spacing_mm)
@@ -108,6 +117,8 @@ def validation_of_sweep(stack: Stack, widths: Sequence[int]) -> Any:
 
 def small_numbers() -> Any:
     """What few cases can say, and how often intervals from few values cover the mean."""
+    from skullnb import validation
+
     options = {"n_experiments": 500, "n_resamples": 200}
     sizes = (1, 2, 5, 6, 20, 59)
     return plain(
@@ -124,6 +135,8 @@ def small_numbers() -> Any:
 
 def cohort_of(n_subjects: int, n_slices: int, widths: tuple[int, ...], folder: Any) -> Any:
     """Scores of synthetic subjects on coarse pixels, with their groups and spacing."""
+    from skullnb import validation
+
     plan = validation.CohortPlan(
         n_subjects=n_subjects, n_slices=n_slices, spacing_mm=(1.8, 2.4), widths=widths
     )
@@ -135,6 +148,8 @@ def cohort_of(n_subjects: int, n_slices: int, widths: tuple[int, ...], folder: A
 
 def history_of(stack: Stack) -> Any:
     """IoU of every recipe, v1 to v7, on every slice, and of two families of recipes."""
+    from skullnb import history, journey
+
     thresholds = journey.scan(stack, history.fixed_threshold, (1, 4, 28, 60), ending="filled")
     passes = journey.scan(stack, history.component_grown_in_passes, (1, 3, 10))
     return plain(
@@ -156,6 +171,8 @@ def history_of(stack: Stack) -> Any:
 
 def reach_of(brain: NDArray[np.uint8]) -> Any:
     """How far kernels reach, in px and mm, and what their lopsidedness does to a mask."""
+    from skullnb import reach
+
     widths, some = range(61), (0, 1, 2, 3, 25, 26, 27, 255, 256)
     angles = np.arange(0, 8) * np.pi / 4
     asked = [(mm, side) for mm in (0.4, 2.0, 4.7, 4.9, 12.0) for side in (0.375, 0.7, 1.0)]
@@ -180,6 +197,8 @@ def reach_of(brain: NDArray[np.uint8]) -> Any:
 
 def metrics_of(pairs: Iterable[tuple[Any, Any]], spacing_mm: Any = None) -> Any:
     """Every metric of every pair of masks, their mean, and the overlaps pooled over pixels."""
+    from skullnb import metrics
+
     scores = [metrics.score(mask, reference, spacing_mm) for mask, reference in pairs]
     together = metrics.aggregate(scores)
     return plain(
@@ -193,6 +212,8 @@ def metrics_of(pairs: Iterable[tuple[Any, Any]], spacing_mm: Any = None) -> Any:
 
 def metrics_of_volume(mask: Any, reference: Any, spacing_mm: Any) -> Any:
     """Overlap and distances of two masks of any dimension."""
+    from skullnb import metrics
+
     pair = (mask, reference)
     return plain(
         {
