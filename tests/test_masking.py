@@ -195,11 +195,9 @@ def test_masks_in_a_folder_are_called_after_their_volumes(tmp_path):
     save_series(scans, HEAD, number=12, names="B{:02d}")
     save(scans / "sub-1.nii")
     np.save(scans / "array.npy", HEAD)
-    cv2.imwrite(str(scans / "picture.png"), (HEAD[0] // 4).astype(np.uint8))
     jobs = plan_masks(scans, tmp_path / "masks")
     assert [job.path.name for job in jobs] == [
         "array_mask.npy",
-        "picture_mask.png",
         "scans-series3_mask.nii.gz",
         "scans-series12_mask.nii.gz",
         "sub-1_mask.nii.gz",
@@ -207,8 +205,18 @@ def test_masks_in_a_folder_are_called_after_their_volumes(tmp_path):
     assert "failed" not in [one.status for one in mask_volumes(jobs, SETTINGS)]
     for job in jobs:
         assert all(path.is_file() for path in (job.path, *job.beside))
-    picture = cv2.imread(str(tmp_path / "masks" / "picture_mask.png"), cv2.IMREAD_UNCHANGED)
-    np.testing.assert_array_equal(picture > 0, np.load(tmp_path / "masks/array_mask.npy")[0])
+
+
+@pytest.mark.parametrize("kind", [".png", ".jpg"])
+def test_pictures_become_pictures(tmp_path, kind):
+    for number in range(2):
+        cv2.imwrite(str(tmp_path / f"p{number}{kind}"), (HEAD[number] // 4).astype(np.uint8))
+    done = mask(tmp_path, tmp_path / "out")
+    assert [one.path.name for one in done] == ["p0_mask.png", "p1_mask.png"]
+    for one in done:
+        picture = cv2.imread(str(one.path), cv2.IMREAD_UNCHANGED)
+        assert np.unique(picture).tolist() == [0, 255]
+        assert np.count_nonzero(picture) == one.table["written_px"][0]
 
 
 def test_one_volume_goes_to_a_file_or_into_a_folder_that_is_there(tmp_path):
