@@ -21,7 +21,6 @@ from skullnb.pipeline import (
     fill_holes,
     trace_skull_mask,
 )
-from skullnb.results import Results, collate
 from skullnb.stack import Stack, read_stack, write_stack
 
 quickly = settings(max_examples=60)
@@ -231,21 +230,6 @@ def test_a_written_stack_is_read_back_as_it_was(suffix, images, with_reference, 
         assert (back.reference is None) == (reference is None)
         if reference is not None:
             np.testing.assert_array_equal(back.reference, reference)
-
-
-@given(
-    st.dictionaries(
-        st.text(min_size=1),
-        st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats() | st.text(),
-    )
-)
-@settings(max_examples=25)
-def test_results_are_read_back_and_collated_as_they_were_recorded(values):
-    one = Results("01-data", {"kernel_width": 26})
-    one.record(**values)
-    with tempfile.TemporaryDirectory() as folder:
-        assert Results.read(one.write(folder)) == one
-        assert collate(folder)["chapters"] == {"01-data": one.values}
 
 
 @given(st.lists(scenes(), min_size=1, max_size=5), st.integers(1, 6), st.integers(0, 9))
