@@ -24,13 +24,14 @@ from dataclasses import asdict, dataclass
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from skullnb import masking
 from skullnb.errors import BatchStopped, InvalidSetting, SkullnbError, UnreadableFile
-from skullnb.pipeline import Mask, PipelineSettings, measure_slice, with_neighbours
+from skullnb.pipeline import Mask, PipelineSettings, load, measure_slice, status_of
+from skullnb.pipeline.signs import neighbour_signs
 from skullnb.stack import refuse_place, split_series, writing
 from skullnb.stack.many import (
     ImagesChanged,
@@ -42,13 +43,10 @@ from skullnb.stack.many import (
 )
 from skullnb.stack.words import expand
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 PACKED = ".packed.npy"
 KINDS = (PACKED, ".npy", ".zarr")
 _LARGE = 10**9  # bytes of a .npy whose masks are no longer made in memory
-_CHUNK_BYTES = 16 * 2**20  # a worker holds the masks of one chunk
+_CHUNK_BYTES = 4 * 2**20  # a worker holds the masks of one chunk
 _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 _KILLED = ("KilledWorker", "FutureCancelledError", "CancelledError")  # dask's, where it is there
 _WORDS = ("axis", "spacing_mm", "suffix", "nan_background")  # of `open_slices`
@@ -90,7 +88,7 @@ class Work:
         start, stop = number * self.chunk, min((number + 1) * self.chunk, self.slices.shape[0])
         masks, rows = np.zeros((stop - start, *self.slices.shape[1:]), dtype=np.uint8), []
         for index, (name, at, image, spacing_mm) in enumerate(self.slices.read(start, stop)):
-            row = {"source": name, "slice": at, "group": name}
+            row = {"source": name, "slice": at}
             try:
                 if isinstance(image, SkullnbError):
                     raise image
@@ -152,18 +150,21 @@ class Work:
             return bool(opened(self.masks, mode="r").shape == self.stored)
         return False
 
-    def rows(self) -> pd.DataFrame:
-        """Join the rows of all chunks to the table, with the signs that neighbours give."""
-        import pandas as pd
-
+    def rows(self) -> list[dict[str, Any]]:
+        """Join the rows of all chunks, with the signs that neighbours give."""
         parts = sorted((self.folder / "rows").glob("*.json"))
         rows = [row for part in parts for row in json.loads(part.read_text())]
-        rows = [{"index": index, **row} for index, row in enumerate(rows)]
-        failed = [row | {"warnings": ()} for row in rows if row["status"] == "failed"]
-        table = with_neighbours([row for row in rows if row["status"] != "failed"])
-        if failed:
-            table = pd.concat([table, pd.DataFrame(failed)]).sort_values("index").convert_dtypes()
-        return table.drop(columns="group").reset_index(drop=True)
+        good = [row for row in rows if row["status"] != "failed"]
+        beside = neighbour_signs(
+            [row["mask_px"] for row in good],
+            [row["threshold"] for row in good],
+            [row["source"] for row in good] if max(self.slices.counts) > 1 else None,
+            [bool(row["warnings"]) for row in good],
+        )
+        for row, signs in zip(good, beside, strict=True):
+            row["warnings"] = [*row["warnings"], *signs.values()]
+            row["status"] = status_of(row["reason"], tuple(row["warnings"]))
+        return [{"index": index, **row} for index, row in enumerate(rows)]
 
 
 def mask_batch(
@@ -184,7 +185,7 @@ def mask_batch(
 
     `images` has slices of one size, or is a zarr array; `output` ends in one of `KINDS`; `words`
     are those of `stack.many.open_slices`. `workers` are threads, or those of the Dask cluster at
-    the address `scheduler`, which share this disk. `chunk` slices (about 16 MB of masks) are done
+    the address `scheduler`, which share this disk. `chunk` slices (about 4 MB of masks) are done
     and marked together. `progress(done, n_slices)` is called first with what was done before.
 
     Raises SkullnbError where it can't begin, and BatchStopped if it was begun otherwise, another
@@ -244,7 +245,10 @@ def mask_batch(
                 for remark in masking.remarks_on(settings, spacing, one.remarks)
             ],
         )
-        told = masking.describe(rows, used[0], on_warning, tuple(dict.fromkeys(remarks)))
+        statuses = [row["status"] for row in rows]
+        told = masking.describe(
+            statuses, range(n), used[0], on_warning, tuple(dict.fromkeys(remarks))
+        )
         _refuse_taken(work, places, overwrite)
         _publish(work, rows, places)
         with writing(places[1]) as temporary:
@@ -398,14 +402,15 @@ def _refuse_among(places: Sequence[Path], images: str | Path, slices: Slices, ki
             refuse_place(one, slices.files(), overwrite=True)
 
 
-def _publish(work: Work, rows: pd.DataFrame, places: Sequence[Path]) -> None:
+def _publish(work: Work, rows: list[dict[str, Any]], places: Sequence[Path]) -> None:
     """Give the masks their name; an earlier run may have done so."""
     if not work.masks.exists():
         return
     if work.on_warning == "empty":  # some only look wrong beside their neighbours
         nothing = np.zeros((1, *work.slices.shape[1:]), dtype=np.uint8)
-        for index in rows.loc[rows["status"] == "warned", "index"]:
-            work.write(int(index), nothing)
+        for row in rows:
+            if row["status"] == "warned":
+                work.write(row["index"], nothing)
     if work.kind != ".zarr":
         with work.masks.open("rb") as file:
             os.fsync(file.fileno())
@@ -480,7 +485,7 @@ def _crew(scheduler: str, workers: int | None) -> Iterator[tuple[Executor, int]]
     """Have workers ready: threads of this process, or those of a Dask cluster."""
     if not scheduler:
         size = workers or masking.n_processors()
-        masking.load_pipeline()  # compiled once, not by every worker
+        load()  # compiled once, not by every worker
         with masking.one_opencv_thread(), ThreadPoolExecutor(size) as pool:
             yield pool, size
         return

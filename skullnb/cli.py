@@ -19,6 +19,7 @@ from skullnb import __version__
 from skullnb.errors import InvalidSetting, SkullnbError, in_one_line
 
 if TYPE_CHECKING:
+    from skullnb.masking import Masked
     from skullnb.pipeline import PipelineSettings
     from skullnb.stack import Stack
 
@@ -141,9 +142,15 @@ class Data:
         )
 
     @property
+    def words(self) -> dict[str, Any]:
+        """Return what notebooks take, by the parameters' names."""
+        return {name: word for name, word in asdict(self).items() if name != "border"}
+
+    @property
     def reading(self) -> dict[str, Any]:
         """Return how volumes are read, by the parameters' names."""
-        return self.some("spacing_mm", "slices", "axis", "nan_background")
+        names = ("spacing_mm", "slices", "axis", "nan_background")
+        return {name: getattr(self, name) for name in names}
 
     def open(self) -> Stack:
         """Open the slices."""
@@ -151,17 +158,13 @@ class Data:
 
         return open_data(self.images, self.reference, groups=self.groups, **self.reading)
 
-    def some(self, *names: str) -> dict[str, Any]:
-        """Return some of the words, by name."""
-        return {name: getattr(self, name) for name in names}
-
 
 _OPTIONS: dict[str, Callable[[Any], Any]] = {
     "images": click.option(
         "--images",
         default="",
-        help="Scans: a file, a folder or a pattern in quotes; dicom#6 is series 6; phantom, or an "
-        "open head's name.  [default: the head inside the package]",
+        help="Scans: a file, a folder, a pattern in quotes, dicom#6 (series 6), phantom, or an open "
+        "head's name.  [default: the head inside the package]",
     ),
     "reference": click.option(
         "--reference", default="", help="Reference mask: a file or folder shaped like the images."
@@ -247,7 +250,7 @@ def main() -> None:
 
 
 @main.command()
-@about()
+@about("border")
 @click.option(
     "-o",
     "--output",
@@ -288,7 +291,7 @@ def report(data: Data, **options: Any) -> None:
             if bar.disable:
                 click.echo(f"[{done}/{total}] {text}", err=True)
 
-        done = build_report(**asdict(data), **options, progress=progress)
+        done = build_report(**data.words, **options, progress=progress)
     say(f"Open {done.index}  (all numbers: {done.results}; {done.seconds:.0f} s)")
     for path in done.files:
         say(f"The whole book: {path}")
@@ -311,8 +314,13 @@ def report(data: Data, **options: Any) -> None:
     help="File to write (.nii.gz, .nii, .npy, .npz, .tif, .png, or .zarr and .packed.npy for very "
     "many slices); a folder for several volumes.",
 )
-@click.option("--on-warning", type=click.Choice(["keep", "empty"]), default="keep",
-              show_default=True, help="What is written on slices whose mask looks wrong.")  # fmt: skip
+@click.option(
+    "--on-warning",
+    type=click.Choice(["keep", "empty"]),
+    default="keep",
+    show_default=True,
+    help="What is written on slices whose mask looks wrong.",
+)
 @click.option("--strict", is_flag=True, help="Exit code 1 if any slice looks wrong or is empty.")
 @click.option("--bids", is_flag=True, help="Name masks as in a BIDS derivative dataset.")
 @click.option("--suffix", default="", help="Images of a BIDS dataset to take.  [default: T1w]")
@@ -360,7 +368,8 @@ def _mask_volumes(data: Data, output: Path, options: dict[str, Any]) -> set[str]
     from skullnb.masking import HEADING, mask_volumes, plan_masks, summary_line, warning_lines
 
     plan = {name: options.pop(name) for name in ("bids", "suffix")}
-    jobs, done = plan_masks(data.images, output, **plan), []
+    jobs = plan_masks(data.images, output, **plan)
+    done: list[Masked] = []
     with progress_bar(unit=" slices") as bar:
         visit = lambda index, measure: bar.update()  # noqa: E731
         for one in mask_volumes(jobs, data.settings, **data.reading, **options, visit=visit):
@@ -430,11 +439,12 @@ def sweep(data: Data, widths: str, csv: Path | None, overwrite: bool) -> None:
     """
     from skullnb.masking import write_table
     from skullnb.stack import refuse_place, writing
+    from skullnb.stack.words import expand
     from skullnb.sweep import best_width, parse_widths, summarise, sweep_kernel_width
 
     wanted, stack = parse_widths(widths), data.open()
     if csv:
-        refuse_place(csv, _own(stack, data.groups), overwrite)
+        refuse_place(expand(csv), _own(stack, data.groups), overwrite)
     table = sweep_kernel_width(stack, wanted)
     best = best_width(table)
     say(f"{stack.name}: {len(stack)} slices, mean over slices")
@@ -483,9 +493,10 @@ def evidence(
     from skullnb.masking import versions, write_json, write_table
     from skullnb.phantom import variant
     from skullnb.stack import refuse_place, writing
+    from skullnb.stack.words import expand
 
     settings, stack = data.settings, data.open()
-    places = [output / name for name in ("evidence.csv", "evidence.json")] if output else []
+    places = [expand(output) / f"evidence.{kind}" for kind in ("csv", "json")] if output else []
     for path in places:
         path.parent.mkdir(parents=True, exist_ok=True)
         refuse_place(path, _own(stack, data.groups), overwrite)
@@ -507,9 +518,14 @@ def evidence(
     if places:
         with writing(places[0]) as temporary:
             write_table(ledger, temporary)
-        about = {"verdict": verdict(ledger), "rules": table.to_dict("records")}
-        about |= {"settings": asdict(settings.at(stack.spacing_mm)), "versions": versions()}
-        write_json(about | {"inputs": stack.fingerprint()}, places[1])
+        about = {
+            "verdict": verdict(ledger),
+            "rules": table.to_dict("records"),
+            "settings": asdict(settings.at(stack.spacing_mm)),
+            "versions": versions(),
+            "inputs": stack.fingerprint(),
+        }
+        write_json(about, places[1])
         say(f"{places[0]}: {len(ledger)} rows; {places[1]}: the verdict")
 
 
@@ -592,7 +608,7 @@ def phantom(
 
 
 @main.command()
-@about()
+@about("border")
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
 @click.option("--port", default=0, show_default="any free one", type=click.IntRange(0, 65535))
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
@@ -609,8 +625,7 @@ def lab(data: Data, no_browser: bool, port: int, arguments: tuple[str, ...]) -> 
     """
     from skullnb.report.lab import launch_lab
 
-    words = {**asdict(data), "open_browser": not no_browser, "port": port}
-    sys.exit(launch_lab(**words, arguments=arguments))
+    launch_lab(**data.words, open_browser=not no_browser, port=port, arguments=arguments)
 
 
 @main.group()
@@ -644,38 +659,25 @@ def list_heads() -> None:
 @heads.command("fetch")
 @click.argument("names", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Every head.")
-@click.option("-o", "--output", type=click.Path(path_type=Path),
-              help="Also write one head with its reference mask to this .npz file.")  # fmt: skip
-@_overwrite
-def fetch_heads(
-    names: tuple[str, ...], everything: bool, output: Path | None, overwrite: bool
-) -> None:
-    """Download heads, check them, and say where they are.
+def fetch_heads(names: tuple[str, ...], everything: bool) -> None:
+    """Download heads, check them, and say where they are; other commands take their names.
 
     \b
     Examples:
         skullnb heads fetch colin27 mne-ecog
-        skullnb heads fetch ubermuda-flair -o flair.npz
+        skullnb sweep --images colin27
     """
-    from skullnb.heads import HEADS, fetch, find, load
-    from skullnb.stack import refuse_place, write_stack
+    from skullnb.heads import HEADS, fetch, find
 
     chosen = list(HEADS.values()) if everything else [find(name) for name in names]
     if not chosen:
         raise InvalidSetting(
             f"Name the heads to fetch, or add --all; there are {', '.join(HEADS)}."
         )
-    if output is not None:
-        if len(chosen) > 1:
-            raise InvalidSetting("With -o, name one head.")
-        refuse_place(output, (), overwrite, (".npz",))
     for head in chosen:
         paths = fetch(head.name, progress=sys.stderr.isatty())
         click.echo(f"{head.name}: {_size(head)}, in {paths[0].parent}")
         click.echo(f"{head.name}: {head.licence}")
-    if output is not None:
-        write_stack(load(chosen[0].name), output, overwrite=overwrite)
-        say(f"{output}: {chosen[0].n_slices} slices with reference ({chosen[0].reference})")
 
 
 @heads.command()

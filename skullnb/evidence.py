@@ -79,7 +79,7 @@ def switch_off(trace: SkullMaskTrace, rule: str) -> Mask:
     1894 400
     """
     fired = {record.name: record.fired for record in trace.rules}
-    if rule not in fired:
+    if rule not in fired or rule not in DEFINITIONS:
         raise InvalidSetting(f"There is no rule {rule!r}; the rules are {', '.join(fired)}.")
     if not fired[rule]:
         return trace.mask
@@ -124,7 +124,7 @@ def build_ledger(
     stack : Stack
         With or without a reference mask; ``stack.synthetic`` says whether its slices were drawn.
     settings : PipelineSettings, optional
-        The article's when left out. A rule that they leave out never fires.
+        The article's when left out. The rules are those of the settings in use.
     visit : callable, optional
         Called as ``visit(position)`` after each slice.
 
@@ -284,7 +284,7 @@ def _account(rows: pd.DataFrame) -> dict[str, Any]:
     scored = rows[real] if n_real[0] else rows
     scores = {name: scored[name].mean() for name in ("iou", "iou_off", "dice", "dice_off")}
     found, on_real = _reached(*n), _reached(*n_real)
-    phantoms = n_real[0] > 0 and NEVER_FIRED != found != on_real
+    phantoms = n_real[0] > 0 and found != on_real
     evidence = {
         NEVER_FIRED: f"0 of {n[0]}",
         INERT: f"fired on {n[1]} of {n[0]}",

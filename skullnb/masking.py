@@ -6,12 +6,13 @@ says how the mask was made. In a BIDS derivative dataset all three have names th
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -23,7 +24,7 @@ import numpy as np
 
 from skullnb import heads
 from skullnb.errors import InvalidSetting, SkullnbError, in_one_line
-from skullnb.pipeline import PipelineSettings, SliceMeasure, measure_stack
+from skullnb.pipeline import PipelineSettings, SliceMeasure, load, measure_stack
 from skullnb.reach import reach_mm, span_remark
 from skullnb.stack import (
     MASK_KINDS,
@@ -40,12 +41,14 @@ from skullnb.stack.words import expand, stem, suffix_of
 if TYPE_CHECKING:
     import pandas as pd
 
+
 HEADING = "status  slices  warned  empty     Otsu  kernel           area    time  volume"
 """Above the lines of `Masked`: Otsu is the range of the thresholds of all slices."""
 
 DESCRIPTION = "The outer surface of the skull and everything inside it (bone, CSF, brain), no scalp"
 ON_WARNING = ("keep", "empty")
-BIDS_LABEL, BIDS_VERSION = "skullandinside", "1.10.0"
+MOST_RANGES = 20  # in a sentence; tables and JSON files name all
+BIDS_DESCRIPTION, BIDS_VERSION = "SkullAndInside", "1.10.0"
 
 _WITHOUT_GRID = {kind: kind for kind in (".npy", ".npz", ".tif", ".tiff", ".png")}
 _WITHOUT_GRID |= {".jpg": ".png", ".jpeg": ".png"}
@@ -58,10 +61,7 @@ Visit = Callable[[int, SliceMeasure], object]
 
 @dataclass(frozen=True)
 class Job:
-    """One volume, or the name of an open head, and the file its mask goes to.
-
-    `folder` is the folder that is made for all masks; None when one goes to a file that was named.
-    """
+    """One volume (or an open head's name), its mask's file, and the folder made for all masks."""
 
     source: Volume | str
     path: Path
@@ -94,7 +94,7 @@ class Masked:
     @property
     def counts(self) -> dict[str, int]:
         """Slices, and how many of them are ok, warned and empty."""
-        return count(self.table)
+        return count([] if self.table is None else self.table["status"])
 
     @property
     def status(self) -> str:
@@ -109,7 +109,7 @@ class Masked:
     @property
     def wrong(self) -> str:
         """Say which slices look wrong, such as "80 of 190 slices look wrong: 27-66"."""
-        return say_wrong(self.table)
+        return "" if self.table is None else say_wrong(self.table["status"], self.table["slice"])
 
     def __str__(self) -> str:
         """One line under `HEADING`."""
@@ -140,26 +140,19 @@ def beside(mask: Path, *, tabs: bool = False, parquet: bool = False) -> tuple[Pa
     return mask.with_name(name + kind), mask.with_name(f"{name}.json")
 
 
-def count(table: pd.DataFrame | None) -> dict[str, int]:
-    """Count the slices of a table: all, and those of each status."""
-    found = Counter([] if table is None else table["status"])
+def count(statuses: Iterable[str]) -> dict[str, int]:
+    """Count slices: all, and those of each status."""
+    found = Counter(statuses)
     kinds = ("ok", "warned", "empty", *(["failed"] if found["failed"] else []))
     return {"slices": found.total(), **{kind: found[kind] for kind in kinds}}
 
 
-def say_wrong(table: pd.DataFrame | None) -> str:
-    """Say how many slices of a table look wrong, and which; "" when none does."""
-    if table is None or not (table["status"] == "warned").any():
-        return ""
-    n = int((table["status"] == "warned").sum())
-    look = "looks" if n == 1 else "look"
-    return f"{n} of {len(table)} slices {look} wrong: {_numbers(table, 'warned')}"
-
-
-def _numbers(table: pd.DataFrame, status: str) -> str:
-    """Write the slices of a status as ranges: numbers in their file, or in a batch of many."""
-    name = "index" if "index" in table else "slice"
-    return ranges_of(sorted(table.loc[table["status"] == status, name].tolist()))
+def say_wrong(statuses: Iterable[str], numbers: Iterable[int]) -> str:
+    """Say how many slices look wrong, and which; "" when none does."""
+    pairs = list(zip(statuses, numbers, strict=True))
+    wrong = [number for status, number in pairs if status == "warned"]
+    look, told = "looks" if len(wrong) == 1 else "look", ranges_of(wrong, MOST_RANGES)
+    return f"{len(wrong)} of {len(pairs)} slices {look} wrong: {told}" if wrong else ""
 
 
 def warning_lines(table: pd.DataFrame) -> list[str]:
@@ -178,20 +171,20 @@ def warning_lines(table: pd.DataFrame) -> list[str]:
     lines = []
     for words, (slices, values) in about.items():
         sentence = words[0]
-        for word, found in zip(words[1:], zip(*values, strict=True), strict=True):
-            low, high = min(found, key=float), max(found, key=float)
+        for word, numbers in zip(words[1:], zip(*values, strict=True), strict=True):
+            low, high = min(numbers, key=float), max(numbers, key=float)
             sentence += (low if low == high else f"{low}-{high}") + word
-        lines.append(f"slice{'s' * (len(slices) > 1)} {ranges_of(slices)}: {sentence}")
+        lines.append(f"slice{'s' * (len(slices) > 1)} {ranges_of(slices, MOST_RANGES)}: {sentence}")
     return lines
 
 
-def ranges_of(numbers: Sequence[int]) -> str:
-    """Write ascending whole numbers as ranges.
+def ranges_of(numbers: Iterable[int], most: int | None = None) -> str:
+    """Write ascending whole numbers as ranges, and say how many more there are than `most`.
 
     Examples
     --------
-    >>> ranges_of([0, 1, 2, 7, 9, 10])
-    '0-2, 7, 9-10'
+    >>> ranges_of([0, 1, 2, 7, 9, 10]), ranges_of([1, 3, 4, 7], most=2)
+    ('0-2, 7, 9-10', '1, 3-4 and 1 more')
     """
     runs: list[list[int]] = []
     for number in numbers:
@@ -199,7 +192,9 @@ def ranges_of(numbers: Sequence[int]) -> str:
             runs[-1].append(number)
         else:
             runs.append([number])
-    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
+    told = [f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs]
+    more = sum(map(len, runs[most:])) if most else 0
+    return ", ".join(told[:most]) + (f" and {more} more" if more else "")
 
 
 def plan_masks(
@@ -207,36 +202,18 @@ def plan_masks(
 ) -> list[Job]:
     """Find the volumes that `images` stands for, and a place for the mask of each.
 
-    Parameters
-    ----------
-    images : str or Path
-        A file, a folder, a pattern, a BIDS dataset or one of its `sub-*` folders, of which the
-        images that end in `suffix` (T1w) are taken; or a name that `heads.open_data` knows.
-    output : str or Path
-        For one volume a file, or else a folder. There a mask is called after its volume, with
-        `_mask`, and is NIfTI where the volume has an orientation, otherwise of the volume's kind.
-    bids : bool
-        Name masks as in a BIDS derivative dataset, with `output` as its folder.
-    suffix : str
-        Which images of a BIDS dataset: T1w when left out.
-
-    Returns
-    -------
-    list of Job
-
-    Raises
-    ------
-    InvalidSetting
-        If several volumes would go to one file, a mask would replace one of the images, or a name
-        is no BIDS name and should be.
-    UnreadableFile
-        If there are no images.
+    `images` is what `stack.list_volumes` takes, of which a BIDS dataset is walked for the images
+    that end in `suffix` (T1w), or a name that `heads.open_data` knows. For one volume `output` may
+    be a file, else it is a folder: there a mask is called after its volume, with `_mask`, and is
+    NIfTI where the volume has an orientation, otherwise of the volume's kind. With `bids` the
+    folder is a derivative dataset. Raises SkullnbError if masks would meet in one file or replace
+    an image, if a name is no BIDS name and should be, and if there are no images.
     """
     output = expand(output)
     known = heads.known(str(images))
-    sources: list[Volume | str] = (
-        [known] if known else [*list_volumes(images, suffix, every_series=True)]
-    )
+    sources: list[Volume | str] = [known] if known else []
+    if not known:
+        sources += list_volumes(images, suffix, every_series=True)
     is_file = suffix_of(output) in MASK_KINDS and not output.is_dir()
     if bids:
         if is_file:
@@ -283,35 +260,13 @@ def mask_volumes(
     workers: int | None = None,
     visit: Visit | None = None,
 ) -> Iterator[Masked]:
-    """Make the masks of volumes, each beside a table and a JSON file.
+    """Make the masks of volumes, each beside a table and a JSON file, in the order of the jobs.
 
-    Parameters
-    ----------
-    jobs : sequence of Job
-        From `plan_masks`. A single one raises what goes wrong; among several the failed one is
-        reported and the rest done.
-    settings : PipelineSettings, optional
-        The article's when left out. A reach in mm becomes a kernel width at each volume's spacing.
-    slices, axis, spacing_mm, nan_background
-        As in `skullnb.stack.read_stack`, for each volume.
-    on_warning : {"keep", "empty"}
-        What is written on slices whose mask looks wrong: the mask, or nothing.
-    overwrite : bool
-        Whether what is there may be replaced.
-    workers : int, optional
-        Volumes done side by side; as many as there are processors when left out.
-    visit : callable, optional
-        Called as ``visit(index, measure)`` after each slice.
-
-    Yields
-    ------
-    Masked
-        In the order of the jobs.
-
-    Raises
-    ------
-    SkullnbError
-        If the only volume can't be read or its mask not written.
+    A single job raises what goes wrong; among several the failed one is reported and the rest done.
+    A reach in mm becomes a kernel width at each volume's own spacing. `slices`, `axis`,
+    `spacing_mm` and `nan_background` are as in `read_stack`, for each volume. `on_warning="empty"`
+    writes nothing on slices whose mask looks wrong. `workers` volumes are done side by side (as
+    many as there are processors). `visit(index, measure)` is called after each slice.
     """
     settings = settings or PipelineSettings()
     if on_warning not in ON_WARNING:
@@ -339,7 +294,7 @@ def mask_volumes(
     if size < 2:
         yield from map(one, jobs)
         return
-    load_pipeline()
+    load()
     with one_opencv_thread(), ThreadPoolExecutor(size) as pool:
         yield from pool.map(one, jobs)
 
@@ -369,12 +324,13 @@ def _mask_stack(
         masks[(table["status"] == "warned").to_numpy()] = 0
     table["written_px"] = np.count_nonzero(masks, axis=(1, 2))
     remarks = remarks_on(settings, stack.spacing_mm, stack.remarks)
+    statuses, numbers = table["status"].tolist(), table["slice"].tolist()
     account = {
         "Sources": [_bids_source(one) for one in stack.sources] or [stack.name],
         "SourceSHA256": stack.fingerprint(),
         "Axis": stack.axis,
         "Slices": ranges_of(sorted(stack.slice_numbers)),
-        **describe(table, used, on_warning, remarks, stack.spacing_mm),
+        **describe(statuses, numbers, used, on_warning, remarks, stack.spacing_mm),
     }
     if job.folder is not None:
         job.path.parent.mkdir(parents=True, exist_ok=True)
@@ -398,7 +354,8 @@ def remarks_on(
 
 
 def describe(
-    table: pd.DataFrame,
+    statuses: Sequence[str],
+    numbers: Sequence[int],
     used: PipelineSettings,
     on_warning: str,
     remarks: Sequence[str],
@@ -407,6 +364,10 @@ def describe(
     """Say for a JSON file what masks are, how they were made, and which of them look wrong."""
     from skullnb import __version__
 
+    slices = {
+        kind: [number for one, number in zip(statuses, numbers, strict=True) if one == kind]
+        for kind in ("warned", "empty")
+    }
     reach = None
     if spacing_mm is not None and used.border == "dilation" and used.kernel_width:
         reach = [round(one, 3) for one in reach_mm(used.kernel_width, spacing_mm)]
@@ -420,10 +381,10 @@ def describe(
         "Settings": asdict(used),
         "SpacingMm": spacing_mm,
         "ReachMm": reach,
-        "Counts": count(table),
-        "LooksWrong": say_wrong(table),
-        "SlicesWithWarning": _numbers(table, "warned"),
-        "SlicesWithEmptyMask": _numbers(table, "empty"),
+        "Counts": count(statuses),
+        "LooksWrong": say_wrong(statuses, numbers),
+        "SlicesWithWarning": ranges_of(slices["warned"]),
+        "SlicesWithEmptyMask": ranges_of(slices["empty"]),
         "OnWarning": on_warning,
         "Remarks": list(remarks),
     }
@@ -436,20 +397,29 @@ def versions() -> dict[str, str]:
     return {"skullnb": __version__, "OpenCV": cv2.__version__, "numpy": np.__version__}
 
 
-def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Write a table as CSV, TSV as BIDS has it, or Parquet, by its ending."""
-    first = [name for name in ("index", "source", "slice", "group", "status") if name in table]
-    told = table[first + [name for name in table if name not in first]]
-    if "warnings" in told:
-        told = told.assign(warnings=["; ".join(texts) for texts in told["warnings"]])
+def write_table(table: pd.DataFrame | list[dict[str, Any]], path: Path) -> None:
+    """Write a table as CSV, TSV as BIDS has it, or Parquet, by its ending; no formula is in it."""
+    rows: list[Any] = table if isinstance(table, list) else table.to_dict("records")
+    rows = [
+        {**row, "warnings": "; ".join(row.get("warnings", ()))} if "reason" in row else row
+        for row in rows
+    ]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    first = [name for name in ("index", "source", "slice", "group", "status") if name in names]
+    names = first + [name for name in names if name not in first]
     if path.suffix == ".parquet":
-        told.to_parquet(path, index=False)
+        import pandas as pd
+
+        pd.DataFrame(rows, columns=names).convert_dtypes().to_parquet(path, index=False)
         return
-    tabs = path.suffix == ".tsv"  # and in a text no spreadsheet finds a formula
-    for name in told.select_dtypes(include=["object", "string", "category"]):
-        told[name] = [guarded(value) for value in told[name]]
-    told.columns = [guarded(name) for name in told.columns]
-    told.to_csv(path, index=False, sep="\t" if tabs else ",", na_rep="n/a" if tabs else "")
+    tabs = path.suffix == ".tsv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, delimiter="\t" if tabs else ",", lineterminator="\n")
+        writer.writerow(map(guarded, names))
+        for row in rows:
+            cells = (row.get(name) for name in names)
+            blank = "n/a" if tabs else ""
+            writer.writerow(blank if one is None or one != one else guarded(one) for one in cells)
 
 
 def guarded(value: Any) -> Any:
@@ -475,12 +445,6 @@ def summary_line(masked: Sequence[Masked]) -> str:
     found = Counter(one.status for one in masked)
     told = ", ".join(f"{many} {kind}" for kind, many in found.items())
     return f"{len(masked)} volume{'s' * (len(masked) != 1)}: {told}"
-
-
-def load_pipeline() -> None:
-    import skullnb.pipeline
-
-    getattr(skullnb.pipeline, "load", lambda: None)()
 
 
 @contextmanager
@@ -516,7 +480,7 @@ def _refuse_places(job: Job, own: Sequence[Path], overwrite: bool) -> None:
 
 
 def _is_one_file(images: str | Path) -> bool:
-    return bool(heads.known(str(images))) or expand(str(images).partition("#")[0]).is_file()
+    return not heads.known(str(images)) and expand(str(images)).is_file()
 
 
 def _place(source: Volume | str) -> Path:
@@ -546,7 +510,7 @@ def _sentence(error: SkullnbError | OSError | MemoryError) -> str:
 def _bids_path(source: Volume | str, dataset: Path) -> Path:
     """Return where the mask of a volume belongs in a derivative dataset.
 
-    The source's entities are kept; `label` says what the mask is, `desc` of which image.
+    The source's entities are kept; `desc` says of which image the mask is, and what it marks.
     """
     place = _place(source)
     name = source if isinstance(source, str) else source.name
@@ -557,11 +521,11 @@ def _bids_path(source: Volume | str, dataset: Path) -> Path:
             "sub-LABEL_ses-LABEL_T1w.nii.gz (labels of letters and digits), or leave --bids out."
         )
     entities = [part.split("-") for part in found[1].split("_")]
-    kept = [f"{key}-{label}" for key, label in entities if key not in ("desc", "label")]
+    kept = [f"{key}-{label}" for key, label in entities if key != "desc"]
     desc = "".join(label for key, label in entities if key == "desc") + found[2]
     folders = [part for part in kept[:2] if part.startswith(("sub-", "ses-"))]
     datatype = place.parent.name if place.parent.name in _DATATYPES else _DATATYPES[0]
-    file = "_".join([*kept, f"label-{BIDS_LABEL}", f"desc-{desc}", "mask.nii.gz"])
+    file = "_".join([*kept, f"desc-{desc}{BIDS_DESCRIPTION}", "mask.nii.gz"])
     return dataset.joinpath(*folders, datatype, file)
 
 
@@ -593,3 +557,5 @@ def _describe_dataset(dataset: Path, sources: Sequence[Path]) -> None:
         link = os.path.relpath(root, dataset.resolve())
         content["DatasetLinks"] = {"raw": Path(link).as_posix()}
     write_json(content, dataset / _DATASET)
+    if not (dataset / ".bidsignore").exists():  # BIDS knows no table of a mask
+        (dataset / ".bidsignore").write_text("*_mask.tsv\n", encoding="utf-8")

@@ -149,7 +149,11 @@ def test_impossible_recipes_are_refused_in_words():
         recipe("v8")
 
 
-def test_without_a_reference_nothing_is_scored(stack):
+def test_without_any_mask_or_reference_nothing_is_scored(stack):
+    images = np.zeros((2, 20, 20))
+    images[0, 5:15, 5:15] = 1
+    table = measure(Stack(images, (images > 0).astype(np.uint8)), [recipe("v1")])
+    assert table.iou[0] == table.lowest[0] == 1.0
     bare = Stack(stack.images[:1])
     table = measure(bare, [recipe("v1")])
     assert table[["iou", "lowest", "highest"]].isna().all(axis=None)
@@ -169,10 +173,3 @@ def test_a_scan_meets_a_score_wherever_its_lines_cross_it():
     rows = pd.DataFrame({"value": [10, 20, 30, 40], "iou": [0.8, 0.9, 0.9, 0.7]})
     assert meetings(rows, 0.85) == [15.0, 32.5]
     assert meetings(rows, 0.95) == meetings(rows.assign(iou=np.nan), 0.85) == []
-
-
-def test_slices_without_any_mask_are_left_out_of_the_mean():
-    images = np.zeros((2, 20, 20))
-    images[0, 5:15, 5:15] = 1
-    table = measure(Stack(images, (images > 0).astype(np.uint8)), [recipe("v1")])
-    assert table.iou[0] == table.lowest[0] == 1.0

@@ -142,7 +142,7 @@ def test_data_in_the_folder_to_be_replaced_is_refused_however_it_is_called(
         np.save(path, np.ones((2, 16, 16), np.uint8))
     Path("link.npy").symlink_to("report/inside.npy")
     Path("report/labels.txt").write_text("a\nb\n")
-    with pytest.raises(InvalidSetting, match="lies in the output folder 'report'"):
+    with pytest.raises(InvalidSetting, match="'report' would be replaced, and the input"):
         build_report(**given, output_dir="report", overwrite=True)
     assert Path("report/inside.npy").exists()
 
@@ -592,6 +592,19 @@ def test_a_folder_is_not_cut_out_of_a_longer_name_or_a_sentence(
 
     monkeypatch.setattr(Path, "home", nowhere)
     assert build._path_scrubber([Path("/data/anna")])("/data/anna/scan.npy") == "scan.npy"
+
+
+def test_widgets_are_taken_out_but_their_static_twin_stays() -> None:
+    from nbformat.v4 import new_code_cell, new_notebook, new_output
+
+    view = {"application/vnd.jupyter.widget-view+json": {"model_id": "1"}, "text/plain": "HBox()"}
+    twin = {**view, "image/png": "iVBORw0KGgo="}
+    outputs = [new_output("display_data", data) for data in (view, twin)]
+    notebook = new_notebook(cells=[new_code_cell("w", outputs=outputs)], metadata={"widgets": {}})
+    build._clean(notebook, lambda value: value)
+    [output] = notebook.cells[0].outputs
+    assert set(output.data) == {"text/plain", "image/png"}
+    assert "widgets" not in notebook.metadata
 
 
 def test_the_installed_package_carries_notebooks_and_book(

@@ -34,6 +34,7 @@ from skullnb.pipeline.signs import PADDING_SHARE
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 WORD = 64
+_MOST_COUNTED = 2**22  # in a larger frame OpenCV's Otsu leaves out levels that few pixels have
 _ALL, _NONE, _ONE, _LAST = (np.uint64(value) for value in (2**64 - 1, 0, 1, WORD - 1))
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 _part: Callable[[_Function], _Function] = njit(**_OPTIONS)  # compiled into the kernels that call it
@@ -59,8 +60,8 @@ def _typed(code: str) -> Any:
     return types.Array(kind, n_axes, "C", readonly="=" not in code) if n_axes else kind
 
 
-@_kernel("[i4] [u4] [u4]=", "[i8] [u8] [u8]=")
-def extremes(signed: Any, bits: Any, found: Any) -> None:
+@_part
+def _extremes(signed: Any, bits: Any, found: Any) -> None:
     """Find the smallest and the largest of floats that are given, and returned, as their bits."""
     n = -(-bits.size // 4)
     last = bits.size - n
@@ -70,11 +71,13 @@ def extremes(signed: Any, bits: Any, found: Any) -> None:
         low = min(low, min(min(a[i], b[i]), min(c[i], d[i])))
         high = max(high, max(max(a[i], b[i]), max(c[i], d[i])))
     found[0], found[1] = low, high
-    sign = signed.dtype.type(high)
-    if sign < 0:  # some are negative, and of these the one with the largest bits is the lowest
+    highest = signed.dtype.type(high)
+    if highest < 0:  # some are negative, and of these the one with the largest bits is the lowest
         for i in range(signed.size):
-            sign = max(sign, signed[i])
-        found[0], found[1] = high, sign if sign >= 0 else low
+            highest = max(highest, signed[i])
+        found[0], found[1] = high, low
+        if highest >= 0:
+            found[1] = highest
 
 
 @_part
@@ -93,40 +96,13 @@ def _counted(table: Any, n_added: int, counts: Any) -> None:
         part = table[upper * 256 : upper * 256 + 256]
         counts[upper] = part.sum()
         lower += part
+        part[:] = 0  # for the next frame
     counts += lower
     counts[0] -= n_added
 
 
-@_kernel(*(f"[[{k}]] {k} {k} {k} [[u1]]= [[u2]] [u4]= [i8]=" for k in ("f4", "f8")))
-def levels_of_floats(
-    pixels: Any, low: Any, span: Any, top: Any, levels: Any, pairs: Any, table: Any, counts: Any
-) -> None:
-    """Scale pixels to 0..`top`, cut the decimals off, and count; `span` is highest minus lowest."""
-    table[:] = 0
-    for row in range(len(pixels)):
-        source, target = pixels[row], levels[row]
-        for i in range(source.size):
-            target[i] = np.uint8(np.int32((source[i] - low) / span * top))
-        _count(target, source.size, pairs[row], table)
-    _counted(table, levels.size - pixels.size, counts)
-
-
-@_kernel("[[u2]] [u1] [[u1]]= [[u2]] [u4]= [i8]=")
-def levels_by_table(
-    places: Any, level_of: Any, levels: Any, pairs: Any, table: Any, counts: Any
-) -> None:
-    """Look levels up, and count."""
-    table[:] = 0
-    for row in range(len(places)):
-        source, target = places[row], levels[row]
-        for i in range(source.size):
-            target[i] = level_of[source[i]]
-        _count(target, source.size, pairs[row], table)
-    _counted(table, levels.size - places.size, counts)
-
-
-@_kernel("[i8]")
-def clear_otsu(counts: Any) -> int:
+@_part
+def _otsu(counts: Any) -> int:
     """Level that splits a histogram best, or -1 where another one comes near."""
     n_all, sum_all = counts.sum(), (counts * np.arange(256)).sum()
     best, second, chosen, n_below, sum_below = 0.0, 0.0, -1, 0, 0
@@ -140,7 +116,48 @@ def clear_otsu(counts: Any) -> int:
                 best, second, chosen = between, best, level
             else:
                 second = max(second, between)
-    return chosen if second < best * (1 - 1e-6) else -1
+    clear = second < best * (1 - 1e-6) and n_all <= _MOST_COUNTED
+    return chosen if clear else -1
+
+
+@_kernel(
+    "[[f4]] f4 [i4] [u4] [[u1]]= [[u2]] [u4]= [i8]=",
+    "[[f8]] f8 [i8] [u8] [[u1]]= [[u2]] [u4]= [i8]=",
+)
+def levels_of_floats(
+    pixels: Any, top: Any, signed: Any, bits: Any, levels: Any, pairs: Any, table: Any, counts: Any
+) -> int:
+    """Scale pixels to 0..`top`, cut the decimals off, and count; Otsu's threshold, or why not.
+
+    -1: ask OpenCV. -2: the slice is flat. -3: nothing was done, as the range is not finite.
+    """
+    found = np.empty(2, dtype=bits.dtype)
+    _extremes(signed, bits, found)
+    low, high = found.view(pixels.dtype)
+    span = high - low
+    if not np.isfinite(span) or span == 0:
+        return -2 if span == 0 else -3
+    for row in range(len(pixels)):
+        source, target = pixels[row], levels[row]
+        for i in range(source.size):
+            target[i] = np.uint8(np.int32((source[i] - low) / span * top))
+        _count(target, source.size, pairs[row], table)
+    _counted(table, levels.size - pixels.size, counts)
+    return _otsu(counts)
+
+
+@_kernel("[[u2]] [u1] [[u1]]= [[u2]] [u4]= [i8]=")
+def levels_by_table(
+    places: Any, level_of: Any, levels: Any, pairs: Any, table: Any, counts: Any
+) -> int:
+    """Look levels up, and count; Otsu's threshold, or -1: ask OpenCV."""
+    for row in range(len(places)):
+        source, target = places[row], levels[row]
+        for i in range(source.size):
+            target[i] = level_of[source[i]]
+        _count(target, source.size, pairs[row], table)
+    _counted(table, levels.size - places.size, counts)
+    return _otsu(counts)
 
 
 @_part
@@ -252,7 +269,7 @@ def components_of(
         if owner[run] == run and not (drop and touching[run]):
             if areas[run] > largest:
                 largest, chosen, n_equal = areas[run], run, 1
-            elif areas[run] == largest:
+            elif areas[run] == largest > 0:
                 n_equal += 1
     return edges, first, owner, areas, touching, chosen, n_equal
 
@@ -338,8 +355,7 @@ def grow(edges: Any, first: Any, owner: Any, chosen: int, rows: Any, fill: bool,
 
     keep, words, n_bits = np.zeros(n_words, dtype=np.uint64), np.zeros_like(grown), _NONE
     _light(keep, max(0, -left), min(n_words * WORD, mask.shape[1] - left))
-    in_frame = range(max(0, -top), min(height, len(mask) - top))
-    for row in in_frame:
+    for row in range(max(0, -top), min(height, len(mask) - top)):
         for k in range(row * n_words, row * n_words + n_words):
             words[k] = grown[k] & keep[k - row * n_words]
             n_bits += _bits_set(words[k])
@@ -348,19 +364,18 @@ def grow(edges: Any, first: Any, owner: Any, chosen: int, rows: Any, fill: bool,
     # The margin joins everything outside, and its first run is the first of all: run 0.
     columns, area = np.zeros((2, height), dtype=np.int32), 0
     columns[0] = 1
-    mask[:] = 0
-    for row in in_frame:
-        line, start = mask[row + top], left + edges[2 * first[row] + 1]
-        columns[0, row] = start
-        for run in range(first[row] + 1, first[row + 1]):
-            if owner[run] == 0 or not fill:
-                end = left + edges[2 * run]
-                line[start:end] = 1
-                area, columns[1, row], start = (
-                    area + end - start,
-                    end - 1,
-                    left + edges[2 * run + 1],
-                )
+    for y in range(len(mask)):
+        line, row = mask[y], y - top
+        line[:] = 0
+        if 0 <= row < height:
+            start = left + edges[2 * first[row] + 1]
+            columns[0, row] = start
+            for run in range(first[row] + 1, first[row + 1]):
+                if owner[run] == 0 or not fill:
+                    end = left + edges[2 * run]
+                    line[start:end] = 1
+                    columns[1, row], area = end - 1, area + end - start
+                    start = left + edges[2 * run + 1]
     return int(n_bits), area, columns
 
 

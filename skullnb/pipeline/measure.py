@@ -54,7 +54,7 @@ COMPILING = "Compiling the fast masks, once for this installation (about half a 
 _PATIENCE = 3.0  # seconds until a slow start is explained
 
 _WORD = 64  # pixels that the kernels hold in a number
-_MOST_COUNTED = 2**22  # in a larger frame OpenCV's Otsu leaves out levels that few pixels have
+_FLAT = -2  # of `fast.levels_of_floats`
 _held = threading.local()
 
 
@@ -126,7 +126,10 @@ def create_skull_mask(image: ArrayLike, dilation_size: int = 26) -> Mask:
     >>> print(create_skull_mask(image, dilation_size=3).sum())
     480
     """
-    return next(masks_by_width(image, (dilation_size,)))
+    settings, pixels = PipelineSettings(kernel_width=dilation_size), as_pixels(image)
+    mask = np.empty(pixels.shape, dtype=np.uint8)
+    _begin(pixels, settings, None)(settings, mask)
+    return mask
 
 
 def create_skull_masks(images: ArrayLike, settings: PipelineSettings | None = None) -> Mask:
@@ -407,15 +410,15 @@ def _cut(
     shape = height, (width // _WORD + 1) * _WORD
     if getattr(_held, "shape", None) != shape:
         _held.shape, _held.levels = shape, np.empty(shape, dtype=np.uint8)
-        _held.pairs = np.empty(2**16, dtype=np.uint32)
+        _held.pairs = np.zeros(2**16, dtype=np.uint32)
     levels, counts = _held.levels, np.zeros(256, dtype=np.int64)
     room = levels, levels.view(np.uint16), _held.pairs, counts
-    if not _find_levels(fast, pixels, number, room):
+    threshold = _find_levels(fast, pixels, number, room)
+    if threshold == _FLAT:
         return None
-    threshold = -1 if settings.threshold == "otsu" else int(settings.threshold)
-    if threshold < 0 and pixels.size <= _MOST_COUNTED:
-        threshold = fast.clear_otsu(counts)
-    if threshold < 0:
+    if settings.threshold != "otsu":
+        threshold = int(settings.threshold)
+    elif threshold < 0:
         threshold = otsu_threshold(levels[:, :width])
     drop, diagonal = bool(settings.drop_edge_touching), settings.connectivity == 8
     eights = levels.ravel().view(np.uint64)
@@ -442,27 +445,20 @@ def _grow(fast: ModuleType, found: Any, settings: PipelineSettings, mask: Mask) 
 
 def _find_levels(
     fast: ModuleType, pixels: NDArray[Any], number: int | None, room: tuple[NDArray[Any], ...]
-) -> bool:
-    """Do step 1, and count; False for a flat slice."""
+) -> int:
+    """Do step 1, and count; Otsu's threshold, -1 where OpenCV must be asked, or `_FLAT`."""
     kind = pixels.dtype.newbyteorder("=")
     pixels = np.ascontiguousarray(pixels, dtype=kind)
     if kind in (np.float32, np.float64):
-        bits, found = pixels.ravel(), np.empty(2, dtype=f"u{kind.itemsize}")
-        fast.extremes(bits.view(f"i{kind.itemsize}"), bits.view(found.dtype), found)
-        low, high = found.view(kind)
-        if not (np.isfinite(low) and np.isfinite(high)):
-            refuse_not_finite(pixels, number)
-        with np.errstate(over="ignore"):
-            span = high - low
-        if np.isfinite(span):
-            if span:
-                fast.levels_of_floats(pixels, low, span, kind.type(255), *room)
-            return bool(span)
-    elif kind.kind == "f" and not np.isfinite(pixels).all():
+        bits = (pixels.ravel().view(f"{code}{kind.itemsize}") for code in "iu")
+        threshold: int = fast.levels_of_floats(pixels, kind.type(255), *bits, *room)
+        if threshold >= _FLAT:
+            return threshold
+    if kind.kind == "f" and not np.isfinite(pixels).all():
         refuse_not_finite(pixels, number)
     low, high = pixels.min(), pixels.max()
     if low == high:
-        return False
+        return _FLAT
     level_of = np.arange(256, dtype=np.uint8)
     if kind.kind in "iu" and int(high) - int(low) < 2**16:
         # Differences of 16 bits are right even where the numbers themselves wrap around.
@@ -471,8 +467,8 @@ def _find_levels(
         level_of = normalise(values[None])[0]
     else:
         places = normalise(pixels).astype(np.uint16)
-    fast.levels_by_table(places, level_of, *room)
-    return True
+    threshold = fast.levels_by_table(places, level_of, *room)
+    return threshold
 
 
 @lru_cache(maxsize=128)

@@ -47,25 +47,9 @@ def launch_lab(
 ) -> None:
     """Open the explorer in JupyterLab, on this machine only, and wait until JupyterLab ends.
 
-    Parameters
-    ----------
-    images, reference, groups, spacing_mm, slices, axis, nan_background, kernel_width, reach_mm
-        As in every notebook.
-    folder : path
-        Working folder, made when it is not there. The notebooks in it are copies, and an earlier
-        copy is never overwritten.
-    port : int
-        0 = JupyterLab's own choice: 8888, or the next that is free.
-    open_browser : bool
-        JupyterLab prints its address, with the token, in any case.
-    arguments : sequence of str
-        Further ones for JupyterLab, such as "--allow-root".
-
-    Raises
-    ------
-    SkullnbError
-        If JupyterLab is not installed or would refuse to run as root, an argument names another
-        address or token, or the data cannot be read; nothing is started then.
+    The notebooks in `folder` are copies, and an earlier copy is never overwritten. `port` 0 is
+    JupyterLab's own choice. It prints its address, with a token, whether or not a browser opens.
+    `arguments` are handed to JupyterLab. What is impossible is refused before anything starts.
     """
     missing = [name for name in ("jupyterlab", "ipywidgets") if not find_spec(name)]
     if missing:

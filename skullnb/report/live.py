@@ -291,7 +291,7 @@ def _still(trace: SkullMaskTrace, focus: str, reference: Any, spacing_mm: Any, t
                 plot.tint(ax, masks[name], colour)
             for name in lines:
                 plot.outline(ax, masks[name], name, label=None if part else name)
-        axes[0].set_title(title, fontsize=9)
+        plot.headline(title, fig)
         if lines:
             fig.legend(loc="outside lower left", ncols=3, fontsize=9)
         png = b64decode(plot.picture(fig)["image/png"])

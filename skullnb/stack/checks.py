@@ -4,9 +4,10 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from math import prod
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -49,17 +50,32 @@ def in_one_sentence(path: Path) -> Iterator[None]:
         ) from error
 
 
+_silence, _silent = Lock(), ExitStack()
+_n_silent = 0
+
+
 @contextmanager
-def silenced(logger: str) -> Iterator[None]:
-    """Keep to ourselves what a library logs and warns of; it may quote what a file says."""
-    talker = logging.getLogger(logger)
-    before, talker.disabled = talker.disabled, True
-    try:
-        with warnings.catch_warnings():
+def silenced() -> Iterator[None]:
+    """Keep to ourselves what libraries log and warn of: it may quote what a file says.
+
+    What is silenced is the whole program's, so the first thread begins and the last one ends it.
+    """
+    global _n_silent
+    with _silence:
+        _n_silent += 1
+        if _n_silent == 1:
+            _silent.enter_context(warnings.catch_warnings())
             warnings.simplefilter("ignore")
-            yield
+            for talker in map(logging.getLogger, ("pydicom", "nibabel.global")):
+                _silent.callback(setattr, talker, "disabled", talker.disabled)
+                talker.disabled = True
+    try:
+        yield
     finally:
-        talker.disabled = before
+        with _silence:
+            _n_silent -= 1
+            if not _n_silent:
+                _silent.close()
 
 
 def size_in_bytes(shape: Sequence[int], dtype: np.dtype[Any]) -> int:

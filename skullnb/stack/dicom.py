@@ -47,11 +47,7 @@ _NOT_MRI = {
     "US": "ultrasound",
     "PT": "positron emission tomography",
     "NM": "nuclear medicine",
-    "CR": "an X-ray image",
-    "DX": "an X-ray image",
-    "MG": "an X-ray image",
-    "XA": "an X-ray image",
-    "RF": "an X-ray image",
+    **dict.fromkeys(("CR", "DX", "MG", "XA", "RF"), "an X-ray image"),
 }
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # DICOM counts towards left and back, NIfTI doesn't
 _UNEVEN = 0.1  # of a step: an image further from its even place stands beside a gap
@@ -142,48 +138,38 @@ def _in_order(images: Sequence[Frame], name: str) -> tuple[list[Frame], Array | 
 
     The affine is None for the images of one file that doesn't say where they lie.
     """
+
+    def refuse(what: str) -> UnreadableFile:
+        return UnreadableFile(f"{name} holds {what}.")
+
     frames, first = list(images), images[0]
     for objection in (frame.objection for frame in frames if frame.objection):
-        raise UnreadableFile(f"{name} {objection}")
+        raise refuse(objection)
     if len({(frame.shape, frame.spacing_mm) for frame in frames}) > 1:
-        raise UnreadableFile(
-            f"{name} holds images of several sizes in one series; give the files of one volume."
-        )
+        raise refuse("images of several sizes in one series; give the files of one volume")
     if any(None in (one.position_mm, one.orientation, one.spacing_mm) for one in frames):
-        if len({frame.file for frame in frames}) > 1:
-            raise UnreadableFile(
-                f"{name} holds {len(frames)} images of which some say no position, so they can't "
-                "be put in order; convert them to NIfTI."
-            )
-        return frames, None
+        if len({frame.file for frame in frames}) == 1:
+            return frames, None
+        told = f"{len(frames)} images of which some say no position, so they can't be put in order"
+        raise refuse(f"{told}; convert them to NIfTI")
     turned = np.array([one.orientation for one in frames], dtype=float).reshape(-1, 2, 3)
     (across, down), normal = turned[0], np.cross(*turned[0])
     if not np.allclose(turned[0] @ turned[0].T, np.eye(2), atol=1e-3):
-        raise UnreadableFile(
-            f"{name} has rows and columns that are not at right angles; repair its orientation."
-        )
+        raise refuse("rows and columns that are not at right angles; repair its orientation")
     if not np.allclose(turned, turned[0], atol=1e-3):
-        raise UnreadableFile(
-            f"{name} holds images of several directions in one series, as a localiser does; "
-            "give the files of one volume."
-        )
+        raise refuse("images of several directions, as a localiser does; give those of one volume")
     frames.sort(key=lambda one: float(np.dot(one.position_mm, normal)))  # type: ignore[arg-type]
     places = np.array([one.position_mm for one in frames], dtype=float)
     step = normal * (first.step_mm or 1.0)
     if len(frames) > 1:
-        gaps = np.diff(places @ normal)
-        if gaps.min() < _SAME_PLACE_MM:
-            raise UnreadableFile(
-                f"{name} holds several images at one position in one series, such as echoes or "
-                "time points; give the files of one volume."
-            )
-        step = (places[-1] - places[0]) / (len(frames) - 1)
+        gaps, step = np.diff(places @ normal), (places[-1] - places[0]) / (len(frames) - 1)
         even = places[0] + np.arange(len(frames))[:, None] * step
+        if gaps.min() < _SAME_PLACE_MM:
+            told = "several images at one position in one series, such as echoes or time points"
+            raise refuse(f"{told}; give the files of one volume")
         if np.abs(places - even).max() > _UNEVEN * np.linalg.norm(step):
-            raise UnreadableFile(
-                f"{name} has slices {gaps.min():.3g} to {gaps.max():.3g} mm apart in one series, "
-                "so some are missing; give all of them, or files that are evenly spaced."
-            )
+            told = f"slices {gaps.min():.3g} to {gaps.max():.3g} mm apart in one series"
+            raise refuse(f"{told}, so some are missing; give all, or files that are evenly spaced")
     row, column = first.spacing_mm or (1.0, 1.0)
     affine = np.eye(4)
     affine[:3] = np.stack([across * column, down * row, step, places[0]], axis=1)
@@ -228,52 +214,40 @@ def _frames(file: Path, header: Any) -> list[Frame]:
     for index, own in enumerate(each):
         spacing = numbers(own, 2, measures, "PixelSpacing")
         place = numbers(own, 3, "PlanePositionSequence", "ImagePositionPatient")
-        step = numbers(own, 1, measures, "SpacingBetweenSlices", "SliceThickness")
-        found.append(
-            Frame(
-                file,
-                index,
-                shape,
-                spacing_mm=spacing if spacing and min(spacing) > 0 else None,
-                position_mm=place if own or n_frames == 1 else None,  # one is not for many
-                orientation=numbers(own, 6, "PlaneOrientationSequence", "ImageOrientationPatient"),
-                step_mm=abs((step or (0.0,))[0]),
-                slope=(numbers(own, 1, rescale, "RescaleSlope") or (1.0,))[0],
-                intercept=(numbers(own, 1, rescale, "RescaleIntercept") or (0.0,))[0],
-                objection=objection,
-            )
-        )
+        turned = numbers(own, 6, "PlaneOrientationSequence", "ImageOrientationPatient")
+        step = numbers(own, 1, measures, "SpacingBetweenSlices", "SliceThickness") or (0.0,)
+        (slope,) = numbers(own, 1, rescale, "RescaleSlope") or (1.0,)
+        (intercept,) = numbers(own, 1, rescale, "RescaleIntercept") or (0.0,)
+        spacing = spacing if spacing and min(spacing) > 0 else None
+        place = place if own or n_frames == 1 else None  # one place is not that of many
+        geometry = (spacing, place, turned, abs(step[0]))
+        found.append(Frame(file, index, shape, *geometry, slope, intercept, objection))
     return found
 
 
 def _objection(header: Any, n_frames: int) -> str:
-    """Say, as the end of a sentence, why a file's images are none to work on; "" if they are."""
+    """Say what a file holds that is no image to work on; "" if it is one."""
     modality = str(header.get("Modality", "")).upper()
     if modality in _NOT_MRI:
-        return f"holds {_NOT_MRI[modality]} ({modality}); these masks are for MRI."
+        return f"{_NOT_MRI[modality]} ({modality}); these masks are for MRI"
     grey = header.get("PhotometricInterpretation", "MONOCHROME2") == "MONOCHROME2"
     if int(header.get("SamplesPerPixel") or 1) != 1 or not grey:
-        return "holds colour or inverted grey; give grey values with black as 0."
-    kinds = header.get("ImageType") or []
-    kinds = [kinds] if isinstance(kinds, str) else kinds
-    if n_frames == 1 and any(str(kind).strip().upper() == "MOSAIC" for kind in kinds):
-        return (
-            "holds a mosaic, all slices of a volume side by side in one image; convert it to NIfTI "
-            "first, for example with dcm2niix."
-        )
+        return "colour or inverted grey; give grey values with black as 0"
+    if n_frames == 1 and "MOSAIC" in str(header.get("ImageType", "")).upper():
+        return "a mosaic, all slices side by side in one image; convert it to NIfTI with dcm2niix"
     return ""
 
 
 def _load(frames: Sequence[Frame]) -> Array:
     """Decode images in the given order; values are scaled where a file says how."""
-    stored_values = all((frame.slope, frame.intercept) == (1.0, 0.0) for frame in frames)
+    scaled = any((frame.slope, frame.intercept) != (1.0, 0.0) for frame in frames)
     planes: list[Array] = []
     last, pixels = None, np.empty(0)
     for frame in frames:
         if frame.file != last:  # a file of many images is decoded once
             last, pixels = frame.file, _pixels(frame.file, frame.shape)
         plane = pixels[frame.index]
-        planes.append(plane if stored_values else plane * frame.slope + frame.intercept)
+        planes.append(plane * frame.slope + frame.intercept if scaled else plane)
     return np.stack(planes)
 
 
@@ -282,26 +256,28 @@ def _pixels(file: Path, shape: tuple[int, int]) -> Array:
     with _without_quoting(file):
         decoding: Any = import_module("pydicom.pixels")
         dataset = _read(file, (*TAGS, *_PIXELS))
-        syntax = dataset.file_meta.TransferSyntaxUID
+        syntax, unused = dataset.file_meta.TransferSyntaxUID, 0
         packed = syntax.is_compressed and not syntax.is_deflated
+        told = f"{file.name} is compressed ({syntax.name}) and"
         if packed and not _has_decoder(syntax, decoding):
             raise UnreadableFile(
-                f"{file.name} is compressed ({syntax.name}) and nothing that is installed decodes "
-                "it; run: pip install 'skullnb[dicom]', or save it uncompressed."
+                f"{told} nothing that is installed decodes it; run: pip install 'skullnb[dicom]', "
+                "or save it uncompressed."
             )
         # Values may end below the highest bit of a pixel, or, rarely, begin above the lowest.
-        unused = 0
-        if "BitsStored" in dataset and "HighBit" in dataset and not packed:
+        if "BitsStored" in dataset and "HighBit" in dataset:
             unused = int(dataset.HighBit) + 1 - int(dataset.BitsStored)
             dataset.BitsStored = int(dataset.BitsStored) + unused
+        if packed and unused:
+            raise UnreadableFile(f"{told} keeps its values in unusual bits; save it uncompressed.")
         try:
             pixels = np.asarray(decoding.pixel_array(dataset)).reshape(-1, *shape)
         except Exception as error:
             if not packed or _is_of_the_system(error):
                 raise
             raise UnreadableFile(
-                f"{file.name} is compressed ({syntax.name}) and can't be decoded: it is damaged, "
-                "or of a variant that no installed decoder knows; save it uncompressed."
+                f"{told} can't be decoded: it is damaged, or of a variant that nothing installed "
+                "knows; save it uncompressed."
             ) from None
         return _without_padding(pixels >> unused if unused else pixels, dataset)
 
@@ -348,7 +324,7 @@ def _read(file: Path, tags: Sequence[str], **options: Any) -> Any:
 def _without_quoting(file: Path) -> Iterator[None]:
     """Turn whatever pydicom says or raises into one sentence that quotes nothing of the file."""
     try:
-        with silenced("pydicom"):
+        with silenced():
             yield
     except SkullnbError:
         raise

@@ -2,9 +2,7 @@
 
 import logging
 import re
-import struct
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import prod
@@ -230,20 +228,19 @@ def _tiff_spacing(imagej: dict[str, Any], page: Any) -> tuple[float, float] | No
 
 def open_picture(path: Path, axis: str, part: str) -> Volume:
     """Open a PNG or JPG of one slice; see `skullnb.stack.read.open_volume`."""
-    content = path.read_bytes()
-    rows, columns, n_bytes = (
-        _jpg_size(content) if content[:2] == b"\xff\xd8" else _png_size(content)
-    )
-    shape = stack_shape(path, (rows, columns), np.dtype(np.uint8))
-    refuse_more_than_memory(path, rows * columns * n_bytes)
-    return Volume(path, shape=shape, load=lambda: _grey(path)[None])
+    pixels = _grey(path)  # one slice is quickly read, and twice is less than keeping thousands
+    shape = stack_shape(path, pixels.shape, pixels.dtype)
+    return Volume(path, shape=shape, load=lambda: _grey(path).reshape(shape))
 
 
 def _grey(path: Path) -> Array:
     """Decode a picture; three equal channels are one of grey, and a full alpha says nothing."""
     import cv2
 
-    pixels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    content = path.read_bytes()
+    # Of a JPG cut short a decoder would paint the rest grey, and say nothing.
+    whole = content[:2] != b"\xff\xd8" or b"\xff\xd9" in content[-1024:]
+    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if whole else None
     if pixels is None:
         raise ValueError("it can't be decoded")
     if pixels.ndim == 2:
@@ -257,35 +254,3 @@ def _grey(path: Path) -> Array:
             "equal ones."
         )
     return np.ascontiguousarray(channels[0])
-
-
-def _png_size(content: bytes) -> tuple[int, int, int]:
-    """Return rows, columns and bytes a pixel; see that no chunk is damaged and the end is there."""
-    if content[:8] != b"\x89PNG\r\n\x1a\n":
-        raise ValueError("it is no PNG or JPG")
-    place, name = 8, b""
-    while name != b"IEND":
-        length, name = struct.unpack(">I4s", content[place : place + 8])
-        body = content[place + 4 : place + 8 + length]
-        place += 12 + length
-        if zlib.crc32(body) != struct.unpack(">I", content[place - 4 : place])[0]:
-            raise ValueError("a checksum doesn't fit")
-    columns, rows, bits = struct.unpack(">IIB", content[16:25])
-    return rows, columns, 8 if bits == 16 else 4
-
-
-def _jpg_size(content: bytes) -> tuple[int, int, int]:
-    """Return rows, columns and bytes a pixel; see that the end is there."""
-    place = 2
-    while True:
-        marker, length = struct.unpack(">HH", content[place : place + 4])
-        if 0xFFC0 <= marker <= 0xFFCF and marker not in (0xFFC4, 0xFFC8, 0xFFCC):
-            break
-        if marker == 0xFFDA or marker < 0xFF00:
-            raise ValueError("it says no size")
-        place += 2 + length
-    rows, columns = struct.unpack(">HH", content[place + 5 : place + 9])
-    # A decoder would paint what is missing at the end grey, and say nothing.
-    if b"\xff\xd9" not in content[max(place, len(content) - 1024) :]:
-        raise ValueError("its end is missing")
-    return rows, columns, 3

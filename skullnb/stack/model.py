@@ -465,8 +465,7 @@ def sha256_of_file(path: Path) -> str:
 
 def sha256_of_files(paths: Iterable[Path]) -> str:
     """Return one sha256 for several files, whatever their order: that of their own, sorted."""
-    digests = sorted(sha256_of_file(path) for path in paths)
-    return hashlib.sha256("".join(digests).encode()).hexdigest()
+    return hashlib.sha256("".join(sorted(map(sha256_of_file, paths))).encode()).hexdigest()
 
 
 def sha256_of_array(array: Array) -> str:

@@ -30,12 +30,13 @@ from skullnb.stack.words import (
     suffix_of,
 )
 
+PICTURES = (".png", ".jpg", ".jpeg")
 READERS: dict[str, Callable[[Path, str, str], Volume]] = {
     ".npy": open_npy,
     ".npz": open_npz,
     **dict.fromkeys(NIBABEL_KINDS, open_nibabel),
     **dict.fromkeys((".tif", ".tiff"), open_tiff),
-    **dict.fromkeys((".png", ".jpg", ".jpeg"), open_picture),
+    **dict.fromkeys(PICTURES, open_picture),
     **dict.fromkeys(ITK_KINDS, open_itk),
 }
 KINDS = f"{', '.join(READERS)} and DICOM"
@@ -61,11 +62,11 @@ def read_stack(
     Parameters
     ----------
     images : str, Path, sequence of Path, or Volume
-        A file, a folder, a pattern such as `scans/*_T1w.nii.gz`, or the files themselves: .npy, .npz
-        (one array, or `images` and `reference`), NIfTI, Analyze, .mgz, MINC, AFNI, .tif (a page a
-        slice), grey .png and .jpg, DICOM, and with the extra `itk` .nrrd and .mha. One file holds
-        (H, W) or (N, H, W); a DICOM series is one volume, sorted by position, and one of several in
-        a folder is chosen by its number: `folder#6`.
+        A file, a folder, a pattern such as `scans/*_T1w.nii.gz`, or the files themselves: .npy,
+        .npz (one array, or `images` and `reference`), NIfTI, Analyze, .mgz, MINC, AFNI, .tif (a
+        page a slice), grey .png and .jpg, DICOM, and with the extra `itk` .nrrd and .mha. One file
+        holds (H, W) or (N, H, W); a DICOM series is one volume, and one of several in a folder is
+        chosen by its number: `folder#6`.
     reference : str or Path
         The same for the reference mask; `""` is none. It covers what `images` covers, before
         `slices` are chosen. Files are paired in natural order of their names.
@@ -121,7 +122,7 @@ def read_stack(
     references = _open_references(reference, volumes)
     counts = [volume.shape[0] for volume in volumes]
     volume_numbers, slice_numbers, positions = _choose(slices, counts)
-    all_groups = _label_slices(labels or _stored_groups(volumes), counts, volumes)
+    all_groups = _label_slices(labels, counts, volumes)
     axes = {volume.grid.axis if volume.grid else "" for volume in volumes}
     return Stack(
         images=_load(volumes, positions),
@@ -131,8 +132,8 @@ def read_stack(
         name=name or _name(volumes, images),
         sources=tuple(volume.path for volume in volumes),
         reference_sources=tuple(file for volume in references for file in volume.files),
-        volume_numbers=volume_numbers,
-        slice_numbers=slice_numbers,
+        volume_numbers=tuple(volume_numbers),
+        slice_numbers=tuple(slice_numbers),
         grids=tuple(volume.grid for volume in volumes),
         members=tuple(volume.files for volume in volumes),
         axis=axes.pop() if len(axes) == 1 else "",
@@ -181,19 +182,10 @@ def open_volume(
 
 
 def split_series(path: str | Path) -> tuple[Path, str]:
-    """Split the number of a series off the path it is written after; "" where there is none.
-
-    A file or folder that is really called so is left whole.
-
-    >>> path, number = split_series("scans/dicom#6")
-    >>> path.as_posix(), number
-    ('scans/dicom', '6')
-    """
+    """Split the number of a series, as in `dicom#6`, off a path; "" where there is none."""
     whole = expand(path)
     found = re.fullmatch(r"(.+)#(\d+)", str(whole), re.DOTALL)
-    if found is None or whole.exists():
-        return whole, ""
-    return Path(found[1]), found[2]
+    return (whole, "") if found is None or whole.exists() else (Path(found[1]), found[2])
 
 
 def list_files(path: str | Path, suffix: str = "") -> list[Path]:
@@ -222,6 +214,8 @@ def list_files(path: str | Path, suffix: str = "") -> list[Path]:
     else:
         raise UnreadableFile(f"There is no file or folder {path}; check the path.")
     files = [file for file in found if _is_read(file)]
+    if path.is_dir():  # pictures beside scans are pictures of them
+        files = [file for file in files if suffix_of(file) not in PICTURES] or files
     if not files and path.is_dir() and _is_bids(path):
         files = _bids_files(path, suffix.lstrip("_") or "T1w")
     elif suffix:
@@ -337,14 +331,10 @@ def _choose_series(series: list[Volume], number: str, every_series: bool) -> lis
             f"{folder.name} holds {len(series)} series of DICOM images ({listed}), {wanted}; "
             f"choose one by its number, as in {folder.name}#{series[0].number}."
         )
-    if len(series) > 1:
-        return [
-            replace(one, path=folder, name=f"{folder.name}-series{one.number}") for one in chosen
-        ]
-    only = chosen[0]
-    if len(only.files) == 1:
-        return [replace(only, path=only.files[0], name=stem(only.files[0]))]
-    return [replace(only, path=folder, name=folder.name)]
+    if len(series) == 1:
+        path = folder if len(chosen[0].files) > 1 else chosen[0].files[0]
+        return [replace(chosen[0], path=path, name=stem(path) if path != folder else folder.name)]
+    return [replace(one, path=folder, name=f"{folder.name}-series{one.number}") for one in chosen]
 
 
 def _label(volume: Volume) -> Path:
@@ -436,21 +426,16 @@ def _refuse_crossed_names(pairs: list[tuple[Volume, Volume]]) -> None:
         )
 
 
-def _choose(
-    slices: str | int, counts: list[int]
-) -> tuple[tuple[int, ...], tuple[int, ...], list[int]]:
+def _choose(slices: str | int, counts: list[int]) -> tuple[list[int], list[int], list[int]]:
     """Choose slices: for each its file, its number there, and its position before choosing."""
     if max(counts) == 1:
         files = parse_slices(slices, len(counts))
-        return tuple(files), (0,) * len(files), files
-    chosen = [
-        (file, number)
-        for file, count in enumerate(counts)
-        for number in parse_slices(slices, count)
-    ]
+        return files, [0] * len(files), files
     starts = np.cumsum([0, *counts]).tolist()
-    positions = [starts[file] + number for file, number in chosen]
-    return tuple(file for file, _ in chosen), tuple(number for _, number in chosen), positions
+    per_file = [parse_slices(slices, count) for count in counts]
+    numbers = [number for some in per_file for number in some]
+    files = [file for file, some in enumerate(per_file) for _ in some]
+    return files, numbers, [starts[f] + n for f, n in zip(files, numbers, strict=True)]
 
 
 def _load(volumes: list[Volume], positions: list[int]) -> Array:
@@ -480,9 +465,10 @@ def is_mapped(array: Array | None) -> bool:
 def _same_spacing(volumes: list[Volume]) -> tuple[float, float] | None:
     """Return the spacing that all files share, or refuse several."""
     first = volumes[0]
-    for volume in volumes[1:]:
-        known = volume.spacing_mm, first.spacing_mm
-        if known != (None, None) and (None in known or not np.allclose(*known, rtol=1e-3)):  # type: ignore[arg-type]
+    for volume in volumes:
+        # One that doesn't know its own differs from any.
+        known = volume.spacing_mm or (0, 0), first.spacing_mm or (0, 0)
+        if not np.allclose(*known, rtol=1e-3):
             raise ShapeMismatch(
                 f"{first.path.name} and {volume.path.name} have different spacings, "
                 f"{first.spacing_mm} and {volume.spacing_mm} mm; give a spacing or read them apart."
@@ -490,17 +476,12 @@ def _same_spacing(volumes: list[Volume]) -> tuple[float, float] | None:
     return first.spacing_mm
 
 
-def _stored_groups(volumes: list[Volume]) -> tuple[str, ...] | None:
-    """Return the labels kept in the files themselves, where all files keep some."""
-    if any(volume.groups is None for volume in volumes):
-        return None
-    return tuple(label for volume in volumes for label in volume.groups or ())
-
-
 def _label_slices(
     labels: tuple[str, ...] | None, counts: list[int], volumes: list[Volume]
 ) -> list[str] | None:
     """Return one label for every slice of every file, before any is chosen."""
+    stored = [volume.groups or () for volume in volumes]
+    labels = labels or (tuple(label for some in stored for label in some) if all(stored) else None)
     if labels is None:
         if (len(volumes) == 1 or max(counts) == 1) and all(one.grid is None for one in volumes):
             return None

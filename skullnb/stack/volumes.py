@@ -55,7 +55,7 @@ _SPATIAL_FIELDS = [
 def open_nibabel(path: Path, axis: str, part: str) -> Volume:
     """Open a volume of a kind in `NIBABEL_KINDS`; see `skullnb.stack.read.open_volume`."""
     nib: Any = import_module("nibabel")
-    with silenced("nibabel.global"):
+    with silenced():
         image = _image_class(path).from_filename(path, mmap="r")
     shape = _one_volume(path, image.shape, image.get_data_dtype())
     store = image.file_map.get("image") or next(iter(image.file_map.values()))

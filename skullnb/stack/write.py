@@ -164,7 +164,9 @@ def write_stack(stack: Stack, path: str | Path, overwrite: bool = False) -> tupl
         names = ("images", "reference", "spacing_mm", "groups", "synthetic")
         parts: dict[str, Any] = {name: getattr(stack, name) or None for name in names[2:]}
         parts |= {"images": stack.images, "reference": stack.reference}
-        known = {name: np.asarray(parts[name]) for name in names if parts[name] is not None}
+        known: dict[str, Any] = {
+            name: np.asarray(parts[name]) for name in names if parts[name] is not None
+        }
         with writing(path) as temporary:
             np.savez_compressed(temporary, **known)
         return paths

@@ -134,17 +134,6 @@ def in_mm(scores: pd.DataFrame, spacing_mm: ArrayLike | Mapping[str, float]) -> 
 
     The columns of `scores` are kernel widths in px; `spacing_mm` is the size of a pixel: a number,
     one a slice, or by volume.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> index = pd.MultiIndex.from_tuples([("a", 0), ("b", 0)], names=["volume", "slice"])
-    >>> scores = pd.DataFrame([[0.7, 0.8, 0.9], [0.9, 0.8, 0.7]], index, [10, 15, 20])
-    >>> in_mm(scores, {"a": 0.5, "b": 1.0})
-    kernel_width_mm  7.50   11.25
-    volume slice
-    a      0           0.8    0.9
-    b      0           0.9    0.9
     """
     import pandas as pd
 
@@ -417,11 +406,6 @@ def correlation(values: ArrayLike, groups: ArrayLike) -> float:
     The share of the variance that lies between groups (Kish, 1965; the mean group size is corrected
     for unequal groups). 1 = values of a group are equal; 0 = as different as values of different
     groups; negative values can come out by chance. NaN where nothing varies.
-
-    Examples
-    --------
-    >>> round(correlation([0.90, 0.91, 0.80, 0.81], ["a", "a", "b", "b"]), 3)
-    0.99
     """
     values = np.asarray(values, dtype=np.float64)
     names, labels, sizes = np.unique(groups, return_inverse=True, return_counts=True)
