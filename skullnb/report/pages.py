@@ -24,8 +24,12 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+import numpy as np
+
 from skullnb.errors import InvalidSetting, ReportFailed
-from skullnb.report.chapter import escape
+from skullnb.pipeline import create_skull_masks
+from skullnb.report import plot
+from skullnb.report.chapter import escape, spread
 
 if TYPE_CHECKING:
     from skullnb.pipeline import PipelineSettings
@@ -50,7 +54,7 @@ def stage(
     import nbformat
     import yaml  # comes with the extra
 
-    from skullnb.report import live
+    from skullnb.report import live, teach
 
     staged = work / "staged"
     shutil.copytree(book, staged / "book", ignore=shutil.ignore_patterns("__pycache__", "_build"))
@@ -64,6 +68,7 @@ def stage(
         config[name] = {**config.get(name, {}), **own}
     (staged / "_config.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
     (staged / "book" / "_generated").mkdir()
+    draw_cover(stack, settings, staged / "book" / "assets" / "cover.png")
     trial = live.try_it(stack, settings, slices)
     (staged / "book" / "_generated" / "try-it.html").write_text(trial, encoding="utf-8")
     for path in sorted(staged.glob("*.ipynb")):
@@ -72,6 +77,7 @@ def stage(
         path.unlink()
         place = toc["root"] if name == front else f"notebooks/{name}"
         live.publish(notebook, stack, slices)
+        teach.publish(notebook)
         for cell in notebook.cells:
             if cell.cell_type == "markdown":
                 cell.source = relink(cell.source, "notebooks", place, there, front)
@@ -79,11 +85,30 @@ def stage(
                 cell.outputs = _numbered(cell.outputs, place, there, front)
         said = {name: failures[name]} if name in failures else {}
         if banner := _banner(failures if name == front else said, there):
-            notebook.cells.insert(1, nbformat.v4.new_markdown_cell(banner))
+            titles = [n for n, cell in enumerate(notebook.cells) if cell.source.startswith("# ")]
+            place_of = next((n for n in titles if notebook.cells[n].cell_type == "markdown"), -1)
+            notebook.cells.insert(place_of + 1, nbformat.v4.new_markdown_cell(banner))
         nbformat.write(notebook, staged / f"{place}.ipynb")
     for page in (staged / "book").glob("*.md"):
         text = page.read_text(encoding="utf-8")
         page.write_text(relink(text, "book", f"book/{page.stem}", there, front), encoding="utf-8")
+
+
+def draw_cover(stack: Stack, settings: PipelineSettings, file: Path) -> None:
+    """Draw what a link to a page shows elsewhere, 1200 x 630 px: slices with their masks."""
+    from matplotlib.figure import Figure
+
+    fig = Figure(figsize=(12, 6.3), dpi=100, facecolor="black", layout="constrained")
+    shown = spread(len(stack), 3)
+    for ax, index in zip(fig.subplots(1, len(shown), squeeze=False).flat, shown, strict=True):
+        image = np.asarray(stack.images[index])
+        reference = None if stack.reference is None else np.asarray(stack.reference[index])
+        mask = create_skull_masks(image[None], settings)[0]
+        box = plot.box_of(mask if reference is None else mask | (reference > 0))
+        plot.show(ax, image, spacing=stack.spacing_mm, box=box, cmap="gray")
+        plot.outline(ax, mask, "mask", linewidths=2.5)
+        plot.outline(ax, reference, "reference", linewidths=2.5, linestyles="--")
+    fig.savefig(file)
 
 
 def relink(text: str, folder: str, place: str, there: Iterable[str], front: str = "index") -> str:
