@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from screenshots import LOOKS
 
-from skullnb import heads, phantom
+from skullnb import heads
 from skullnb.metrics import dice, iou
 from skullnb.pipeline import (
     PipelineSettings,
