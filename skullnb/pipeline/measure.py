@@ -1,25 +1,37 @@
 """Masks, and the row that a table needs of each: the doors that everything else goes through.
 
-Where numba works, `skullnb.pipeline.fast` does it all; elsewhere the steps do, to the same bits.
+Where numba works, the kernels of `skullnb.pipeline.fast` do the work; elsewhere the steps do, to
+the same bits.
 """
 
 from __future__ import annotations
 
 import importlib
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from threading import Timer
+from functools import lru_cache, partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skullnb.errors import InvalidSetting
-from skullnb.pipeline.settings import PipelineSettings, as_pixels, as_stack
-from skullnb.pipeline.signs import neighbour_signs, warnings_of
+from skullnb.pipeline.settings import (
+    PipelineSettings,
+    as_pixels,
+    as_slice,
+    as_stack,
+    refuse_not_finite,
+)
+from skullnb.pipeline.signs import (
+    HOT_QUANTILE,
+    SliceFacts,
+    neighbour_signs,
+    quantile_of_counts,
+    warnings_of,
+)
 from skullnb.pipeline.steps import (
     Mask,
     binarise,
@@ -29,6 +41,8 @@ from skullnb.pipeline.steps import (
     fill_holes,
     label_components,
     normalise,
+    otsu_threshold,
+    structuring_element,
     threshold_of,
 )
 from skullnb.pipeline.trace import empty_reason, trace_skull_mask
@@ -36,9 +50,12 @@ from skullnb.pipeline.trace import empty_reason, trace_skull_mask
 if TYPE_CHECKING:
     import pandas as pd
 
-COMPILING = "Compiling the fast masks, once for this installation (about ten seconds) ..."
-
+COMPILING = "Compiling the fast masks, once for this installation (about half a minute) ..."
 _PATIENCE = 3.0  # seconds until a slow start is explained
+
+_WORD = 64  # pixels that the kernels hold in a number
+_MOST_COUNTED = 2**22  # in a larger frame OpenCV's Otsu leaves out levels that few pixels have
+_held = threading.local()
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,8 +158,7 @@ def create_skull_masks(images: ArrayLike, settings: PipelineSettings | None = No
     stack = as_stack(images)
     masks = np.empty(stack.shape, dtype=np.uint8)
     for number, image in enumerate(stack):
-        found = masks_by_width(image, (settings.kernel_width,), settings, slice_number=number)
-        masks[number] = next(found)
+        _begin(as_pixels(image, number), settings, number)(settings, masks[number])
     return masks
 
 
@@ -186,14 +202,11 @@ def masks_by_width(
     """
     settings = replace(settings or PipelineSettings(), reach_mm=None)
     pixels = as_pixels(image, slice_number)
-    normalised = normalise(pixels)
-    binary = binarise(normalised, threshold_of(normalised, settings))
-    labels, components = label_components(binary, settings.connectivity)
-    brain = component_mask(labels, choose_brain(components, settings.drop_edge_touching))
+    grow = _begin(pixels, settings, slice_number)
     for width in widths:
-        settings = replace(settings, kernel_width=width)
-        dilated = dilate(brain, settings.kernel_width, settings.kernel_shape)
-        yield fill_holes(dilated) if settings.fill_holes else dilated
+        mask = np.empty(pixels.shape, dtype=np.uint8)
+        grow(replace(settings, kernel_width=width), mask)
+        yield mask
 
 
 def measure_slice(
@@ -234,18 +247,14 @@ def measure_slice(
     >>> measure_slice(image, PipelineSettings(kernel_width=3)).mask_px
     480
     """
-    trace = trace_skull_mask(image, settings, spacing_mm=spacing_mm, slice_number=slice_number)
-    return SliceMeasure(
-        mask=trace.mask,
-        threshold=trace.threshold,
-        n_components=len(trace.components),
-        n_edge_touching=trace.n_edge_touching,
-        brain_px=trace.facts.chosen_px,
-        dilated_px=int(np.count_nonzero(trace.dilated)),
-        mask_px=trace.facts.mask_px,
-        reason=trace.reason,
-        warnings=trace.warnings,
-    )
+    settings = (settings or PipelineSettings()).at(spacing_mm)
+    pixels = as_pixels(image, slice_number)
+    mask = np.empty(pixels.shape, dtype=np.uint8)
+    facts, *numbers, dilated_px = _measure(pixels, settings, slice_number, mask)
+    reason = empty_reason(facts, numbers[1])
+    warnings = tuple(warnings_of(facts, settings, spacing_mm, reason).values())
+    areas = facts.chosen_px, dilated_px, facts.mask_px
+    return SliceMeasure(mask, *numbers, *areas, reason, warnings)
 
 
 def measure_stack(
@@ -318,3 +327,165 @@ def with_neighbours(rows: list[dict[str, Any]]) -> pd.DataFrame:
 def status_of(reason: str, warnings: tuple[str, ...]) -> str:
     """Sum a slice up in a word: "empty", "warned" or "ok"."""
     return "empty" if reason else "warned" if warnings else "ok"
+
+
+@lru_cache(maxsize=1)
+def load() -> ModuleType | None:
+    """Give the fast kernels, compiled or from their cache; None where numba does not work.
+
+    Loading takes about half a second in every process. Compiling comes before it, once for an
+    installation, and a terminal is told. Call this before starting workers, or a clock.
+    """
+    patience = threading.Timer(_PATIENCE, _tell_a_terminal)
+    patience.start()
+    try:
+        return importlib.import_module("skullnb.pipeline.fast")
+    except ImportError:
+        return None
+    finally:
+        patience.cancel()
+
+
+def _tell_a_terminal() -> None:
+    if sys.stderr.isatty():
+        print(COMPILING, file=sys.stderr)
+
+
+def _begin(
+    pixels: NDArray[Any], settings: PipelineSettings, number: int | None
+) -> Callable[[PipelineSettings, Mask], object]:
+    """Do steps 1 to 3; what is returned does 4 and 5, into a mask that is there already."""
+    fast = load()
+    if fast:
+        return partial(_grow, fast, _cut(fast, pixels, settings, number))
+    normalised = normalise(as_slice(pixels, number))
+    binary = binarise(normalised, threshold_of(normalised, settings))
+    labels, components = label_components(binary, settings.connectivity)
+    chosen = choose_brain(components, settings.drop_edge_touching)
+    return partial(_grow_by_steps, component_mask(labels, chosen))
+
+
+def _grow_by_steps(brain: Mask, settings: PipelineSettings, mask: Mask) -> None:
+    dilated = dilate(brain, settings.kernel_width, settings.kernel_shape)
+    mask[...] = fill_holes(dilated) if settings.fill_holes else dilated
+
+
+def _measure(
+    pixels: NDArray[Any], settings: PipelineSettings, number: int | None, mask: Mask
+) -> tuple[SliceFacts, int, int, int, int]:
+    """Write the mask; its facts, threshold, numbers of components and at the frame, dilated px."""
+    fast = load()
+    if not fast:
+        trace = trace_skull_mask(pixels, settings, slice_number=number)
+        mask[...] = trace.mask
+        numbers = trace.threshold, len(trace.components), trace.n_edge_touching
+        return trace.facts, *numbers, int(np.count_nonzero(trace.dilated))
+    found = _cut(fast, pixels, settings, number)
+    dilated_px, mask_px, columns = _grow(fast, found, settings, mask)
+    if found is None:
+        level = 0 if settings.threshold == "otsu" else int(settings.threshold)
+        return SliceFacts(*pixels.shape, 1, *[0] * 10), level, 0, 0, 0
+    levels, counts, threshold, components = found
+    n_components, n_touching, areas, hull_px = fast.facts_of(
+        levels, pixels.shape[1], *components, columns
+    )
+    n_levels, hot_level = np.count_nonzero(counts), quantile_of_counts(counts, HOT_QUANTILE)
+    facts = SliceFacts(*pixels.shape, int(n_levels), hot_level, *areas, mask_px, hull_px)
+    return facts, threshold, n_components, n_touching, dilated_px
+
+
+def _cut(
+    fast: ModuleType, pixels: NDArray[Any], settings: PipelineSettings, number: int | None
+) -> Any:
+    """Do steps 1 to 3: levels, counts, threshold, and components; None for a flat slice.
+
+    The components are what `fast.components_of` gives, up to the chosen one's first run.
+    """
+    height, width = pixels.shape
+    # Dark columns fill up the last word of each row, and there is always one. The memory stays the
+    # thread's for its next slice: fresh memory can cost more than the step that fills it.
+    shape = height, (width // _WORD + 1) * _WORD
+    if getattr(_held, "shape", None) != shape:
+        _held.shape, _held.levels = shape, np.empty(shape, dtype=np.uint8)
+        _held.pairs = np.empty(2**16, dtype=np.uint32)
+    levels, counts = _held.levels, np.zeros(256, dtype=np.int64)
+    room = levels, levels.view(np.uint16), _held.pairs, counts
+    if not _find_levels(fast, pixels, number, room):
+        return None
+    threshold = -1 if settings.threshold == "otsu" else int(settings.threshold)
+    if threshold < 0 and pixels.size <= _MOST_COUNTED:
+        threshold = fast.clear_otsu(counts)
+    if threshold < 0:
+        threshold = otsu_threshold(levels[:, :width])
+    drop, diagonal = bool(settings.drop_edge_touching), settings.connectivity == 8
+    eights = levels.ravel().view(np.uint64)
+    *parts, chosen, n_equal = fast.components_of(eights, height, width, threshold, diagonal, drop)
+    if n_equal > 1:
+        edges, first, owner = parts[:3]
+        binary = binarise(levels[:, :width], threshold)
+        labels, components = label_components(binary, settings.connectivity)
+        row, column = divmod(int(np.argmax(labels == choose_brain(components, drop))), width)
+        starts = edges[2 * first[row] : 2 * first[row + 1] : 2]
+        chosen = int(owner[first[row] + np.searchsorted(starts, column)])
+    return levels, counts, threshold, (*parts, chosen)
+
+
+def _grow(fast: ModuleType, found: Any, settings: PipelineSettings, mask: Mask) -> Any:
+    """Do steps 4 and 5 with what `_cut` found; what `fast.grow` gives."""
+    if found is None or found[3][-1] < 0:
+        mask[...] = 0
+        return 0, 0, np.empty((2, 0), dtype=np.int32)
+    edges, first, owner, _, _, chosen = found[3]
+    rows = _kernel_rows(settings.kernel_width, settings.kernel_shape)
+    return fast.grow(edges, first, owner, chosen, rows, bool(settings.fill_holes), mask)
+
+
+def _find_levels(
+    fast: ModuleType, pixels: NDArray[Any], number: int | None, room: tuple[NDArray[Any], ...]
+) -> bool:
+    """Do step 1, and count; False for a flat slice."""
+    kind = pixels.dtype.newbyteorder("=")
+    pixels = np.ascontiguousarray(pixels, dtype=kind)
+    if kind in (np.float32, np.float64):
+        bits, found = pixels.ravel(), np.empty(2, dtype=f"u{kind.itemsize}")
+        fast.extremes(bits.view(f"i{kind.itemsize}"), bits.view(found.dtype), found)
+        low, high = found.view(kind)
+        if not (np.isfinite(low) and np.isfinite(high)):
+            refuse_not_finite(pixels, number)
+        with np.errstate(over="ignore"):
+            span = high - low
+        if np.isfinite(span):
+            if span:
+                fast.levels_of_floats(pixels, low, span, kind.type(255), *room)
+            return bool(span)
+    elif kind.kind == "f" and not np.isfinite(pixels).all():
+        refuse_not_finite(pixels, number)
+    low, high = pixels.min(), pixels.max()
+    if low == high:
+        return False
+    level_of = np.arange(256, dtype=np.uint8)
+    if kind.kind in "iu" and int(high) - int(low) < 2**16:
+        # Differences of 16 bits are right even where the numbers themselves wrap around.
+        places = pixels.astype(np.uint16) - low.astype(np.uint16)
+        values = np.arange(int(high) - int(low) + 1).astype(kind) + low
+        level_of = normalise(values[None])[0]
+    else:
+        places = normalise(pixels).astype(np.uint16)
+    fast.levels_by_table(places, level_of, *room)
+    return True
+
+
+@lru_cache(maxsize=128)
+def _kernel_rows(width: int, shape: str) -> NDArray[np.int64]:
+    """Cut a structuring element into its rows, as `fast.grow` takes them.
+
+    Each row of the kernels there are is one run about the anchor, and of two rows one reaches as
+    far as the other on both sides or farther, so that every row can start from the one before.
+    """
+    element, anchor = structuring_element(max(width, 1), shape), width // 2
+    found = []
+    for y, row in enumerate(element):
+        columns = np.flatnonzero(row)
+        # OpenCV looks from the result to the source; seen from the source it is the other way.
+        found.append((anchor - y, int(columns[-1]) - anchor, anchor - int(columns[0])))
+    return np.array(sorted(found, key=lambda row: row[1] + row[2]), dtype=np.int64)
