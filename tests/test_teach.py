@@ -1,4 +1,4 @@
-"""Exercises: what is right, what a wrong answer is told, the same on the page, and in every notebook."""
+"""Exercises: what is right, what a wrong answer is told, and that pages and notebooks agree."""
 
 from __future__ import annotations
 
@@ -13,10 +13,8 @@ import numpy as np
 import pytest
 from exercises import (
     NOTEBOOKS,
-    PYTHON,
     answer_block,
     exercise_cells,
-    folded,
     small_head,
     state_before_exercise,
     verdict,
@@ -189,7 +187,7 @@ def test_what_a_student_works_out_is_right(chapter: Chapter) -> None:
         ("check_explore", 85, "go up from there"),
         ("check_explore", 254, "go down step by step"),
         ("check_explore", None, "There is such a level"),
-        ("check_your_data", 99, "have the numbers 0 to 15"),
+        ("check_your_data", 99, "has that number"),
         ("check_your_data", "first", "One number is asked for"),
     ],
 )
@@ -326,8 +324,7 @@ def test_it_has_one_exercise_with_three_dots_and_a_check(path: Path) -> None:
 @each_exercise
 @pytest.mark.parametrize("is_built_in", [True, False])
 def test_its_own_answer_is_right(path: Path, is_built_in: bool, tmp_path: Path) -> None:
-    (answer,) = folded(path, "answer")
-    if not PYTHON.findall(answer["body"]):
+    if not answer_block(path):
         pytest.skip("it is answered in words")
     np.save(tmp_path / "small.npy", small_head())
     data = {} if is_built_in else {"images": str(tmp_path / "small.npy")}
