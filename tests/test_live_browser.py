@@ -208,7 +208,7 @@ def test_the_built_in_slices_have_pythons_masks_and_signs_at_any_settings(
 def test_a_synthetic_head_is_written_by_name_and_starts_at_the_articles_width(
     chromium: Browser, head: Stack, tmp_path: Path
 ) -> None:
-    own, bridge = PipelineSettings(kernel_width=9), live._variant("bridge")
+    own, bridge = PipelineSettings(kernel_width=9), live._of_the_package("bridge")
     synthetic = {"key": "bridge-2", "label": "bridge", "kernelWidth": 26}
     config = live._config("whole", own, [*live._sources(head), synthetic], "bridge-2", 3)
     config = live.write_slices(config, head, tmp_path / "live")
