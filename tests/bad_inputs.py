@@ -6,7 +6,6 @@ import gzip
 import io
 import json
 import os
-import shutil
 import struct
 import zipfile
 import zlib
@@ -16,10 +15,8 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-import pydicom
 import tifffile
 from dicoms import save_series
-from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 Make = Callable[[Path], Path]
 
@@ -53,32 +50,28 @@ def content(name: str, data: bytes) -> Make:
     return make
 
 
-def nifti(
-    volume: Any = NOISE.T, name: str = "scan.nii", affine: Any = AFFINE, **fields: Any
-) -> Make:
-    """A NIfTI file, some fields of whose header say what they should not."""
+def told_otherwise(image: Any, name: str, dtype: Any, fields: dict[str, Any]) -> Make:
+    """A volume, some fields of whose header say what they should not."""
 
     def make(folder: Path) -> Path:
-        data = bytearray(nib.Nifti1Image(volume, affine).to_bytes())
-        header = np.ndarray((), nib.Nifti1Header.template_dtype, buffer=data)
+        data = bytearray(image.to_bytes())
+        header = np.ndarray((), dtype, buffer=data)
         for field, value in fields.items():
             header[field] = value
-        (folder / name).write_bytes(gzip.compress(data) if name.endswith("gz") else data)
+        (folder / name).write_bytes(gzip.compress(data) if name.endswith(("gz", "z")) else data)
         return folder / name
 
     return make
+
+
+def nifti(volume: Any = NOISE.T, name: str = "scan.nii", **fields: Any) -> Make:
+    kind = nib.Nifti1Header.template_dtype
+    return told_otherwise(nib.Nifti1Image(volume, AFFINE), name, kind, fields)
 
 
 def mgh(name: str = "scan.mgh", **fields: Any) -> Make:
-    def make(folder: Path) -> Path:
-        data = bytearray(nib.MGHImage(NOISE.T, AFFINE).to_bytes())
-        header = np.ndarray((), nib.freesurfer.mghformat.header_dtype, buffer=data)
-        for field, value in fields.items():
-            header[field] = value
-        (folder / name).write_bytes(gzip.compress(data) if name.endswith("mgz") else data)
-        return folder / name
-
-    return make
+    kind = nib.freesurfer.mghformat.header_dtype
+    return told_otherwise(nib.MGHImage(NOISE.T, AFFINE), name, kind, fields)
 
 
 def tiff(pages: Any, **options: Any) -> Make:
@@ -121,29 +114,28 @@ def dicom(pixels: Any = NOISE, **tags: Any) -> Make:
     return make
 
 
-def cut(make: Make, keep: float) -> Make:
-    """Keep only the first part of a file."""
-
-    def cut_it(folder: Path) -> Path:
+def changed(make: Make, change: Callable[[bytes], bytes]) -> Make:
+    def change_it(folder: Path) -> Path:
         path = make(folder)
-        whole = path.read_bytes()
-        path.write_bytes(whole[: int(len(whole) * keep)])
+        path.write_bytes(change(path.read_bytes()))
         return path
 
-    return cut_it
+    return change_it
+
+
+def cut(make: Make, keep: float) -> Make:
+    """Keep only the first part of a file."""
+    return changed(make, lambda whole: whole[: int(len(whole) * keep)])
 
 
 def flip(make: Make, place: float) -> Make:
     """Turn the bits of one byte around."""
 
-    def flip_it(folder: Path) -> Path:
-        path = make(folder)
-        data = bytearray(path.read_bytes())
-        data[int(len(data) * place)] ^= 0xFF
-        path.write_bytes(data)
-        return path
+    def flipped(whole: bytes) -> bytes:
+        at = int(len(whole) * place)
+        return whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :]
 
-    return flip_it
+    return changed(make, flipped)
 
 
 def zarr(
@@ -180,18 +172,16 @@ def npy_header(shape: tuple[int, ...], descr: Any = "<f8") -> bytes:
     return file.getvalue()
 
 
-def archive(members: dict[str, bytes], size: int | None = None, **options: Any) -> Make:
+def archive(members: dict[str, bytes], size: int | None = None) -> Make:
     """An .npz of any members; their size in the archive's list may be a lie."""
 
     def make(folder: Path) -> Path:
-        path = folder / "scan.npz"
-        with zipfile.ZipFile(path, "w", **options) as file:
+        with zipfile.ZipFile(folder / "scan.npz", "w") as file:
             for name, data in members.items():
                 file.writestr(name, data)
-            if size is not None:
-                for entry in file.infolist():
-                    entry.file_size = size
-        return path
+            for entry in file.infolist() if size is not None else ():
+                entry.file_size = size
+        return folder / "scan.npz"
 
     return make
 
@@ -235,10 +225,9 @@ def gzip_bomb(n_bytes: int, name: str, head: bytes) -> Make:
 
 def nifti_with_extension(n_bytes: int) -> bytes:
     """The beginning of a volume whose extension says that it has as many bytes."""
-    image = nib.Nifti1Image(NOISE.T, AFFINE)
-    image.header["vox_offset"] = 352 + 16
-    image.header["magic"] = b"n+1"
-    return image.header.binaryblock + b"\1\0\0\0" + struct.pack("<ii", n_bytes, 6) + bytes(8)
+    header = nib.Nifti1Image(NOISE.T, AFFINE).header
+    header["vox_offset"], header["magic"] = 352 + 16, b"n+1"
+    return header.binaryblock + b"\1\0\0\0" + struct.pack("<ii", n_bytes, 6) + bytes(8)
 
 
 def tiff_bomb(n_bytes: int) -> Make:
@@ -259,37 +248,17 @@ def tiff_bomb(n_bytes: int) -> Make:
     return make
 
 
-def deflated_dicom(n_bytes: int) -> Make:
-    """A DICOM file whose data set unpacks to far more than its pixels."""
-
-    def make(folder: Path) -> Path:
-        dataset = pydicom.dcmread(save_series(folder / "plain", NOISE[:1])[0])
-        dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
-        whole = io.BytesIO()
-        dataset.save_as(whole, enforce_file_format=True)
-        data = whole.getvalue()
-        start = 144 + int.from_bytes(data[140:144], "little")
-        shutil.rmtree(folder / "plain")
-        tail = b"\xfc\xff\xfc\xffOB\0\0" + struct.pack("<I", n_bytes)  # trailing padding
-        inflated = zlib.decompress(data[start:], -zlib.MAX_WBITS) + tail
-        return content("scan.dcm", data[:start] + zeros(n_bytes, inflated))(folder)
-
-    return make
-
-
 def fifo(folder: Path) -> Path:
     os.mkfifo(folder / "scan.npy")
     return folder / "scan.npy"
 
 
-def broken_link(folder: Path) -> Path:
-    (folder / "scan.npy").symlink_to(folder / "nowhere.npy")
-    return folder / "scan.npy"
+def link(target: str) -> Make:
+    def make(folder: Path) -> Path:
+        (folder / "scan.npy").symlink_to(folder / target)
+        return folder / "scan.npy"
 
-
-def link_to_itself(folder: Path) -> Path:
-    (folder / "scan.npy").symlink_to(folder / "scan.npy")
-    return folder / "scan.npy"
+    return make
 
 
 def folder_called_npy(folder: Path) -> Path:

@@ -4,22 +4,23 @@
 the grid the slices were cut from, and `write_stack` writes a stack that was made in memory.
 """
 
-from skullnb.stack.anatomy import Grid
-from skullnb.stack.inputs import Input, list_inputs, list_volumes, split_series
-from skullnb.stack.model import Origin, Stack
-from skullnb.stack.reading import read_stack
-from skullnb.stack.writing import refuse_place, write_masks, write_stack
+from skullnb.stack.model import Frame, Grid, Stack, Volume, aspect_of
+from skullnb.stack.read import list_volumes, open_volume, read_stack, split_series
+from skullnb.stack.write import MASK_KINDS, refuse_place, write_masks, write_stack, writing
 
 __all__ = [
+    "MASK_KINDS",
+    "Frame",
     "Grid",
-    "Input",
-    "Origin",
     "Stack",
-    "list_inputs",
+    "Volume",
+    "aspect_of",
     "list_volumes",
+    "open_volume",
     "read_stack",
     "refuse_place",
     "split_series",
     "write_masks",
     "write_stack",
+    "writing",
 ]

@@ -1,196 +1,343 @@
-"""DICOM series: the images of one scan, in the order they lie in the head."""
+"""DICOM series: the images of one scan, in the order they lie in the head.
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+Only the fields in `TAGS` are ever read from a file, and nothing of the parser's own words is passed
+on: neither may tell of a patient.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from skullnb.errors import UnreadableFile
-from skullnb.stack.anatomy import grid_of_affine
-from skullnb.stack.arrays import Array
-from skullnb.stack.dicom_files import Frame, load_frames, read_header
-from skullnb.stack.names import natural_key
-from skullnb.stack.volume import Volume
+from skullnb.errors import SkullnbError, UnreadableFile
+from skullnb.stack.checks import (
+    Array,
+    in_one_sentence,
+    refuse_impossible_size,
+    silenced,
+    size_in_bytes,
+)
+from skullnb.stack.model import Frame, Volume
+from skullnb.stack.words import natural_key
 
-# DICOM counts mm towards the patient's left and back (LPS), NIfTI towards right and front (RAS).
-LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+SUFFIXES = (".dcm", ".dicom", ".ima")
 
-# An image further from its even place than this part of a step stands beside a gap.
-_UNEVEN = 0.1
+TAGS = (
+    *("SeriesInstanceUID", "SeriesNumber", "Modality", "ImageType", "NumberOfFrames"),
+    *("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation"),
+    *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
+    *("PixelPaddingValue", "PixelPaddingRangeLimit"),
+    *("PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient"),
+    *("SliceThickness", "SpacingBetweenSlices", "RescaleSlope", "RescaleIntercept"),
+    *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
+)
+"""All that is read of a file besides its pixels."""
+
+_PIXELS = (
+    *("PixelData", "FloatPixelData", "DoubleFloatPixelData"),
+    *("ExtendedOffsetTable", "ExtendedOffsetTableLengths"),
+)
+_NOT_MRI = {
+    "CT": "computed tomography, where bone is bright",
+    "US": "ultrasound",
+    "PT": "positron emission tomography",
+    "NM": "nuclear medicine",
+    **dict.fromkeys(("CR", "DX", "MG", "XA", "RF"), "an X-ray image"),
+}
+_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # DICOM counts towards left and back, NIfTI doesn't
+_UNEVEN = 0.1  # of a step: an image further from its even place stands beside a gap
 _SAME_PLACE_MM = 0.01
 
 
-@dataclass(frozen=True, eq=False)
-class Series:
-    """The images of one scan.
+def is_dicom(path: Path) -> bool:
+    """Whether a file is DICOM by its ending, or else by its contents."""
+    if path.suffix.lower() in SUFFIXES:
+        return True
+    # Other endings than numbers, as in 1.2.840.5, are some other format's.
+    plain = re.fullmatch(r"(\.[0-9]+)?", path.suffix)
+    return _begins(path) == "preamble" or bool(plain and _begins(path))
 
-    Attributes
-    ----------
-    folder : Path
-        Where its first file is.
-    number : str
-        To choose it by among the series of its folder.
-    frames : tuple of Frame
-        In the order of the files' names until `open_series` sorts them.
+
+def _begins(path: Path) -> str:
+    """Return how a DICOM file begins: a "preamble", an "element" without one, or "" for none."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(132)
+    except OSError:
+        return ""
+    if head[128:] == b"DICM":
+        return "preamble"
+    known = head[:2] in (b"\2\0", b"\b\0") and int.from_bytes(head[2:4], "little") <= 0x20
+    explicit = head[4:6].isalpha() and head[4:6].isupper()
+    short = explicit or int.from_bytes(head[4:8], "little") < 128
+    return "element" if len(head) > 8 and known and short else ""
+
+
+def find_series(files: Iterable[Path]) -> list[Volume]:
+    """Sort files into series, folder by folder; those that hold no image are left out.
+
+    The number is DICOM's own where it tells the series of a folder apart, otherwise they are
+    counted from 1.
     """
-
-    folder: Path
-    number: str
-    frames: tuple[Frame, ...]
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """The series' files, each once."""
-        return tuple(dict.fromkeys(frame.file for frame in self.frames))
-
-    def __str__(self) -> str:
-        """Say its number, how many images it has, and their size; nothing about a patient."""
-        rows, columns = self.frames[0].shape
-        return f"number {self.number}: {len(self.frames)} of {rows} x {columns} px"
-
-
-def find_series(files: Iterable[Path]) -> list[Series]:
-    """Sort DICOM files into series; those that hold no image are left out.
-
-    Parameters
-    ----------
-    files : iterable of Path
-
-    Returns
-    -------
-    list of Series
-        By folder and number. The number is DICOM's own where it tells the series of a folder
-        apart, otherwise they are counted from 1.
-
-    Raises
-    ------
-    UnreadableFile
-        If a file is damaged, or its images are not of grey values.
-
-    Examples
-    --------
-    >>> find_series([])
-    []
-    """
-    frames: dict[tuple[Path, str], list[Frame]] = {}
-    numbers: dict[tuple[Path, str], str] = {}
+    found: dict[Path, dict[str, tuple[str, list[Frame]]]] = {}
     for file in files:
-        header = read_header(file)
-        if header is not None:
-            key = (file.parent, header.series)
-            frames.setdefault(key, []).extend(header.frames)
-            numbers[key] = header.number
-    found = []
-    for folder in dict.fromkeys(folder for folder, _ in frames):
-        here = [key for key in frames if key[0] == folder]
-        here.sort(key=lambda key: (natural_key(Path(numbers[key])), frames[key][0].file.name))
-        own = [numbers[key] for key in here]
-        if "" in own or len(set(own)) < len(own):
-            own = [str(count) for count in range(1, len(here) + 1)]
-        found += [
-            Series(folder, number, tuple(frames[key]))
-            for key, number in zip(here, own, strict=True)
-        ]
-    return found
-
-
-def open_series(series: Series, axis: str, name: str, path: Path) -> Volume:
-    """Open a series as one volume.
-
-    Parameters
-    ----------
-    series : Series
-    axis : {"axial", "coronal", "sagittal"}
-        Along which to cut it.
-    name : str
-        What to call it.
-    path : Path
-        The file or folder it stands for.
-
-    Returns
-    -------
-    Volume
-        In grey values, slope and intercept applied: of the stored integer type where they change
-        nothing, otherwise float64. A single image without a position has no grid.
-
-    Raises
-    ------
-    UnreadableFile
-        If its images are not one volume: of several sizes or directions, without a position,
-        several at one position, or with a gap.
-    """
-    frames, affine = _in_order(series, name)
-    rows, columns = frames[0].shape
-    spacing = frames[0].spacing_mm
-    if affine is None or spacing is None:
-        return Volume(
-            path,
-            (len(frames), rows, columns),
-            lambda: load_frames(frames),
-            None if spacing is None else (spacing[0], spacing[1]),
-            name=name,
-            files=series.files,
+        with _without_quoting(file):
+            header = _read(file, TAGS, stop_before_pixels=True)
+            if "Rows" in header:
+                number = str(header.get("SeriesNumber", ""))
+                # Any text may stand there, a patient's name or a path; it goes into messages.
+                number = number if re.fullmatch(r"[0-9]{1,12}", number) else ""
+                here = found.setdefault(file.parent, {})
+                series = here.setdefault(str(header.get("SeriesInstanceUID", "")), (number, []))
+                series[1].extend(_frames(file, header))
+    volumes = []
+    for folder, parts in found.items():
+        here_sorted = sorted(
+            parts.values(), key=lambda one: (natural_key(Path(one[0])), one[1][0].file.name)
         )
-    grid = grid_of_affine(affine, (columns, rows, len(frames)), axis, name)
-    zooms = (spacing[1], spacing[0], float(np.linalg.norm(affine[:3, 2])))
-    return Volume(
-        path,
-        (grid.n_slices, *grid.slice_shape),
-        lambda: grid.cut(load_frames(frames).transpose(2, 1, 0)),
-        (zooms[grid.axes[1]], zooms[grid.axes[2]]),
-        grid,
-        name=name,
-        files=tuple(dict.fromkeys(frame.file for frame in frames)),
+        numbers = [number for number, _ in here_sorted]
+        if "" in numbers or len(set(numbers)) < len(numbers):
+            numbers = [str(count) for count in range(1, len(here_sorted) + 1)]
+        volumes += [
+            Volume(folder, folder.resolve().name, tuple(frames), number)
+            for number, (_, frames) in zip(numbers, here_sorted, strict=True)
+        ]
+    return volumes
+
+
+def open_series(volume: Volume, axis: str) -> Volume:
+    """Open a series, cut along an anatomical axis or, for "", that in which it was acquired.
+
+    In grey values, slope and intercept applied: of the stored integer type where they change
+    nothing, otherwise float64. Images that say no position have no grid.
+    """
+    frames, affine = _in_order(volume.frames, volume.name)
+    rows, columns = frames[0].shape
+    opened = replace(volume, parts=tuple(dict.fromkeys(frame.file for frame in frames)))
+    if affine is not None:
+        stored = (columns, rows, len(frames))
+        return opened.lies(affine, stored, axis, lambda: _load(frames).transpose(2, 1, 0))
+    row, column = frames[0].spacing_mm or (0.0, 0.0)
+    remark = f"{volume.path.name} doesn't say where its images lie; they are taken as stored."
+    return replace(
+        opened,
+        shape=(len(frames), rows, columns),
+        load=lambda: _load(frames),
+        spacing_mm=(row, column) if row else None,
+        remarks=(remark,) if len(frames) > 1 else (),
     )
 
 
-def _in_order(series: Series, name: str) -> tuple[list[Frame], Array | None]:
-    """Sort a series' images along their normal; return them and the affine from index to RAS mm."""
-    frames = list(series.frames)
-    first = frames[0]
+def _in_order(images: Sequence[Frame], name: str) -> tuple[list[Frame], Array | None]:
+    """Sort images along their normal; return them and the affine from index to RAS mm.
+
+    The affine is None for the images of one file that doesn't say where they lie.
+    """
+
+    def refuse(what: str) -> UnreadableFile:
+        return UnreadableFile(f"{name} holds {what}.")
+
+    frames, first = list(images), images[0]
+    for objection in (frame.objection for frame in frames if frame.objection):
+        raise refuse(objection)
     if len({(frame.shape, frame.spacing_mm) for frame in frames}) > 1:
-        raise UnreadableFile(
-            f"{name} holds images of several sizes in one series; give the files of one volume."
-        )
-    if any(frame.position_mm is None or frame.orientation is None for frame in frames):
-        if len(frames) > 1:
-            raise UnreadableFile(
-                f"{name} holds {len(frames)} images of which some say no position, so they can't "
-                "be put in order; convert them to NIfTI."
-            )
-        return frames, None
-    directions = np.array([frame.orientation for frame in frames], dtype=float)
-    across, down = directions[0].reshape(2, 3)
-    lengths = np.linalg.norm(across), np.linalg.norm(down)
-    if not np.allclose([*lengths, across @ down + 1], 1, atol=1e-3):
-        raise UnreadableFile(
-            f"{name} has rows and columns that are not at right angles; repair its orientation."
-        )
-    if not np.allclose(directions, directions[0], atol=1e-3):
-        raise UnreadableFile(
-            f"{name} holds images of several directions in one series, as a localiser does; "
-            "give the files of one volume."
-        )
-    normal = np.cross(across, down)
-    frames.sort(key=lambda frame: float(np.dot(frame.position_mm, normal)))  # type: ignore[arg-type]
-    places = np.array([frame.position_mm for frame in frames], dtype=float)
+        raise refuse("images of several sizes in one series; give the files of one volume")
+    if any(None in (one.position_mm, one.orientation, one.spacing_mm) for one in frames):
+        if len({frame.file for frame in frames}) == 1:
+            return frames, None
+        told = f"{len(frames)} images of which some say no position, so they can't be put in order"
+        raise refuse(f"{told}; convert them to NIfTI")
+    turned = np.array([one.orientation for one in frames], dtype=float).reshape(-1, 2, 3)
+    (across, down), normal = turned[0], np.cross(*turned[0])
+    if not np.allclose(turned[0] @ turned[0].T, np.eye(2), atol=1e-3):
+        raise refuse("rows and columns that are not at right angles; repair its orientation")
+    if not np.allclose(turned, turned[0], atol=1e-3):
+        raise refuse("images of several directions, as a localiser does; give those of one volume")
+    frames.sort(key=lambda one: float(np.dot(one.position_mm, normal)))  # type: ignore[arg-type]
+    places = np.array([one.position_mm for one in frames], dtype=float)
     step = normal * (first.step_mm or 1.0)
     if len(frames) > 1:
-        gaps = np.diff(places @ normal)
-        if gaps.min() < _SAME_PLACE_MM:
-            raise UnreadableFile(
-                f"{name} holds several images at one position in one series, such as echoes or "
-                "time points; give the files of one volume."
-            )
-        step = (places[-1] - places[0]) / (len(frames) - 1)
+        gaps, step = np.diff(places @ normal), (places[-1] - places[0]) / (len(frames) - 1)
         even = places[0] + np.arange(len(frames))[:, None] * step
+        if gaps.min() < _SAME_PLACE_MM:
+            told = "several images at one position in one series, such as echoes or time points"
+            raise refuse(f"{told}; give the files of one volume")
         if np.abs(places - even).max() > _UNEVEN * np.linalg.norm(step):
-            raise UnreadableFile(
-                f"{name} has slices {gaps.min():.3g} to {gaps.max():.3g} mm apart in one series, "
-                "so some are missing; give all of them, or files that are evenly spaced."
-            )
+            told = f"slices {gaps.min():.3g} to {gaps.max():.3g} mm apart in one series"
+            raise refuse(f"{told}, so some are missing; give all, or files that are evenly spaced")
     row, column = first.spacing_mm or (1.0, 1.0)
     affine = np.eye(4)
     affine[:3] = np.stack([across * column, down * row, step, places[0]], axis=1)
-    return frames, LPS_TO_RAS @ affine
+    return frames, _LPS_TO_RAS @ affine
+
+
+def _frames(file: Path, header: Any) -> list[Frame]:
+    """Read what a file's header says of its images; an enhanced one says it frame by frame."""
+    n_frames = int(header.get("NumberOfFrames") or 1)
+    shape = int(header.Rows), int(header.Columns)
+    objection = _objection(header, n_frames)
+    if min(*shape, n_frames) < 1:
+        raise UnreadableFile(f"{file.name} holds no pixels, its shape is {(n_frames, *shape)}.")
+    syntax = getattr(header.file_meta, "TransferSyntaxUID", None)
+    packed = syntax is not None and (syntax.is_compressed or syntax.is_deflated)
+    samples = int(header.get("SamplesPerPixel") or 1)
+    bits = size_in_bytes((n_frames, samples, *shape), np.dtype("u1")) * int(header.BitsAllocated)
+    refuse_impossible_size(file, bits // 8, file.stat().st_size, packed=packed)
+    shared = (header.get("SharedFunctionalGroupsSequence") or [{}])[0]
+    each = header.get("PerFrameFunctionalGroupsSequence") or [{}] * n_frames
+    if len(each) != n_frames:
+        raise UnreadableFile(
+            f"{file.name} holds {n_frames} images and says of {len(each)} where they lie; convert "
+            "it to NIfTI, or make a new copy of it."
+        )
+
+    def numbers(own: Any, count: int, group: str, *keywords: str) -> tuple[float, ...] | None:
+        """Look in the image's own group of tags, the shared one, then the header."""
+        places = [(own.get(group) or [{}])[0], (shared.get(group) or [{}])[0], header]
+        for keyword in keywords:
+            for place in places:
+                value = place.get(keyword)
+                if value is None or value == "":
+                    continue
+                values = np.atleast_1d(np.asarray(value, dtype=float))
+                if values.size == count and np.isfinite(values).all():
+                    return tuple(values.tolist())
+        return None
+
+    measures, rescale = "PixelMeasuresSequence", "PixelValueTransformationSequence"
+    found = []
+    for index, own in enumerate(each):
+        spacing = numbers(own, 2, measures, "PixelSpacing")
+        place = numbers(own, 3, "PlanePositionSequence", "ImagePositionPatient")
+        turned = numbers(own, 6, "PlaneOrientationSequence", "ImageOrientationPatient")
+        step = numbers(own, 1, measures, "SpacingBetweenSlices", "SliceThickness") or (0.0,)
+        (slope,) = numbers(own, 1, rescale, "RescaleSlope") or (1.0,)
+        (intercept,) = numbers(own, 1, rescale, "RescaleIntercept") or (0.0,)
+        spacing = spacing if spacing and min(spacing) > 0 else None
+        place = place if own or n_frames == 1 else None  # one place is not that of many
+        geometry = (spacing, place, turned, abs(step[0]))
+        found.append(Frame(file, index, shape, *geometry, slope, intercept, objection))
+    return found
+
+
+def _objection(header: Any, n_frames: int) -> str:
+    """Say what a file holds that is no image to work on; "" if it is one."""
+    modality = str(header.get("Modality", "")).upper()
+    if modality in _NOT_MRI:
+        return f"{_NOT_MRI[modality]} ({modality}); these masks are for MRI"
+    grey = header.get("PhotometricInterpretation", "MONOCHROME2") == "MONOCHROME2"
+    if int(header.get("SamplesPerPixel") or 1) != 1 or not grey:
+        return "colour or inverted grey; give grey values with black as 0"
+    if n_frames == 1 and "MOSAIC" in str(header.get("ImageType", "")).upper():
+        return "a mosaic, all slices side by side in one image; convert it to NIfTI with dcm2niix"
+    return ""
+
+
+def _load(frames: Sequence[Frame]) -> Array:
+    """Decode images in the given order; values are scaled where a file says how."""
+    scaled = any((frame.slope, frame.intercept) != (1.0, 0.0) for frame in frames)
+    planes: list[Array] = []
+    last, pixels = None, np.empty(0)
+    for frame in frames:
+        if frame.file != last:  # a file of many images is decoded once
+            last, pixels = frame.file, _pixels(frame.file, frame.shape)
+        plane = pixels[frame.index]
+        planes.append(plane * frame.slope + frame.intercept if scaled else plane)
+    return np.stack(planes)
+
+
+def _pixels(file: Path, shape: tuple[int, int]) -> Array:
+    """Decode a file's images as they are stored, with padding as background."""
+    with _without_quoting(file):
+        decoding: Any = import_module("pydicom.pixels")
+        dataset = _read(file, (*TAGS, *_PIXELS))
+        syntax, unused = dataset.file_meta.TransferSyntaxUID, 0
+        packed = syntax.is_compressed and not syntax.is_deflated
+        told = f"{file.name} is compressed ({syntax.name}) and"
+        if packed and not _has_decoder(syntax, decoding):
+            raise UnreadableFile(
+                f"{told} nothing that is installed decodes it; run: pip install 'skullnb[dicom]', "
+                "or save it uncompressed."
+            )
+        # Values may end below the highest bit of a pixel, or, rarely, begin above the lowest.
+        if "BitsStored" in dataset and "HighBit" in dataset:
+            unused = int(dataset.HighBit) + 1 - int(dataset.BitsStored)
+            dataset.BitsStored = int(dataset.BitsStored) + unused
+        if packed and unused:
+            raise UnreadableFile(f"{told} keeps its values in unusual bits; save it uncompressed.")
+        try:
+            pixels = np.asarray(decoding.pixel_array(dataset)).reshape(-1, *shape)
+        except Exception as error:
+            if not packed or _is_of_the_system(error):
+                raise
+            raise UnreadableFile(
+                f"{told} can't be decoded: it is damaged, or of a variant that nothing installed "
+                "knows; save it uncompressed."
+            ) from None
+        return _without_padding(pixels >> unused if unused else pixels, dataset)
+
+
+def _without_padding(pixels: Array, dataset: Any) -> Array:
+    """Return pixels with the value that pads an image to a rectangle as its darkest other."""
+    first = dataset.get("PixelPaddingValue")
+    if first is None or pixels.dtype.kind not in "iu":
+        return pixels
+    last = dataset.get("PixelPaddingRangeLimit", first)
+    low, high = sorted(int(np.int64(one).astype(pixels.dtype)) for one in (first, last))
+    padding = (pixels >= low) & (pixels <= high)
+    if not padding.any() or padding.all():
+        return pixels
+    darkest = pixels[~padding].min()
+    # Zeros below all else are black as it is.
+    return pixels if 0 <= low <= high <= darkest else np.where(padding, darkest, pixels)
+
+
+def _has_decoder(syntax: Any, decoding: Any) -> bool:
+    try:
+        return bool(decoding.get_decoder(syntax).is_available)
+    except NotImplementedError:
+        return False
+
+
+def _read(file: Path, tags: Sequence[str], **options: Any) -> Any:
+    """Read only some tags, so that no other is ever in memory as a value."""
+    pydicom: Any = import_module("pydicom")
+    begins = _begins(file)
+    if not begins:
+        file.open("rb").close()  # the system's own reason comes first
+        raise ValueError("no DICOM")
+    force = begins == "element"
+    dataset = pydicom.dcmread(file, specific_tags=list(tags), force=force, **options)
+    if "TransferSyntaxUID" not in dataset.file_meta:  # as in files without a preamble
+        implicit, _ = dataset.original_encoding
+        name = "ImplicitVRLittleEndian" if implicit else "ExplicitVRLittleEndian"
+        dataset.file_meta.TransferSyntaxUID = getattr(pydicom.uid, name)
+    return dataset
+
+
+@contextmanager
+def _without_quoting(file: Path) -> Iterator[None]:
+    """Turn whatever pydicom says or raises into one sentence that quotes nothing of the file."""
+    try:
+        with silenced():
+            yield
+    except SkullnbError:
+        raise
+    except Exception as error:
+        if _is_of_the_system(error):
+            with in_one_sentence(file):
+                raise
+        raise UnreadableFile(
+            f"{file.name} can't be read as DICOM, it is damaged, cut short or not what its name "
+            "says; make a new copy of it."
+        ) from None
+
+
+def _is_of_the_system(error: Exception) -> bool:
+    """Whether the computer refused, which may be gone tomorrow and quotes nothing of the file."""
+    return isinstance(error, MemoryError) or getattr(error, "errno", None) is not None

@@ -1,50 +1,240 @@
-"""`Stack`: slices, their reference mask, spacing and groups, and where they came from."""
+"""The nouns between a path and pixels: `Volume`, `Grid` and `Stack` (and DICOM's `Frame`).
 
-from collections.abc import Sequence
+Every volume is brought to one order before it is cut, so that slice 110 is the same slice in
+whichever of the 48 orders its voxels are stored:
+
+| axis | slices ascend from ... to | rows run from the top | columns run from the left |
+|---|---|---|---|
+| axial | inferior to superior | anterior to posterior | the patient's right to left |
+| coronal | posterior to anterior | superior to inferior | the patient's right to left |
+| sagittal | the patient's left to right | superior to inferior | anterior to posterior |
+
+An oblique volume is cut along the stored axis closest to the anatomical one; its voxels are never
+resampled.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
-import numpy as np  # noqa: F401 (the examples use it)
+import numpy as np
 
-from skullnb.errors import InvalidImage, InvalidSetting, ShapeMismatch
-from skullnb.pipeline.checks import as_array
-from skullnb.stack.anatomy import Grid
-from skullnb.stack.arrays import Array, binary_mask, evenly, sha256_of_array
-from skullnb.stack.names import sha256_of_file, sha256_of_files, stem
-from skullnb.stack.options import parse_groups, parse_spacing
+from skullnb.errors import InvalidImage, InvalidSetting, ShapeMismatch, UnreadableFile
+from skullnb.stack.checks import Array, binary_mask, in_one_sentence
+from skullnb.stack.words import parse_groups, parse_spacing, stem
+
+# Where slices, rows and columns lead, in the letters of nibabel: towards Superior, Posterior, ...
+_TOWARDS = {"axial": "SPL", "coronal": "AIL", "sagittal": "RIP"}
+_ACROSS = ("sagittal", "coronal", "axial")  # the cut across x, y and z
+_BY_FAR_MM, _BY_FAR_COUNT = 1.99, 4
 
 
 @dataclass(frozen=True, eq=False)
-class Origin:
-    """Where each slice of a stack was cut from.
+class Frame:
+    """One image of a DICOM file, and where it lies; None where the file doesn't say.
 
-    Attributes
-    ----------
-    files : tuple of int
-        For each slice, which of the stack's `sources` it is from.
-    numbers : tuple of int
-        For each slice, its number in that file, counted along the axis it was cut on.
-    grids : tuple of Grid or None
-        For each source, its voxel grid; None where the format has no orientation.
-    members : tuple of tuple of Path
-        For each source that is a DICOM series, its files in the order of the slices; empty for
-        other sources, or altogether where there is no series.
+    `position_mm` (of the first pixel's centre) and `orientation` (of columns and rows) count
+    towards the patient's left, back and head. `objection` says why it is no image to work on.
     """
 
-    files: tuple[int, ...]
-    numbers: tuple[int, ...]
-    grids: tuple[Grid | None, ...]
-    members: tuple[tuple[Path, ...], ...] = ()
+    file: Path
+    index: int
+    shape: tuple[int, int]
+    spacing_mm: tuple[float, ...] | None = None
+    position_mm: tuple[float, ...] | None = None
+    orientation: tuple[float, ...] | None = None
+    step_mm: float = 0.0
+    slope: float = 1.0
+    intercept: float = 0.0
+    objection: str = ""
 
-    def files_of(self, source: int) -> tuple[Path, ...]:
-        """Return the files of a source that is a DICOM series; none for another.
 
-        Examples
-        --------
-        >>> Origin((0,), (0,), (None,)).files_of(0)
-        ()
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """The voxel grid of a volume, and the axis it is cut along; no pixels.
+
+    `shape` is the stored one, `affine` leads from voxel to mm, and `header` is a NIfTI header with
+    the geometry and nothing else, so that no name or note of a source file reaches a mask.
+    """
+
+    shape: tuple[int, ...]
+    affine: Array
+    axis: str
+    header: Any
+
+    @classmethod
+    def of_affine(
+        cls, affine: Array, shape: tuple[int, ...], axis: str = "", code: str = "scanner"
+    ) -> "Grid":
+        """Make the grid of voxels of no NIfTI file; `code` says what the affine points to.
+
+        >>> grid = Grid.of_affine(np.diag([-0.5, -0.7, 5, 1]), (6, 8, 3))
+        >>> grid.axis, grid.slices_shape, grid.spacing_mm
+        ('axial', (3, 8, 6), (0.7, 0.5))
         """
-        return self.members[source] if self.members else ()
+        nib: Any = import_module("nibabel")
+        affine = np.asarray(affine, dtype=float)
+        # Only the header is wanted: one byte stands for all voxels.
+        header = nib.Nifti1Image(np.broadcast_to(np.uint8(0), shape), affine).header
+        header.set_qform(affine, code=code)
+        header.set_sform(affine, code=code)
+        header.set_xyzt_units("mm")
+        return cls(tuple(shape), affine, axis or acquired(affine, shape)[0], header)
+
+    @property
+    def turn(self) -> Array:
+        """How nibabel turns stored voxels into slices."""
+        turning: Any = import_module("nibabel.orientations")
+        wanted = turning.axcodes2ornt(_TOWARDS[self.axis])
+        return np.asarray(turning.ornt_transform(turning.io_orientation(self.affine), wanted))
+
+    def cut(self, volume: Array) -> Array:
+        """View a volume in storage order as slices (N, H, W); writing to them writes to it."""
+        turning: Any = import_module("nibabel.orientations")
+        stored = volume.reshape((*volume.shape, 1, 1)[:3])
+        return np.asarray(turning.apply_orientation(stored, self.turn))
+
+    def corners(self) -> Array:
+        """Return where the first pixel of the first slice and the last of the last lie, in mm."""
+        turning: Any = import_module("nibabel.orientations")
+        back = self.affine @ turning.inv_ornt_aff(self.turn, (*self.shape, 1, 1)[:3])
+        last = [size - 1 for size in self.slices_shape]
+        return np.asarray((np.array([[0, 0, 0, 1], [*last, 1]]) @ back.T)[:, :3])
+
+    @property
+    def slices_shape(self) -> tuple[int, int, int]:
+        """The number of slices, their rows and their columns."""
+        n, rows, columns = np.array((*self.shape, 1, 1)[:3])[np.argsort(self.turn[:, 0])].tolist()
+        return n, rows, columns
+
+    @property
+    def steps_mm(self) -> tuple[float, float, float]:
+        """Millimetres from slice to slice, row to row and column to column, by the affine."""
+        scale = {"meter": 1000.0, "micron": 0.001}.get(self.header.get_xyzt_units()[0], 1.0)
+        sizes = [float(f"{size:.6g}") for size in voxel_sizes(self.affine)]
+        if not self.zooms_differ:  # of float32 the shortest decimal is what was meant
+            sizes = [float(str(zoom)) for zoom in self._zooms]
+        slices, rows, columns = (sizes[axis] * scale for axis in np.argsort(self.turn[:, 0]))
+        return slices, rows, columns
+
+    @property
+    def spacing_mm(self) -> tuple[float, float]:
+        """Millimetres a pixel of a slice, (row, column)."""
+        return self.steps_mm[1:]
+
+    @property
+    def zooms_differ(self) -> bool:
+        """Whether the header's pixdim contradicts the affine by more than rounding."""
+        return not np.allclose(self._zooms, voxel_sizes(self.affine), rtol=1e-3)
+
+    @property
+    def _zooms(self) -> list[Any]:
+        return [np.float32(zoom) for zoom in (*self.header.get_zooms(), 1, 1)[:3]]
+
+
+def voxel_sizes(affine: Array) -> Array:
+    """Return how long a step along each stored axis is, in the affine's unit."""
+    return np.asarray(np.linalg.norm(affine[:3, :3], axis=0))
+
+
+def acquired(affine: Array, shape: Sequence[int]) -> tuple[str, str]:
+    """Return the axis in which a volume was acquired, and why that is thought; axial in doubt.
+
+    It is the one with a single slice, by far the largest step, or by far the fewest slices.
+
+    >>> acquired(np.diag([9.0, 1, 1, 1]), (6, 128, 128))
+    ('sagittal', '6 slices, 9 mm apart')
+    """
+    if not np.isfinite(affine).all() or np.linalg.matrix_rank(affine[:3, :3]) < 3:
+        raise UnreadableFile(
+            "The affine is singular or not finite, so its axes can't be named; repair the header."
+        )
+    turning: Any = import_module("nibabel.orientations")
+    names = [_ACROSS[int(axis)] for axis in turning.io_orientation(affine)[:, 0]]
+    sizes, counts = voxel_sizes(affine), np.array((*shape, 1, 1)[:3])
+    thick, few = np.argsort(sizes), np.argsort(counts, kind="stable")
+    if counts[few[0]] == 1 < counts[few[1]]:
+        return names[few[0]], "a single slice"
+    if sizes[thick[2]] >= _BY_FAR_MM * sizes[thick[1]]:
+        chosen = thick[2]
+    elif counts[few[1]] >= _BY_FAR_COUNT * counts[few[0]]:
+        chosen = few[0]
+    else:
+        return "axial", ""
+    return names[chosen], f"{counts[chosen]} slices, {sizes[chosen]:.3g} mm apart"
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """What is read as one volume: a file, or the `frames` of one DICOM series.
+
+    A series' `path` is its folder, and `number` is what a user chooses it by. `read.open_volume`
+    fills in the rest: `shape` (N, H, W), `spacing_mm` (row, column), `grid` where the format has an
+    orientation, `groups` stored in the file, `remarks` in sentences, `parts` where it is stored in
+    several files, and whether it says that it is `synthetic`. Pixels come with `pixels`.
+    """
+
+    path: Path
+    name: str = ""
+    frames: tuple[Frame, ...] = ()
+    number: str = ""
+    shape: tuple[int, int, int] = (0, 0, 0)
+    load: Callable[[], Array] | None = None
+    spacing_mm: tuple[float, float] | None = None
+    grid: Grid | None = None
+    groups: tuple[str, ...] | None = None
+    remarks: tuple[str, ...] = ()
+    parts: tuple[Path, ...] = ()
+    synthetic: bool = False
+
+    def __post_init__(self) -> None:
+        """Name the volume after its file."""
+        if not self.name:
+            object.__setattr__(self, "name", stem(self.path))
+
+    def lies(
+        self, affine: Array, shape: tuple[int, ...], axis: str, load: Callable[[], Array],
+        header: Any = None,
+    ) -> "Volume":  # fmt: skip
+        """Return it with its place in space; `load` gives the voxels in storage order."""
+        try:
+            own, why = acquired(affine, shape)
+        except UnreadableFile as error:
+            raise UnreadableFile(f"{self.path.name}: {error}") from None
+        grid = Grid.of_affine(affine, shape, axis or own)
+        grid = grid if header is None else replace(grid, header=header)
+        remark = (
+            f"{self.path.name} was acquired in {own} slices ({why}), so it is cut along the {own} "
+            "axis; name another with --axis."
+        )
+        return replace(
+            self,
+            shape=grid.slices_shape,
+            load=lambda: grid.cut(load()),
+            spacing_mm=grid.spacing_mm,
+            grid=grid,
+            remarks=self.remarks if axis or own == "axial" else (*self.remarks, remark),
+        )
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files it is stored in, each once."""
+        own = tuple(dict.fromkeys(frame.file for frame in self.frames))
+        return self.parts or own or (self.path,)
+
+    def pixels(self) -> Array:
+        """Return the slices of an opened volume: memory-mapped where the format allows."""
+        assert self.load is not None, "open_volume comes first"
+        with in_one_sentence(self.path):
+            return self.load()
+
+    def __str__(self) -> str:
+        """Say a series' number, how many images it has, and their size; nothing of a patient."""
+        rows, columns = self.frames[0].shape if self.frames else self.shape[1:]
+        return f"number {self.number}: {len(self.frames)} of {rows} x {columns} px"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -62,31 +252,30 @@ class Stack:
     groups : sequence of str, optional
         One label a slice: the volume or subject it belongs to.
     name : str
-        What to call the stack; a file's name without its ending.
-    sources, reference_sources : tuple of Path
-        The files that images and reference came from, one a volume (the folder of a DICOM series);
-        empty for arrays made in memory.
-    geometry : Origin, optional
-        Where each slice was cut from, so that masks can be put back.
+    sources, grids, members : tuples, one of each a volume
+        The file (or the folder of a DICOM series), its grid where it has an orientation, and all
+        the files it is stored in. Empty for arrays made in memory, as are `reference_sources`.
+    volume_numbers, slice_numbers : tuple of int
+        For each slice, which of the volumes it is from, and its number there.
+    axis : str
+        Along which volumes were cut; "" without orientation, or where they differ.
+    remarks : tuple of str
+        What reading found worth saying, in sentences.
     synthetic : bool
-        Whether the slices were drawn, not scanned; phantoms say so of themselves.
+        Whether the slices were drawn, not scanned.
 
     Raises
     ------
-    InvalidImage
-        If `images` is not a stack of real numbers, or holds nothing.
-    ShapeMismatch
-        If the reference has another shape, or `groups` another length.
-    InvalidSetting
-        If the reference is not binary, or the spacing not positive.
+    InvalidImage, ShapeMismatch, InvalidSetting
+        If the images are no stack of real numbers, or the other parts don't fit them.
 
     Examples
     --------
     >>> stack = Stack(np.zeros((3, 8, 6)), spacing_mm="0.5", groups="a,a,b", name="demo")
     >>> stack
     Stack('demo': 3 slices of 8 x 6 px, float64, 0.5 x 0.5 mm, no reference, 2 groups)
-    >>> stack[1:].groups
-    ('a', 'b')
+    >>> stack[1:].groups, stack[1:].slice_numbers
+    (('a', 'b'), (1, 2))
     """
 
     images: Array
@@ -95,14 +284,19 @@ class Stack:
     groups: tuple[str, ...] | None = None
     name: str = ""
     sources: tuple[Path, ...] = ()
-    geometry: Origin | None = None
     reference_sources: tuple[Path, ...] = ()
+    volume_numbers: tuple[int, ...] = ()
+    slice_numbers: tuple[int, ...] = ()
+    grids: tuple[Grid | None, ...] = ()
+    members: tuple[tuple[Path, ...], ...] = ()
+    axis: str = ""
+    remarks: tuple[str, ...] = ()
     synthetic: bool = False
 
     def __post_init__(self) -> None:
         """Check the parts against one another and bring them to one form."""
         where = f"The images of {self.name}" if self.name else "The images"
-        images = as_array(self.images, where)
+        images = _as_array(self.images, where)
         if images.dtype.kind not in "buif":
             raise InvalidImage(f"{where} are {images.dtype}; grey values are real numbers.")
         if images.ndim != 3 or images.size == 0:
@@ -112,7 +306,7 @@ class Stack:
             )
         reference = self.reference
         if reference is not None:
-            reference = as_array(reference, "The reference")
+            reference = _as_array(reference, "The reference")
             if reference.shape != images.shape:
                 raise ShapeMismatch(
                     f"The reference has the shape {reference.shape}, the images {images.shape}; "
@@ -132,6 +326,8 @@ class Stack:
             "groups": groups,
             "sources": tuple(Path(path) for path in self.sources),
             "reference_sources": tuple(Path(path) for path in self.reference_sources),
+            "volume_numbers": tuple(self.volume_numbers) or (0,) * len(images),
+            "slice_numbers": tuple(self.slice_numbers) or tuple(range(len(images))),
         }.items():
             object.__setattr__(self, field, value)
 
@@ -147,13 +343,7 @@ class Stack:
 
     @property
     def contents(self) -> str:
-        """What the stack holds, in one line, without reading the pixels.
-
-        Examples
-        --------
-        >>> Stack(np.zeros((3, 8, 6))).contents
-        '3 slices of 8 x 6 px, float64, no reference'
-        """
+        """What the stack holds, in one line, without reading the pixels."""
         n, height, width = self.images.shape
         parts = [f"{n} slice{'s' * (n != 1)} of {height} x {width} px", str(self.images.dtype)]
         if self.spacing_mm:
@@ -169,36 +359,15 @@ class Stack:
         return f"Stack({self.name!r}: {self.contents})"
 
     @property
-    def slice_numbers(self) -> tuple[int, ...]:
-        """For each slice, its number in the file it came from; 0 to N - 1 without a file.
-
-        Examples
-        --------
-        >>> Stack(np.zeros((3, 8, 6))).slice_numbers
-        (0, 1, 2)
-        """
-        return self.geometry.numbers if self.geometry else tuple(range(len(self)))
+    def aspect(self) -> float:
+        """How much taller than wide a pixel is to be drawn; see `aspect_of`."""
+        return aspect_of(self.spacing_mm)
 
     def select(self, indices: Sequence[int]) -> "Stack":
-        """Return some of the slices, with all that belongs to them.
+        """Return the slices at some positions, in that order, with all that belongs to them.
 
-        Parameters
-        ----------
-        indices : sequence of int
-            Positions in this stack, in the order wanted; negative ones count from the end.
+        The images are a view where the positions are evenly spaced, otherwise a copy.
 
-        Returns
-        -------
-        Stack
-            A view where the positions are evenly spaced, otherwise a copy.
-
-        Raises
-        ------
-        InvalidSetting
-            If nothing is chosen or a position does not exist.
-
-        Examples
-        --------
         >>> Stack(np.arange(4).reshape(4, 1, 1)).select([3, 1]).images.ravel()
         array([3, 1])
         """
@@ -210,88 +379,52 @@ class Stack:
             )
         chosen = [int(index) % n for index in indices]
         take = evenly(chosen)
-        geometry = self.geometry
-        if geometry is None and chosen != list(range(n)):
-            geometry = Origin((0,) * n, tuple(range(n)), (None,))
-        if geometry is not None:
-            geometry = replace(
-                geometry,
-                files=tuple(geometry.files[index] for index in chosen),
-                numbers=tuple(geometry.numbers[index] for index in chosen),
-            )
         return replace(
             self,
             images=self.images[take],
             reference=None if self.reference is None else self.reference[take],
             groups=None if self.groups is None else tuple(self.groups[i] for i in chosen),
-            geometry=geometry,
+            volume_numbers=tuple(self.volume_numbers[index] for index in chosen),
+            slice_numbers=tuple(self.slice_numbers[index] for index in chosen),
         )
 
     def split(self) -> "list[Stack]":
-        """Return one stack for each source file that has slices here, in the files' order.
-
-        Returns
-        -------
-        list of Stack
-            Each with its own file as only source; the stack itself when it has one or none.
-
-        Examples
-        --------
-        >>> [part.name for part in Stack(np.zeros((3, 8, 6)), name="demo").split()]
-        ['demo']
-        """
-        if self.geometry is None or len(self.sources) < 2:
+        """Return one stack for each source file that has slices here, in the files' order."""
+        if len(self.sources) < 2:
             return [self]
         parts = []
-        for file, path in enumerate(self.sources):
-            here = [i for i, source in enumerate(self.geometry.files) if source == file]
-            if here:
-                part = self.select(here)
-                assert part.geometry is not None
-                members = self.geometry.files_of(file)
-                origin = Origin(
-                    (0,) * len(here),
-                    part.geometry.numbers,
-                    (self.geometry.grids[file],),
-                    (members,),
-                )
-                references = self.reference_sources
-                if len(references) == len(self.sources):
-                    references = (references[file],)
-                parts.append(
-                    replace(
-                        part,
-                        name=path.name if len(members) > 1 else stem(path),
-                        sources=(path,),
-                        geometry=origin,
-                        reference_sources=references,
-                    )
-                )
+        for number in sorted(set(self.volume_numbers)):
+            here = [i for i, one in enumerate(self.volume_numbers) if one == number]
+            path, grid = self.sources[number], self.grids[number] if self.grids else None
+            paired = len(self.reference_sources) == len(self.sources)
+            part = replace(
+                self.select(here),
+                name=path.name if path.is_dir() else stem(path),
+                sources=(path,),
+                volume_numbers=(0,) * len(here),
+                grids=(grid,),
+                members=self.members[number : number + 1],
+                axis=grid.axis if grid else "",
+            )
+            if paired:
+                part = replace(part, reference_sources=(self.reference_sources[number],))
+            parts.append(part)
         return parts
 
     def fingerprint(self) -> dict[str, str]:
-        """Return the sha256 of what the stack was read from.
+        """Return the sha256 of what the stack was read from, by name (never the folder's).
 
-        Returns
-        -------
-        dict of str
-            File name (never its folder) to the sha256 of the whole file; a reference's name
-            carries ` (reference)`. A DICOM series of several files is one entry: its folder's
-            name and their number, to the sha256 of their sorted sha256. For arrays made in
-            memory, `images` and `reference` to the sha256 of data type, shape and values.
-
-        Examples
-        --------
-        >>> list(Stack(np.zeros((3, 8, 6))).fingerprint())
-        ['images']
+        A volume of several files is one entry, the sha256 of their sorted ones; a reference's name
+        carries ` (reference)`; of arrays made in memory it is that of type, shape and values.
         """
         digests = {}
-        for source, path in enumerate(self.sources):
-            members = self.geometry.files_of(source) if self.geometry else ()
+        for number, path in enumerate(self.sources):
+            members = self.members[number] if self.members else ()
             if len(members) > 1:
-                digests[f"{path.name} ({len(members)} DICOM files)"] = sha256_of_files(members)
+                kind = "DICOM files" if path.is_dir() else "files"
+                digests[f"{path.name} ({len(members)} {kind})"] = sha256_of_files(members)
             else:
-                digests[path.name] = sha256_of_file(path)
+                digests[path.name] = sha256_of_file(path if path.is_file() else members[0])
         if not self.sources:
             digests["images"] = sha256_of_array(self.images)
         for path in self.reference_sources:
@@ -299,3 +432,54 @@ class Stack:
         if self.reference is not None and not self.reference_sources and not self.sources:
             digests["reference"] = sha256_of_array(self.reference)
         return digests
+
+
+def aspect_of(spacing_mm: tuple[float, float] | None) -> float:
+    """Return how much taller than wide a pixel is to be drawn; 1 where the spacing is unknown.
+
+    It is matplotlib's `aspect`, and the one place that decides the shape of drawn slices.
+
+    >>> aspect_of((3.4, 1.7)), aspect_of(None)
+    (2.0, 1.0)
+    """
+    return spacing_mm[0] / spacing_mm[1] if spacing_mm else 1.0
+
+
+def evenly(indices: Sequence[int]) -> slice | list[int]:
+    """Return indices as a slice where they ascend by equal steps, so that selecting is a view.
+
+    >>> evenly([4, 6, 8]), evenly([1, 5, 6])
+    (slice(4, 9, 2), [1, 5, 6])
+    """
+    step = indices[1] - indices[0] if len(indices) > 1 else 1
+    if step > 0 and list(indices) == list(range(indices[0], indices[-1] + 1, step)):
+        return slice(indices[0], indices[-1] + 1, step)
+    return list(indices)
+
+
+def sha256_of_file(path: Path) -> str:
+    """Return the sha256 of a file, read piece by piece, as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of_files(paths: Iterable[Path]) -> str:
+    """Return one sha256 for several files, whatever their order: that of their own, sorted."""
+    return hashlib.sha256("".join(sorted(map(sha256_of_file, paths))).encode()).hexdigest()
+
+
+def sha256_of_array(array: Array) -> str:
+    """Return the sha256 of an array's data type, shape and values."""
+    digest = hashlib.sha256(f"{array.dtype.str} {array.shape}".encode())
+    for plane in array:
+        digest.update(np.ascontiguousarray(plane).tobytes())
+    return digest.hexdigest()
+
+
+def _as_array(values: Any, what: str) -> Array:
+    try:
+        return np.asanyarray(values)
+    except ValueError as error:
+        raise InvalidImage(
+            f"{what} has rows of several lengths; give a rectangle of numbers."
+        ) from error

@@ -16,12 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from skullnb.batch import mask_batch, read_masks
 from skullnb.errors import SkullnbError
-from skullnb.results import collate
-from skullnb.stack import Stack, list_inputs, read_stack, write_masks
-from skullnb.stack.options import parse_groups, parse_slices, parse_spacing
-from skullnb.sweep import parse_widths
+from skullnb.stack import Stack, read_stack, write_masks
+from skullnb.stack.read import list_files
+from skullnb.stack.words import parse_groups, parse_slices, parse_spacing
 
 _MOST_WRITTEN = 1 << 20
 
@@ -47,7 +45,7 @@ def _read(path: Path) -> None:
             stack.fingerprint()
             masks = np.zeros(stack.images.shape, np.uint8)
             write_masks(masks, path.parent / "out.nii.gz", stack, overwrite=True)
-        if stack.geometry is None or None in stack.geometry.grids:
+        if None in stack.grids:
             break
 
 
@@ -85,27 +83,25 @@ def _zarr(content: bytes, folder: Path) -> None:
     (folder / "a.zarr" / "c" / "0" / "0").mkdir(parents=True, exist_ok=True)
     (folder / "a.zarr" / "zarr.json").write_bytes(about)
     (folder / "a.zarr" / "c" / "0" / "0" / "0").write_bytes(chunk)
+    from skullnb.batch import mask_batch
+
     mask_batch(folder / "a.zarr", folder / "m.npy", workers=1, overwrite=True)
 
 
-def _packed(content: bytes, folder: Path) -> None:
-    """Packed masks: what describes them, an empty line, and the file."""
-    about, _, masks = content.partition(b"\n\n")
-    (folder / "m.packed.npy.json").write_bytes(about)
-    (folder / "m.packed.npy").write_bytes(masks)
-    read_masks(folder / "m.packed.npy")
-
-
 def _results(content: bytes, folder: Path) -> None:
-    (folder / "results").mkdir(exist_ok=True)
-    (folder / "results" / "01-data.json").write_bytes(content)
-    json.dumps(collate(folder / "results"))
+    from skullnb.report.build import collate
+
+    (folder / "run" / "results").mkdir(parents=True, exist_ok=True)
+    (folder / "run" / "results" / "01-data.json").write_bytes(content)
+    collate(folder)
 
 
 def _words(content: bytes, folder: Path) -> None:
     """Words of the command line: each reader of them gets all."""
+    from skullnb.sweep import parse_widths
+
     text = content.decode(errors="surrogateescape")
-    patterns = [] if "/" in text else [list_inputs]  # the whole disk would be searched
+    patterns = [] if "/" in text else [list_files]  # the whole disk would be searched
     for read in (parse_spacing, parse_groups, parse_widths, *patterns):
         with suppress(SkullnbError):
             read(text)
@@ -127,9 +123,10 @@ DOORS: dict[str, Callable[[bytes, Path], None]] = {
     "mgh": _file("a.mgh"),
     "mgz": _gzipped("a.mgz"),
     "tif": _file("a.tif"),
+    "png": _file("a.png"),
+    "jpg": _file("a.jpg"),
     "dcm": _file("a.dcm"),
     "zarr": _zarr,
-    "packed": _packed,
     "results": _results,
     "words": _words,
 }
@@ -218,11 +215,16 @@ def _zarr_seed(folder: Path) -> list[bytes]:
     return [(made / "zarr.json").read_bytes() + b"\n\n" + chunk.read_bytes()]
 
 
-def _results_seed(folder: Path) -> list[bytes]:
-    from skullnb.results import Results
+def _pictures(ending: str) -> list[bytes]:
+    import cv2
 
-    return [Results("01-data", {"images": ""}, {"a.npy": "0" * 64}).write(folder).read_bytes()]
+    grey = np.arange(48, dtype=np.uint8).reshape(6, 8)
+    pages = (grey, cv2.merge([grey] * 3), cv2.merge([grey, grey, grey + 9]))
+    return [cv2.imencode(ending, page)[1].tobytes() for page in pages]
 
+
+RESULTS = {"format": "skullnb-results-2", "chapter": "01-data", "values": {"a": 1}}
+RESULTS |= {part: {} for part in ("parameters", "inputs", "versions")}
 
 SEEDS: dict[str, Callable[[Path], list[bytes]]] = {
     "npy": lambda _: [
@@ -239,8 +241,9 @@ SEEDS: dict[str, Callable[[Path], list[bytes]]] = {
     "tif": lambda _: _tiff(),
     "dcm": _dicom,
     "zarr": _zarr_seed,
-    "packed": lambda _: [b'{"shape": [2, 3, 4]}\n\n' + _npy(IMAGES[:, :, :1].astype("u1"))],
-    "results": _results_seed,
+    "png": lambda _: _pictures(".png"),
+    "jpg": lambda _: _pictures(".jpg"),
+    "results": lambda _: [json.dumps(RESULTS).encode(), b"[]"],
     "words": lambda _: [
         *(b"104:127", b"::5, -1", b"0.667x0.7", b"a,a,b", b"16:37:2", b"scans/*.nii"),
         *(b"dicom#6", b"~me", b"group\nanna\nben\n"),

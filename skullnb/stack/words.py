@@ -1,4 +1,4 @@
-"""The words a user gives for a stack (`0.667x0.7`, `104:127`, `a,a,b`), turned into values."""
+"""What a user types for a stack: paths, `0.667x0.7`, `104:127`, `a,a,b`, an axis."""
 
 import re
 from collections import Counter
@@ -7,65 +7,75 @@ from contextlib import suppress
 from pathlib import Path
 
 from skullnb.errors import InvalidSetting, UnreadableFile
-from skullnb.stack.names import expand
 
 AXES = ("axial", "coronal", "sagittal")
 
 _LEAST_MM, _MOST_MM = 1e-6, 1e6  # what no scanner leaves, and all later arithmetic stands
 _LONGEST_LIST = 1 << 26  # bytes of a file of labels
+_LONGEST_NAME = 256  # a longer one would bury its own error
 _NUMBER_OR_NOTHING = r"(-?\d{1,18})?"  # no head has more slices than that has digits
 
 
-def parse_axis(axis: str) -> str:
-    """Check the name of an anatomical axis.
+def expand(path: str | Path) -> Path:
+    """Return a path with `~` written out, or say why there can be nothing there."""
+    try:
+        whole = Path(path).expanduser()
+        whole.exists()
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise UnreadableFile(f"The path {path} can't be: {error}; check it.") from error
+    except OSError as error:
+        text = str(path)
+        shown = text if len(text) < _LONGEST_NAME else f"{text[:_LONGEST_NAME]}..."
+        raise UnreadableFile(
+            f"The path {shown} can't be looked up: {error.strerror}; check it."
+        ) from error
+    refuse_strange_name(whole)
+    return whole
 
-    Parameters
-    ----------
-    axis : str
-        `axial`, `coronal` or `sagittal`, in any case.
 
-    Returns
-    -------
-    str
-        The name in lower case.
+def refuse_strange_name(path: Path) -> None:
+    """Refuse a name with bytes that are no letters: neither a table nor a page could hold it."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise UnreadableFile(f"The name {path} has bytes that are no UTF-8; rename it.") from error
 
-    Raises
-    ------
-    InvalidSetting
-        For any other word.
 
-    Examples
-    --------
-    >>> parse_axis("Axial")
-    'axial'
+def suffix_of(path: Path) -> str:
+    """Return a file's ending in lower case; `.nii.gz` is one ending.
+
+    >>> suffix_of(Path("A.NII.GZ")), suffix_of(Path("scan.v2.npy"))
+    ('.nii.gz', '.npy')
     """
+    return ".nii.gz" if path.name.lower().endswith(".nii.gz") else path.suffix.lower()
+
+
+def stem(path: Path) -> str:
+    """Return a file's name without its ending.
+
+    >>> stem(Path("scans/sub-01.nii.gz"))
+    'sub-01'
+    """
+    return path.name[: len(path.name) - len(suffix_of(path))]
+
+
+def natural_key(path: Path) -> list[str | int]:
+    """Return a sort key that takes runs of digits in a file's name as numbers."""
+    pieces = re.split(r"(\d+)", path.name.casefold())
+    return [int(piece) if piece.isdecimal() else piece for piece in pieces]
+
+
+def parse_axis(axis: str) -> str:
+    """Return the name of an anatomical axis in lower case; `""` leaves it to the volume."""
     name = str(axis).strip().lower()
-    if name not in AXES:
+    if name not in ("", *AXES):
         raise InvalidSetting(f"The axis {axis!r} is not known; use axial, coronal or sagittal.")
     return name
 
 
 def parse_spacing(spacing: object) -> tuple[float, float] | None:
-    """Turn a spacing as typed into millimetres a pixel.
+    """Turn a spacing as typed into (row, column) in mm a pixel; None where there is none.
 
-    Parameters
-    ----------
-    spacing : str, float, pair of floats, or None
-        `""` or None is unknown; one number holds for rows and columns; two, separated by `x`
-        or a comma, are the step from row to row and from column to column.
-
-    Returns
-    -------
-    tuple of two floats or None
-        (row, column) in mm.
-
-    Raises
-    ------
-    InvalidSetting
-        If it is not one or two numbers from 1e-6 to 1e6, a nanometre to a kilometre.
-
-    Examples
-    --------
     >>> parse_spacing("0.667x0.7"), parse_spacing(0.5), parse_spacing("")
     ((0.667, 0.7), (0.5, 0.5), None)
     """
@@ -86,28 +96,8 @@ def parse_spacing(spacing: object) -> tuple[float, float] | None:
 
 
 def parse_slices(slices: object, n_slices: int) -> list[int]:
-    """Turn a choice of slices as typed into slice numbers.
+    """Turn a choice of slices as typed into slice numbers, none twice; `""` is all of them.
 
-    Parameters
-    ----------
-    slices : str, int or None
-        `""` or None is all of them. Numbers count from 0 and from the end when negative; ranges
-        are Python's: `104:127` leaves 127 out, `::5` is every fifth. Commas join several.
-    n_slices : int
-        How many there are to choose from.
-
-    Returns
-    -------
-    list of int
-        In the order asked for, each in [0, n_slices), none twice.
-
-    Raises
-    ------
-    InvalidSetting
-        If it can't be read, chooses nothing, or names a slice that is not there or twice.
-
-    Examples
-    --------
     >>> parse_slices("1:4, -1", 10)
     [1, 2, 3, 9]
     """
@@ -138,8 +128,8 @@ def parse_slices(slices: object, n_slices: int) -> list[int]:
         raise InvalidSetting(
             f"The slices {text!r} choose nothing; there are {n_slices}: 0 to {n_slices - 1}."
         )
-    if len(set(chosen)) < len(chosen):
-        twice = Counter(chosen).most_common(1)[0][0]
+    twice, times = Counter(chosen).most_common(1)[0]
+    if times > 1:
         raise InvalidSetting(
             f"The slices {text!r} name slice {twice} more than once; name it once."
         )
@@ -147,28 +137,8 @@ def parse_slices(slices: object, n_slices: int) -> list[int]:
 
 
 def parse_groups(groups: object) -> tuple[str, ...] | None:
-    """Turn group labels as typed into a tuple of labels.
+    """Turn labels, given by commas, as a sequence, or in a text file with one a line, into a tuple.
 
-    Parameters
-    ----------
-    groups : str, Path, sequence or None
-        `""` or None is unknown; the path of a text file with one label a line (a first line
-        `group` is a heading); labels separated by commas; or the labels themselves.
-
-    Returns
-    -------
-    tuple of str or None
-        The labels, in order.
-
-    Raises
-    ------
-    InvalidSetting
-        If a label is empty or no text, or a line holds more than one.
-    UnreadableFile
-        If the file is missing or not text.
-
-    Examples
-    --------
     >>> parse_groups("anna, anna, ben")
     ('anna', 'anna', 'ben')
     """
@@ -177,8 +147,7 @@ def parse_groups(groups: object) -> tuple[str, ...] | None:
     where = "the list of groups"
     if isinstance(groups, Path) or (isinstance(groups, str) and _names_a_file(groups)):
         path = expand(groups)
-        where = path.name
-        labels = _labels_in(path)
+        where, labels = path.name, _labels_in(path)
     elif isinstance(groups, Sequence) and not isinstance(groups, str):
         labels = [str(label).strip() for label in groups]
     else:
@@ -186,12 +155,10 @@ def parse_groups(groups: object) -> tuple[str, ...] | None:
     for number, label in enumerate(labels, start=1):
         if not label:
             raise InvalidSetting(f"Label {number} in {where} is empty; give every slice a label.")
-        try:
-            label.encode()
-        except UnicodeEncodeError as error:
+        if label.encode(errors="ignore").decode() != label:
             raise InvalidSetting(
                 f"Label {number} in {where} has bytes that are no letters; write it anew."
-            ) from error
+            )
     return tuple(labels)
 
 
@@ -218,11 +185,11 @@ def _labels_in(path: Path) -> list[str]:
     labels = [line.strip().strip("\"'") for line in lines]
     if labels and labels[0].lower() in ("group", "groups"):
         del labels[0]
-    for number, label in enumerate(labels, start=1):
-        if "," in label or "\t" in label:
-            raise InvalidSetting(
-                f"Label {number} in {path.name} has several columns; keep one label a line."
-            )
+    several = [number for number, label in enumerate(labels, 1) if {*label} & {",", "\t"}]
+    if several:
+        raise InvalidSetting(
+            f"Label {several[0]} in {path.name} has several columns; keep one label a line."
+        )
     if not labels:
         raise InvalidSetting(f"The groups file {path.name} is empty; give one label a line.")
     return labels

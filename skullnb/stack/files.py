@@ -1,0 +1,256 @@
+"""Files of slices without orientation: numpy's, TIFF, and pictures; headers are checked first."""
+
+import logging
+import re
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from skullnb.errors import UnreadableFile
+from skullnb.stack.checks import (
+    Array,
+    in_one_sentence,
+    refuse_impossible_size,
+    refuse_more_than_memory,
+    refuse_strange_pixels,
+    size_in_bytes,
+    slices_last,
+    stack_shape,
+)
+from skullnb.stack.model import Volume
+from skullnb.stack.words import parse_groups, parse_spacing, suffix_of
+
+_LONGEST_LABEL = 4096  # bytes; four a letter
+
+
+def npz_names(path: Path) -> list[str]:
+    """Return the names of the arrays in an .npz file; none for other files."""
+    if suffix_of(path) != ".npz" or not path.is_file():
+        return []
+    with in_one_sentence(path), zipfile.ZipFile(path) as archive:
+        return [name.removesuffix(".npy") for name in archive.namelist()]
+
+
+def open_npy(path: Path, axis: str, part: str) -> Volume:
+    """Open an .npy file; see `skullnb.stack.read.open_volume`."""
+    with path.open("rb") as file:
+        if file.read(1) == b"\x80":
+            refuse_strange_pixels(path, np.dtype(object))
+        file.seek(0)
+        dimensions, dtype = _npy_header(file)
+        stored = path.stat().st_size - file.tell()
+    shape = stack_shape(path, dimensions, dtype)
+    refuse_impossible_size(path, size_in_bytes(shape, dtype), stored, packed=False)
+
+    def load() -> Array:
+        array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
+        return array.reshape(shape)
+
+    return Volume(path, shape=shape, load=load, remarks=slices_last(path, shape))
+
+
+def open_npz(path: Path, axis: str, part: str) -> Volume:
+    """Open an .npz file; see `skullnb.stack.read.open_volume`."""
+    names = npz_names(path)
+    key = part if part in names else names[0] if len(names) == 1 else None
+    if key is None:
+        raise UnreadableFile(
+            f"{path.name} holds {len(names)} arrays ({', '.join(names[:6])}) and none is called "
+            f"{part}; keep one array in it, or name two of them images and reference."
+        )
+    shape = stack_shape(path, *_npz_member(path, key))
+
+    def extra(name: str) -> Any:
+        if name not in names or part != "images":
+            return None
+        size, dtype = _npz_member(path, name)
+        if size_in_bytes(size, dtype) > max(shape[0], 2) * _LONGEST_LABEL:
+            raise UnreadableFile(f"{path.name} holds {name} too long to be labels or spacings.")
+        return _npz_array(path, name).tolist()
+
+    groups = extra("groups")
+    return Volume(
+        path,
+        shape=shape,
+        load=lambda: _npz_array(path, key).reshape(shape),
+        spacing_mm=parse_spacing(extra("spacing_mm")),
+        # A text would be taken for a file's name, and files name no files here.
+        groups=parse_groups(groups.split(",") if isinstance(groups, str) else groups),
+        remarks=slices_last(path, shape),
+        synthetic=bool(extra("synthetic")),
+    )
+
+
+def _npy_header(file: Any) -> tuple[tuple[int, ...], Any]:
+    """Read shape and dtype of an .npy stream."""
+    first = np.lib.format.read_magic(file) == (1, 0)
+    read = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    return shape, dtype
+
+
+def _npz_member(path: Path, name: str) -> tuple[tuple[int, ...], Any]:
+    """Return the shape and dtype of an array in an .npz; refuse one that its bytes can't hold."""
+    with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as member:
+        entry = archive.getinfo(f"{name}.npy")
+        shape, dtype = _npy_header(member)
+    if dtype.kind == "O":
+        refuse_strange_pixels(path, dtype)
+    packed = entry.compress_type != zipfile.ZIP_STORED
+    refuse_impossible_size(path, size_in_bytes(shape, dtype), entry.compress_size, packed=packed)
+    return shape, dtype
+
+
+def _npz_array(path: Path, name: str) -> Array:
+    """Read the array that was checked; numpy.load prefers a member without the ending."""
+    with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as member:
+        array: Array = np.lib.format.read_array(member, allow_pickle=False)
+        return array
+
+
+_DEFLATES = (8, 32946)  # TIFF's two numbers for zlib
+
+
+def open_tiff(path: Path, axis: str, part: str) -> Volume:
+    """Open a TIFF, one page a slice; see `skullnb.stack.read.open_volume`."""
+    import tifffile
+
+    # What an OME file says of other files is not asked: it could name any.
+    with _tiff_errors(), tifffile.TiffFile(path, is_ome=False) as tiff:
+        len(tiff.pages)  # tifffile says now if they lead in a circle
+        _refuse_dimensions(path, tiff.pages.first.description or "")
+        series = tiff.series
+        sizes = {(one.shape[-2:], one.dtype) for one in series}
+        if len(sizes) != 1 or any(one.ndim not in (2, 3) for one in series[1:]):
+            raise UnreadableFile(
+                f"{path.name} holds {len(sizes)} sizes or types of image; "
+                "save slices of one size and type as one multi-page file."
+            )
+        first, page = series[0], series[0].keyframe
+        # Some programs call any stack channels, so only a colour's number of them is colour.
+        colour = {
+            size for letter, size in zip(first.axes, first.shape, strict=True) if letter == "C"
+        }
+        # tifffile writes a mask of bool as if white were 0, and means 1 all the same.
+        own_mask = page.dtype == np.bool_ and str(page.software).startswith("tifffile")
+        grey = page.photometric == 1 or (page.photometric == 0 and own_mask)
+        if not grey or "S" in first.axes or colour & {2, 3, 4}:
+            raise UnreadableFile(
+                f"{path.name} holds colour channels or inverted grey (photometric "
+                f"{page.photometric}, axes {first.axes}); save grey values with black as 0, a page "
+                "a slice."
+            )
+        shape = tuple(first.shape)
+        if len(series) > 1:  # written a page at a time
+            shape = (sum(one.size for one in series) // prod(shape[-2:]), *shape[-2:])
+        shape = stack_shape(path, shape, first.dtype)
+        packed = page.compression != 1
+        promised = size_in_bytes(shape, first.dtype)
+        if not packed or page.compression in _DEFLATES:
+            bits = prod(shape) * int(page.bitspersample)
+            refuse_impossible_size(path, bits // 8, path.stat().st_size, packed=packed)
+        refuse_more_than_memory(path, promised)
+        mappable = len(series) == 1 and page.is_memmappable and first.dataoffset is not None
+        spacing = _tiff_spacing(tiff.imagej_metadata or {}, page)
+
+    def load() -> Array:
+        with _tiff_errors():
+            if mappable:
+                return np.asanyarray(tifffile.memmap(path, mode="r", is_ome=False).reshape(shape))
+            with tifffile.TiffFile(path, is_ome=False) as again:
+                pages = [one.asarray().reshape(-1, *shape[1:]) for one in again.series]
+        return np.concatenate(pages) if len(pages) > 1 else pages[0].reshape(shape)
+
+    remarks = slices_last(path, shape)
+    return Volume(path, shape=shape, load=load, spacing_mm=spacing, remarks=remarks)
+
+
+def _refuse_dimensions(path: Path, description: str) -> None:
+    """Refuse an OME-TIFF whose pages are more than the slices of one volume."""
+    if "<OME" not in description:
+        return
+    named = re.findall(r'\bSize([ZCT])="(\d{1,9})"', description)
+    many = {letter: int(size) for letter, size in named if int(size) > 1}
+    if len(many) > 1 or 2 <= many.get("C", 0) <= 4:
+        words = {"Z": "slices", "C": "channels", "T": "time points"}
+        told = " and ".join(f"{size} {words[letter]}" for letter, size in many.items())
+        raise UnreadableFile(
+            f"{path.name} holds {told}; save the slices of one channel and one time point."
+        )
+
+
+@contextmanager
+def _tiff_errors() -> Iterator[None]:
+    """Raise what tifffile only logs: it skips pages it can't find and goes on without them."""
+    messages: list[str] = []
+
+    class Collect(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            messages.append(record.getMessage())
+
+    logger = logging.getLogger("tifffile")
+    collect, passes_on = Collect(logging.ERROR), logger.propagate
+    logger.addHandler(collect)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(collect)
+        logger.propagate = passes_on
+    if messages:
+        raise ValueError(messages[0])
+
+
+def _tiff_spacing(imagej: dict[str, Any], page: Any) -> tuple[float, float] | None:
+    """Return (row, column) in mm where a TIFF says it beyond doubt.
+
+    ImageJ's own length unit counts, and pixels a centimetre. Pixels an inch are a printer's
+    setting in nearly every file, as are the usual numbers of dots an inch put into centimetres.
+    """
+    across, down = page.resolution
+    unit = str(imagej.get("unit", "")).strip().lower().replace("\\u00b5", "u")
+    length = {"mm": 1.0, "cm": 10.0, "um": 0.001, "µm": 0.001, "micron": 0.001}.get(unit)
+    if length is None and page.resolutionunit == 3:  # centimetre
+        dots = {72, 96, 150, 200, 300, 600}
+        printers = all(abs(2.54 * each - round(2.54 * each)) < 0.02 for each in (across, down))
+        if not (printers and {round(2.54 * across), round(2.54 * down)} <= dots):
+            length = 10.0
+    if length is None or not (0 < across < np.inf and 0 < down < np.inf):
+        return None
+    # Stored as a fraction of 32-bit integers: six digits are what it can carry.
+    return float(f"{length / down:.6g}"), float(f"{length / across:.6g}")
+
+
+def open_picture(path: Path, axis: str, part: str) -> Volume:
+    """Open a PNG or JPG of one slice; see `skullnb.stack.read.open_volume`."""
+    pixels = _grey(path)  # one slice is quickly read, and twice is less than keeping thousands
+    shape = stack_shape(path, pixels.shape, pixels.dtype)
+    return Volume(path, shape=shape, load=lambda: _grey(path).reshape(shape))
+
+
+def _grey(path: Path) -> Array:
+    """Decode a picture; three equal channels are one of grey, and a full alpha says nothing."""
+    import cv2
+
+    content = path.read_bytes()
+    # Of a JPG cut short a decoder would paint the rest grey, and say nothing.
+    whole = content[:2] != b"\xff\xd8" or b"\xff\xd9" in content[-1024:]
+    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if whole else None
+    if pixels is None:
+        raise ValueError("it can't be decoded")
+    if pixels.ndim == 2:
+        return np.asarray(pixels)
+    channels: Array = np.moveaxis(pixels, -1, 0)
+    full = 255 if pixels.dtype == np.uint8 else 65535
+    opaque = len(channels) < 4 or (channels[3] == full).all()
+    if not opaque or not all((channels[0] == one).all() for one in channels[1:3]):
+        raise UnreadableFile(
+            f"{path.name} holds colour or transparency; save grey values, in one channel or three "
+            "equal ones."
+        )
+    return np.ascontiguousarray(channels[0])

@@ -1,0 +1,499 @@
+"""`read_stack`: a file, a folder or a pattern of files, opened as one `Stack`."""
+
+import os
+import re
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import groupby, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from skullnb.errors import InvalidSetting, ShapeMismatch, UnreadableFile
+from skullnb.stack.checks import Array, in_one_sentence, without_nan
+from skullnb.stack.dicom import find_series, is_dicom, open_series
+from skullnb.stack.files import npz_names, open_npy, open_npz, open_picture, open_tiff
+from skullnb.stack.model import Stack, Volume, evenly, voxel_sizes
+from skullnb.stack.volumes import ITK_KINDS, NIBABEL_KINDS, open_itk, open_nibabel
+from skullnb.stack.words import (
+    expand,
+    natural_key,
+    parse_axis,
+    parse_groups,
+    parse_slices,
+    parse_spacing,
+    refuse_strange_name,
+    stem,
+    suffix_of,
+)
+
+PICTURES = (".png", ".jpg", ".jpeg")
+READERS: dict[str, Callable[[Path, str, str], Volume]] = {
+    ".npy": open_npy,
+    ".npz": open_npz,
+    **dict.fromkeys(NIBABEL_KINDS, open_nibabel),
+    **dict.fromkeys((".tif", ".tiff"), open_tiff),
+    **dict.fromkeys(PICTURES, open_picture),
+    **dict.fromkeys(ITK_KINDS, open_itk),
+}
+KINDS = f"{', '.join(READERS)} and DICOM"
+
+_MOST_LISTED = 6
+_MOST_LOOKED_AT = 20_000  # files, in search of folders that would do
+
+
+def read_stack(
+    images: str | Path | Sequence[Path] | Volume,
+    reference: str | Path = "",
+    *,
+    groups: str | Path | Sequence[str] = "",
+    spacing_mm: str | float | tuple[float, float] = "",
+    slices: str | int = "",
+    axis: str = "",
+    name: str = "",
+    suffix: str = "",
+    nan_background: bool = False,
+) -> Stack:
+    """Read slices, and their reference mask, from files.
+
+    Parameters
+    ----------
+    images : str, Path, sequence of Path, or Volume
+        A file, a folder, a pattern such as `scans/*_T1w.nii.gz`, or the files themselves: .npy,
+        .npz (one array, or `images` and `reference`), NIfTI, Analyze, .mgz, MINC, AFNI, .tif (a
+        page a slice), grey .png and .jpg, DICOM, and with the extra `itk` .nrrd and .mha. One file
+        holds (H, W) or (N, H, W); a DICOM series is one volume, and one of several in a folder is
+        chosen by its number: `folder#6`.
+    reference : str or Path
+        The same for the reference mask; `""` is none. It covers what `images` covers, before
+        `slices` are chosen. Files are paired in natural order of their names.
+    groups : str, Path or sequence of str
+        One label a slice, counted before `slices` are chosen, or one a file: separated by commas,
+        or in a text file with one a line. Without them a volume's name is the label where a file
+        is known to be one; files of one slice each are one volume.
+    spacing_mm : str, float or pair
+        (row, column) as `0.5` or `0.667x0.7`, before what the header says.
+    slices : str or int
+        Which slices of each volume: `104:127` (127 left out), `3`, `1,5,9`, `::5`, `-1`.
+    axis : {"", "axial", "coronal", "sagittal"}
+        How to cut volumes that have an orientation. By default as they were acquired (across the
+        single or by far the thickest slices), or else axial: from inferior to superior, the face
+        up and the patient's right at the image's left.
+    name : str
+        What to call the stack, instead of the file's or folder's name.
+    suffix : str
+        Of the images of a BIDS dataset or of one of its `sub-` folders: `T1w` when empty.
+    nan_background : bool
+        Whether NaN is taken as background; the pipeline refuses it otherwise.
+
+    Returns
+    -------
+    Stack
+        Memory-mapped for one .npy, uncompressed TIFF, or uncompressed NIfTI without scaling. What
+        is worth saying of the files is in its `remarks`.
+
+    Raises
+    ------
+    UnreadableFile
+        If a file is missing, damaged, or not slices of grey values.
+    ShapeMismatch
+        If files, reference or groups don't fit one another.
+    InvalidSetting
+        If a setting can't be read, or the reference is not binary.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "scan.npy"
+    ...     np.save(path, np.arange(60.0).reshape(5, 4, 3))
+    ...     read_stack(path, slices="1:3", spacing_mm=0.5)
+    Stack('scan': 2 slices of 4 x 3 px, float64, 0.5 x 0.5 mm, no reference)
+    """
+    axis, spacing, labels = parse_axis(axis), parse_spacing(spacing_mm), parse_groups(groups)
+    volumes = [
+        open_volume(one, axis, nan_background=nan_background)
+        for one in list_volumes(images, suffix)
+    ]
+    _same_slice_shape(volumes)
+    references = _open_references(reference, volumes)
+    counts = [volume.shape[0] for volume in volumes]
+    volume_numbers, slice_numbers, positions = _choose(slices, counts)
+    all_groups = _label_slices(labels, counts, volumes)
+    axes = {volume.grid.axis if volume.grid else "" for volume in volumes}
+    return Stack(
+        images=_load(volumes, positions),
+        reference=_load(references, positions) if references else None,
+        spacing_mm=spacing or _same_spacing(volumes),
+        groups=None if all_groups is None else tuple(all_groups[i] for i in positions),
+        name=name or _name(volumes, images),
+        sources=tuple(volume.path for volume in volumes),
+        reference_sources=tuple(file for volume in references for file in volume.files),
+        volume_numbers=tuple(volume_numbers),
+        slice_numbers=tuple(slice_numbers),
+        grids=tuple(volume.grid for volume in volumes),
+        members=tuple(volume.files for volume in volumes),
+        axis=axes.pop() if len(axes) == 1 else "",
+        remarks=tuple(dict.fromkeys(one for volume in volumes for one in volume.remarks)),
+        # One drawn file among scans makes the whole no evidence about scans.
+        synthetic=any(volume.synthetic for volume in volumes),
+    )
+
+
+def open_volume(
+    volume: Volume | Path, axis: str = "", part: str = "images", *, nan_background: bool = False
+) -> Volume:
+    """Read what the header of a volume says; its pixels are read by `pixels()`.
+
+    `part` says which of the two to take from an .npz that holds images and a reference.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(Path(folder) / "one.npy", np.zeros((64, 48)))
+    ...     open_volume(Path(folder) / "one.npy").shape
+    (1, 64, 48)
+    """
+    if isinstance(volume, Path):
+        volume = Volume(volume)
+    axis, path = parse_axis(axis), volume.path
+    with in_one_sentence(path):
+        if volume.frames:
+            opened = open_series(volume, axis)
+        elif suffix_of(path) not in READERS:
+            raise UnreadableFile(
+                f"{path.name} is of a kind that is not read; the kinds read are {KINDS}."
+            )
+        elif not path.is_file():
+            raise UnreadableFile(f"There is no file {path}; check the path.")
+        else:
+            opened = replace(READERS[suffix_of(path)](path, axis, part), name=volume.name)
+    if axis not in ("", "axial") and opened.grid is None:
+        raise InvalidSetting(
+            f"{path.name} has no orientation, so it can't be cut along the {axis} axis; leave the "
+            "axis out to take its slices as they are."
+        )
+    load = opened.load
+    if nan_background and load is not None:
+        opened = replace(opened, load=lambda: without_nan(load()))
+    return opened
+
+
+def split_series(path: str | Path) -> tuple[Path, str]:
+    """Split the number of a series, as in `dicom#6`, off a path; "" where there is none."""
+    whole = expand(path)
+    found = re.fullmatch(r"(.+)#(\d+)", str(whole), re.DOTALL)
+    return (whole, "") if found is None or whole.exists() else (Path(found[1]), found[2])
+
+
+def list_files(path: str | Path, suffix: str = "") -> list[Path]:
+    """Return the files a path stands for, `slice-2` before `slice-10`.
+
+    Of a folder its files of a kind that is read are taken, of a BIDS dataset or one of its `sub-`
+    folders the images with the suffix. DICOM files are known by their contents where their names
+    have no ending.
+    """
+    if not str(path).strip():
+        raise InvalidSetting("No images are given; name a file or a folder.")
+    path, _ = split_series(path)
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        found = list(path.iterdir())
+    elif set(str(path)) & set("*?["):
+        *folders, name = path.parts
+        if "**" in name or any("**" in folder and folder != "**" for folder in folders):
+            # Versions of Python differ in what they make of it.
+            raise InvalidSetting(
+                f"The pattern {path} can't be read: ** stands for folders, alone between two "
+                "slashes, as in 'scans/**/*.nii.gz'."
+            )
+        found = list(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+    else:
+        raise UnreadableFile(f"There is no file or folder {path}; check the path.")
+    files = [file for file in found if _is_read(file)]
+    if path.is_dir():  # pictures beside scans are pictures of them
+        files = [file for file in files if suffix_of(file) not in PICTURES] or files
+    if not files and path.is_dir() and _is_bids(path):
+        files = _bids_files(path, suffix.lstrip("_") or "T1w")
+    elif suffix:
+        files = [file for file in files if stem(file).endswith(f"_{suffix.lstrip('_')}")]
+    if not files:
+        raise _nothing_in(path, "no file of a kind that is read")
+    for file in files:
+        refuse_strange_name(file)
+    return sorted(files, key=natural_key)
+
+
+def list_volumes(
+    images: str | Path | Sequence[Path] | Volume, suffix: str = "", *, every_series: bool = False
+) -> list[Volume]:
+    """Return the volumes a path stands for, in natural order of their names.
+
+    `images` and `suffix` are as in `read_stack`. Of several DICOM series in a folder one has to be
+    chosen by its number, as in `folder#6`, unless `every_series` is wanted.
+
+    >>> [volume.name for volume in list_volumes([Path("sub-01.nii.gz"), Path("sub-02.nii.gz")])]
+    ['sub-01', 'sub-02']
+    """
+    if isinstance(images, Volume):
+        return [images]
+    if isinstance(images, Sequence) and not isinstance(images, str):
+        files, where, number = [expand(one) for one in images], Path("The list of images"), ""
+    else:
+        files, (where, number) = list_files(images, suffix), split_series(images)
+    others = [file for file in files if suffix_of(file) in READERS or not is_dicom(file)]
+    volumes = [Volume(file) for file in others]
+    series = find_series(file for file in files if file not in set(others))
+    for folder in dict.fromkeys(one.path for one in series):
+        here = [one for one in series if one.path == folder]
+        volumes += _choose_series(here, number, every_series)
+    if number and not any(volume.frames for volume in volumes):
+        raise InvalidSetting(f"{where} holds no DICOM series, so there is no number {number}.")
+    if not volumes and files:
+        raise _nothing_in(where, "DICOM files, but none with an image")
+    if not volumes:
+        raise UnreadableFile(f"{where} names no file.")
+    name, times = Counter(_label(volume).name for volume in volumes).most_common(1)[0]
+    if times > 1:
+        raise InvalidSetting(
+            f"{times} of the files {where} stands for are called {name}, so their results could "
+            "not be told apart; give each its own name."
+        )
+    return sorted(volumes, key=lambda volume: natural_key(_label(volume)))
+
+
+def _is_read(file: Path) -> bool:
+    """Whether a file in a folder is one to read; of two that make one volume, the header."""
+    hidden = file.name.startswith(".") or file.name.upper() == "DICOMDIR"
+    if hidden or not file.is_file():
+        return False
+    if suffix_of(file) == ".img" and file.with_suffix(".hdr").exists():
+        return False
+    return suffix_of(file) in READERS or is_dicom(file)
+
+
+def _is_bids(folder: Path) -> bool:
+    """Whether a folder is a BIDS dataset, or the folder of one of its subjects or sessions."""
+    described = (folder / "dataset_description.json").exists()
+    return described or _in_subject(folder) or any(folder.glob("sub-*/"))
+
+
+def _in_subject(folder: Path) -> bool:
+    return folder.resolve().name.startswith(("sub-", "ses-"))
+
+
+def _bids_files(folder: Path, suffix: str) -> list[Path]:
+    """Return the images of a dataset that have a suffix, or say which others there are."""
+    subjects = [folder] if _in_subject(folder) else sorted(folder.glob("sub-*/"))
+    every = [file for one in subjects for file in one.glob("**/*.nii*") if _is_read(file)]
+    files = [file for file in every if stem(file).endswith(f"_{suffix}")]
+    if every and not files:
+        others = Counter(stem(file).rpartition("_")[2] for file in every).most_common(_MOST_LISTED)
+        told = ", ".join(f"{name} ({count})" for name, count in others)
+        raise UnreadableFile(
+            f"{folder} is a BIDS dataset without images that end in _{suffix}; there are {told}, "
+            "choose them with --suffix."
+        )
+    return files
+
+
+def _nothing_in(path: Path, what: str) -> UnreadableFile:
+    """Say that a path holds nothing to read, and which folders in or beside it do."""
+    folder = path if path.is_dir() else path.parent
+    within = (Path(here, name) for here, _, names in os.walk(folder) for name in sorted(names))
+    found = [file for file in islice(within, _MOST_LOOKED_AT) if _is_read(file)]
+    folders = Counter(str(file.parent) for file in found if file.parent not in (folder, path))
+    if not folders or set(str(path)) & set("*?["):
+        return UnreadableFile(f"{path} holds {what}; the kinds are {KINDS}.")
+    listed = [f"{one} ({count})" for one, count in sorted(folders.items())[:_MOST_LISTED]]
+    more = f" and {len(folders) - _MOST_LISTED} more" if len(folders) > _MOST_LISTED else ""
+    endings = {suffix_of(file) for file in found}
+    ending = endings.pop() if len(endings) == 1 else ""
+    return UnreadableFile(
+        f"{path} holds {what}, but these folders do: {', '.join(listed)}{more}; name one of them, "
+        f"or all with the pattern '{folder}/**/*{ending}'."
+    )
+
+
+def _choose_series(series: list[Volume], number: str, every_series: bool) -> list[Volume]:
+    """Name the series of one folder and take the one that is asked for, or all."""
+    folder = series[0].path.resolve()
+    chosen = [one for one in series if number in ("", one.number)]
+    if not chosen or (len(chosen) > 1 and not every_series):
+        listed = "; ".join(map(str, series[:_MOST_LISTED]))
+        more = len(series) - _MOST_LISTED
+        listed += f"; and {more} more" if more > 0 else ""
+        wanted = f"and none has the number {number}" if number else "and one is needed"
+        raise InvalidSetting(
+            f"{folder.name} holds {len(series)} series of DICOM images ({listed}), {wanted}; "
+            f"choose one by its number, as in {folder.name}#{series[0].number}."
+        )
+    if len(series) == 1:
+        path = folder if len(chosen[0].files) > 1 else chosen[0].files[0]
+        return [replace(chosen[0], path=path, name=stem(path) if path != folder else folder.name)]
+    return [replace(one, path=folder, name=f"{folder.name}-series{one.number}") for one in chosen]
+
+
+def _label(volume: Volume) -> Path:
+    """Return what tells a volume from others: a file's whole name, a series' name."""
+    return Path(volume.name) if volume.frames else volume.path
+
+
+def _name(volumes: list[Volume], images: Any) -> str:
+    """Return the only volume's name, or the folder's of several."""
+    if len(volumes) == 1:
+        return volumes[0].name
+    given = isinstance(images, str | Path) and expand(images).is_dir()
+    return (expand(images) if given else volumes[0].path.parent).resolve().name
+
+
+def _same_slice_shape(volumes: list[Volume]) -> None:
+    """Refuse files whose slices differ in size."""
+    sizes = [f"{volume.shape[1]} x {volume.shape[2]} px" for volume in volumes]
+    for volume, size in zip(volumes, sizes, strict=True):
+        if size != sizes[0]:
+            raise ShapeMismatch(
+                f"The slices of {volume.path.name} are {size}, those of {volumes[0].path.name} "
+                f"{sizes[0]}; a stack has slices of one size, read them apart."
+            )
+
+
+def _open_references(reference: str | Path, volumes: list[Volume]) -> list[Volume]:
+    """Open the reference files and hold them against the images; empty without a reference."""
+    if str(reference).strip():
+        unopened = list_volumes(reference)
+    elif all("reference" in npz_names(volume.path) for volume in volumes):
+        unopened = list_volumes([volume.path for volume in volumes])
+    else:
+        return []
+    # Each is cut as its image is, even if its header gives another reason.
+    alike = volumes if len(volumes) == len(unopened) else volumes[:1] * len(unopened)
+    axes = [volume.grid.axis if volume.grid else "" for volume in alike]
+    references = [
+        open_volume(one, axis, "reference") for one, axis in zip(unopened, axes, strict=True)
+    ]
+    _same_slice_shape(references)
+    n_images, n_masks = (sum(one.shape[0] for one in side) for side in (volumes, references))
+    pairs = list(zip(volumes, references, strict=False))
+    if len(references) == len(volumes):
+        _refuse_crossed_names(pairs)
+    elif n_images != n_masks:
+        raise ShapeMismatch(
+            f"There are {n_images} slices in {len(volumes)} image file(s) but {n_masks} in "
+            f"{len(references)} reference file(s); give a reference for every slice."
+        )
+    elif references[0].shape[1:] == volumes[0].shape[1:]:
+        return references
+    for volume, mask in pairs:
+        if volume.shape != mask.shape:
+            raise ShapeMismatch(
+                f"The reference {mask.path.name} has the shape {mask.shape}, the images "
+                f"{volume.path.name} {volume.shape} (slices, rows, columns); they must be the "
+                "same before slices are chosen."
+            )
+        _refuse_elsewhere(volume, mask)
+    return references
+
+
+def _refuse_elsewhere(volume: Volume, mask: Volume) -> None:
+    """Refuse a reference that has the images' shape and lies somewhere else in space."""
+    if volume.grid is None or mask.grid is None:
+        return
+    apart = np.linalg.norm(volume.grid.corners() - mask.grid.corners(), axis=1).max()
+    # Headers round; half a voxel is more than rounding and less than a wrong pixel.
+    if apart > voxel_sizes(volume.grid.affine).min() / 2:
+        raise ShapeMismatch(
+            f"The reference {mask.path.name} has the shape of {volume.path.name} but lies "
+            f"{apart:.1f} mm from it, by their headers; resample it onto the images' grid, or "
+            "store both as .npy if the headers are wrong."
+        )
+
+
+def _refuse_crossed_names(pairs: list[tuple[Volume, Volume]]) -> None:
+    """Refuse pairs whose names contradict their order, such as sub-2 with sub-3_mask.
+
+    Only where some mask is named after its image; otherwise the order is all there is.
+    """
+    strangers = [(image, mask) for image, mask in pairs if image.name not in mask.name]
+    if 0 < len(strangers) < len(pairs):
+        image, mask = strangers[0]
+        raise ShapeMismatch(
+            f"{image.path.name} would be scored against {mask.path.name}, though other masks carry "
+            "their image's name; rename the masks or give one for each image."
+        )
+
+
+def _choose(slices: str | int, counts: list[int]) -> tuple[list[int], list[int], list[int]]:
+    """Choose slices: for each its file, its number there, and its position before choosing."""
+    if max(counts) == 1:
+        files = parse_slices(slices, len(counts))
+        return files, [0] * len(files), files
+    starts = np.cumsum([0, *counts]).tolist()
+    per_file = [parse_slices(slices, count) for count in counts]
+    numbers = [number for some in per_file for number in some]
+    files = [file for file, some in enumerate(per_file) for _ in some]
+    return files, numbers, [starts[f] + n for f, n in zip(files, numbers, strict=True)]
+
+
+def _load(volumes: list[Volume], positions: list[int]) -> Array:
+    """Read the slices at some positions of all files put together, file by file."""
+    starts = np.cumsum([0, *(volume.shape[0] for volume in volumes)]).tolist()
+    pieces = []
+    for file, run in groupby(positions, key=lambda position: bisect_right(starts, position) - 1):
+        take = evenly([position - starts[file] for position in run])
+        whole = volumes[file].pixels()
+        piece = whole[take]
+        # A view would keep all of a decompressed volume in memory for the sake of a few slices.
+        if len(piece) < len(whole) and not is_mapped(piece):
+            piece = piece.copy()
+        pieces.append(piece)
+    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+
+
+def is_mapped(array: Array | None) -> bool:
+    """Whether an array's values stay in their file until they are asked for."""
+    while isinstance(array, np.ndarray):
+        if isinstance(array, np.memmap):
+            return True
+        array = array.base
+    return False
+
+
+def _same_spacing(volumes: list[Volume]) -> tuple[float, float] | None:
+    """Return the spacing that all files share, or refuse several."""
+    first = volumes[0]
+    for volume in volumes:
+        # One that doesn't know its own differs from any.
+        known = volume.spacing_mm or (0, 0), first.spacing_mm or (0, 0)
+        if not np.allclose(*known, rtol=1e-3):
+            raise ShapeMismatch(
+                f"{first.path.name} and {volume.path.name} have different spacings, "
+                f"{first.spacing_mm} and {volume.spacing_mm} mm; give a spacing or read them apart."
+            )
+    return first.spacing_mm
+
+
+def _label_slices(
+    labels: tuple[str, ...] | None, counts: list[int], volumes: list[Volume]
+) -> list[str] | None:
+    """Return one label for every slice of every file, before any is chosen."""
+    stored = [volume.groups or () for volume in volumes]
+    labels = labels or (tuple(label for some in stored for label in some) if all(stored) else None)
+    if labels is None:
+        if (len(volumes) == 1 or max(counts) == 1) and all(one.grid is None for one in volumes):
+            return None
+        stems = [volume.name for volume in volumes]
+        # scan.npy and scan.nii are two files: their stems must not make one group of them.
+        unique = len(set(stems)) == len(stems)
+        labels = tuple(stems if unique else [volume.path.name for volume in volumes])
+    if len(labels) == sum(counts):
+        return list(labels)
+    if len(labels) == len(counts):
+        return [label for label, count in zip(labels, counts, strict=True) for _ in range(count)]
+    raise ShapeMismatch(
+        f"There are {len(labels)} group labels for {sum(counts)} slices in {len(counts)} file(s); "
+        "give one a slice, counted before slices are chosen, or one a file."
+    )

@@ -1,0 +1,451 @@
+"""Inputs as people have them: pictures, other volumes, headers at odds, folders of many kinds."""
+
+import shutil
+from pathlib import Path
+
+import cv2
+import nibabel as nib
+import numpy as np
+import pytest
+import tifffile
+from dicoms import PLANES, save_series
+from pydicom.data import get_testdata_file
+
+from skullnb.errors import InvalidSetting, SkullnbError, UnreadableFile
+from skullnb.stack import Stack, list_volumes, read_stack, write_masks
+
+rows, columns = np.mgrid[:48, :40]
+radius = np.hypot((rows - 24) / 1.2, columns - 20)
+HEAD = np.select([radius < 11, radius < 13, radius < 16], [500, 40, 600], 0).astype(np.uint16)
+SLICES = np.stack([HEAD, HEAD // 2, HEAD // 3])
+GREY = (HEAD // 3).astype(np.uint8)
+MASK = radius < 13
+AFFINES = {  # of slices stored as they are read: columns, rows, slices; steps in mm
+    "axial": lambda c, r, s: [[-c, 0, 0], [0, -r, 0], [0, 0, s]],
+    "coronal": lambda c, r, s: [[-c, 0, 0], [0, 0, s], [0, -r, 0]],
+    "sagittal": lambda c, r, s: [[0, 0, s], [-c, 0, 0], [0, -r, 0]],
+}
+
+
+def save_volume(path, slices, axis="axial", steps=(1, 1, 1), kind=nib.Nifti1Image):
+    affine = np.eye(4)
+    affine[:3, :3] = AFFINES[axis](*steps)
+    kind(slices.transpose(2, 1, 0), affine).to_filename(path)
+    return path
+
+
+# --- along which axis --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("axis", AFFINES)
+@pytest.mark.parametrize(
+    ("n_slices", "steps", "why"),
+    [
+        (1, (1, 1, 1), "a single slice"),
+        (1, (0.9, 0.9, 6), "a single slice"),
+        (6, (1, 1, 9), "6 slices, 9 mm apart"),
+        (30, (0.5, 0.5, 1), "30 slices, 1 mm apart"),
+        (5, (1, 1, 1), "5 slices, 1 mm apart"),
+    ],
+)
+def test_a_volume_is_cut_in_the_axis_it_was_acquired_in_and_says_so(
+    tmp_path, axis, n_slices, steps, why
+):
+    slices = np.stack([HEAD + n for n in range(n_slices)])
+    stack = read_stack(save_volume(tmp_path / "scan.nii.gz", slices, axis, steps))
+    np.testing.assert_array_equal(stack.images, slices)
+    assert (stack.axis, stack.spacing_mm) == (axis, (steps[1], steps[0]))
+    said = f"scan.nii.gz was acquired in {axis} slices ({why})"
+    assert [remark.startswith(said) for remark in stack.remarks] == [True] * (axis != "axial")
+    for asked in AFFINES:
+        other = read_stack(tmp_path / "scan.nii.gz", axis=asked)
+        assert (other.axis, other.remarks) == (asked, ())
+        assert (other.images.shape == slices.shape) == (asked == axis)
+    written = write_masks(stack.images > 300, tmp_path / "m.nii.gz", stack)
+    np.testing.assert_array_equal(read_stack(written).images, slices > 300)
+    assert read_stack(tmp_path / "scan.nii.gz", written).reference.sum() == (slices > 300).sum()
+
+
+@pytest.mark.parametrize("axis", ["coronal", "sagittal"])
+@pytest.mark.parametrize("n_slices", [1, 6])
+def test_a_dicom_series_is_cut_in_the_axis_it_was_acquired_in(tmp_path, axis, n_slices):
+    slices = np.stack([HEAD + n for n in range(n_slices)]).astype(np.int16)
+    save_series(tmp_path / "scan", slices, directions=PLANES[axis], step=9)
+    stack = read_stack(tmp_path / "scan")
+    assert (stack.axis, stack.images.shape) == (axis, slices.shape)
+    # These were stored from front to back, and from left to right; slices ascend from the back.
+    np.testing.assert_array_equal(stack.images, slices[:: -1 if axis == "coronal" else 1])
+    assert f"{axis} slices" in stack.remarks[0]
+
+
+def test_a_volume_of_even_voxels_is_cut_into_axial_slices_without_a_word(tmp_path):
+    volume = np.zeros((30, 40, 36), np.uint8)
+    for axis in AFFINES:
+        stack = read_stack(save_volume(tmp_path / "scan.nii", volume, axis, (1, 1, 1.25)))
+        assert (stack.axis, stack.remarks) == ("axial", ())
+
+
+# --- headers at odds ---------------------------------------------------------------------------
+
+
+def two_forms(path, sform, qform, zooms=None, codes=(1, 1)):
+    image = nib.Nifti1Image(SLICES.transpose(2, 1, 0), None)
+    if codes != (0, 0):  # nibabel would write a form of its own
+        image.set_qform(qform, codes[0])
+        image.set_sform(sform, codes[1])
+    if zooms:
+        image.header["pixdim"][1:4] = zooms
+    image.to_filename(path)
+    return path
+
+
+@pytest.mark.parametrize("scale", [0.5, 2.0, 1.02])
+def test_the_spacing_is_that_of_the_affine_in_use_and_a_conflict_is_said_once(tmp_path, scale):
+    affine = np.diag([-2.0 * scale, -scale, 3 * scale, 1])
+    path = two_forms(tmp_path / "scan.nii", affine, None, (2, 1, 3), codes=(0, 1))
+    stack = read_stack(path)
+    assert stack.spacing_mm == pytest.approx((scale, 2 * scale))
+    assert stack.aspect == pytest.approx(0.5)
+    [remark] = stack.remarks
+    assert "by its sform and 2 x 1 x 3 mm by its pixdim; the sform is used" in remark
+    written = nib.load(write_masks(SLICES > 300, tmp_path / "m.nii", stack))
+    np.testing.assert_array_equal(written.affine, nib.load(path).affine)
+
+
+@pytest.mark.parametrize(
+    ("qform", "said"),
+    [
+        (np.diag([2.0, -2, 3, 1]), "differ by up to 156 mm"),
+        (np.diag([-2.0, -2, 3, 1]) + np.eye(4, k=3) * 4, "differ by up to 4 mm"),
+        (np.diag([-2.0, -2, 3, 1]) + np.eye(4, k=3) * 0.4, ""),
+    ],
+)
+def test_forms_that_put_a_volume_in_two_places_are_remarked_on(tmp_path, qform, said):
+    path = two_forms(tmp_path / "scan.nii", np.diag([-2.0, -2, 3, 1]), qform)
+    stack = read_stack(path)
+    assert len(stack.remarks) == bool(said)
+    assert said in "".join(stack.remarks)
+    np.testing.assert_array_equal(stack.images, SLICES)  # as its sform says
+    no_code = two_forms(tmp_path / "scan.nii", np.diag([-2.0, -2, 3, 1]), qform, codes=(0, 2))
+    assert read_stack(no_code).remarks == ()
+
+
+def test_a_volume_that_says_no_orientation_says_so(tmp_path):
+    path = two_forms(tmp_path / "scan.nii", None, None, (2, 1, 3), codes=(0, 0))
+    stack = read_stack(path)
+    assert "nothing of its orientation" in stack.remarks[0]
+    assert stack.spacing_mm == (1, 2)
+
+
+# --- kinds of files ----------------------------------------------------------------------------
+
+
+def test_pairs_analyze_and_itk_s_kinds_give_the_same_slices(tmp_path):
+    steps = (2, 1, 3)
+    save_volume(tmp_path / "pair.hdr", SLICES, steps=steps, kind=nib.Nifti1Pair)
+    save_volume(tmp_path / "spm.img", SLICES.astype(np.int16), steps=steps, kind=nib.AnalyzeImage)
+    for name in ("pair.hdr", "pair.img", "spm.hdr", "spm.img"):
+        stack, guessed = read_stack(tmp_path / name), name.startswith("spm")
+        # Analyze can't say that rows run to the back, and is taken to run to the front.
+        np.testing.assert_array_equal(stack.images, SLICES[:, :: -1 if guessed else 1])
+        assert stack.spacing_mm == (1, 2)
+        assert [path.suffix for path in stack.members[0]] == [".hdr", ".img"]
+        assert bool(stack.remarks) == guessed
+    assert [volume.path.name for volume in list_volumes(tmp_path)] == ["pair.hdr", "spm.hdr"]
+    before = read_stack(tmp_path / "pair.hdr").fingerprint()
+    (tmp_path / "pair.img").write_bytes((tmp_path / "pair.img").read_bytes()[:-1] + b"\1")
+    assert read_stack(tmp_path / "pair.hdr").fingerprint() != before
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "spacing"),
+    [("tiny.mnc", (10, 20, 20), (2, 2)), ("scaled+tlrc.HEAD", (43, 54, 47), (3, 3))],
+)
+def test_minc_and_afni_volumes_are_read_as_nibabel_turns_them(name, shape, spacing):
+    path = Path(nib.__file__).parent / "tests" / "data" / name
+    if not path.exists():
+        pytest.skip("nibabel came without its examples")
+    stack = read_stack(path)
+    assert (stack.images.shape, stack.spacing_mm) == (shape, spacing)
+    turned = nib.orientations.axcodes2ornt("LPS")
+    image = nib.load(path)
+    moved = image.as_reoriented(
+        nib.orientations.ornt_transform(nib.io_orientation(image.affine), turned)
+    )
+    np.testing.assert_array_equal(stack.images, moved.get_fdata().squeeze().T)
+
+
+@pytest.mark.parametrize("ending", [".nrrd", ".nhdr", ".mha", ".mhd"])
+def test_itk_s_kinds_lie_where_itk_s_own_nifti_says(tmp_path, ending):
+    itk = pytest.importorskip("SimpleITK")
+    image = itk.GetImageFromArray(SLICES.astype(np.int16))
+    image.SetSpacing((1.5, 2, 4))
+    image.SetOrigin((5, 6, 7))
+    image.SetDirection((0, -1, 0, 0, 0, -1, 1, 0, 0))
+    for name in (f"scan{ending}", "scan.nii"):
+        itk.WriteImage(image, str(tmp_path / name))
+    stack, same = read_stack(tmp_path / f"scan{ending}"), read_stack(tmp_path / "scan.nii")
+    np.testing.assert_array_equal(stack.images, same.images)
+    np.testing.assert_allclose(stack.grids[0].affine, same.grids[0].affine, atol=1e-5)
+    assert (stack.spacing_mm, stack.axis) == (same.spacing_mm, same.axis)
+    written = nib.load(write_masks(stack.images > 300, tmp_path / "m.nii.gz", stack))
+    np.testing.assert_allclose(written.affine, same.grids[0].affine, atol=1e-5)
+    for file in stack.members[0]:
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 3])
+    with pytest.raises(UnreadableFile, match=r"can't be read|doesn't name"):
+        read_stack(tmp_path / f"scan{ending}")
+
+
+def test_itk_s_kinds_without_itk_name_the_extra_and_no_header_names_a_file_elsewhere(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "a.nrrd").write_bytes(b"NRRD0004\n")
+    monkeypatch.setitem(__import__("sys").modules, "SimpleITK", None)
+    with pytest.raises(UnreadableFile, match=r"pip install 'skullnb\[itk\]'"):
+        read_stack(tmp_path / "a.nrrd")
+    monkeypatch.undo()
+    pytest.importorskip("SimpleITK")
+    (tmp_path / "a.mhd").write_text("NDims = 2\nElementDataFile = /etc/hostname\n")
+    with pytest.raises(UnreadableFile, match="one file of pixels in its own folder"):
+        read_stack(tmp_path / "a.mhd")
+
+
+PICTURES = {
+    "grey": GREY,
+    "16 bit": HEAD,
+    "three equal channels": cv2.merge([GREY] * 3),
+    "full alpha": cv2.merge([GREY] * 3 + [np.full_like(GREY, 255)]),
+}
+
+
+@pytest.mark.parametrize("case", PICTURES)
+def test_a_png_of_grey_values_is_a_slice(tmp_path, case):
+    cv2.imwrite(str(tmp_path / "s.png"), PICTURES[case])
+    stack = read_stack(tmp_path / "s.png")
+    np.testing.assert_array_equal(stack.images, [HEAD if case == "16 bit" else GREY])
+    assert (stack.spacing_mm, stack.groups, stack.name) == (None, None, "s")
+
+
+def test_a_jpg_of_grey_values_is_a_slice_in_one_channel_or_three(tmp_path):
+    for name, pixels in (("a.jpg", GREY), ("b.JPEG", cv2.merge([GREY] * 3))):
+        cv2.imwrite(str(tmp_path / name), pixels)
+        images = read_stack(tmp_path / name).images
+        assert np.abs(images[0].astype(int) - GREY).mean() < 3
+
+
+@pytest.mark.parametrize("name", ["c.png", "c.jpg", "alpha.png"])
+def test_a_picture_in_colour_is_refused(tmp_path, name):
+    colour = cv2.merge([GREY, GREY, GREY // 2])
+    see_through = cv2.merge([GREY] * 4)
+    cv2.imwrite(str(tmp_path / name), see_through if "alpha" in name else colour)
+    with pytest.raises(UnreadableFile, match=f"{name} holds colour or transparency"):
+        read_stack(tmp_path / name)
+
+
+def test_a_folder_of_pictures_is_one_stack_and_masks_go_back_to_pictures(tmp_path):
+    for number in (1, 2, 10):
+        cv2.imwrite(str(tmp_path / f"s{number}.png"), GREY + number)
+        cv2.imwrite(str(tmp_path / f"m{number}.png"), MASK.astype(np.uint8) * 255)
+    stack = read_stack(tmp_path / "s*.png", tmp_path / "m*.png", slices="0,2")
+    np.testing.assert_array_equal(stack.images, [GREY + 1, GREY + 10])
+    np.testing.assert_array_equal(stack.reference, [MASK] * 2)
+    assert stack.groups is None
+    one = stack.split()[1]
+    written = write_masks(one.images > 100, tmp_path / "out.png", one)
+    np.testing.assert_array_equal(cv2.imread(str(written), -1), (GREY + 10 > 100) * 255)
+    with pytest.raises(InvalidSetting, match=r"A .png holds one slice, and there are 2"):
+        write_masks(stack.images > 100, tmp_path / "two.png", stack)
+
+
+def test_pictures_beside_scans_are_no_slices_unless_they_are_named(tmp_path):
+    cv2.imwrite(str(tmp_path / "preview.png"), GREY)
+    np.save(tmp_path / "scan.npy", SLICES)
+    assert [volume.path.name for volume in list_volumes(tmp_path)] == ["scan.npy"]
+    assert len(list_volumes(tmp_path / "*.png")) == 1
+
+
+@pytest.mark.parametrize("keep", [0.02, 0.4, 0.95])
+@pytest.mark.parametrize("name", ["a.png", "a.jpg"])
+def test_a_picture_cut_short_is_not_read_as_a_whole_one(tmp_path, name, keep):
+    cv2.imwrite(str(tmp_path / name), GREY)
+    whole = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(whole[: int(len(whole) * keep)])
+    with pytest.raises(UnreadableFile, match=f"{name} can't be read"):
+        read_stack(tmp_path / name)
+
+
+def test_a_picture_of_more_pixels_than_any_slice_has_is_refused_before_it_is_decoded(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.jpg"), GREY)
+    content = bytearray((tmp_path / "a.jpg").read_bytes())
+    place = content.index(b"\xff\xc0") + 5
+    content[place : place + 4] = b"\xff\xff\xff\xff"
+    (tmp_path / "a.jpg").write_bytes(content)
+    with pytest.raises(UnreadableFile, match=r"a.jpg can't be read"):
+        read_stack(tmp_path / "a.jpg")
+
+
+# --- TIFF --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [{}, {"compression": "zlib", "contiguous": False}])
+def test_a_tiff_written_a_page_at_a_time_is_one_stack(tmp_path, options):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        for page in SLICES:
+            tiff.write(page, **options)
+    np.testing.assert_array_equal(read_stack(tmp_path / "a.tif").images, SLICES)
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        tiff.write(SLICES, photometric="minisblack")
+        tiff.write(SLICES[0])
+    np.testing.assert_array_equal(read_stack(tmp_path / "a.tif").images, [*SLICES, HEAD])
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"photometric": "minisblack"}, {"photometric": "minisblack", "bigtiff": True}]
+)
+def test_a_reference_of_one_bit_a_pixel_is_read(tmp_path, options):
+    tifffile.imwrite(tmp_path / "a.tif", SLICES, photometric="minisblack")
+    tifffile.imwrite(tmp_path / "m.tif", np.stack([MASK, ~MASK, MASK]), **options)
+    stack = read_stack(tmp_path / "a.tif", tmp_path / "m.tif")
+    np.testing.assert_array_equal(stack.reference, [MASK, ~MASK, MASK])
+
+
+def test_one_bit_where_white_is_0_is_refused_unless_it_is_known_who_wrote_it(tmp_path):
+    options = {"photometric": "miniswhite", "software": "another"}
+    tifffile.imwrite(tmp_path / "m.tif", MASK, **options)
+    with pytest.raises(UnreadableFile, match="inverted grey"):
+        read_stack(tmp_path / "m.tif")
+
+
+@pytest.mark.parametrize(
+    ("axes", "shape", "said"),
+    [
+        ("ZCYX", (3, 2), "3 slices and 2 channels"),
+        ("CZYX", (2, 3), "3 slices and 2 channels"),
+        ("TZYX", (2, 3), "3 slices and 2 time points"),
+        ("CYX", (2,), "2 channels"),
+        ("ZYX", (3,), ""),
+        ("TYX", (3,), ""),
+    ],
+)
+def test_an_ome_tiff_of_more_than_one_channel_or_time_is_refused(tmp_path, axes, shape, said):
+    pages = np.broadcast_to(HEAD, (*shape, *HEAD.shape))
+    tifffile.imwrite(tmp_path / "a.ome.tif", pages, metadata={"axes": axes})
+    if not said:
+        np.testing.assert_array_equal(read_stack(tmp_path / "a.ome.tif").images, pages)
+        return
+    with pytest.raises(UnreadableFile, match="one channel and one time") as caught:
+        read_stack(tmp_path / "a.ome.tif")
+    assert all(part in str(caught.value) for part in said.split(" and "))
+
+
+# --- arrays ------------------------------------------------------------------------------------
+
+
+def test_nan_is_background_only_where_that_is_asked_for(tmp_path):
+    for lowest, background in ((0, 0), (100, 0), (-50, -50)):
+        values = SLICES.astype(np.float32) + lowest
+        values[:, radius > 16] = np.nan
+        np.save(tmp_path / "a.npy", values)
+        assert np.isnan(read_stack(tmp_path / "a.npy").images).any()
+        images = read_stack(tmp_path / "a.npy", nan_background=True).images
+        np.testing.assert_array_equal(images, np.where(np.isnan(values), background, values))
+        assert images.dtype == np.float32
+    np.save(tmp_path / "b.npy", SLICES)
+    assert isinstance(read_stack(tmp_path / "b.npy", nan_background=True).images, np.memmap)
+
+
+@pytest.mark.parametrize(
+    ("shape", "last"),
+    [((48, 40, 3), None), ((128, 128, 20), True), ((200, 180, 5), True), ((20, 48, 40), False),
+     ((128, 128, 100), False), ((48, 128, 40), False), ((300, 64, 20), False)],
+)  # fmt: skip
+@pytest.mark.parametrize("ending", [".npy", ".npz", ".tif"])
+def test_slices_in_the_last_axis_are_remarked_on_and_colour_is_refused(
+    tmp_path, shape, last, ending
+):
+    path, array = tmp_path / f"a{ending}", np.zeros(shape, np.uint8)
+    if ending == ".tif":
+        tifffile.imwrite(path, array, photometric="minisblack")
+    else:
+        (np.save if ending == ".npy" else np.savez_compressed)(path, array)
+    if last is None:
+        with pytest.raises(UnreadableFile, match="colour channels"):
+            read_stack(path)
+        return
+    remarks = read_stack(path).remarks
+    assert ["moveaxis(images, -1, 0)" in remark for remark in remarks] == [True] * last
+
+
+# --- folders -----------------------------------------------------------------------------------
+
+
+def test_a_study_or_a_disc_names_the_folders_and_the_pattern_that_would_do(tmp_path):
+    for name in ("T1", "T2"):
+        save_series(tmp_path / "study" / "scans" / name, SLICES.astype(np.int16))
+    shutil.copy(get_testdata_file("DICOMDIR", download=False), tmp_path / "study" / "DICOMDIR")
+    for path in (tmp_path / "study", tmp_path / "study" / "DICOMDIR"):
+        with pytest.raises(UnreadableFile, match="these folders do") as caught:
+            read_stack(path)
+        for name in ("T1", "T2"):
+            assert f"{tmp_path / 'study' / 'scans' / name} (3)" in str(caught.value)
+        pattern = f"{tmp_path}/study/**/*"
+        assert f"'{pattern}'" in str(caught.value)
+    assert set(read_stack(pattern).groups) == {"T1", "T2"}
+    assert len(read_stack(tmp_path / "study" / "scans" / "T1")) == 3
+
+
+def test_a_folder_with_nothing_in_it_or_below_names_the_kinds(tmp_path):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    with pytest.raises(UnreadableFile, match=r"a holds no file .* the kinds are \.npy, .*DICOM\."):
+        read_stack(tmp_path / "a")
+
+
+@pytest.fixture
+def bids(tmp_path):
+    for subject in ("01", "02"):
+        for session in ("ses-a/anat", "ses-b/anat") if subject == "02" else ("anat",):
+            folder = tmp_path / "set" / f"sub-{subject}" / session
+            folder.mkdir(parents=True)
+            place = session.split("/")[0].replace("anat", "")
+            for suffix in ("T1w", "T2w"):
+                name = "_".join(filter(None, [f"sub-{subject}", place, suffix]))
+                save_volume(folder / f"{name}.nii.gz", SLICES)
+    derived = tmp_path / "set" / "derivatives" / "x" / "sub-01" / "anat"
+    derived.mkdir(parents=True)
+    save_volume(derived / "sub-01_desc-x_T1w.nii.gz", SLICES)
+    (tmp_path / "set" / "dataset_description.json").write_text("{}")
+    return tmp_path / "set"
+
+
+@pytest.mark.parametrize(
+    ("where", "suffix", "names"),
+    [
+        (".", "", ["sub-01_T1w", "sub-02_ses-a_T1w", "sub-02_ses-b_T1w"]),
+        (".", "T2w", ["sub-01_T2w", "sub-02_ses-a_T2w", "sub-02_ses-b_T2w"]),
+        ("sub-02", "", ["sub-02_ses-a_T1w", "sub-02_ses-b_T1w"]),
+        ("sub-02/ses-b", "_T2w", ["sub-02_ses-b_T2w"]),
+        ("sub-01/anat", "T1w", ["sub-01_T1w"]),
+        ("sub-01/anat", "", ["sub-01_T1w", "sub-01_T2w"]),
+    ],
+)
+def test_a_bids_dataset_is_walked_for_its_images_of_one_suffix(bids, where, suffix, names):
+    assert [volume.name for volume in list_volumes(bids / where, suffix)] == names
+    assert set(read_stack(bids / where, suffix=suffix).groups) == set(names)
+
+
+def test_a_bids_dataset_without_the_suffix_names_those_it_has(bids):
+    with pytest.raises(UnreadableFile, match=r"_FLAIR; there are T1w \(3\), T2w \(3\)"):
+        read_stack(bids, suffix="FLAIR")
+    (bids / "dataset_description.json").unlink()
+    assert len(list_volumes(bids)) == 3
+
+
+def test_every_refusal_is_one_sentence_and_remarks_travel_with_the_slices(tmp_path):
+    path = save_volume(tmp_path / "scan.nii", SLICES, "sagittal", (1, 1, 9))
+    stack = read_stack(path)
+    assert stack[1:].remarks == stack.select([0]).remarks == stack.remarks
+    assert stack.split()[0].axis == "sagittal"
+    assert Stack(SLICES).remarks == ()
+    with pytest.raises(SkullnbError) as caught:
+        read_stack(tmp_path / "scan.xyz")
+    assert "\n" not in str(caught.value)
