@@ -264,7 +264,7 @@ def components_of(
                 touching[owner[run]] = True
     largest, chosen, n_equal = 0, -1, 0
     for run in range(owner.size):
-        if not (drop and touching[run]):
+        if owner[run] == run and not (drop and touching[run]):
             if areas[run] > largest:
                 largest, chosen, n_equal = areas[run], run, 1
             elif areas[run] == largest:
@@ -420,9 +420,30 @@ def _is_padding(levels: Any, edges: Any, rows: Any, following: Any, run: int, ar
     return most >= PADDING_SHARE * area
 
 
-@_kernel("[[u1]] [i4] [i4] [i4] [i8] [?] i8 [[i4]]")
+@_part
+def _holds_corner(edges: Any, first: Any, owner: Any, run: int, width: int) -> bool:
+    """Whether a component holds a corner pixel of the frame."""
+    for row in (0, first.size - 2):
+        begin, end = first[row], first[row + 1]
+        if begin < end and (
+            (owner[begin] == run and edges[2 * begin] == 0)
+            or (owner[end - 1] == run and edges[2 * end - 1] == width)
+        ):
+            return True
+    return False
+
+
+@_kernel("[[u1]] i8 [i4] [i4] [i4] [i8] [?] i8 [[i4]]")
 def facts_of(
-    levels: Any, edges: Any, first: Any, owner: Any, areas: Any, framed: Any, brain: int, mask: Any
+    levels: Any,
+    width: int,
+    edges: Any,
+    first: Any,
+    owner: Any,
+    areas: Any,
+    framed: Any,
+    brain: int,
+    mask: Any,
 ) -> Any:
     """Count components and those at the frame; `SliceFacts` from bright_px on; mask_hull_px."""
     n_rows, n_runs = first.size - 1, owner.size
@@ -450,12 +471,15 @@ def facts_of(
         n_components += 1
         n_touching += framed[run]
         bright += areas[run]
-        if framed[run] and run != brain:
-            if _is_padding(levels, edges, rows, following, run, areas[run]):
+        if run == brain:
+            continue
+        if framed[run]:
+            at_corner = _holds_corner(edges, first, owner, run, width)
+            if at_corner and _is_padding(levels, edges, rows, following, run, areas[run]):
                 padding += areas[run]
-            else:
-                edge = max(edge, areas[run])
-        elif brain >= 0 and areas[run] > beside:
+                continue
+            edge = max(edge, areas[run])
+        if brain >= 0 and areas[run] > beside:
             down, across = rows[run] - rows[brain], left[run] - left[brain]
             up, back = bottom[brain] - bottom[run], right[brain] - right[run]
             within, around = min(down, across, up, back) >= 0, max(down, across, up, back) <= 0

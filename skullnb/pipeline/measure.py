@@ -389,7 +389,9 @@ def _measure(
         level = 0 if settings.threshold == "otsu" else int(settings.threshold)
         return SliceFacts(*pixels.shape, 1, *[0] * 10), level, 0, 0, 0
     levels, counts, threshold, components = found
-    n_components, n_touching, areas, hull_px = fast.facts_of(levels, *components, columns)
+    n_components, n_touching, areas, hull_px = fast.facts_of(
+        levels, pixels.shape[1], *components, columns
+    )
     n_levels, hot_level = np.count_nonzero(counts), quantile_of_counts(counts, HOT_QUANTILE)
     facts = SliceFacts(*pixels.shape, int(n_levels), hot_level, *areas, mask_px, hull_px)
     return facts, threshold, n_components, n_touching, dilated_px

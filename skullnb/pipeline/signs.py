@@ -9,7 +9,6 @@ those heads; how well they do on others, others must say.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from math import ceil, floor
 from typing import Any, NamedTuple
 
@@ -36,29 +35,30 @@ SIGNS = (
 HOT_QUANTILE, HOT_LEVEL = 0.999, 0.10
 # Chosen on the other heads, four heads asked for 7.0 to 8.0 mm; 7.5 mm is best over all of them.
 LARGEST_CHOSEN_REACH_MM, USUAL_REACH_MM = 8.0, 7.5
-# Share of the frame, where the pixel size is unknown.
+# Shares of the frame, where the pixel size is unknown.
 SMALLEST_PLAUSIBLE, LARGEST_PLAUSIBLE = 0.01, 0.90
 # Right slices: chosen components of 45 cm2 or more, masks of 239 cm2 or less, 273 at 26 px of 1 mm.
 # Outlines of a whole head: 311 cm2 and more. Children's heads get some room.
 SMALLEST_CM2, LARGEST_CM2 = 20.0, 300.0
 # Right masks fill .94 of their hull or more, on other heads that were tried .82; wrong ones .80.
 MASK_FILL = 0.81
-# Of a speck nothing can be told by what lies around it.
+# Share of the frame: of a smaller hull nothing can be told by what lies around it.
 SMALLEST_HEAD = 0.01
 # Bright tissue outside the chosen one's hull: right slices .10 to .53, brain joined to scalp .06
 # and less. Where the frame cuts the scalp off, right ones may keep .02.
 LEAST_OUTSIDE, LEAST_OUTSIDE_CUT, MOST_OUTSIDE = 0.065, 0.01, 0.60
 # The frame cuts the head where a component that touches it has this share of the chosen one.
-CUT_SHARE = 0.002
+CUT_SHARE = 0.001
 # Right components fill .79 of their hull or more, .66 where cropped, .50 on the noisiest synthetic
 # heads; noise in air .30 to .51.
 RING_FILL, SPARSE_FILL = 0.60, 0.48
-# The largest component beside the chosen one: right slices .24 of it or less, wrong ones .36.
-LIKE_SIZE = 0.33
+# The largest component beside the chosen one: right slices .32 of it or less, wrong ones .36 to 1.
+LIKE_SIZE = 0.35
 # A component that touches the frame: right slices up to 1.2 times the chosen one (a neck).
 MUCH_LARGER = 2.0
-# Of an edge-touching component that is padding so much has one level; resampling blurs its rim.
-PADDING_SHARE = 0.9
+# Bright padding holds a corner of the frame and has one level but for a rim that resampling blurs;
+# of the scalp where a frame cuts it, half of the pixels share one at most.
+PADDING_SHARE = 0.75
 # Against the median of up to five slices nearby that show no sign. Thresholds of right slices
 # differed by 21% at most.
 AREA_CHANGE, THRESHOLD_CHANGE, NEARBY = 0.25, 0.40, 5
@@ -76,8 +76,8 @@ class SliceFacts(NamedTuple):
     chosen_px: int  # 0 = nothing was chosen
     hull_px: int  # convex hull of the chosen component
     bright_in_hull_px: int
-    beside_px: int  # largest inner component neither around nor inside the chosen one
-    edge_px: int  # largest other component that touches the frame and is not padding
+    beside_px: int  # largest component neither around nor inside the chosen one, and no padding
+    edge_px: int  # largest other component that touches the frame, and no padding
     mask_px: int
     mask_hull_px: int
 
@@ -88,29 +88,35 @@ def facts_of(
     """Measure one slice from the arrays of its trace; `components` as `label_components` gives."""
     counts = cv2.calcHist([normalised], [0], None, [256], [0, 256]).ravel().astype(np.int64)
     others = components[components["label"] != chosen]
-    edge, inner = others[others["touches_edge"]], others[~others["touches_edge"]]
-    padding = np.array([_is_padding(one, normalised, labels) for one in edge], dtype=bool)
+    corners = labels[[0, 0, -1, -1], [0, -1, 0, -1]]
+    is_padding = np.isin(others["label"], corners)
+    is_padding[is_padding] = [_has_one_level(one, normalised, labels) for one in others[is_padding]]
+    tissue = others[~is_padding]
     chosen_px = hull_px = bright_in_hull_px = beside_px = 0
     if chosen:
         own = components[components["label"] == chosen][0]
         chosen_px = int(own["area"])
-        hull_px, bright_in_hull_px = _hull(labels == chosen, binary)
-        beside = ~(_holds(inner, own) | _holds(own, inner))
-        beside_px = int(inner["area"][beside].max(initial=0))
+        top, left, end = _hull(labels == chosen)
+        hull_px = int((end - left).sum())
+        ends = zip(binary[top : top + len(end)], left.tolist(), end.tolist(), strict=True)
+        bright_in_hull_px = sum(cv2.countNonZero(row[i:j]) for row, i, j in ends)
+        beside = ~(_holds(tissue, own) | _holds(own, tissue))
+        beside_px = int(tissue["area"][beside].max(initial=0))
+    _, left, end = _hull(mask != 0)
     return SliceFacts(
         height=normalised.shape[0],
         width=normalised.shape[1],
         n_levels=int(np.count_nonzero(counts)),
         hot_level=quantile_of_counts(counts, HOT_QUANTILE),
         bright_px=int(np.count_nonzero(binary)),
-        padding_px=int(edge["area"][padding].sum()),
+        padding_px=int(others["area"][is_padding].sum()),
         chosen_px=chosen_px,
         hull_px=hull_px,
         bright_in_hull_px=bright_in_hull_px,
         beside_px=beside_px,
-        edge_px=int(edge["area"][~padding].max(initial=0)),
+        edge_px=int(tissue["area"][tissue["touches_edge"]].max(initial=0)),
         mask_px=int(np.count_nonzero(mask)),
-        mask_hull_px=_hull(mask != 0, mask)[0],
+        mask_hull_px=int((end - left).sum()),
     )
 
 
@@ -131,7 +137,7 @@ def warnings_of(
         )
     if facts.n_levels == 2:
         found[TWO_LEVELS] = (
-            "scaled to 0..255 the slice has two levels only, as a mask or a drawing has and no scan"
+            "scaled to 0..255 the slice has only two levels, like a drawing or a mask, not a scan"
         )
     found |= _kernel_sign(settings, spacing_mm)
     if reason:
@@ -158,18 +164,16 @@ def neighbour_signs(
             near = same[near[np.argsort(np.abs(near - place), kind="stable")[:NEARBY]]]
             if areas[number] == 0 or len(near) < 2:
                 continue
-            change = areas[number] / np.median(areas[near]) - 1
-            if abs(change) > AREA_CHANGE:
-                found[number][AREA_JUMP] = (
-                    f"the mask is {abs(change):.0%} {'larger' if change > 0 else 'smaller'} than "
-                    "those of the slices around it"
-                )
-            change = levels[number] / max(1.0, float(np.median(levels[near]))) - 1
-            if abs(change) > THRESHOLD_CHANGE:
-                found[number][THRESHOLD_JUMP] = (
-                    f"the threshold is {abs(change):.0%} {'higher' if change > 0 else 'lower'} "
-                    "than those of the slices around it"
-                )
+            for sign, what, values, limit, more, less in (
+                (AREA_JUMP, "mask", areas, AREA_CHANGE, "larger", "smaller"),
+                (THRESHOLD_JUMP, "threshold", levels, THRESHOLD_CHANGE, "higher", "lower"),
+            ):
+                change = values[number] / max(1.0, float(np.median(values[near]))) - 1
+                if abs(change) > limit:
+                    found[number][sign] = (
+                        f"the {what} is {abs(change):.0%} {more if change > 0 else less} than "
+                        "those of the slices around it"
+                    )
     return found
 
 
@@ -192,7 +196,7 @@ def quantile_of_counts(counts: Array, share: float) -> float:
 def _kernel_sign(
     settings: PipelineSettings, spacing_mm: tuple[float, float] | None
 ) -> dict[str, str]:
-    if spacing_mm is None:
+    if spacing_mm is None or settings.border != "dilation":
         return {}
     pixel_mm = sum(spacing_mm) / 2
     reach = (settings.kernel_width - 1) / 2 * pixel_mm
@@ -202,7 +206,7 @@ def _kernel_sign(
     return {
         WIDE_KERNEL: f"the kernel of {settings.kernel_width} px reaches {reach:.3g} mm here, more "
         f"than twice the {LARGEST_CHOSEN_REACH_MM:g} mm that any open head chose, so the mask "
-        f"covers too much; --reach-mm {USUAL_REACH_MM:g} or --kernel-width {max(width, 1)} fits"
+        f"may cover too much; --reach-mm {USUAL_REACH_MM:g} or --kernel-width {max(width, 1)} fits"
     }
 
 
@@ -213,7 +217,7 @@ def _size_signs(facts: SliceFacts, spacing_mm: tuple[float, float] | None) -> di
     if cm2 and facts.chosen_px * cm2 < SMALLEST_CM2:
         found[SMALL] = (
             f"the chosen component covers {facts.chosen_px * cm2:.2g} cm² and the mask "
-            f"{facts.mask_px * cm2:.2g} cm², too little for a head"
+            f"{facts.mask_px * cm2:.3g} cm², too little for a head"
         )
     elif not cm2 and share < SMALLEST_PLAUSIBLE:
         found[SMALL] = (
@@ -242,7 +246,15 @@ def _choice_signs(facts: SliceFacts) -> dict[str, str]:
         outside = max(0.0, 1 - facts.bright_in_hull_px / tissue)
         cut = facts.edge_px >= CUT_SHARE * own
         if outside < (LEAST_OUTSIDE_CUT if cut else LEAST_OUTSIDE):
-            found |= _outermost(fill, outside)
+            found = {
+                SCALP_RING: f"the chosen component is the outermost and fills only {fill:.0%} of "
+                "its hull, so it may be the scalp"
+            }
+            if fill >= RING_FILL:
+                found = {
+                    MERGED: f"only {outside:.1%} of the bright tissue lies around the chosen "
+                    "component, so brain and scalp may be joined, or the scan has no scalp"
+                }
         elif fill < SPARSE_FILL:
             found[SPARSE] = (
                 f"the chosen component fills only {fill:.0%} of its convex hull, so it may be "
@@ -250,8 +262,8 @@ def _choice_signs(facts: SliceFacts) -> dict[str, str]:
             )
         if outside > MOST_OUTSIDE:
             found[OUTSIDE] = (
-                f"{outside:.0%} of the bright tissue lies outside the chosen component, so the "
-                "brain, or a part of it, may be left out"
+                f"{outside:.0%} of the bright tissue lies outside the chosen component's hull, so "
+                "the brain, or a part of it, may be left out"
             )
         if facts.beside_px > LIKE_SIZE * own:
             found[PART] = (
@@ -266,59 +278,39 @@ def _choice_signs(facts: SliceFacts) -> dict[str, str]:
     return found
 
 
-def _outermost(fill: float, outside: float) -> dict[str, str]:
-    """Name what holds the outermost tissue: a ring, or brain and scalp in one."""
-    if fill < RING_FILL:
-        return {
-            SCALP_RING: f"the chosen component is the outermost and fills only {fill:.0%} of its "
-            "hull, so it may be the scalp"
-        }
-    return {
-        MERGED: f"only {outside:.1%} of the bright pixels lie around the chosen component, so "
-        "brain and scalp may be joined, or the scan has no scalp"
-    }
-
-
-def _is_padding(component: Any, normalised: Array, labels: Array) -> bool:
-    """Whether a component has one level almost everywhere."""
+def _has_one_level(component: Any, normalised: Array, labels: Array) -> bool:
+    """Whether most pixels of a component share one level."""
     top, left, height, width = (int(component[n]) for n in ("top", "left", "height", "width"))
     box = slice(top, top + height), slice(left, left + width)
     levels = normalised[box][labels[box] == component["label"]]
     return bool(np.bincount(levels).max() >= PADDING_SHARE * len(levels))
 
 
-def _hull(pixels: Array, bright: Array) -> tuple[int, int]:
-    """Size of the convex hull of some pixels, and how many bright ones are in it."""
+def _hull(pixels: Array) -> tuple[int, Array, Array]:
+    """First row of the convex hull of some pixels, and by row its first column and end column."""
     rows = np.flatnonzero(pixels.any(axis=1))
     if not len(rows):
-        return 0, 0
-    band = slice(rows[0], rows[-1] + 1)
-    there = pixels[band]
+        return 0, rows, rows
+    there = pixels[rows[0] : rows[-1] + 1]
     first, last = there.argmax(axis=1), there.shape[1] - 1 - there[:, ::-1].argmax(axis=1)
     last[~there.any(axis=1)] = -1
     left, right = hull_rows(first, last)
-    ends = zip(bright[band], left.tolist(), (right + 1).tolist(), strict=True)
-    return int((right - left + 1).sum()), sum(int(np.count_nonzero(row[i:j])) for row, i, j in ends)
+    return int(rows[0]), left, right + 1
 
 
 def _envelope(rows: Array, columns: Array) -> Array:
     """Lower convex envelope of a column by row, at every row between, rounded up."""
-    kept: list[tuple[int, int]] = []
-    for y, x in zip(rows.tolist(), columns.tolist(), strict=True):
-        while len(kept) > 1 and _turns_back(*kept[-2], *kept[-1], y, x):
-            kept.pop()
-        kept.append((y, x))
-    found = np.empty(rows[-1] - rows[0] + 1, dtype=np.int64)
-    found[-1] = kept[-1][1]
-    for (y0, x0), (y1, x1) in pairwise(kept):
-        steps = np.arange(y1 - y0)
-        found[y0 - rows[0] : y1 - rows[0]] = x0 - (x0 - x1) * steps // (y1 - y0)
-    return found
-
-
-def _turns_back(y0: int, x0: int, y1: int, x1: int, y: int, x: int) -> bool:
-    """Whether the middle one of three points lies on or right of the line between the others."""
-    return (x1 - x0) * (y - y0) >= (x - x0) * (y1 - y0)
+    far = columns.max() + 1
+    # With two points added far right, only the left side of the hull is left to find.
+    points = np.stack([np.append(columns, [far, far]), np.append(rows, rows[[0, -1]])], axis=1)
+    corners = cv2.convexHull(points.astype(np.int32))[:, 0].astype(np.int64)
+    corners = corners[corners[:, 0] < far]
+    x, y = corners[np.argsort(corners[:, 1])].T
+    row = np.arange(rows[0], rows[-1] + 1)
+    start = np.searchsorted(y, row, side="right") - 1
+    end = np.minimum(start + 1, len(y) - 1)
+    fallen = (x[start] - x[end]) * (row - y[start]) // np.maximum(y[end] - y[start], 1)
+    return np.asarray(x[start] - fallen)
 
 
 def _holds(outer: Any, inner: Any) -> Any:
