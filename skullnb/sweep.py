@@ -7,21 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skullnb import metrics as _metrics
 from skullnb.errors import InvalidSetting
-from skullnb.metrics.overlap import count_pixels, overlaps_of
-from skullnb.pipeline import PipelineSettings, masks_by_width
-from skullnb.pipeline.settings import MAX_KERNEL_WIDTH
-from skullnb.results import write_text
+from skullnb.pipeline import MAX_KERNEL_WIDTH, PipelineSettings, masks_by_width
+from skullnb.reach import reach_mm
 from skullnb.stack import Stack
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 DEFAULT_WIDTHS = tuple(range(16, 37, 2))
+_ABOUT = ("position", "slice", "group", "kernel_width", "reach_mm")
 
 
 def sweep_kernel_width(
@@ -29,7 +30,7 @@ def sweep_kernel_width(
     widths: Iterable[int] = DEFAULT_WIDTHS,
     metrics: Sequence[str] = ("iou", "dice"),
     settings: PipelineSettings | None = None,
-) -> NDArray[Any]:
+) -> pd.DataFrame:
     """Score every slice at every kernel width.
 
     Parameters
@@ -42,20 +43,19 @@ def sweep_kernel_width(
         Any of `skullnb.metrics.OVERLAPS` and `skullnb.metrics.DISTANCES`; distances are in mm
         when the stack has a spacing, in px otherwise.
     settings : PipelineSettings, optional
-        All the rest; its kernel width is not used.
+        All the rest; its kernel width or reach is not used.
 
     Returns
     -------
-    (n,) structured array
-        One row a slice and width: slice (its index in the stack), kernel_width, and one field a
-        metric.
+    DataFrame
+        A row for each slice and width: position (in the stack), slice (its number in its file),
+        group ("" where unknown), kernel_width in px, reach_mm (the kernel's mean reach; only where
+        the spacing is known), and a column for each metric.
 
     Raises
     ------
     InvalidSetting
         If there is no reference mask, no width, or an unknown metric.
-    InvalidImage
-        If a slice cannot be worked on; the message gives its number in its file.
 
     Examples
     --------
@@ -63,54 +63,67 @@ def sweep_kernel_width(
     >>> images[0, 15:25, 15:25] = 1.0
     >>> reference = np.zeros((1, 40, 40), dtype=np.uint8)
     >>> reference[0, 13:27, 13:27] = 1
-    >>> table = sweep_kernel_width(Stack(images, reference), widths=(1, 3, 5))
-    >>> best_width(table)
+    >>> sweep = sweep_kernel_width(Stack(images, reference), widths=(1, 3, 5))
+    >>> best_width(sweep)
     5
     """
-    widths = tuple(widths)
-    settings = settings or PipelineSettings()
+    import pandas as pd
+
+    settings = replace(settings or PipelineSettings(), reach_mm=None)
     if stack.reference is None:
         raise InvalidSetting(
             "The sweep compares masks with a reference mask, and this stack has none; give one."
         )
+    known = _metrics.OVERLAPS + _metrics.DISTANCES
+    for name in metrics:
+        if name not in known:
+            raise InvalidSetting(f"Unknown metric {name!r}; there are {', '.join(known)}")
+    widths = [replace(settings, kernel_width=width).kernel_width for width in widths]
     if not widths:
         raise InvalidSetting("The sweep needs at least one kernel width.")
-    unknown = [name for name in metrics if name not in _metrics.OVERLAPS + _metrics.DISTANCES]
-    if unknown:
-        raise InvalidSetting(
-            f"Unknown metric {unknown[0]!r}; there are "
-            + ", ".join(_metrics.OVERLAPS + _metrics.DISTANCES)
-        )
-    widths = tuple(replace(settings, kernel_width=width).kernel_width for width in widths)
+    columns = [*_ABOUT[: 5 if stack.spacing_mm else 4], *metrics]
+    reaches = [_reach(width, stack, settings) for width in widths]
+    rows: list[tuple[object, ...]] = []
+    for i, number in enumerate(stack.slice_numbers):
+        reference = np.asarray(stack.reference[i]).astype(np.bool_)
+        group = stack.groups[i] if stack.groups else ""
+        masks = masks_by_width(stack.images[i], widths, settings, slice_number=number)
+        for width, reach, mask in zip(widths, reaches, masks, strict=True):
+            scores = _scores(mask.view(np.bool_), reference, stack.spacing_mm, metrics)
+            rows.append((i, number, group, width, *reach, *scores))
+    return pd.DataFrame(rows, columns=columns)
 
-    rows = []
-    for number, image in enumerate(stack.images):
-        reference = stack.reference[number].astype(np.bool_)
-        masks = masks_by_width(image, widths, settings, slice_number=stack.slice_numbers[number])
-        for width, mask in zip(widths, masks, strict=True):
-            values = _values(mask.view(np.bool_), reference, stack.spacing_mm, metrics)
-            rows.append((number, width, *values))
-    fields = [("slice", np.int64), ("kernel_width", np.int64)]
-    return np.array(rows, dtype=[*fields, *((name, np.float64) for name in metrics)])
+
+def summarise(sweep: pd.DataFrame) -> pd.DataFrame:
+    """Average a sweep over its slices.
+
+    A row for each width, in rising order: kernel_width, reach_mm where it is known, and the mean of
+    each metric over the slices that have one (mask and reference not both empty).
+    """
+    kept = [name for name in sweep.columns if name not in _ABOUT[:4]]
+    return sweep.groupby("kernel_width", as_index=False)[kept].mean()
+
+
+def best_width(sweep: pd.DataFrame, metric: str = "iou") -> int:
+    """Kernel width with the best mean score, in px; the narrowest of equals.
+
+    Overlaps and NSD are best when large, distances when small, the volume difference when near
+    zero. A sweep without any score is refused.
+    """
+    means = summarise(sweep).set_index("kernel_width")[metric]
+    if metric == "volume_difference":
+        means = -means.abs()
+    elif metric in ("hausdorff", "hd95", "assd"):
+        means = -means
+    if means.isna().all():
+        raise InvalidSetting("No width can be chosen: masks and reference masks are all empty.")
+    return int(means.index[int(means.argmax())])
 
 
 def parse_widths(text: str) -> tuple[int, ...]:
-    """Read kernel widths as a person writes them.
+    """Read kernel widths in px as a person writes them: "first:end[:step]", or with commas.
 
-    Parameters
-    ----------
-    text : str
-        "first:end" or "first:end:step" (the end is left out), or widths with commas.
-
-    Returns
-    -------
-    tuple of int
-        In px.
-
-    Raises
-    ------
-    InvalidSetting
-        If it is neither, or there is no width in it.
+    As in Python, the end of a range is left out.
 
     Examples
     --------
@@ -134,105 +147,21 @@ def parse_widths(text: str) -> tuple[int, ...]:
     return widths
 
 
-def write_csv(table: NDArray[Any], path: str | Path) -> Path:
-    """Write a sweep as a CSV file, whole or not at all.
-
-    Parameters
-    ----------
-    table : (n,) structured array
-        From `sweep_kernel_width`.
-    path : path
-        Replaced when it is there.
-
-    Returns
-    -------
-    Path
-    """
-    path = Path(path)
-    names = table.dtype.names or ()
-    lines = [",".join(names), *(",".join(repr(value.item()) for value in row) for row in table)]
-    return write_text("\n".join(lines) + "\n", path)
+def _reach(width: int, stack: Stack, settings: PipelineSettings) -> tuple[float, ...]:
+    """Mean reach of a kernel in mm over all sides, or nothing where the spacing is unknown."""
+    if not stack.spacing_mm:
+        return ()
+    return (float(np.mean(reach_mm(width, stack.spacing_mm, settings.kernel_shape))),)
 
 
-def summarise(table: NDArray[Any]) -> NDArray[Any]:
-    """Average a sweep over its slices.
-
-    Parameters
-    ----------
-    table : (n,) structured array
-        From `sweep_kernel_width`.
-
-    Returns
-    -------
-    (w,) structured array
-        One row a width, in rising order: kernel_width and the mean of each metric; NaN slices
-        (mask and reference both empty) are left out.
-
-    Examples
-    --------
-    >>> dtype = [("slice", int), ("kernel_width", int), ("iou", float)]
-    >>> summarise(np.array([(0, 26, 0.5), (1, 26, 1.0)], dtype=dtype))["iou"]
-    array([0.75])
-    """
-    names = [name for name in table.dtype.names or () if name not in ("slice", "kernel_width")]
-    rows = []
-    for width in np.unique(table["kernel_width"]):
-        chosen = table[table["kernel_width"] == width]
-        rows.append((width, *(_mean(chosen[name]) for name in names)))
-    fields = [("kernel_width", np.int64), *((name, np.float64) for name in names)]
-    return np.array(rows, dtype=fields)
-
-
-def best_width(table: NDArray[Any], metric: str = "iou") -> int:
-    """Kernel width with the best mean score.
-
-    Parameters
-    ----------
-    table : (n,) structured array
-        From `sweep_kernel_width`.
-    metric : str
-        One of its fields. Overlaps and NSD are best when large, distances when small, the
-        volume difference when near zero.
-
-    Returns
-    -------
-    int
-        In px; the narrowest of equals.
-
-    Raises
-    ------
-    InvalidSetting
-        If every score is NaN.
-    """
-    rows = summarise(table)
-    values = rows[metric]
-    if metric == "volume_difference":
-        values = -np.abs(values)
-    elif metric in ("hausdorff", "hd95", "assd"):
-        values = -values
-    if np.all(np.isnan(values)):
-        raise InvalidSetting("No width can be chosen: masks and reference masks are all empty.")
-    return int(rows["kernel_width"][np.nanargmax(values)])
-
-
-def _values(
+def _scores(
     mask: NDArray[np.bool_],
     reference: NDArray[np.bool_],
     spacing_mm: tuple[float, float] | None,
     names: Sequence[str],
 ) -> list[float]:
-    overlaps = overlaps_of(*count_pixels(mask, reference))
-    values: list[float] = []
-    for name in names:
-        if name in overlaps:
-            values.append(overlaps[name])
-        elif name == "nsd":
-            values.append(_metrics.nsd(mask, reference, _metrics.NSD_TOLERANCE, spacing_mm))
-        else:
-            values.append(getattr(_metrics, name)(mask, reference, spacing_mm))
-    return values
-
-
-def _mean(values: NDArray[np.float64]) -> float:
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if known.size else float("nan")
+    if set(names) & set(_metrics.DISTANCES):
+        scores = _metrics.score(mask, reference, spacing_mm)
+    else:  # which cost a hundredth
+        scores = _metrics.overlaps_of(*_metrics.count_pixels(mask, reference))
+    return [scores[name] for name in names]

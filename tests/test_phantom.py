@@ -117,7 +117,7 @@ def test_the_unfilled_largest_component_scores_as_v1():
         labels, areas = largest_components(trace.binary)
         masks.append(labels == areas.argmax() + 1)
     v1 = iou_per_slice(masks, stack_of("").reference).mean()
-    assert v1 == pytest.approx(published.JOURNEY["v1"], abs=0.01)
+    assert v1 == pytest.approx(published.VERSIONS["v1"], abs=0.01)
 
 
 def test_the_flood_from_the_frame_scores_as_v2():
@@ -127,7 +127,7 @@ def test_the_flood_from_the_frame_scores_as_v2():
         cv2.floodFill(flooded, None, (0, 0), 2)
         masks.append(flooded[1:-1, 1:-1] != 2)
     v2 = iou_per_slice(masks, stack_of("").reference).mean()
-    assert v2 == pytest.approx(published.JOURNEY["v2"], abs=0.01)
+    assert v2 == pytest.approx(published.VERSIONS["v2"], abs=0.01)
 
 
 def test_the_reference_is_one_filled_piece_inside_the_frame():

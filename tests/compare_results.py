@@ -1,0 +1,71 @@
+"""What changed between two results files: `python tests/compare_results.py OLD.json NEW.json`.
+
+Prints what is gone, new and changed (with both values), and how many numbers are equal: whole
+numbers, texts and booleans exactly, others to 1e-12. `--all` compares versions and times too.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+RELATIVE = 1e-12
+MISSING = "(not there)"
+IGNORED = ("versions", "chapters/13-timing")  # what differs from machine to machine
+
+
+def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every single value with its place; an empty list or mapping is one, too."""
+    if isinstance(value, dict) and value:
+        for key, one in value.items():
+            yield from leaves(one, f"{path}/{key}" if path else str(key))
+    elif isinstance(value, list | tuple) and value:
+        for number, one in enumerate(value):
+            yield from leaves(one, f"{path}[{number}]")
+    else:
+        yield path, value
+
+
+def same(old: Any, new: Any, relative: float = RELATIVE) -> bool:
+    """Tell whether two single values are equal, fractions to a relative difference."""
+    if isinstance(old, float) and isinstance(new, float | int) and not isinstance(new, bool):
+        # What is 0 but for rounding has no relative difference worth the name.
+        return math.isclose(old, new, rel_tol=relative, abs_tol=relative * 1e-3)
+    return type(old) is type(new) and bool(old == new)
+
+
+def differences(old: Any, new: Any, relative: float = RELATIVE) -> list[str]:
+    """List what differs, a line each; empty when all is equal."""
+    before, after = dict(leaves(old)), dict(leaves(new))
+    lines = [f"gone: {path} = {before[path]!r}" for path in before if path not in after]
+    lines += [f"new: {path} = {after[path]!r}" for path in after if path not in before]
+    lines += [
+        f"changed: {path}: {one!r} -> {after[path]!r}"
+        for path, one in before.items()
+        if path in after and not same(one, after[path], relative)
+    ]
+    return lines
+
+
+def main(arguments: list[str]) -> int:
+    paths = [Path(one) for one in arguments if one != "--all"]
+    if len(paths) != 2:
+        sys.exit(__doc__)
+    old, new = (dict(leaves(json.loads(path.read_text(encoding="utf-8")))) for path in paths)
+    if "--all" not in arguments:
+        for values in (old, new):
+            for path in [path for path in values if path.startswith(IGNORED)]:
+                del values[path]
+    lines = differences(old, new)
+    print(*lines, sep="\n")
+    n_equal = sum(path in new and same(one, new[path]) for path, one in old.items())
+    print(f"{n_equal} equal, {len(lines)} not")
+    return int(bool(lines))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

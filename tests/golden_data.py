@@ -1,0 +1,150 @@
+"""The images on which the safety net is pinned: whole numbers, phantoms, and the open heads."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skullnb import Stack, heads, phantom
+
+HEADS = ("colin27", "studyforrest", "ubermuda-t2star", "ubermuda-flair", "mne-ecog")
+FRAME = (512, 448)  # the largest open head's; the others are laid into its middle
+
+
+def noise_images() -> dict[str, NDArray[Any]]:
+    """Noise from many components to few, as every kind of number; seeded whole numbers."""
+    draw = np.random.Generator(np.random.PCG64(20)).integers
+    images = {
+        kind: draw(0, 120, (90, 110)).astype(kind)
+        for kind in ("uint8", "int8", "uint16", "int16", "int32", "int64", "float32", "float64")
+    }
+    images["big-endian"] = images["int16"].astype(">i2")
+    images["fortran"] = np.asfortranarray(images["float32"])
+    images["every-other"] = draw(0, 256, (180, 220))[::2, ::-2]
+    images["negative"] = draw(-2000, 1000, (64, 65))
+    images["wide-range"] = draw(0, 2**40, (64, 65)).astype(np.float64)
+    images["one-row"] = draw(0, 256, (1, 90))
+    images["one-column"] = draw(0, 256, (90, 1))
+    images["one-pixel"] = draw(0, 256, (1, 1))
+    images["sparse"] = (draw(0, 100, (200, 210)) > 96).astype(np.uint8)
+    blocks = draw(0, 200, (12, 13)).repeat(16, axis=0).repeat(16, axis=1)
+    images["blocks"] = blocks + draw(0, 20, blocks.shape)
+    images["large"] = draw(0, 256, (400, 401)).astype(np.uint8)
+    return images
+
+
+def tie_images() -> dict[str, NDArray[Any]]:
+    """Slices on which a rule meets equals, or has nothing to do."""
+    areas = np.zeros((70, 80), dtype=np.uint8)
+    areas[10:20, 50:60] = areas[30:40, 10:20] = areas[50:60, 40:50] = 9
+    diagonal = np.zeros((60, 60), dtype=np.uint8)
+    diagonal[10:20, 10:20] = diagonal[20:30, 20:30] = 1
+    # Between two equal peaks every threshold parts the pixels alike.
+    peaks = np.zeros((40, 40), dtype=np.uint8)
+    peaks[10:30, 10:30] = 255
+    three = np.zeros((30, 60), dtype=np.uint8)
+    three[:, 20:40], three[:, 40:] = 128, 255
+    rings = np.zeros((80, 80), dtype=np.uint8)
+    for inset in (5, 15, 25, 35):
+        rings[inset : 80 - inset, inset : 80 - inset] ^= 1
+    framed = np.zeros((50, 50), dtype=np.int16)
+    framed[0, 7] = framed[20:30, 0:9] = framed[49, 40:] = 3
+    corner = framed.copy()
+    corner[12:15, 30:33] = 3
+    return {
+        "equal-areas": areas,
+        "diagonal": diagonal,
+        "equal-otsu": peaks,
+        "three-levels": three,
+        "rings": rings,
+        "all-touch": framed,
+        "one-inside": corner,
+        "flat": np.full((20, 20), 7),
+        "zeros": np.zeros((20, 20), dtype=np.float32),
+        "ramp": np.arange(100 * 120).reshape(100, 120),
+    }
+
+
+@cache
+def published() -> Stack:
+    """Return the article's stand-in."""
+    return phantom.published_stack()
+
+
+@cache
+def variant(name: str) -> Stack:
+    """Draw one of the heads that break one assumption each."""
+    return phantom.variant(name)
+
+
+@cache
+def small_cohort() -> Stack:
+    """Three heads of two slices on coarse pixels, so that volumes can be held out."""
+    parts = [
+        phantom.subject(seed, 2, shape=(192, 156), spacing_mm=(1.5, 1.5)) for seed in (1, 2, 3)
+    ]
+    return Stack(
+        np.concatenate([one.images for one in parts]),
+        np.concatenate([one.reference for one in parts]),
+        spacing_mm=(1.5, 1.5),
+        groups=("anna", "anna", "ben", "ben", "cleo", "cleo"),
+        name="cohort",
+    )
+
+
+def odd() -> Stack:
+    """Return the stand-in, coarser, with one flat slice and one where nothing can be chosen."""
+    stack = published()
+    images, reference = stack.images[:, ::2, ::2].copy(), stack.reference[:, ::2, ::2].copy()
+    images[1], reference[1] = 1e-5, 0
+    images[3] = 0
+    images[3, :50] = 2e-5  # bright, and all of it touches the frame
+    return Stack(images, reference, groups=("a", "a", "a", "b", "b"), name="odd")
+
+
+def head(name: str, mirror: Path) -> Stack:
+    """Load one open head from the copies on this machine."""
+    return heads.load(name, mirror)
+
+
+def write_report_data(name: str, folder: Path, mirror: Path | None) -> dict[str, str]:
+    """Write the data of one of the four reports; return the parameters that name it."""
+    if name == "phantom":
+        return {}
+    stack = published()
+    if name == "bare":
+        np.save(folder / "bare.npy", stack.images)
+        return {"images": str(folder / "bare.npy")}
+    if name == "odd":
+        stack = odd()
+        images, reference, labels = stack.images, stack.reference, stack.groups
+    else:
+        assert mirror is not None
+        images, reference, labels = _heads_in_one_frame(mirror)
+    path = folder / f"{name}.npz"
+    np.savez(path, images=images, reference=reference)
+    return {"images": str(path), "groups": ",".join(labels)}
+
+
+def _heads_in_one_frame(mirror: Path) -> tuple[NDArray[Any], NDArray[Any], list[str]]:
+    """Lay two slices of every open head into one frame, around them its own darkest value."""
+    images, references, labels = [], [], []
+    for name in HEADS:
+        stack = head(name, mirror)
+        for i in (len(stack) // 3, 2 * len(stack) // 3):
+            shape = stack.images.shape[1:]
+            place = tuple(
+                slice((side - one) // 2, (side - one) // 2 + one)
+                for side, one in zip(FRAME, shape, strict=True)
+            )
+            image = np.full(FRAME, stack.images[i].min(), dtype=np.float32)
+            reference = np.zeros(FRAME, dtype=np.uint8)
+            image[place], reference[place] = stack.images[i], stack.reference[i]
+            images.append(image)
+            references.append(reference)
+            labels.append(stack.groups[i])
+    return np.stack(images), np.stack(references), labels

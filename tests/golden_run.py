@@ -1,0 +1,74 @@
+"""Run chapters on some data without kernels, pages or pictures: `golden_run.py FOLDER NAME...`.
+
+FOLDER holds `parameters.json`, what the chapters are given, and gets `results/` and `texts.json`:
+for each chapter the texts, tables and sentences that its cells show, in order.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import json
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
+
+
+def shown_text(value: Any) -> str:
+    """Return what a page shows of a value: Markdown if it has any, else plain; no pictures."""
+    bundle = getattr(value, "_repr_mimebundle_", None)
+    made = bundle() if callable(bundle) else None
+    kinds = dict(made[0] if isinstance(made, tuple) else made or {})
+    if "text/markdown" in kinds:
+        return str(kinds["text/markdown"])
+    if callable(getattr(value, "_repr_markdown_", None)):
+        return str(value._repr_markdown_())
+    if value is None or hasattr(value, "savefig") or type(value).__module__.startswith("ipyw"):
+        return ""
+    text = repr(value)
+    return "" if text.startswith("<") else text  # what has no words of its own
+
+
+def run_cell(source: str, names: dict[str, Any]) -> str:
+    """Run one cell as a notebook does; return what it prints and shows."""
+    body = ast.parse(source).body
+    last = body.pop() if body and isinstance(body[-1], ast.Expr) else None
+    printed = io.StringIO()
+    with redirect_stdout(printed):
+        exec(compile(ast.Module(body, []), "<cell>", "exec"), names)
+        value = eval(compile(ast.Expression(last.value), "<cell>", "eval"), names) if last else None
+    hidden = source.rstrip().endswith(";")
+    return "\n".join(filter(None, [printed.getvalue(), "" if hidden else shown_text(value)]))
+
+
+def run_chapter(path: Path, parameters: dict[str, Any]) -> list[str]:
+    """Run a chapter's cells in order; return their texts."""
+    import matplotlib.pyplot as plt
+
+    names: dict[str, Any] = {"__name__": "__main__"}
+    texts = []
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        if cell["cell_type"] != "code":
+            continue
+        texts.append(run_cell("".join(cell["source"]), names))
+        if "parameters" in cell["metadata"].get("tags", []):
+            names.update(parameters)
+    plt.close("all")
+    return [text.strip() for text in texts if text.strip()]
+
+
+def main(folder: Path, chapters: list[str]) -> None:
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    parameters = json.loads((folder / "parameters.json").read_text(encoding="utf-8"))
+    parameters["output_dir"] = str(folder)
+    texts = {name: run_chapter(NOTEBOOKS / f"{name}.ipynb", parameters) for name in chapters}
+    (folder / "texts.json").write_text(json.dumps(texts), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2:])

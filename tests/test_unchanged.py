@@ -1,0 +1,242 @@
+"""What must not change: masks and counts to the last bit, numbers to 1e-12.
+
+`tests/golden/` holds the answers of the code before it was rebuilt. `python
+tests/test_unchanged.py` writes them anew; a commit that does so says which number changed and why.
+What is asked of the package is in `golden_adaptors.py`, and on which images in `golden_data.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache, partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import golden_adaptors as adaptors
+import golden_data as data
+import numpy as np
+import pytest
+from compare_results import differences
+from numpy.typing import NDArray
+from real_data import real_data
+
+from skullnb import PipelineSettings, Stack, create_skull_mask, phantom, trace_skull_mask
+from skullnb.pipeline import create_skull_masks
+
+GOLDEN = Path(__file__).with_name("golden")
+PARTS = ("normalised", "binary", "labels", "brain", "dilated", "mask")
+SETTINGS = {
+    "connectivity 4": {"connectivity": 4},
+    "rectangle": {"kernel_shape": "rectangle"},
+    "rectangle 25": {"kernel_shape": "rectangle", "kernel_width": 25},
+    "threshold 0": {"threshold": 0},
+    "threshold 60": {"threshold": 60},
+    "threshold 255": {"threshold": 255},
+    "holes stay": {"fill_holes": False},
+    "holes stay, width 3": {"fill_holes": False, "kernel_width": 3},
+    "no edge rule": {"drop_edge_touching": False},
+    "all at once": {
+        "connectivity": 4,
+        "kernel_shape": "rectangle",
+        "kernel_width": 7,
+        "threshold": 30,
+        "fill_holes": False,
+        "drop_edge_touching": False,
+    },
+    "width 255": {"kernel_width": 255},
+}
+
+
+def digest(array: NDArray[Any]) -> str:
+    """First 12 digits of the sha256 of an array's kind, shape and content."""
+    array = np.ascontiguousarray(array)
+    kind = f"{array.dtype.newbyteorder('=').str} {array.shape}".encode()
+    return hashlib.sha256(kind + array.tobytes()).hexdigest()[:12]
+
+
+def traced(image: NDArray[Any], **chosen: Any) -> dict[str, Any]:
+    """Pin one slice: the mask is the quick one's, everything else the trace's."""
+    settings = PipelineSettings(**chosen)
+    trace = trace_skull_mask(image, settings)
+    quick = create_skull_masks(np.asarray(image)[np.newaxis], settings)[0]
+    assert digest(quick) == digest(trace.mask)
+    names = ("label", "area", "top", "left", "height", "width", "touches_edge")
+    rows = [[int(one[name]) for name in names] for one in trace.components]
+    return {
+        **{part: digest(getattr(trace, part)) for part in PARTS},
+        "threshold": int(trace.threshold),
+        "n_components": len(rows),
+        "n_edge_touching": int(trace.n_edge_touching),
+        "components": digest(np.array(rows, dtype=np.int64).reshape(-1, len(names))),
+        "chosen": int(trace.chosen),
+        "areas": [int(np.count_nonzero(one)) for one in (trace.brain, trace.dilated, trace.mask)],
+        "rules": [[int(one.fired), int(one.n_pixels)] for one in trace.rules],
+        "reason": trace.reason,
+    }
+
+
+def stack_arrays(make: Callable[[], Stack]) -> dict[str, Any]:
+    """Pin a stack and, slice by slice, everything the pipeline makes of it."""
+    stack = make()
+    masks = [create_skull_mask(image) for image in stack.images]
+    found = {str(number): traced(image) for number, image in enumerate(stack.images)}
+    assert [digest(mask) for mask in masks] == [one["mask"] for one in found.values()]
+    return {
+        "images": digest(stack.images),
+        "reference": digest(stack.reference),
+        "spacing_mm": list(stack.spacing_mm or ()),
+        "groups": list(stack.groups or ()),
+        **found,
+    }
+
+
+def image_arrays(images: Callable[[], dict[str, NDArray[Any]]]) -> dict[str, Any]:
+    return {name: traced(image) for name, image in images().items()}
+
+
+def some_images() -> dict[str, NDArray[Any]]:
+    """Images on which every setting makes a difference."""
+    return {
+        "published": data.published().images[2, ::2, ::2],
+        "cut": data.variant("scalp-cut-two-sides").images[1, ::2, ::2],
+        "blocks": data.noise_images()["blocks"],
+        **{name: data.tie_images()[name] for name in ("rings", "diagonal", "one-inside")},
+    }
+
+
+def settings_arrays() -> dict[str, Any]:
+    return {
+        f"{name}, {what}": traced(image, **chosen)
+        for name, image in some_images().items()
+        for what, chosen in SETTINGS.items()
+    }
+
+
+def width_arrays() -> dict[str, Any]:
+    """Masks at every width from 0 to 40."""
+    found = {}
+    for name, image in some_images().items():
+        for shape in ("ellipse", "rectangle"):
+            settings = PipelineSettings(kernel_shape=shape)
+            masks = (
+                create_skull_masks(image[np.newaxis], replace(settings, kernel_width=width))[0]
+                for width in range(41)
+            )
+            found[f"{name}, {shape}"] = " ".join(digest(mask) for mask in masks)
+    return found
+
+
+def fixed_masks() -> list[tuple[NDArray[Any], NDArray[Any]]]:
+    """Pairs of masks: noise, shifted blocks, one or both empty, full frames, single pixels."""
+    draw = np.random.Generator(np.random.PCG64(5)).integers
+    noise = (draw(0, 2, (40, 50)), draw(0, 2, (40, 50)))
+    block = np.zeros((40, 50), dtype=np.int64)
+    block[10:30, 12:31] = 1
+    shifted = np.roll(block, (3, -2), axis=(0, 1))
+    dots = block * 0, block * 0
+    dots[0][4, 5] = dots[1][20, 40] = 1
+    empty, full = block * 0, block * 0 + 1
+    pairs = [noise, (block, shifted), (block, block), (block, empty), (empty, block), dots]
+    pairs += [(empty, empty), (full, block), (block, full), (full, full)]
+    return [(one.astype(np.uint8), other.astype(bool)) for one, other in pairs]
+
+
+def made_up_scores() -> tuple[Any, Any, Any, Any]:
+    """Five heads of three slices, each with a best width of its own and pixels of its own size."""
+    draw = np.random.Generator(np.random.PCG64(8)).integers
+    widths = np.arange(10, 43, 2)
+    best = (18 + draw(0, 17, 5)).repeat(3) + draw(-1, 2, 15)
+    scores = (9800 - 2 * (widths - best[:, np.newaxis]) ** 2) / 10_000
+    spacing = (draw(30, 51, 5) / 100).repeat(3)
+    return scores, widths, tuple("aaabbbcccdddeee"), spacing
+
+
+def volume_metrics() -> Any:
+    draw = np.random.Generator(np.random.PCG64(6)).integers
+    first, second = draw(0, 2, (2, 6, 9, 11)).astype(np.uint8)
+    return adaptors.metrics_of_volume(first, second, (3.0, 0.5, 0.75))
+
+
+def cohort() -> Any:
+    with TemporaryDirectory() as folder:
+        return adaptors.cohort_of(2, 2, (3, 5, 7, 9), Path(folder))
+
+
+ALL_METRICS = ("iou", "dice", "precision", "recall", "volume_difference")
+ALL_METRICS += ("hausdorff", "hd95", "assd", "nsd")
+VARIANTS = tuple(phantom.VARIANTS)
+
+ARRAYS: dict[str, Callable[[], Any]] = {
+    "published": partial(stack_arrays, data.published),
+    "subject 11": partial(stack_arrays, partial(phantom.subject, 11, 3)),
+    "small cohort": partial(stack_arrays, data.small_cohort),
+    **{f"variant {one}": partial(stack_arrays, partial(data.variant, one)) for one in VARIANTS},
+    "noise": partial(image_arrays, data.noise_images),
+    "ties": partial(image_arrays, data.tie_images),
+    "settings": settings_arrays,
+    "widths": width_arrays,
+    **{
+        f"head {one}": partial(stack_arrays, lambda one=one: data.head(one, real_data()))
+        for one in data.HEADS
+    },
+}
+NUMBERS: dict[str, Callable[[], Any]] = {
+    "evidence, published": lambda: adaptors.evidence_of(data.published()),
+    "evidence, small cohort": lambda: adaptors.evidence_of(data.small_cohort()),
+    "evidence, bridge-and-cut": lambda: adaptors.evidence_of(data.variant("bridge-and-cut")),
+    "evidence, hemispheres-apart": lambda: adaptors.evidence_of(data.variant("hemispheres-apart")),
+    "evidence, odd": lambda: adaptors.evidence_of(data.odd()),
+    "sweep 22..30": lambda: adaptors.sweep_of(data.published(), range(22, 31, 2), ALL_METRICS),
+    "sweep 16..36": lambda: adaptors.sweep_of(data.published(), range(16, 37, 2), ("iou", "dice")),
+    "sweep, small cohort": lambda: adaptors.sweep_of(
+        data.small_cohort(), range(0, 16), ALL_METRICS
+    ),
+    "validation, made up": lambda: adaptors.validation_of(*made_up_scores()),
+    "validation, small cohort": lambda: adaptors.validation_of_sweep(
+        data.small_cohort(), range(2, 16)
+    ),
+    "small numbers": adaptors.small_numbers,
+    "synthetic subjects": cohort,
+    "history, published": lambda: adaptors.history_of(data.published()),
+    "history, small cohort": lambda: adaptors.history_of(data.small_cohort()),
+    "reach": lambda: adaptors.reach_of(trace_skull_mask(data.published().images[2]).brain),
+    "metrics, px": lambda: adaptors.metrics_of(fixed_masks()),
+    "metrics, mm": lambda: adaptors.metrics_of(fixed_masks(), (0.5, 2.0)),
+    "metrics, volume": volume_metrics,
+}
+
+
+@cache
+def golden(name: str) -> Any:
+    return json.loads((GOLDEN / name).read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_masks_and_all_before_them_are_the_same_to_the_last_bit(name):
+    assert differences(golden("arrays.json")[name], ARRAYS[name](), relative=0) == []
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_numbers_are_the_same(name):
+    assert differences(golden("numbers.json")[name], NUMBERS[name]()) == []
+
+
+def test_nothing_pinned_is_left_out():
+    assert set(golden("arrays.json")) == set(ARRAYS)
+    assert set(golden("numbers.json")) == set(NUMBERS)
+
+
+def main() -> None:
+    GOLDEN.mkdir(exist_ok=True)
+    for name, cases in (("arrays.json", ARRAYS), ("numbers.json", NUMBERS)):
+        lines = [f"{json.dumps(key)}:{json.dumps(make())}" for key, make in cases.items()]
+        (GOLDEN / name).write_text("{" + ",\n".join(lines) + "}\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
