@@ -2,103 +2,243 @@
 
 from __future__ import annotations
 
+import functools
 import io
-import os
+import signal
 import sys
 import warnings
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import replace
-from errno import ENOTDIR
-from math import isnan
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from skullnb import __version__
-from skullnb.console import EXIT_INTERRUPTED, Command, Progress, SliceCount, say
-from skullnb.errors import InvalidSetting
-from skullnb.heads.commands import heads
+from skullnb.errors import InvalidSetting, SkullnbError, in_one_line
 
-EXIT_PARTLY_FAILED = 1
+if TYPE_CHECKING:
+    from skullnb.masking import Masked
+    from skullnb.pipeline import PipelineSettings
+    from skullnb.stack import Stack
 
+EXIT_PARTLY, EXIT_INTERRUPTED = 1, 130
 
-def _refuse_place(path: Path, overwrite: bool, *own: str | Path) -> None:
-    """Refuse, before long work, a file that is there or that could not be written after it.
-
-    `own`: files that are never replaced, since all comes from them.
-    """
-    from skullnb.stack.names import refuse_strange_name
-
-    refuse_strange_name(path)
-    if path.is_dir():
-        raise InvalidSetting(f"{path} is a folder; name a file to write.")
-    if any(_is_same_file(path, one) for one in own):
-        raise InvalidSetting(f"{path} is one of the files that all comes from; name another.")
-    if path.exists() and not overwrite:
-        raise InvalidSetting(f"{path} is there already; name another place or add --overwrite.")
-    there = next(folder for folder in path.absolute().parents if folder.exists())
-    if not there.is_dir():
-        raise NotADirectoryError(ENOTDIR, os.strerror(ENOTDIR), str(there))
-    # Asking for the rights would not do: they may be there and the disk read-only.
-    with TemporaryFile(dir=there, prefix="."):
-        pass
+# --- what surrounds every command: sentences instead of tracebacks, and being told to stop --------
 
 
-def _is_same_file(path: Path, other: str | Path) -> bool:
-    with suppress(OSError, ValueError):  # not there, or no file's name
-        return path.samefile(other)
-    return False
+class Sentence(click.ClickException):
+    """One clear sentence on stderr, no traceback, exit code 2."""
+
+    exit_code = 2
 
 
-def _selection(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Options that say which slices of the images are meant."""
-    for option in (
-        click.option(
-            "--axis",
-            type=click.Choice(["axial", "coronal", "sagittal"]),
-            default="axial",
-            show_default=True,
-            help="Anatomical axis to slice a NIfTI or DICOM volume along, however it is stored.",
-        ),
-        click.option(
-            "--slices",
-            default="",
-            help='Slices to take, such as "104:127" (127 left out), "3" or "1,5,9", from 0; '
-            "axial slices of a NIfTI, MGH or DICOM volume ascend from the feet.",
-        ),
-        click.option(
-            "--spacing",
-            "spacing_mm",
-            default="",
-            help='Millimetres per pixel, "row x column", such as "0.67x0.70"; headers know theirs.',
-        ),
-    ):
-        command = option(command)
-    return command
+class Command(click.Group):
+    """A group whose commands turn refusals into one sentence."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; say what went wrong in a sentence."""
+        let_anything_be_said()
+        try:
+            with told_to_stop(), warnings.catch_warnings():
+                # What libraries remark on a damaged file would stand above the sentence.
+                warnings.simplefilter("ignore")
+                warnings.filterwarnings("always", "The disk of .* keeps no locks")
+                warnings.showwarning = lambda message, *_, **__: say(message, err=True)
+                return super().invoke(ctx)
+        except SkullnbError as error:
+            raise Sentence(str(error)) from error
+        except OSError as error:
+            if isinstance(error, BrokenPipeError):
+                raise
+            # Files are written under a passing name first; people know the folder.
+            path = Path(error.filename) if error.filename else None
+            hidden = path is not None and path.name.startswith(".")
+            place = f" in {str(path.parent)!r}" if path and hidden else ""
+            place = place or (f" {path.name!r}" if path else "")
+            reason = in_one_line(error.strerror or error)
+            raise Sentence(f"Cannot read or write{place}: {reason}.") from error
+        except MemoryError as error:
+            raise Sentence(
+                "There is not enough memory for this; choose fewer slices with --slices."
+            ) from error
+        except RuntimeError as error:
+            if "start new thread" not in str(error):
+                raise
+            raise Sentence("This user may start no more threads; end other programs.") from error
+        except KeyboardInterrupt as error:
+            with suppress(OSError):  # the terminal may be gone
+                click.echo("Stopped.", err=True)
+            raise click.exceptions.Exit(EXIT_INTERRUPTED) from error
 
 
-_kernel_width = click.option(
-    "--kernel-width",
-    default=26,
-    show_default=True,
-    help="Side of the elliptical kernel in px; it reaches half as far.",
-)
+@contextmanager
+def told_to_stop() -> Iterator[None]:
+    """Tidy up as after Ctrl-C when a system, a scheduler or a closed terminal ends the command."""
+    before = {}
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number and signal.getsignal(number) is signal.SIG_DFL:  # and not under nohup
+            before[number] = signal.signal(number, _interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def let_anything_be_said() -> None:
+    """Let a name be printed where there are no letters for it, or nobody to read it."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # as without a console
+            setattr(sys, name, io.TextIOWrapper(io.BytesIO()))
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def say(line: object, *, err: bool = False) -> None:
+    """Print a line that names files, whatever characters their names hold."""
+    click.echo(in_one_line(line), err=err)
+
+
+def progress_bar(**words: Any) -> Any:
+    """Show a bar on stderr where somebody watches, else nothing."""
+    from tqdm import tqdm
+
+    return tqdm(file=sys.stderr, disable=not sys.stderr.isatty(), leave=False, **words)
+
+
+# --- the words that every command shares ----------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a command is about, and how the masks are made; as typed."""
+
+    images: str = ""
+    reference: str = ""
+    groups: str = ""
+    spacing_mm: str = ""
+    slices: str = ""
+    axis: str = ""
+    nan_background: bool = False
+    kernel_width: int = 26
+    reach_mm: float | None = None
+    border: str = "dilation"
+
+    @property
+    def settings(self) -> PipelineSettings:
+        """Return the pipeline's settings."""
+        from skullnb.pipeline import PipelineSettings
+
+        return PipelineSettings(
+            kernel_width=self.kernel_width, reach_mm=self.reach_mm, border=self.border
+        )
+
+    @property
+    def words(self) -> dict[str, Any]:
+        """Return what notebooks take, by the parameters' names."""
+        return {name: word for name, word in asdict(self).items() if name != "border"}
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """Return how volumes are read, by the parameters' names."""
+        names = ("spacing_mm", "slices", "axis", "nan_background")
+        return {name: getattr(self, name) for name in names}
+
+    def open(self) -> Stack:
+        """Open the slices."""
+        from skullnb.heads import open_data
+
+        return open_data(self.images, self.reference, groups=self.groups, **self.reading)
+
+
+_OPTIONS: dict[str, Callable[[Any], Any]] = {
+    "images": click.option(
+        "--images",
+        default="",
+        help="Scans: a file, a folder or a pattern in quotes; dicom#6 is series 6; phantom, or an "
+        "open head's name.  [default: the head inside the package]",
+    ),
+    "reference": click.option(
+        "--reference", default="", help="Reference mask: a file or folder shaped like the images."
+    ),
+    "groups": click.option(
+        "--groups", default="", help="Volume of each slice: a text file, or labels with commas."
+    ),
+    "spacing_mm": click.option(
+        "--spacing",
+        "spacing_mm",
+        default="",
+        help='Millimetres per pixel, "row x column", such as "0.67x0.70"; headers know theirs.',
+    ),
+    "slices": click.option(
+        "--slices",
+        default="",
+        help='Slices to take, such as "104:127" (127 left out), "3" or "1,5,9", from 0; axial '
+        "slices of a volume ascend from the feet.",
+    ),
+    "axis": click.option(
+        "--axis",
+        type=click.Choice(["axial", "coronal", "sagittal"]),
+        help="Anatomical axis to slice a volume along, however it is stored.  [default: as it was "
+        "acquired]",
+    ),
+    "nan_background": click.option(
+        "--nan-background", is_flag=True, help="Take NaN for background; it is refused otherwise."
+    ),
+    "kernel_width": click.option(
+        "--kernel-width",
+        default=26,
+        show_default=True,
+        help="Side of the elliptical kernel in px; it reaches half as far.",
+    ),
+    "reach_mm": click.option(
+        "--reach-mm",
+        type=float,
+        help="Instead: how far the kernel carries a border, in mm, at each volume's own spacing.",
+    ),
+    "border": click.option(
+        "--border",
+        type=click.Choice(["dilation", "dark growth"]),
+        default="dilation",
+        show_default=True,
+        help="The article's one dilation, or a border that is looked for (needs the spacing).",
+    ),
+}
+
 _overwrite = click.option("--overwrite", is_flag=True, help="Replace what is already there.")
-_reference = click.option(
-    "--reference", default="", help="Reference mask: a file or folder shaped like IMAGES."
-)
-_groups = click.option(
-    "--groups", default="", help="Volume of each slice: a text file, or labels with commas."
-)
+
+
+def about(*without: str, argument: bool = False) -> Callable[[Callable[..., Any]], Any]:
+    """Give a command the shared words but some, packed as its first argument, a `Data`."""
+    names = [field.name for field in fields(Data) if field.name not in without]
+
+    def decorate(command: Callable[..., Any]) -> Any:
+        @functools.wraps(command)
+        def packed(**given: Any) -> Any:
+            words = {name: given.pop(name) for name in names}
+            words["axis"] = words.get("axis") or ""
+            return command(Data(**words), **given)
+
+        for name in reversed(names):
+            option = click.argument("images", default="") if name == "images" and argument else None
+            packed = (option or _OPTIONS[name])(packed)
+        return packed
+
+    return decorate
 
 
 @click.group(
     cls=Command,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Start with:  skullnb report  (the built-in synthetic phantom; then open "
+    epilog="Start with:  skullnb report  (on the head inside the package; then open "
     "report/html/index.html)",
 )
 @click.version_option(__version__, prog_name="skullnb")
@@ -106,16 +246,11 @@ def main() -> None:
     """A classical skull mask for head MRI slices, as a report that says what was tested."""
 
 
+# --- the commands ---------------------------------------------------------------------------------
+
+
 @main.command()
-@click.option(
-    "--images",
-    default="",
-    help="Scans: .npy, .npz, NIfTI, MGH, TIFF, DICOM, or a folder of them; dicom#6 is series 6.",
-)
-@_reference
-@_groups
-@_selection
-@_kernel_width
+@about("border")
 @click.option(
     "-o",
     "--output",
@@ -133,53 +268,30 @@ def main() -> None:
 @click.option("--single-file", is_flag=True, help="Also the whole book as one file, book.html.")
 @click.option("--pdf", is_flag=True, help="Also book.pdf; needs Chromium or Chrome.")
 @_overwrite
-def report(
-    images: str,
-    reference: str,
-    groups: str,
-    spacing_mm: str,
-    slices: str,
-    axis: str,
-    kernel_width: int,
-    output_dir: Path,
-    chapters: tuple[str, ...],
-    workers: int,
-    student: bool,
-    single_file: bool,
-    pdf: bool,
-    overwrite: bool,
-) -> None:
+def report(data: Data, **options: Any) -> None:
     """Run every chapter and build the book about the given scans.
 
     \b
-    The book on the built-in phantom:
+    The book on the head inside the package:
         skullnb report
-    The same book on your scans, with and without a reference mask:
+    A report on your scans, with and without a reference mask:
         skullnb report --images scans.nii.gz --reference masks.nii.gz -o my-report
-        skullnb report --images T1.mgz --slices 104:127 -o my-report
+        skullnb report --images T1.mgz --slices 104:127 --reach-mm 7.5 -o my-report
     To send to a colleague, one file and paper:
         skullnb report --single-file --pdf -o my-report
     """
-    from skullnb.report import build_report
+    from skullnb.report.build import build_report
 
-    with Progress() as progress:
-        done = build_report(
-            images,
-            reference,
-            groups=groups,
-            spacing_mm=spacing_mm,
-            slices=slices,
-            axis=axis,
-            kernel_width=kernel_width,
-            output_dir=output_dir,
-            chapters=chapters,
-            workers=workers,
-            overwrite=overwrite,
-            student=student,
-            single_file=single_file,
-            pdf=pdf,
-            progress=progress,
-        )
+    with progress_bar(unit=" steps") as bar:
+
+        def progress(done: int, total: int, text: str) -> None:
+            bar.total = total
+            bar.set_description_str(text)
+            bar.update(done - bar.n)
+            if bar.disable:
+                click.echo(f"[{done}/{total}] {text}", err=True)
+
+        done = build_report(**data.words, **options, progress=progress)
     say(f"Open {done.index}  (all numbers: {done.results}; {done.seconds:.0f} s)")
     for path in done.files:
         say(f"The whole book: {path}")
@@ -189,143 +301,126 @@ def report(
             + ", ".join(done.failed),
             err=True,
         )
-        sys.exit(EXIT_PARTLY_FAILED)
+        sys.exit(EXIT_PARTLY)
 
 
 @main.command()
-@click.argument("images")
+@about("reference", "groups", argument=True)
 @click.option(
     "-o",
     "--output",
     required=True,
     type=click.Path(path_type=Path),
-    help="File to write (.nii.gz, .nii, .npy, .npz, .tif, or .zarr and .packed.npy for very many "
-    "slices); a folder for several volumes.",
+    help="File to write (.nii.gz, .nii, .npy, .npz, .tif, .png, or .zarr and .packed.npy for very "
+    "many slices); a folder for several volumes.",
 )
-@_selection
-@_kernel_width
-@click.option("--bids", is_flag=True, help="Name masks as a BIDS derivative, with a JSON beside.")
-@click.option("--workers", type=click.IntRange(1, 256), help="Batch: slices done side by side.")
-@click.option("--processes", is_flag=True, help="Batch: workers are processes, not threads.")
+@click.option(
+    "--on-warning",
+    type=click.Choice(["keep", "empty"]),
+    default="keep",
+    show_default=True,
+    help="What is written on slices whose mask looks wrong.",
+)
+@click.option("--strict", is_flag=True, help="Exit code 1 if any slice looks wrong or is empty.")
+@click.option("--bids", is_flag=True, help="Name masks as in a BIDS derivative dataset.")
+@click.option("--suffix", default="", help="Images of a BIDS dataset to take.  [default: T1w]")
+@click.option("--workers", type=click.IntRange(1, 256), help="Threads.  [default: processors]")
 @click.option("--scheduler", default="", help="Batch: a Dask cluster does it, tcp://HOST:PORT.")
 @click.option("--chunk", type=click.IntRange(1), help="Batch: slices written and marked together.")
-@click.option(
-    "--evidence",
-    type=click.Choice(["full", "brief"]),
-    help="Batch: what the table says of every slice; brief is faster.  [default: full]",
-)
+@click.option("--parquet", is_flag=True, help="Batch: the table as Parquet instead of CSV.")
 @_overwrite
-def mask(
-    images: str,
-    output: Path,
-    spacing_mm: str,
-    slices: str,
-    axis: str,
-    kernel_width: int,
-    bids: bool,
-    workers: int | None,
-    processes: bool,
-    scheduler: str,
-    chunk: int | None,
-    evidence: str | None,
-    overwrite: bool,
-) -> None:
+def mask(data: Data, output: Path, strict: bool, **options: Any) -> None:
     """Write the skull masks of IMAGES: a file, a folder, or a pattern in quotes.
 
     A mask of a NIfTI volume has its shape, orientation and affine; DICOM gives NIfTI. Slices not
-    chosen stay empty. A volume that fails does not stop the others; the exit code is 1 then.
+    chosen stay empty. Beside every mask are a table with a row for each slice, which says what
+    looks wrong, and a JSON file that says how it was made. A volume that fails does not stop the
+    others; the exit code is 1 then.
 
-    More slices than memory holds go as a batch into one .npy, .packed.npy (one bit a pixel) or
-    .zarr, with a table beside it. Stopped by whatever, the same command goes on. It is a batch
-    with any option marked so, for zarr and packed bits, and for a .npy above 1 GB.
+    More slices than memory holds go as a batch into one .npy, .packed.npy (a bit a pixel) or .zarr.
+    If it is interrupted, run the same command again: it resumes. It is a batch with any option
+    marked so, for zarr and packed bits, and from a .npy above 1 GB.
 
     \b
     Examples:
-        skullnb mask T1.nii.gz -o mask.nii.gz
+        skullnb mask T1.nii.gz -o mask.nii.gz --reach-mm 7.5
         skullnb mask T1.mgz -o mask.nii.gz --slices 104:127
         skullnb mask dicom/ -o masks/
-        skullnb mask 'raw/sub-*/anat/*_T1w.nii.gz' -o derivatives/skullnb --bids
+        skullnb mask raw/ -o derivatives/skullnb --bids
         skullnb mask scans.npy -o masks.packed.npy --workers 4
         skullnb mask scans.zarr -o masks.zarr --scheduler tcp://node1:8786
     """
     from skullnb.batch import is_for_batch
-    from skullnb.masking import HEADING, Masked, mask_volumes, plan_masks, summary_line
-    from skullnb.pipeline import PipelineSettings
 
-    settings = PipelineSettings(kernel_width=kernel_width)
-    if workers or processes or scheduler or chunk or evidence or is_for_batch(images, output):
-        if bids or spacing_mm or axis != "axial":
-            raise click.UsageError("--bids, --spacing and --axis don't go with a batch.")
-        _mask_batch(
-            images,
-            output,
-            settings,
-            slices=slices,
-            workers=workers,
-            processes=processes,
-            scheduler=scheduler,
-            chunk=chunk,
-            evidence=evidence or "full",
-            overwrite=overwrite,
-        )
-        return
-    jobs = plan_masks(images, output, bids=bids)
+    in_batch = ("scheduler", "chunk", "parquet")
+    if any(options[name] for name in in_batch) or is_for_batch(data.images, output):
+        if options.pop("bids"):
+            raise click.UsageError("--bids does not go with a batch.")
+        found = _mask_batch(data, output, options)
+    else:
+        found = _mask_volumes(data, output, {k: v for k, v in options.items() if k not in in_batch})
+    if "failed" in found or (strict and found & {"warned", "empty"}):
+        sys.exit(EXIT_PARTLY)
+
+
+def _mask_volumes(data: Data, output: Path, options: dict[str, Any]) -> set[str]:
+    """Mask volumes; return which kinds of slices and volumes there were."""
+    from skullnb.masking import HEADING, mask_volumes, plan_masks, summary_line, warning_lines
+
+    plan = {name: options.pop(name) for name in ("bids", "suffix")}
+    jobs = plan_masks(data.images, output, **plan)
     done: list[Masked] = []
-    with SliceCount() as progress:
-        for masked in mask_volumes(
-            jobs,
-            settings,
-            slices=slices,
-            axis=axis,
-            spacing_mm=spacing_mm,
-            bids=bids,
-            overwrite=overwrite,
-            visit=progress,
-        ):
-            progress.clear()
+    with progress_bar(unit=" slices") as bar:
+        visit = lambda index, measure: bar.update()  # noqa: E731
+        for one in mask_volumes(jobs, data.settings, **data.reading, **options, visit=visit):
+            bar.clear()
             if not done:
                 click.echo(HEADING)
-            say(masked)
-            for line in (*masked.remarks, *filter(None, [masked.error])):
-                say(f"{masked.name}, {line}", err=True)
-            done.append(masked)
+            say(one)
+            lines = [*one.remarks, *([] if one.table is None else warning_lines(one.table))]
+            for line in (*lines, *filter(None, [one.error])):
+                say(f"{one.name}, {line}", err=True)
+            done.append(one)
+    for one in done:
+        if one.wrong:
+            say(f"{one.name}: {one.wrong}")
     say(f"{summary_line(done)}; in {output}")
-    if any(masked.error for masked in done):
-        sys.exit(EXIT_PARTLY_FAILED)
+    kinds = {kind for one in done for kind, many in one.counts.items() if many}
+    return kinds | {one.status for one in done}
 
 
-def _mask_batch(images: str, output: Path, settings: Any, **options: Any) -> None:
+def _mask_batch(data: Data, output: Path, options: dict[str, Any]) -> set[str]:
+    """Mask a batch; return which kinds of slices there were."""
     from skullnb.batch import mask_batch
-    from skullnb.batch.bar import Bar
 
-    # Of all that is ignored, this is for the reader to act on.
-    warnings.filterwarnings("always", "The disk of .* keeps no locks")
-    warnings.showwarning = lambda message, *_, **__: say(message, err=True)
-    with Bar() as progress:
+    with progress_bar(unit=" slices") as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
         try:
-            done = mask_batch(images, output, settings, progress=progress, **options)
+            done = mask_batch(
+                data.images, output, data.settings, **data.reading, **options, progress=progress
+            )
         except KeyboardInterrupt:
-            progress.clear()
+            bar.clear()
             click.echo("Stopped; the same command goes on from here.", err=True)
             sys.exit(EXIT_INTERRUPTED)
-    counts = done.counts
-    n_new = counts.n_slices - done.n_resumed
+    for line in done.remarks:
+        say(line, err=True)
+    n, n_new = done.counts["slices"], done.counts["slices"] - done.n_resumed
     before = f"{done.n_resumed:,} of them done before, " if done.n_resumed else ""
     speed = f"{n_new / done.seconds:,.0f} a second, " if n_new else ""
-    say(
-        f"{done.path}: {counts.n_slices:,} slices, {before}{speed}{counts.n_empty:,} empty, "
-        f"{counts.n_warned:,} with a warning, {counts.n_failed:,} failed; "
-        f"each has a row in {done.table.name}"
-    )
-    if counts.n_failed:
-        sys.exit(EXIT_PARTLY_FAILED)
+    kinds = ", ".join(f"{many:,} {kind}" for kind, many in done.counts.items() if kind != "slices")
+    if done.wrong:
+        say(done.wrong)
+    say(f"{done.path}: {n:,} slices, {before}{speed}{kinds}; each has a row in {done.table.name}")
+    return {kind for kind, many in done.counts.items() if many}
 
 
 @main.command()
-@click.option("--images", default="", help="Scans; the built-in phantom when left out.")
-@_reference
-@_groups
-@_selection
+@about("kernel_width", "reach_mm", "border")
 @click.option(
     "--widths",
     default="16:37:2",
@@ -334,17 +429,7 @@ def _mask_batch(images: str, output: Path, settings: Any, **options: Any) -> Non
 )
 @click.option("--csv", type=click.Path(path_type=Path), help="Also write every slice to this file.")
 @_overwrite
-def sweep(
-    images: str,
-    reference: str,
-    groups: str,
-    spacing_mm: str,
-    slices: str,
-    axis: str,
-    widths: str,
-    csv: Path | None,
-    overwrite: bool,
-) -> None:
+def sweep(data: Data, widths: str, csv: Path | None, overwrite: bool) -> None:
     """Score the masks at several kernel widths.
 
     \b
@@ -352,85 +437,29 @@ def sweep(
         skullnb sweep
         skullnb sweep --images scans.nii.gz --reference masks.nii.gz --widths 10:41:2
     """
-    from skullnb.chapter import open_data
-    from skullnb.sweep import best_width, parse_widths, summarise, sweep_kernel_width, write_csv
+    from skullnb.masking import write_table
+    from skullnb.stack import refuse_place, writing
+    from skullnb.stack.words import expand
+    from skullnb.sweep import best_width, parse_widths, summarise, sweep_kernel_width
 
-    wanted = parse_widths(widths)
-    stack = open_data(
-        images, reference, groups=groups, spacing_mm=spacing_mm, slices=slices, axis=axis
-    )
+    wanted, stack = parse_widths(widths), data.open()
     if csv:
-        _refuse_place(csv, overwrite, groups, *stack.sources, *stack.reference_sources)
-    table = sweep_kernel_width(stack, wanted, ("iou", "dice"))
+        refuse_place(expand(csv), _own(stack, data.groups), overwrite)
+    table = sweep_kernel_width(stack, wanted)
     best = best_width(table)
     say(f"{stack.name}: {len(stack)} slices, mean over slices")
     click.echo("  width     IoU    Dice")
-    for row in summarise(table):
+    for row in summarise(table).to_dict("records"):
         star = "  *" if row["kernel_width"] == best else ""
-        click.echo(f"{row['kernel_width']:4d} px  {row['iou']:.4f}  {row['dice']:.4f}{star}")
+        click.echo(f"{row['kernel_width']:4.0f} px  {row['iou']:.4f}  {row['dice']:.4f}{star}")
     click.echo("* best on these very slices: tuned and tested on the same data")
     if csv:
-        write_csv(table, csv)
+        with writing(csv) as temporary:
+            write_table(table, temporary)
 
 
 @main.command()
-@click.option("--images", default="", help="Scans; the built-in phantom when left out.")
-@_selection
-@_kernel_width
-@click.option("--quick", is_flag=True, help="Fewer rounds, no batches, no instructions.")
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="Also write everything to this JSON."
-)
-@click.option("--record", is_flag=True, hidden=True, help="Keep it in the package.")
-@_overwrite
-def bench(
-    images: str,
-    spacing_mm: str,
-    slices: str,
-    axis: str,
-    kernel_width: int,
-    quick: bool,
-    output: Path | None,
-    record: bool,
-    overwrite: bool,
-) -> None:
-    """Time the masks against the article's way, other libraries, and what cannot be avoided.
-
-    Everything takes turns in one thread, and masks that must be equal are compared. What is
-    not installed is left out and named; pip install 'skullnb[bench,fast]' brings all.
-
-    \b
-    Examples:
-        skullnb bench --quick
-        skullnb bench --images scans.nii.gz -o times.json
-    """
-    from skullnb import bench as room
-    from skullnb.chapter import open_data
-    from skullnb.pipeline import PipelineSettings
-    from skullnb.results import write_json
-
-    PipelineSettings(kernel_width=kernel_width)  # refused now, not after minutes
-    if record and (quick or images):
-        raise InvalidSetting("Only a full run on the built-in phantom is recorded.")
-    stack = open_data(images, spacing_mm=spacing_mm, slices=slices, axis=axis)
-    if output:
-        _refuse_place(output, overwrite, *stack.sources)
-    found = room.bench(
-        stack, kernel_width, quick=quick, say=lambda what: click.echo(f"... {what}", err=True)
-    )
-    click.echo("\n".join(room.lines(found)))
-    if output:
-        say(write_json(found, output))
-    if record:
-        room.record(found)
-
-
-@main.command()
-@click.argument("images", default="")
-@_reference
-@_groups
-@_selection
-@_kernel_width
+@about(argument=True)
 @click.option(
     "--with-phantom",
     "variants",
@@ -439,20 +468,11 @@ def bench(
 )
 @click.option("--synthetic", is_flag=True, help="IMAGES are drawn, though their file doesn't say.")
 @click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    help="Folder for evidence.json: every rule, every slice.",
+    "-o", "--output", type=click.Path(path_type=Path), help="Folder for evidence.csv and .json."
 )
 @_overwrite
 def evidence(
-    images: str,
-    reference: str,
-    groups: str,
-    spacing_mm: str,
-    slices: str,
-    axis: str,
-    kernel_width: int,
+    data: Data,
     variants: tuple[str, ...],
     synthetic: bool,
     output: Path | None,
@@ -460,8 +480,8 @@ def evidence(
 ) -> None:
     """Say which rules of the pipeline IMAGES put to the test, and which they never did.
 
-    Without IMAGES it is about the built-in phantom. Scores need a reference mask; the rest does
-    not.
+    Without IMAGES it is about the head inside the package. Scores need a reference mask; the rest
+    does not.
 
     \b
     Examples:
@@ -469,36 +489,44 @@ def evidence(
         skullnb evidence scans.nii.gz --reference masks.nii.gz
         skullnb evidence T1.mgz --slices 104:127 --with-phantom thick-soft-tissue-cut
     """
-    from skullnb.chapter import open_data
-    from skullnb.evidence import build_ledger, combine, effect, verdict
+    from skullnb.evidence import build_ledger, combine, summarise, verdict
+    from skullnb.masking import versions, write_json, write_table
     from skullnb.phantom import variant
-    from skullnb.pipeline import PipelineSettings
-    from skullnb.results import Results
+    from skullnb.stack import refuse_place, writing
+    from skullnb.stack.words import expand
 
-    settings = PipelineSettings(kernel_width=kernel_width)
-    stack = open_data(
-        images, reference, groups=groups, spacing_mm=spacing_mm, slices=slices, axis=axis
-    )
-    if output:
-        _refuse_place(output / "evidence.json", overwrite)
+    settings, stack = data.settings, data.open()
+    places = [expand(output) / f"evidence.{kind}" for kind in ("csv", "json")] if output else []
+    for path in places:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        refuse_place(path, _own(stack, data.groups), overwrite)
     stacks = [replace(stack, synthetic=stack.synthetic or synthetic), *map(variant, variants)]
-    with click.progressbar(
-        length=sum(map(len, stacks)), label="rules", file=sys.stderr, hidden=len(stack) < 50
-    ) as bar:
+    with progress_bar(total=sum(map(len, stacks)), unit=" slices") as bar:
         ledger = combine(
-            build_ledger(one, settings, visit=lambda _: bar.update(1)) for one in stacks
+            [build_ledger(one, settings, visit=lambda _: bar.update()) for one in stacks]
         )
     say(", ".join(f"{one.name}: {len(one)} slices" for one in stacks))
-    for one in ledger.summary():
-        line = f"  {one.rule:18}  {one!s}"
-        if one.n_changed and not isnan(one.iou):
-            line = f"{line:54}  {effect(one)}: IoU {one.iou:.4f}, without it {one.iou_off:.4f}"
+    table = summarise(ledger)
+    for row in table.to_dict("records"):
+        line = f"  {row['rule']:18}  {row['evidence']}"
+        if row["n_changed"] and row["iou"] == row["iou"]:
+            line = (
+                f"{line:54}  {row['effect']}: IoU {row['iou']:.4f}, without it {row['iou_off']:.4f}"
+            )
         click.echo(line)
     click.echo(verdict(ledger))
-    if output:
-        results = Results("evidence", {"kernel_width": kernel_width}, stack.fingerprint())
-        results.record(verdict=verdict(ledger), **ledger.values())
-        say(results.write(output))
+    if places:
+        with writing(places[0]) as temporary:
+            write_table(ledger, temporary)
+        about = {
+            "verdict": verdict(ledger),
+            "rules": table.to_dict("records"),
+            "settings": asdict(settings.at(stack.spacing_mm)),
+            "versions": versions(),
+            "inputs": stack.fingerprint(),
+        }
+        write_json(about, places[1])
+        say(f"{places[0]}: {len(ledger)} rows; {places[1]}: the verdict")
 
 
 @main.command()
@@ -510,29 +538,24 @@ def evidence(
     type=click.Path(dir_okay=False, path_type=Path),
     help="The table to write (.csv).",
 )
-@click.option("--overwrite", is_flag=True, help="Replace the table if it exists.")
+@_overwrite
 def collate(folder: Path, output: Path, overwrite: bool) -> None:
     """Set the numbers of many runs in FOLDER side by side: a row for each report or notebook run.
-
-    A text that a spreadsheet would take for a formula gets an apostrophe before it.
 
     \b
     Example:
         skullnb collate reports -o numbers.csv
     """
-    import csv
+    from skullnb.masking import write_table
+    from skullnb.report.build import collate as collated
+    from skullnb.stack import refuse_place, writing
+    from skullnb.stack.words import expand
 
-    from skullnb.results import tabulate_runs, write_text
-    from skullnb.text import for_spreadsheet
-
-    _refuse_place(output, overwrite, *folder.rglob("*.json"))
-    rows = tabulate_runs(folder)
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    for row in (rows[0], *(row.values() for row in rows)):
-        table.writerow(map(for_spreadsheet, row))
-    write_text(text.getvalue(), output)
-    say(f"{output}: {len(rows)} runs, {len(rows[0])} columns")
+    refuse_place(expand(output), folder.rglob("*.json"), overwrite)
+    table = collated(folder)
+    with writing(output) as temporary:
+        write_table(table, temporary)
+    say(f"{output}: {len(table)} runs, {len(table.columns)} columns")
 
 
 @main.command()
@@ -561,11 +584,12 @@ def phantom(
         skullnb phantom --list
         skullnb phantom --variant bridge -o bridge.npz
     """
-    from skullnb import phantom as heads
+    from skullnb.phantom import VARIANTS, published_stack, subject, variant
     from skullnb.stack import refuse_place, write_stack
+    from skullnb.stack.words import expand
 
     if list_variants:
-        for name, description in heads.VARIANTS.items():
+        for name, description in VARIANTS.items():
             click.echo(f"{name:28} {description}")
         return
     if output is None:
@@ -574,38 +598,21 @@ def phantom(
         raise click.UsageError("Give --seed or --variant, not both.")
     if n_slices is not None and seed is None:
         raise click.UsageError("--n-slices goes with --seed.")
-    refuse_place(output, overwrite=overwrite)
+    refuse_place(expand(output), (), overwrite, (".npz", ".nii", ".nii.gz"))
     if variant_name is not None:
-        stack = heads.variant(variant_name)
-    elif seed is not None:
-        stack = heads.subject(seed, n_slices=n_slices or 5)
+        stack = variant(variant_name)
     else:
-        stack = heads.published_stack()
+        stack = published_stack() if seed is None else subject(seed, n_slices=n_slices or 5)
     for path in write_stack(stack, output, overwrite=overwrite):
         say(f"{path}: {stack.name} (synthetic), {len(stack)} slices")
 
 
 @main.command()
-@click.option("--images", default="", help="Scans; the built-in phantom when left out.")
-@_reference
-@_groups
-@_selection
-@_kernel_width
+@about("border")
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
 @click.option("--port", default=0, show_default="any free one", type=click.IntRange(0, 65535))
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def lab(
-    images: str,
-    reference: str,
-    groups: str,
-    spacing_mm: str,
-    slices: str,
-    axis: str,
-    kernel_width: int,
-    no_browser: bool,
-    port: int,
-    arguments: tuple[str, ...],
-) -> None:
+def lab(data: Data, no_browser: bool, port: int, arguments: tuple[str, ...]) -> None:
     """Open the explorer in JupyterLab, on this computer only.
 
     ARGUMENTS after "--" are handed to JupyterLab.
@@ -616,22 +623,108 @@ def lab(
         skullnb lab --images T1.nii.gz --slices 80:100
         skullnb lab -- --allow-root
     """
-    from skullnb.lab import launch_lab
+    from skullnb.report.lab import launch_lab
 
-    sys.exit(
-        launch_lab(
-            images,
-            reference,
-            groups=groups,
-            spacing_mm=spacing_mm,
-            slices=slices,
-            axis=axis,
-            kernel_width=kernel_width,
-            open_browser=not no_browser,
-            port=port,
-            arguments=arguments,
+    launch_lab(**data.words, open_browser=not no_browser, port=port, arguments=arguments)
+
+
+@main.group()
+def heads() -> None:
+    """Open heads to try things on: real MRI with reference masks, one of them inside the package.
+
+    \b
+    Examples:
+        skullnb heads list
+        skullnb heads show studyforrest
+        skullnb heads fetch colin27 mne-ecog
+        skullnb report --images colin27
+    """
+
+
+@heads.command("list")
+def list_heads() -> None:
+    """List the heads, with their kind of reference mask."""
+    from skullnb.heads import BUILT_IN, HEADS, is_here
+
+    click.echo(f"{'name':16} {'head':13} {'contrast':8} slices  {'reference':15} {'size':>7}  here")
+    for head in HEADS.values():
+        here = "inside" if head.name == BUILT_IN else "yes" if is_here(head.name) else "no"
+        click.echo(
+            f"{head.name:16} {head.group:13} {head.contrast:8} {head.n_slices:6}  "
+            f"{head.reference:15} {head.n_bytes / 1e6:4.1f} MB  {here}"
         )
-    )
+    click.echo("Two stacks of one head are not two heads: keep them on one side of a split.")
 
 
-main.add_command(heads)
+@heads.command("fetch")
+@click.argument("names", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Every head.")
+@click.option("-o", "--output", type=click.Path(path_type=Path),
+              help="Also write one head with its reference mask to this .npz file.")  # fmt: skip
+@_overwrite
+def fetch_heads(
+    names: tuple[str, ...], everything: bool, output: Path | None, overwrite: bool
+) -> None:
+    """Download heads, check them, and say where they are.
+
+    \b
+    Examples:
+        skullnb heads fetch colin27 mne-ecog
+        skullnb heads fetch ubermuda-flair -o flair.npz
+    """
+    from skullnb.heads import HEADS, fetch, find, load
+    from skullnb.stack import refuse_place, write_stack
+
+    chosen = list(HEADS.values()) if everything else [find(name) for name in names]
+    if not chosen:
+        raise InvalidSetting(
+            f"Name the heads to fetch, or add --all; there are {', '.join(HEADS)}."
+        )
+    if output is not None:
+        if len(chosen) > 1:
+            raise InvalidSetting("With -o, name one head.")
+        refuse_place(output, (), overwrite, (".npz",))
+    for head in chosen:
+        paths = fetch(head.name, progress=sys.stderr.isatty())
+        click.echo(f"{head.name}: {_size(head)}, in {paths[0].parent}")
+        click.echo(f"{head.name}: {head.licence}")
+    if output is not None:
+        write_stack(load(chosen[0].name), output, overwrite=overwrite)
+        say(f"{output}: {chosen[0].n_slices} slices with reference ({chosen[0].reference})")
+
+
+@heads.command()
+@click.argument("name")
+def show(name: str) -> None:
+    """Say what is known of a head: licence, citation, reference mask, addresses."""
+    from skullnb.heads import BUILT_IN, find, is_here
+
+    head = find(name)
+    row, column = head.spacing_mm
+    inside = "inside the package; made from " if name == BUILT_IN else ""
+    facts = {
+        "head": f"{head.title}; group {head.group}",
+        "slices": f"{head.n_slices} axial ({head.slices or 'all'}), {head.contrast}, "
+        f"{row:g} x {column:g} mm",
+        "licence": head.licence,
+        "cite": head.citation,
+        "reference": f"{head.reference}. {head.trust}",
+        "files": f"{inside}{_size(head)}" + ("" if is_here(name) else ", not here yet"),
+    }
+    for fact, text in facts.items():
+        click.echo(f"{fact:10} {text}")
+    for file in head.files:
+        click.echo(f"{file.sha256}  {file.address}")
+
+
+def _size(head: Any) -> str:
+    n = len(head.files)
+    return f"{n} file{'s' * (n != 1)}, {head.n_bytes / 1e6:.1f} MB"
+
+
+def _own(stack: Stack, groups: str) -> list[Path]:
+    """List the files that all comes from, which no table takes the place of."""
+    members = [file for files in stack.members for file in files]
+    with suppress(OSError, ValueError):  # labels, and no file
+        members += [Path(groups)] if groups and Path(groups).is_file() else []
+    return [*stack.sources, *stack.reference_sources, *members]

@@ -1,193 +1,248 @@
-"""Masks of many volumes: where each goes, one volume at a time, and what to say of each."""
+"""Masks of one or many volumes: where each goes, how it is called, and what is said of it.
 
+Beside every mask are a table with a row a slice, which says what looks wrong, and a JSON file that
+says how the mask was made. In a BIDS derivative dataset all three have names that BIDS knows.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from skullnb import bids as bids_names
-from skullnb.errors import InvalidSetting, SkullnbError, UnreadableFile, in_one_line
-from skullnb.pipeline import PipelineSettings, SkullMaskTrace
-from skullnb.reach import span_remark
-from skullnb.results import make_folder
+import cv2
+import numpy as np
+
+from skullnb import heads
+from skullnb.errors import InvalidSetting, SkullnbError, in_one_line
+from skullnb.pipeline import PipelineSettings, SliceMeasure, load, measure_stack
+from skullnb.reach import reach_mm, span_remark
 from skullnb.stack import (
-    Input,
+    MASK_KINDS,
     Stack,
+    Volume,
     list_volumes,
     read_stack,
     refuse_place,
-    split_series,
     write_masks,
+    writing,
 )
-from skullnb.stack.names import expand, suffix_of
-from skullnb.stack.writing import WRITTEN
-from skullnb.summary import Summary, ranges_of, summarise_stack
+from skullnb.stack.words import expand, stem, suffix_of
 
-HEADING = "status                 slices       Otsu  edge          area     time  volume"
-"""Above the lines of `Masked`: Otsu is a range, edge counts components that touch the frame."""
+if TYPE_CHECKING:
+    import pandas as pd
 
-_WITHOUT_GRID = (".npy", ".npz", ".tif", ".tiff")
+
+HEADING = "status  slices  warned  empty     Otsu  kernel           area    time  volume"
+"""Above the lines of `Masked`: Otsu is the range of the thresholds of all slices."""
+
+DESCRIPTION = "The outer surface of the skull and everything inside it (bone, CSF, brain), no scalp"
+ON_WARNING = ("keep", "empty")
+MOST_RANGES = 20  # in a sentence; tables and JSON files name all
+BIDS_LABEL, BIDS_VERSION = "skullandinside", "1.10.0"
+
+_WITHOUT_GRID = {kind: kind for kind in (".npy", ".npz", ".tif", ".tiff", ".png")}
+_WITHOUT_GRID |= {".jpg": ".png", ".jpeg": ".png"}
+_DATASET = "dataset_description.json"
+_DATATYPES = ("anat", "func", "dwi", "fmap", "perf", "pet")
+_NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?")
+
+Visit = Callable[[int, SliceMeasure], object]
 
 
 @dataclass(frozen=True)
 class Job:
-    """One volume, and the file its mask goes to.
+    """One volume (or an open head's name), its mask's file, and the folder made for all masks."""
 
-    Attributes
-    ----------
-    volume : Input
-    path : Path
-    folder : Path or None
-        The folder that is made for all masks; None when one goes to a file that was named.
-    """
-
-    volume: Input
+    source: Volume | str
     path: Path
     folder: Path | None = None
+    bids: bool = False
+
+    @property
+    def name(self) -> str:
+        """What the volume is called."""
+        return self.source if isinstance(self.source, str) else self.source.name
+
+    @property
+    def beside(self) -> tuple[Path, Path]:
+        """The table and the JSON file beside the mask."""
+        return beside(self.path, tabs=self.bids)
 
 
 @dataclass(frozen=True)
 class Masked:
-    """What came of one volume.
-
-    Attributes
-    ----------
-    name : str
-    path : Path
-        Where its mask is, or would be.
-    seconds : float
-        Reading, masking and writing.
-    n_slices, n_empty, n_warned : int
-        Slices worked on, how many of their masks are empty, and how many others look wrong.
-    thresholds : (lowest, highest)
-        Of the normalised slices, 0 to 255.
-    n_edge_touching : int
-        Bright components that touch the frame, over all slices.
-    mask_px : int
-        Area of all masks.
-    remarks : tuple of str
-        What looks wrong, with the slices it is about; first whether the kernel spans another
-        distance than usual.
-    error : str
-        Why it failed; "" when it did not.
-    """
+    """What came of one volume: its table (a row a slice), the kernel that was used, or an error."""
 
     name: str
     path: Path
     seconds: float
-    n_slices: int = 0
-    n_empty: int = 0
-    n_warned: int = 0
-    thresholds: tuple[int, int] = (0, 0)
-    n_edge_touching: int = 0
-    mask_px: int = 0
+    table: pd.DataFrame | None = None
+    kernel_width: int = 0
     remarks: tuple[str, ...] = ()
     error: str = ""
 
     @property
-    def status(self) -> str:
-        """`ok`, `2 empty, 3 warned` (slices that look wrong), `empty` (all) or `failed`.
+    def counts(self) -> dict[str, int]:
+        """Slices, and how many of them are ok, warned and empty."""
+        return count([] if self.table is None else self.table["status"])
 
-        Examples
-        --------
-        >>> Masked("a", Path("a.nii"), 0.1, n_slices=9, n_empty=2, n_warned=3).status
-        '2 empty, 3 warned'
-        """
+    @property
+    def status(self) -> str:
+        """`ok`, `warned` (some slices look wrong), `empty` (all of them) or `failed`."""
         if self.error:
             return "failed"
-        if self.n_empty and self.n_empty == self.n_slices:
+        found = self.counts
+        if found["empty"] == found["slices"]:
             return "empty"
-        counts = {"empty": self.n_empty, "warned": self.n_warned}
-        return ", ".join(f"{count} {word}" for word, count in counts.items() if count) or "ok"
+        return "ok" if found["ok"] == found["slices"] else "warned"
+
+    @property
+    def wrong(self) -> str:
+        """Say which slices look wrong, such as "80 of 190 slices look wrong: 27-66"."""
+        return "" if self.table is None else say_wrong(self.table["status"], self.table["slice"])
 
     def __str__(self) -> str:
         """One line under `HEADING`."""
-        facts = ("-", "-", "-", "-")
-        if not self.error:
-            low, high = self.thresholds
+        if self.table is None:
+            facts = f"{'-':>6}  {'-':>6}  {'-':>5}  {'-':>7}  {'-':>6}  {'-':>13}"
+        else:
+            low, high = self.table["threshold"].min(), self.table["threshold"].max()
             otsu = f"{low}" if low == high else f"{low}-{high}"
-            facts = (f"{self.n_slices}", otsu, f"{self.n_edge_touching}", f"{self.mask_px} px")
-        slices, otsu, edge, area = facts
+            found = self.counts
+            facts = (
+                f"{found['slices']:>6}  {found['warned']:>6}  {found['empty']:>5}  {otsu:>7}  "
+                f"{self.kernel_width:>3} px  {self.table['mask_px'].sum():>10} px"
+            )
         where = in_one_line(self.name if self.error else f"{self.name} -> {self.path.name}")
-        return (
-            f"{self.status:21} {slices:>7} {otsu:>10} {edge:>5} {area:>13} "
-            f"{self.seconds:6.1f} s  {where}"
-        )
+        return f"{self.status:6}  {facts}  {self.seconds:4.1f} s  {where}"
 
 
-def plan_masks(images: str | Path, output: str | Path, *, bids: bool = False) -> list[Job]:
-    """Find the volumes that `images` stands for, and a place for the mask of each.
-
-    Parameters
-    ----------
-    images : str or Path
-        A file, a folder or a pattern; every DICOM series of a folder is a volume of its own.
-    output : str or Path
-        For one volume a file, or else a folder. There a mask is called after its volume, with
-        `_mask`, and is NIfTI where the volume has an orientation, otherwise of the volume's kind.
-    bids : bool
-        Name masks as in a BIDS derivative dataset, with `output` as its folder.
-
-    Returns
-    -------
-    list of Job
-
-    Raises
-    ------
-    InvalidSetting
-        If several volumes would go to one file, or a mask would replace one of the images.
-    UnreadableFile
-        If there are no images.
+def beside(mask: Path, *, tabs: bool = False, parquet: bool = False) -> tuple[Path, Path]:
+    """Return the table and the JSON file beside a mask.
 
     Examples
     --------
-    >>> import tempfile
-    >>> import numpy as np
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     np.save(Path(folder) / "scan.npy", np.zeros((2, 8, 8)))
-    ...     jobs = plan_masks(folder, Path(folder) / "masks")
-    >>> jobs[0].path.parts[-2:]
-    ('masks', 'scan_mask.npy')
+    >>> [path.name for path in beside(Path("T1_mask.nii.gz"))]
+    ['T1_mask.csv', 'T1_mask.json']
+    """
+    name = mask.name if mask.suffix == ".zarr" else stem(mask)
+    kind = ".tsv" if tabs else ".parquet" if parquet else ".csv"
+    return mask.with_name(name + kind), mask.with_name(f"{name}.json")
+
+
+def count(statuses: Iterable[str]) -> dict[str, int]:
+    """Count slices: all, and those of each status."""
+    found = Counter(statuses)
+    kinds = ("ok", "warned", "empty", *(["failed"] if found["failed"] else []))
+    return {"slices": found.total(), **{kind: found[kind] for kind in kinds}}
+
+
+def say_wrong(statuses: Iterable[str], numbers: Iterable[int]) -> str:
+    """Say how many slices look wrong, and which; "" when none does."""
+    pairs = list(zip(statuses, numbers, strict=True))
+    wrong = [number for status, number in pairs if status == "warned"]
+    look, told = "looks" if len(wrong) == 1 else "look", ranges_of(wrong, MOST_RANGES)
+    return f"{len(wrong)} of {len(pairs)} slices {look} wrong: {told}" if wrong else ""
+
+
+def warning_lines(table: pd.DataFrame) -> list[str]:
+    """Write one line for every kind of warning, with the slices that it is about.
+
+    Numbers that differ from slice to slice are given as ranges, such as "fills only 20-60% of".
+    """
+    about: dict[tuple[str, ...], tuple[list[int], list[list[str]]]] = {}
+    for number, texts in zip(table["slice"].tolist(), table["warnings"], strict=True):
+        for text in texts:
+            # A kind is the words; what stands between them are its numbers.
+            words, found = tuple(_NUMBER.split(text)), _NUMBER.findall(text)
+            slices, values = about.setdefault(words, ([], []))
+            slices.append(number)
+            values.append(found)
+    lines = []
+    for words, (slices, values) in about.items():
+        sentence = words[0]
+        for word, numbers in zip(words[1:], zip(*values, strict=True), strict=True):
+            low, high = min(numbers, key=float), max(numbers, key=float)
+            sentence += (low if low == high else f"{low}-{high}") + word
+        lines.append(f"slice{'s' * (len(slices) > 1)} {ranges_of(slices, MOST_RANGES)}: {sentence}")
+    return lines
+
+
+def ranges_of(numbers: Iterable[int], most: int | None = None) -> str:
+    """Write ascending whole numbers as ranges, and say how many more there are than `most`.
+
+    Examples
+    --------
+    >>> ranges_of([0, 1, 2, 7, 9, 10]), ranges_of([1, 3, 4, 7], most=2)
+    ('0-2, 7, 9-10', '1, 3-4 and 1 more')
+    """
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    told = [f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs]
+    more = sum(map(len, runs[most:])) if most else 0
+    return ", ".join(told[:most]) + (f" and {more} more" if more else "")
+
+
+def plan_masks(
+    images: str | Path, output: str | Path, *, bids: bool = False, suffix: str = ""
+) -> list[Job]:
+    """Find the volumes that `images` stands for, and a place for the mask of each.
+
+    `images` is what `stack.list_volumes` takes, of which a BIDS dataset is walked for the images
+    that end in `suffix` (T1w), or a name that `heads.open_data` knows. For one volume `output` may
+    be a file, else it is a folder: there a mask is called after its volume, with `_mask`, and is
+    NIfTI where the volume has an orientation, otherwise of the volume's kind. With `bids` the
+    folder is a derivative dataset. Raises SkullnbError if masks would meet in one file or replace
+    an image, if a name is no BIDS name and should be, and if there are no images.
     """
     output = expand(output)
-    volumes = list_volumes(images, every_series=True)
-    one_file = split_series(images)[0].is_file()
-    is_file = suffix_of(output) in WRITTEN and not output.is_dir()
-    if bids and is_file:
-        raise InvalidSetting(f"BIDS masks go into a folder, and {output.name} is a file's name.")
+    known = heads.known(str(images))
+    sources: list[Volume | str] = [known] if known else []
+    if not known:
+        sources += list_volumes(images, suffix, every_series=True)
+    is_file = suffix_of(output) in MASK_KINDS and not output.is_dir()
     if bids:
-        jobs = [
-            Job(volume, bids_names.mask_path(volume.name, volume.path, output), output)
-            for volume in volumes
-        ]
-    elif len(volumes) == 1 and (is_file or (one_file and not output.is_dir())):
-        return [Job(volumes[0], output)]
+        if is_file:
+            raise InvalidSetting(
+                f"BIDS masks go into a folder, and {output.name} is a file's name."
+            )
+        jobs = [Job(one, _bids_path(one, output), output, bids=True) for one in sources]
+    elif len(sources) == 1 and (is_file or (_is_one_file(images) and not output.is_dir())):
+        return [Job(sources[0], output)]
     elif is_file:
         raise InvalidSetting(
-            f"{images} stands for {len(volumes)} volumes, and their masks don't go into one file "
+            f"{images} stands for {len(sources)} volumes, and their masks don't go into one file "
             f"{output.name}; name a folder."
         )
     else:
-        jobs = [
-            Job(volume, output / f"{volume.name}_mask{_suffix(volume)}", output)
-            for volume in volumes
-        ]
+        jobs = [Job(one, output / _name(one), output) for one in sources]
     path, times = Counter(job.path for job in jobs).most_common(1)[0]
     if times > 1:
-        same = [job.volume.path.name for job in jobs if job.path == path]
+        same = [str(_place(job.source)) for job in jobs if job.path == path]
         raise InvalidSetting(
             f"The masks of {' and '.join(same[:3])} would both be called {path.name}; take them "
             "apart with a pattern such as 'scans/*_T1w.nii.gz'."
         )
-    own = {volume.path.resolve() for volume in volumes}
+    own = {_place(one).resolve() for one in sources}
     for job in jobs:
         if job.path.resolve() in own:
             raise InvalidSetting(
-                f"{job.path.name}, the mask of {job.volume.path.name}, is itself among the images; "
-                "write to another folder, or name the images with a pattern."
+                f"{job.path.name}, the mask of {_place(job.source).name}, is itself among the "
+                "images; write to another folder, or name the images with a pattern."
             )
     return jobs
 
@@ -197,114 +252,247 @@ def mask_volumes(
     settings: PipelineSettings | None = None,
     *,
     slices: str = "",
-    axis: str = "axial",
+    axis: str = "",
     spacing_mm: str = "",
-    bids: bool = False,
+    nan_background: bool = False,
+    on_warning: str = "keep",
     overwrite: bool = False,
-    visit: Callable[[int, SkullMaskTrace], object] | None = None,
+    workers: int | None = None,
+    visit: Visit | None = None,
 ) -> Iterator[Masked]:
-    """Make the masks of volumes, one in memory at a time.
+    """Make the masks of volumes, each beside a table and a JSON file, in the order of the jobs.
 
-    Parameters
-    ----------
-    jobs : sequence of Job
-        From `plan_masks`. A single one raises what goes wrong; among several the failed one is
-        reported and the rest done.
-    settings : PipelineSettings, optional
-        The article's when left out.
-    slices, axis, spacing_mm : str
-        As in `skullnb.stack.read_stack`, for each volume.
-    bids : bool
-        Write a JSON file beside each mask, and the dataset's description.
-    overwrite : bool
-        Whether existing masks may be replaced.
-    visit : callable, optional
-        Called as ``visit(index, trace)`` after each slice.
-
-    Yields
-    ------
-    Masked
-
-    Raises
-    ------
-    SkullnbError
-        If the only volume can't be read or its mask not written.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> import numpy as np
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     np.save(Path(folder) / "flat.npy", np.zeros((2, 8, 8)))
-    ...     jobs = plan_masks(Path(folder) / "flat.npy", Path(folder) / "mask.npy")
-    ...     [masked.status for masked in mask_volumes(jobs)]
-    ['empty']
+    A single job raises what goes wrong; among several the failed one is reported and the rest done.
+    A reach in mm becomes a kernel width at each volume's own spacing. `slices`, `axis`,
+    `spacing_mm` and `nan_background` are as in `read_stack`, for each volume. `on_warning="empty"`
+    writes nothing on slices whose mask looks wrong. `workers` volumes are done side by side (as
+    many as there are processors). `visit(index, measure)` is called after each slice.
     """
     settings = settings or PipelineSettings()
-    for job in jobs:
+    if on_warning not in ON_WARNING:
+        raise InvalidSetting(f"on_warning is {' or '.join(ON_WARNING)}, not {on_warning!r}.")
+    words = {"slices": slices, "axis": axis, "spacing_mm": spacing_mm}
+
+    def one(job: Job) -> Masked:
         started = time.monotonic()
         try:
             # Asked before the long work, and again when the volume's own files are known.
-            if job.folder is None or job.path.parent.is_dir():
-                refuse_place(job.path, overwrite=overwrite)
-            sidecar = bids_names.sidecar_path(job.path)
-            if bids and sidecar.exists() and not overwrite:
-                raise UnreadableFile(f"{sidecar} exists already; allow overwriting (--overwrite).")
-            stack = read_stack(job.volume, slices=slices, axis=axis, spacing_mm=spacing_mm)
-            with make_folder(job.path.parent) if job.folder else nullcontext():
-                refuse_place(job.path, stack, overwrite)
-                found = summarise_stack(stack, settings, visit)
-                write_masks(found.masks, job.path, stack, overwrite=overwrite)
-            if bids and job.folder:
-                bids_names.write_sidecar(
-                    job.path, job.volume.path, _for_sidecar(stack, found, settings, axis)
-                )
-                bids_names.describe_dataset(job.folder, job.volume.path)
+            if job.path.parent.is_dir() or job.folder is None:
+                _refuse_places(job, (), overwrite)
+            if isinstance(job.source, str):
+                stack = heads.open_data(job.source, **words, nan_background=nan_background)
+            else:
+                stack = read_stack(job.source, **words, nan_background=nan_background)
+            found = _mask_stack(stack, job, settings, on_warning, overwrite, visit)
         except (SkullnbError, OSError, MemoryError) as error:
             if len(jobs) == 1:
                 raise
-            seconds = time.monotonic() - started
-            yield Masked(job.volume.name, job.path, seconds, error=_sentence(error))
-            continue
-        table = found.table
-        span = span_remark(settings.kernel_width, stack.spacing_mm)
-        yield Masked(
-            job.volume.name,
-            job.path,
-            time.monotonic() - started,
-            n_slices=len(stack),
-            n_empty=found.n_empty,
-            n_warned=found.n_warned,
-            thresholds=(int(table["threshold"].min()), int(table["threshold"].max())),
-            n_edge_touching=int(table["n_edge_touching"].sum()),
-            mask_px=int(table["mask_px"].sum()),
-            remarks=(*filter(None, [span]), *found.warning_lines()),
-        )
+            return Masked(job.name, job.path, time.monotonic() - started, error=_sentence(error))
+        return Masked(job.name, job.path, time.monotonic() - started, **found)
+
+    size = min(workers or n_processors(), len(jobs))
+    if size < 2:
+        yield from map(one, jobs)
+        return
+    load()
+    with one_opencv_thread(), ThreadPoolExecutor(size) as pool:
+        yield from pool.map(one, jobs)
 
 
-def summary_line(masked: Sequence[Masked]) -> str:
-    """Say how a run over volumes went.
+def _mask_stack(
+    stack: Stack,
+    job: Job,
+    settings: PipelineSettings,
+    on_warning: str,
+    overwrite: bool,
+    visit: Visit | None,
+) -> dict[str, Any]:
+    """Mask one volume and write all that belongs to it."""
+    own = (*stack.sources, *stack.reference_sources)
+    if job.folder is None:
+        _refuse_places(job, own, overwrite)
+    used = settings.at(stack.spacing_mm)
+    masks = np.zeros(stack.images.shape, dtype=np.uint8)
+
+    def keep(index: int, measure: SliceMeasure) -> None:
+        masks[index] = measure.mask
+        if visit:
+            visit(index, measure)
+
+    table = measure_stack(stack, used, keep)
+    if on_warning == "empty":
+        masks[(table["status"] == "warned").to_numpy()] = 0
+    table["written_px"] = np.count_nonzero(masks, axis=(1, 2))
+    remarks = remarks_on(settings, stack.spacing_mm, stack.remarks)
+    statuses, numbers = table["status"].tolist(), table["slice"].tolist()
+    account = {
+        "Sources": [_bids_source(one) for one in stack.sources] or [stack.name],
+        "SourceSHA256": stack.fingerprint(),
+        "Axis": stack.axis,
+        "Slices": ranges_of(sorted(stack.slice_numbers)),
+        **describe(statuses, numbers, used, on_warning, remarks, stack.spacing_mm),
+    }
+    if job.folder is not None:
+        job.path.parent.mkdir(parents=True, exist_ok=True)
+        _refuse_places(job, own, overwrite)
+    rows_path, about_path = job.beside
+    with writing(rows_path) as rows, writing(about_path) as about:
+        write_table(table, rows)
+        about.write_text(_json(account), encoding="utf-8")
+        write_masks(masks, job.path, stack, overwrite=overwrite)
+    if job.bids and job.folder and not (job.folder / _DATASET).exists():
+        _describe_dataset(job.folder, stack.sources)
+    return {"table": table, "kernel_width": used.kernel_width, "remarks": remarks}
+
+
+def remarks_on(
+    settings: PipelineSettings, spacing_mm: tuple[float, float] | None, more: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """Say what is remarkable about a volume as a whole, first of all the kernel's span in mm."""
+    width = settings.kernel_width if settings.reach_mm is None else 0
+    return tuple(filter(None, (span_remark(width, spacing_mm) if width else "", *more)))
+
+
+def describe(
+    statuses: Sequence[str],
+    numbers: Sequence[int],
+    used: PipelineSettings,
+    on_warning: str,
+    remarks: Sequence[str],
+    spacing_mm: tuple[float, float] | None = None,
+) -> dict[str, Any]:
+    """Say for a JSON file what masks are, how they were made, and which of them look wrong."""
+    from skullnb import __version__
+
+    slices = {
+        kind: [number for one, number in zip(statuses, numbers, strict=True) if one == kind]
+        for kind in ("warned", "empty")
+    }
+    reach = None
+    if spacing_mm is not None and used.border == "dilation" and used.kernel_width:
+        reach = [round(one, 3) for one in reach_mm(used.kernel_width, spacing_mm)]
+    return {
+        "Description": DESCRIPTION,
+        # BIDS knows Brain, Lesion, Face and ROI; a mask that holds bone is no brain mask.
+        "Type": "ROI",
+        "SpatialReference": "orig",
+        "GeneratedBy": [{"Name": "skullnb", "Version": __version__}],
+        "Versions": versions(),
+        "Settings": asdict(used),
+        "SpacingMm": spacing_mm,
+        "ReachMm": reach,
+        "Counts": count(statuses),
+        "LooksWrong": say_wrong(statuses, numbers),
+        "SlicesWithWarning": ranges_of(slices["warned"]),
+        "SlicesWithEmptyMask": ranges_of(slices["empty"]),
+        "OnWarning": on_warning,
+        "Remarks": list(remarks),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what decides the masks."""
+    from skullnb import __version__
+
+    return {"skullnb": __version__, "OpenCV": cv2.__version__, "numpy": np.__version__}
+
+
+def write_table(table: pd.DataFrame | list[dict[str, Any]], path: Path) -> None:
+    """Write a table as CSV, TSV as BIDS has it, or Parquet, by its ending; no formula is in it."""
+    rows: list[Any] = table if isinstance(table, list) else table.to_dict("records")
+    rows = [
+        {**row, "warnings": "; ".join(row.get("warnings", ()))} if "reason" in row else row
+        for row in rows
+    ]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    first = [name for name in ("index", "source", "slice", "group", "status") if name in names]
+    names = first + [name for name in names if name not in first]
+    if path.suffix == ".parquet":
+        import pandas as pd
+
+        pd.DataFrame(rows, columns=names).convert_dtypes().to_parquet(path, index=False)
+        return
+    tabs = path.suffix == ".tsv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, delimiter="\t" if tabs else ",", lineterminator="\n")
+        writer.writerow(map(guarded, names))
+        for row in rows:
+            cells = (row.get(name) for name in names)
+            blank = "n/a" if tabs else ""
+            writer.writerow(blank if one is None or one != one else guarded(one) for one in cells)
+
+
+def guarded(value: Any) -> Any:
+    """Put an apostrophe before a text that a spreadsheet would take for a formula.
 
     Examples
     --------
-    >>> failed = Masked("b", Path("b.nii"), 0.1, error="b.nii is damaged.")
-    >>> summary_line([Masked("a", Path("a.nii"), 0.1, n_slices=1), failed])
-    '2 volumes: 1 ok, 1 failed'
+    >>> guarded("=1+1"), guarded("a=b"), guarded(-0.5)
+    ("'=1+1", 'a=b', -0.5)
     """
-    kinds = Counter(
-        "failed"
-        if one.error
-        else "with empty masks and warnings"
-        if one.n_empty and one.n_warned
-        else "with empty masks"
-        if one.n_empty
-        else "with warnings"
-        if one.n_warned
-        else "ok"
-        for one in masked
-    )
-    told = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+    starts = isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r", "'"))
+    return f"'{value}" if starts else value
+
+
+def write_json(content: Mapping[str, Any], path: Path) -> None:
+    """Write JSON, whole or not at all."""
+    with writing(path) as temporary:
+        temporary.write_text(_json(content), encoding="utf-8")
+
+
+def summary_line(masked: Sequence[Masked]) -> str:
+    """Say how a run over volumes went, such as "2 volumes: 1 ok, 1 failed"."""
+    found = Counter(one.status for one in masked)
+    told = ", ".join(f"{many} {kind}" for kind, many in found.items())
     return f"{len(masked)} volume{'s' * (len(masked) != 1)}: {told}"
+
+
+@contextmanager
+def one_opencv_thread() -> Iterator[None]:
+    """Keep OpenCV to one thread: workers run side by side already."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
+
+
+def n_processors() -> int:
+    """Count the processors that this program may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _json(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, indent=1, ensure_ascii=False, default=_plain) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    """Turn what JSON does not know into what it does."""
+    return value.item() if isinstance(value, np.generic) else str(value)
+
+
+def _refuse_places(job: Job, own: Sequence[Path], overwrite: bool) -> None:
+    for path in (job.path, *job.beside):
+        refuse_place(path, own, overwrite, MASK_KINDS if path == job.path else ())
+
+
+def _is_one_file(images: str | Path) -> bool:
+    return not heads.known(str(images)) and expand(str(images)).is_file()
+
+
+def _place(source: Volume | str) -> Path:
+    return Path(source) if isinstance(source, str) else source.path
+
+
+def _name(source: Volume | str) -> str:
+    """Name a mask after its volume; its kind is the volume's where that has no orientation."""
+    if isinstance(source, str):
+        return f"{source}_mask{'.npy' if source == 'phantom' else '.nii.gz'}"
+    own = "" if source.frames else suffix_of(source.path)
+    return f"{source.name}_mask{_WITHOUT_GRID.get(own, '.nii.gz')}"
 
 
 def _sentence(error: SkullnbError | OSError | MemoryError) -> str:
@@ -316,22 +504,56 @@ def _sentence(error: SkullnbError | OSError | MemoryError) -> str:
     return "There is not enough memory for it; choose fewer slices."
 
 
-def _suffix(volume: Input) -> str:
-    """Return the ending of a mask that is named after its volume."""
-    own = suffix_of(volume.path)
-    return own if volume.series is None and own in _WITHOUT_GRID else ".nii.gz"
+# --- BIDS -----------------------------------------------------------------------------------------
 
 
-def _for_sidecar(
-    stack: Stack, found: Summary, settings: PipelineSettings, axis: str
-) -> dict[str, Any]:
-    """What the JSON file beside a mask says of how it was made."""
-    numbers = stack.slice_numbers
-    empty = [number for number, why in zip(numbers, found.reasons, strict=True) if why]
-    return {
-        "SourceSHA256": stack.fingerprint(),
-        "Settings": asdict(settings),
-        "Axis": axis,
-        "Slices": ranges_of(sorted(numbers)),
-        "SlicesWithEmptyMask": empty,
+def _bids_path(source: Volume | str, dataset: Path) -> Path:
+    """Return where the mask of a volume belongs in a derivative dataset.
+
+    The source's entities are kept; `label` says what the mask is, `desc` of which image.
+    """
+    place = _place(source)
+    name = source if isinstance(source, str) else source.name
+    found = re.fullmatch(r"(sub-[A-Za-z0-9]+(?:_[a-z]+-[A-Za-z0-9]+)*)_([A-Za-z0-9]+)", name)
+    if not found:
+        raise InvalidSetting(
+            f"{place.name} has no BIDS name; call it sub-LABEL_T1w.nii.gz or "
+            "sub-LABEL_ses-LABEL_T1w.nii.gz (labels of letters and digits), or leave --bids out."
+        )
+    entities = [part.split("-") for part in found[1].split("_")]
+    kept = [f"{key}-{label}" for key, label in entities if key not in ("desc", "label")]
+    desc = "".join(label for key, label in entities if key == "desc") + found[2]
+    folders = [part for part in kept[:2] if part.startswith(("sub-", "ses-"))]
+    datatype = place.parent.name if place.parent.name in _DATATYPES else _DATATYPES[0]
+    file = "_".join([*kept, f"label-{BIDS_LABEL}", f"desc-{desc}", "mask.nii.gz"])
+    return dataset.joinpath(*folders, datatype, file)
+
+
+def _bids_source(source: Path) -> str:
+    """Name a source by its place in its dataset, or by its name alone."""
+    root = _root(source)
+    if root is None:
+        return source.name
+    return f"bids:raw:{source.resolve().relative_to(root).as_posix()}"
+
+
+def _root(source: Path) -> Path | None:
+    """Return the BIDS dataset that a file belongs to."""
+    return next((one for one in source.resolve().parents if (one / _DATASET).is_file()), None)
+
+
+def _describe_dataset(dataset: Path, sources: Sequence[Path]) -> None:
+    """Write a derivative dataset's description, with a link to what it is made from."""
+    from skullnb import __version__
+
+    content: dict[str, Any] = {
+        "Name": "Skull masks",
+        "BIDSVersion": BIDS_VERSION,
+        "DatasetType": "derivative",
+        "GeneratedBy": [{"Name": "skullnb", "Version": __version__}],
     }
+    root = next(filter(None, map(_root, sources)), None)
+    if root is not None:
+        link = os.path.relpath(root, dataset.resolve())
+        content["DatasetLinks"] = {"raw": Path(link).as_posix()}
+    write_json(content, dataset / _DATASET)

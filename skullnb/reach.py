@@ -1,33 +1,25 @@
 """How far a structuring element reaches: in pixels, to each side, and in millimetres.
 
-The article says "26 px". That is the width of the element, not how far a mask grows.
-Widths and reaches are in px where nothing else is said, masks (H, W) uint8 {0, 1}; `shape` is
-"ellipse" or "rectangle", and `brain` the component to dilate.
+The article says "26 px". That is the width of the element, not how far a mask grows. Widths and
+reaches are in px where nothing else is said, masks (H, W) uint8 {0, 1}; `shape` is "ellipse" or
+"rectangle".
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import NamedTuple
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
+from scipy import ndimage
 
 from skullnb.errors import InvalidSetting
-from skullnb.phantom import BUILT_IN_SPACING_MM
-from skullnb.pipeline import (
-    MAX_KERNEL_WIDTH,
-    Mask,
-    PipelineSettings,
-    dilate,
-    structuring_element,
-)
+from skullnb.pipeline import Mask, PipelineSettings, dilate, structuring_element
 
-# A kernel's span in mm may differ by this part from the default's on the built-in head.
-SPAN_TOLERANCE = 0.25
+# What four open heads chose for one another (chapter 12; a test holds it to the stored rows).
+CHOSEN_REACHES_MM = (7.0, 8.0)
+# How far beyond these, as a part of them, costs little: on the same heads about .02 of the IoU.
+TOLERANCE = 0.25
 
 
 class Reach(NamedTuple):
@@ -76,12 +68,7 @@ def grown_pixel(kernel_width: int, shape: str = "ellipse") -> Mask:
 
 
 def kernel_reach(kernel_width: int, shape: str = "ellipse") -> Reach:
-    """Measure how far a kernel makes a mask grow towards each side.
-
-    Returns
-    -------
-    Reach
-        top, bottom, left, right, in px.
+    """Measure how far a kernel makes a mask grow towards each side, in px.
 
     Examples
     --------
@@ -91,193 +78,18 @@ def kernel_reach(kernel_width: int, shape: str = "ellipse") -> Reach:
     Reach(top=13, bottom=13, left=13, right=13)
     """
     rows, columns = np.nonzero(grown_pixel(kernel_width, shape))
+    top, bottom, left, right = rows.min(), rows.max(), columns.min(), columns.max()
     middle = kernel_width
-    return Reach(
-        top=int(middle - rows.min()),
-        bottom=int(rows.max() - middle),
-        left=int(middle - columns.min()),
-        right=int(columns.max() - middle),
-    )
-
-
-def kernel_shift(kernel_width: int, shape: str = "ellipse") -> tuple[float, float]:
-    """Measure how far a kernel moves the middle of what it grows.
-
-    Returns
-    -------
-    (row, column) : floats
-        Centroid of a grown pixel minus that pixel, in px; positive towards bottom and right.
-
-    Examples
-    --------
-    An even rectangle moves by half a pixel. OpenCV's even ellipse is an odd one with a row and a
-    column cut off; only a few pixels are lost with them, so its centroid moves less.
-
-    >>> kernel_shift(26, "rectangle"), kernel_shift(27)
-    ((0.5, 0.5), (0.0, 0.0))
-    >>> [round(shift, 2) for shift in kernel_shift(26)]
-    [0.02, 0.17]
-    """
-    row, column = np.argwhere(grown_pixel(kernel_width, shape)).mean(axis=0) - kernel_width
-    return float(row), float(column)
-
-
-def radial_reach(
-    kernel_width: int, angles: NDArray[np.float64], shape: str = "ellipse"
-) -> NDArray[np.float64]:
-    """Measure how far a straight border moves, by the direction it faces.
-
-    Parameters
-    ----------
-    angles : (n,) float64
-        Directions in radians; 0 faces right, pi / 2 faces the bottom of the image.
-
-    Returns
-    -------
-    (n,) float64
-        In px. A disc would give the same in every direction.
-
-    Examples
-    --------
-    >>> radial_reach(27, np.array([0.0, np.pi / 2]))
-    array([13., 13.])
-    """
-    offsets = np.argwhere(grown_pixel(kernel_width, shape)) - kernel_width
-    facing = np.stack([np.sin(angles), np.cos(angles)])
-    return np.asarray((offsets @ facing).max(axis=0), dtype=np.float64)
-
-
-def disc_element(kernel_width: int) -> Mask:
-    """Draw the true disc as wide as a kernel.
-
-    Returns
-    -------
-    (kernel_width, kernel_width) uint8 {0, 1}
-        Pixels whose centre lies within half a width of the middle; the same when mirrored.
-
-    Examples
-    --------
-    >>> disc_element(4)
-    array([[0, 1, 1, 0],
-           [1, 1, 1, 1],
-           [1, 1, 1, 1],
-           [0, 1, 1, 0]], dtype=uint8)
-    """
-    steps = np.arange(kernel_width) - (kernel_width - 1) / 2
-    inside = np.add.outer(steps**2, steps**2) <= kernel_width**2 / 4
-    return np.asarray(inside, dtype=np.uint8)
-
-
-def mirror_asymmetry(brain: Mask, kernel_width: int, shape: str = "ellipse", axis: int = 1) -> int:
-    """Count the pixels that change when a slice is mirrored before the dilation.
-
-    Parameters
-    ----------
-    axis : {1, 0}
-        1 mirrors left and right, 0 top and bottom.
-
-    Returns
-    -------
-    int
-        In px; 0 for a symmetric kernel.
-
-    Examples
-    --------
-    >>> brain = np.zeros((60, 60), dtype=np.uint8)
-    >>> brain[20:40, 20:40] = 1
-    >>> [mirror_asymmetry(brain, width) for width in (25, 26, 27)]
-    [0, 52, 0]
-    """
-    there = dilate(brain, kernel_width, shape)
-    mirrored = np.ascontiguousarray(np.flip(brain, axis))
-    back = np.flip(dilate(mirrored, kernel_width, shape), axis)
-    return int(np.count_nonzero(there != back))
-
-
-def disc_difference(brain: Mask, kernel_width: int) -> int:
-    """Count the pixels that would change if OpenCV's ellipse were a true disc.
-
-    Returns
-    -------
-    int
-        In px, after one dilation with each.
-
-    Examples
-    --------
-    >>> brain = np.zeros((60, 60), dtype=np.uint8)
-    >>> brain[30, 30] = 1
-    >>> disc_difference(brain, 26)
-    31
-    """
-    disc = cv2.dilate(brain, disc_element(kernel_width))
-    return int(np.count_nonzero(dilate(brain, kernel_width) != disc))
-
-
-def kernel_width_for(reach: float, spacing_mm: Sequence[float] | float, odd: bool = True) -> int:
-    """Choose the kernel that reaches nearest to a distance in mm.
-
-    Parameters
-    ----------
-    reach : float
-        How far the mask shall grow, in mm.
-    odd : bool
-        Only odd widths, which reach equally far to all sides. With False an even width is chosen
-        where its mean reach over the four sides is nearer.
-
-    Returns
-    -------
-    int
-        Kernel width in px; the narrower of two that are equally near.
-
-    Raises
-    ------
-    InvalidSetting
-        If a number is not finite and positive, the kernel would be wider than the pipeline takes,
-        or pixels are so far from square that rows and columns ask for different widths: one width
-        cannot reach equally far along both then.
-
-    Examples
-    --------
-    >>> kernel_width_for(4.9, 0.375), kernel_width_for(4.9, (1.0, 1.0))
-    (27, 11)
-    >>> kernel_width_for(4.7, 0.375, odd=False)
-    26
-    """
-    sides = np.atleast_1d(np.asarray(spacing_mm, dtype=np.float64))
-    if sides.shape not in ((1,), (2,)) or not np.all(np.isfinite(sides) & (sides > 0)):
-        raise InvalidSetting(
-            f"The spacing must be one or two numbers of mm above zero, not {spacing_mm!r}."
-        )
-    steps = [reach / side for side in sides.tolist()]
-    if not (reach >= 0 and all(map(math.isfinite, steps))):
-        raise InvalidSetting(
-            f"The reach must be a number of mm, zero or more, and of pixels, not {reach!r} mm in "
-            f"pixels of {spacing_mm!r} mm."
-        )
-    widths = [_nearest_width(step, odd) for step in steps]
-    if len(set(widths)) > 1:
-        raise InvalidSetting(
-            f"Pixels of {sides[0]:g} x {sides[1]:g} mm (row x column) need a kernel {widths[0]} px "
-            f"high and {widths[1]} px wide to reach {reach:g} mm; a kernel has one width, so "
-            "resample the slices to square pixels first."
-        )
-    if widths[0] > MAX_KERNEL_WIDTH:
-        raise InvalidSetting(
-            f"A reach of {reach:g} mm needs a kernel {widths[0]} px wide; the pipeline takes up to "
-            f"{MAX_KERNEL_WIDTH} px. Check the spacing."
-        )
-    return widths[0]
+    return Reach(int(middle - top), int(bottom - middle), int(middle - left), int(right - middle))
 
 
 def reach_mm(
     kernel_width: int, spacing_mm: Sequence[float] | float, shape: str = "ellipse"
 ) -> tuple[float, float]:
-    """Mean reach of a kernel in mm, along rows' and columns' direction.
+    """Mean reach of a kernel in mm: up and down, left and right.
 
-    Returns
-    -------
-    (up and down, left and right) : floats
-        In mm; each the mean of its two sides. They differ where pixels are not square.
+    Each is the mean of its two sides; they differ where pixels are not square. `spacing_mm` is
+    (row, column), or one number for both.
 
     Examples
     --------
@@ -294,8 +106,40 @@ def reach_mm(
     )
 
 
+def kernel_width_for(reach: float, spacing_mm: Sequence[float] | float) -> int:
+    """Choose the kernel that reaches nearest to a distance in mm, among those of odd width.
+
+    An odd width reaches equally far to all sides.
+
+    Parameters
+    ----------
+    reach : float
+        How far the mask shall grow, in mm.
+    spacing_mm : (row, column) or float
+        In mm per pixel. Where pixels are not square, the mean of both sides decides: the mask then
+        grows a little too far one way and not far enough the other, as `reach_mm` tells.
+
+    Returns
+    -------
+    int
+        Kernel width in px; the narrower of two that are equally near.
+
+    Raises
+    ------
+    InvalidSetting
+        If a number makes no sense, or the kernel would be wider than the pipeline takes.
+
+    Examples
+    --------
+    >>> kernel_width_for(4.9, 0.375), kernel_width_for(7.5, (1.0, 1.0))
+    (27, 15)
+    """
+    row, column = np.broadcast_to(spacing_mm, (2,)).tolist()
+    return PipelineSettings(reach_mm=reach).at((row, column)).kernel_width
+
+
 def span_remark(kernel_width: int, spacing_mm: Sequence[float] | None) -> str:
-    """Say when a kernel spans another distance than the default one does on the built-in head.
+    """Say when a kernel reaches another distance than those that real heads chose.
 
     Parameters
     ----------
@@ -307,47 +151,86 @@ def span_remark(kernel_width: int, spacing_mm: Sequence[float] | None) -> str:
     Returns
     -------
     str
-        Without a full stop; "" when the spans differ by no more than `SPAN_TOLERANCE`, when the
-        pixels are those of the built-in head, so that only the width was chosen, or when it cannot
-        be told.
+        A sentence without its full stop; "" when the reach is within `TOLERANCE` of
+        `CHOSEN_REACHES_MM`, when no width would be nearer, or when it cannot be told.
 
     Examples
     --------
     >>> print(span_remark(26, (1.0, 1.0)))
-    the kernel's 26 px span 26 mm here; on the built-in head, whose pixel size was chosen for the
-    drawing, they span 9.75 mm; --kernel-width 11 reaches as far
-    >>> span_remark(11, (1.0, 1.0))
+    a kernel of 26 px reaches 12.5 mm here, where the border of the open heads was best met by 7 to
+    8 mm; --reach-mm 7.5, or --kernel-width 15, would reach that
+    >>> span_remark(15, (1.0, 1.0))
     ''
     """
-    if not kernel_width or spacing_mm is None or tuple(spacing_mm) == BUILT_IN_SPACING_MM:
+    if not kernel_width or spacing_mm is None:
         return ""
-    default = PipelineSettings().kernel_width
-    usual = default * BUILT_IN_SPACING_MM[0]
-    spans = [kernel_width * side for side in spacing_mm]
-    if all(abs(span / usual - 1) <= SPAN_TOLERANCE for span in spans):
+    here, (least, most) = reach_mm(kernel_width, spacing_mm), CHOSEN_REACHES_MM
+    if all(least * (1 - TOLERANCE) <= one <= most * (1 + TOLERANCE) for one in here):
         return ""
-    reach = reach_mm(default, BUILT_IN_SPACING_MM)[0]
-    widths = []
-    with suppress(InvalidSetting):  # of a width that the pipeline does not take
-        widths = list(dict.fromkeys(kernel_width_for(reach, side) for side in spacing_mm))
-    if len(widths) == 2:
-        advice = (
-            f"{widths[0]} px reach as far up and down, {widths[1]} px left and right, so resample "
-            "the slices to square pixels"
-        )
-    elif widths:
-        advice = f"--kernel-width {widths[0]} reaches as far"
+    aim = (least + most) / 2
+    try:
+        width = kernel_width_for(aim, spacing_mm)
+    except InvalidSetting:  # of a width that the pipeline does not take
+        advice = "no kernel that the pipeline takes would; check the spacing"
     else:
-        advice = "no width that the pipeline takes reaches as far; check the spacing"
-    who = "they span" if kernel_width == default else f"the default of {default} px spans"
-    here = " × ".join(dict.fromkeys(f"{span:.3g}" for span in spans))
+        if abs(width - kernel_width) <= 1:
+            return ""
+        advice = f"--reach-mm {aim:g}, or --kernel-width {width}, would reach that"
+    distance = " x ".join(dict.fromkeys(f"{one:.3g}" for one in here))
     return (
-        f"the kernel's {kernel_width} px span {here} mm here; on the built-in head, whose pixel "
-        f"size was chosen for the drawing, {who} {usual:g} mm; {advice}"
+        f"a kernel of {kernel_width} px reaches {distance} mm here, where the border of the open "
+        f"heads was best met by {least:g} to {most:g} mm; {advice}"
     )
 
 
-def _nearest_width(reach_px: float, odd: bool) -> int:
-    """Width w whose mean reach, (w - 1) / 2, is nearest; halves go to the narrower."""
-    step = 2 if odd else 1
-    return 1 + step * math.ceil(2 * reach_px / step - 0.5)
+def mirror_asymmetry(brain: Mask, kernel_width: int, shape: str = "ellipse", axis: int = 1) -> int:
+    """Count the pixels that change when a slice is mirrored before the dilation.
+
+    `axis` 1 mirrors left and right, 0 top and bottom. A symmetric kernel gives 0.
+
+    Examples
+    --------
+    >>> brain = np.zeros((60, 60), dtype=np.uint8)
+    >>> brain[20:40, 20:40] = 1
+    >>> [mirror_asymmetry(brain, width) for width in (25, 26, 27)]
+    [0, 52, 0]
+    """
+    there = dilate(brain, kernel_width, shape)
+    mirrored = np.ascontiguousarray(np.flip(brain, axis))
+    back = np.flip(dilate(mirrored, kernel_width, shape), axis)
+    return int(np.count_nonzero(there != back))
+
+
+def same_dice(mask: Mask, offset: float) -> tuple[Mask, Mask]:
+    """Make two masks with the same Dice and very different borders.
+
+    Parameters
+    ----------
+    mask : (H, W) uint8 {0, 1}
+        What both are compared with; not empty.
+    offset : float
+        In px, outward.
+
+    Returns
+    -------
+    moved, bumped : (H, W) uint8 {0, 1}
+        The border moved by the offset everywhere, cut off by the frame; and a bump on the right
+        side with as many wrong pixels, the border perfect elsewhere.
+
+    Examples
+    --------
+    >>> mask = np.zeros((9, 9), dtype=np.uint8)
+    >>> mask[3:6, 3:6] = 1
+    >>> [int(one.sum()) for one in same_dice(mask, 1)]
+    [21, 21]
+    """
+    if not mask.any() or not offset >= 0:
+        raise InvalidSetting("Only the border of a mask that is not empty can be moved outwards.")
+    moved = (ndimage.distance_transform_edt(mask == 0) <= offset).astype(np.uint8)
+    background = np.argwhere(mask == 0)
+    column = int(np.flatnonzero(mask.any(axis=0))[-1])
+    row = int(np.median(np.flatnonzero(mask[:, column])))
+    order = np.argsort(((background - (row, column + 1)) ** 2).sum(axis=1), kind="stable")
+    bumped = mask.copy()
+    bumped[tuple(background[order[: np.count_nonzero(moved & ~mask)]].T)] = 1
+    return moved, bumped

@@ -1,22 +1,41 @@
-import csv
+"""The command: every option, every refusal in a sentence, and surroundings that are no terminal."""
+
+import io
+import json
 import os
 import re
+import signal
+import subprocess
 import sys
+from functools import cache, partial
 
+import click
 import nibabel as nib
 import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner
+from real_data import real_data
 
-from skullnb import __version__
+from skullnb import __version__, cli, heads
 from skullnb.cli import main
-from skullnb.phantom import VARIANTS, published_stack
+from skullnb.phantom import VARIANTS, published_stack, variant
 from skullnb.pipeline import create_skull_mask
-from skullnb.report import Report
-from skullnb.results import Results
+from skullnb.report.build import Report
+from skullnb.stack import read_stack
 
 HEAD = np.zeros((4, 40, 48))
 HEAD[:, 12:28, 14:34] = 1.0
+
+published = cache(published_stack)
+drawn = cache(variant)
+
+
+@pytest.fixture(autouse=True)
+def _drawn_once(monkeypatch):
+    """Phantoms take seconds to draw: each once is enough."""
+    monkeypatch.setattr("skullnb.phantom.published_stack", published)
+    monkeypatch.setattr("skullnb.phantom.variant", drawn)
 
 
 def run(*words, expect=0):
@@ -37,77 +56,67 @@ def refused(*words):
 
 
 @pytest.fixture
-def folder(tmp_path):
-    np.save(tmp_path / "scan.npy", HEAD)
-    np.save(tmp_path / "reference.npy", (HEAD > 0).astype(np.uint8))
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.save("scan.npy", HEAD)
+    np.save("reference.npy", (HEAD > 0).astype(np.uint8))
     volume = np.transpose(HEAD, (2, 1, 0))
-    nib.save(nib.Nifti1Image(volume, np.diag([-1, -1, 3, 1])), tmp_path / "scan.nii.gz")
+    nib.save(nib.Nifti1Image(volume, np.diag([-1, -1, 3, 1])), "scan.nii.gz")
     return tmp_path
+
+
+# --- what is asked for --------------------------------------------------------------------------
 
 
 def test_the_version_is_said():
     assert __version__ in run("--version").stdout
 
 
-@pytest.mark.parametrize(
-    "command", ["report", "mask", "sweep", "bench", "evidence", "phantom", "heads", "lab"]
-)
+COMMANDS = ["report", "mask", "sweep", "evidence", "heads", "phantom", "lab", "collate"]
+
+
+def test_these_are_the_commands():
+    assert set(main.commands) == set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_teaches_by_example(command):
     text = run(command, "--help").stdout
-    assert f"skullnb {command}" in text
-    assert len(text.splitlines()[0]) > 0
+    assert f"skullnb {command}" in text.split("Usage:")[1].split("\n", 1)[1]
+
+
+@pytest.mark.parametrize("command", ["report", "mask", "sweep", "evidence", "lab"])
+def test_the_words_every_command_shares_are_called_and_told_alike(command):
+    shared = {"--spacing", "--slices", "--axis", "--nan-background"}
+    shared |= set() if command == "sweep" else {"--kernel-width", "--reach-mm"}
+    shared |= set() if command == "mask" else {"--reference", "--groups"}
+    told = {opt: one for one in main.commands[command].params for opt in one.opts}
+    assert shared <= set(told)
+    for option in shared:
+        assert (
+            told[option].help
+            == {opt: one for one in main.commands["evidence"].params for opt in one.opts}.get(
+                option, told[option]
+            ).help
+        )
 
 
 def test_a_mask_is_written_on_the_grid_of_its_image(folder):
-    result = run("mask", folder / "scan.nii.gz", "-o", folder / "mask.nii.gz", "--kernel-width", 3)
-    written = nib.load(folder / "mask.nii.gz")
+    run("mask", "scan.nii.gz", "-o", "mask.nii.gz", "--kernel-width", 3)
+    written = nib.load("mask.nii.gz")
     np.testing.assert_array_equal(written.affine, np.diag([-1, -1, 3, 1]))
     assert written.get_data_dtype() == np.uint8
     expected = create_skull_mask(HEAD[0], 3)
     np.testing.assert_array_equal(np.asarray(written.dataobj)[:, :, 0].T, expected)
-    heading, line, summary = result.stdout.splitlines()
-    assert heading.split() == ["status", "slices", "Otsu", "edge", "area", "time", "volume"]
-    assert re.fullmatch(
-        rf"4 warned +4 +0 +0 +{4 * expected.sum()} px +\d+\.\d s  scan -> mask.nii.gz", line
-    )
-    assert summary.startswith("1 volume: 1 with warnings; in ")
 
 
-def test_only_the_chosen_slices_get_a_mask(folder):
-    run("mask", folder / "scan.nii.gz", "-o", folder / "mask.nii.gz", "--slices", "1:3")
-    filled = np.asarray(nib.load(folder / "mask.nii.gz").dataobj).any(axis=(0, 1))
-    assert filled.tolist() == [False, True, True, False]
-
-
-def test_a_folder_of_scans_gives_a_folder_of_masks(folder):
-    scans = folder / "scans"
-    scans.mkdir()
-    for name in ("a", "b"):
-        np.save(scans / f"{name}.npy", HEAD)
-    run("mask", scans, "-o", folder / "masks")
-    assert sorted(path.name for path in (folder / "masks").iterdir()) == [
-        "a_mask.npy",
-        "b_mask.npy",
-    ]
-
-
-def test_warnings_and_empty_masks_are_said(folder):
-    images = HEAD.copy()
-    images[2] = 7.0
-    np.save(folder / "flat.npy", images)
-    result = run("mask", folder / "flat.npy", "-o", folder / "mask.npy")
-    assert re.search(r"^1 empty, 3 warned +4 ", result.stdout, re.M)
-    assert "1 volume: 1 with empty masks and warnings" in result.stdout
-    assert "flat, slice 2: the mask is empty: the slice is flat" in result.stderr
-
-
-def test_nothing_of_the_users_is_overwritten_unless_asked(folder):
-    words = ("mask", folder / "scan.npy", "-o", folder / "reference.npy")
-    before = (folder / "reference.npy").read_bytes()
-    assert "exists already" in refused(*words)
-    assert (folder / "reference.npy").read_bytes() == before
-    run(*words, "--overwrite")
-    assert (folder / "reference.npy").read_bytes() != before
+def test_a_reach_in_mm_is_a_word_of_its_own(folder):
+    run("mask", "scan.nii.gz", "-o", "mask.nii.gz", "--reach-mm", 3)
+    expected = create_skull_mask(HEAD[0], 7)
+    mask = np.asarray(nib.load("mask.nii.gz").dataobj)[:, :, 0].T
+    np.testing.assert_array_equal(mask, expected)
+    words = ("--reach-mm", 3, "--kernel-width", 9)
+    assert "give one of them" in refused("mask", "scan.nii.gz", "-o", "n.nii.gz", *words)
 
 
 @pytest.mark.parametrize(
@@ -117,14 +126,20 @@ def test_nothing_of_the_users_is_overwritten_unless_asked(folder):
         (("mask", "scan.npy"), "Missing option '-o'"),
         (("mask", "scan.npy", "-o", "m.xyz"), "not written"),
         (("mask", "scan.npy", "-o", "nowhere/m.npy"), "no folder"),
+        (("mask", "scan.npy", "-o", "reference.npy"), "exists already"),
         (("mask", "scan.npy", "-o", "m.npy", "--kernel-width", "-3"), "whole number of pixels"),
         (("mask", "scan.npy", "-o", "m.npy", "--kernel-width", "x"), "not a valid integer"),
+        (("mask", "scan.npy", "-o", "m.npy", "--reach-mm", "9.75mm"), "not a valid float"),
+        (("mask", "scan.npy", "-o", "m.npy", "--reach-mm", "7"), "size of a pixel"),
         (("mask", "scan.npy", "-o", "m.npy", "--slices", "7:9"), "slice"),
         (("mask", "scan.npy", "-o", "m.npy", "--axis", "left"), "'left' is not one of"),
         (("mask", "scan.npy", "-o", "m.npy", "--spacing", "0"), "spacing"),
+        (("mask", "scan.npy", "-o", "m.npy", "--on-warning", "x"), "'x' is not one of"),
+        (("mask", "scan.npy", "-o", "m.npy", "--workers", "0"), "0 is not in the range"),
         (("sweep", "--images", "scan.npy"), "reference mask"),
-        (("sweep", "--reference", "reference.npy"), "images is not"),
+        (("sweep", "--reference", "reference.npy"), "reference is given for"),
         (("sweep", "--widths", "wide"), "not understood"),
+        (("evidence", "colin28"), "no file or folder"),
         (("phantom",), "-o"),
         (("phantom", "-o", "p.npz", "--variant", "none"), "none"),
         (("phantom", "-o", "p.npz", "--variant", "bridge", "--seed", "1"), "not both"),
@@ -132,18 +147,20 @@ def test_nothing_of_the_users_is_overwritten_unless_asked(folder):
         (("phantom", "-o", "p.txt"), "not written"),
         (("report", "--images", "none.npy"), "no file or folder"),
         (("report", "--chapter", "99"), "99"),
-        (("lab", "--images", "none.npy"), "no file or folder"),
+        (("lab", "--images", "none.npy", "--", "--allow-root"), "no file or folder"),
+        (("heads", "show", "colin"), "'colin'; there are colin27"),
+        (("heads", "fetch"), "Name the heads"),
+        (("heads", "fetch", "colin27", "mne-ecog", "-o", "h.npz"), "name one head"),
+        (("heads", "fetch", "colin27", "-o", "h.nii"), "not written"),
     ],
 )
-def test_bad_input_ends_in_one_sentence(folder, monkeypatch, words, sentence):
-    monkeypatch.chdir(folder)
+def test_bad_input_ends_in_one_sentence(folder, words, sentence):
     before = sorted(path.name for path in folder.iterdir())
     assert sentence in refused(*words)
     assert sorted(path.name for path in folder.iterdir()) == before
 
 
-def test_a_bad_pixel_is_said_with_its_slice(folder, monkeypatch):
-    monkeypatch.chdir(folder)
+def test_a_bad_pixel_is_said_with_its_slice(folder):
     images = HEAD.copy()
     images[3, :2, :2] = np.nan
     np.save("bad.npy", images)
@@ -155,42 +172,75 @@ def test_an_unwritable_folder_is_said(folder, monkeypatch):
     def denied(*_, **__):
         raise PermissionError(13, "Permission denied", "secret/m.npy")
 
-    monkeypatch.setattr("skullnb.masking.write_masks", denied)
-    sentence = refused("mask", folder / "scan.npy", "-o", folder / "m.npy")
+    monkeypatch.setattr("skullnb.masking.read_stack", denied)
+    sentence = refused("mask", "scan.npy", "-o", "m.npy")
     assert "Cannot read or write 'm.npy': Permission denied." in sentence
 
 
-def test_the_sweep_of_the_phantom_stars_the_published_width(tmp_path):
-    result = run("sweep", "--widths", "24,26,28", "--csv", tmp_path / "sweep.csv")
+# --- sweep and evidence -------------------------------------------------------------------------
+
+
+def test_the_sweep_of_the_phantom_stars_the_published_width(folder):
+    result = run("sweep", "--images", "phantom", "--widths", "24,26,28", "--csv", "sweep.csv")
     starred = [line for line in result.stdout.splitlines() if line.endswith("*")]
     assert len(starred) == 1
     assert starred[0].startswith("  26 px")
-    assert len((tmp_path / "sweep.csv").read_text().splitlines()) == 1 + 3 * 5
-    assert "is there already" in refused("sweep", "--csv", tmp_path / "sweep.csv")
+    table = pd.read_csv("sweep.csv")
+    assert len(table) == 3 * 5
+    assert {"slice", "kernel_width", "iou", "dice"} <= set(table)
+    again = refused("sweep", "--images", "phantom", "--csv", "sweep.csv")
+    assert "exists already" in again
 
 
-def test_the_phantom_is_written_and_read_back(tmp_path):
-    run("phantom", "-o", tmp_path / "p.npz")
-    stored = np.load(tmp_path / "p.npz", allow_pickle=False)
-    np.testing.assert_array_equal(stored["images"], published_stack().images)
-    np.testing.assert_array_equal(stored["reference"], published_stack().reference)
-    assert "IoU" in run("sweep", "--images", tmp_path / "p.npz", "--widths", "26").stdout
+def test_without_images_it_is_about_the_head_inside_the_package(folder):
+    assert "studyforrest: 4 slices" in run("sweep", "--slices", "::4", "--widths", "26").stdout
+    assert "studyforrest: 2 slices" in run("evidence", "--slices", "0:2").stdout
 
 
-def test_a_phantom_in_nifti_has_its_reference_beside_it(tmp_path):
-    run("phantom", "--seed", 3, "--n-slices", 2, "-o", tmp_path / "head.nii.gz")
-    names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == ["head.nii.gz", "head_reference.nii.gz"]
-    result = run(
-        "sweep",
-        "--images",
-        tmp_path / "head.nii.gz",
-        "--reference",
-        tmp_path / "head_reference.nii.gz",
-        "--widths",
-        "24,26",
-    )
-    assert "2 slices" in result.stdout
+def test_the_evidence_command_counts_slices_and_says_a_verdict(folder):
+    text = run("evidence", "scan.npy", "--kernel-width", 3).stdout
+    assert re.search(r"drop edge-touching +never fired, 0 of 4\n", text)
+    assert re.search(r"dilate +exercised, changed 4 of 4\n", text)
+    assert re.search(r"^1 of \d rules exercised; ", text.splitlines()[-1])
+    assert "synthetic" not in text
+
+
+def test_the_evidence_command_scores_against_a_reference_and_writes_everything(folder):
+    words = ("evidence", "scan.npy", "--reference", "reference.npy", "-o", "out")
+    text = run(*words, "--kernel-width", 3).stdout
+    assert re.search(r"dilate .* hurts: IoU 0\.\d{4}, without it 1\.0000\n", text)
+    told = json.loads((folder / "out" / "evidence.json").read_text())
+    assert told["verdict"] in text
+    (dilate,) = [rule for rule in told["rules"] if rule["rule"] == "dilate"]
+    assert dilate["status"] == "exercised"
+    table = pd.read_csv(folder / "out" / "evidence.csv")
+    assert table.loc[table["rule"] == "dilate", "fired"].tolist() == [True] * 4
+    assert "--overwrite" in refused(*words)
+    run(*words, "--overwrite")
+
+
+def test_a_phantom_added_to_scans_makes_a_rule_synthetic_only(folder):
+    words = ("evidence", "scan.npy", "--with-phantom", "thick-soft-tissue-cut")
+    text = run(*words).stdout
+    assert re.search(r"drop edge-touching +synthetic only, changed 5 of 5 synthetic", text)
+    assert text.rstrip().endswith("5 of the 9 slices are synthetic.")
+    text = run(*words, "--synthetic").stdout
+    assert re.search(r"drop edge-touching +exercised, changed 5 of 9", text)
+    assert "scalp-cut-two-sides" in refused("evidence", "scan.npy", "--with-phantom", "x")
+
+
+# --- phantom and heads --------------------------------------------------------------------------
+
+
+def test_the_phantom_is_written_and_read_back(folder):
+    run("phantom", "-o", "p.npz")
+    stored = np.load("p.npz", allow_pickle=False)
+    np.testing.assert_array_equal(stored["images"], published().images)
+    np.testing.assert_array_equal(stored["reference"], published().reference)
+    run("phantom", "--seed", 3, "--n-slices", 2, "-o", "head.nii.gz")
+    assert (folder / "head_reference.nii.gz").exists()
+    words = ("--images", "head.nii.gz", "--reference", "head_reference.nii.gz")
+    assert "2 slices" in run("sweep", *words, "--widths", "24,26").stdout
 
 
 def test_the_variants_are_listed():
@@ -198,65 +248,75 @@ def test_the_variants_are_listed():
     assert all(re.search(rf"^{re.escape(name)}\s", listed, re.M) for name in VARIANTS)
 
 
-@pytest.mark.parametrize(("command", "room"), [("report", "report.build"), ("lab", "lab")])
-def test_a_missing_extra_is_named(monkeypatch, command, room):
-    monkeypatch.setattr(f"skullnb.{room}.find_spec", lambda name: None)
-    assert f"pip install 'skullnb[{command}]'" in refused(command)
+def test_heads_are_listed_and_shown_without_a_download(tmp_path, monkeypatch):
+    monkeypatch.setenv(heads.FOLDER_VARIABLE, str(tmp_path))
+    listed = run("heads", "list").stdout
+    for name in heads.names():
+        here = "inside" if name == "studyforrest" else "no"
+        assert re.search(rf"^{name} .* {here}$", listed, re.M)
+    shown = run("heads", "show", "colin27").stdout
+    for words in ("GPL-3", "Holmes", "labels.", "not here yet", "standard_mri.mat"):
+        assert words in shown
+    shown = run("heads", "show", "studyforrest").stdout
+    for words in ("PDDL 1.0", "10.1038/sdata.2014.3", "inside the package"):
+        assert words in shown
+    assert not list(tmp_path.iterdir())
 
 
-def test_the_command_line_starts_without_the_heavy_libraries():
-    import subprocess
-
-    code = (
-        "import sys, skullnb, skullnb.cli; "
-        "heavy = {'matplotlib', 'papermill', 'nibabel', 'ipywidgets', 'pydicom', 'tifffile'}; "
-        "print(sorted(heavy & set(sys.modules)))"
-    )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "[]"
-
-
-def test_the_evidence_command_counts_slices_and_says_a_verdict(folder):
-    text = run("evidence", folder / "scan.npy", "--kernel-width", 3).stdout
-    assert re.search(r"drop edge-touching +never fired, 0 of 4\n", text)
-    assert re.search(r"dilate +exercised, changed 4 of 4\n", text)
-    assert text.splitlines()[-1].startswith("1 of 6 rules exercised; ")
-    assert "synthetic" not in text
+def test_a_head_is_fetched_and_written_for_the_other_commands(folder, monkeypatch):
+    monkeypatch.setenv(heads.FOLDER_VARIABLE, str(real_data()))
+    words = ("heads", "fetch", "ubermuda-flair", "-o", "flair.npz")
+    assert "CC BY-SA 4.0" in run(*words).stdout
+    stack = read_stack("flair.npz")
+    np.testing.assert_array_equal(stack.reference, heads.load("ubermuda-flair").reference)
+    assert set(stack.groups) == {"ubermuda"}
+    assert "exists already" in refused(*words)
+    run(*words, "--overwrite")
 
 
-def test_the_evidence_command_scores_against_a_reference_and_writes_everything(folder):
-    words = ("evidence", folder / "scan.npy", "--reference", folder / "reference.npy", "-o")
-    text = run(*words, folder / "out", "--kernel-width", 3).stdout
-    assert re.search(r"dilate .* hurts: IoU 0\.\d{4}, without it 1\.0000\n", text)
-    values = Results.read(folder / "out" / "evidence.json").values
-    assert values["verdict"] in text
-    assert values["status"]["dilate"] == "exercised"
-    assert values["changes"]["dilate"]["fired"] == [True] * 4
-    assert "--overwrite" in refused(*words, folder / "out")
-    run(*words, folder / "out", "--overwrite")
+# --- report, lab, collate -----------------------------------------------------------------------
 
 
-def test_a_phantom_added_to_scans_makes_a_rule_synthetic_only(folder):
-    words = ("evidence", folder / "scan.npy", "--with-phantom", "thick-soft-tissue-cut")
-    text = run(*words).stdout
-    assert re.search(r"drop edge-touching +synthetic only, changed 5 of 5 synthetic", text)
-    assert text.rstrip().endswith("5 of the 9 slices are synthetic.")
-    text = run(*words, "--synthetic").stdout
-    assert re.search(r"drop edge-touching +exercised, changed 5 of 9", text)
-    assert "scalp-cut-two-sides" in refused("evidence", folder / "scan.npy", "--with-phantom", "x")
+def test_report_and_lab_get_the_data_under_the_notebooks_names(folder, monkeypatch):
+    seen = []
+
+    def built(**options):
+        seen.append(options)
+        files = (folder / "book.html", folder / "book.pdf")
+        return Report(folder / "index.html", files, folder / "results.json", (), 1.0)
+
+    monkeypatch.setattr("skullnb.report.build.build_report", built)
+    monkeypatch.setattr("skullnb.report.lab.launch_lab", lambda **options: seen.append(options))
+    words = ("--images", "a.npy", "--reach-mm", "7.5", "--axis", "coronal", "--slices", "1:3")
+    said = run("report", *words, "--single-file", "--pdf", "-o", folder / "out").stdout
+    run("lab", *words, "--no-browser", "--", "--allow-root")
+    for options in seen:
+        assert (options["images"], options["reach_mm"]) == ("a.npy", 7.5)
+        assert (options["axis"], options["slices"], options["reference"]) == ("coronal", "1:3", "")
+    assert (seen[0]["output_dir"], seen[0]["single_file"]) == (folder / "out", True)
+    assert (seen[1]["open_browser"], seen[1]["arguments"]) == (False, ("--allow-root",))
+    assert [line.split()[-1] for line in said.splitlines()[1:]] == [
+        str(folder / "book.html"),
+        str(folder / "book.pdf"),
+    ]
 
 
-def test_the_lab_gets_the_data_and_further_arguments(folder, monkeypatch):
-    seen = {}
+def test_a_chapter_that_failed_is_named_and_told_by_the_exit_code(folder, monkeypatch):
+    done = Report(folder / "index.html", (), folder / "results.json", ("05-dilation",), 1.0)
+    monkeypatch.setattr("skullnb.report.build.build_report", lambda **_: done)
+    assert "05-dilation" in run("report", expect=1).stderr
 
-    def launch(images, reference, **options):
-        seen.update(options, images=images)
-        return 3
 
-    monkeypatch.setattr("skullnb.lab.launch_lab", launch)
-    run("lab", "--images", "a.npy", "--no-browser", "--", "--allow-root", expect=3)
-    assert (seen["images"], seen["open_browser"]) == ("a.npy", False)
-    assert seen["arguments"] == ("--allow-root",)
+def test_many_runs_become_one_table_that_no_spreadsheet_runs(folder, monkeypatch):
+    table = pd.DataFrame({"run": ["=1+1", "b"], "03.lowest": [-0.5, 23], "=p": ["a=b", "-c"]})
+    monkeypatch.setattr("skullnb.report.build.collate", lambda _: table)
+    assert "2 runs, 3 columns" in run("collate", ".", "-o", "numbers.csv").stdout
+    lines = (folder / "numbers.csv").read_text().splitlines()
+    assert lines == ["run,03.lowest,'=p", "'=1+1,-0.5,a=b", "b,23.0,'-c"]
+    assert "exists already" in refused("collate", ".", "-o", "numbers.csv")
+
+
+# --- places -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -274,97 +334,139 @@ def test_a_place_that_cannot_be_written_is_refused_before_the_work(
 
     monkeypatch.setattr(worker, worked)
     (folder / "a-file").touch()
-    assert "Cannot read or write '" in refused(*words, folder / "a-file" / "place")
+    refused(*words, folder / "a-file" / "place")
 
 
-@pytest.mark.parametrize("words", [("sweep", "--csv"), ("bench", "--quick", "-o")])
-def test_no_table_takes_the_place_of_what_it_is_about(folder, tmp_path, words):
-    scan, again = tmp_path / "own.npy", tmp_path / "link.npy"
-    np.save(scan, np.zeros((2, 30, 30)))
-    os.link(scan, again)
-    command, *rest = words
-    said = refused(command, "--images", scan, "--overwrite", *rest, again)
-    assert "is one of the files that all comes from" in said
-    assert np.load(scan).shape == (2, 30, 30)
-
-
-def test_many_runs_become_one_table(tmp_path):
-    for run_name in ("sub-01", "sub-02"):
-        one = Results("03-threshold", {"kernel_width": 26})
-        one.record(lowest=23)
-        one.write(tmp_path / "runs" / run_name / "results")
-    said = run("collate", tmp_path / "runs", "-o", tmp_path / "numbers.csv").stdout
-    assert "2 runs" in said
-    lines = (tmp_path / "numbers.csv").read_text().splitlines()
-    assert lines[0] == "run,kernel_width,03-threshold.lowest"
-    assert lines[2] == "sub-02,26,23"
-    assert "is there already" in refused(
-        "collate", tmp_path / "runs", "-o", tmp_path / "numbers.csv"
-    )
-    own = tmp_path / "runs" / "sub-01" / "results" / "03-threshold.json"
-    assert "comes from" in refused("collate", tmp_path / "runs", "-o", own, "--overwrite")
-    (tmp_path / "none").mkdir()
-    assert "No results" in refused("collate", tmp_path / "none", "-o", tmp_path / "other.csv")
-    assert not (tmp_path / "other.csv").exists()
-
-
-def test_a_text_that_a_spreadsheet_would_run_gets_an_apostrophe_and_a_number_none(tmp_path):
-    one = Results("03", {"=p": 1, "images": '=HYPERLINK("x")', "slices": "@a", "axis": "axial"})
-    one.record(change=-0.5, worst=float("-inf"), **{"note": "-a", "more": "+b", "path": "a=b"})
-    one.write(tmp_path / "=runs" / "+sub" / "results")
-    run("collate", tmp_path / "=runs", "-o", tmp_path / "numbers.csv")
-    with (tmp_path / "numbers.csv").open(newline="") as file:
-        (row,) = csv.DictReader(file)
-    assert row == {
-        "run": "'+sub",
-        "'=p": "1",
-        "images": '\'=HYPERLINK("x")',
-        "slices": "'@a",
-        "axis": "axial",
-        "03.change": "-0.5",
-        "03.worst": "-inf",
-        "03.note": "'-a",
-        "03.more": "'+b",
-        "03.path": "a=b",
-    }
+def test_no_table_takes_the_place_of_what_it_is_about(folder):
+    os.link("scan.npy", "link.npy")
+    words = ("sweep", "--images", "scan.npy", "--reference", "reference.npy", "--overwrite")
+    for own in ("link.npy", "reference.npy"):
+        assert "slices came from" in refused(*words, "--csv", own)
+    assert np.load("scan.npy").shape == (4, 40, 48)
+    (folder / "runs").mkdir()
+    (folder / "runs" / "a.json").write_text("{}")
+    assert "slices came from" in refused("collate", "runs", "-o", "runs/a.json", "--overwrite")
 
 
 WRITERS = {
+    "mask": ("scan.npy", "-o"),
     "evidence": ("scan.npy", "-o"),
-    "collate": ("runs", "-o"),
+    "collate": (".", "-o"),
     "phantom": ("-o",),
-    "bench": ("-o",),
     "sweep": ("--widths", "26", "--csv"),
 }
 
 
-@pytest.fixture
-def runs(folder, monkeypatch):
-    monkeypatch.chdir(folder)
-    monkeypatch.setattr("skullnb.bench.bench", lambda *_, **__: {})
-    monkeypatch.setattr("skullnb.bench.lines", lambda _: [])
-    Results("01-data").write(folder / "runs" / "results")
-    return folder
-
-
 @pytest.mark.parametrize("command", WRITERS)
-def test_an_output_whose_name_is_no_text_is_refused_before_it_is_written(runs, command):
-    before = sorted(runs.rglob("*"))
+def test_an_output_whose_name_is_no_text_is_refused_before_it_is_written(
+    folder, monkeypatch, command
+):
+    monkeypatch.setattr("skullnb.report.build.collate", lambda _: pd.DataFrame({"a": [1]}))
+    before = sorted(folder.rglob("*"))
     assert "no UTF-8" in refused(command, *WRITERS[command], "place-\udcff.npz")
-    assert sorted(runs.rglob("*")) == before
+    assert sorted(folder.rglob("*")) == before
 
 
-@pytest.mark.parametrize("command", ["evidence", "collate", "phantom", "bench"])
-def test_the_name_of_what_was_written_stays_on_its_line(runs, command):
+@pytest.mark.parametrize("command", ["mask", "collate", "phantom"])
+def test_the_name_of_what_was_written_stays_on_its_line(folder, monkeypatch, command):
+    monkeypatch.setattr("skullnb.report.build.collate", lambda _: pd.DataFrame({"a": [1]}))
     said = run(command, *WRITERS[command], "two\nlines.npz").stdout
-    assert (runs / "two\nlines.npz").exists()
+    assert (folder / "two\nlines.npz").exists()
     assert r"two\nlines.npz" in said
 
 
-def test_a_report_names_every_file_to_open(monkeypatch, tmp_path):
-    files = tmp_path / "book.html", tmp_path / "book.pdf"
-    done = Report(tmp_path / "index.html", files, tmp_path / "results.json", (), 1.0)
-    monkeypatch.setattr("skullnb.report.build_report", lambda *_, **__: done)
-    said = run("report", "--single-file", "--pdf", "-o", tmp_path).stdout
-    lines = said.splitlines()[1:]
-    assert all(line.endswith(f" {one}") for line, one in zip(lines, files, strict=True))
+# --- surroundings -------------------------------------------------------------------------------
+
+COMMAND = [sys.executable, "-c", "from skullnb.cli import main; main()"]
+posix = pytest.mark.skipif(os.name == "nt", reason="signals and closed streams of POSIX")
+
+
+@pytest.mark.parametrize(("command", "room"), [("report", "report.build"), ("lab", "report.lab")])
+def test_a_missing_extra_is_named(monkeypatch, command, room):
+    monkeypatch.setattr(f"skullnb.{room}.find_spec", lambda name: None)
+    assert f"pip install 'skullnb[{command}]'" in refused(command)
+
+
+def test_the_command_line_starts_without_the_heavy_libraries():
+    code = (
+        "import sys, skullnb, skullnb.cli; "
+        "heavy = {'matplotlib', 'papermill', 'nibabel', 'ipywidgets', 'pydicom', 'tifffile', "
+        "'pandas', 'numba', 'pooch', 'tqdm', 'filelock'}; "
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+@posix
+def test_a_name_is_said_where_there_are_no_letters_for_it(tmp_path):
+    np.save(tmp_path / "脳.npy", np.eye(20)[None])
+    words = ["mask", "脳.npy", "-o", "m.npy"]
+    few_letters = {**os.environ, "PYTHONIOENCODING": "cp1252"}
+    done = subprocess.run([*COMMAND, *words], cwd=tmp_path, env=few_letters, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert rb"\u8133" in done.stdout
+    assert (tmp_path / "m.npy").exists()
+
+
+@posix
+@pytest.mark.parametrize("options", [[], ["--chunk", "1"]])
+def test_the_work_is_done_where_nobody_listens(tmp_path, options):
+    np.save(tmp_path / "scan.npy", np.eye(20)[None])
+    words = ["mask", "scan.npy", "-o", "m.npy", *options]
+    done = subprocess.run(["sh", "-c", 'exec "$@" 2>&-', "sh", *COMMAND, *words], cwd=tmp_path)
+    assert done.returncode == 0
+    assert np.load(tmp_path / "m.npy").shape == (1, 20, 20)
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(("stream", "shown"), [(Terminal, True), (io.StringIO, False)])
+def test_a_bar_is_shown_where_somebody_watches_and_its_line_is_left_clean(
+    monkeypatch, stream, shown
+):
+    monkeypatch.setattr(sys, "stderr", stream())
+    with cli.progress_bar(unit=" slices", mininterval=0, total=12) as bar:
+        bar.update(12)
+    said = sys.stderr.getvalue()
+    assert ("slices" in said) == shown
+    assert not said.rpartition("\r")[0].rpartition("\r")[2].strip()
+
+
+def test_who_is_stopped_without_a_terminal_says_so_by_the_code_alone(monkeypatch):
+    def gone(*_, **__):
+        raise OSError(5, "Input/output error")
+
+    def stop():
+        raise KeyboardInterrupt
+
+    group = cli.Command(commands=[click.Command("stop", callback=stop)])
+    monkeypatch.setattr("skullnb.cli.click.echo", gone)
+    with pytest.raises(SystemExit) as ended:
+        group.main(["stop"])
+    assert ended.value.code == 130
+
+
+@posix
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_batch_that_is_told_to_stop_keeps_what_is_done_and_says_so(tmp_path, name):
+    number = getattr(signal, name)
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "scan.npy", rng.integers(0, 99, (400, 300, 300), dtype=np.int16))
+    words = ["mask", "scan.npy", "-o", "m.npy", "--chunk", "1", "--workers", "1"]
+    listen = partial(signal.signal, number, signal.SIG_DFL)  # these tests may run under nohup
+    process = subprocess.Popen(
+        [*COMMAND, *words], cwd=tmp_path, stderr=subprocess.PIPE, preexec_fn=listen
+    )
+    rows = tmp_path / "m.npy.partial" / "rows"
+    while process.poll() is None and not list(rows.glob("*.json")):
+        pass
+    process.send_signal(number)
+    said = process.communicate(timeout=600)[1]
+    assert process.returncode == 130, said
+    assert b"the same command goes on from here" in said
+    assert list(rows.glob("*.json"))
+    assert not (tmp_path / "m.npy").exists()

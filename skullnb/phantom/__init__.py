@@ -8,14 +8,8 @@ one head *can* have all these figures at once. It is no evidence that the articl
 the pipeline works on people.
 
 `subject` draws any number of other heads, `variant` heads that break one assumption each
-(`VARIANTS` lists them). The steps of a slice are in `skullnb.phantom.slices.Subject.make_slice`:
-
-1. `anatomy`: outlines of skin, skull and brain at one level; the skull's is the reference mask
-2. `section`: the pixels of that level, in mm
-3. `sulci`: fissures and sulci folded into the brain
-4. `tissue`: intensities of scalp, skull, cortex, white matter, nuclei and ventricles
-5. `acquisition`: coil profile, point spread, noise
-6. `calibration`: bright vessels that set Otsu's threshold, one gain that sets the range
+(`VARIANTS` lists them). `skullnb.phantom.stacks.Subject.make_slice` draws a slice: outlines and
+pixels (`shape`), fissures and sulci (`cortex`), intensities, scanner and calibration (`signal`).
 
 Examples
 --------
@@ -25,13 +19,9 @@ Examples
 '1.83e-07 to 3.49e-05'
 """
 
-from skullnb.phantom.acquisition import Acquisition
-from skullnb.phantom.anatomy import Anatomy
-from skullnb.phantom.section import BUILT_IN_SPACING_MM
-from skullnb.phantom.slices import Recipe
-from skullnb.phantom.stacks import published_stack, subject
-from skullnb.phantom.tissue import Intensities
-from skullnb.phantom.variants import VARIANTS, variant
+from skullnb.phantom.shape import BUILT_IN_SPACING_MM, Anatomy
+from skullnb.phantom.signal import Acquisition, Intensities
+from skullnb.phantom.stacks import VARIANTS, Recipe, published_stack, subject, variant
 
 __all__ = [
     "BUILT_IN_SPACING_MM",

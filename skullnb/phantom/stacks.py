@@ -1,17 +1,78 @@
-"""Stacks of synthetic slices: the published stand-in, and subjects of a cohort."""
+"""Stacks of synthetic slices: the published stand-in, other subjects, and heads made to fail."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from skullnb.errors import InvalidSetting
-from skullnb.phantom.calibration import scale_to_peak
-from skullnb.phantom.section import Frame
-from skullnb.phantom.slices import Recipe, Subject
+from skullnb.phantom.cortex import Folds, fold_cortex
+from skullnb.phantom.shape import Anatomy, Array, Frame, Head, Section
+from skullnb.phantom.signal import (
+    Acquisition,
+    Intensities,
+    Scanner,
+    Textures,
+    add_noise,
+    light_vessels,
+    paint_brain,
+    paint_bridge,
+    paint_scalp_and_skull,
+    receive,
+    scale_to_peak,
+    vessel_profile,
+)
 from skullnb.stack import Stack
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides a synthetic head, but for the seed and the levels."""
+
+    anatomy: Anatomy = field(default_factory=Anatomy)
+    intensities: Intensities = field(default_factory=Intensities)
+    acquisition: Acquisition = field(default_factory=Acquisition)
+    frame: Frame = field(default_factory=Frame)
+
+
+class Subject:
+    """One synthetic person: a recipe, and the random numbers that hold for all levels."""
+
+    def __init__(self, recipe: Recipe, seed: int) -> None:
+        self.recipe = recipe
+        self.head = Head(recipe.anatomy, seed)
+        self.folds = Folds(self.head)
+        self.textures = Textures(self.head)
+        self.scanner = Scanner(self.head)
+
+    def make_slice(self, level: float, index: int) -> tuple[Array, NDArray[np.uint8]]:
+        """Draw the slice at a level (mm), with the noise of its number: image (a.u.), reference."""
+        tissue, acquisition = self.recipe.intensities, self.recipe.acquisition
+        section = Section(self.head, self.recipe.frame, level)
+        reference = np.zeros(self.recipe.frame.shape, np.uint8)
+        reference[section.window] = section.below(section.surfaces.skull) >= 0
+
+        cortex = fold_cortex(self.folds, section)
+        brain = paint_brain(tissue, self.textures, section, cortex)
+        signal = paint_scalp_and_skull(tissue, self.textures, section)
+        signal = np.where(cortex.tissue, brain, signal)
+        signal = np.where(cortex.falx, tissue.falx, signal)
+        signal = paint_bridge(tissue, section, signal)
+        signal = np.where(signal > 0, 22 + (signal - 22) * tissue.contrast, 0.0)
+
+        received = np.zeros(reference.shape)
+        received[section.window] = receive(signal, self.scanner, acquisition, section)
+        image = add_noise(received, acquisition, self.head.seed, index)
+        if acquisition.otsu_level is not None:
+            vessels = np.zeros(reference.shape)
+            vessels[section.window] = vessel_profile(self.scanner, section)
+            image = light_vessels(image, vessels, acquisition.otsu_level)
+        return image, reference
+
 
 PUBLISHED_SEED = 7  # picked by eye and by score; it is not a random draw
 PUBLISHED_LEVELS = (4.0, 15.0, 26.0, 37.0, 48.0)  # mm
@@ -110,13 +171,7 @@ def subject(
 
 
 def spaced_levels(n_slices: int) -> list[float]:
-    """Levels of `n_slices` slices, mm: the published ones when there are five.
-
-    Examples
-    --------
-    >>> spaced_levels(3)
-    [4.0, 26.0, 48.0]
-    """
+    """Levels of `n_slices` slices, mm: the published ones when there are five."""
     if n_slices < 1:
         raise InvalidSetting(f"A subject needs at least one slice, not n_slices={n_slices}.")
     ends = (PUBLISHED_LEVELS[0], PUBLISHED_LEVELS[-1])
@@ -164,3 +219,125 @@ def check(
     if len(spacing_mm) != 2 or not all(0.1 <= s <= 10 for s in spacing_mm):
         got = tuple(spacing_mm)
         raise InvalidSetting(f"Pixels are from 0.1 to 10 mm (row, column), not spacing_mm={got}.")
+
+
+LOW = (2.0, 6.0, 10.0, 14.0, 18.0)  # alike enough for one frame to cut every scalp
+ABOVE_CALLOSUM = (34.0, 38.0, 42.0, 46.0, 50.0)
+VERTEX = (72.0, 80.0, 86.0, 92.0, 96.0)
+VERTEX_CLOSE = (78.0, 79.0, 80.0, 81.0, 82.0)
+SCALP_LEFT = 1.5  # mm of scalp that a cut leaves outside the skull of the widest slice
+NOMINAL = Recipe()
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What to change in the published stack."""
+
+    description: str
+    anatomy: Mapping[str, Any] = field(default_factory=dict)
+    acquisition: Mapping[str, Any] = field(default_factory=dict)
+    contrast: float = 1.0
+    levels: tuple[float, ...] = PUBLISHED_LEVELS  # mm
+    cut: tuple[str, ...] = ()  # sides on which the frame cuts the head
+    margin: float = SCALP_LEFT  # mm kept outside the skull there; negative cuts the brain
+
+
+PLAIN: dict[str, Any] = {"otsu_level": None}  # no bright vessels: the threshold falls where it may
+NOISE, COIL = 5 * NOMINAL.acquisition.noise, 4 * NOMINAL.acquisition.coil
+GAP, GAP_SD = NOMINAL.anatomy.gap, NOMINAL.anatomy.gap_sd  # mm
+THICK = {"scalp": 30.0}  # mm
+TWO = ("left", "right")
+ALL = ("left", "right", "top", "bottom")
+
+_VARIANTS = {
+    "scalp-cut-one-side": Variant("The frame cuts the scalp on the left.", levels=LOW, cut=TWO[:1]),
+    "scalp-cut-two-sides": Variant("The frame cuts the scalp left and right.", levels=LOW, cut=TWO),
+    "scalp-cut-all-sides": Variant("The frame cuts the scalp all round.", levels=LOW, cut=ALL),
+    "brain-touches-frame": Variant(
+        "The frame cuts through the brain on the right.", cut=("right",), margin=-22.5
+    ),
+    "bridge": Variant("A bright corridor 8 mm wide joins brain and scalp.", {"bridge": 4.0}),
+    "bridge-and-cut": Variant(
+        "The bridge, and the scalp cut left and right.", {"bridge": 4.0}, levels=LOW, cut=TWO
+    ),
+    "hemispheres-apart": Variant(
+        "Fluid parts the hemispheres on every slice.", {"touching": 0.0}, levels=ABOVE_CALLOSUM
+    ),
+    "thick-soft-tissue": Variant("30 mm of soft tissue, uncut: larger than the brain.", THICK),
+    "thick-soft-tissue-cut": Variant(
+        "30 mm of soft tissue, cut by the frame left and right.", THICK, cut=TWO, margin=20.0
+    ),
+    "vertex": Variant("Slices near the top of the head.", levels=VERTEX),
+    "vertex-cut": Variant(
+        "Slices near the top, the scalp cut left and right.", levels=VERTEX_CLOSE, cut=TWO
+    ),
+    "low-contrast": Variant("All tissues at 0.4 of their contrast.", {}, PLAIN, contrast=0.4),
+    "noise": Variant("Five times the noise.", {}, PLAIN | {"noise": NOISE}),
+    "strong-coil": Variant("Four times the coil's rise to the rim.", {}, PLAIN | {"coil": COIL}),
+    "narrow-gap": Variant(
+        "Half the gap from brain to outer skull.", {"gap": GAP / 2, "gap_sd": GAP_SD / 2}
+    ),
+    "wide-gap": Variant(
+        "Twice the gap from brain to outer skull.", {"gap": GAP * 2, "gap_sd": GAP_SD * 2}
+    ),
+}
+
+VARIANTS: dict[str, str] = {name: v.description for name, v in _VARIANTS.items()}
+
+
+def variant(name: str) -> Stack:
+    """Draw a synthetic stack that breaks one assumption of the pipeline.
+
+    Parameters
+    ----------
+    name : str
+        A key of `VARIANTS`, which also says what each one shows.
+
+    Returns
+    -------
+    Stack
+        Five slices of the published head (same seed), changed as described. Where the frame cuts
+        the head, the reference mask is cut with it.
+
+    Raises
+    ------
+    InvalidSetting
+        If there is no such variant.
+
+    Examples
+    --------
+    >>> stack = variant("scalp-cut-two-sides")
+    >>> stack.name
+    'synthetic phantom: scalp-cut-two-sides'
+    """
+    if name not in _VARIANTS:
+        raise InvalidSetting(f"No variant called {name!r}: choose one of {', '.join(VARIANTS)}.")
+    v = _VARIANTS[name]
+    recipe = replace(
+        NOMINAL,
+        anatomy=replace(NOMINAL.anatomy, **v.anatomy),
+        intensities=replace(NOMINAL.intensities, contrast=v.contrast),
+        acquisition=replace(NOMINAL.acquisition, **v.acquisition),
+    )
+    stack = draw_stack(recipe, PUBLISHED_SEED, v.levels, f"synthetic phantom: {name}", "phantom")
+    return cut_frame(stack, v.cut, v.margin) if v.cut else stack
+
+
+def cut_frame(stack: Stack, sides: tuple[str, ...], margin: float) -> Stack:
+    """Crop a stack `margin` mm outside its widest reference mask, on the sides named."""
+    assert stack.reference is not None
+    assert stack.spacing_mm is not None
+    window = []
+    for axis, (low, high) in enumerate((("top", "bottom"), ("left", "right"))):
+        others = (0, 2 - axis)
+        inside = np.nonzero(stack.reference.any(axis=others))[0]
+        keep = round(margin / stack.spacing_mm[axis])
+        first = max(int(inside[0]) - keep, 0) if low in sides else 0
+        last = int(inside[-1]) + 1 + keep if high in sides else None
+        window.append(slice(first, last))
+    crop = (slice(None), *window)
+    return replace(
+        stack,
+        images=np.ascontiguousarray(stack.images[crop]),
+        reference=np.ascontiguousarray(stack.reference[crop]),
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
@@ -95,8 +96,9 @@ class PipelineSettings:
     def at(self, spacing_mm: tuple[float, float] | None) -> PipelineSettings:
         """Settle what depends on the size of a pixel: the reach in mm becomes a kernel width.
 
-        A reach of r mm becomes an odd, hence symmetric, width of 2 round(r / spacing) + 1 px,
-        where the spacing is the mean of row and column. The element is round in pixels: where
+        A reach of r mm becomes the odd, hence symmetric, width 2 n + 1 px whose reach n is nearest
+        to r / spacing (of two that are equally near the narrower), where the spacing is the mean of
+        row and column. The element is round in pixels: where
         pixels are longer one way, it reaches farther that way, and the reach is met on average.
 
         Parameters
@@ -129,7 +131,7 @@ class PipelineSettings:
         spacing = float(np.mean(np.broadcast_to(spacing_mm, (2,))))
         if not np.isfinite(spacing) or np.min(spacing_mm) <= 0:
             raise InvalidSetting(f"The spacing must be finite and above zero, not {spacing_mm!r}.")
-        radius = round(self.reach_mm / spacing)
+        radius = math.ceil(round(min(self.reach_mm / spacing, 1e6), 3) - 0.5)
         if 2 * radius + 1 > MAX_KERNEL_WIDTH:
             raise InvalidSetting(
                 f"A reach of {self.reach_mm:g} mm at {spacing:g} mm a pixel asks for a kernel of "

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skullnb.chapter import Chapter
+from skullnb.report.chapter import Chapter
 from skullnb.teach.verdict import UNANSWERED, Verdict, is_missing, wrong
 
 ONE_NUMBER = "One number is asked for; this is something else, or several."

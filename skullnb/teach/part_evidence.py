@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from skullnb.chapter import Chapter
+from skullnb.report.chapter import Chapter
 from skullnb.evidence import build_ledger
 from skullnb.pipeline import MAX_KERNEL_WIDTH, RULES, SkullMaskTrace, create_skull_mask, fill_holes
 from skullnb.reach import kernel_reach, kernel_width_for
@@ -30,7 +30,7 @@ def check_journey(value: float, chapter: Chapter) -> Verdict:
 
     Examples
     --------
-    >>> from skullnb.chapter import open_chapter
+    >>> from skullnb.report.chapter import open_chapter
     >>> check_journey(2.6, open_chapter("08-journey"))
     Not yet. A share lies between 0 and 1; divide one count of pixels by the other.
     """
@@ -62,7 +62,7 @@ def check_evidence(answer: Any, chapter: Chapter) -> Verdict:
 
     Examples
     --------
-    >>> from skullnb.chapter import open_chapter
+    >>> from skullnb.report.chapter import open_chapter
     >>> check_evidence(["brighten"], open_chapter("09-evidence"))
     Not yet. No rule is called 'brighten'; the rules are flat-image guard, threshold, drop
     edge-touching, choose largest, dilate, fill holes.
@@ -101,7 +101,7 @@ def check_validation(value: float, chapter: Chapter) -> Verdict:
 
     Examples
     --------
-    >>> from skullnb.chapter import open_chapter
+    >>> from skullnb.report.chapter import open_chapter
     >>> check_validation(5, open_chapter("10-validation"))
     Not yet. 5 volumes without a failure leave a rate of up to 45.1% possible: still above 2%.
     """
@@ -131,7 +131,7 @@ def check_reach(value: float, chapter: Chapter) -> Verdict:
 
     Examples
     --------
-    >>> from skullnb.chapter import open_chapter
+    >>> from skullnb.report.chapter import open_chapter
     >>> check_reach(10, open_chapter("11-reach"))
     Not yet. That is how many pixels the mask shall grow by on each side; how wide is the kernel
     that does it?
@@ -165,7 +165,7 @@ def check_real_heads(value: float, chapter: Chapter) -> Verdict:
 
     Examples
     --------
-    >>> from skullnb.chapter import open_chapter
+    >>> from skullnb.report.chapter import open_chapter
     >>> check_real_heads(1.0, open_chapter("12-real-heads"))
     Not yet. Look at the new mask. The crop leaves the component no pixel of air on any side; which
     rule looks at that?

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from skullnb import metrics
-from skullnb.chapter import Chapter
+from skullnb.report.chapter import Chapter
 from skullnb.pipeline import dilate, fill_holes, normalise
 from skullnb.reach import kernel_reach
 from skullnb.teach.answers import array_of, asks_for_a_number, same
@@ -26,7 +26,7 @@ def check_data(value: float, chapter: Chapter) -> Verdict:
 
     Examples
     --------
-    >>> from skullnb.chapter import open_chapter
+    >>> from skullnb.report.chapter import open_chapter
     >>> check_data(50, open_chapter("01-data"))
     Not yet. A share lies between 0 and 1.
     """
@@ -65,7 +65,7 @@ def check_normalise(answer: Any, chapter: Chapter) -> Verdict:
 
     Examples
     --------
-    >>> from skullnb.chapter import open_chapter
+    >>> from skullnb.report.chapter import open_chapter
     >>> check_normalise([[0, 255]], open_chapter("02-normalise"))
     Not yet. The answer has the shape (1, 2); the slice has 768 x 624 pixels.
     """
@@ -113,7 +113,7 @@ def check_threshold(value: float, chapter: Chapter) -> Verdict:
 
     Examples
     --------
-    >>> from skullnb.chapter import open_chapter
+    >>> from skullnb.report.chapter import open_chapter
     >>> check_threshold(23, open_chapter("03-threshold"))
     Not yet. That is the level itself, on the scale from 0 to 255. Which intensity became it?
     """
@@ -149,7 +149,7 @@ def check_components(value: float, chapter: Chapter) -> Verdict:
 
     Examples
     --------
-    >>> from skullnb.chapter import open_chapter
+    >>> from skullnb.report.chapter import open_chapter
     >>> check_components(0, open_chapter("04-components"))
     Not yet. With so many columns gone, the component still is an inner one.
     """
@@ -184,7 +184,7 @@ def check_dilation(value: float, chapter: Chapter) -> Verdict:
 
     Examples
     --------
-    >>> from skullnb.chapter import open_chapter
+    >>> from skullnb.report.chapter import open_chapter
     >>> check_dilation(26, open_chapter("05-dilation"))
     Not yet. The same number of smaller pixels is a smaller distance.
     """
@@ -212,7 +212,7 @@ def check_holes(value: float, chapter: Chapter) -> Verdict:
 
     Examples
     --------
-    >>> from skullnb.chapter import open_chapter
+    >>> from skullnb.report.chapter import open_chapter
     >>> check_holes(-1, open_chapter("06-holes"))
     Not yet. A count of pixels is a whole number from 0 up.
     """

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from skullnb.batch import plan
-from skullnb.chapter import Chapter
+from skullnb.report.chapter import Chapter
 from skullnb.pipeline import (
     Mask,
     SkullMaskTrace,
@@ -32,7 +32,7 @@ def check_workers(value: float, chapter: Chapter) -> Verdict:
 
     Examples
     --------
-    >>> from skullnb.chapter import open_chapter
+    >>> from skullnb.report.chapter import open_chapter
     >>> check_workers(0, open_chapter("13-timing"))
     Not yet. Nobody would be at work.
     """
@@ -76,7 +76,7 @@ def check_explore(answer: Any, chapter: Chapter) -> Verdict:
 
     Examples
     --------
-    >>> from skullnb.chapter import open_chapter
+    >>> from skullnb.report.chapter import open_chapter
     >>> check_explore(25.5, open_chapter("14-explore"))
     Not yet. A threshold is a whole number from 0 to 255.
     """
@@ -140,7 +140,7 @@ def check_your_data(value: float, chapter: Chapter) -> Verdict:
 
     Examples
     --------
-    >>> from skullnb.chapter import open_chapter
+    >>> from skullnb.report.chapter import open_chapter
     >>> check_your_data(77, open_chapter("15-your-data"))
     Not yet. No slice of this stack has the number 77.
     """

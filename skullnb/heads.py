@@ -1,0 +1,369 @@
+"""Open heads by name: real MRI with reference masks; one of them is inside the package.
+
+`heads.toml` says of each what it is, under which terms it may be used, how its reference mask came
+about, and where its files are. Files are kept where pooch keeps downloads, or in the folder that
+`SKULLNB_HEADS` names, and are used only if their sha256 is right.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from skullnb.errors import InvalidSetting, UnreadableFile
+from skullnb.pipeline import fill_holes
+from skullnb.stack import Grid, Stack, read_stack
+from skullnb.stack.words import parse_slices
+
+if TYPE_CHECKING:
+    import pooch
+
+DATA = Path(__file__).with_name("data")
+
+BUILT_IN = "studyforrest"
+"""The head that every command and notebook takes when no images are named."""
+
+FOLDER_VARIABLE = "SKULLNB_HEADS"
+"""Environment variable that names the folder of downloaded heads."""
+
+_SKULL_AND_INSIDE = (2, 3)  # Colin27's labels; 1 is the scalp
+
+
+@dataclass(frozen=True)
+class HeadFile:
+    """One file of a head: its name below the folder of heads, size, sha256 and public address."""
+
+    name: str
+    n_bytes: int
+    sha256: str
+    address: str
+
+
+@dataclass(frozen=True)
+class Head:
+    """What is known of an open head.
+
+    Attributes
+    ----------
+    name : str
+        What `load` takes.
+    title : str
+    group : str
+        The head it is of: stacks of one head share it, and belong to the same side of a split.
+    contrast : str
+    slices : str
+        Which axial slices of the files, as `skullnb.stack.read_stack` takes them; "" is all.
+    n_slices : int
+    spacing_mm : (row, column)
+    licence, citation : str
+    reference : {"labels", "semi-automatic"}
+        The kind of its reference mask.
+    trust : str
+        How the reference mask came about and how far it goes.
+    files : tuple of HeadFile
+        What it is made of.
+    """
+
+    name: str
+    title: str
+    group: str
+    contrast: str
+    slices: str
+    n_slices: int
+    spacing_mm: tuple[float, float]
+    licence: str
+    citation: str
+    reference: str
+    trust: str
+    files: tuple[HeadFile, ...]
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of all its files."""
+        return sum(file.n_bytes for file in self.files)
+
+
+def _read_heads() -> dict[str, Head]:
+    entries = tomllib.loads((DATA / "heads.toml").read_text(encoding="utf-8"))
+    heads = {}
+    for name, entry in entries.items():
+        files = tuple(HeadFile(**file) for file in entry.pop("files"))
+        spacing_mm = tuple(entry.pop("spacing_mm"))
+        heads[name] = Head(name=name, spacing_mm=spacing_mm, files=files, **entry)
+    return heads
+
+
+HEADS = _read_heads()
+"""The open heads by name."""
+
+
+def names() -> tuple[str, ...]:
+    """Return the names that `load` takes.
+
+    Examples
+    --------
+    >>> names()[:2]
+    ('colin27', 'studyforrest')
+    """
+    return tuple(HEADS)
+
+
+def find(name: str) -> Head:
+    """Return what is known of a head; refuse a name that there is not."""
+    if name not in HEADS:
+        raise InvalidSetting(f"There is no open head {name!r}; there are {', '.join(HEADS)}.")
+    return HEADS[name]
+
+
+def known(images: str) -> str:
+    """Return which head a name stands for, "" when it is a path: no name is the built-in head."""
+    if not images:
+        return BUILT_IN
+    return images if images in ("phantom", *HEADS) and not Path(images).exists() else ""
+
+
+def folder() -> Path:
+    """Return the folder that the files of heads are kept in."""
+    return Path(_store(()).abspath)
+
+
+def is_here(name: str) -> bool:
+    """Say whether a head can be loaded without a download, judged by its files' sizes."""
+    paths = [(folder() / file.name, file.n_bytes) for file in find(name).files]
+    return name == BUILT_IN or all(
+        path.is_file() and path.stat().st_size == size for path, size in paths
+    )
+
+
+def fetch(name: str, *, progress: bool = False) -> tuple[Path, ...]:
+    """Return the files of a head, downloading what is not here yet.
+
+    Parameters
+    ----------
+    name : str
+        One of `names()`.
+    progress : bool
+        Whether to show a bar for each file on stderr.
+
+    Returns
+    -------
+    tuple of Path
+        In the order of the registry. Each has the sha256 that the registry says.
+
+    Raises
+    ------
+    InvalidSetting
+        If there is no such head.
+    UnreadableFile
+        If a file can't be downloaded, or what came is not the registered file.
+
+    Examples
+    --------
+    >>> fetch("colin28")
+    Traceback (most recent call last):
+    skullnb.errors.InvalidSetting: There is no open head 'colin28'; there are colin27, studyforrest,
+    ubermuda-t2star, ubermuda-flair, mne-ecog.
+    """
+    import pooch
+
+    files = find(name).files
+    store, paths = _store(files), []
+    for file in files:
+        try:
+            downloader = pooch.HTTPDownloader(progressbar=progress, timeout=30)
+            paths.append(Path(store.fetch(file.name, downloader=downloader)))
+        except ValueError as error:  # pooch has thrown the file away
+            raise UnreadableFile(
+                f"What came from {file.address} is not the registered file, its sha256 differs, so "
+                f"it was not kept; try again, or put a copy at {folder() / file.name}."
+            ) from error
+        except Exception as error:  # every layer of the network fails in its own way
+            raise UnreadableFile(
+                f"{file.name} could not be downloaded from {file.address} "
+                f"({type(error).__name__}); check the connection, or name a folder with copies in "
+                f"{FOLDER_VARIABLE}."
+            ) from error
+    return tuple(paths)
+
+
+def _store(files: tuple[HeadFile, ...]) -> pooch.Pooch:
+    import pooch
+
+    pooch.get_logger().setLevel("WARNING")  # it would print every file's name
+    return pooch.create(
+        path=Path(pooch.os_cache("skullnb")) / "heads",
+        base_url="",
+        env=FOLDER_VARIABLE,
+        registry={file.name: f"sha256:{file.sha256}" for file in files},
+        urls={file.name: file.address for file in files},
+        retry_if_failed=1,
+    )
+
+
+def load(name: str) -> Stack:
+    """Return an open head with its reference mask.
+
+    Parameters
+    ----------
+    name : {"studyforrest", "colin27", "ubermuda-t2star", "ubermuda-flair", "mne-ecog"}
+        studyforrest is inside the package; the files of the others are downloaded once.
+
+    Returns
+    -------
+    Stack
+        Axial slices, ascending, face up, with reference, spacing, group and geometry. The kind of
+        reference is `HEADS[name].reference`, and belongs beside every score.
+
+    Raises
+    ------
+    InvalidSetting
+        If there is no such head.
+    UnreadableFile
+        If its files are not here and can't be downloaded, or are not the right ones.
+
+    Examples
+    --------
+    >>> load("studyforrest")
+    Stack('studyforrest': 16 slices of 384 x 274 px, int16, 0.666667 x 0.699988 mm,
+    with reference, 1 group)
+    """
+    head = find(name)
+    if name == BUILT_IN:
+        return _inside(head)
+    return _colin27(head) if name == "colin27" else _with_mask(head)
+
+
+def _inside(head: Head) -> Stack:
+    """Read the head that is part of this package."""
+    path = DATA / f"{head.name}.npz"
+    with np.load(path, allow_pickle=False) as stored:
+        images, reference, affine = stored["images"], stored["reference"], stored["affine"]
+        spacing_mm = tuple(stored["spacing_mm"].tolist())
+    n = len(images)
+    return Stack(
+        images=images,
+        reference=reference,
+        spacing_mm=spacing_mm,
+        groups=(head.group,) * n,
+        name=head.name,
+        sources=(path,),
+        volume_numbers=(0,) * n,
+        slice_numbers=tuple(range(n)),
+        grids=(Grid.of_affine(affine, images.shape[::-1], "axial"),),
+        axis="axial",
+    )
+
+
+def _with_mask(head: Head) -> Stack:
+    """Read a head whose reference mask is part of this package."""
+    stack = read_stack(
+        fetch(head.name), groups=head.group, slices=head.slices, axis="axial", name=head.name
+    )
+    path = DATA / f"{head.name}.npz"
+    with np.load(path, allow_pickle=False) as stored:
+        reference, slices = stored["reference"], stored["slices"]
+    if tuple(slices.tolist()) != stack.slice_numbers:
+        raise UnreadableFile(
+            f"The reference mask {path.name} is for other slices than those of the head; install "
+            "skullnb again."
+        )
+    return replace(stack, reference=reference, reference_sources=(path,))
+
+
+def _colin27(head: Head) -> Stack:
+    """Read Colin27 from its two MATLAB files: the scan, and its labels as reference."""
+    paths = fetch(head.name)
+    scan, labelled = (_matlab(path) for path in paths)
+    anatomy, labels = np.asarray(scan["anatomy"]), np.asarray(labelled["seg"])
+    affine = np.array(scan["transform"], dtype=float)
+    affine[:3, 3] += affine[:3, :3].sum(axis=1)  # MATLAB counts voxels from 1
+    grid = Grid.of_affine(affine, anatomy.shape, "axial", code="mni")
+    numbers = parse_slices(head.slices, grid.slices_shape[0])
+    inside = np.isin(grid.cut(labels)[numbers], _SKULL_AND_INSIDE).astype(np.uint8)
+    return Stack(
+        images=grid.cut(anatomy)[numbers].copy(),
+        reference=np.stack([fill_holes(one) for one in inside]),
+        spacing_mm=head.spacing_mm,
+        groups=(head.group,) * len(numbers),
+        name=head.name,
+        sources=(paths[0],),
+        volume_numbers=(0,) * len(numbers),
+        slice_numbers=tuple(numbers),
+        grids=(grid,),
+        axis="axial",
+        reference_sources=(paths[1],),
+    )
+
+
+def _matlab(path: Path) -> dict[str, Any]:
+    """Read the structure of a FieldTrip file: plain arrays, which run no code when opened."""
+    from scipy.io import loadmat
+
+    structure: dict[str, Any] = loadmat(path, variable_names=["mri"], simplify_cells=True)["mri"]
+    return structure
+
+
+def open_data(
+    images: str = "",
+    reference: str = "",
+    *,
+    groups: str = "",
+    spacing_mm: str = "",
+    slices: str = "",
+    axis: str = "",
+    nan_background: bool = False,
+) -> Stack:
+    """Open what a command or notebook is about.
+
+    Parameters
+    ----------
+    images : str
+        "" is the head inside the package, "phantom" the stand-in for the article's slices, the
+        name of an open head that head; anything else is read by `skullnb.stack.read_stack`.
+    reference, groups, spacing_mm, slices, axis, nan_background
+        As in `skullnb.stack.read_stack`. The first three kinds of `images` bring their own; of
+        these, `slices` chooses.
+
+    Returns
+    -------
+    Stack
+
+    Raises
+    ------
+    InvalidSetting
+        If something is given that named heads bring themselves.
+
+    Examples
+    --------
+    >>> open_data(slices="4:8").name, len(open_data("phantom"))
+    ('studyforrest', 5)
+    """
+    name = known(images)
+    if not name:
+        return read_stack(
+            images,
+            reference,
+            groups=groups,
+            spacing_mm=spacing_mm,
+            slices=slices,
+            axis=axis,
+            nan_background=nan_background,
+        )
+    given = {"reference": reference, "groups": groups, "spacing_mm": spacing_mm, "axis": axis}
+    for parameter, value in given.items():
+        if value:
+            raise InvalidSetting(
+                f"{parameter} is given for {images or 'no images'}, and the heads that have a name "
+                "bring their own; leave it out, or name the files of your images."
+            )
+    if name == "phantom":
+        from skullnb.phantom import published_stack
+
+        stack = published_stack()
+    else:
+        stack = load(name)
+    return stack.select(parse_slices(slices, len(stack))) if slices else stack

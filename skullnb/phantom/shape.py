@@ -1,0 +1,262 @@
+"""The shape of the head: smooth outlines as radii over the angle, one set per level, on pixels.
+
+Lengths are in mm. The head frame has its origin inside the brain, x to the image's right and y to
+the back of the head (down in the image). Angles are measured from the front, positive to the right.
+A *level* is a height in mm; the head is widest near level 8 and closes at the vertex, near 104.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.floating]
+
+N_ANGLES = 8192  # rows of the angle tables; a step is 0.07 mm along the skull
+MOST_FAT, MOST_SKIN = 6.0, 2.5  # mm; whatever a thicker scalp has more is muscle
+ANGLES: Array = np.arange(N_ANGLES) * (2 * np.pi / N_ANGLES) - np.pi
+
+
+def snap(values: Array, steps_per_unit: int = 4096) -> Array:
+    """Round to a grid, so that the last bits of sin, exp and log cannot reach the final arrays.
+
+    Examples
+    --------
+    >>> snap(np.array([0.1 + 0.2])) == snap(np.array([0.3]))
+    array([ True])
+    """
+    return np.round(values * steps_per_unit) / steps_per_unit
+
+
+def ramp(value: float, start: float, end: float) -> float:
+    """Rise linearly from 0 at `start` to 1 at `end` (which may be the smaller of the two)."""
+    return min(max((value - start) / (end - start), 0.0), 1.0)
+
+
+def bump(centre: float, width: float) -> Array:
+    """Gaussian bump over the angle table; centre and width in radians."""
+    values: Array = np.exp(-0.5 * (((ANGLES - centre + np.pi) % (2 * np.pi) - np.pi) / width) ** 2)
+    return values
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """What a head is made of. Lengths in mm at the widest level, unless stated.
+
+    The nominal values were tuned until the published figures came out. `gap` decides which kernel
+    width is best, `gap_sd` how good the best is, the head's size how fast the score falls beside
+    it, `sulcus_half_width` the score of an unfilled mask, and `scalp` that of a flood fill.
+    """
+
+    half_length: float = 92.64  # outer skull, front to back
+    half_width: float = 76.81  # outer skull, side to side
+    squareness: float = 2.15  # exponent of the superellipse; 2 is an ellipse
+    frontal_narrowing: float = 0.055  # fraction of the width lost at the front
+    widest_level: float = 8.0
+    half_height: float = 96.0  # from the widest level to the vertex
+    gap: float = 4.5906  # mean distance from the brain's surface to the outer skull
+    gap_sd: float = 0.896  # its standard deviation along the outline
+    csf_share: float = 0.20  # share of the gap that is fluid; the rest is bone
+    scalp: float = 7.807  # mean thickness of skin, fat and fascia
+    temporalis: float = 8.0  # extra muscle at the temples, low levels only
+    gyrus: float = 11.5  # mean distance between neighbouring gyri
+    sulcus_half_width: float = 1.463
+    cortex: float = 2.7  # thickness of the grey ribbon
+    ventricles: float = 1.0  # scale factor (no unit)
+    touching: float = 1.0  # share of the upper medial surfaces in contact; 0 = hemispheres apart
+    bridge: float = 0.0  # half width of a bright corridor from brain to scalp; 0 = none
+    rotation: float = 2.0  # degrees, in the image plane
+    offset_right: float = 3.0  # of the head's centre from the frame's centre
+    offset_down: float = -2.0
+
+
+def standardise(values: Array) -> Array:
+    """Shift and scale to zero mean and unit standard deviation."""
+    standard: Array = (values - values.mean()) / values.std()
+    return standard
+
+
+class Ripple:
+    """A smooth random function of the angle that changes slowly with the level."""
+
+    def __init__(self, rng: np.random.Generator, orders: range, drift: float, decay: float) -> None:
+        self.orders = np.array(orders)
+        self.amplitudes = rng.uniform(0.4, 1.0, len(orders)) / (1 + (self.orders / decay) ** 2)
+        self.phases = rng.uniform(0, 2 * np.pi, len(orders))
+        self.drifts = rng.uniform(-drift, drift, len(orders))  # radians per mm of level
+
+    def at(self, level: float) -> Array:
+        """Values over the angle table, zero mean and unit standard deviation."""
+        phases = self.phases + self.drifts * level
+        values = np.zeros(N_ANGLES)
+        for order, amplitude, phase in zip(self.orders, self.amplitudes, phases, strict=True):
+            values += amplitude * np.cos(order * ANGLES + phase)
+        return standardise(values)
+
+
+@dataclass(frozen=True)
+class Surfaces:
+    """The outlines of one level, each an (N_ANGLES,) array over the angle."""
+
+    skin: Array  # radius of the skin's outer surface
+    skull: Array  # radius of the outer surface of the skull: the reference mask's edge
+    inner_skull: Array  # radius
+    pia: Array  # radius of the brain's surface
+    slant: Array  # cosine between radius and surface normal; turns radial into true distances
+    bone: Array  # thickness of the skull
+    scalp: Array  # thickness without the temporalis muscle
+    fat: Array  # thickness of the fat layer within the scalp
+    muscle: Array  # thickness of the temporalis muscle
+    scale: float  # size of this level relative to the widest
+
+    def point(self, radius: Array, angle: float) -> tuple[float, float]:
+        """Point (x, y) where a ray at `angle` meets an outline."""
+        r = float(radius[angle_index(np.array(angle))])
+        return r * float(np.sin(angle)), -r * float(np.cos(angle))
+
+    def below(self, radius: Array, x: Array, y: Array) -> Array:
+        """Distance of points below an outline; negative outside it."""
+        index = angle_index(np.arctan2(x, -y))
+        return (radius.take(index) - np.sqrt(x * x + y * y)) * self.slant.take(index)
+
+
+def angle_index(angle: Array) -> NDArray[np.intp]:
+    """Nearest row of the angle tables."""
+    return np.round((angle + np.pi) * (N_ANGLES / (2 * np.pi))).astype(np.intp) % N_ANGLES
+
+
+class Head:
+    """One head: its anatomy and the random numbers that stay the same over its levels."""
+
+    def __init__(self, anatomy: Anatomy, seed: int) -> None:
+        self.anatomy = anatomy
+        self.seed = seed
+        rng = np.random.Generator(np.random.PCG64(seed))
+        self.skull_ripple = Ripple(rng, range(2, 8), drift=0.008, decay=2.0)
+        self.gap_ripple = Ripple(rng, range(1, 13), drift=0.03, decay=6.0)
+        self.scalp_ripple = Ripple(rng, range(2, 9), drift=0.02, decay=4.0)
+        self.fat_ripple = Ripple(rng, range(3, 40), drift=0.04, decay=12.0)
+        self.rng = rng  # the other parts of the head draw from here, in a fixed order
+
+    def surfaces(self, level: float) -> Surfaces:
+        """Outlines of the head at a level."""
+        a = self.anatomy
+        cos, sin = np.cos(ANGLES), np.sin(ANGLES)
+        scale = float(np.sqrt(max(0.05, 1 - ((level - a.widest_level) / a.half_height) ** 2)))
+        length = a.half_length * scale
+        width = a.half_width * scale * (1 - a.frontal_narrowing * cos)
+        n = a.squareness
+        skull = (np.abs(cos / length) ** n + np.abs(sin / width) ** n) ** (-1 / n)
+        skull = skull * (1 + 0.008 * self.skull_ripple.at(level))
+        slope = (np.roll(skull, -1) - np.roll(skull, 1)) * (N_ANGLES / (4 * np.pi))
+        slant = 1 / np.sqrt(1 + (slope / skull) ** 2)
+
+        low = ramp(level, 36, 6)  # 1 at the temples, 0 above them
+        front, back, temples = bump(0, 0.45), bump(np.pi, 0.4), bump(1.35, 0.45) + bump(-1.35, 0.45)
+        thick: Array = 1.1 * front + 1.3 * back - (0.35 + 0.65 * low) * temples
+        thick = standardise(thick + 0.9 * self.gap_ripple.at(level))
+        gap: Array = np.maximum(a.gap + a.gap_sd * standardise(np.tanh(thick)), 1.2)
+        # Near the vertex a plane meets the skull obliquely, so the gap looks wider.
+        gap = gap * (1 + 0.35 * (1 / scale - 1))
+        bone = gap * (1 - a.csf_share)
+
+        shape = 1 + 0.12 * back - 0.12 * front + 0.08 * self.scalp_ripple.at(level)
+        scalp = a.scalp * shape
+        fat = 0.40 + 0.10 * back - 0.06 * temples + 0.10 * self.fat_ripple.at(level)
+        muscle = a.temporalis * low * (bump(1.02, 0.36) + bump(-1.02, 0.36))
+        tables = {
+            "skin": skull + (scalp + muscle) / slant,
+            "skull": skull,
+            "inner_skull": skull - bone / slant,
+            "pia": skull - gap / slant,
+            "slant": slant,
+            "bone": bone,
+            "scalp": scalp,
+            "fat": np.minimum(scalp * np.clip(fat, 0.15, 0.62), MOST_FAT),
+            "muscle": muscle,
+        }
+        return Surfaces(**{k: snap(v, 65536) for k, v in tables.items()}, scale=scale)
+
+
+# Square; chosen so that the drawn head meets the article's figures, and not measured on any head.
+BUILT_IN_SPACING_MM = (0.375, 0.375)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The image frame: (rows, columns) and mm per pixel (row, column)."""
+
+    shape: tuple[int, int] = (768, 624)
+    spacing_mm: tuple[float, float] = BUILT_IN_SPACING_MM
+
+
+class Section:
+    """The part of the frame that holds the head at one level; arrays are (H, W) over that part."""
+
+    def __init__(self, head: Head, frame: Frame, level: float) -> None:
+        self.head, self.level, self.spacing_mm = head, level, frame.spacing_mm
+        self.surfaces = head.surfaces(level)
+        reach = float(self.surfaces.skin.max()) + 6
+        centre = (head.anatomy.offset_down, head.anatomy.offset_right)
+        axes, parts = [], []
+        for size, step, offset in zip(frame.shape, frame.spacing_mm, centre, strict=True):
+            mm = (np.arange(size) - (size - 1) / 2) * step - offset
+            first, last = np.searchsorted(mm, [-reach, reach])
+            axes.append(mm[first:last])
+            parts.append(slice(int(first), int(last)))
+        self.window = (parts[0], parts[1])  # of this part in the frame
+        self.down, self.right = axes  # mm from the head's centre, along the frame
+        turn = np.deg2rad(head.anatomy.rotation)
+        self.cos, self.sin = float(np.cos(turn)), float(np.sin(turn))
+        self.x = snap(np.add.outer(self.sin * self.down, self.cos * self.right), 65536)
+        self.y = snap(np.add.outer(self.cos * self.down, -self.sin * self.right), 65536)
+        self.radius = np.sqrt(self.x**2 + self.y**2)
+        self.angle = angle_index(np.arctan2(self.x, -self.y))
+
+    def around(self, table: Array) -> Array:
+        """Look up a table over the angle for every pixel."""
+        return table.take(self.angle)
+
+    def below(self, outline: Array) -> Array:
+        """Depth of every pixel below an outline, mm; negative outside it."""
+        return (self.around(outline) - self.radius) * self.around(self.surfaces.slant)
+
+    def in_frame(self, x: float, y: float) -> tuple[float, float]:
+        """Turn a point of the head into mm (down, right) along the frame."""
+        return self.sin * x + self.cos * y, self.cos * x - self.sin * y
+
+    def box(self, x: float, y: float, reach: float) -> tuple[slice, slice]:
+        """Rows and columns within `reach` mm of a point of the head."""
+        down, right = self.in_frame(x, y)
+        rows = np.searchsorted(self.down, [down - reach, down + reach])
+        columns = np.searchsorted(self.right, [right - reach, right + reach])
+        return slice(int(rows[0]), int(rows[1])), slice(int(columns[0]), int(columns[1]))
+
+
+class Texture:
+    """A smooth random field over the plane: a few plane waves whose phases drift with the level."""
+
+    def __init__(
+        self, rng: np.random.Generator, n_waves: int, lengths: tuple[float, float]
+    ) -> None:
+        lengths_mm = rng.uniform(*lengths, n_waves)
+        directions = rng.uniform(0, 2 * np.pi, n_waves)
+        self.kx = 2 * np.pi / lengths_mm * np.cos(directions)
+        self.ky = 2 * np.pi / lengths_mm * np.sin(directions)
+        self.phases = rng.uniform(0, 2 * np.pi, n_waves)
+        self.drifts = rng.uniform(-0.05, 0.05, n_waves)  # radians per mm of level
+
+    def at(self, section: Section) -> Array:
+        """Field over the section, zero mean and about unit standard deviation."""
+        along_rows = np.multiply.outer(self.kx * section.sin + self.ky * section.cos, section.down)
+        along_columns = (
+            np.multiply.outer(self.kx * section.cos - self.ky * section.sin, section.right)
+            + (self.phases + self.drifts * section.level)[:, None]
+        )
+        # cos(a + b) from outer products: much cheaper than a cosine a pixel
+        total = np.zeros(section.x.shape)
+        for a, b in zip(along_rows, along_columns, strict=True):
+            total += np.outer(np.cos(a), np.cos(b)) - np.outer(np.sin(a), np.sin(b))
+        return snap(total * np.sqrt(2 / len(self.phases)))

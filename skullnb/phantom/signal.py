@@ -1,0 +1,315 @@
+"""What the scanner makes of a head: tissue, coil, point spread, noise, and the published figures.
+
+Intermediate arrays are snapped to a grid of 1/4096 and filtered with weights of 1/4096, so every
+sum is exact in whatever order a library adds; the noise uses only the raw words of PCG64.
+Intensities are in arbitrary units (a.u.).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from skullnb.phantom.cortex import Cortex
+from skullnb.phantom.shape import MOST_SKIN, N_ANGLES, Array, Head, Section, Texture, ramp, snap
+
+BRIDGE_ANGLE = np.deg2rad(118)
+
+
+@dataclass(frozen=True)
+class Intensities:
+    """Signal of each tissue before the coil, in arbitrary units."""
+
+    skin: float = 40.0
+    fat: float = 78.0
+    septum: float = 52.0  # fibrous walls between the lobules of the fat
+    fascia: float = 30.0  # the sheet under the fat
+    muscle: float = 33.0
+    pericranium: float = 9.0
+    bone: float = 2.0
+    marrow: float = 14.0  # between the two tables of thick bone
+    dura: float = 15.0
+    sinus: float = 12.0  # the sagittal sinus
+    falx: float = 16.0
+    fluid: float = 8.0
+    grey: float = 33.0
+    white: float = 47.0
+    deep_grey: float = 38.0
+    plexus: float = 24.0
+    bridge: float = 36.0
+    contrast: float = 1.0  # below 1, every tissue is pulled towards 22
+
+
+@dataclass(frozen=True)
+class DeepStructure:
+    """An ellipse, mirrored in the midline. Lengths in mm at the widest level, angles in degrees."""
+
+    x: float
+    y: float
+    radii: tuple[float, float]
+    angle: float
+    levels: tuple[float, float, float]  # starts at, begins to fade, is gone
+    rise: tuple[float, float] = (0.0, 0.0)  # shift of x and y per mm of level
+    shade: float = 0.0  # added to the tissue's intensity
+
+
+DEEP_GREY = {
+    "putamen": DeepStructure(25.5, -5, (5.6, 17.5), 14, (-99, 13, 21)),
+    "pallidum": DeepStructure(19.5, -1, (4.0, 9.5), 20, (-99, 11, 19), shade=3),
+    "thalamus": DeepStructure(11.0, 16, (8.5, 14.0), -24, (-99, 13, 21), shade=-1),
+    "caudate": DeepStructure(11.5, -22, (4.4, 9.5), 18, (-99, 26, 30), (0.22, 0.5), shade=-2),
+}
+VENTRICLES = {
+    "frontal horn": DeepStructure(6.0, -25, (3.6, 10.5), 20, (-99, 23, 26), (0.22, 0.55)),
+    "body": DeepStructure(9.5, 2, (3.4, 23.0), -15, (8, 27, 31), (0.14, 0.0)),
+    "atrium": DeepStructure(24.0, 27, (4.6, 12.5), -26, (-99, 25, 29), (-0.18, 0.0)),
+    "third ventricle": DeepStructure(0.0, 9, (1.9, 12.5), 0, (-99, 11, 13)),
+}
+PLEXUS = DeepStructure(23.6, 25, (1.7, 4.2), -26, (-99, 20, 24), (-0.18, 0.0))
+
+
+class Textures:
+    """The random fields that keep tissue from looking flat, one set a head."""
+
+    def __init__(self, head: Head) -> None:
+        rng = head.rng
+        self.brain = Texture(rng, 8, (18.0, 120.0))
+        self.bend = (Texture(rng, 5, (60.0, 200.0)), Texture(rng, 5, (60.0, 200.0)))
+        self.lobules = Texture(rng, 8, (5.0, 11.0))
+        self.patches = Texture(rng, 5, (30.0, 90.0))
+
+
+def soft(distance: Array, width: float) -> Array:
+    """Share of a pixel inside an edge: 0 to 1 over `2 * width` mm around distance 0."""
+    share: Array = np.clip(0.5 + distance / (2 * width), 0, 1)
+    return share
+
+
+def blend(image: Array, intensity: Array | float, share: Array) -> Array:
+    """Paint `intensity` over the image where `share` is 1, in part where it is less."""
+    return image + (intensity - image) * share
+
+
+def paint_scalp_and_skull(tissue: Intensities, textures: Textures, section: Section) -> Array:
+    """Paint from the skin inwards to the fluid under the skull, (H, W) float64, a.u."""
+    surfaces, edge = section.surfaces, 0.5 * min(section.spacing_mm)
+    below_skull = section.below(surfaces.skull)
+    below_inner = section.below(surfaces.inner_skull)
+    scalp, fat = section.around(surfaces.scalp), section.around(surfaces.fat)
+    bone = section.around(surfaces.bone)
+    below_skin = below_skull + scalp + section.around(surfaces.muscle)
+    skin = np.minimum(0.25 * scalp, MOST_SKIN)
+    lobules, patches = textures.lobules.at(section), textures.patches.at(section)
+
+    image = tissue.skin * soft(below_skin, edge)
+    septa = np.clip(1 - 3.0 * np.abs(lobules), 0, 1)
+    fat_signal = tissue.fat * (1 + 0.06 * patches) + (tissue.septum - tissue.fat) * septa
+    image = blend(image, fat_signal, soft(below_skin - skin, 0.3))
+    image = blend(image, tissue.fascia, soft(below_skin - skin - fat, 0.35))
+    muscle_signal = tissue.muscle * (1 + 0.05 * lobules + 0.05 * patches)
+    image = blend(image, muscle_signal, soft(below_skin - skin - fat - 0.9, 0.3))
+    image = blend(image, tissue.pericranium, soft(below_skull + 0.75, 0.3))
+    image = blend(image, tissue.bone, soft(below_skull, edge))
+    half_marrow = np.maximum(0.5 * (bone - 1.8), 0)
+    in_marrow = soft(half_marrow - np.abs(below_skull - 0.52 * bone), 0.35)
+    marrow = tissue.marrow * (1 + 0.15 * lobules + 0.10 * patches)
+    image = blend(image, marrow, in_marrow * np.clip(half_marrow / 0.6, 0, 1))
+    image = blend(image, tissue.fluid, soft(below_inner, 0.3))
+    image = blend(image, tissue.dura, 0.6 * np.exp(-0.5 * (below_inner / 0.35) ** 2))
+    behind, ahead = surfaces.inner_skull[0] - 1, 1 - surfaces.inner_skull[N_ANGLES // 2]
+    for y, radius in ((behind, 3.6), (ahead, 2.2)):
+        inside = soft(radius - np.sqrt(section.x**2 + (section.y - y) ** 2), 0.5)
+        image = blend(image, tissue.sinus, inside * (below_inner > 0))
+    return image
+
+
+def paint_brain(tissue: Intensities, textures: Textures, section: Section, cortex: Cortex) -> Array:
+    """Grey ribbon, white matter, deep grey and ventricles, (H, W) float64, a.u."""
+    anatomy = section.head.anatomy
+    field = textures.brain.at(section)
+    into_white = cortex.depth - anatomy.cortex * (1 + 0.10 * field)
+    brain = blend(np.full(field.shape, tissue.grey), tissue.white, soft(into_white, 0.45))
+    bent = Bent(textures, section)
+    for deep in DEEP_GREY.values():
+        bent.paint(brain, deep, tissue.deep_grey + deep.shade, edge=1.0)
+    for ventricle in VENTRICLES.values():
+        bent.paint(brain, ventricle, tissue.fluid, size=anatomy.ventricles)
+    bent.paint(brain, PLEXUS, tissue.plexus)
+    return brain * (1 + 0.012 * field)
+
+
+class Bent:
+    """Slightly bent coordinates in which the deep structures are plain ellipses."""
+
+    def __init__(self, textures: Textures, section: Section) -> None:
+        self.section, self.scale = section, section.surfaces.scale
+        self.x = (section.x + 0.7 * textures.bend[0].at(section)) / self.scale
+        self.y = (section.y + 0.7 * textures.bend[1].at(section)) / self.scale
+
+    def paint(
+        self, image: Array, deep: DeepStructure, signal: float, edge: float = 0.5, size: float = 1
+    ) -> None:
+        """Paint one structure and its mirror image into `image`."""
+        level = self.section.level
+        start, fading, gone = deep.levels
+        share = ramp(level, gone, fading) if level >= start else 0.0
+        if not share:
+            return
+        x, y = deep.x + deep.rise[0] * level, deep.y + deep.rise[1] * level
+        across, along = (radius * size for radius in deep.radii)
+        for side in (-1, 1) if x else (1,):
+            box = self.section.box(side * x * self.scale, y * self.scale, max(across, along) + 5)
+            turn = np.deg2rad(side * deep.angle)
+            dx, dy = self.x[box] - side * x, self.y[box] - y
+            u = (np.cos(turn) * dx + np.sin(turn) * dy) / across
+            v = (np.cos(turn) * dy - np.sin(turn) * dx) / along
+            inside = (1 - np.sqrt(u**2 + v**2)) * min(across, along)
+            image[box] = blend(image[box], signal, share * soft(inside, edge))
+
+
+def paint_bridge(tissue: Intensities, section: Section, image: Array) -> Array:
+    """Paint a bright corridor from the scalp through the skull to the brain, where asked for."""
+    half_width = section.head.anatomy.bridge
+    if not half_width:
+        return image
+    cos, sin = np.cos(BRIDGE_ANGLE), np.sin(BRIDGE_ANGLE)
+    towards = section.x * sin - section.y * cos > 0
+    across = np.abs(section.x * cos + section.y * sin)
+    outside, inside = section.below(section.surfaces.skull), section.below(section.surfaces.pia)
+    through = (outside > -3) & (inside < 4)
+    return blend(image, tissue.bridge, soft(half_width - across, 0.5) * (towards & through))
+
+
+@dataclass(frozen=True)
+class Acquisition:
+    """How the head is imaged; signals in the same arbitrary units as `Intensities`."""
+
+    coil: float = 0.30  # brightening from the centre to the rim, fraction
+    bias: float = 0.05  # further smooth shading over the head, fraction
+    point_spread: float = 1.0  # standard deviation, pixels
+    noise: float = 1.930  # standard deviation of each channel, a.u.
+    n_channels: int = 6  # combined as root of the sum of squares, so no pixel is zero
+    otsu_level: int | None = 23  # where bright vessels put Otsu's threshold; None: no vessels
+    peak: float = 3.49e-05  # largest value of the stack
+
+
+class Scanner:
+    """The random numbers of one head's images."""
+
+    def __init__(self, head: Head) -> None:
+        rng = head.rng
+        self.shading = rng.uniform(-1, 1, 4)
+        angles = np.deg2rad([-148, -104, -68, 0, 68, 104, 148])
+        n = angles.size
+        self.vessels = np.stack(
+            [
+                angles + rng.uniform(-0.06, 0.06, n),
+                rng.uniform(-0.004, 0.004, n),  # drift, radians per mm of level
+                rng.uniform(0.35, 0.75, n),  # share of the way from muscle to skin
+                rng.uniform(1.4, 2.1, n),  # radius, pixels
+            ],
+            axis=1,
+        )
+
+
+def receive(signal: Array, scanner: Scanner, acquisition: Acquisition, section: Section) -> Array:
+    """Apply the coil's sensitivity and the point spread, (H, W) float64."""
+    x, y, s = section.x / 80, section.y / 80, scanner.shading
+    to_rim = section.radius / section.around(section.surfaces.skull)
+    profile = 1 + acquisition.coil * (np.minimum(to_rim, 1.25) ** 2 - 0.55)
+    shading = s[0] * x + s[1] * y + 0.7 * (s[2] * x * y + s[3] * (x * x - y * y))
+    return blur(snap(signal * profile * (1 + acquisition.bias * shading)), acquisition.point_spread)
+
+
+def blur(image: Array, sigma: float) -> Array:
+    """Gaussian filter with weights rounded to 1/4096, the frame's edge repeated."""
+    if not image.size:
+        return image
+    reach = int(3 * sigma + 0.5)
+    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+    weights = snap(weights / weights.sum())
+    weights[reach] += 1 - weights.sum()  # exactly 1 in all
+    blurred = cv2.sepFilter2D(image, -1, weights, weights, borderType=cv2.BORDER_REPLICATE)
+    return snap(blurred.astype(np.float64))
+
+
+def vessel_profile(scanner: Scanner, section: Section) -> Array:
+    """Bright scalp vessels as weights from 0 to 1, (H, W) float64; 1 at each vessel's centre."""
+    surfaces, reach = section.surfaces, 7  # pixels
+    profile = np.zeros(section.x.shape)
+    offset = np.arange(-reach, reach + 1)
+    for angle, drift, height, radius in scanner.vessels:
+        at = float(angle + drift * section.level)
+        depth = surfaces.muscle + 2.1 + height * np.maximum(surfaces.scalp - 4.2, 0.5)
+        down, right = section.in_frame(*surfaces.point(surfaces.skull + depth / surfaces.slant, at))
+        row, column = np.searchsorted(section.down, down), np.searchsorted(section.right, right)
+        box = profile[row - reach : row + reach + 1, column - reach : column + reach + 1]
+        if min(row, column) < reach or box.shape != (offset.size, offset.size):
+            continue  # cut by the frame
+        spot = np.exp(-0.5 * (offset[:, None] ** 2 + offset**2) / radius**2)
+        box[:] = np.maximum(box, spot)
+    return snap(profile)
+
+
+def add_noise(signal: Array, acquisition: Acquisition, seed: int, index: int) -> Array:
+    """Root of the sum of squares over noisy channels, all of the signal in the first one.
+
+    For one channel with signal s and complex Gaussian noise of modulus r and phase t, the squared
+    magnitude is s^2 + 2 s r cos t + r^2; the noise of all channels together is chi-square, which is
+    -2 log of a product of uniform numbers.
+    """
+    words = np.random.PCG64([seed, index])
+
+    def uniform() -> Array:
+        numbers: Array = ((words.random_raw(signal.size) >> np.uint64(11)) + 0.5) * 2.0**-53
+        return numbers.reshape(signal.shape)
+
+    product: Array = uniform()
+    modulus = np.sqrt(-2 * np.log(product))
+    for _ in range(acquisition.n_channels - 1):
+        product *= uniform()
+    cross = 2 * signal * modulus * np.cos(2 * np.pi * uniform())
+    sigma = acquisition.noise
+    power = signal**2 + sigma * cross - 2 * sigma**2 * np.log(product)
+    return snap(np.sqrt(np.maximum(power, 2.0**-26)), 8192)
+
+
+def otsu_level(image: Array) -> int:
+    """Otsu's threshold of an image stretched to 0..255 and truncated.
+
+    Examples
+    --------
+    >>> otsu_level(np.array([[0.0, 1.0, 9.0, 10.0]]))
+    25
+    """
+    low, high = image.min(), image.max()
+    stretched = ((image - low) / (high - low) * 255).astype(np.uint8)
+    return int(cv2.threshold(stretched, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)[0])
+
+
+def light_vessels(image: Array, vessels: Array, target: int) -> Array:
+    """Brighten the scalp vessels until Otsu's threshold falls on `target`.
+
+    A few vessel pixels own the maximum, and so the scale of the stretched image: the brighter they
+    are, the lower the threshold on the 0..255 scale. The search follows that proportion. Image and
+    vessels (weights, 1 where a vessel takes its full brightness) are (H, W) float64.
+    """
+    if vessels.max(initial=0.0) < 1:
+        return image
+    peak = 255 / (target + 0.5) * float(np.percentile(image, 99)) / 3
+    for _ in range(20):
+        lit = snap(image + (peak - image) * vessels, 8192)
+        level = otsu_level(lit)
+        if level == target:
+            break
+        peak *= 1 + 0.6 * ((level + 0.5) / (target + 0.5) - 1)
+    return lit
+
+
+def scale_to_peak(images: Array, peak: float) -> NDArray[np.float32]:
+    """Multiply a stack by one gain so that its largest value is `peak`; no offset."""
+    scaled: NDArray[np.float32] = (images * (peak / float(images.max()))).astype(np.float32)
+    return scaled

@@ -1,0 +1,413 @@
+"""What a notebook calls: its data, the pipeline's answers about them, and its numbers in sentences.
+
+All notebooks have the same parameters, so one line opens every one of them, on the head inside the
+package and on anyone's scans.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import json
+import math
+import os
+import re
+from collections.abc import Mapping, Sequence
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skullnb.errors import InvalidSetting
+from skullnb.heads import open_data
+from skullnb.metrics import score_slices
+from skullnb.pipeline import (
+    Mask,
+    PipelineSettings,
+    SkullMaskTrace,
+    create_skull_masks,
+    measure_stack,
+    trace_skull_mask,
+)
+from skullnb.stack import Stack, writing
+
+if TYPE_CHECKING:
+    from IPython.display import Markdown
+    from pandas import DataFrame
+
+PARAMETERS: dict[str, Any] = {
+    **dict.fromkeys(("images", "reference", "groups", "spacing_mm", "slices", "axis"), ""),
+    **{"kernel_width": PipelineSettings().kernel_width, "reach_mm": None, "output_dir": ""},
+    "nan_background": False,
+}
+"""The parameters of every notebook, the last one unseen, and what they are when nobody chooses."""
+
+MOST_SHOWN = 5
+"""Pages show a handful of slices; more would be a wall of pictures."""
+
+FORMAT = "skullnb-results-2"
+
+
+class Chapter:
+    """The data of one notebook, and the pipeline's answers about them.
+
+    Attributes
+    ----------
+    name : str
+        The notebook's name, such as "03-threshold".
+    stack : Stack
+        What the notebook is about; `images`, `reference`, `spacing_mm` and `numbers` (slice
+        numbers) are its own.
+    settings : PipelineSettings
+        The article's, with the chosen kernel width, or the one that a reach in mm asks for.
+    is_built_in, is_phantom : bool
+        Whether the data are the head inside the package, or the article's stand-in.
+    """
+
+    def __init__(self, name: str, parameters: Mapping[str, Any]) -> None:
+        given = {key: str(parameters[key]) for key in DATA}
+        self.name, self.parameters = name, dict(parameters)
+        self.stack: Stack = _open(**given, nan_background=bool(parameters["nan_background"]))
+        width, reach = parameters["kernel_width"], parameters["reach_mm"]
+        chosen = PipelineSettings(kernel_width=width, reach_mm=reach or None)
+        self.settings = chosen.at(self.stack.spacing_mm)
+        self.is_built_in, self.is_phantom = not given["images"], given["images"] == "phantom"
+        self.images, self.reference = self.stack.images, self.stack.reference
+        self.spacing_mm, self.numbers = self.stack.spacing_mm, self.stack.slice_numbers
+        self.values: dict[str, Any] = {}
+        self._captions: list[str] = []
+        self._traces: dict[int, SkullMaskTrace] = {}
+
+    @property
+    def shown(self) -> list[int]:
+        """Indices that a figure shows: all of a small stack, else a few spread over it."""
+        return spread(len(self.stack))
+
+    @property
+    def middle(self) -> int:
+        """Index of the slice that stands for the stack where one has to."""
+        return len(self.stack) // 2
+
+    @property
+    def image(self) -> NDArray[Any]:
+        """The middle slice, (H, W), as it was read."""
+        return np.asarray(self.images[self.middle])
+
+    def trace(self, index: int | None = None) -> SkullMaskTrace:
+        """Every stage of one slice, the middle one by default; the last few are remembered."""
+        index = self.middle if index is None else index
+        if index not in self._traces:
+            if len(self._traces) > MOST_SHOWN:
+                self._traces.pop(next(iter(self._traces)))
+            self._traces[index] = trace_skull_mask(
+                self.images[index],
+                self.settings,
+                spacing_mm=self.spacing_mm,
+                slice_number=self.numbers[index],
+            )
+        return self._traces[index]
+
+    @property
+    def traces(self) -> list[SkullMaskTrace]:
+        """Every stage of the slices that a figure shows."""
+        return [self.trace(index) for index in self.shown]
+
+    @cached_property
+    def rows(self) -> DataFrame:
+        """A row a slice: threshold, counts, areas in px, and what looks wrong."""
+        return measure_stack(self.stack, self.settings)
+
+    @cached_property
+    def masks(self) -> Mask:
+        """Skull masks of all slices, (N, H, W) uint8 {0, 1}."""
+        return create_skull_masks(self.images, self.settings)
+
+    @cached_property
+    def scores(self) -> DataFrame | None:
+        """Every metric of every slice, from `metrics.score_slices`; None without a reference."""
+        if self.reference is None:
+            return None
+        return score_slices(self.masks, self.reference, self.spacing_mm, self.numbers)
+
+    @property
+    def collected(self) -> dict[str, dict[str, Any]]:
+        """What the other notebooks of this run have recorded; nothing when one runs alone."""
+        folder = Path(str(self.parameters["output_dir"])) / "results"
+        if not self.parameters["output_dir"]:
+            return {}
+        found = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")]
+        return {one["chapter"]: one["values"] for one in found if one["chapter"] != self.name}
+
+    def record(self, **values: Any) -> None:
+        """Keep numbers and texts under a name each, in the run's results file.
+
+        Parameters
+        ----------
+        **values
+            Numbers, texts, None, and arrays, tables' columns, lists or dicts of them. JSON has no
+            NaN and no infinity: NaN is kept as None, infinity as the text "inf" or "-inf".
+        """
+        self.values.update({name: plain(value) for name, value in values.items()})
+        if not self.parameters["output_dir"]:
+            return
+        from skullnb.study.timing import versions
+
+        file = Path(str(self.parameters["output_dir"])) / "results" / f"{self.name}.json"
+        content = {
+            "format": FORMAT,
+            "chapter": self.name,
+            "parameters": bare(self.parameters),
+            "inputs": self._fingerprint,
+            "versions": versions(),
+            "values": self.values,
+        }
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with writing(file) as passing:
+            text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+            passing.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+    def say(self, template: str, **values: Any) -> Markdown:
+        """Fill numbers into a text, and record them: no number is typed by hand.
+
+        Parameters
+        ----------
+        template : str
+            Markdown, as a jinja2 template. It sees everything recorded so far, and `chapter`.
+            Filters: `f(".3f")` formats, `many("slice")` counts, `span` gives a range.
+        **values
+            To record first.
+
+        Raises
+        ------
+        InvalidSetting
+            If the template names something that nobody recorded.
+
+        Examples
+        --------
+        >>> chapter = open_chapter("03-threshold")
+        >>> chapter.say("{{ n | many('slice') }}, IoU {{ iou | f('.2f') }}", n=1, iou=0.976).data
+        '1 slice, IoU 0.98'
+        """
+        from IPython.display import Markdown
+
+        self.record(**values)
+        return Markdown(fill(template, {**self.values, "chapter": self}))
+
+    def figure(self, caption: str, *, alt: str, fig: Any = None, **values: Any) -> Markdown:
+        """Show a figure with its number and caption, and close it.
+
+        Parameters
+        ----------
+        caption : str
+            A template, as for `say`; its first sentence says what is drawn.
+        alt : str
+            The same for who cannot see it; a template too.
+        fig : matplotlib Figure, optional
+            The current one by default.
+        **values
+            To record first.
+
+        Returns
+        -------
+        Markdown
+            The caption, to stand last in the cell.
+        """
+        import matplotlib.pyplot as plt
+        from IPython.display import Markdown, display
+
+        from skullnb.report.plot import picture, summary
+
+        if caption not in self._captions:  # a cell that is run again keeps its number
+            self._captions.append(caption)
+        number = str(self._captions.index(caption) + 1)
+        if part := re.match(r"0*(\d+)", self.name):
+            number = f"{part[1]}.{number}"
+        text = self.say(caption, **values).data
+        first, _, rest = re.sub(r"\s+", " ", text).partition(". ")
+        text = f"**Figure {number}.** *{first}{'.' * bool(rest)}* {rest}".strip()
+        fig = fig or plt.gcf()
+        alt = fill(alt, {**self.values, "chapter": self})
+        about = {"figure": number, "caption": text, "alt": alt}
+        pictures = picture(fig, svg=os.environ.get(SVG) == "1")
+        pictures["text/plain"] = f"Figure {number}: {summary(fig)}"
+        plt.close(fig)
+        width = {"width": round(fig.get_figwidth() * 100)}
+        display(pictures, metadata={"image/png": width, "skullnb": about}, raw=True)
+        return Markdown(text)
+
+    def _repr_markdown_(self) -> str:
+        return f"**{escape(self.stack.name)}**: {escape(self.stack.contents)}."
+
+    def __repr__(self) -> str:
+        """Name the notebook and its data."""
+        return f"{self.name} on {self.stack.name}"
+
+    @cached_property
+    def _fingerprint(self) -> dict[str, str]:
+        return dict(self.stack.fingerprint())
+
+
+SVG = "SKULLNB_SVG"
+"""Set to 1 where figures are to be drawn as SVG beside PNG, as in a report."""
+
+DATA = ("images", "reference", "groups", "spacing_mm", "slices", "axis")
+_open = lru_cache(maxsize=1)(open_data)  # notebooks that open the same data twice read them once
+
+
+def open_chapter(name: str, names: Mapping[str, Any] | None = None) -> Chapter:
+    """Open the data that a notebook's parameters name.
+
+    Parameters
+    ----------
+    name : str
+        The notebook's name, such as "05-dilation".
+    names : mapping, optional
+        The notebook's ``globals()``; what is missing there has its usual value.
+
+    Returns
+    -------
+    Chapter
+
+    Raises
+    ------
+    SkullnbError
+        If the data cannot be read, a setting is not possible, or papermill injected a parameter
+        that the notebook does not know.
+
+    Examples
+    --------
+    >>> open_chapter("05-dilation", {"images": "phantom"}).settings.kernel_width
+    26
+    """
+    names = names or {}
+    injected = [name for cell in names.get("In", ()) for name in _injected(cell)]
+    for one in injected:
+        if one not in PARAMETERS:
+            close = difflib.get_close_matches(one, PARAMETERS, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(PARAMETERS)}."
+            raise InvalidSetting(f"The notebook {name!r} has no parameter {one!r}; {hint}")
+    chapter = Chapter(name, {key: names.get(key, usual) for key, usual in PARAMETERS.items()})
+    if names:
+        import matplotlib.pyplot as plt
+
+        from skullnb.report.plot import STYLE
+
+        plt.rcParams.update(STYLE)
+    return chapter
+
+
+def _injected(cell: str) -> list[str]:
+    """Names that a cell of papermill's sets; they stay in the history of the notebook."""
+    if not cell.startswith("# Parameters\n"):
+        return []
+    found = [one.targets for one in ast.parse(cell).body if isinstance(one, ast.Assign)]
+    return [ast.unparse(target) for targets in found for target in targets]
+
+
+def bare(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters without anybody's folders, for a results file."""
+    paths = ("images", "reference", "groups")
+    return {
+        name: Path(str(value)).name if name in paths else plain(value)
+        for name, value in parameters.items()
+        if name in PARAMETERS and name != "output_dir"
+    }
+
+
+def spread(n: int, most: int = MOST_SHOWN) -> list[int]:
+    """Indices spread evenly over n, the first and the last among them.
+
+    Examples
+    --------
+    >>> spread(16), spread(2)
+    ([0, 4, 8, 11, 15], [0, 1])
+    """
+    return sorted({round(one) for one in np.linspace(0, n - 1, min(n, most))})
+
+
+def plain(value: Any) -> Any:
+    """Turn arrays, tables' columns and numpy scalars into what JSON can hold."""
+    if isinstance(value, Mapping):
+        return {str(name): plain(one) for name, one in value.items()}
+    if hasattr(value, "tolist"):  # an array, a scalar of numpy, a column
+        return plain(value.tolist())
+    if isinstance(value, list | tuple | set | range):
+        return [plain(one) for one in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if type(value).__name__ == "NAType":
+        return None
+    raise InvalidSetting(f"A result must be a number or a text, not {type(value).__name__}.")
+
+
+def fill(template: str, values: Mapping[str, Any]) -> str:
+    """Fill values into a template; a text among them is never markup.
+
+    Examples
+    --------
+    >>> fill("{{ levels | span }} on {{ n | many('slice') }}", {"levels": [67, 89], "n": 16})
+    '67 to 89 on 16 slices'
+    """
+    import jinja2
+
+    try:
+        return str(_environment().from_string(template).render(values)).strip()
+    except jinja2.UndefinedError as error:
+        raise InvalidSetting(f"A sentence lacks a number: {error}; record it first.") from error
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Any:
+    import jinja2
+
+    found = jinja2.Environment(
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_written,
+    )
+    found.filters.update(f=_formatted, many=_many, span=_span)
+    return found
+
+
+def _written(value: Any) -> Any:
+    if value is None or value != value:
+        return "not available"
+    if isinstance(value, list | tuple):
+        return ", ".join(str(_written(one)) for one in value)
+    return escape(value) if type(value) is str else value  # and not Markup: it is meant
+
+
+def _formatted(value: Any, form: str) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(_formatted(one, form) for one in value)
+    return "not available" if value is None or value != value else format(value, form)
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
+def _span(values: Sequence[Any], form: str = "") -> str:
+    known = [one for one in values if one is not None and one == one]
+    if not known:
+        return "not available"
+    ends = [_formatted(min(known), form), _formatted(max(known), form)]
+    return " to ".join(dict.fromkeys(ends))
+
+
+def escape(text: str) -> str:
+    """Make a text from outside (a file name, a group) harmless in Markdown and HTML.
+
+    Examples
+    --------
+    >>> escape("<b>*scan*</b>")
+    '&#60;b&#62;&#42;scan&#42;&#60;/b&#62;'
+    """
+    flat = " ".join(text.split())
+    return re.sub(r"""[&<>"'\\`*_{}\[\]()#!|~$]""", lambda found: f"&#{ord(found[0])};", flat)

@@ -1,0 +1,219 @@
+"""The explorer in JupyterLab: a copy of its notebook, set to the given data, and already run."""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import re
+import secrets
+import signal
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from skullnb.errors import SkullnbError, UnreadableFile
+from skullnb.heads import open_data
+from skullnb.pipeline import PipelineSettings
+from skullnb.report.build import find_assets
+from skullnb.report.chapter import DATA, PARAMETERS
+
+NOTEBOOK = "14-explore.ipynb"
+FOLDER = "skullnb-lab"
+UPLOAD_BYTES = 64_000_000
+"""The most that an upload in the explorer may hold."""
+
+_OPENS_IT_TO_OTHERS = re.compile(r"--(\w+\.)?(ip|token)\b")
+_ALLOWS_ROOT = re.compile(r"--(ServerApp\.)?allow[-_]root")
+
+
+def launch_lab(
+    images: str | Path = "",
+    reference: str | Path = "",
+    *,
+    groups: str | Path = "",
+    spacing_mm: str = "",
+    slices: str = "",
+    axis: str = "",
+    nan_background: bool = False,
+    kernel_width: int = PipelineSettings().kernel_width,
+    reach_mm: float | None = None,
+    folder: str | Path = FOLDER,
+    port: int = 0,
+    open_browser: bool = True,
+    arguments: Sequence[str] = (),
+) -> None:
+    """Open the explorer in JupyterLab, on this machine only, and wait until JupyterLab ends.
+
+    Parameters
+    ----------
+    images, reference, groups, spacing_mm, slices, axis, nan_background, kernel_width, reach_mm
+        As in every notebook.
+    folder : path
+        Working folder, made when it is not there. The notebooks in it are copies, and an earlier
+        copy is never overwritten.
+    port : int
+        0 = JupyterLab's own choice: 8888, or the next that is free.
+    open_browser : bool
+        JupyterLab prints its address, with the token, in any case.
+    arguments : sequence of str
+        Further ones for JupyterLab, such as "--allow-root".
+
+    Raises
+    ------
+    SkullnbError
+        If JupyterLab is not installed or would refuse to run as root, an argument names another
+        address or token, or the data cannot be read; nothing is started then.
+    """
+    missing = [name for name in ("jupyterlab", "ipywidgets") if not find_spec(name)]
+    if missing:
+        raise SkullnbError(
+            f"The explorer needs {' and '.join(missing)}; install with "
+            "`pip install 'skullnb[lab]'`, or run `make lab` in a clone."
+        )
+    for one in arguments:
+        if _OPENS_IT_TO_OTHERS.match(one):
+            raise SkullnbError(
+                f"The explorer is for this computer only and makes a token of its own; leave out "
+                f"{one!r}, or start JupyterLab yourself in the folder {Path(folder).name!r}."
+            )
+    if _is_root() and not any(_ALLOWS_ROOT.match(one) for one in arguments):
+        raise SkullnbError(
+            "JupyterLab does not start as root unless it is allowed to; run "
+            "`skullnb lab -- --allow-root`, or `make lab LAB='-- --allow-root'` in a clone."
+        )
+    words = (*(_full(str(one)) for one in (images, reference, groups)), spacing_mm, slices, axis)
+    data = {name: str(word) for name, word in zip(DATA, words, strict=True)}
+    stack = open_data(**data, nan_background=nan_background)
+    chosen = {**data, "kernel_width": kernel_width, "reach_mm": reach_mm}
+    chosen["nan_background"] = nan_background
+    PipelineSettings(kernel_width=kernel_width, reach_mm=reach_mm).at(stack.spacing_mm)
+    try:
+        notebook = copy_notebook(Path(folder).absolute(), chosen)
+    except OSError as error:
+        raise UnreadableFile(
+            f"Cannot write to the folder {Path(folder).name!r}: {error.strerror}; choose another."
+        ) from error
+    _serve(notebook, [f"--port={port}"] * bool(port) + list(arguments), open_browser)
+
+
+def copy_notebook(folder: Path, parameters: Mapping[str, Any]) -> Path:
+    """Copy the explorer's notebook into a folder, with parameters set and without outputs.
+
+    The other chapters are copied as they are, because it links to them. An earlier copy whose
+    cells say the same is taken again; any other stays, and the new one gets another name.
+    """
+    chapters = find_assets("notebooks")
+    source = json.loads((chapters / NOTEBOOK).read_text(encoding="utf-8"))
+    changed = {name: one for name, one in parameters.items() if one != PARAMETERS[name]}
+    cells = []
+    for cell in source["cells"]:
+        cells.append(cell | {"outputs": [], "execution_count": None} if "outputs" in cell else cell)
+        if changed and "parameters" in cell["metadata"].get("tags", []):
+            lines = [f"{name} = {value!r}" for name, value in changed.items()]
+            tags = {"tags": ["injected-parameters"]}
+            own = {"cell_type": "code", "id": "chosen", "metadata": tags, "execution_count": None}
+            cells.append({**own, "outputs": [], "source": "\n".join(["# Parameters", *lines])})
+    text = json.dumps({**source, "cells": cells}, indent=1, ensure_ascii=False) + "\n"
+    folder.mkdir(parents=True, exist_ok=True)
+    for chapter in chapters.glob("*.ipynb"):
+        if chapter.name != NOTEBOOK and not (folder / chapter.name).exists():
+            _write(folder / chapter.name, chapter.read_text(encoding="utf-8"))
+    number, path = 1, folder / NOTEBOOK
+    while path.exists():
+        if _sources(path.read_text(encoding="utf-8")) == _sources(text):
+            return path
+        number += 1
+        path = folder / NOTEBOOK.replace(".", f"-{number}.")
+    _write(path, text)
+    return path
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file under a passing name, then rename it."""
+    passing = path.with_name(f".{path.name}")
+    try:
+        passing.write_text(text, encoding="utf-8")
+        passing.replace(path)
+    finally:
+        passing.unlink(missing_ok=True)
+
+
+def _sources(notebook: str) -> list[str] | None:
+    """What stands in the cells; running and saving a notebook changes the rest."""
+    try:
+        return ["".join(cell["source"]) for cell in json.loads(notebook)["cells"]]
+    except (ValueError, KeyError, TypeError):  # whatever has been made of it
+        return None
+
+
+def _full(path: str) -> str:
+    """Make a path or pattern absolute, because the notebook lies in another folder."""
+    name = path.partition("#")[0]
+    if not path or Path(name).is_absolute():
+        return path
+    if Path(name).exists():
+        return str(Path(path).absolute())
+    pattern = str(Path(glob.escape(str(Path.cwd()))) / path)
+    return pattern if glob.glob(pattern) else path  # noqa: PTH207 - a whole pattern, from the root
+
+
+def _is_root() -> bool:
+    return hasattr(os, "geteuid") and os.geteuid() == 0
+
+
+def _serve(notebook: Path, arguments: Sequence[str], open_browser: bool) -> None:
+    """Run JupyterLab in this process until it is told to end; its kernels end with it.
+
+    What is said here goes before settings files and JUPYTER_TOKEN, which may name no token or
+    every address.
+    """
+    from jupyterlab.labapp import LabApp
+
+    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # the kernel beside this Python
+    longest = UPLOAD_BYTES + 10**6
+    server = LabApp.initialize_server(
+        argv=[
+            f"--ServerApp.root_dir={notebook.parent}",
+            # An upload is one message with a file and some words.
+            f"--ServerApp.tornado_settings={ {'websocket_max_message_size': longest} }",
+            f"--LabApp.default_url=/lab/tree/{notebook.name}",
+            *arguments,
+            *([] if open_browser else ["--no-browser"]),
+            "--ip=127.0.0.1",
+            f"--IdentityProvider.token={secrets.token_hex(24)}",
+        ]
+    )
+    server.identity_provider.token_generated = True  # or the address is printed without it
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.getsignal(signal.SIGTERM))  # a terminal that is closed
+    server.io_loop.run_sync(lambda: run_before_it_is_opened(server, notebook))
+    server.start()
+
+
+async def run_before_it_is_opened(server: Any, path: Path) -> None:
+    """Run a notebook in a kernel of the server, which JupyterLab finds when it opens the notebook.
+
+    The widgets in the outputs are then alive at once; the outputs are signed, so that they show.
+    """
+    import nbformat
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError
+    from nbformat.sign import NotebookNotary
+
+    session = await server.session_manager.create_session(
+        path=path.name, name=path.name, type="notebook", kernel_name="python3"
+    )
+    notebook = nbformat.read(path, as_version=4)
+    kernel = server.kernel_manager.get_kernel(session["kernel"]["id"])
+    client = NotebookClient(notebook, km=kernel, timeout=None, store_widget_state=False)
+    try:
+        await client.async_execute()
+    except CellExecutionError:
+        pass  # the notebook shows it
+    finally:
+        if client.kc is not None:
+            client.kc.stop_channels()
+    nbformat.write(notebook, path)
+    NotebookNotary(parent=server).sign(notebook)

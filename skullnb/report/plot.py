@@ -1,0 +1,260 @@
+"""The look of the book: one palette, pictures of slices, and tables.
+
+Notebooks draw with matplotlib and pandas themselves; what stands here is what all of them share.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from base64 import b64decode, b64encode
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+if TYPE_CHECKING:
+    from IPython.display import Markdown
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
+
+Box = tuple[slice, slice]
+
+PALETTE: Final = {
+    "scalp": "#E08F00",
+    "skull": "#9A7FD1",
+    "brain": "#00A37A",
+    "mask": "#2E9BDA",
+    "reference": "#DD5A2B",
+    "accent": "#CC6699",
+    "quiet": "#8A8F98",
+}
+"""One colour for one thing everywhere; told apart with the common kinds of colour blindness, and
+at least 3 : 1 on a white page and on a near-black one."""
+
+INK: Final = "#1f2329"
+"""Text and axes on white; the book puts its own colour in its place."""
+
+WIDTH: Final = 6.4
+"""Of a figure, in inches; its letters can be read at half of it."""
+
+STYLE: Final[dict[Any, Any]] = {
+    "axes.edgecolor": INK,
+    "axes.grid": True,
+    "axes.labelcolor": INK,
+    "axes.prop_cycle": f"cycler('color', {[*PALETTE.values()][2:5]})",
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlecolor": INK,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 11,
+    "figure.constrained_layout.use": True,
+    "figure.dpi": 120,
+    "figure.figsize": (WIDTH, 3.2),
+    "figure.titlesize": 12,
+    "font.size": 11,
+    "grid.alpha": 0.35,
+    "grid.color": PALETTE["quiet"],
+    "grid.linewidth": 0.6,
+    "image.cmap": "gray",
+    "image.interpolation": "none",
+    "legend.frameon": False,
+    "legend.labelcolor": INK,
+    "svg.fonttype": "none",
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+}
+
+_MOST_PIXELS = 900  # along a side; a page shows no more of a picture
+
+
+def aspect_of(spacing: Sequence[float] | None) -> float:
+    """Height of a pixel over its width; 1 where nobody knows."""
+    return float(spacing[0] / spacing[1]) if spacing else 1.0
+
+
+def headline(finding: str, fig: Figure | None = None) -> None:
+    """Set a figure's finding above all its panels."""
+    import matplotlib.pyplot as plt
+
+    (fig or plt.gcf()).suptitle(finding, x=0.01, ha="left", wrap=True)
+
+
+def panels(
+    count: int,
+    shape: Sequence[int],
+    *,
+    spacing: Sequence[float] | None = None,
+    rows: int = 1,
+    height: float = 3.6,
+) -> tuple[Figure, list[Axes]]:
+    """Make equal panels for pictures of one shape (rows, columns), as wide as the page.
+
+    `height` is the most that one row of them takes, in inches.
+    """
+    import matplotlib.pyplot as plt
+
+    columns = -(-count // rows)
+    tall = WIDTH / columns * shape[0] / shape[1] * aspect_of(spacing)
+    size = (WIDTH, min(tall, height) * rows + 0.32 * rows + 0.35)
+    fig, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
+    for unused in axes.flat[count:]:
+        unused.remove()
+    return fig, list(axes.flat[:count])
+
+
+def show(
+    ax: Axes,
+    image: ArrayLike,
+    title: str = "",
+    *,
+    spacing: Sequence[float] | None = None,
+    box: Box | None = None,
+    **options: Any,
+) -> None:
+    """Draw one slice, row 0 at the top, with the proportions that its pixels have in mm.
+
+    A few very bright pixels would make the rest black, so white is at the 99.5th percentile.
+    `box`: rows and columns to show; axes count pixels of the whole slice all the same.
+    """
+    whole = np.asarray(image)
+    whole = whole.astype(np.uint8) if whole.dtype == bool else whole
+    rows, columns = box or (slice(0, whole.shape[0]), slice(0, whole.shape[1]))
+    pixels = whole[rows, columns]
+    step = -(-max(pixels.shape[:2]) // _MOST_PIXELS)
+    extent = (columns.start - 0.5, columns.stop - 0.5, rows.stop - 0.5, rows.start - 0.5)
+    if pixels.ndim == 2 and "norm" not in options:
+        top = max(float(np.quantile(whole, 0.995)), float(whole.min() + 1e-9))
+        top = float(whole.max()) if len(np.unique(whole[::4, ::4])) < 5 else top  # a mask
+        options = {"vmin": float(whole.min()), "vmax": top, **options}
+    ax.imshow(pixels[::step, ::step], extent=extent, aspect=aspect_of(spacing), **options)
+    ax.set(xlim=extent[:2], ylim=extent[2:], xticks=[], yticks=[])
+    ax.set_title(title, wrap=True)
+    ax.grid(False)
+    ax.spines[:].set_visible(False)
+
+
+def outline(ax: Axes, mask: ArrayLike | None, color: str = "mask", **options: Any) -> None:
+    """Draw the border of a mask on a slice; nothing for an empty mask, or for none.
+
+    `color`: a name of the palette, or one of matplotlib's. `label`: for a legend.
+    """
+    found = np.asarray(False if mask is None else mask)
+    color, label = PALETTE.get(color, color), options.pop("label", None)
+    if found.any() and not found.all():
+        ax.contour(found, levels=[0.5], colors=[color], **{"linewidths": 1.3, **options})
+    if label:
+        ax.plot([], [], color=color, label=label)
+
+
+def tint(ax: Axes, mask: ArrayLike, color: str = "mask", alpha: float = 0.5) -> None:
+    """Lay a colour over the pixels of a mask."""
+    from matplotlib.colors import to_rgba
+
+    found = np.asarray(mask) > 0
+    layer = np.zeros((*found.shape, 4))
+    layer[found] = to_rgba(PALETTE.get(color, color), alpha)
+    limits = ax.get_xlim(), ax.get_ylim()
+    ax.imshow(layer, aspect=ax.get_aspect())
+    ax.set(xlim=limits[0], ylim=limits[1])
+
+
+def box_of(mask: ArrayLike, margin: float = 0.12) -> Box:
+    """Rows and columns around a mask, with a margin; the whole slice where it is empty."""
+    found, ends = np.asarray(mask) > 0, []
+    for axis in (0, 1):
+        there = np.flatnonzero(found.any(axis=1 - axis))
+        first, last = (there[0], there[-1]) if there.size else (0, found.shape[axis] - 1)
+        edge = int(margin * (last - first + 1)) + 1
+        ends.append(slice(max(0, int(first) - edge), min(found.shape[axis], int(last) + 1 + edge)))
+    return ends[0], ends[1]
+
+
+def table(
+    frame: DataFrame, formats: Mapping[str, str] | None = None, *, most: int = 40
+) -> Markdown:
+    """Show a table's columns, formatted by name; of many rows some, evenly spread.
+
+    Texts are escaped; NaN and None read as a dash. Numbers stand on the right.
+    """
+    from IPython.display import Markdown
+    from pandas import isna
+    from pandas.api.types import is_bool_dtype, is_integer_dtype, is_numeric_dtype
+
+    from skullnb.report.chapter import escape
+
+    forms: dict[Any, str] = {
+        name: ",d" if is_integer_dtype(kind) else ".4g" for name, kind in frame.dtypes.items()
+    }
+    forms |= dict(formats or {})
+    numeric = [is_numeric_dtype(kind) and not is_bool_dtype(kind) for kind in frame.dtypes]
+
+    def cell(value: Any, form: str) -> str:
+        if isinstance(value, list | tuple):
+            return ", ".join(cell(one, form) for one in value)
+        if value is None or isna(value):
+            return "–"
+        if isinstance(value, bool | np.bool_):
+            return "yes" if value else "no"
+        return escape(str(value)) if isinstance(value, str) else format(value, form)
+
+    spread = np.linspace(0, len(frame) - 1, min(len(frame), most)).round().astype(int)
+    lines = [[escape(str(name)) for name in frame], ["---:" if one else ":---" for one in numeric]]
+    for row in frame.iloc[np.unique(spread)].itertuples(index=False):
+        lines.append([cell(value, forms[name]) for name, value in zip(frame, row, strict=True)])
+    text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    if len(spread) < len(frame):
+        text += f"\n\n{len(spread)} of {len(frame):,} rows, evenly spread."
+    return Markdown(text)
+
+
+def summary(fig: Figure) -> str:
+    """What a figure draws, in numbers: so that a comparison of texts notices when it changes."""
+    facts = []
+    for ax in fig.axes:
+        drawn: list[tuple[str, Any]] = [("image", one.get_array()) for one in ax.images]
+        drawn += [("line", one.get_ydata()) for one in ax.lines]
+        drawn += [("points", one.get_offsets()) for one in ax.collections]
+        drawn += [("bars", [getattr(one, "get_height", float)() for one in ax.patches])]
+        for kind, values in drawn:
+            data: Any = np.ma.filled(np.ma.asarray(values, dtype=float), np.nan)
+            if data.size > 2 and np.isfinite(data).any():
+                size = " x ".join(map(str, data.shape))
+                facts.append(f"{kind} {size}, mean {np.nanmean(data):.4g}")
+    return "; ".join(facts) or "a drawing"
+
+
+def picture(fig: Figure, *, svg: bool = False) -> dict[str, str]:
+    """Draw a figure on white for a notebook; `svg`: also for a page, in the page's own colours."""
+    file = io.BytesIO()
+    fig.savefig(file, format="png", facecolor="white")
+    drawn = {"image/png": b64encode(file.getvalue()).decode("ascii")}
+    if svg:
+        text = io.StringIO()
+        fig.savefig(text, format="svg", transparent=True, metadata={"Date": None})
+        drawn["image/svg+xml"] = _for_page(text.getvalue())
+    return drawn
+
+
+def _for_page(svg: str) -> str:
+    """Let a drawing stand in a page: its colours and letters, no id twice, small pictures."""
+    own = "f" + hashlib.sha256(svg.encode()).hexdigest()[:8]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    svg = re.sub(r'\b(id="|href="#|url\(#)', rf"\g<1>{own}-", svg)
+    svg = svg.replace(INK, "currentColor")
+    svg = re.sub(r"(font: [^;\"]*?px) [^;\"]+", r"\1 var(--figure-font, sans-serif)", svg)
+    return re.sub(r"data:image/png;base64,([A-Za-z0-9+/=\s]+)", _small, svg)
+
+
+def _small(found: re.Match[str]) -> str:
+    from PIL import Image
+
+    with Image.open(io.BytesIO(b64decode(found[1]))) as image:
+        few = image.getcolors(16) is not None  # a mask, whose border is to stay sharp
+        file = io.BytesIO()
+        image.save(file, format="WEBP", lossless=few, quality=90)
+    return f"data:image/webp;base64,{b64encode(file.getvalue()).decode('ascii')}"

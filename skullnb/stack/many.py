@@ -1,0 +1,182 @@
+"""Slices of any number of files, or of a zarr array, read one at a time; no pixels are kept."""
+
+from __future__ import annotations
+
+import json
+import mmap
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from skullnb.errors import InvalidSetting, SkullnbError, UnreadableFile
+from skullnb.stack.model import Volume
+from skullnb.stack.read import list_volumes, open_volume
+from skullnb.stack.words import expand, parse_slices, parse_spacing
+
+
+class ImagesChanged(UnreadableFile):
+    """Images that are not what they were when they were opened."""
+
+
+@dataclass(frozen=True)
+class Slices:
+    """Slices of one size: of files, one file after another, or of a zarr array.
+
+    Attributes
+    ----------
+    volumes, counts
+        The files (or the array), unopened, and how many slices each holds.
+    shape : (N, H, W)
+        Of the slices chosen; `first` is the number of the first.
+    spacing_mm : (row, column) or None
+        What was given, before what headers say.
+    """
+
+    volumes: tuple[Volume, ...]
+    counts: tuple[int, ...]
+    shape: tuple[int, int, int]
+    first: int = 0
+    spacing_mm: tuple[float, float] | None = None
+    axis: str = ""
+    nan_background: bool = False
+
+    def read(self, start: int, stop: int) -> Iterator[tuple[str, int, Any, Any]]:
+        """Give each slice's file, number there, pixels (or why they can't be read) and spacing."""
+        offset = -self.first
+        for volume, n in zip(self.volumes, self.counts, strict=True):
+            low, high = max(start - offset, 0), min(stop - offset, n)
+            offset += n
+            if low >= high:
+                continue
+            spacing_mm, name = self.spacing_mm, volume.path.name
+            try:
+                opened, pixels = pixels_of(volume, self.axis, self.nan_background)
+                spacing_mm, images = spacing_mm or opened.spacing_mm, pixels[low:high]
+                if images.shape != (high - low, *self.shape[1:]):
+                    raise ImagesChanged(f"{name} has other slices than before.")
+            except ImagesChanged:
+                raise
+            except Exception as error:
+                # What the system refuses is no property of a file, and may be gone tomorrow.
+                cause = error.__cause__ or error
+                refused = isinstance(cause, MemoryError) or getattr(cause, "errno", None)
+                if refused or not volume.path.exists():
+                    raise
+                told = UnreadableFile(f"{name} is damaged about slice {low}; make a new copy.")
+                images = [error if isinstance(error, SkullnbError) else told] * (high - low)
+            for number, image in zip(range(low, high), images, strict=True):
+                yield name, number, image, spacing_mm
+            _let_go(images)
+
+    def files(self) -> list[Path]:
+        """List all files that are read."""
+        every = [path for one in self.volumes for path in one.files]
+        deep = [sorted(path.rglob("*")) if path.is_dir() else [path] for path in every]
+        return [file for some in deep for file in some if not file.is_dir()]
+
+    def fingerprint(self) -> list[list[Any]]:
+        """Know the files again: names, sizes and times."""
+        stats = [(path.name, path.stat()) for path in self.files()]
+        return [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]
+
+
+def open_slices(
+    images: str | Path,
+    *,
+    slices: str = "",
+    axis: str = "",
+    spacing_mm: str = "",
+    suffix: str = "",
+    nan_background: bool = False,
+) -> tuple[Slices, list[Volume]]:
+    """Find the slices that a path stands for, and read the headers of its volumes, but no pixel.
+
+    The words are those of `read_stack`; `slices` is one range over all files together.
+    """
+    path = expand(images).absolute()
+    volumes = [Volume(path)] if is_zarr(path) else list_volumes(path, suffix, every_series=True)
+    opened = [_open(one, axis, nan_background) for one in volumes]
+    counts, sizes = [one.shape[0] for one in opened], {one.shape[1:] for one in opened}
+    if len(sizes) > 1:
+        told = " and ".join(f"{rows} x {columns}" for rows, columns in sorted(sizes))
+        raise InvalidSetting(f"A batch has slices of one size, and these are {told} px.")
+    chosen = list(parse_slices(slices, sum(counts)))
+    if chosen != list(range(chosen[0], chosen[-1] + 1)):
+        raise InvalidSetting(f"A batch takes one range of slices, as 0:1000, not {slices!r}.")
+    found = Slices(
+        tuple(volumes),
+        tuple(counts),
+        (len(chosen), *sizes.pop()),
+        chosen[0],
+        parse_spacing(spacing_mm),
+        axis,
+        nan_background,
+    )
+    return found, opened
+
+
+def is_zarr(path: Path) -> bool:
+    """Say whether a path is the folder of a zarr array, or called like one."""
+    marks = ("zarr.json", ".zarray")
+    return path.suffix.lower() == ".zarr" or any((path / mark).is_file() for mark in marks)
+
+
+def import_zarr() -> Any:
+    """Import zarr, or say how to get it."""
+    try:
+        return import_module("zarr")
+    except ImportError as error:
+        raise InvalidSetting(
+            "Zarr arrays need zarr, which is not installed; run: pip install 'skullnb[batch]'"
+        ) from error
+
+
+@lru_cache(maxsize=2)
+def pixels_of(volume: Volume, axis: str, nan_background: bool) -> tuple[Volume, Any]:
+    """Open a volume and its pixels, memory-mapped where the format allows; the last two stay."""
+    opened = _open(volume, axis, nan_background)
+    return opened, opened.load() if is_zarr(volume.path) and opened.load else opened.pixels()
+
+
+def _open(volume: Volume, axis: str, nan_background: bool) -> Volume:
+    if not is_zarr(volume.path):
+        return open_volume(volume, axis, nan_background=nan_background)
+    array = _open_zarr(volume.path)
+    return replace(volume, shape=array.shape, load=lambda: array)
+
+
+def _open_zarr(path: Path) -> Any:
+    """Open a zarr array; refuse what could run code, and what is no stack."""
+    zarr, older = import_zarr(), path / ".zarray"
+    try:
+        about = json.loads(older.read_bytes()) if older.is_file() else {}
+        codecs = [about.get("compressor"), *(about.get("filters") or [])]
+        if any(codec and codec["id"] == "pickle" for codec in codecs):
+            raise UnreadableFile(
+                f"{path.name} holds pickled chunks, which could run code; save it anew."
+            )
+        array = zarr.open_array(path, mode="r")
+    except SkullnbError:
+        raise
+    except Exception as error:  # each version of zarr fails in its own way
+        raise UnreadableFile(f"{path.name} is no zarr array that can be read.") from error
+    if array.ndim != 3 or 0 in array.shape or array.dtype.kind not in "buif":
+        raise UnreadableFile(
+            f"{path.name} has the shape {array.shape} and holds {array.dtype}; give an array of "
+            "grey values, (slices, rows, columns)."
+        )
+    return array
+
+
+def _let_go(images: Any) -> None:
+    """Give back the pages of a memory map that were read: they count as this program's memory."""
+    while isinstance(images, np.ndarray):
+        if isinstance(images, np.memmap) and hasattr(mmap, "MADV_DONTNEED"):
+            images._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
+            return
+        images = images.base

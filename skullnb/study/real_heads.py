@@ -1,0 +1,477 @@
+"""The pipeline on the open heads, of which none took part in making it (chapter 12).
+
+The tables were measured once and are stored with the package: `table` reads them, `about` says when
+and with which versions, `python -m skullnb.study.real_heads` measures them anew and `recheck`
+compares. A further way to masks is one more entry of `METHODS`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from skullnb import evidence, heads, metrics
+from skullnb.errors import InvalidSetting, UnreadableFile
+from skullnb.pipeline import (
+    Mask,
+    PipelineSettings,
+    SkullMaskTrace,
+    create_skull_mask,
+    masks_by_width,
+    normalise,
+    otsu_threshold,
+    trace_skull_mask,
+)
+from skullnb.pipeline.signs import SIGNS, neighbour_signs, warnings_of
+from skullnb.reach import kernel_width_for
+from skullnb.stack import Stack, read_stack
+from skullnb.study.timing import versions
+
+if TYPE_CHECKING:
+    from pandas import DataFrame, Series
+
+FOLDER = Path(__file__).parents[1] / "data" / "real_heads"
+MEASURES = ("iou", "dice", "assd", "hd95", "nsd")
+POOR_IOU = 0.9
+
+SIDES = ("top", "bottom", "left", "right")
+CUTS = {"left and right": SIDES[2:], "all sides": SIDES}
+DEPTHS_MM = (2.0, 5.0)
+DID_NOT_FIRE, NOTHING, HARDLY = "did not fire", "changes nothing", "hardly matters"
+HELPS, HURTS, LOSES = "helps", "hurts", "loses the brain"
+OUTCOMES = (DID_NOT_FIRE, NOTHING, HARDLY, HELPS, HURTS, LOSES)
+
+CHOICES = {
+    "scalp ring": "more than half of the component lies outside the reference mask",
+    "merged": "more than a twentieth of it lies outside",
+    "lost": "it holds less than 10% of the bright pixels inside the reference mask, or is none",
+    "one part": "it holds less than 70% of them",
+    "brain": "none of the others",
+}
+"""What the chosen component is called by the reference mask: the first that applies."""
+
+PICTURED = "mne-ecog"
+FAILURES = {
+    "merged with scalp": 124,
+    "bright fat": 112,
+    "hemispheres apart": 158,
+    "scalp ring": 164,
+}
+"""Named failures, and the axial slice of the pictured head that shows each."""
+UNSCORED = {"at the eyes": range(104, 127), "near the vertex": range(152, 175)}
+PICTURE_PX = 128  # high
+
+
+class Method(NamedTuple):
+    """A way to masks, and settings of which it is given the one that does best on other heads."""
+
+    masks: Callable[[Stack, Sequence[Any]], Iterator[Iterable[Mask]]]
+    """Yields, slice by slice, a mask for each setting."""
+    settings: tuple[float, ...]
+
+
+def _article_px(stack: Stack, widths: Sequence[Any]) -> Iterator[Iterable[Mask]]:
+    return ([create_skull_mask(image, int(one)) for one in widths] for image in stack.images)
+
+
+def _article_mm(stack: Stack, reaches: Sequence[Any]) -> Iterator[Iterable[Mask]]:
+    widths = [kernel_width_for(reach, stack.spacing_mm or 1.0) for reach in reaches]
+    return (masks_by_width(image, widths) for image in stack.images)
+
+
+ARTICLE_PX, ARTICLE_MM = "article, 26 px", "article, reach in mm"
+METHODS = {
+    ARTICLE_PX: Method(_article_px, (26.0,)),
+    ARTICLE_MM: Method(_article_mm, tuple(np.arange(4.0, 12.01, 0.5).tolist())),
+}
+"""By name. The settings are kernel widths in px, reaches in mm."""
+
+
+def about() -> dict[str, Any]:
+    """Tell the `date` and `versions` of the stored tables, and the ledger's `verdict`."""
+    return dict(json.loads(_stored("about.json").read_text(encoding="utf-8")))
+
+
+def table(name: str) -> DataFrame:
+    """Read a stored table.
+
+    Parameters
+    ----------
+    name : str
+        - *slices*: a row a slice: what was chosen, and the signs of its trace, joined by ;
+        - *scores*: a row a slice and method: the setting that other heads chose, and scores (mm)
+        - *curves*: a row a method, head and setting: mean IoU over the head's slices
+        - *crops*: a row a slice, sides and depth of a cut: what the edge rule did
+        - *rules*: a row a rule of the pipeline, as `skullnb.evidence.summarise` gives it
+        - *unscored*: signs on slices of one head that have no reference mask
+
+    Raises
+    ------
+    UnreadableFile
+        If there is no such file.
+
+    Examples
+    --------
+    >>> len(table("slices")), table("scores").groupby("method").size().tolist()[:2]
+    (130, [130, 130])
+    """
+    import pandas as pd
+
+    found = pd.read_csv(_stored(f"{name}.csv"))
+    return found.fillna({"signs": ""})
+
+
+def pictures() -> dict[str, NDArray[Any]]:
+    """Read what can be shown of heads whose grey values cannot.
+
+    For failure number i of `FAILURES`, `parts_i` (1 other bright component, 2 chosen) and `mask_i`,
+    (h, w) uint8. For the middle slice of each stack, `colin27/reference` and one outline by name of
+    each method, (n, 2) points [x, y] in mm.
+    """
+    with np.load(_stored("pictures.npz"), allow_pickle=False) as file:
+        return dict(file)
+
+
+def _stored(name: str) -> Path:
+    if not (FOLDER / name).is_file():
+        raise UnreadableFile(
+            f"The stored {name!r} of the real heads is gone: install skullnb again."
+        )
+    return FOLDER / name
+
+
+def what_was_chosen(trace: SkullMaskTrace, reference: ArrayLike) -> str:
+    """Say what the pipeline took for the brain: one of `CHOICES`, by the (H, W) reference mask.
+
+    Examples
+    --------
+    >>> from skullnb.phantom import variant
+    >>> head = variant("thick-soft-tissue")
+    >>> what_was_chosen(trace_skull_mask(head.images[0]), head.reference[0])
+    'scalp ring'
+    """
+    inside, brain = np.asarray(reference) > 0, trace.brain > 0
+    if not brain.any():
+        return "lost"
+    outside = np.count_nonzero(brain & ~inside) / np.count_nonzero(brain)
+    if outside > 0.05:
+        return "scalp ring" if outside > 0.5 else "merged"
+    # Whatever of the component lies inside is bright, so there is something to divide by.
+    held = np.count_nonzero(brain & inside) / np.count_nonzero((trace.binary > 0) & inside)
+    return "lost" if held < 0.1 else "one part" if held < 0.7 else "brain"
+
+
+def cut_into_head(
+    image: NDArray[Any], depth_mm: float, spacing_mm: tuple[float, float], sides: Sequence[str]
+) -> tuple[slice, slice]:
+    """Find rows and columns of a frame that cuts so many mm off the bright tissue on some sides.
+
+    Examples
+    --------
+    >>> image = np.zeros((20, 20))
+    >>> image[5:15, 4:16] = 1
+    >>> cut_into_head(image, 2.0, (1.0, 1.0), ("left", "right"))
+    (slice(0, 20, None), slice(6, 14, None))
+    """
+    found = trace_skull_mask(image).components
+    found = found[found["area"] >= 0.01 * found["area"].sum()]  # specks of noise are no head
+    frame = []
+    for axis, (first, size) in enumerate((("top", "height"), ("left", "width"))):
+        depth = round(depth_mm / spacing_mm[axis])
+        start, stop = 0, image.shape[axis]
+        if SIDES[2 * axis] in sides:
+            start = int(found[first].min(initial=stop)) + depth
+        if SIDES[2 * axis + 1] in sides:
+            stop = int((found[first] + found[size]).max(initial=0)) - depth
+        if stop <= start:
+            raise InvalidSetting(f"Cutting {depth_mm:g} mm off the head leaves nothing; cut less.")
+        frame.append(slice(start, stop))
+    return frame[0], frame[1]
+
+
+def edge_outcome(trace: SkullMaskTrace, reference: NDArray[np.uint8]) -> dict[str, Any]:
+    """Say what dropping the components that touch the frame did to one slice.
+
+    Gives `n_edge_touching`, `iou`, `iou_off` (without the rule) and `outcome`, one of `OUTCOMES`:
+    the rule *loses the brain* when the IoU is less than half of what it is without, and *hardly
+    matters* when it moves the IoU by no more than `skullnb.evidence.NOTABLE_IOU`.
+    """
+    without = evidence.switch_off(trace, "drop edge-touching")
+    on, off = metrics.iou(trace.mask, reference), metrics.iou(without, reference)
+    if not trace.n_edge_touching:
+        outcome = DID_NOT_FIRE
+    elif np.array_equal(without, trace.mask):
+        outcome = NOTHING
+    elif abs(on - off) <= evidence.NOTABLE_IOU:
+        outcome = HARDLY
+    else:
+        outcome = HELPS if on > off else LOSES if on < off / 2 else HURTS
+    scores = {"iou": on, "iou_off": off, "outcome": outcome}
+    return {"n_edge_touching": trace.n_edge_touching} | scores
+
+
+def signs_of(traces: Sequence[SkullMaskTrace], spacing_mm: Any, beside: bool = True) -> list[str]:
+    """Name the signs of failure on slices of one volume, joined by ;, with no reference mask.
+
+    `beside` compares each slice with its neighbours too.
+    """
+    found = [warnings_of(one.facts, one.settings, spacing_mm, one.reason) for one in traces]
+    if beside:
+        areas, levels = [one.facts.mask_px for one in traces], [one.threshold for one in traces]
+        jumps = neighbour_signs(areas, levels, warned=[bool(one) for one in found])
+        found = [one | jump for one, jump in zip(found, jumps, strict=True)]
+    return [";".join(one) for one in found]
+
+
+def chosen_on_others(curves: DataFrame, method: str) -> DataFrame:
+    """Choose a method's setting for each head by the mean IoU of all the *other* heads.
+
+    Parameters
+    ----------
+    curves : DataFrame
+        As from ``table("curves")``.
+
+    Returns
+    -------
+    DataFrame
+        A row a head: head, setting, and the head's own `iou` with it.
+
+    Examples
+    --------
+    >>> chosen_on_others(table("curves"), "article, reach in mm").setting.tolist()
+    [7.5, 7.0, 8.0, 7.5]
+    """
+    import pandas as pd
+
+    wide = curves[curves.method == method].pivot(index="head", columns="setting", values="iou")
+    rows = []
+    for head in dict.fromkeys(curves["head"]):
+        setting = wide.drop(index=head).mean().idxmax()
+        rows.append((head, setting, wide.loc[head, setting]))
+    return pd.DataFrame(rows, columns=["head", "setting", "iou"])
+
+
+def summary(scores: DataFrame) -> DataFrame:
+    """Sum up every method by head, and as the mean over heads, in which each counts once.
+
+    Returns
+    -------
+    DataFrame
+        By method and head (the last is "mean"): means of the scores, `worst` IoU of a slice, and
+        `n_poor`, how many slices have an IoU below `POOR_IOU`.
+    """
+    import pandas as pd
+
+    poor = scores.assign(n_poor=scores.iou < POOR_IOU, worst=scores.iou)
+    by_head = poor.groupby(["method", "head"], sort=False)
+    found = by_head.agg({**dict.fromkeys(MEASURES, "mean"), "worst": "min", "n_poor": "sum"})
+    mean = found.groupby("method", sort=False).mean()
+    mean = mean.assign(head="mean").set_index("head", append=True)
+    return pd.concat([found, mean]).loc[scores.method.unique()]
+
+
+def sign_rates(signs: Series[str], failed: Series[bool]) -> DataFrame:
+    """Count hits and false alarms of every sign, and of any, on the same slices.
+
+    Signs are names joined by ;. A row a sign: sign, n_hits of n_failures, n_false of n_others.
+    """
+    import pandas as pd
+
+    shown = {sign: signs.str.split(";").map(lambda one, sign=sign: sign in one) for sign in SIGNS}
+    shown["any of these"] = signs != ""
+    rows = [
+        (sign, (there & failed).sum(), failed.sum(), (there & ~failed).sum(), (~failed).sum())
+        for sign, there in shown.items()
+    ]
+    return pd.DataFrame(rows, columns=["sign", "n_hits", "n_failures", "n_false", "n_others"])
+
+
+def measure(stacks: Mapping[str, Stack]) -> dict[str, DataFrame]:
+    """Make all tables but *unscored* from stacks by name; *rules* has the verdict in its attrs."""
+    import pandas as pd
+
+    curves = pd.DataFrame(_curves(stacks)).groupby(["method", "head", "setting"], sort=False)
+    found = {"curves": curves.iou.mean().reset_index()}
+    chosen = {name: chosen_on_others(found["curves"], name) for name in METHODS}
+    settings: Any = {name: one.set_index("head").setting for name, one in chosen.items()}
+    ledger = evidence.combine([evidence.build_ledger(stack) for stack in stacks.values()])
+    columns = ["rule", "status", "evidence", "n_slices", "n_fired", "n_changed", "iou", "iou_off"]
+    rules = evidence.summarise(ledger)[columns]
+    rules.attrs["verdict"] = evidence.verdict(ledger)
+    return found | {
+        "scores": pd.DataFrame(_scores(stacks, settings)),
+        "slices": pd.DataFrame(row for stack in stacks.values() for row in _slices(stack)),
+        "crops": pd.DataFrame(_crops(stacks, settings[ARTICLE_MM])),
+        "rules": rules,
+    }
+
+
+def _each(stack: Stack) -> Iterator[tuple[dict[str, Any], NDArray[Any], Mask]]:
+    """Go over slices: where each is from, image, reference mask; stacks of one head share it."""
+    assert stack.reference is not None
+    assert stack.groups is not None
+    numbers = zip(stack.groups, stack.slice_numbers, strict=True)
+    place = [{"stack": stack.name, "head": head, "slice": number} for head, number in numbers]
+    return zip(place, stack.images, stack.reference, strict=True)
+
+
+def _curves(stacks: Mapping[str, Stack]) -> Iterator[dict[str, Any]]:
+    for (name, method), stack in product(METHODS.items(), stacks.values()):
+        made = method.masks(stack, method.settings)
+        for (place, _, reference), masks in zip(_each(stack), made, strict=True):
+            for setting, mask in zip(method.settings, masks, strict=True):
+                iou = metrics.iou(mask, reference)
+                yield {"method": name, "head": place["head"], "setting": setting, "iou": iou}
+
+
+def _scores(
+    stacks: Mapping[str, Stack], settings: Mapping[str, Mapping[str, float]]
+) -> Iterator[dict[str, Any]]:
+    for (name, method), stack in product(METHODS.items(), stacks.values()):
+        setting = settings[name][_head(stack)]
+        made = method.masks(stack, (setting,))
+        for (place, _, reference), (mask,) in zip(_each(stack), made, strict=True):
+            found = metrics.score(mask, reference, stack.spacing_mm)
+            scores = {one: found[one] for one in MEASURES}
+            yield place | {"method": name, "setting": setting} | scores
+
+
+def _slices(stack: Stack) -> Iterator[dict[str, Any]]:
+    traces = [trace_skull_mask(image, spacing_mm=stack.spacing_mm) for image in stack.images]
+    signs = signs_of(traces, stack.spacing_mm)
+    for (place, _, reference), trace, shown in zip(_each(stack), traces, signs, strict=True):
+        yield place | {
+            "threshold": trace.threshold,
+            "n_edge_touching": trace.n_edge_touching,
+            "chosen": what_was_chosen(trace, reference),
+            "signs": shown,
+        }
+
+
+def _crops(stacks: Mapping[str, Stack], reaches: Mapping[str, float]) -> Iterator[dict[str, Any]]:
+    for stack in stacks.values():
+        spacing = stack.spacing_mm or (1.0, 1.0)
+        settings = PipelineSettings(kernel_width=kernel_width_for(reaches[_head(stack)], spacing))
+        cuts = product(_each(stack), CUTS.items(), DEPTHS_MM)
+        for (place, image, reference), (sides, names), depth in cuts:
+            frame = cut_into_head(image, depth, spacing, names)
+            trace = trace_skull_mask(image[frame], settings, spacing_mm=spacing)
+            yield {
+                **place,
+                "sides": sides,
+                "depth_mm": depth,
+                "threshold_before": otsu_threshold(normalise(image)),
+                "threshold": trace.threshold,
+                **edge_outcome(trace, reference[frame]),
+                "chosen": what_was_chosen(trace, reference[frame]),
+                "signs": signs_of([trace], spacing, beside=False)[0],
+            }
+
+
+def _head(stack: Stack) -> str:
+    return (stack.groups or ("",))[0]
+
+
+def _unscored(volume: Stack) -> Iterator[dict[str, Any]]:
+    for region, numbers in UNSCORED.items():
+        signs = signs_of([trace_skull_mask(volume.images[n]) for n in numbers], volume.spacing_mm)
+        for number, shown in zip(numbers, signs, strict=True):
+            yield {"region": region, "slice": number, "signs": shown}
+
+
+def _failures(volume: Stack) -> dict[str, Any]:
+    """Components and mask of the slices that show a failure each, reduced."""
+    found = {}
+    for i, number in enumerate(FAILURES.values()):
+        trace = trace_skull_mask(volume.images[number])
+        left, top, width, height = cv2.boundingRect(trace.mask | trace.binary)
+        size = (round(width * PICTURE_PX / height), PICTURE_PX)
+        for name, pixels in (("parts", trace.binary + trace.brain), ("mask", trace.mask)):
+            box = pixels[top : top + height, left : left + width]
+            found[f"{name}_{i}"] = cv2.resize(box, size, interpolation=cv2.INTER_NEAREST)
+    return found
+
+
+def _outlines(stack: Stack, scores: DataFrame) -> dict[str, Any]:
+    """Outlines of the masks of a stack's middle slice."""
+    middle = stack.select([len(stack) // 2])
+    assert middle.reference is not None
+    drawn = {"reference": middle.reference[0]}
+    for name, rows in scores[scores["head"] == _head(stack)].groupby("method", sort=False):
+        (masks,) = METHODS[str(name)].masks(middle, (rows.setting.iloc[0],))
+        drawn[str(name)] = next(iter(masks))
+    found = {}
+    for name, mask in drawn.items():
+        contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        line = cv2.approxPolyDP(max(contours, key=len), 0.7, True)[:, 0]
+        in_mm = line * np.array(stack.spacing_mm)[::-1]
+        found[f"{stack.name}/{name}"] = in_mm.round(1).astype(np.float32)
+    return found
+
+
+def record(folder: Path = FOLDER) -> None:
+    """Measure everything on the open heads and store it."""
+    import pandas as pd
+
+    stacks = {name: heads.load(name) for name in heads.HEADS}
+    volume = read_stack(str(heads.fetch(PICTURED)[0]), axis="axial")
+    found = measure(stacks) | {"unscored": pd.DataFrame(_unscored(volume))}
+    drawn: dict[str, Any] = _failures(volume)
+    for stack in stacks.values():
+        drawn |= _outlines(stack, found["scores"])
+    facts = {"date": datetime.now(UTC).date().isoformat(), "versions": versions()}
+    facts["verdict"] = found["rules"].attrs["verdict"]
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, one in found.items():
+        one.round(6).to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
+    np.savez_compressed(folder / "pictures.npz", **drawn)
+    (folder / "about.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+
+
+def recheck() -> str:
+    """Measure again where all heads are here, and compare with what is stored.
+
+    Returns
+    -------
+    str
+        One Markdown sentence: what is missing, or how the two compare.
+    """
+    date, missing = about()["date"], [name for name in heads.HEADS if not heads.is_here(name)]
+    if missing:
+        return (
+            f"**Not measured here.** This machine lacks {', '.join(missing)}, so all numbers about "
+            f"real heads below are the stored ones, measured on {date}. `skullnb heads fetch` "
+            "downloads the heads; then this chapter checks the numbers."
+        )
+    fresh = measure({name: heads.load(name) for name in heads.HEADS})
+    different = [name for name, new in fresh.items() if not same(table(name), new)]
+    if different:
+        return (
+            f"**Measured here again, and not the same:** {' and '.join(different)} differ from the "
+            f"tables of {date}, which are shown. Versions of the libraries may be the cause."
+        )
+    n = sum(new.size for new in fresh.values())
+    return f"**Measured here again:** all {n} values are as stored on {date}."
+
+
+def same(stored: DataFrame, fresh: DataFrame) -> bool:
+    """Whether two tables are equal, numbers to the six digits that are stored."""
+    from pandas.testing import assert_frame_equal
+
+    try:
+        assert_frame_equal(stored, fresh, check_dtype=False, rtol=0, atol=2e-6)
+    except AssertionError:
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    record()

@@ -1,0 +1,207 @@
+import re
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from real_data import real_data
+
+from skullnb import evidence, heads, reach
+from skullnb.errors import InvalidSetting, UnreadableFile
+from skullnb.phantom import published_stack, variant
+from skullnb.pipeline import signs, trace_skull_mask
+from skullnb.study import real_heads as study
+
+
+@pytest.fixture(scope="module")
+def two_heads():
+    """Two synthetic heads in the place of real ones, with coarse pixels to be quick."""
+    found = {}
+    for name, kind in (("a", "narrow-gap"), ("b", "thick-soft-tissue")):
+        stack = variant(kind)
+        found[name] = replace(
+            stack,
+            images=stack.images[:2, ::4, ::4],
+            reference=stack.reference[:2, ::4, ::4],
+            spacing_mm=tuple(4 * side for side in stack.spacing_mm),
+            groups=(name,) * 2,
+            name=name,
+        )
+    return found
+
+
+@pytest.fixture(scope="module")
+def measured(two_heads):
+    return study.measure(two_heads)
+
+
+@pytest.mark.parametrize(
+    ("name", "chosen"),
+    [
+        ("narrow-gap", "brain"),
+        ("thick-soft-tissue", "scalp ring"),
+        ("bridge", "merged"),
+        ("hemispheres-apart", "one part"),
+        ("brain-touches-frame", "lost"),
+    ],
+)
+def test_what_was_chosen_is_told_from_the_reference_mask(name, chosen):
+    head = variant(name)
+    for image, reference in zip(head.images, head.reference, strict=True):
+        assert study.what_was_chosen(trace_skull_mask(image), reference) == chosen
+    assert chosen in study.CHOICES
+
+
+def test_nothing_chosen_is_a_lost_brain():
+    assert study.what_was_chosen(trace_skull_mask(np.zeros((8, 8))), np.ones((8, 8))) == "lost"
+
+
+def test_a_cut_takes_so_many_mm_off_the_bright_tissue_on_the_sides_named():
+    image = np.zeros((40, 60))
+    image[10:30, 15:45] = 1
+    image[3, 3] = 1  # a speck in the air is no head
+    cut = study.cut_into_head
+    assert cut(image, 2.0, (0.5, 1.0), study.SIDES) == (slice(14, 26), slice(17, 43))
+    assert cut(image, 2.0, (0.5, 1.0), ("top",)) == (slice(14, 40), slice(0, 60))
+    with pytest.raises(InvalidSetting, match="leaves nothing"):
+        cut(image, 15.0, (1.0, 1.0), ("left", "right"))
+
+
+def test_a_head_cut_on_all_sides_touches_all_sides():
+    head = published_stack()
+    frame = study.cut_into_head(head.images[0], 2.0, head.spacing_mm, study.SIDES)
+    binary = trace_skull_mask(head.images[0][frame]).binary
+    assert all(side.any() for side in (binary[0], binary[-1], binary[:, 0], binary[:, -1]))
+
+
+@pytest.mark.parametrize(
+    ("name", "outcome"),
+    [
+        ("narrow-gap", "did not fire"),
+        ("scalp-cut-two-sides", "changes nothing"),
+        ("thick-soft-tissue-cut", "helps"),
+        ("brain-touches-frame", "loses the brain"),
+    ],
+)
+def test_the_edge_rules_outcome_gets_its_name(name, outcome):
+    head = variant(name)
+    found = study.edge_outcome(trace_skull_mask(head.images[0]), head.reference[0])
+    assert found["outcome"] == outcome
+    assert (found["iou"] - found["iou_off"] > evidence.NOTABLE_IOU) == (outcome == "helps")
+    assert (found["n_edge_touching"] == 0) == (outcome == "did not fire")
+
+
+def test_the_whole_check_runs_on_any_heads_and_counts_every_slice_once(measured):
+    slices, scores, crops = (measured[name] for name in ("slices", "scores", "crops"))
+    assert slices.chosen.tolist() == ["brain"] * 2 + ["scalp ring"] * 2
+    assert (slices.signs != "").tolist() == [False, False, True, True]
+    assert scores.groupby("method").size().to_dict() == dict.fromkeys(study.METHODS, 4)
+    assert len(crops) == 4 * len(study.CUTS) * len(study.DEPTHS_MM)
+    assert set(crops.outcome) <= set(study.OUTCOMES)
+    assert measured["rules"].attrs["verdict"].endswith(".")
+
+
+def test_the_setting_for_a_head_is_the_other_heads_best(measured):
+    curves = measured["curves"]
+    wide = curves[curves.method == study.ARTICLE_MM].set_index(["head", "setting"]).iou.unstack()
+    best = wide.idxmax(axis=1)
+    chosen = study.chosen_on_others(curves, study.ARTICLE_MM).set_index("head")
+    assert chosen.setting.to_dict() == {"a": best["b"], "b": best["a"]}
+    assert best["a"] != best["b"]
+    for head, row in chosen.iterrows():
+        assert row.iou == wide.loc[head, row.setting]
+        scores = measured["scores"].query("method == @study.ARTICLE_MM and head == @head")
+        assert scores.iou.mean() == pytest.approx(row.iou)
+        assert set(scores.setting) == {row.setting}
+
+
+def test_every_head_counts_once_in_the_mean():
+    rows = [("m", "a", 0.8), ("m", "a", 0.8), ("m", "a", 0.95), ("m", "b", 1.0)]
+    scores = pd.DataFrame(rows, columns=["method", "head", "iou"])
+    scores[["dice", "assd", "hd95", "nsd"]] = 0.0
+    found = study.summary(scores)
+    assert found.loc[("m", "mean"), "iou"] == pytest.approx((0.85 + 1) / 2)
+    assert found.loc[("m", "a"), ["worst", "n_poor"]].tolist() == [0.8, 2]
+
+
+def test_hits_and_false_alarms_are_counted_apart():
+    shown = pd.Series([signs.PART, signs.MERGED, "", f"{signs.MERGED};{signs.AREA_JUMP}"])
+    rates = study.sign_rates(shown, pd.Series([False, True, True, False])).set_index("sign")
+    assert rates.loc[signs.MERGED].tolist() == [1, 2, 1, 2]
+    assert rates.loc[signs.PART].tolist() == [0, 2, 1, 2]
+    assert rates.loc[signs.AREA_JUMP].tolist() == [0, 2, 1, 2]
+    assert rates.loc["any of these"].tolist() == [1, 2, 2, 2]
+
+
+# --- what is stored -----------------------------------------------------------------------------
+
+
+def test_stored_tables_are_of_the_registered_heads_and_all_their_slices():
+    expected = {name: head.n_slices for name, head in heads.HEADS.items()}
+    assert study.table("slices")["stack"].value_counts().to_dict() == expected
+    for _, rows in study.table("scores").groupby("method"):
+        assert rows["stack"].value_counts().to_dict() == expected
+    assert len(study.table("crops")) == 4 * sum(expected.values())
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", study.about()["date"])
+    assert {"python", "numpy", "opencv-python-headless"} <= set(study.about()["versions"])
+
+
+def test_the_reaches_that_the_package_advises_are_those_that_the_heads_chose():
+    curves = study.table("curves")
+    chosen = study.chosen_on_others(curves, study.ARTICLE_MM).setting
+    assert (chosen.min(), chosen.max()) == reach.CHOSEN_REACHES_MM
+    assert chosen.max() == signs.LARGEST_CHOSEN_REACH_MM
+    of_all = curves[curves.method == study.ARTICLE_MM].groupby("setting").iou.mean()
+    assert of_all.idxmax() == signs.USUAL_REACH_MM
+    limits = [side * (1 + share) for side, share in zip((7, 8), (-0.25, 0.25), strict=True)]
+    costs = of_all.max() - of_all[of_all.index.to_series().between(*limits)]
+    assert costs.max() < 0.03  # what the remark's tolerance forgives
+
+
+def test_no_grey_value_of_a_head_is_stored_only_outlines_and_small_components():
+    drawn = study.pictures()
+    for i in range(len(study.FAILURES)):
+        parts, mask = drawn.pop(f"parts_{i}"), drawn.pop(f"mask_{i}")
+        assert set(np.unique(parts)) <= {0, 1, 2}
+        assert set(np.unique(mask)) <= {0, 1}
+        assert parts.shape == mask.shape
+        assert len(parts) == study.PICTURE_PX
+    kinds = ("reference", *study.METHODS)
+    assert set(drawn) == {f"{name}/{kind}" for name in heads.HEADS for kind in kinds}
+    assert all(line.ndim == 2 and line.shape[1] == 2 for line in drawn.values())
+
+
+def test_where_heads_are_missing_the_page_says_which_and_how_to_get_them(monkeypatch):
+    monkeypatch.setattr(heads, "is_here", lambda name: name != study.PICTURED)
+    said = study.recheck()
+    assert said.startswith(f"**Not measured here.** This machine lacks {study.PICTURED}, so")
+    assert study.about()["date"] in said
+    assert "skullnb heads fetch" in said
+
+
+def test_measured_again_is_the_same_or_says_what_differs(monkeypatch, tmp_path, two_heads):
+    monkeypatch.setattr(study, "FOLDER", tmp_path)
+    monkeypatch.setattr(study, "PICTURED", "b")
+    monkeypatch.setattr(study, "FAILURES", {"ring": 1})
+    monkeypatch.setattr(study, "UNSCORED", {"above": range(2)})
+    monkeypatch.setattr(study, "read_stack", lambda path, axis: two_heads["b"])
+    monkeypatch.setattr(heads, "HEADS", dict.fromkeys(two_heads))
+    monkeypatch.setattr(heads, "load", two_heads.__getitem__)
+    monkeypatch.setattr(heads, "fetch", lambda name: (name,))
+    monkeypatch.setattr(heads, "is_here", lambda name: True)
+    study.record(tmp_path)
+    assert study.recheck().startswith("**Measured here again:** all ")
+    assert study.pictures()["parts_0"].max() == 2
+    assert study.table("unscored").columns.tolist() == ["region", "slice", "signs"]
+    scores = study.table("scores")
+    scores.assign(iou=scores.iou + 1e-5).to_csv(tmp_path / "scores.csv", index=False)
+    assert "not the same:** scores differ" in study.recheck()
+    (tmp_path / "crops.csv").unlink()
+    with pytest.raises(UnreadableFile, match="install skullnb again"):
+        study.table("crops")
+
+
+@pytest.mark.slow
+def test_the_stored_numbers_and_pictures_are_what_the_heads_give(monkeypatch):
+    monkeypatch.setenv(heads.FOLDER_VARIABLE, str(real_data()))
+    assert study.recheck().startswith("**Measured here again:** all ")
