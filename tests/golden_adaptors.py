@@ -183,23 +183,18 @@ def history_of(stack: Stack) -> Any:
 def reach_of(brain: NDArray[np.uint8]) -> Any:
     """How far kernels reach, in px and mm, and what their lopsidedness does to a mask."""
     widths, some = range(61), (0, 1, 2, 3, 25, 26, 27, 255, 256)
-    angles = np.arange(0, 8) * np.pi / 4
     asked = [(mm, side) for mm in (0.4, 2.0, 4.7, 4.9, 12.0) for side in (0.375, 0.7, 1.0)]
     return plain(
         {
             shape: {
                 "sides": [reach.kernel_reach(width, shape) for width in widths],
-                "shift": [reach.kernel_shift(width, shape) for width in some],
-                "radial": [reach.radial_reach(width, angles, shape) for width in (25, 26, 27)],
                 "mirrored": [reach.mirror_asymmetry(brain, width, shape) for width in (25, 26)],
                 "mm": [reach.reach_mm(width, (0.5, 0.75), shape) for width in some],
             }
             for shape in ("ellipse", "rectangle")
         }
         | {
-            "disc": [reach.disc_difference(brain, width) for width in (3, 25, 26, 27)],
             "odd width for": [reach.kernel_width_for(*one) for one in asked],
-            "any width for": [reach.kernel_width_for(*one, odd=False) for one in asked],
         }
     )
 

@@ -1,5 +1,5 @@
 import re
-from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -8,19 +8,21 @@ from real_data import real_data
 
 from skullnb import evidence, heads, reach
 from skullnb.errors import InvalidSetting, UnreadableFile
-from skullnb.phantom import published_stack, variant
+from skullnb.phantom import variant
 from skullnb.pipeline import signs, trace_skull_mask
+from skullnb.stack import Stack
 from skullnb.study import real_heads as study
+
+variant = cache(variant)
 
 
 @pytest.fixture(scope="module")
-def two_heads():
-    """Two synthetic heads in the place of real ones, with coarse pixels to be quick."""
+def some_heads():
+    """Synthetic heads in the place of real ones, with coarse pixels to be quick."""
     found = {}
-    for name, kind in (("a", "narrow-gap"), ("b", "thick-soft-tissue")):
+    for name, kind in (("a", "narrow-gap"), ("b", "wide-gap"), ("c", "thick-soft-tissue")):
         stack = variant(kind)
-        found[name] = replace(
-            stack,
+        found[name] = Stack(
             images=stack.images[:2, ::4, ::4],
             reference=stack.reference[:2, ::4, ::4],
             spacing_mm=tuple(4 * side for side in stack.spacing_mm),
@@ -31,8 +33,8 @@ def two_heads():
 
 
 @pytest.fixture(scope="module")
-def measured(two_heads):
-    return study.measure(two_heads)
+def measured(some_heads):
+    return study.measure(some_heads)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +49,7 @@ def measured(two_heads):
 )
 def test_what_was_chosen_is_told_from_the_reference_mask(name, chosen):
     head = variant(name)
-    for image, reference in zip(head.images, head.reference, strict=True):
+    for image, reference in zip(head.images[::2], head.reference[::2], strict=True):
         assert study.what_was_chosen(trace_skull_mask(image), reference) == chosen
     assert chosen in study.CHOICES
 
@@ -68,7 +70,7 @@ def test_a_cut_takes_so_many_mm_off_the_bright_tissue_on_the_sides_named():
 
 
 def test_a_head_cut_on_all_sides_touches_all_sides():
-    head = published_stack()
+    head = variant("narrow-gap")
     frame = study.cut_into_head(head.images[0], 2.0, head.spacing_mm, study.SIDES)
     binary = trace_skull_mask(head.images[0][frame]).binary
     assert all(side.any() for side in (binary[0], binary[-1], binary[:, 0], binary[:, -1]))
@@ -93,10 +95,10 @@ def test_the_edge_rules_outcome_gets_its_name(name, outcome):
 
 def test_the_whole_check_runs_on_any_heads_and_counts_every_slice_once(measured):
     slices, scores, crops = (measured[name] for name in ("slices", "scores", "crops"))
-    assert slices.chosen.tolist() == ["brain"] * 2 + ["scalp ring"] * 2
-    assert (slices.signs != "").tolist() == [False, False, True, True]
-    assert scores.groupby("method").size().to_dict() == dict.fromkeys(study.METHODS, 4)
-    assert len(crops) == 4 * len(study.CUTS) * len(study.DEPTHS_MM)
+    assert slices.chosen.tolist() == ["brain"] * 4 + ["scalp ring"] * 2
+    assert slices.signs.str.contains("scalp ring").tolist() == [False] * 4 + [True] * 2
+    assert scores.groupby("method").size().to_dict() == dict.fromkeys(study.METHODS, 6)
+    assert len(crops) == 6 * len(study.CUTS) * len(study.DEPTHS_MM)
     assert set(crops.outcome) <= set(study.OUTCOMES)
     assert measured["rules"].attrs["verdict"].endswith(".")
 
@@ -104,11 +106,10 @@ def test_the_whole_check_runs_on_any_heads_and_counts_every_slice_once(measured)
 def test_the_setting_for_a_head_is_the_other_heads_best(measured):
     curves = measured["curves"]
     wide = curves[curves.method == study.ARTICLE_MM].set_index(["head", "setting"]).iou.unstack()
-    best = wide.idxmax(axis=1)
     chosen = study.chosen_on_others(curves, study.ARTICLE_MM).set_index("head")
-    assert chosen.setting.to_dict() == {"a": best["b"], "b": best["a"]}
-    assert best["a"] != best["b"]
+    assert chosen.setting["a"] > chosen.setting["b"]  # whose own best is the other way round
     for head, row in chosen.iterrows():
+        assert row.setting == wide.drop(index=head).mean().idxmax()
         assert row.iou == wide.loc[head, row.setting]
         scores = measured["scores"].query("method == @study.ARTICLE_MM and head == @head")
         assert scores.iou.mean() == pytest.approx(row.iou)
@@ -179,14 +180,14 @@ def test_where_heads_are_missing_the_page_says_which_and_how_to_get_them(monkeyp
     assert "skullnb heads fetch" in said
 
 
-def test_measured_again_is_the_same_or_says_what_differs(monkeypatch, tmp_path, two_heads):
+def test_measured_again_is_the_same_or_says_what_differs(monkeypatch, tmp_path, some_heads):
     monkeypatch.setattr(study, "FOLDER", tmp_path)
-    monkeypatch.setattr(study, "PICTURED", "b")
+    monkeypatch.setattr(study, "PICTURED", "c")
     monkeypatch.setattr(study, "FAILURES", {"ring": 1})
     monkeypatch.setattr(study, "UNSCORED", {"above": range(2)})
-    monkeypatch.setattr(study, "read_stack", lambda path, axis: two_heads["b"])
-    monkeypatch.setattr(heads, "HEADS", dict.fromkeys(two_heads))
-    monkeypatch.setattr(heads, "load", two_heads.__getitem__)
+    monkeypatch.setattr(study, "read_stack", lambda path, axis: some_heads["c"])
+    monkeypatch.setattr(heads, "HEADS", dict.fromkeys(some_heads))
+    monkeypatch.setattr(heads, "load", some_heads.__getitem__)
     monkeypatch.setattr(heads, "fetch", lambda name: (name,))
     monkeypatch.setattr(heads, "is_here", lambda name: True)
     study.record(tmp_path)

@@ -16,6 +16,11 @@ def images():
     return list(stack.images)
 
 
+@pytest.fixture(scope="module")
+def published():
+    return published_stack()
+
+
 def test_every_way_takes_its_turn_in_every_round_and_the_first_is_not_counted():
     calls, ticks = [], iter(range(100))
     work = {name: lambda name=name: calls.append(name) for name in "ab"}
@@ -43,8 +48,8 @@ def test_all_ways_are_held_against_the_articles_masks(images):
 
 
 @pytest.mark.parametrize("name", [name for name in timing.contestants() if name != timing.FLOOR])
-def test_every_way_finds_the_head_of_the_article(name):
-    image = published_stack().images[2]
+def test_every_way_finds_the_head_of_the_article(name, published):
+    image = published.images[2]
     mask, truth = timing.CONTESTANTS[name](image, 26), article.skull_mask(image, 26)
     assert mask.dtype == np.uint8
     assert (mask & truth).sum() / (mask | truth).sum() > 0.98
@@ -68,7 +73,7 @@ def test_the_sweep_is_held_against_the_articles_masks(images, monkeypatch):
     found = timing.sweep(images[:1], 1, (5, 9)).set_index("way")
     assert found.loc[timing.ARTICLE, "faster"] == 1.0
     monkeypatch.setattr(pipeline, "masks_by_width", lambda image, widths: [image] * len(widths))
-    with pytest.raises(SkullnbError, match="at 5 px is not the article's"):
+    with pytest.raises(SkullnbError, match="of the sweep is not the article's"):
         timing.sweep(images[:1], 1, (5, 9))
 
 
@@ -78,8 +83,8 @@ def test_growth_has_a_row_for_each_side_and_way(images):
     assert (found.ms > 0).all()
 
 
-def test_noise_makes_thousands_of_components():
-    (image,) = timing.noisy(published_stack().images[:1])
+def test_noise_makes_thousands_of_components(published):
+    (image,) = timing.noisy(published.images[:1])
     assert 1000 < pipeline.measure_slice(image).n_components < 9000
     assert image.dtype == np.float32
 
@@ -94,11 +99,11 @@ def test_batches_write_the_same_masks_and_tell_rate_and_storage(images):
 
 
 def test_a_run_is_kept_with_four_digits_and_read_again(tmp_path, monkeypatch):
-    table = pd.DataFrame({"way": ["a"], "ms": [0.123456], "n": [12345], "iou": [np.nan]})
+    table = pd.DataFrame({"way": ["a", "b"], "ms": 0.123456, "n": 12345, "iou": [np.nan, 1.0]})
     path = tmp_path / "timing.json"
     timing.record({"date": "2026-01-01", "tables": {"published": table}}, path)
     monkeypatch.setattr(timing, "RECORDED", path)
-    (row,) = timing.recorded()["tables"]["published"].to_dict("records")
+    row, _ = timing.recorded()["tables"]["published"].to_dict("records")
     assert (row["way"], row["ms"], row["n"]) == ("a", 0.1235, 12345)
     assert np.isnan(row["iou"])
     path.write_text('{"tables": ')
@@ -122,9 +127,8 @@ def test_the_recorded_run_is_a_full_one_and_names_its_machine_not_its_owner():
     assert "/" not in json.dumps({**run["machine"], "processor": ""})
 
 
-def test_a_quick_run_measures_all_that_the_chapter_shows(monkeypatch, images):
-    small = published_stack()
-    monkeypatch.setattr("skullnb.phantom.published_stack", lambda: small.select([1, 2, 3]))
+def test_a_quick_run_measures_all_that_the_chapter_shows(monkeypatch, published):
+    monkeypatch.setattr("skullnb.phantom.published_stack", lambda: published.select([2]))
     monkeypatch.setattr(timing, "compare", lambda *_, **__: pd.DataFrame({"way": ["a"]}))
     monkeypatch.setattr(timing, "growth", lambda *_: pd.DataFrame({"way": ["a"]}))
     monkeypatch.setattr(timing, "batches", lambda *_: pd.DataFrame({"way": ["a"]}))

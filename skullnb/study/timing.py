@@ -44,13 +44,15 @@ LIBRARIES = (
     *("scikit-image", "SimpleITK"),
 )
 
+NOT_THE_ARTICLES = (
+    "A mask of {} is not the article's, and must be: this is a fault of skullnb; please report it "
+    "with the versions of numpy, OpenCV and numba."
+)
+
 # Processor time of the one thread does not count what other programs take away. Some systems
 # count it too coarsely.
 IS_FINE = get_clock_info("thread_time").resolution < 1e-5
 CLOCK = thread_time if IS_FINE else perf_counter
-
-
-# --- the ways to a mask, each as its users would write it -----------------------------------------
 
 
 def with_opencv(image: Image, width: int) -> Mask:
@@ -142,14 +144,7 @@ def _at(width: int) -> pipeline.PipelineSettings:
 
 
 def floor(image: Image, _width: int = 0) -> Mask:
-    """Do what no method can avoid: find minimum and maximum, and write a mask. Not a skull mask.
-
-    Examples
-    --------
-    >>> floor(np.eye(2))
-    array([[1, 1],
-           [1, 1]], dtype=uint8)
-    """
+    """Do what no method can avoid: find minimum and maximum, and write a mask. Not a skull mask."""
     return np.full(image.shape, image.max() > image.min(), dtype=np.uint8)
 
 
@@ -176,9 +171,6 @@ def contestants() -> dict[str, Callable[[Image, int], Mask]]:
     return {
         name: way for name, way in CONTESTANTS.items() if find_spec(IMPORTED.get(name, "numpy"))
     }
-
-
-# --- the clock ------------------------------------------------------------------------------------
 
 
 def take_turns(
@@ -226,9 +218,6 @@ def quartiles(times: DataFrame, factor: float = 1.0, name: str = "ms") -> DataFr
     return found
 
 
-# --- what is measured -----------------------------------------------------------------------------
-
-
 def compare(
     images: Sequence[Image], rounds: int, width: int = 26, names: Sequence[str] = ()
 ) -> DataFrame:
@@ -261,16 +250,12 @@ def compare(
         pairs = list(zip(masks, truths, strict=True))
         most = max(int(np.count_nonzero(mask != truth)) for mask, truth in pairs)
         if most and name in OURS:
-            raise SkullnbError(
-                f"A mask of {name} is not the article's, and must be: this is a fault of skullnb; "
-                "please report it with the versions of numpy, OpenCV and numba."
-            )
+            raise SkullnbError(NOT_THE_ARTICLES.format(name))
         if name != FLOOR:
             agreement[name] = (min(metrics.iou(*pair) for pair in pairs), most)
 
-    def go_over(way: Callable[[Image, int], Mask]) -> None:
-        for image in images:
-            way(image, width)
+    def go_over(way: Callable[[Image, int], Mask]) -> list[Mask]:
+        return [way(image, width) for image in images]
 
     times = take_turns({name: partial(go_over, way) for name, way in ways.items()}, rounds)
     found = quartiles(times, 1000 / len(images))
@@ -285,21 +270,15 @@ def compare(
 
 def sweep(images: Sequence[Image], rounds: int, widths: Sequence[int] = WIDTHS) -> DataFrame:
     """Time the masks of slices at many widths: the article's way again and again, and shared."""
-    for image in images:
-        for width, mask in zip(widths, pipeline.masks_by_width(image, widths), strict=True):
-            if not np.array_equal(mask, article.skull_mask(image, width)):
-                raise SkullnbError(f"The sweep's mask at {width} px is not the article's.")
 
-    def one_by_one() -> None:
-        for image in images:
-            for width in widths:
-                article.skull_mask(image, width)
+    def one_by_one() -> list[Mask]:
+        return [article.skull_mask(image, width) for image in images for width in widths]
 
-    def shared() -> None:
-        for image in images:
-            for _ in pipeline.masks_by_width(image, widths):
-                pass
+    def shared() -> list[Mask]:
+        return [mask for image in images for mask in pipeline.masks_by_width(image, widths)]
 
+    if not all(map(np.array_equal, one_by_one(), shared())):
+        raise SkullnbError(NOT_THE_ARTICLES.format("the sweep"))
     times = take_turns({ARTICLE: one_by_one, "skullnb, sweep": shared}, rounds)
     found = quartiles(times, 1000).join(
         quartiles(times.rdiv(times[ARTICLE], axis=0), name="faster")
@@ -311,14 +290,15 @@ def growth(images: Sequence[Image], rounds: int, sides: Sequence[int]) -> DataFr
     """Time some ways on slices stretched to squares: a row a side (px) and way."""
     import pandas as pd
 
-    some = (ARTICLE, "OpenCV, with care", MASK, FLOOR)
     tables = []
     for side in sides:
-        stretched = []
-        for image in images:
-            rows, columns = (np.arange(side) * length // side for length in image.shape)
-            stretched.append(np.ascontiguousarray(image[np.ix_(rows, columns)]))
-        tables.append(compare(stretched, rounds, names=some).assign(side=side))
+        places = [[np.arange(side) * n // side for n in image.shape] for image in images]
+        stretched = [
+            np.ascontiguousarray(image[np.ix_(*place)])
+            for image, place in zip(images, places, strict=True)
+        ]
+        names = (ARTICLE, "OpenCV, with care", MASK, FLOOR)
+        tables.append(compare(stretched, rounds, names=names).assign(side=side))
     return pd.concat(tables, ignore_index=True)[
         ["side", "way", "ms", "ms_low", "ms_high", "faster"]
     ]
@@ -342,34 +322,29 @@ def batches(
 
     from skullnb.batch import mask_batch
 
-    endings = [".npy", ".packed.npy", *[".zarr"] * (find_spec("zarr") is not None)]
-    rows = []
+    script, endings = "the author's script", [".npy", ".packed.npy"]
+    endings += [".zarr"] if find_spec("zarr") else []
     with TemporaryDirectory() as folder:
         source = Path(folder) / "images.npy"
-        shape = (n_slices, *images.shape[1:])
-        many = np.lib.format.open_memmap(source, "w+", images.dtype, shape)
-        for number in range(n_slices):
-            many[number] = images[number % len(images)]
-        del many
+        np.save(source, images[np.arange(n_slices) % len(images)])
         outputs: dict[tuple[str, int], Path] = {}
         work: dict[Any, Callable[[], object]] = {}
         for n in workers:
-            output = outputs["the author's script", n] = Path(folder) / f"script-{n}.npy"
-            work["the author's script", n] = partial(
-                article.batch_script, source, output, processes=n
-            )
-            for ending in endings:
-                way = f"skullnb, {ending}"
-                output = outputs[way, n] = Path(folder) / f"ours-{n}{ending}"
-                work[way, n] = partial(mask_batch, source, output, workers=n, overwrite=True)
+            outputs[script, n] = output = Path(folder) / f"script-{n}.npy"
+            work[script, n] = partial(article.batch_script, source, output, processes=n)
+            for end in endings:
+                outputs[f"skullnb, {end}", n] = output = Path(folder) / f"ours-{n}{end}"
+                again = partial(mask_batch, source, output, workers=n, overwrite=True)
+                work[f"skullnb, {end}", n] = again
         seconds = take_turns(work, rounds, perf_counter)
+        rows = []
         for (way, n), output in outputs.items():
             files = [one for one in (output, *output.rglob("*")) if one.is_file()]
-            rates = quartiles((n_slices / seconds[[(way, n)]]), name="rate").iloc[0]
-            ratio = seconds["the author's script", n] / seconds[way, n]
+            rates = quartiles(n_slices / seconds[[(way, n)]], name="rate").iloc[0].to_dict()
+            faster = (seconds[script, n] / seconds[way, n]).median()
             size = sum(one.stat().st_size for one in files) / n_slices
-            row = {"way": way, "workers": n, **rates, "faster": ratio.median()}
-            rows.append(row | {"bytes_a_slice": size})
+            rows.append({"way": way, "workers": n} | rates)
+            rows[-1] |= {"faster": faster, "bytes_a_slice": size}
     return pd.DataFrame(rows)
 
 
@@ -475,6 +450,6 @@ def record(found: Mapping[str, Any], path: Path = RECORDED) -> None:
 
 
 if __name__ == "__main__":
-    run = measure(quick="--quick" in sys.argv)
+    run = measure(quick="--quick" in sys.argv, say=partial(print, flush=True))
     if "--record" in sys.argv:
         record(run)
