@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
-from skullnb.batch.workplace import take_lock
-from skullnb.report import build_report
-from skullnb.report.paper import find_browser
+from skullnb.report.build import build_report
+from skullnb.report.pages import find_browser
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -57,13 +56,11 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def built_book(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the whole book on the phantom, once even when tests run in several processes."""
+    """Build the whole book, once even when tests run in several processes."""
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent
-    with (folder / "book.lock").open("ab") as lock:
-        while take_lock(lock) is False:  # the system frees it even when its owner crashes
-            time.sleep(0.5)
+    with FileLock(folder / "book.lock"):  # the system frees it even when its owner crashes
         assert not (folder / "failed").exists(), "no book could be built; see the first failure"
         if not (folder / "book").exists():
             (folder / "failed").touch()

@@ -18,10 +18,6 @@ NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 def refresh(path: Path) -> None:
     """Run one notebook; keep outputs, tags and ids, and nothing of the run."""
     notebook = nbformat.read(path, as_version=4)
-    notebook.metadata = {
-        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-        "language_info": {"name": "python"},
-    }
     client = NotebookClient(
         notebook,
         timeout=None,
@@ -33,7 +29,12 @@ def refresh(path: Path) -> None:
         cell.metadata = {"tags": cell.metadata.get("tags", [])}
         for output in cell.get("outputs", []):
             output.get("metadata", {}).pop("needs_background", None)
-    notebook.metadata.pop("widgets", None)
+    notebook.metadata = nbformat.from_dict(
+        {
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": {"name": "python"},
+        }
+    )
     nbformat.write(notebook, path)
     print(path.name, f"{path.stat().st_size / 1000:.0f} kB")
 

@@ -1,96 +1,252 @@
+"""What notebooks call: their data, their numbers, their sentences and figures."""
+
+from __future__ import annotations
+
 import json
+import math
+import os
+import re
+from pathlib import Path
+from typing import Any
 
+import nbformat
 import numpy as np
+import pandas as pd
 import pytest
+from chapters import write_chapter, write_data
+from hypothesis import given
+from hypothesis import strategies as st
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from papermill.parameterize import parameterize_notebook
 
-from skullnb.chapter import MOST_SHOWN, open_chapter, open_data
-from skullnb.errors import InvalidSetting, UnreadableFile
+from skullnb.errors import InvalidSetting, SkullnbError, UnreadableFile
 from skullnb.pipeline import create_skull_mask
+from skullnb.report.chapter import MOST_SHOWN, PARAMETERS, escape, fill, open_chapter, plain, spread
+
+NUMBERS = st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.floats() | st.text()
 
 
-@pytest.fixture
-def scans(tmp_path):
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Nine slices, the last one flat, with masks."""
+    folder = tmp_path_factory.mktemp("scans")
     images = np.zeros((9, 40, 48))
     for number in range(8):
         images[number, 10 + number : 25, 12:30] = 1.0
-    np.save(tmp_path / "scans.npy", images)
-    np.save(tmp_path / "masks.npy", (images > 0).astype(np.uint8))
-    return tmp_path
+    np.save(folder / "scans.npy", images)
+    np.save(folder / "masks.npy", (images > 0).astype(np.uint8))
+    return folder
 
 
-def test_without_images_a_chapter_is_about_the_phantom():
+def test_without_images_a_notebook_is_about_the_head_inside_the_package() -> None:
     chapter = open_chapter("01-data")
-    assert chapter.is_published_stack
-    assert chapter.stack.images.shape == (5, 768, 624)
-    assert chapter.shown == (0, 1, 2, 3, 4)
-    assert chapter.middle == 2
-    assert set(chapter.results.inputs) == {"images", "reference"}
+    assert (chapter.is_built_in, chapter.is_phantom) == (True, False)
+    assert len(chapter.stack) == 16
+    assert chapter.reference is not None
+    assert chapter.spacing_mm is not None
 
 
-def test_with_images_a_chapter_is_about_them(scans):
-    chapter = open_chapter("01-data", images=str(scans / "scans.npy"), slices="2:5", kernel_width=7)
-    assert not chapter.is_published_stack
-    assert len(chapter.stack) == 3
+def test_phantom_names_the_stand_in_for_the_articles_slices() -> None:
+    chapter = open_chapter("01-data", {"images": "phantom"})
+    assert (chapter.is_built_in, chapter.is_phantom) == (False, True)
+    assert chapter.images.shape == (5, 768, 624)
+
+
+def test_with_images_it_is_about_them(scans: Path) -> None:
+    names = {"images": str(scans / "scans.npy"), "slices": "2:5", "kernel_width": 7, "other": 1}
+    chapter = open_chapter("01-data", names)
+    assert not chapter.is_built_in
     assert chapter.settings.kernel_width == 7
-    assert chapter.summary["slice"].tolist() == [2, 3, 4]
+    assert chapter.rows["slice"].tolist() == [2, 3, 4]
+    assert chapter.reference is None
     assert chapter.scores is None
-    assert str(scans) not in json.dumps(chapter.results.parameters)
 
 
-def test_a_chapter_says_what_it_is_about_and_no_name_is_markup(scans):
-    (scans / "scans.npy").rename(scans / "<b>.npy")
-    chapter = open_chapter("01-data", images=str(scans / "<b>.npy"))
-    assert chapter.describe().data.startswith("**&#60;b&#62;**: 9 slices of 40 x 48 px")
+@pytest.mark.parametrize(("given", "value"), [("spacing_mm", 0.5), ("slices", 3)])
+def test_papermill_may_make_a_number_of_what_is_typed(scans: Path, given: str, value: Any) -> None:
+    chapter = open_chapter("01-data", {"images": str(scans / "scans.npy"), given: value})
+    assert chapter.spacing_mm == ((0.5, 0.5) if given == "spacing_mm" else None)
+    assert len(chapter.stack) == (1 if given == "slices" else 9)
 
 
-def test_masks_and_scores_are_those_of_the_pipeline(scans):
-    chapter = open_chapter(
-        "07-metrics",
-        images=str(scans / "scans.npy"),
-        reference=str(scans / "masks.npy"),
-        kernel_width=1,
-    )
-    for image, mask in zip(chapter.stack.images, chapter.masks, strict=True):
+def test_a_reach_in_mm_becomes_a_kernel_width_where_the_spacing_is_known(scans: Path) -> None:
+    names = {"images": str(scans / "scans.npy"), "reach_mm": 5}
+    assert open_chapter("x", {**names, "spacing_mm": "1"}).settings.kernel_width == 11
+    with pytest.raises(InvalidSetting):
+        open_chapter("x", names)
+
+
+def test_masks_rows_and_scores_are_those_of_the_pipeline(scans: Path) -> None:
+    names = {"images": str(scans / "scans.npy"), "reference": str(scans / "masks.npy")}
+    chapter = open_chapter("07-metrics", {**names, "kernel_width": 1})
+    for image, mask in zip(chapter.images, chapter.masks, strict=True):
         np.testing.assert_array_equal(mask, create_skull_mask(image, 1))
-    assert [score.iou for score in chapter.scores[:8]] == [1.0] * 8
-    assert chapter.reasons[8].startswith("the slice is flat")
-    assert "the mask is empty: the slice is flat" in chapter.warnings[8][0]
+    assert chapter.scores is not None
+    assert chapter.scores["iou"][:8].tolist() == [1.0] * 8
+    assert chapter.rows["mask_px"].tolist() == chapter.masks.sum(axis=(1, 2)).tolist()
+    assert chapter.rows["reason"][8].startswith("the slice is flat")
 
 
-def test_a_figure_shows_a_few_slices_and_their_traces_stay_few(scans):
-    chapter = open_chapter("01-data", images=str(scans / "scans.npy"))
-    assert chapter.shown == (0, 2, 4, 6, 8)
-    assert len(chapter.masks) == 9
+def test_a_figure_shows_a_few_slices_and_their_traces_stay_few(scans: Path) -> None:
+    chapter = open_chapter("01-data", {"images": str(scans / "scans.npy")})
+    assert chapter.shown == [0, 2, 4, 6, 8]
+    assert chapter.middle == 4
     for number in range(9):
-        chapter.trace(number)
+        np.testing.assert_array_equal(chapter.trace(number).mask, chapter.masks[number])
         assert len(chapter._traces) <= MOST_SHOWN + 1
-    np.testing.assert_array_equal(chapter.trace(3).mask, chapter.masks[3])
 
 
-def test_results_are_written_where_asked_and_only_there(tmp_path, scans):
-    chapter = open_chapter("01-data", images=str(scans / "scans.npy"), output_dir=str(tmp_path))
-    chapter.record(n_slices=9)
-    assert chapter.close() == "01-data: 1 results"
-    kept = json.loads((tmp_path / "results" / "01-data.json").read_text())
-    assert kept["values"] == {"n_slices": 9}
-    assert list(kept["inputs"]) == ["scans.npy"]
-    open_chapter("01-data", images=str(scans / "scans.npy")).close()
-    assert sorted(p.name for p in (tmp_path / "results").iterdir()) == ["01-data.json"]
+@given(st.integers(1, 10**6), st.integers(1, 50))
+def test_a_spread_holds_both_ends_and_no_more_than_asked(n: int, most: int) -> None:
+    found = spread(n, most)
+    assert len(found) == min(n, most)
+    assert found == sorted(set(found))
+    assert found[0] == 0
+    assert most == 1 or found[-1] == n - 1
 
 
-@pytest.mark.parametrize("given", ["reference", "groups", "spacing_mm", "slices"])
-def test_options_for_images_need_images(given):
-    with pytest.raises(InvalidSetting, match=f"{given} is given and images is not"):
-        open_data("", **{given: "1"})
+def test_missing_images_are_said() -> None:
+    with pytest.raises(UnreadableFile, match=r"nothing\.npy"):
+        open_chapter("01-data", {"images": "nothing.npy"})
 
 
-def test_missing_images_are_said():
-    with pytest.raises(UnreadableFile, match=r"no file or folder"):
-        open_chapter("01-data", images="nothing.npy")
+def run(folder: Path, *cells: str, **parameters: Any) -> nbformat.NotebookNode:
+    """Run a notebook as papermill does."""
+    from papermill.iorw import load_notebook_node
+
+    path = write_chapter(folder, "03-threshold", *cells)
+    notebook = load_notebook_node(str(path))
+    notebook = parameterize_notebook(notebook, parameters, kernel_name="python3", language="python")
+    NotebookClient(notebook, kernel_name="python3").execute()
+    return notebook
 
 
-def test_numbers_are_filled_in_from_what_was_recorded():
+def test_the_notebook_itself_refuses_a_parameter_that_it_does_not_know(tmp_path: Path) -> None:
+    words = "'03-threshold' has no parameter 'kernal_width'; did you mean 'kernel_width'?"
+    with pytest.raises(CellExecutionError, match="InvalidSetting") as raised:
+        run(tmp_path, kernal_width=24)
+    assert words in str(raised.value)
+
+
+def test_it_takes_those_that_it_knows_and_a_second_run_of_a_cell_is_no_matter(
+    tmp_path: Path,
+) -> None:
+    write_data(tmp_path, ("scans.npy", "masks.npy"))
+    again = 'extra = 23\nchapter = open_chapter("03-threshold", globals())'
+    images = str(tmp_path / "scans.npy")
+    notebook = run(tmp_path, again, "print(len(chapter.stack))", images=images, reach_mm=None)
+    assert notebook.cells[-1].outputs[0].text == "2\n"
+
+
+def test_numbers_are_filled_in_as_they_are_recorded() -> None:
     chapter = open_chapter("01-data")
-    chapter.record(iou=0.97941, levels=[23, 24], missing=None, far=float("inf"))
-    text = chapter.say("{iou:.3f} / {levels} / {missing:.2f} / {far:.2f}").data
-    assert text == "0.979 / 23, 24 / not available / inf"
+    chapter.record(levels=np.array([23, 24]), missing=None, nan=np.nan)
+    text = "{{ iou | f('.3f') }} / {{ levels }} / {{ missing | f('.2f') }} / {{ nan }}"
+    assert chapter.say(text, iou=0.97941).data == "0.979 / 23, 24 / not available / not available"
+    assert chapter.values["iou"] == 0.97941
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ("{{ 1 | many('slice') }}, {{ 12345 | many('slice') }}", "1 slice, 12,345 slices"),
+        ("{{ [3, 1, 2] | span }}, {{ [2, 2] | span }}", "1 to 3, 2"),
+        ("{{ [0.25, None] | span('.1f') }}, {{ [] | span }}", "0.2, not available"),
+        ("{{ [0.5, 0.25] | f('.0%') }}", "50%, 25%"),
+        ("{% if n > 2 %}\nmany\n{% else %}\nfew\n{% endif %}", "many"),
+        ("{{ '<b>*x*' }}{{ '*y*' | safe }}", "&#60;b&#62;&#42;x&#42;*y*"),
+    ],
+)
+def test_sentences_count_range_and_never_take_a_text_for_markup(template: str, said: str) -> None:
+    assert fill(template, {"n": 3}) == said
+
+
+def test_a_sentence_about_a_number_that_nobody_recorded_is_refused() -> None:
+    with pytest.raises(InvalidSetting, match="'iou' is undefined; record it first"):
+        fill("{{ iou }}", {})
+
+
+@given(st.dictionaries(st.text(min_size=1), st.lists(NUMBERS) | NUMBERS))
+def test_whatever_is_recorded_survives_json(values: dict[str, Any]) -> None:
+    kept = plain(values)
+    assert json.loads(json.dumps(kept, allow_nan=False)) == kept
+
+
+def test_numpy_and_pandas_values_become_plain_and_what_is_none_of_them_is_refused() -> None:
+    found = plain({"a": np.float32(0.5), "b": np.arange(3), "c": (np.int64(1), np.bool_(True))})
+    assert found == {"a": 0.5, "b": [0, 1, 2], "c": [1, True]}
+    assert plain(pd.Series([1.0, np.nan])) == [1.0, None]
+    assert plain([math.inf, -math.inf, pd.NA]) == ["inf", "-inf", None]
+    with pytest.raises(InvalidSetting, match="a number or a text, not"):
+        plain(Path("x"))
+
+
+def test_results_are_written_as_they_are_recorded_and_only_where_asked(
+    tmp_path: Path, scans: Path
+) -> None:
+    names = {"images": str(scans / "scans.npy"), "output_dir": str(tmp_path)}
+    open_chapter("01-data", {**names, "output_dir": ""}).record(n=1)
+    assert list(tmp_path.iterdir()) == []
+    open_chapter("01-data", names).record(n=9)
+    chapter = open_chapter("02-normalise", names)
+    chapter.say("{{ n }}", n=3)
+    kept = json.loads((tmp_path / "results" / "01-data.json").read_text(encoding="utf-8"))
+    assert kept["values"] == {"n": 9}
+    assert list(kept["inputs"]) == ["scans.npy"]
+    assert {"python", "numpy"} <= set(kept["versions"])
+    assert set(kept["parameters"]) == set(PARAMETERS) - {"output_dir"}
+    assert kept["parameters"]["images"] == "scans.npy", "without anybody's folders"
+    assert chapter.collected == {"01-data": {"n": 9}}
+    names = {path.name for path in (tmp_path / "results").iterdir()}
+    assert names == {"01-data.json", "02-normalise.json"}
+
+
+def test_a_results_file_gets_its_name_only_when_all_of_it_is_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chapter = open_chapter("01-data", {"output_dir": str(tmp_path)})
+    chapter.record(a=1)
+
+    def full_disk(_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(SkullnbError, match="No space"):
+        chapter.record(a=2)
+    [path] = (tmp_path / "results").iterdir()
+    assert json.loads(path.read_text(encoding="utf-8"))["values"] == {"a": 1}
+
+
+def test_figures_are_numbered_captioned_described_and_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import matplotlib.pyplot as plt
+
+    shown: list[dict[str, Any]] = []
+
+    def display(data: dict[str, str], metadata: dict[str, Any], raw: bool) -> None:
+        shown.append({**data, **metadata["skullnb"]})
+
+    monkeypatch.setattr("IPython.display.display", display)
+    chapter = open_chapter("05-dilation")
+    for caption in ("A line. It rises by {{ n }}.", "Another", "A line. It rises by {{ n }}."):
+        plt.plot([1, 2, 4])
+        text = chapter.figure(caption, alt="A line of {{ n }}", n=3).data
+    assert text == "**Figure 5.1.** *A line.* It rises by 3."
+    assert [one["figure"] for one in shown] == ["5.1", "5.2", "5.1"], (
+        "a second run keeps its number"
+    )
+    assert shown[1]["caption"] == "**Figure 5.2.** *Another*"
+    assert shown[0]["alt"] == "A line of 3"
+    assert shown[0]["text/plain"] == "Figure 5.1: line 3, mean 2.333"
+    assert "image/svg+xml" not in shown[0]
+    assert plt.get_fignums() == []
+
+
+@given(st.text())
+def test_an_escaped_text_is_one_line_and_no_markup(text: str) -> None:
+    safe = escape(text)
+    assert not set(safe) & set("<>\"'`*_[]{}()|~$\n")
+    back = re.sub(r"&#(\d+);", lambda found: chr(int(found[1])), safe)
+    assert back == " ".join(text.split())

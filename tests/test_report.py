@@ -1,479 +1,597 @@
-"""From notebooks to a book: refusals before anything runs, whole reports, failing chapters."""
+"""From notebooks to pages: refusals before anything runs, whole reports, failures, ends."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
-import cv2
 import nbformat
 import numpy as np
+import psutil
 import pytest
 import yaml
-from chapters import PARAMETERS, write_chapter
-from nbformat.v4 import new_code_cell, new_notebook, new_output
+from chapters import ROOT, SCAN, add_text, small_book, use, write_chapter, write_data
 
-from skullnb.errors import InvalidSetting, ReportFailed, ShapeMismatch, SkullnbError
-from skullnb.report import build, build_report, find_assets, run
-from skullnb.report.clean import clean_notebook, path_scrubber
-from skullnb.report.landing import comparison_card, data_note, evidence_line, remarks_line
-from skullnb.report.select import accepted_parameters, parameter_names
-from skullnb.report.stage import stage_toc, without_dead_links
-from skullnb.report.table import published_table
-from skullnb.stack import Stack, list_inputs
+from skullnb.errors import InvalidSetting, ReportFailed, ShapeMismatch, SkullnbError, UnreadableFile
+from skullnb.report import build, pages
+from skullnb.report.build import MARKER, Report, build_report, collate, find_assets
+from skullnb.report.chapter import FORMAT
 
-SCAN = "scan <b>*1*.npy"
+ANSWER = "The answer is forty-two."
 
 
-def _write_data(folder: Path) -> tuple[Path, Path]:
-    """Write two small slices, ring of scalp and brain, and their reference mask."""
-    images = np.zeros((2, 96, 80), np.float32)
-    reference = np.zeros((2, 96, 80), np.uint8)
-    for image, mask in zip(images, reference, strict=True):
-        cv2.ellipse(image, (40, 48), (34, 42), 0, 0, 360, 1.0, 3)
-        cv2.ellipse(image, (40, 48), (20, 28), 0, 0, 360, 0.8, -1)
-        cv2.ellipse(mask, (40, 48), (29, 37), 0, 0, 360, 1, -1)
-    folder.mkdir(parents=True, exist_ok=True)
-    np.save(folder / SCAN, images)
-    np.save(folder / "masks.npy", reference)
-    return folder / SCAN, folder / "masks.npy"
+def read(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
 
 
-def _use_chapters(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    real = build.find_assets
-    monkeypatch.setattr(build, "find_assets", lambda n: folder if n == "notebooks" else real(n))
-
-
-def printed(notebook: Path) -> list[str]:
-    cells = nbformat.read(notebook, as_version=4).cells
-    outputs = [one for cell in cells for one in cell.get("outputs", [])]
-    return [one.text for one in outputs if one.output_type == "stream"]
+def source_of(page: Path) -> str:
+    """What a page says, without its markup."""
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", read(page)))
 
 
 @pytest.fixture
-def no_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    def started(*_: object) -> None:
-        raise AssertionError("a chapter was started")
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A small book that never runs a notebook; its folder."""
+    for name in ("01-data", "03-threshold", "index", "15-your-data"):
+        write_chapter(tmp_path / "chapters", name)
+    use(monkeypatch, tmp_path / "chapters", small_book(tmp_path / "book"))
 
-    monkeypatch.setattr(build, "run_chapters", started)
+    def started(*_: object, **__: object) -> None:
+        raise AssertionError("a notebook was started")
+
+    monkeypatch.setattr(build, "_run", started)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
-@pytest.fixture
-def chapters(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    folder = tmp_path / "chapters"
-    write_chapter(folder, "01-data")
-    write_chapter(folder, "03-threshold")
-    _use_chapters(monkeypatch, folder)
+# ---- before anything runs ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "words"),
+    [
+        ({"chapters": ["99"]}, InvalidSetting, "no chapter '99'; the chapters are 01-data, 03"),
+        ({"images": "nowhere.npy"}, SkullnbError, r"nowhere\.npy"),
+        ({"images": "nan.npy"}, SkullnbError, "Slice 1 has 64 of 64 pixels that are NaN"),
+        ({"images": "data/a.npy", "reference": "nan.npy"}, SkullnbError, "."),
+        ({"images": "data/a.npy", "reference": "small.npy"}, ShapeMismatch, "."),
+        ({"reference": "data/m.npy"}, InvalidSetting, "reference"),
+        ({"kernel_width": -3}, InvalidSetting, "-3"),
+        ({"workers": 0}, InvalidSetting, "workers is 0"),
+    ],
+)
+@pytest.mark.usefixtures("small")
+def test_what_can_not_work_is_refused_before_a_notebook_starts(
+    given: dict[str, Any], error: type[Exception], words: str
+) -> None:
+    write_data(Path("data"), ("a.npy", "m.npy"))
+    images = np.ones((2, 8, 8))
+    images[1] = np.nan
+    np.save("nan.npy", images)
+    np.save("small.npy", np.zeros((2, 5, 5), np.uint8))
+    with pytest.raises(error, match=words):
+        build_report(**given, output_dir="out")
+    assert not Path("out").exists()
+    assert not list(Path().glob(".out*"))
+
+
+def test_a_missing_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "find_spec", lambda name: name != "papermill")
+    with pytest.raises(ReportFailed, match=r"needs papermill.*skullnb\[report\]"):
+        build_report()
+
+
+@pytest.mark.parametrize(
+    ("holds", "overwrite", "words"),
+    [
+        (["thesis.txt"], False, "not empty"),
+        (["thesis.txt"], True, "not a skullnb report"),
+        ([MARKER], False, "--overwrite"),
+    ],
+)
+def test_a_folder_that_holds_something_is_not_taken(
+    small: Path, holds: list[str], overwrite: bool, words: str
+) -> None:
+    (small / "out").mkdir()
+    for name in holds:
+        (small / "out" / name).touch()
+    with pytest.raises(InvalidSetting, match=words):
+        build_report(output_dir="out", overwrite=overwrite)
+    assert [path.name for path in (small / "out").iterdir()] == holds
+
+
+def test_a_file_the_current_folder_and_a_disk_are_not_taken(
+    small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (small / "file").touch()
+    with pytest.raises(InvalidSetting, match="is a file"):
+        build_report(output_dir="file")
+    with pytest.raises(InvalidSetting, match="current"):
+        build_report(output_dir=".")
+    monkeypatch.setattr(Path, "is_mount", lambda self: self == small / "disk")
+    with pytest.raises(InvalidSetting, match="'disk' is where a disk is mounted"):
+        build_report(output_dir="disk")
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"images": "report/inside.npy"},
+        {"images": "link.npy"},
+        {"images": "x/../report/inside.npy"},
+        {"images": "report/*.npy"},
+        {"images": "scan.npy", "reference": "link.npy"},
+        {"images": "scan.npy", "groups": "x/../report/labels.txt"},
+    ],
+)
+def test_data_in_the_folder_to_be_replaced_is_refused_however_it_is_called(
+    given: dict[str, str],
+) -> None:
+    for folder in ("report", "x"):
+        Path(folder).mkdir()
+    Path("report", MARKER).touch()
+    for path in ("scan.npy", "report/inside.npy"):
+        np.save(path, np.ones((2, 16, 16), np.uint8))
+    Path("link.npy").symlink_to("report/inside.npy")
+    Path("report/labels.txt").write_text("a\nb\n")
+    with pytest.raises(InvalidSetting, match="'report' would be replaced, and the input"):
+        build_report(**given, output_dir="report", overwrite=True)
+    assert Path("report/inside.npy").exists()
+
+
+# ---- its place -----------------------------------------------------------------------------------
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def older_report(folder: Path) -> Path:
+    folder.mkdir()
+    (folder / MARKER).touch()
+    (folder / "page").write_text("older")
     return folder
+
+
+def test_two_reports_at_once_get_a_sentence_and_not_each_others_files(small: Path) -> None:
+    with (
+        build._workplace(small / "out"),
+        pytest.raises(InvalidSetting, match="Another report is being made in 'out'"),
+    ):
+        build_report(output_dir="out")
+    assert ".out.lock" not in names(small)
+
+
+@pytest.mark.parametrize(
+    ("overwrite", "words"), [(False, "not empty"), (True, "not a skullnb report")]
+)
+def test_what_appeared_at_the_name_while_the_report_was_made_stays(
+    tmp_path: Path, overwrite: bool, words: str
+) -> None:
+    output = tmp_path / "report"
+    with build._workplace(output) as work:
+        output.mkdir()
+        (output / "thesis.tex").write_text("mine")
+        with pytest.raises(InvalidSetting, match=words):
+            build._put_in_place(work, output, overwrite)
+    assert names(tmp_path) == ["report"]
+    assert read(output / "thesis.tex") == "mine"
+
+
+def test_an_older_report_steps_aside_and_comes_back_when_the_new_one_does_not_get_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output, rename = older_report(tmp_path / "report"), Path.rename
+
+    def full(self: Path, target: Path) -> Path:
+        if self.suffix == ".partial":
+            raise OSError(28, "No space left on device")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", full)
+    with pytest.raises(OSError, match="No space"), build._workplace(output) as work:
+        build._put_in_place(work, output, overwrite=True)
+    assert names(tmp_path) == ["report"]
+    assert read(output / "page") == "older"
+    monkeypatch.undo()
+    with build._workplace(output) as work:
+        build._put_in_place(work, output, overwrite=True)
+    assert (names(tmp_path), names(output)) == (["report"], [MARKER])
+
+
+def test_the_next_run_tidies_up_after_a_killed_one_and_takes_nothing_else(tmp_path: Path) -> None:
+    older_report(tmp_path / ".report-0123abcd.old")
+    (tmp_path / ".report-0123abcd.partial" / "results").mkdir(parents=True)
+    other = tmp_path / ".report-2-0123abcd.partial"
+    other.mkdir()
+    (tmp_path / ".report.lock").touch()
+    with build._workplace(tmp_path / "report") as work:
+        assert names(tmp_path) == sorted([other.name, ".report.lock", work.name, "report"])
+        assert read(tmp_path / "report" / "page") == "older"
+    assert names(tmp_path) == sorted([other.name, "report"])
+
+
+def test_an_older_report_that_stepped_aside_is_dropped_when_another_has_its_name(
+    tmp_path: Path,
+) -> None:
+    for name in ("report", ".report-0123abcd.old"):
+        older_report(tmp_path / name)
+    with build._workplace(tmp_path / "report"):
+        pass
+    assert names(tmp_path) == ["report"]
+
+
+def test_a_link_to_a_folder_is_filled_where_it_leads(
+    small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older_report(small / "report")
+    (small / "named").symlink_to("report")
+
+    def started(*given: Any, **_: object) -> None:
+        raise InterruptedError(given[2])
+
+    monkeypatch.setattr(build, "_run", started)
+    with pytest.raises(InterruptedError, match=rf"{re.escape(str(small))}/\.report-\w+\.partial$"):
+        build_report(output_dir="named", overwrite=True)
+    assert read(small / "report" / "page") == "older"
+
+
+# ---- a whole report ------------------------------------------------------------------------------
+
+
+def make(folder: Path, **given: Any) -> Report:
+    """Build a report of a few notebooks about data of our own."""
+    with pytest.MonkeyPatch.context() as patch:
+        use(patch, folder / "chapters", small_book(folder / "book"))
+        patch.chdir(folder)
+        return build_report(output_dir="report", **given)
+
+
+FIGURE = """\
+import matplotlib.pyplot as plt
+
+plt.plot([1, 2, 3])
+chapter.figure("Three *points*, see [data](01-data.ipynb). And {{ n }}.", alt="A <line>", n=3)"""
 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build a report of two chapters about data of our own; one of them fails in `broken`."""
     folder = tmp_path_factory.mktemp("whole")
-    write_chapter(
-        folder / "chapters",
-        "01-data",
-        "chapter.record(n_slices=len(chapter.stack), shape=chapter.stack.images.shape[1:])",
-        "print(images, reference)",
-        text="Go on to [the threshold](03-threshold.ipynb) or [the holes](06-holes.ipynb#why).",
+    chapters = folder / "chapters"
+    add_text(
+        write_chapter(
+            chapters,
+            "01-data",
+            "chapter.record(n_slices=len(chapter.stack), shape=chapter.images.shape[1:])",
+            "print(images, reference, *chapter.stack.sources)",
+            ("assert chapter.is_built_in", "book-only"),
+            text="Go to [the threshold](03-threshold.ipynb), [holes](06-holes.ipynb#why), "
+            "[notes](../book/notes.md), [the start](15-your-data.ipynb).",
+        ),
+        "Only of the built-in head.",
+        "book-only",
     )
+    write_chapter(chapters, "03-threshold", FIGURE)
     write_chapter(
-        folder / "chapters",
-        "03-threshold",
-        'chapter.record(thresholds=chapter.summary["threshold"])',
+        chapters,
+        "15-your-data",
+        'chapter.say("{{ n }} notebooks before this one.", n=len(chapter.collected))',
+        text="[First](01-data.ipynb)",
     )
-    images, reference = _write_data(folder / "patients")
-    with pytest.MonkeyPatch.context() as patch:
-        _use_chapters(patch, folder / "chapters")
-        done = build_report(
-            images, reference, kernel_width=18, output_dir=folder / "report", single_file=True
-        )
+    write_chapter(chapters, "index", "raise RuntimeError('the front of the book, not of a report')")
+    write_data(folder / "patients")
+    (folder / "numpy.py").write_text("raise SystemExit('a module beside the data was imported')")
+    done = make(
+        folder,
+        images=f"patients/{SCAN}",
+        reference="patients/masks.npy",
+        kernel_width=18,
+        single_file=True,
+    )
     assert done.failed == ()
     assert done.files == (folder / "report" / "book.html",)
-    assert done.files[0].is_file()
     assert done.index == folder / "report" / "html" / "index.html"
     return folder / "report"
 
 
-@pytest.mark.usefixtures("chapters", "no_kernel")
-class TestBeforeAnythingRuns:
-    def test_an_unknown_parameter_is_refused_with_the_nearest_name(self, tmp_path: Path) -> None:
-        with pytest.raises(InvalidSetting, match="'kernal_width'; did you mean 'kernel_width'"):
-            build_report(parameters={"kernal_width": 24}, output_dir=tmp_path / "out")
-
-    def test_a_parameter_only_some_chapters_know_goes_to_those(self, chapters: Path) -> None:
-        write_chapter(chapters, "07-metrics", parameters="tolerance: float = 2.0  # px")
-        paths = sorted(chapters.glob("*.ipynb"))
-        accepted = accepted_parameters(paths, {"tolerance": 3.0})
-        assert accepted == {"01-data": {}, "03-threshold": {}, "07-metrics": {"tolerance": 3.0}}
-
-    def test_a_chapter_that_does_not_take_the_data_is_refused(
-        self, chapters: Path, tmp_path: Path
-    ) -> None:
-        images, _ = _write_data(tmp_path / "data")
-        write_chapter(chapters, "07-metrics", parameters='output_dir: str = ""')
-        with pytest.raises(InvalidSetting, match="'07-metrics' has no parameter 'images'"):
-            build_report(images, output_dir=tmp_path / "out")
-
-    def test_a_comment_with_an_equals_sign_does_not_hide_a_parameter(self, chapters: Path) -> None:
-        path = write_chapter(chapters, "07-metrics", parameters='images: str = ""  # "" = none')
-        assert parameter_names(path) == {"images"}
-
-    def test_an_unknown_chapter_is_refused_with_those_there_are(self, tmp_path: Path) -> None:
-        with pytest.raises(InvalidSetting, match="no chapter '99'; the chapters are 01-data, 03"):
-            build_report(chapters=["99"], output_dir=tmp_path / "out")
-
-    def test_a_missing_file_is_one_sentence(self, tmp_path: Path) -> None:
-        with pytest.raises(SkullnbError, match=r"nowhere\.npy"):
-            build_report(tmp_path / "nowhere.npy", output_dir=tmp_path / "out")
-
-    def test_pixels_that_are_no_numbers_are_refused_before_a_chapter_starts(
-        self, tmp_path: Path
-    ) -> None:
-        images = np.ones((2, 8, 8))
-        images[1] = np.nan
-        np.save(tmp_path / "nan.npy", images)
-        with pytest.raises(SkullnbError, match="Slice 1 has 64 of 64 pixels that are NaN"):
-            build_report(tmp_path / "nan.npy", output_dir=tmp_path / "out")
-        assert not (tmp_path / "out").exists()
-
-    def test_masks_of_another_shape_are_refused(self, tmp_path: Path) -> None:
-        images, _ = _write_data(tmp_path / "data")
-        np.save(tmp_path / "other.npy", np.zeros((2, 5, 5), np.uint8))
-        with pytest.raises(ShapeMismatch):
-            build_report(images, tmp_path / "other.npy", output_dir=tmp_path / "out")
-
-    def test_a_reference_without_images_is_refused(self, tmp_path: Path) -> None:
-        _, reference = _write_data(tmp_path / "data")
-        with pytest.raises(InvalidSetting, match="images"):
-            build_report(reference=reference, output_dir=tmp_path / "out")
-
-    def test_a_folder_that_is_not_empty_is_refused(self, tmp_path: Path) -> None:
-        (tmp_path / "out").mkdir()
-        (tmp_path / "out" / "thesis.txt").touch()
-        with pytest.raises(InvalidSetting, match="not empty"):
-            build_report(output_dir=tmp_path / "out")
-
-    def test_overwriting_what_is_no_report_is_refused(self, tmp_path: Path) -> None:
-        (tmp_path / "out").mkdir()
-        (tmp_path / "out" / "thesis.txt").touch()
-        with pytest.raises(InvalidSetting, match="not a skullnb report"):
-            build_report(output_dir=tmp_path / "out", overwrite=True)
-        assert (tmp_path / "out" / "thesis.txt").exists()
-
-    def test_overwriting_the_data_itself_is_refused(self, tmp_path: Path) -> None:
-        images, _ = _write_data(tmp_path / "out")
-        (tmp_path / "out" / ".skullnb-report").touch()
-        with pytest.raises(InvalidSetting, match="lies in the output folder"):
-            build_report(images, output_dir=tmp_path / "out", overwrite=True)
-
-    def test_the_current_folder_is_refused(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.chdir(tmp_path)
-        with pytest.raises(InvalidSetting, match="current"):
-            build_report(output_dir=".")
-
-    def test_no_worker_is_refused(self, tmp_path: Path) -> None:
-        with pytest.raises(InvalidSetting, match="workers is 0"):
-            build_report(workers=0, output_dir=tmp_path / "out")
-
-    def test_a_missing_extra_says_what_to_install(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(build, "find_spec", lambda name: name != "papermill")
-        with pytest.raises(ReportFailed, match=r"needs papermill.*skullnb\[report\]"):
-            build_report(output_dir=tmp_path / "out")
+def test_it_holds_pages_notebooks_and_results_and_nothing_temporary_is_left(report: Path) -> None:
+    whole = ["book.html", "html", "notebooks", "results", "results.json", MARKER]
+    assert names(report) == sorted(whole)
+    assert names(report / "html" / "notebooks") == ["01-data.html", "03-threshold.html"]
+    left = {"chapters", "book", "patients", "report", "numpy.py"}
+    assert set(names(report.parent)) == left
 
 
-class TestAWholeReport:
-    def test_it_holds_pages_notebooks_and_results(self, report: Path) -> None:
-        names = {path.name for path in report.iterdir()}
-        assert names == {
-            "html",
-            "book.html",
-            "notebooks",
-            "results",
-            "results.json",
-            ".skullnb-report",
-        }
-        assert (report / "html" / "notebooks" / "03-threshold.html").is_file()
+def test_results_of_all_notebooks_are_in_one_file(report: Path) -> None:
+    results = json.loads(read(report / "results.json"))
+    assert results["chapters"]["01-data"] == {"n_slices": 2, "shape": [96, 80]}
+    assert results["chapters"]["15-your-data"] == {"n": 2}
+    assert results["parameters"]["kernel_width"] == 18
+    assert results["parameters"]["images"] == SCAN
+    assert {"python", "numpy", "opencv-python-headless"} <= set(results["versions"])
+    assert all(len(sha) == 64 for sha in results["inputs"].values())
+    assert results["failed"] == {}
 
-    def test_nothing_temporary_is_left(self, report: Path) -> None:
-        assert {path.name for path in report.parent.iterdir()} == {"chapters", "patients", "report"}
 
-    def test_results_of_all_chapters_are_in_one_file(self, report: Path) -> None:
-        results = json.loads((report / "results.json").read_text(encoding="utf-8"))
-        assert results["chapters"]["01-data"] == {"n_slices": 2, "shape": [96, 80]}
-        assert len(results["chapters"]["03-threshold"]["thresholds"]) == 2
-        assert results["parameters"]["kernel_width"] == 18
-        assert {"python", "numpy", "opencv-python-headless"} <= set(results["versions"])
-        assert all(len(sha) == 64 for sha in results["inputs"].values())
-        assert results["failed"] == {}
+def test_the_front_page_runs_last_and_is_a_page_and_not_a_redirect(report: Path) -> None:
+    front = read(report / "html" / "index.html")
+    assert "2 notebooks before this one." in source_of(report / "html" / "index.html")
+    assert 'href="notebooks/01-data.html"' in front
+    assert "refresh" not in front.lower()
 
-    def test_no_page_and_no_notebook_shows_a_full_path(self, report: Path) -> None:
-        hidden = [str(report.parent), str(Path.home()), str(find_assets("book").parent)]
-        hidden = [folder for folder in hidden if folder != "/"]  # the home of some containers
-        texts = [path for path in report.rglob("*") if path.suffix not in (".png", ".inv", ".ttf")]
-        shown = [
-            (path.name, folder)
-            for path in texts
-            if path.is_file()
-            for folder in hidden
-            if folder.encode() in path.read_bytes()
-        ]
-        assert shown == []
 
-    def test_the_chosen_parameters_are_shown_by_file_name(self, report: Path) -> None:
-        notebook = nbformat.read(report / "notebooks" / "01-data.ipynb", as_version=4)
-        [cell] = [
-            one for one in notebook.cells if "injected-parameters" in one.metadata.get("tags", [])
-        ]
-        assert cell.source.splitlines()[1:] == [
-            f"images = {SCAN!r}",
-            "reference = 'masks.npy'",
-            "kernel_width = 18",
-        ]
-        assert printed(report / "notebooks" / "01-data.ipynb") == [f"{SCAN} masks.npy\n"]
+def test_what_is_about_the_built_in_head_is_not_in_a_report_on_other_data(report: Path) -> None:
+    assert "Only of the built-in head" not in read(report / "html" / "notebooks" / "01-data.html")
+    notebook = nbformat.read(report / "notebooks" / "01-data.ipynb", as_version=4)
+    assert not [cell for cell in notebook.cells if "book-only" in cell.metadata.get("tags", [])]
 
-    def test_a_file_name_with_markup_is_shown_as_it_is(self, report: Path) -> None:
-        landing = (report / "html" / "index.html").read_text(encoding="utf-8")
-        assert "scan &lt;b&gt;*1*.npy" in landing
-        assert "scan <b>" not in landing
 
-    def test_the_landing_page_is_about_this_data(self, report: Path) -> None:
-        landing = (report / "html" / "index.html").read_text(encoding="utf-8")
-        assert "Your data" in landing
-        assert "2 of 96 × 80" in landing
-        assert "0.9795" not in landing
+def test_no_page_and_no_notebook_shows_a_full_path(report: Path) -> None:
+    folders = [str(report.parent), str(Path.home()), str(ROOT)]
+    hidden = [folder.encode() for folder in folders if folder != "/"]  # the home of containers
+    texts = [path for path in report.rglob("*") if path.suffix not in (".png", ".inv", ".ttf")]
+    texts = [path for path in texts if path.is_file()]
+    assert [path.name for path in texts for one in hidden if one in path.read_bytes()] == []
+    notebook = nbformat.read(report / "notebooks" / "01-data.ipynb", as_version=4)
+    [said] = [
+        output.text
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        if output.output_type == "stream"
+    ]
+    assert said.split("\n")[0].startswith(f"patients/{SCAN} patients/masks.npy")
 
-    def test_a_link_to_a_chapter_that_was_not_run_is_plain_text(self, report: Path) -> None:
-        page = (report / "html" / "notebooks" / "01-data.html").read_text(encoding="utf-8")
-        assert 'href="03-threshold.html"' in page
-        assert "the holes" in page
-        assert "06-holes" not in page
 
-    def test_the_single_file_holds_every_live_slice_once(self, report: Path) -> None:
-        text = (report / "book.html").read_text(encoding="utf-8")
-        slices = sorted(path.stem for path in (report / "html").rglob("live/*.js"))
-        assert slices == ["slice-0", "slice-1"]
-        assert sorted(re.findall(r'skullnbLive\.take\("(.*?)"', text)) == slices
+def test_a_file_name_with_markup_is_shown_as_it_is(report: Path) -> None:
+    for page in (report / "html").rglob("*.html"):
+        assert "scan <b>" not in read(page), page.name
 
-    def test_the_landing_page_is_a_page_and_not_a_redirect(self, report: Path) -> None:
-        landing = (report / "html" / "index.html").read_text(encoding="utf-8")
-        assert "http-equiv" not in landing.lower() or "refresh" not in landing.lower()
-        assert "<h1>" in landing
+
+def test_links_lead_to_pages_that_are_there_and_others_are_plain_text(report: Path) -> None:
+    page = read(report / "html" / "notebooks" / "01-data.html")
+    for href in ("03-threshold.html", "../book/notes.html", "../index.html"):
+        assert f'href="{href}"' in page
+    assert "holes" in page
+    assert "06-holes" not in page
+    notes = read(report / "html" / "book" / "notes.html")
+    assert 'href="../notebooks/01-data.html"' in notes
+    assert "gone.md" not in notes
+
+
+def test_a_figure_stands_in_the_page_with_its_caption_and_alternative_text(report: Path) -> None:
+    page = read(report / "html" / "notebooks" / "03-threshold.html")
+    [figure] = re.findall(r'<figure class="numbered" id="figure-3-1">.*?</figure>', page, re.DOTALL)
+    assert 'role="img" aria-label="A &lt;line&gt;"' in figure
+    assert "currentColor" in figure
+    caption = figure.partition("<figcaption>")[2]
+    assert re.sub(r"<[^>]+>", "", caption).split() == (
+        ["Figure", "3.1.", "Three", "points,", "see", "data.", "And", "3."]
+    )
+    assert 'href="01-data.html"' in caption
+    assert page.partition("<article")[2].count("And 3.") == 1, "not below the picture once more"
+
+
+def test_what_a_reader_downloads_is_the_notebook_itself(report: Path) -> None:
+    own = report / "notebooks" / "03-threshold.ipynb"
+    downloaded = report / "html" / "_sources" / "notebooks" / "03-threshold.ipynb"
+    assert read(own) == read(downloaded)
+    notebook = nbformat.read(own, as_version=4)
+    nbformat.validate(notebook)
+    kinds = {kind for cell in notebook.cells for o in cell.get("outputs", []) for kind in o["data"]}
+    assert "image/png" in kinds
+    assert "image/svg+xml" not in kinds
+    assert not [cell for cell in notebook.cells if "papermill" in cell.metadata]
+
+
+def test_the_single_file_holds_every_page_and_live_slice_once_and_leads_nowhere_else(
+    report: Path,
+) -> None:
+    text = read(report / "book.html")
+    slices = sorted(path.stem for path in (report / "html").rglob("live/*.js"))
+    assert slices == ["slice-0", "slice-1"]
+    assert sorted(re.findall(r'skullnbLive\.take\("(.*?)"', text)) == slices
+    assert len(re.findall(r'<article class="bd-article"', text)) == 5
+    ids = re.findall(r'\sid="([^"]+)"', re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL))
+    assert len(ids) == len(set(ids))
+    links = re.findall(r'<a [^>]*href="([^"]+)"', text)
+    assert not [one for one in links if not re.match(r"#|https?:|mailto:", one)]
+    assert {one[1:] for one in links if one.startswith("#")} <= set(ids)
+
+
+@pytest.mark.browser
+def test_the_search_shows_excerpts_though_it_is_opened_from_disk(
+    report: Path, chromium: Any
+) -> None:
+    page = chromium.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda said: said.type == "error" and complaints.append(said.text))
+    page.goto((report / "html" / "search.html").as_uri() + "?q=otsu")
+    page.wait_for_selector("#search-results li p.context")
+    found = page.locator("#search-results li").all_inner_texts()
+    page.close()
+    assert any("Otsu, see the data" in one for one in found)
+    assert complaints == []
+
+
+# ---- notebooks that fail -------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def broken(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[str, ...]]:
-    """Build over an older report; one chapter raises, another one's kernel dies."""
+def broken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build over an older report; one notebook raises, another one's kernel dies."""
     folder = tmp_path_factory.mktemp("broken")
-    write_chapter(
-        folder / "chapters",
-        "01-data",
-        "chapter.record(n_slices=5)",
-        "print(images, *chapter.stack.sources)",
+    chapters = folder / "chapters"
+    write_chapter(chapters, "01-data", "import os; os._exit(3)")
+    write_chapter(chapters, "03-threshold", "chapter.record(n=1)", "{}['<i>key</i>']")
+    write_chapter(chapters, "15-your-data", "chapter.record(n=2)")
+    write_data(folder / "patients")
+    older_report(folder / "report")
+    done = make(folder, images="pat*s/scan*.npy", overwrite=True)
+    assert done.failed == ("01-data", "03-threshold")
+    return folder / "report"
+
+
+def test_a_notebook_that_fails_is_named_and_the_report_is_still_built(broken: Path) -> None:
+    assert not (broken / "page").exists()
+    results = json.loads(read(broken / "results.json"))
+    assert results["chapters"] == {"15-your-data": {"n": 2}}, "half a notebook has no results"
+    assert results["failed"]["03-threshold"] == "KeyError: '<i>key</i>'"
+    assert "DeadKernelError" in results["failed"]["01-data"]
+
+
+@pytest.mark.parametrize(("page", "count"), [("index", 2), ("notebooks/03-threshold", 1)])
+def test_its_page_and_the_front_page_say_so(broken: Path, page: str, count: int) -> None:
+    text = read(broken / "html" / f"{page}.html")
+    assert ("2 notebooks stopped" if count == 2 else "One notebook stopped") in text
+    assert text.count("KeyError") >= 1
+    assert "<i>key</i>" not in text
+    assert ("Traceback" in text) == (count == 1)
+    assert "Kernel died" in read(broken / "html" / "notebooks" / "01-data.html")
+
+
+# ---- students ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def handed_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("course")
+    path = write_chapter(
+        folder / "chapters", "03-threshold", ("answer = ...\nprint('checked')", "exercise")
     )
-    write_chapter(folder / "chapters", "03-threshold", "missing = {}['<i>key</i>']")
-    write_chapter(folder / "chapters", "07-metrics", "import os; os._exit(3)")
-    _write_data(folder / "patients")
-    (folder / "report").mkdir()
-    (folder / "report" / ".skullnb-report").touch()
-    (folder / "report" / "old.html").touch()
-    with pytest.MonkeyPatch.context() as patch:
-        _use_chapters(patch, folder / "chapters")
-        patch.chdir(folder)
-        done = build_report("pat*s/scan*.npy", output_dir="report", overwrite=True)
-    return folder / "report", done.failed
+    add_text(path, "Why is that?")
+    fold = '<details class="answer"><summary>Answer</summary>\n\n{}\n\n</details>'
+    add_text(path, fold.format(ANSWER), "answer")
+    write_chapter(folder / "chapters", "index", text="[The threshold](03-threshold.ipynb)")
+    assert make(folder, student=True).failed == ()
+    return folder / "report"
 
 
-class TestAFailingChapter:
-    def test_it_is_named_and_the_report_is_still_built(
-        self, broken: tuple[Path, tuple[str, ...]]
-    ) -> None:
-        report, failed = broken
-        assert failed == ("03-threshold", "07-metrics")
-        assert not (report / "old.html").exists()
-        results = json.loads((report / "results.json").read_text(encoding="utf-8"))
-        assert list(results["chapters"]) == ["01-data"]
-        assert results["failed"]["03-threshold"] == "KeyError: '<i>key</i>'"
-
-    def test_its_page_shows_a_banner_and_the_traceback(
-        self, broken: tuple[Path, tuple[str, ...]]
-    ) -> None:
-        page = broken[0] / "html" / "notebooks" / "03-threshold.html"
-        text = page.read_text(encoding="utf-8")
-        assert "This chapter failed" in text
-        assert "Traceback" in text
-        assert "<i>key</i>" not in text
-
-    def test_a_chapter_whose_kernel_dies_has_a_page_too(
-        self, broken: tuple[Path, tuple[str, ...]]
-    ) -> None:
-        page = broken[0] / "html" / "notebooks" / "07-metrics.html"
-        text = page.read_text(encoding="utf-8")
-        assert "This chapter failed" in text
-        assert "Kernel died" in text
-
-    def test_no_folder_that_a_pattern_stands_for_is_shown(
-        self, broken: tuple[Path, tuple[str, ...]]
-    ) -> None:
-        assert printed(broken[0] / "notebooks" / "01-data.ipynb") == [f"scan*.npy {SCAN}\n"]
-
-    def test_the_landing_page_says_so(self, broken: tuple[Path, tuple[str, ...]]) -> None:
-        landing = (broken[0] / "html" / "index.html").read_text(encoding="utf-8")
-        assert "2 chapters failed" in landing
-        assert "The best kernel width and the overlaps need a reference mask." in landing
-
-
-def test_an_interrupted_report_leaves_nothing_behind(
-    chapters: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_no_file_that_students_get_holds_an_answer_and_every_question_is_there(
+    handed_out: Path,
 ) -> None:
-    started = []
-
-    def start(*arguments: Any) -> Any:
-        started.append(start_chapter(*arguments))
-        return started[-1]
-
-    def interrupt(done: int, total: int, text: str) -> None:
-        if done:
-            raise KeyboardInterrupt
-
-    start_chapter = run._start_chapter
-    monkeypatch.setattr(run, "_start_chapter", start)
-    write_chapter(chapters, "03-threshold", "import time; time.sleep(60)")
-    images, _ = _write_data(tmp_path / "data")
-    before = set(tmp_path.iterdir())
-    with pytest.raises(KeyboardInterrupt):
-        build_report(images, output_dir=tmp_path / "out", workers=2, progress=interrupt)
-    assert set(tmp_path.iterdir()) == before
-    assert len(started) == 2
-    assert all(process.poll() is not None for process in started)
+    files = [path for path in handed_out.rglob("*") if path.is_file()]
+    assert len(files) > 20
+    assert [path.name for path in files if b"forty-two" in path.read_bytes()] == []
+    assert not (handed_out / "html" / "book" / "teaching.html").exists()
+    page = source_of(handed_out / "html" / "notebooks" / "03-threshold.html")
+    assert "Why is that?" in page
+    assert "answer = ..." in page
+    assert "checked" not in page.replace("print('checked')", "").replace("print(&#39;checked", "")
 
 
-def test_papermill_reads_every_parameter_as_it_was_given(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_students_notebook_has_no_plumbing_and_still_runs(handed_out: Path) -> None:
+    from nbclient import NotebookClient
+
+    notebook = nbformat.read(handed_out / "notebooks" / "03-threshold.ipynb", as_version=4)
+    tags = {tag for cell in notebook.cells for tag in cell.metadata.get("tags", [])}
+    assert not tags & {"parameters", "injected-parameters", "answer"}
+    [exercise] = [cell for cell in notebook.cells if "exercise" in cell.metadata.get("tags", [])]
+    assert (exercise.outputs, exercise.execution_count) == ([], None)
+    NotebookClient(notebook, kernel_name="python3").execute()
+    assert exercise.outputs[0].text == "checked\n"
+
+
+# ---- ends ----------------------------------------------------------------------------------------
+
+PROGRAM = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+import pytest
+from chapters import small_book, use
+from skullnb.report.build import build_report
+with pytest.MonkeyPatch.context() as patch:
+    use(patch, Path("chapters"), Path("book"))
+    build_report(output_dir="report")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGINT"])
+def test_nothing_outlives_a_report_that_is_ended(tmp_path: Path, name: str) -> None:
+    small_book(tmp_path / "book")
+    lasting = "open('begun', 'w').close(); import time; time.sleep(600)"
+    write_chapter(tmp_path / "chapters", "01-data", lasting)
+    program = PROGRAM.format(tests=str(ROOT / "tests"))
+    run = subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path, stderr=subprocess.DEVNULL)
+    try:
+        until = time.monotonic() + 300
+        while not (tmp_path / "begun").exists():
+            assert run.poll() is None
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        kernels = psutil.Process(run.pid).children(recursive=True)
+        assert kernels
+        run.send_signal(getattr(signal, name))
+        run.wait(timeout=60)
+        _, alive = psutil.wait_procs(kernels, timeout=60)
+        assert alive == []
+    finally:
+        run.kill()
+    left = [path for path in names(tmp_path) if path.startswith(".report")]
+    assert bool(left) == (name == "SIGKILL"), "who is killed can't tidy up; the next run does"
+    with build._workplace(tmp_path / "report"):
+        pass
+    assert names(tmp_path) == ["begun", "book", "chapters"]
+
+
+# ---- parts ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["_toc.yml", "_toc-report.yml"])
+def test_every_page_and_notebook_of_the_contents_is_there(kind: str) -> None:
+    toc = yaml.safe_load(read(find_assets("book") / kind))
+    files = [entry["file"] for part in toc["parts"] for entry in part["chapters"]]
+    files.append(f"notebooks/{build.FRONT[kind]}")
+    missing = [one for one in files if not list(ROOT.glob(f"{one}.*"))]
+    assert missing == []
+
+
+def test_the_book_lists_every_notebook_in_order() -> None:
+    toc = yaml.safe_load(read(find_assets("book") / "_toc.yml"))
+    files = [entry["file"] for part in toc["parts"] for entry in part["chapters"]]
+    there = sorted(path.stem for path in find_assets("notebooks").glob("[0-9]*.ipynb"))
+    assert [Path(one).name for one in files if one.startswith("notebooks/")] == there
+
+
+def test_a_part_without_notebooks_is_left_out_a_part_of_pages_stays_and_a_new_one_joins(
+    small: Path,
 ) -> None:
-    from papermill.iorw import read_yaml_file
+    toc = yaml.safe_load(read(small / "book" / "_toc.yml"))
 
-    texts = ["a\x7fb", "a\x85b", "a\u2028b", "\U0001f600", "yes", "1e3", "12:30", "2020-01-01", "~"]
-    given = {"texts": texts, "number": 1e-07, "nothing": None, "on": True, "one": "a: b # {c}\n"}
-    for folder in ("notebooks", "log"):
-        (tmp_path / folder).mkdir()
-    path = write_chapter(tmp_path, "01-data")
-    monkeypatch.setattr("subprocess.Popen", lambda *_, **__: None)
-    run._start_chapter(path, given, tmp_path)
-    read = read_yaml_file(str(tmp_path / "log" / "01-data.yaml"))
-    assert read == {**given, "output_dir": str(tmp_path)}
+    def fitted(there: list[str], student: bool = False) -> dict[str, list[str]]:
+        parts = build._fit(toc, there, student=student)["parts"]
+        return {part["caption"]: [one["file"] for one in part["chapters"]] for part in parts}
 
-
-def test_the_table_of_contents_lists_the_chapters_there_are() -> None:
-    toc = yaml.safe_load((find_assets("book") / "_toc.yml").read_text(encoding="utf-8"))
-    listed = [entry["file"] for part in toc["parts"] for entry in part["chapters"]]
-    there = sorted(path.stem for path in find_assets("notebooks").glob("*.ipynb"))
-    assert [file for file in listed if file.startswith("notebooks/")] == [
-        f"notebooks/{name}" for name in there
-    ]
+    at_hand = ["book/notes", "book/teaching"]
+    assert fitted([]) == {"At hand": at_hand}
+    assert fitted(["01-data"])["The method"] == ["notebooks/01-data"]
+    assert fitted(["07-new"])["Further chapters"] == ["notebooks/07-new"]
+    assert fitted([], student=True) == {"At hand": ["book/notes"]}
 
 
-@pytest.mark.parametrize(
-    "notebook", sorted(find_assets("notebooks").glob("*.ipynb")), ids=lambda path: path.stem
-)
-def test_papermill_sees_all_parameters_of_every_chapter(notebook: Path) -> None:
-    from papermill import inspect_notebook
-
-    names = [line.split(":")[0] for line in PARAMETERS.splitlines()]
-    assert list(inspect_notebook(notebook)) == names
-
-
-def test_every_page_of_the_contents_is_there() -> None:
-    book = find_assets("book")
-    toc = yaml.safe_load((book / "_toc.yml").read_text(encoding="utf-8"))
-    pages = [entry["file"] for part in toc["parts"] for entry in part["chapters"]]
-    own = [page for page in [toc["root"], *pages] if not page.startswith("notebooks/")]
-    assert [page for page in own if not (book / f"{page}.md").is_file()] == []
-
-
-def test_a_part_without_chapters_is_left_out_and_a_part_of_pages_stays() -> None:
-    toc = {
-        "parts": [
-            {"caption": "One", "chapters": [{"file": "one"}, {"file": "notebooks/01-a"}]},
-            {"caption": "Two", "chapters": [{"file": "two"}, {"file": "notebooks/08-b"}]},
-            {"caption": "Sources", "chapters": [{"file": "references"}]},
-        ]
-    }
-    assert [part["caption"] for part in stage_toc(toc, ["08-b"])["parts"]] == ["Two", "Sources"]
-
-
-@pytest.mark.parametrize("prefix", ["", "notebooks/", "../notebooks/", "./"])
-def test_links_to_missing_chapters_lose_their_target_only(prefix: str) -> None:
-    text = f"[a]({prefix}01-data.ipynb), [b]({prefix}08-journey.ipynb#x), [c](https://doi.org/1)"
-    kept = f"[a]({prefix}01-data.ipynb), b, [c](https://doi.org/1)"
-    assert without_dead_links(text, ["01-data"]) == kept
-
-
-def test_widget_views_are_taken_out_but_their_static_twin_stays(tmp_path: Path) -> None:
-    view = {"application/vnd.jupyter.widget-view+json": {"model_id": "1"}, "text/plain": "HBox()"}
-    twin = {**view, "image/png": "iVBORw0KGgo="}
-    outputs = [new_output("display_data", data) for data in (view, twin)]
-    notebook = new_notebook(
-        cells=[new_code_cell("w", outputs=outputs)], metadata={"widgets": {"state": {}}}
-    )
-    nbformat.write(notebook, tmp_path / "n.ipynb")
-    assert clean_notebook(tmp_path / "n.ipynb", {}, path_scrubber([])) == ""
-    cleaned = nbformat.read(tmp_path / "n.ipynb", as_version=4)
-    [output] = cleaned.cells[0].outputs
-    assert set(output.data) == {"text/plain", "image/png"}
-    assert "widgets" not in cleaned.metadata
-
-
-def test_a_folder_is_not_cut_out_of_a_longer_name_or_a_sentence() -> None:
-    scrub = path_scrubber([Path("/data/a"), Path("scans"), Path("/")])
+def test_a_folder_is_not_cut_out_of_a_longer_name_or_a_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scrub = build._path_scrubber([Path("/data/a"), Path("scans"), Path("/")])
     assert scrub("/data/a/b.npy /data/abc/d.npy /data/a") == "b.npy /data/abc/d.npy "
-    assert scrub("all the scans and/or masks") == "all the scans and/or masks"
-
-
-@pytest.mark.parametrize("folder", ["", "ward [3]"])
-def test_a_pattern_is_made_absolute_as_a_file_is_and_labels_are_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
-) -> None:
-    images, _ = _write_data(tmp_path / folder / "scans")
-    monkeypatch.chdir(images.parents[1])
-    assert build.full_path(f"scans/{SCAN}") == str(images)
-    pattern = build.full_path("scans/scan*.npy")
-    monkeypatch.chdir("/")
-    assert list_inputs(pattern) == [images]
-    assert build.full_path(pattern) == pattern
-    left = ("", "a,b", "a*,b*", "none.npy", "x\0")
-    assert [build.full_path(text) for text in left] == list(left)
-
-
-def test_the_table_sets_published_beside_measured_on_the_phantom() -> None:
-    sweep = {"sweep_width": [24, 26], "sweep_iou": [0.97, 0.98], "sweep_dice": [0.98, 0.99]}
-    measured = {
-        "05-dilation": {**sweep, "best_width": None},
-        "07-metrics": {"pooled_iou": 0.97951, "pooled_dice": 0.98964},
+    assert scrub({"x": ["all the scans and/or masks", 1]}) == {
+        "x": ["all the scans and/or masks", 1]
     }
-    table = published_table(measured, is_phantom=True, has_reference=True)
-    rows = [line.strip("| ").split(" | ") for line in table.splitlines() if " | " in line]
-    assert ["Kernel width with the highest IoU", "26 px", "not measured"] in rows
-    [limits] = [published for name, published, _ in rows if name == "Range of the intensities"]
-    assert "e" in limits
-    assert "-" not in limits, "a line may end after a hyphen"
-    assert [
-        "IoU, Dice at kernel width 26 px",
-        "0.9794, 0.9896",
-        "0.9800, 0.9900",
-    ] in rows
-    assert [
-        "IoU, Dice pooled over all pixels, at the kernel width chosen",
-        "0.9795, 0.9896 at 26 px",
-        "0.9795, 0.9896",
-    ] in rows
+
+    def nowhere() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", nowhere)
+    assert build._path_scrubber([Path("/data/anna")])("/data/anna/scan.npy") == "scan.npy"
 
 
 def test_the_installed_package_carries_notebooks_and_book(
@@ -487,39 +605,143 @@ def test_the_installed_package_carries_notebooks_and_book(
         find_assets("notebooks")
 
 
-def test_the_verdict_on_the_rules_is_one_line_of_the_landing_page() -> None:
-    line = evidence_line({"09-evidence": {"verdict": "2 of 6 rules exercised; <b> never fired."}})
-    assert "2 of 6 rules exercised; &#60;b&#62; never fired." in line
-    assert line.count("\n") == 1
-    assert evidence_line({}) == evidence_line({"09-evidence": {}}) == ""
-    index = (find_assets("book") / "index.md").read_text(encoding="utf-8")
-    assert "_generated/evidence.md" in index
-
-
-def test_remarks_are_one_line_of_the_landing_page_that_leads_to_them() -> None:
-    line = remarks_line({"15-your-data": {"n_warnings": 2, "n_slices": 23}})
-    assert "2 of 23 slices" in line
-    assert "(notebooks/15-your-data.ipynb)" in line
-    assert remarks_line({}) == remarks_line({"15-your-data": {"n_warnings": 0}}) == ""
-
-
-def test_the_card_about_the_article_needs_its_comparison() -> None:
-    assert "table above" in comparison_card(is_phantom=True)
-    index = (find_assets("book") / "index.md").read_text(encoding="utf-8")
-    for name in ("remarks", "comparison"):
-        assert f"_generated/{name}.md" in index
-    assert "table above" not in index
+@pytest.mark.parametrize(
+    ("server", "project", "url", "launches"),
+    [
+        ("https://github.com", "lab/skullnb", "https://github.com/lab/skullnb", True),
+        ("https://git.example", "lab/skullnb", "https://git.example/lab/skullnb", False),
+    ],
+)
+def test_buttons_lead_to_the_source_where_its_address_is_known(
+    monkeypatch: pytest.MonkeyPatch, server: str, project: str, url: str, launches: bool
+) -> None:
+    monkeypatch.setenv("GITHUB_SERVER_URL", server)
+    monkeypatch.setenv("GITHUB_REPOSITORY", project)
+    found = pages.address()
+    assert found["repository"]["url"] == url
+    assert found["html"]["use_repository_button"]
+    assert ("launch_buttons" in found) == launches
 
 
 @pytest.mark.parametrize(
-    ("reference", "words"),
+    ("remote", "url"),
     [
-        ("masks.npy", "the reference mask **masks.npy**."),
-        ("", "the reference masks in the same file."),
+        ("git@github.com:lab/skullnb.git", "https://github.com/lab/skullnb"),
+        ("https://me:secret@github.com/lab/skullnb", "https://github.com/lab/skullnb"),
+        ("/srv/git/skullnb", None),
+        ("http://localhost/skullnb", None),
+        ("", None),
     ],
 )
-def test_the_landing_page_says_where_the_reference_is(reference: str, words: str) -> None:
-    images = np.zeros((1, 8, 6), dtype=np.uint8)
-    stack = Stack(images, images)
-    given = {"parameters": {"images": "head.npz", "reference": reference}}
-    assert f"compared with {words}" in data_note(stack, given, is_phantom=False)
+def test_the_address_is_that_of_the_clone_without_a_password_and_only_a_public_one(
+    monkeypatch: pytest.MonkeyPatch, remote: str, url: str | None
+) -> None:
+    for name in ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY"):
+        monkeypatch.delenv(name, raising=False)
+    said = subprocess.CompletedProcess([], 0, stdout=f"{remote}\n")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: said)
+    found = pages.address()
+    assert (found["repository"]["url"] if found else None) == url
+
+
+# ---- numbers of many runs ------------------------------------------------------------------------
+
+
+def write_results(folder: Path, chapter: str, **given: Any) -> Path:
+    content = {"format": FORMAT, "chapter": chapter, "parameters": {}, "inputs": {}}
+    content |= {"versions": {}, "values": {}, **given}
+    path = folder / "results" / f"{chapter}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
+def test_runs_become_rows_whatever_notebooks_each_has(tmp_path: Path) -> None:
+    for run, chapter, values in (
+        ("a", "01-data", {"n_slices": 5, "shape": [8, 8]}),
+        ("a", "07-metrics", {"mean_iou": 0.5}),
+        ("group/b", "01-data", {"n_slices": 9}),
+        (".c.partial", "01-data", {"n_slices": 1}),
+    ):
+        write_results(tmp_path / run, chapter, parameters={"images": f"{run}.npy"}, values=values)
+    table = collate(tmp_path)
+    assert list(table) == ["run", "images", "01-data.n_slices", "07-metrics.mean_iou"]
+    assert table["run"].tolist() == ["a", "group/b"]
+    assert table["01-data.n_slices"].tolist() == [5, 9]
+    assert table["07-metrics.mean_iou"].isna().tolist() == [False, True]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "[" * 10_000, '{"format": "other"}'])
+def test_among_many_runs_the_broken_file_is_named_with_its_folder(
+    tmp_path: Path, text: str
+) -> None:
+    write_results(tmp_path / "sub-01", "01-data")
+    write_results(tmp_path / "sub-02", "01-data").write_text(text)
+    with pytest.raises(UnreadableFile, match=r"'sub-02/results/01-data\.json' is not"):
+        collate(tmp_path)
+
+
+def test_no_runs_and_what_is_no_file_are_said(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableFile, match="holds the runs"):
+        collate(tmp_path)
+    (tmp_path / "results").mkdir()
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "results" / "01-data.json")
+        with pytest.raises(UnreadableFile, match="is no file of results"):
+            collate(tmp_path)
+
+
+def test_notebooks_that_saw_other_images_are_not_brought_together(tmp_path: Path) -> None:
+    for chapter, sha in (("01-data", "ab"), ("02-normalise", "cd")):
+        write_results(tmp_path, chapter, inputs={"images": sha})
+    with pytest.raises(ReportFailed, match="images changed while the notebooks ran: '02-norm"):
+        build._collect(tmp_path / "results", {"failed": {}})
+
+
+# ---- paper ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own_browser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    own = tmp_path / "my-browser"
+    own.write_text("#!/bin/sh\necho cannot start >&2\nexit 1\n", encoding="utf-8")
+    own.chmod(0o755)
+    monkeypatch.setenv("CHROME", str(own))
+    (tmp_path / "page.html").touch()
+    return own
+
+
+def test_without_a_browser_a_pdf_is_refused_before_anything_runs(
+    small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CHROME", raising=False)
+    monkeypatch.setattr(pages, "find_browser", lambda: None)
+    with pytest.raises(InvalidSetting, match="none was found; install one, or name it in the env"):
+        build_report(pdf=True, output_dir=small / "out")
+    monkeypatch.setenv("CHROME", str(small / "nothing"))
+    with pytest.raises(InvalidSetting, match="nothing', which is no program here"):
+        build_report(pdf=True, output_dir=small / "out")
+
+
+def test_the_browser_that_chrome_names_comes_first_and_its_failure_is_said(
+    own_browser: Path, tmp_path: Path
+) -> None:
+    assert pages.find_browser() == own_browser
+    with pytest.raises(ReportFailed, match="my-browser could not print the PDF: cannot start"):
+        pages.print_pdf(tmp_path / "page.html", tmp_path / "page.pdf", own_browser)
+
+
+@pytest.mark.parametrize(("longest", "left"), [(10_000, []), (10, ["socket"])])
+def test_nothing_of_the_browser_stays_where_a_socket_may_have_a_name_so_long(
+    monkeypatch: pytest.MonkeyPatch, own_browser: Path, tmp_path: Path, longest: int, left: list
+) -> None:
+    import tempfile
+
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    monkeypatch.setattr(tempfile, "tempdir", None)  # so that it is asked for again
+    monkeypatch.setattr(pages, "_LONGEST", longest)
+    pdf = tmp_path / "page.pdf"
+    own_browser.write_text(f'#!/bin/sh\ntouch "$TMPDIR/socket"\nprintf %%PDF- > {pdf}\n')
+    pages.print_pdf(tmp_path / "page.html", pdf, own_browser)
+    assert names(tmp_path / "tmp") == left

@@ -16,7 +16,7 @@ from sphinx.util.nodes import clean_astext
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
-COVER = "_images/cover.png"
+COVER = "_static/cover.png"
 LONGEST = 200
 """Characters of a description; previews cut it about there."""
 
@@ -37,7 +37,7 @@ def add_preview(
         "og:title": clean_astext(title) if title else app.config.project,
         "og:description": about if len(about) <= LONGEST else about[: LONGEST - 1] + "…",
         "og:image": f"{base}/{COVER}" if base else context["pathto"](COVER, 1),
-        "og:image:alt": "One head slice in six pieces, each after another step of the pipeline",
+        "og:image:alt": "Slices of a head with the outlines of their skull masks",
     }
     if base:
         facts["og:url"] = f"{base}/{name}.html"

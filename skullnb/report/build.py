@@ -93,7 +93,7 @@ def build_report(
     workers : int
         How many run at the same time.
     overwrite : bool
-        Replace the output folder if it is a report, or empty.
+        Replace the output folder if it is a report.
     student : bool
         Leave every answer out of pages and notebooks, and the teacher's page out of the book.
     single_file, pdf : bool
@@ -108,15 +108,14 @@ def build_report(
 
     Raises
     ------
-    InvalidSetting
-        If a setting or chapter is not possible, the output folder may not be replaced or is being
-        written by another report, or there is no browser to print the PDF.
     SkullnbError
-        If the data cannot be read, or a pixel is NaN or infinite; nothing has run then.
+        If data, settings, chapters or the output folder are not possible; nothing has run then.
     ReportFailed
         If the pages themselves could not be built.
     """
     _require_extra()
+    import nbformat
+
     from skullnb.pipeline.steps import as_slice
     from skullnb.report import pages
 
@@ -130,8 +129,8 @@ def build_report(
     if workers < 1:
         raise InvalidSetting(f"The number of workers is {workers}; it must be at least 1.")
     toc_name = "_toc-report.yml" if data["images"] else "_toc.yml"
-    toc = _read_toc(toc_name)
-    notebooks = _choose(toc, FRONT[toc_name], chapters)
+    toc, front = _read_toc(toc_name), FRONT[toc_name]
+    notebooks = _choose(toc, front, chapters)
     stack = open_data(**data, nan_background=nan_background)
     settings = PipelineSettings(kernel_width=kernel_width, reach_mm=reach_mm).at(stack.spacing_mm)
     files = [*stack.sources, *stack.reference_sources]
@@ -146,7 +145,7 @@ def build_report(
         tell(0, total, "running the notebooks")
         failures: dict[str, str] = {}
         only = {name: value for name, value in chosen.items() if value != PARAMETERS[name]}
-        ran = _run(notebooks, only, work, workers, FRONT[toc_name], is_book=not data["images"])
+        ran = _run(notebooks, only, work, workers, front, is_book=not data["images"])
         with closing(ran):
             for done, (name, notebook, error) in enumerate(ran, start=1):
                 _clean(notebook, scrub)
@@ -154,21 +153,20 @@ def build_report(
                     failures[name] = scrub(error)
                 if student:
                     strip_answers(notebook)
-                _write(notebook, work / "staged" / f"{name}.ipynb")
+                nbformat.write(notebook, work / "staged" / f"{name}.ipynb")
                 for cell in notebook.cells:
                     for one in cell.get("outputs", []):
                         one.get("data", {}).pop("image/svg+xml", None)  # for pages only
-                _write(notebook, work / "notebooks" / f"{name}.ipynb")
+                nbformat.write(notebook, work / "notebooks" / f"{name}.ipynb")
                 tell(done, total, f"{name} {'failed' if error else 'done'}")
         results = _collect(work / "results", {**chosen, "failed": failures})
         (work / "results.json").write_text(results, encoding="utf-8")
-        front = FRONT[toc_name]
-        run = [path.stem for path in notebooks if path.stem != front]
-        contents = _fit(toc, run, student=student)
-        pages.stage(work, find_assets("book"), contents, front, stack, settings, failures)
+        contents = _fit(toc, {path.stem for path in notebooks} - {front}, student=student)
+        book = find_assets("book")
+        pages.stage(work, book, contents, front, stack, settings, failures)
         pages.build(work, front, strict=not failures, scrub=scrub)
         if single_file or browser:
-            pages.write_book_files(work, find_assets("book"), single_file, browser)
+            pages.write_book_files(work, book, single_file, browser)
         _put_in_place(work, output, overwrite)
     tell(total, total, "pages built")
     wanted = {"book.html": single_file, "book.pdf": pdf}
@@ -411,12 +409,6 @@ def _path_scrubber(folders: Iterable[Path]) -> Callable[[Any], Any]:
     return scrub
 
 
-def _write(notebook: Any, path: Path) -> None:
-    import nbformat
-
-    nbformat.write(notebook, path)
-
-
 # ---- numbers -------------------------------------------------------------------------------------
 
 
@@ -475,22 +467,10 @@ def read_results(path: Path, called: str = "") -> dict[str, Any]:
 def collate(folder: str | Path) -> Any:
     """Set the numbers of many runs side by side, such as one run for each subject.
 
-    Parameters
-    ----------
-    folder : path
-        Holds a folder for each run, at any depth: the `output_dir` of notebooks, or reports. What
-        is in hidden folders does not count.
-
-    Returns
-    -------
-    DataFrame
-        A row a run: `run` (its folder), the parameters, and every single number or text as
-        `chapter.name`. Lists, such as the numbers of each slice, stay in the runs' own files.
-
-    Raises
-    ------
-    UnreadableFile
-        If a results file is broken, or there is none.
+    `folder` holds a folder for each run, at any depth: the `output_dir` of notebooks, or reports;
+    hidden ones do not count. Returns a DataFrame with a row a run: `run` (its folder), the
+    parameters, and every single number or text as `chapter.name`; lists stay in the runs' files.
+    A broken results file, or none, is refused.
     """
     import pandas as pd
 
@@ -515,33 +495,24 @@ def collate(folder: str | Path) -> Any:
 
 def _refuse(output: Path, overwrite: bool, inputs: Iterable[Path] = ()) -> None:
     """Refuse an output folder that a report may not take; `inputs` may not lie in it."""
-    name = output.name
-    said = ""
+    taken = [one.name for one in inputs if one.resolve().is_relative_to(output)]
     if output.is_file():
-        said = f"The output folder {name!r} is a file; choose another name."
+        said = "is a file; choose another name."
     elif output.is_mount():
-        said = f"The output folder {name!r} is where a disk is mounted; choose a folder in it."
+        said = "is where a disk is mounted; choose a folder in it."
     elif Path.cwd().is_relative_to(output):
-        said = "The output folder is the current one, or holds it; choose a new folder's name."
-    elif output.exists() and any(output.iterdir()):
-        taken = [one.name for one in inputs if one.resolve().is_relative_to(output)]
-        if not overwrite:
-            said = (
-                f"The output folder {name!r} is not empty; choose another, or overwrite it"
-                " (--overwrite)."
-            )
-        elif not (output / MARKER).is_file():
-            said = (
-                f"The output folder {name!r} holds something that is not a skullnb report, so it"
-                " is not overwritten; choose another."
-            )
-        elif taken:
-            said = (
-                f"The input {taken[0]!r} lies in the output folder {name!r}, which would be"
-                " replaced; choose another output folder."
-            )
-    if said:
-        raise InvalidSetting(said)
+        said = "is the current one, or holds it; choose a new folder's name."
+    elif not output.exists() or not any(output.iterdir()):
+        return
+    elif not overwrite:
+        said = "is not empty; choose another, or overwrite it (--overwrite)."
+    elif not (output / MARKER).is_file():
+        said = "holds what is not a skullnb report, so it is not overwritten; choose another."
+    elif taken:
+        said = f"would be replaced, and the input {taken[0]!r} lies in it; choose another."
+    else:
+        return
+    raise InvalidSetting(f"The output folder {output.name!r} {said}")
 
 
 @contextmanager

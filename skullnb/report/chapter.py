@@ -141,13 +141,9 @@ class Chapter:
         return {one["chapter"]: one["values"] for one in found if one["chapter"] != self.name}
 
     def record(self, **values: Any) -> None:
-        """Keep numbers and texts under a name each, in the run's results file.
+        """Keep numbers, texts, and arrays, columns, lists or dicts of them in the results file.
 
-        Parameters
-        ----------
-        **values
-            Numbers, texts, None, and arrays, tables' columns, lists or dicts of them. JSON has no
-            NaN and no infinity: NaN is kept as None, infinity as the text "inf" or "-inf".
+        JSON has no NaN and no infinity: NaN is kept as None, infinity as "inf" or "-inf".
         """
         self.values.update({name: plain(value) for name, value in values.items()})
         if not self.parameters["output_dir"]:
@@ -171,18 +167,9 @@ class Chapter:
     def say(self, template: str, **values: Any) -> Markdown:
         """Fill numbers into a text, and record them: no number is typed by hand.
 
-        Parameters
-        ----------
-        template : str
-            Markdown, as a jinja2 template. It sees everything recorded so far, and `chapter`.
-            Filters: `f(".3f")` formats, `many("slice")` counts, `span` gives a range.
-        **values
-            To record first.
-
-        Raises
-        ------
-        InvalidSetting
-            If the template names something that nobody recorded.
+        The template is Markdown for jinja2, and sees everything recorded so far, and `chapter`.
+        Filters: `f(".3f")` formats, `many("slice")` counts, `span` gives a range. A name that
+        nobody recorded is refused.
 
         Examples
         --------
@@ -198,21 +185,9 @@ class Chapter:
     def figure(self, caption: str, *, alt: str, fig: Any = None, **values: Any) -> Markdown:
         """Show a figure with its number and caption, and close it.
 
-        Parameters
-        ----------
-        caption : str
-            A template, as for `say`; its first sentence says what is drawn.
-        alt : str
-            The same for who cannot see it; a template too.
-        fig : matplotlib Figure, optional
-            The current one by default.
-        **values
-            To record first.
-
-        Returns
-        -------
-        Markdown
-            The caption, to stand last in the cell.
+        `caption` and `alt`, for who cannot see it, are templates as for `say`; the caption's first
+        sentence says what is drawn. `fig` is the current figure by default. Returns the caption,
+        to stand last in the cell.
         """
         import matplotlib.pyplot as plt
         from IPython.display import Markdown, display

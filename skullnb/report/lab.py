@@ -18,6 +18,7 @@ from skullnb.heads import open_data
 from skullnb.pipeline import PipelineSettings
 from skullnb.report.build import find_assets
 from skullnb.report.chapter import DATA, PARAMETERS
+from skullnb.stack import writing
 
 NOTEBOOK = "14-explore.ipynb"
 FOLDER = "skullnb-lab"
@@ -46,25 +47,9 @@ def launch_lab(
 ) -> None:
     """Open the explorer in JupyterLab, on this machine only, and wait until JupyterLab ends.
 
-    Parameters
-    ----------
-    images, reference, groups, spacing_mm, slices, axis, nan_background, kernel_width, reach_mm
-        As in every notebook.
-    folder : path
-        Working folder, made when it is not there. The notebooks in it are copies, and an earlier
-        copy is never overwritten.
-    port : int
-        0 = JupyterLab's own choice: 8888, or the next that is free.
-    open_browser : bool
-        JupyterLab prints its address, with the token, in any case.
-    arguments : sequence of str
-        Further ones for JupyterLab, such as "--allow-root".
-
-    Raises
-    ------
-    SkullnbError
-        If JupyterLab is not installed or would refuse to run as root, an argument names another
-        address or token, or the data cannot be read; nothing is started then.
+    The notebooks in `folder` are copies, and an earlier copy is never overwritten. `port` 0 is
+    JupyterLab's own choice. It prints its address, with a token, whether or not a browser opens.
+    `arguments` are handed to JupyterLab. What is impossible is refused before anything starts.
     """
     missing = [name for name in ("jupyterlab", "ipywidgets") if not find_spec(name)]
     if missing:
@@ -91,6 +76,8 @@ def launch_lab(
     PipelineSettings(kernel_width=kernel_width, reach_mm=reach_mm).at(stack.spacing_mm)
     try:
         notebook = copy_notebook(Path(folder).absolute(), chosen)
+    except UnreadableFile:
+        raise
     except OSError as error:
         raise UnreadableFile(
             f"Cannot write to the folder {Path(folder).name!r}: {error.strerror}; choose another."
@@ -131,13 +118,8 @@ def copy_notebook(folder: Path, parameters: Mapping[str, Any]) -> Path:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a file under a passing name, then rename it."""
-    passing = path.with_name(f".{path.name}")
-    try:
+    with writing(path) as passing:
         passing.write_text(text, encoding="utf-8")
-        passing.replace(path)
-    finally:
-        passing.unlink(missing_ok=True)
 
 
 def _sources(notebook: str) -> list[str] | None:
@@ -186,9 +168,10 @@ def _serve(notebook: Path, arguments: Sequence[str], open_browser: bool) -> None
         ]
     )
     server.identity_provider.token_generated = True  # or the address is printed without it
+    server.io_loop.run_sync(lambda: run_before_it_is_opened(server, notebook))
+    server.init_signal()  # again: what ran the notebook has taken its handlers away
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         signal.signal(signal.SIGHUP, signal.getsignal(signal.SIGTERM))  # a terminal that is closed
-    server.io_loop.run_sync(lambda: run_before_it_is_opened(server, notebook))
     server.start()
 
 

@@ -17,14 +17,19 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from html import escape as html_escape
+from importlib.util import find_spec
 from io import BytesIO, StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+import numpy as np
+
 from skullnb.errors import InvalidSetting, ReportFailed
-from skullnb.report.chapter import escape
+from skullnb.pipeline import create_skull_masks
+from skullnb.report import plot
+from skullnb.report.chapter import escape, spread
 
 if TYPE_CHECKING:
     from skullnb.pipeline import PipelineSettings
@@ -59,8 +64,11 @@ def stage(
     slices = staged / "book" / "assets" / "live"
     (staged / "_toc.yml").write_text(yaml.safe_dump(dict(toc), sort_keys=False), encoding="utf-8")
     config = yaml.safe_load((staged / "book" / "_config.yml").read_text("utf-8"))
-    (staged / "_config.yml").write_text(yaml.safe_dump(config | _address()), encoding="utf-8")
+    for name, own in address().items():
+        config[name] = {**config.get(name, {}), **own}
+    (staged / "_config.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
     (staged / "book" / "_generated").mkdir()
+    draw_cover(stack, settings, staged / "book" / "assets" / "cover.png")
     trial = live.try_it(stack, settings, slices)
     (staged / "book" / "_generated" / "try-it.html").write_text(trial, encoding="utf-8")
     for path in sorted(staged.glob("*.ipynb")):
@@ -81,6 +89,23 @@ def stage(
     for page in (staged / "book").glob("*.md"):
         text = page.read_text(encoding="utf-8")
         page.write_text(relink(text, "book", f"book/{page.stem}", there, front), encoding="utf-8")
+
+
+def draw_cover(stack: Stack, settings: PipelineSettings, file: Path) -> None:
+    """Draw what a link to a page shows elsewhere, 1200 x 630 px: slices with their masks."""
+    from matplotlib.figure import Figure
+
+    fig = Figure(figsize=(12, 6.3), dpi=100, facecolor="black", layout="constrained")
+    shown = spread(len(stack), 3)
+    for ax, index in zip(fig.subplots(1, len(shown), squeeze=False).flat, shown, strict=True):
+        image = np.asarray(stack.images[index])
+        reference = None if stack.reference is None else np.asarray(stack.reference[index])
+        mask = create_skull_masks(image[None], settings)[0]
+        box = plot.box_of(mask if reference is None else mask | (reference > 0))
+        plot.show(ax, image, spacing=stack.spacing_mm, box=box, cmap="gray")
+        plot.outline(ax, mask, "mask", linewidths=2.5)
+        plot.outline(ax, reference, "reference", linewidths=2.5, linestyles="--")
+    fig.savefig(file)
 
 
 def relink(text: str, folder: str, place: str, there: Iterable[str], front: str = "index") -> str:
@@ -152,7 +177,7 @@ def _banner(failures: Mapping[str, str], there: Iterable[str]) -> str:
     return "\n".join([f":::{{admonition}} {title}", ":class: error", "", *lines, ":::", ""])
 
 
-def _address() -> dict[str, Any]:
+def address() -> dict[str, Any]:
     """Jupyter Book's settings for buttons that lead to the source, where its address is known."""
     url = "/".join(os.environ.get(one, "") for one in ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY"))
     root = Path(__file__).resolve().parents[2]
@@ -166,7 +191,11 @@ def _address() -> dict[str, Any]:
         return {}
     url = f"https://{parts.hostname}{parts.path.rstrip('/')}"  # and no name or password
     branch = os.environ.get("GITHUB_REF_NAME") or "main"
-    found: dict[str, Any] = {"repository": {"url": url, "branch": branch, "path_to_book": ""}}
+    buttons = ("use_repository_button", "use_edit_page_button", "use_issues_button")
+    found: dict[str, Any] = {
+        "repository": {"url": url, "branch": branch, "path_to_book": ""},
+        "html": dict.fromkeys(buttons, True),
+    }
     if parts.hostname == "github.com":
         launch = {"binderhub_url": "https://mybinder.org", "notebook_interface": "jupyterlab"}
         found["launch_buttons"] = {**launch, "colab_url": "https://colab.research.google.com"}
@@ -361,13 +390,14 @@ _LONGEST = 60  # characters; what Chromium makes of them has to stay under 108
 
 def find_browser() -> Path | None:
     """Find Chromium, or a browser made of it: by the variable CHROME, by name, or playwright's."""
-    for name in filter(None, (os.environ.get("CHROME"), *_BROWSERS)):
+    named = os.environ.get("CHROME")
+    for name in (named,) if named else _BROWSERS:
         if found := shutil.which(name):
             return Path(found)
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
+    if named or not find_spec("playwright"):
         return None
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as playwright:
         path = Path(playwright.chromium.executable_path)
     return path if path.is_file() else None
@@ -375,19 +405,15 @@ def find_browser() -> Path | None:
 
 def require_browser() -> Path:
     """Find a browser that prints, or refuse in a sentence."""
+    if browser := find_browser():
+        return browser
     named = os.environ.get("CHROME")
-    if named and not shutil.which(named):
-        raise InvalidSetting(
-            f"The environment variable CHROME names {named!r}, which is no program here; correct it"
-            " or take it away."
-        )
-    browser = find_browser()
-    if browser is None:
-        raise InvalidSetting(
-            "A PDF is printed by Chromium or Chrome, and none was found; install one, or name it"
-            " in the environment variable CHROME."
-        )
-    return browser
+    raise InvalidSetting(
+        f"The environment variable CHROME names {named!r}, which is no program here; correct it."
+        if named
+        else "A PDF is printed by Chromium or Chrome, and none was found; install one, or name it"
+        " in the environment variable CHROME."
+    )
 
 
 def print_pdf(page: Path, file: Path, browser: Path) -> None:
