@@ -84,7 +84,9 @@ def stage(
                 cell.outputs = _numbered(cell.outputs, place, there, front)
         said = {name: failures[name]} if name in failures else {}
         if banner := _banner(failures if name == front else said, there):
-            notebook.cells.insert(1, nbformat.v4.new_markdown_cell(banner))
+            titles = [n for n, cell in enumerate(notebook.cells) if cell.source.startswith("# ")]
+            place_of = next((n for n in titles if notebook.cells[n].cell_type == "markdown"), -1)
+            notebook.cells.insert(place_of + 1, nbformat.v4.new_markdown_cell(banner))
         nbformat.write(notebook, staged / f"{place}.ipynb")
     for page in (staged / "book").glob("*.md"):
         text = page.read_text(encoding="utf-8")
