@@ -176,10 +176,14 @@ def _open_zarr(path: Path) -> Any:
 
 def _take(pixels: Any, low: int, high: int) -> Any:
     """Take slices; where a memory map is a whole file in order, read it: faults cost more."""
-    if not (isinstance(getattr(pixels, "base", None), mmap.mmap) and pixels.flags.c_contiguous):
+    root = pixels
+    while isinstance(getattr(root, "base", None), np.memmap):
+        root = root.base
+    begins_alike = isinstance(root, np.memmap) and root.ctypes.data == pixels.ctypes.data
+    if not (begins_alike and pixels.flags.c_contiguous):
         return pixels[low:high]
-    one, start = pixels[0], pixels.offset + low * pixels[0].nbytes
-    found = np.fromfile(pixels.filename, pixels.dtype, (high - low) * one.size, offset=start)
+    one, start = pixels[0], root.offset + low * pixels[0].nbytes
+    found = np.fromfile(root.filename, pixels.dtype, (high - low) * one.size, offset=start)
     whole = len(found) // one.size  # fewer where the file has become shorter
     return found[: whole * one.size].reshape(-1, *one.shape)
 
