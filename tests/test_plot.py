@@ -37,7 +37,7 @@ def test_text_and_lines_can_be_told_from_the_page() -> None:
     assert contrast(plot.INK, WHITE) > 4.5
     for name, color in plot.PALETTE.items():
         assert contrast(color, DARK) > 3, name
-        assert contrast(color, WHITE) > 2.3, name
+        assert contrast(color, WHITE) > 3, name
 
 
 def test_colours_of_masks_can_be_told_apart_on_a_slice() -> None:

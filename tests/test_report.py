@@ -594,6 +594,19 @@ def test_a_folder_is_not_cut_out_of_a_longer_name_or_a_sentence(
     assert build._path_scrubber([Path("/data/anna")])("/data/anna/scan.npy") == "scan.npy"
 
 
+def test_widgets_are_taken_out_but_their_static_twin_stays() -> None:
+    from nbformat.v4 import new_code_cell, new_notebook, new_output
+
+    view = {"application/vnd.jupyter.widget-view+json": {"model_id": "1"}, "text/plain": "HBox()"}
+    twin = {**view, "image/png": "iVBORw0KGgo="}
+    outputs = [new_output("display_data", data) for data in (view, twin)]
+    notebook = new_notebook(cells=[new_code_cell("w", outputs=outputs)], metadata={"widgets": {}})
+    build._clean(notebook, lambda value: value)
+    [output] = notebook.cells[0].outputs
+    assert set(output.data) == {"text/plain", "image/png"}
+    assert "widgets" not in notebook.metadata
+
+
 def test_the_installed_package_carries_notebooks_and_book(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -361,8 +361,11 @@ def _clean(notebook: Any, scrub: Callable[[Any], Any]) -> None:
             cell.metadata["tags"] = ["injected-parameters", "remove-cell"]
             cell.source = "\n".join(["# Parameters", *map(scrub, kept)])
         for output in cell.get("outputs", []):
-            for kind in [kind for kind in output.get("data", {}) if "jupyter.widget" in kind]:
-                del output["data"][kind]
+            data = output.get("data", {})
+            for kind in [kind for kind in data if "jupyter.widget" in kind]:
+                del data[kind]
+                if "image/png" not in data:  # a widget's name alone says nothing
+                    data.clear()
             for key in [key for key in output if key != "output_type"]:
                 value = scrub(output[key])
                 output[key] = nbformat.from_dict(value) if isinstance(value, dict) else value

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Box = tuple[slice, slice]
 
 PALETTE: Final = {
-    "scalp": "#E08F00",
+    "scalp": "#C27C00",
     "skull": "#9A7FD1",
     "brain": "#00A37A",
     "mask": "#2E9BDA",
