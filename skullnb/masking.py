@@ -48,7 +48,7 @@ HEADING = "status  slices  warned  empty     Otsu  kernel           area    time
 DESCRIPTION = "The outer surface of the skull and everything inside it (bone, CSF, brain), no scalp"
 ON_WARNING = ("keep", "empty")
 MOST_RANGES = 20  # in a sentence; tables and JSON files name all
-BIDS_LABEL, BIDS_VERSION = "skullandinside", "1.10.0"
+BIDS_DESCRIPTION, BIDS_VERSION = "SkullAndInside", "1.10.0"
 
 _WITHOUT_GRID = {kind: kind for kind in (".npy", ".npz", ".tif", ".tiff", ".png")}
 _WITHOUT_GRID |= {".jpg": ".png", ".jpeg": ".png"}
@@ -510,7 +510,7 @@ def _sentence(error: SkullnbError | OSError | MemoryError) -> str:
 def _bids_path(source: Volume | str, dataset: Path) -> Path:
     """Return where the mask of a volume belongs in a derivative dataset.
 
-    The source's entities are kept; `label` says what the mask is, `desc` of which image.
+    The source's entities are kept; `desc` says of which image the mask is, and what it marks.
     """
     place = _place(source)
     name = source if isinstance(source, str) else source.name
@@ -521,11 +521,11 @@ def _bids_path(source: Volume | str, dataset: Path) -> Path:
             "sub-LABEL_ses-LABEL_T1w.nii.gz (labels of letters and digits), or leave --bids out."
         )
     entities = [part.split("-") for part in found[1].split("_")]
-    kept = [f"{key}-{label}" for key, label in entities if key not in ("desc", "label")]
+    kept = [f"{key}-{label}" for key, label in entities if key != "desc"]
     desc = "".join(label for key, label in entities if key == "desc") + found[2]
     folders = [part for part in kept[:2] if part.startswith(("sub-", "ses-"))]
     datatype = place.parent.name if place.parent.name in _DATATYPES else _DATATYPES[0]
-    file = "_".join([*kept, f"label-{BIDS_LABEL}", f"desc-{desc}", "mask.nii.gz"])
+    file = "_".join([*kept, f"desc-{desc}{BIDS_DESCRIPTION}", "mask.nii.gz"])
     return dataset.joinpath(*folders, datatype, file)
 
 
@@ -557,3 +557,5 @@ def _describe_dataset(dataset: Path, sources: Sequence[Path]) -> None:
         link = os.path.relpath(root, dataset.resolve())
         content["DatasetLinks"] = {"raw": Path(link).as_posix()}
     write_json(content, dataset / _DATASET)
+    if not (dataset / ".bidsignore").exists():  # BIDS knows no table of a mask
+        (dataset / ".bidsignore").write_text("*_mask.tsv\n", encoding="utf-8")
