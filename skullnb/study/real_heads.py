@@ -24,7 +24,6 @@ from skullnb.pipeline import (
     Mask,
     PipelineSettings,
     SkullMaskTrace,
-    create_skull_mask,
     masks_by_width,
     normalise,
     otsu_threshold,
@@ -79,17 +78,17 @@ class Method(NamedTuple):
 
 
 def _article_px(stack: Stack, widths: Sequence[Any]) -> Iterator[Iterable[Mask]]:
-    return ([create_skull_mask(image, int(one)) for one in widths] for image in stack.images)
+    widths = [int(one) for one in widths]
+    return (masks_by_width(image, widths) for image in stack.images)
 
 
 def _article_mm(stack: Stack, reaches: Sequence[Any]) -> Iterator[Iterable[Mask]]:
-    widths = [kernel_width_for(reach, stack.spacing_mm or 1.0) for reach in reaches]
-    return (masks_by_width(image, widths) for image in stack.images)
+    return _article_px(stack, [kernel_width_for(one, stack.spacing_mm or 1.0) for one in reaches])
 
 
 ARTICLE_PX, ARTICLE_MM = "article, 26 px", "article, reach in mm"
 METHODS = {
-    ARTICLE_PX: Method(_article_px, (26.0,)),
+    ARTICLE_PX: Method(_article_px, (26,)),
     ARTICLE_MM: Method(_article_mm, tuple(np.arange(4.0, 12.01, 0.5).tolist())),
 }
 """By name. The settings are kernel widths in px, reaches in mm."""
@@ -359,7 +358,7 @@ def _slices(stack: Stack) -> Iterator[dict[str, Any]]:
 def _crops(stacks: Mapping[str, Stack], reaches: Mapping[str, float]) -> Iterator[dict[str, Any]]:
     for stack in stacks.values():
         spacing = stack.spacing_mm or (1.0, 1.0)
-        settings = PipelineSettings(kernel_width=kernel_width_for(reaches[_head(stack)], spacing))
+        settings = PipelineSettings(reach_mm=reaches[_head(stack)]).at(spacing)
         cuts = product(_each(stack), CUTS.items(), DEPTHS_MM)
         for (place, image, reference), (sides, names), depth in cuts:
             frame = cut_into_head(image, depth, spacing, names)
@@ -437,13 +436,9 @@ def record(folder: Path = FOLDER) -> None:
 
 
 def recheck() -> str:
-    """Measure again where all heads are here, and compare with what is stored.
+    """Say in Markdown which heads are missing, or whether measured again all is as stored."""
+    from pandas.testing import assert_frame_equal
 
-    Returns
-    -------
-    str
-        One Markdown sentence: what is missing, or how the two compare.
-    """
     date, missing = about()["date"], [name for name in heads.HEADS if not heads.is_here(name)]
     if missing:
         return (
@@ -452,7 +447,12 @@ def recheck() -> str:
             "downloads the heads; then this chapter checks the numbers."
         )
     fresh = measure({name: heads.load(name) for name in heads.HEADS})
-    different = [name for name, new in fresh.items() if not same(table(name), new)]
+    different = []
+    for name, new in fresh.items():
+        try:  # six digits are stored
+            assert_frame_equal(table(name), new, check_dtype=False, rtol=0, atol=2e-6)
+        except AssertionError:
+            different.append(name)
     if different:
         return (
             f"**Measured here again, and not the same:** {' and '.join(different)} differ from the "
@@ -460,17 +460,6 @@ def recheck() -> str:
         )
     n = sum(new.size for new in fresh.values())
     return f"**Measured here again:** all {n} values are as stored on {date}."
-
-
-def same(stored: DataFrame, fresh: DataFrame) -> bool:
-    """Whether two tables are equal, numbers to the six digits that are stored."""
-    from pandas.testing import assert_frame_equal
-
-    try:
-        assert_frame_equal(stored, fresh, check_dtype=False, rtol=0, atol=2e-6)
-    except AssertionError:
-        return False
-    return True
 
 
 if __name__ == "__main__":
