@@ -163,8 +163,8 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
     "images": click.option(
         "--images",
         default="",
-        help="Scans: a file, a folder or a pattern in quotes; dicom#6 is series 6; phantom, or an "
-        "open head's name.  [default: the head inside the package]",
+        help="Scans: a file, a folder, a pattern in quotes, dicom#6 (series 6), phantom, or an open "
+        "head's name.  [default: the head inside the package]",
     ),
     "reference": click.option(
         "--reference", default="", help="Reference mask: a file or folder shaped like the images."
@@ -659,38 +659,25 @@ def list_heads() -> None:
 @heads.command("fetch")
 @click.argument("names", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Every head.")
-@click.option("-o", "--output", type=click.Path(path_type=Path),
-              help="Also write one head with its reference mask to this .npz file.")  # fmt: skip
-@_overwrite
-def fetch_heads(
-    names: tuple[str, ...], everything: bool, output: Path | None, overwrite: bool
-) -> None:
-    """Download heads, check them, and say where they are.
+def fetch_heads(names: tuple[str, ...], everything: bool) -> None:
+    """Download heads, check them, and say where they are; other commands take their names.
 
     \b
     Examples:
         skullnb heads fetch colin27 mne-ecog
-        skullnb heads fetch ubermuda-flair -o flair.npz
+        skullnb sweep --images colin27
     """
-    from skullnb.heads import HEADS, fetch, find, load
-    from skullnb.stack import refuse_place, write_stack
+    from skullnb.heads import HEADS, fetch, find
 
     chosen = list(HEADS.values()) if everything else [find(name) for name in names]
     if not chosen:
         raise InvalidSetting(
             f"Name the heads to fetch, or add --all; there are {', '.join(HEADS)}."
         )
-    if output is not None:
-        if len(chosen) > 1:
-            raise InvalidSetting("With -o, name one head.")
-        refuse_place(output, (), overwrite, (".npz",))
     for head in chosen:
         paths = fetch(head.name, progress=sys.stderr.isatty())
         click.echo(f"{head.name}: {_size(head)}, in {paths[0].parent}")
         click.echo(f"{head.name}: {head.licence}")
-    if output is not None:
-        write_stack(load(chosen[0].name), output, overwrite=overwrite)
-        say(f"{output}: {chosen[0].n_slices} slices with reference ({chosen[0].reference})")
 
 
 @heads.command()

@@ -47,25 +47,9 @@ class HeadFile:
 class Head:
     """What is known of an open head.
 
-    Attributes
-    ----------
-    name : str
-        What `load` takes.
-    title : str
-    group : str
-        The head it is of: stacks of one head share it, and belong to the same side of a split.
-    contrast : str
-    slices : str
-        Which axial slices of the files, as `skullnb.stack.read_stack` takes them; "" is all.
-    n_slices : int
-    spacing_mm : (row, column)
-    licence, citation : str
-    reference : {"labels", "semi-automatic"}
-        The kind of its reference mask.
-    trust : str
-        How the reference mask came about and how far it goes.
-    files : tuple of HeadFile
-        What it is made of.
+    `name` is what `load` takes; stacks of one head share a `group`, and belong to the same side of
+    a split; `slices` are the axial ones that are taken ("" = all); `reference` is the kind of its
+    reference mask ("labels" or "semi-automatic"), `trust` how that came about and how far it goes.
     """
 
     name: str
@@ -102,13 +86,7 @@ HEADS = _read_heads()
 
 
 def names() -> tuple[str, ...]:
-    """Return the names that `load` takes.
-
-    Examples
-    --------
-    >>> names()[:2]
-    ('colin27', 'studyforrest')
-    """
+    """Return the names that `load` takes."""
     return tuple(HEADS)
 
 
@@ -140,29 +118,11 @@ def is_here(name: str) -> bool:
 
 
 def fetch(name: str, *, progress: bool = False) -> tuple[Path, ...]:
-    """Return the files of a head, downloading what is not here yet.
+    """Return the files of a head, in the registry's order, downloading what is not here yet.
 
-    Parameters
-    ----------
-    name : str
-        One of `names()`.
-    progress : bool
-        Whether to show a bar for each file on stderr.
+    Each has the sha256 that the registry says. `progress` shows a bar for each file on stderr.
+    Raises UnreadableFile if a file can't be downloaded, or what came is not the registered file.
 
-    Returns
-    -------
-    tuple of Path
-        In the order of the registry. Each has the sha256 that the registry says.
-
-    Raises
-    ------
-    InvalidSetting
-        If there is no such head.
-    UnreadableFile
-        If a file can't be downloaded, or what came is not the registered file.
-
-    Examples
-    --------
     >>> fetch("colin28")
     Traceback (most recent call last):
     skullnb.errors.InvalidSetting: There is no open head 'colin28'; there are colin27, studyforrest,

@@ -47,7 +47,8 @@ HEADING = "status  slices  warned  empty     Otsu  kernel           area    time
 
 DESCRIPTION = "The outer surface of the skull and everything inside it (bone, CSF, brain), no scalp"
 ON_WARNING = ("keep", "empty")
-BIDS_LABEL, BIDS_VERSION = "skullandinside", "1.10.0"
+MOST_RANGES = 20  # in a sentence; tables and JSON files name all
+BIDS_DESCRIPTION, BIDS_VERSION = "SkullAndInside", "1.10.0"
 
 _WITHOUT_GRID = {kind: kind for kind in (".npy", ".npz", ".tif", ".tiff", ".png")}
 _WITHOUT_GRID |= {".jpg": ".png", ".jpeg": ".png"}
@@ -60,10 +61,7 @@ Visit = Callable[[int, SliceMeasure], object]
 
 @dataclass(frozen=True)
 class Job:
-    """One volume, or the name of an open head, and the file its mask goes to.
-
-    `folder` is the folder that is made for all masks; None when one goes to a file that was named.
-    """
+    """One volume (or an open head's name), its mask's file, and the folder made for all masks."""
 
     source: Volume | str
     path: Path
@@ -153,8 +151,8 @@ def say_wrong(statuses: Iterable[str], numbers: Iterable[int]) -> str:
     """Say how many slices look wrong, and which; "" when none does."""
     pairs = list(zip(statuses, numbers, strict=True))
     wrong = [number for status, number in pairs if status == "warned"]
-    look = "looks" if len(wrong) == 1 else "look"
-    return f"{len(wrong)} of {len(pairs)} slices {look} wrong: {ranges_of(wrong)}" if wrong else ""
+    look, told = "looks" if len(wrong) == 1 else "look", ranges_of(wrong, MOST_RANGES)
+    return f"{len(wrong)} of {len(pairs)} slices {look} wrong: {told}" if wrong else ""
 
 
 def warning_lines(table: pd.DataFrame) -> list[str]:
@@ -176,17 +174,17 @@ def warning_lines(table: pd.DataFrame) -> list[str]:
         for word, numbers in zip(words[1:], zip(*values, strict=True), strict=True):
             low, high = min(numbers, key=float), max(numbers, key=float)
             sentence += (low if low == high else f"{low}-{high}") + word
-        lines.append(f"slice{'s' * (len(slices) > 1)} {ranges_of(slices)}: {sentence}")
+        lines.append(f"slice{'s' * (len(slices) > 1)} {ranges_of(slices, MOST_RANGES)}: {sentence}")
     return lines
 
 
-def ranges_of(numbers: Sequence[int]) -> str:
-    """Write ascending whole numbers as ranges.
+def ranges_of(numbers: Iterable[int], most: int | None = None) -> str:
+    """Write ascending whole numbers as ranges, and say how many more there are than `most`.
 
     Examples
     --------
-    >>> ranges_of([0, 1, 2, 7, 9, 10])
-    '0-2, 7, 9-10'
+    >>> ranges_of([0, 1, 2, 7, 9, 10]), ranges_of([1, 3, 4, 7], most=2)
+    ('0-2, 7, 9-10', '1, 3-4 and 1 more')
     """
     runs: list[list[int]] = []
     for number in numbers:
@@ -194,7 +192,9 @@ def ranges_of(numbers: Sequence[int]) -> str:
             runs[-1].append(number)
         else:
             runs.append([number])
-    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
+    told = [f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs]
+    more = sum(map(len, runs[most:])) if most else 0
+    return ", ".join(told[:most]) + (f" and {more} more" if more else "")
 
 
 def plan_masks(
@@ -202,30 +202,12 @@ def plan_masks(
 ) -> list[Job]:
     """Find the volumes that `images` stands for, and a place for the mask of each.
 
-    Parameters
-    ----------
-    images : str or Path
-        A file, a folder, a pattern, a BIDS dataset or one of its `sub-*` folders, of which the
-        images that end in `suffix` (T1w) are taken; or a name that `heads.open_data` knows.
-    output : str or Path
-        For one volume a file, or else a folder. There a mask is called after its volume, with
-        `_mask`, and is NIfTI where the volume has an orientation, otherwise of the volume's kind.
-    bids : bool
-        Name masks as in a BIDS derivative dataset, with `output` as its folder.
-    suffix : str
-        Which images of a BIDS dataset: T1w when left out.
-
-    Returns
-    -------
-    list of Job
-
-    Raises
-    ------
-    InvalidSetting
-        If several volumes would go to one file, a mask would replace one of the images, or a name
-        is no BIDS name and should be.
-    UnreadableFile
-        If there are no images.
+    `images` is what `stack.list_volumes` takes, of which a BIDS dataset is walked for the images
+    that end in `suffix` (T1w), or a name that `heads.open_data` knows. For one volume `output` may
+    be a file, else it is a folder: there a mask is called after its volume, with `_mask`, and is
+    NIfTI where the volume has an orientation, otherwise of the volume's kind. With `bids` the
+    folder is a derivative dataset. Raises SkullnbError if masks would meet in one file or replace
+    an image, if a name is no BIDS name and should be, and if there are no images.
     """
     output = expand(output)
     known = heads.known(str(images))
@@ -278,35 +260,13 @@ def mask_volumes(
     workers: int | None = None,
     visit: Visit | None = None,
 ) -> Iterator[Masked]:
-    """Make the masks of volumes, each beside a table and a JSON file.
+    """Make the masks of volumes, each beside a table and a JSON file, in the order of the jobs.
 
-    Parameters
-    ----------
-    jobs : sequence of Job
-        From `plan_masks`. A single one raises what goes wrong; among several the failed one is
-        reported and the rest done.
-    settings : PipelineSettings, optional
-        The article's when left out. A reach in mm becomes a kernel width at each volume's spacing.
-    slices, axis, spacing_mm, nan_background
-        As in `skullnb.stack.read_stack`, for each volume.
-    on_warning : {"keep", "empty"}
-        What is written on slices whose mask looks wrong: the mask, or nothing.
-    overwrite : bool
-        Whether what is there may be replaced.
-    workers : int, optional
-        Volumes done side by side; as many as there are processors when left out.
-    visit : callable, optional
-        Called as ``visit(index, measure)`` after each slice.
-
-    Yields
-    ------
-    Masked
-        In the order of the jobs.
-
-    Raises
-    ------
-    SkullnbError
-        If the only volume can't be read or its mask not written.
+    A single job raises what goes wrong; among several the failed one is reported and the rest done.
+    A reach in mm becomes a kernel width at each volume's own spacing. `slices`, `axis`,
+    `spacing_mm` and `nan_background` are as in `read_stack`, for each volume. `on_warning="empty"`
+    writes nothing on slices whose mask looks wrong. `workers` volumes are done side by side (as
+    many as there are processors). `visit(index, measure)` is called after each slice.
     """
     settings = settings or PipelineSettings()
     if on_warning not in ON_WARNING:
@@ -550,7 +510,7 @@ def _sentence(error: SkullnbError | OSError | MemoryError) -> str:
 def _bids_path(source: Volume | str, dataset: Path) -> Path:
     """Return where the mask of a volume belongs in a derivative dataset.
 
-    The source's entities are kept; `label` says what the mask is, `desc` of which image.
+    The source's entities are kept; `desc` says of which image the mask is, and what it marks.
     """
     place = _place(source)
     name = source if isinstance(source, str) else source.name
@@ -561,11 +521,11 @@ def _bids_path(source: Volume | str, dataset: Path) -> Path:
             "sub-LABEL_ses-LABEL_T1w.nii.gz (labels of letters and digits), or leave --bids out."
         )
     entities = [part.split("-") for part in found[1].split("_")]
-    kept = [f"{key}-{label}" for key, label in entities if key not in ("desc", "label")]
+    kept = [f"{key}-{label}" for key, label in entities if key != "desc"]
     desc = "".join(label for key, label in entities if key == "desc") + found[2]
     folders = [part for part in kept[:2] if part.startswith(("sub-", "ses-"))]
     datatype = place.parent.name if place.parent.name in _DATATYPES else _DATATYPES[0]
-    file = "_".join([*kept, f"label-{BIDS_LABEL}", f"desc-{desc}", "mask.nii.gz"])
+    file = "_".join([*kept, f"desc-{desc}{BIDS_DESCRIPTION}", "mask.nii.gz"])
     return dataset.joinpath(*folders, datatype, file)
 
 
@@ -597,3 +557,5 @@ def _describe_dataset(dataset: Path, sources: Sequence[Path]) -> None:
         link = os.path.relpath(root, dataset.resolve())
         content["DatasetLinks"] = {"raw": Path(link).as_posix()}
     write_json(content, dataset / _DATASET)
+    if not (dataset / ".bidsignore").exists():  # BIDS knows no table of a mask
+        (dataset / ".bidsignore").write_text("*_mask.tsv\n", encoding="utf-8")

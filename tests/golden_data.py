@@ -106,6 +106,25 @@ def odd() -> Stack:
     return Stack(images, reference, groups=("a", "a", "a", "b", "b"), name="odd")
 
 
+def every_rule() -> Stack:
+    """Five small slices on which every rule fires and changes something."""
+    halo = np.zeros((120, 120), dtype=np.uint8)
+    halo[10:110, 12:106] = 1  # just above nothing
+    halo[20:100, 20:100] = 200
+    halo[30:90, 32:88] = 0  # a hole too wide for the dilation to close
+    halo[105:107, 30:33] = 255
+    halo[115:120, 3:30] = 90
+    speckled = np.random.Generator(np.random.PCG64(3)).integers(0, 60, halo.shape).astype(np.uint8)
+    speckled[15:45, 20:50] += 180
+    larger_outside = halo.copy()
+    larger_outside[70:, :] = 240
+    larger_outside[10:25, 30:40] = 250
+    images = np.stack([halo, speckled, larger_outside, np.full_like(halo, 3), halo[::-1, ::-1]])
+    reference = np.zeros(images.shape, dtype=np.uint8)
+    reference[:, 8:110, 11:106] = 1
+    return Stack(images, reference, (0.8, 0.7), ("x", "x", "y", "y", "z"), "every rule")
+
+
 def head(name: str, mirror: Path) -> Stack:
     """Load one open head from the copies on this machine."""
     return heads.load(name, mirror)

@@ -1,7 +1,7 @@
-"""Run chapters on some data without kernels, pages or pictures: `golden_run.py FOLDER NAME...`.
+"""Run chapters without kernels, pages or pictures: `python golden_run.py FOLDER...`.
 
-FOLDER holds `parameters.json`, what the chapters are given, and gets `results/` and `texts.json`:
-for each chapter the texts, tables and sentences that its cells show, in order.
+Each folder holds `run.json` (which chapters, and their parameters), and gets `results/` and
+`texts.json`: for each chapter the texts, tables and sentences that its cells show, in order.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import io
 import json
 import sys
 from contextlib import redirect_stdout
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -60,15 +61,20 @@ def run_chapter(path: Path, parameters: dict[str, Any]) -> list[str]:
     return [text.strip() for text in texts if text.strip()]
 
 
-def main(folder: Path, chapters: list[str]) -> None:
+def main(folders: list[Path]) -> None:
     import matplotlib as mpl
 
+    from skullnb import phantom
+
     mpl.use("agg")
-    parameters = json.loads((folder / "parameters.json").read_text(encoding="utf-8"))
-    parameters["output_dir"] = str(folder)
-    texts = {name: run_chapter(NOTEBOOKS / f"{name}.ipynb", parameters) for name in chapters}
-    (folder / "texts.json").write_text(json.dumps(texts), encoding="utf-8")
+    # Every report draws the same dozen heads; here they are drawn once.
+    phantom.variant = cache(phantom.variant)
+    for folder in folders:
+        run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        given = {**run["parameters"], "output_dir": str(folder)}
+        texts = {one: run_chapter(NOTEBOOKS / f"{one}.ipynb", given) for one in run["chapters"]}
+        (folder / "texts.json").write_text(json.dumps(texts), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2:])
+    main([Path(one) for one in sys.argv[1:]])

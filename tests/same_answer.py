@@ -195,7 +195,7 @@ if __name__ == "__main__":
         sys.exit(main(*sys.argv[1:]))
     import cv2
 
-    from skullnb.results import versions
+    from skullnb.study.timing import versions
 
     cv2.setNumThreads(int(os.environ.get("OPENCV_FOR_THREADS_NUM", "2")))
     about = {"versions": versions(), "cv2": cv2.__version__, "threads": cv2.getNumThreads()}

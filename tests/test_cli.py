@@ -22,7 +22,6 @@ from skullnb.cli import main
 from skullnb.phantom import VARIANTS, published_stack, variant
 from skullnb.pipeline import create_skull_mask
 from skullnb.report.build import Report
-from skullnb.stack import read_stack
 
 HEAD = np.zeros((4, 40, 48))
 HEAD[:, 12:28, 14:34] = 1.0
@@ -150,8 +149,7 @@ def test_a_reach_in_mm_is_a_word_of_its_own(folder):
         (("lab", "--images", "none.npy", "--", "--allow-root"), "no file or folder"),
         (("heads", "show", "colin"), "'colin'; there are colin27"),
         (("heads", "fetch"), "Name the heads"),
-        (("heads", "fetch", "colin27", "mne-ecog", "-o", "h.npz"), "name one head"),
-        (("heads", "fetch", "colin27", "-o", "h.nii"), "not written"),
+        (("heads", "fetch", "colin28"), "'colin28'; there are"),
     ],
 )
 def test_bad_input_ends_in_one_sentence(folder, words, sentence):
@@ -263,15 +261,13 @@ def test_heads_are_listed_and_shown_without_a_download(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_head_is_fetched_and_written_for_the_other_commands(folder, monkeypatch):
+def test_a_head_is_fetched_and_taken_by_its_name(folder, monkeypatch):
     monkeypatch.setenv(heads.FOLDER_VARIABLE, str(real_data()))
-    words = ("heads", "fetch", "ubermuda-flair", "-o", "flair.npz")
-    assert "CC BY-SA 4.0" in run(*words).stdout
-    stack = read_stack("flair.npz")
-    np.testing.assert_array_equal(stack.reference, heads.load("ubermuda-flair").reference)
-    assert set(stack.groups) == {"ubermuda"}
-    assert "exists already" in refused(*words)
-    run(*words, "--overwrite")
+    said = run("heads", "fetch", "ubermuda-flair").stdout
+    assert "CC BY-SA 4.0" in said
+    assert str(real_data()) in said
+    words = ("--images", "ubermuda-flair", "--slices", "0:2", "--widths", "26")
+    assert "ubermuda-flair: 2 slices" in run("sweep", *words).stdout
 
 
 # --- report, lab, collate -----------------------------------------------------------------------

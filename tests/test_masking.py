@@ -195,11 +195,9 @@ def test_masks_in_a_folder_are_called_after_their_volumes(tmp_path):
     save_series(scans, HEAD, number=12, names="B{:02d}")
     save(scans / "sub-1.nii")
     np.save(scans / "array.npy", HEAD)
-    cv2.imwrite(str(scans / "picture.png"), (HEAD[0] // 4).astype(np.uint8))
     jobs = plan_masks(scans, tmp_path / "masks")
     assert [job.path.name for job in jobs] == [
         "array_mask.npy",
-        "picture_mask.png",
         "scans-series3_mask.nii.gz",
         "scans-series12_mask.nii.gz",
         "sub-1_mask.nii.gz",
@@ -207,8 +205,18 @@ def test_masks_in_a_folder_are_called_after_their_volumes(tmp_path):
     assert "failed" not in [one.status for one in mask_volumes(jobs, SETTINGS)]
     for job in jobs:
         assert all(path.is_file() for path in (job.path, *job.beside))
-    picture = cv2.imread(str(tmp_path / "masks" / "picture_mask.png"), cv2.IMREAD_UNCHANGED)
-    np.testing.assert_array_equal(picture > 0, np.load(tmp_path / "masks/array_mask.npy")[0])
+
+
+@pytest.mark.parametrize("kind", [".png", ".jpg"])
+def test_pictures_become_pictures(tmp_path, kind):
+    for number in range(2):
+        cv2.imwrite(str(tmp_path / f"p{number}{kind}"), (HEAD[number] // 4).astype(np.uint8))
+    done = mask(tmp_path, tmp_path / "out")
+    assert [one.path.name for one in done] == ["p0_mask.png", "p1_mask.png"]
+    for one in done:
+        picture = cv2.imread(str(one.path), cv2.IMREAD_UNCHANGED)
+        assert np.unique(picture).tolist() == [0, 255]
+        assert np.count_nonzero(picture) == one.table["written_px"][0]
 
 
 def test_one_volume_goes_to_a_file_or_into_a_folder_that_is_there(tmp_path):
@@ -472,8 +480,9 @@ def test_a_dataset_is_walked_and_its_masks_are_a_whole_derivative_of_it(raw, tmp
     out = tmp_path / "derivatives" / "skullnb"
     run(raw, "-o", out, "--bids", "--kernel-width", 5)
     found = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
-    name = "sub-0{0}/anat/sub-0{0}_label-skullandinside_desc-T1w_mask.{1}"
+    name = "sub-0{0}/anat/sub-0{0}_desc-T1wSkullAndInside_mask.{1}"
     kinds = ("json", "nii.gz", "tsv")
+    assert found.pop(0) == ".bidsignore"
     assert found == [
         "dataset_description.json",
         *(name.format(subject, kind) for subject in (1, 2) for kind in kinds),
@@ -500,23 +509,22 @@ def test_masks_of_two_kinds_of_images_of_a_subject_are_both_kept(raw, tmp_path):
     run(raw, "-o", tmp_path / "out", "--bids")
     run(raw / "sub-01", "-o", tmp_path / "out", "--bids", "--suffix", "T2w")
     names = sorted(path.name for path in (tmp_path / "out" / "sub-01").rglob("*.nii.gz"))
-    assert [name.split("desc-")[1] for name in names] == ["T1w_mask.nii.gz", "T2w_mask.nii.gz"]
+    assert [name.split("desc-")[1][:3] for name in names] == ["T1w", "T2w"]
 
 
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
-        ("anat/sub-01_T1w", "sub-01/anat/sub-01_label-skullandinside_desc-T1w_mask.nii.gz"),
+        ("anat/sub-01_T1w", "sub-01/anat/sub-01_desc-T1wSkullAndInside_mask.nii.gz"),
         (
             "anat/sub-01_ses-b_acq-x_run-2_FLAIR",
-            "sub-01/ses-b/anat/"
-            "sub-01_ses-b_acq-x_run-2_label-skullandinside_desc-FLAIR_mask.nii.gz",
+            "sub-01/ses-b/anat/sub-01_ses-b_acq-x_run-2_desc-FLAIRSkullAndInside_mask.nii.gz",
         ),
         (
             "func/sub-01_task-rest_desc-mean_bold",
-            "sub-01/func/sub-01_task-rest_label-skullandinside_desc-meanbold_mask.nii.gz",
+            "sub-01/func/sub-01_task-rest_desc-meanboldSkullAndInside_mask.nii.gz",
         ),
-        ("scans/sub-01_T1w", "sub-01/anat/sub-01_label-skullandinside_desc-T1w_mask.nii.gz"),
+        ("scans/sub-01_T1w", "sub-01/anat/sub-01_desc-T1wSkullAndInside_mask.nii.gz"),
     ],
 )
 def test_a_mask_keeps_the_entities_of_its_source(tmp_path, source, expected):

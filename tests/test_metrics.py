@@ -1,6 +1,7 @@
 import math
 
 import numpy as np
+import pandas
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -121,10 +122,10 @@ def test_dice_follows_from_iou(pair):
 @given(hnp.arrays(bool, SHAPE))
 def test_a_mask_agrees_with_itself(mask):
     assume(mask.any())
-    score = metrics.score(mask, mask)
-    assert (score.iou, score.dice, score.precision, score.recall) == (1, 1, 1, 1)
-    assert (score.hausdorff, score.hd95, score.assd, score.nsd) == (0, 0, 0, 1)
-    assert score.volume_difference == 0
+    counts = {"true_positive": mask.sum(), "false_positive": 0, "false_negative": 0}
+    overlaps = {"iou": 1, "dice": 1, "precision": 1, "recall": 1, "volume_difference": 0}
+    distances = {"hausdorff": 0, "hd95": 0, "assd": 0, "nsd": 1}
+    assert metrics.score(mask, mask) == counts | overlaps | distances
 
 
 @given(two_masks(), st.floats(0.01, 100))
@@ -166,40 +167,49 @@ def test_a_larger_tolerance_never_lowers_the_surface_overlap(pair, small, extra)
 def test_score_gathers_what_the_functions_give(pair):
     gathered = metrics.score(*pair, spacing_mm=(0.5, 2))
     for name in metrics.OVERLAPS:
-        np.testing.assert_equal(getattr(gathered, name), getattr(metrics, name)(*pair))
+        np.testing.assert_equal(gathered[name], getattr(metrics, name)(*pair))
     for name in ("hausdorff", "hd95", "assd"):
-        np.testing.assert_equal(getattr(gathered, name), getattr(metrics, name)(*pair, (0.5, 2)))
-    np.testing.assert_equal(gathered.nsd, metrics.nsd(*pair, 1, (0.5, 2)))
-    assert gathered.unit == "mm"
+        np.testing.assert_equal(gathered[name], getattr(metrics, name)(*pair, (0.5, 2)))
+    np.testing.assert_equal(gathered["nsd"], metrics.nsd(*pair, 1, (0.5, 2)))
 
 
 # ---- bringing slices together ----
 
 
 def test_the_mean_weighs_slices_and_the_pool_weighs_pixels():
-    small = metrics.score(masks_of((9, 9), a=np.s_[0, 0:2]), masks_of((9, 9), a=np.s_[0, 0:4]))
-    large = metrics.score(np.ones((9, 9)), np.ones((9, 9)))
-    both = metrics.aggregate([small, large])
-    assert both.mean["iou"] == (0.5 + 1) / 2
-    assert both.pooled["iou"] == (2 + 81) / (4 + 81)
-    assert both.pooled["dice"] == 2 * 83 / (83 + 85)
-    assert both.mean["hausdorff"] == 1
-    assert (both.n_slices, both.unit) == (2, "px")
+    small, four = masks_of((9, 9), a=np.s_[0, 0:2]), masks_of((9, 9), a=np.s_[0, 0:4])
+    scores = metrics.score_slices([small, np.ones((9, 9))], [four, np.ones((9, 9))], slices=[7, 9])
+    assert scores["slice"].tolist() == [7, 9]
+    assert scores["unit"].tolist() == ["px", "px"]
+    both = metrics.aggregate(scores)
+    assert both.loc["mean", "iou"] == (0.5 + 1) / 2
+    assert both.loc["pooled", "iou"] == (2 + 81) / (4 + 81)
+    assert both.loc["pooled", "dice"] == 2 * 83 / (83 + 85)
+    assert both.loc["mean", "hausdorff"] == 1
+    assert math.isnan(both.loc["pooled", "hausdorff"])
 
 
 def test_slices_without_anything_are_left_out_of_the_mean():
-    empty = metrics.score(np.zeros((3, 3)), np.zeros((3, 3)))
-    half = metrics.score(np.ones((1, 1)), np.ones((1, 1)))
-    assert metrics.aggregate([empty, half]).mean["iou"] == 1
-    assert math.isnan(metrics.aggregate([empty]).mean["iou"])
+    empty, full = np.zeros((1, 3, 3)), np.ones((1, 3, 3))
+    halves = np.concatenate([empty, full])
+    assert metrics.aggregate(metrics.score_slices(halves, halves)).loc["mean", "iou"] == 1
+    assert math.isnan(metrics.aggregate(metrics.score_slices(empty, empty)).loc["mean", "iou"])
 
 
 def test_units_are_not_mixed():
-    mask = np.ones((2, 2))
+    masks = np.ones((1, 2, 2))
+    in_px, in_mm = metrics.score_slices(masks, masks), metrics.score_slices(masks, masks, 1.0)
+    assert in_mm["unit"].tolist() == ["mm"]
     with pytest.raises(InvalidSetting, match="mixed units"):
-        metrics.aggregate([metrics.score(mask, mask), metrics.score(mask, mask, 1.0)])
+        metrics.aggregate(pandas.concat([in_px, in_mm]))
     with pytest.raises(InvalidSetting, match="no slice"):
-        metrics.aggregate([])
+        metrics.aggregate(in_px[:0])
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (1, 3, 2)])
+def test_only_stacks_of_one_shape_are_scored_slice_by_slice(shape):
+    with pytest.raises(ShapeMismatch, match="both must be the same"):
+        metrics.score_slices(np.ones((1, 2, 3)), np.ones(shape))
 
 
 # ---- bad input ----

@@ -18,7 +18,7 @@ from skullnb.report.chapter import PARAMETERS
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 MODEL = ROOT / "notebooks" / "03-threshold.ipynb"
-MOST_LINES = 25
+MOST_LINES = 30
 MOST_KILOBYTES = 900
 TAGS = {"parameters", "hide-input", "remove-input", "remove-cell", "book-only", "answer"}
 TAGS |= {"exercise", "nbval-ignore-output"}

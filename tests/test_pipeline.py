@@ -6,14 +6,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from skullnb.bench.literal import literal_brain, literal_mask, literal_normalise
 from skullnb.errors import InvalidImage, InvalidSetting
-from skullnb.phantom import VARIANTS, published_stack, variant
 from skullnb.pipeline import (
     RULES,
     PipelineSettings,
     binarise,
-    choose_brain,
     component_mask,
     create_skull_mask,
     create_skull_masks,
@@ -21,14 +18,19 @@ from skullnb.pipeline import (
     fill_holes,
     label_components,
     masks_by_width,
+    measure_slice,
+    measure_stack,
     normalise,
     otsu_threshold,
+    status_of,
     structuring_element,
     trace_skull_mask,
+    with_neighbours,
 )
-from skullnb.pipeline.trace import _quantile
+from skullnb.stack import Stack
+from skullnb.study import article
 
-# The literal transcription is exact where its own subtraction does not overflow.
+# The article's way is exact where its own subtraction does not overflow.
 SAFE_FLOATS = {
     np.float32: st.floats(-(2.0**100), 2.0**100, width=32),
     np.float64: st.floats(-1e300, 1e300),
@@ -66,57 +68,41 @@ def blobs(draw):
     return np.kron(coarse, np.ones((block, block)))[: shape[0], : shape[1]].astype(np.float32)
 
 
+def brain_of(binary, connectivity, drop):
+    """Step 3 label by label, also as the article does not do it."""
+    n_labels, labels = cv2.connectedComponents(binary, connectivity=connectivity)
+    frame = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+    areas = [0 if drop and k in frame else np.sum(labels == k) for k in range(1, n_labels)]
+    return labels == 1 + np.argmax(areas) if any(areas) else np.zeros(binary.shape)
+
+
 @given(any_image(), st.integers(1, 30))
-def test_any_finite_float_image_gives_the_literal_mask(image, width):
-    np.testing.assert_array_equal(create_skull_mask(image, width), literal_mask(image, width))
+def test_any_finite_float_image_gives_the_mask_of_the_article(image, width):
+    np.testing.assert_array_equal(create_skull_mask(image, width), article.skull_mask(image, width))
 
 
 @given(blobs(), st.integers(1, 60))
 @settings(max_examples=200)
-def test_ties_and_frame_contacts_are_decided_as_in_the_literal_version(image, width):
-    np.testing.assert_array_equal(create_skull_mask(image, width), literal_mask(image, width))
-
-
-@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.int32, np.float32, np.float64])
-@pytest.mark.parametrize("seed", range(3))
-def test_noise_with_thousands_of_components_gives_the_literal_mask(kind, seed):
-    image = np.random.default_rng(seed).integers(0, 200, (120, 130)).astype(kind)
-    np.testing.assert_array_equal(create_skull_mask(image, 3), literal_mask(image, 3))
-
-
-@pytest.mark.parametrize("number", range(5))
-def test_the_phantom_gives_the_literal_mask(number):
-    image = published_stack().images[number]
-    for width in (1, 2, 25, 26, 27):
-        np.testing.assert_array_equal(create_skull_mask(image, width), literal_mask(image, width))
-
-
-@pytest.mark.parametrize("name", VARIANTS)
-def test_every_phantom_variant_gives_the_literal_mask(name):
-    image = variant(name).images[0]
-    np.testing.assert_array_equal(create_skull_mask(image), literal_mask(image))
+def test_ties_and_frame_contacts_are_decided_as_in_the_article(image, width):
+    np.testing.assert_array_equal(create_skull_mask(image, width), article.skull_mask(image, width))
 
 
 @given(blobs(), st.sampled_from([4, 8]), st.booleans(), st.booleans(), st.integers(0, 9))
-def test_the_trace_holds_each_stage_of_the_literal_version(image, connectivity, drop, fill, width):
+def test_the_trace_holds_each_stage(image, connectivity, drop, fill, width):
     chosen = PipelineSettings(
         kernel_width=width, connectivity=connectivity, drop_edge_touching=drop, fill_holes=fill
     )
     trace = trace_skull_mask(image, chosen)
-    normalised = literal_normalise(image)
+    normalised = article.normalise(image)
     np.testing.assert_array_equal(trace.normalised, normalised)
     level, binary = cv2.threshold(normalised, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     assert trace.threshold == level
     np.testing.assert_array_equal(trace.binary, binary)
-    np.testing.assert_array_equal(trace.brain, literal_brain(binary, connectivity, drop))
+    np.testing.assert_array_equal(trace.brain, brain_of(binary, connectivity, drop))
     if not fill:
         np.testing.assert_array_equal(trace.mask, trace.dilated)
-    np.testing.assert_array_equal(create_skull_masks(image[None], chosen)[0], trace.mask)
-
-
-def test_the_trace_and_the_short_form_agree_bit_for_bit():
-    for image in published_stack().images:
-        np.testing.assert_array_equal(create_skull_mask(image), trace_skull_mask(image).mask)
+    if connectivity == 8 and drop:
+        np.testing.assert_array_equal(trace.brain, article.choose_brain(binary))
 
 
 def test_the_mask_is_uint8_of_zeros_and_ones():
@@ -175,17 +161,9 @@ def test_integers_over_their_full_range_do_not_wrap(kind):
     limits = np.iinfo(kind)
     unit = head() / 200
     wide = (limits.min + unit * (float(limits.max) - float(limits.min)) * 0.99).astype(kind)
-    expected = literal_normalise(wide.astype(np.float64))
-    np.testing.assert_array_equal(normalise(wide), expected)
-    np.testing.assert_array_equal(create_skull_mask(wide), literal_mask(wide.astype(np.float64)))
-
-
-def test_the_literal_version_wraps_where_ours_does_not():
-    wide = np.array([[-32768, 0], [16000, 32767]], dtype=np.int16)
-    with np.errstate(all="ignore"):
-        literal = (wide - wide.min()) / (wide.max() - wide.min())
-    assert literal.min() < 0 or literal.max() > 1
-    np.testing.assert_array_equal(normalise(wide), [[0, 127], [189, 255]])
+    as_floats = wide.astype(np.float64)
+    np.testing.assert_array_equal(normalise(wide), article.normalise(as_floats))
+    np.testing.assert_array_equal(create_skull_mask(wide), article.skull_mask(as_floats))
 
 
 @pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64, np.longdouble])
@@ -219,28 +197,6 @@ def test_the_smallest_floats_are_still_normalised():
     np.testing.assert_array_equal(normalise(image), [[0, 63], [127, 255]])
 
 
-@pytest.mark.parametrize(
-    "view",
-    [
-        lambda image: image.astype(">f8"),
-        lambda image: np.asfortranarray(image),
-        lambda image: np.repeat(np.repeat(image, 2, 0), 2, 1)[::2, ::2],
-        lambda image: image[::-1][::-1],
-    ],
-    ids=["big-endian", "column-major", "strided", "negative stride"],
-)
-def test_the_layout_in_memory_does_not_matter(view):
-    np.testing.assert_array_equal(create_skull_mask(view(head())), create_skull_mask(head()))
-
-
-def test_a_read_only_image_works_and_is_left_alone():
-    image = head()
-    image.flags.writeable = False
-    before = image.copy()
-    create_skull_mask(image)
-    np.testing.assert_array_equal(image, before)
-
-
 def test_a_list_of_lists_is_taken_as_an_image():
     assert create_skull_mask([[0, 0, 0], [0, 9, 0], [0, 0, 0]], 1).sum() == 1
 
@@ -259,6 +215,7 @@ def test_a_list_of_lists_is_taken_as_an_image():
         (np.zeros(7), "1 dimension"),
         (np.float64(3), "0 dimension"),
         (np.zeros((2, 4, 4)), "create_skull_masks"),
+        (np.zeros((9, 8, 3)), "one image with colour channels last"),
         (np.zeros((0, 4)), "is empty"),
         (np.zeros((4, 0)), "is empty"),
     ],
@@ -313,11 +270,54 @@ def test_an_impossible_kernel_width_is_refused(width):
         ({"threshold": -1}, "0 to 255"),
         ({"threshold": "mean"}, "otsu"),
         ({"threshold": True}, "otsu"),
+        ({"reach_mm": -1}, "finite and not negative"),
+        ({"reach_mm": float("inf")}, "finite and not negative"),
+        ({"reach_mm": "7"}, "finite and not negative"),
+        ({"reach_mm": 7, "kernel_width": 25}, r"25 px\) and a reach \(7 mm\)"),
+        ({"border": "snake"}, '"dilation" or "dark growth"'),
     ],
 )
 def test_an_impossible_setting_is_refused(setting, message):
     with pytest.raises(InvalidSetting, match=message):
         PipelineSettings(**setting)
+
+
+@pytest.mark.parametrize(
+    ("reach", "spacing", "width"),
+    [(6, (0.5, 0.5), 25), (7.5, (1, 1), 17), (9, (0.5, 1.0), 25), (0, (1, 1), 1), (0.4, (1, 1), 1)],
+)
+def test_a_reach_in_mm_becomes_an_odd_width(reach, spacing, width):
+    settled = PipelineSettings(reach_mm=reach, fill_holes=False).at(spacing)
+    assert settled == PipelineSettings(kernel_width=width, fill_holes=False)
+    assert settled.at(None) is settled
+
+
+@pytest.mark.parametrize("spacing", [(0, 1), (-1, 1), (np.nan, 1), (np.inf, 1)])
+def test_an_impossible_spacing_is_refused(spacing):
+    with pytest.raises(InvalidSetting, match="finite and above zero"):
+        PipelineSettings(reach_mm=7).at(spacing)
+
+
+def test_a_kernel_that_no_head_needs_is_refused_with_both_numbers():
+    with pytest.raises(InvalidSetting, match=r"700 mm at 0\.5 mm a pixel .* 2801 px"):
+        PipelineSettings(reach_mm=700).at((0.5, 0.5))
+
+
+def test_a_reach_in_mm_needs_the_size_of_a_pixel_by_every_door():
+    chosen, image = PipelineSettings(reach_mm=7), head()
+    for door in (
+        lambda: create_skull_masks(image[None], chosen),
+        lambda: trace_skull_mask(image, chosen),
+        lambda: measure_slice(image, chosen),
+        lambda: measure_stack(Stack(image[None]), chosen),
+    ):
+        with pytest.raises(InvalidSetting, match="A reach of 7 mm needs the size of a pixel"):
+            door()
+    expected = create_skull_mask(image, 15)
+    np.testing.assert_array_equal(measure_slice(image, chosen, (1, 1)).mask, expected)
+    np.testing.assert_array_equal(trace_skull_mask(image, chosen, spacing_mm=(1, 1)).mask, expected)
+    stack = Stack(image[None], spacing_mm=(1, 1))
+    assert measure_stack(stack, chosen)["mask_px"].tolist() == [expected.sum()]
 
 
 def test_a_kernel_of_no_width_cannot_be_drawn():
@@ -372,15 +372,6 @@ def test_a_threshold_above_everything_says_that_nothing_is_bright():
     assert trace.reason == "no pixel is above the threshold"
 
 
-def test_equal_components_are_decided_for_the_first_label():
-    binary = np.zeros((9, 20), dtype=np.uint8)
-    binary[2:5, 2:5] = binary[2:5, 10:13] = binary[6:8, 2:5] = 1
-    labels, components = label_components(binary)
-    chosen = choose_brain(components)
-    assert components["area"].max() == 9
-    assert chosen == labels[2, 2]
-
-
 def test_components_are_measured():
     binary = np.zeros((10, 12), dtype=np.uint8)
     binary[0, 3] = 1
@@ -432,33 +423,67 @@ def test_a_rule_that_is_switched_off_does_not_fire():
     assert not rules["fill holes"].fired
 
 
-def test_an_ordinary_head_raises_no_warning():
-    for image in published_stack().images:
-        assert trace_skull_mask(image).warnings == ()
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_an_image_with_colour_channels_is_no_stack(channels):
+    with pytest.raises(InvalidImage, match="looks like one image with colour channels last"):
+        create_skull_masks(np.zeros((40, 30, channels)))
 
 
-def test_one_hot_pixel_is_warned_about():
-    image = published_stack().images[2].copy()
-    image[300, 300] *= 1e6
-    trace = trace_skull_mask(image)
-    assert 0 < trace.mask.sum() < 1000
-    assert any("a few pixels own most of the range" in one for one in trace.warnings)
-    assert any("in its lowest 0.39%," in one for one in trace.warnings)
-    assert any("too little for a head" in one for one in trace.warnings)
+def test_slices_along_the_last_axis_are_remarked_on():
+    with pytest.warns(UserWarning, match="last axis looks like the slices'"):
+        create_skull_masks(np.zeros((64, 50, 9)))
 
 
-def test_the_range_that_a_few_pixels_leave_is_given_up_to_the_next_level():
-    image = np.tile([0.0, 5.0], 800).reshape(40, 40)
-    image[20, 20] = 255
-    assert "in its lowest 2.4%," in trace_skull_mask(image).warnings[0]
+def test_a_narrow_stack_raises_no_remark(recwarn):
+    create_skull_masks(np.zeros((70, 64, 25)))
+    create_skull_masks(np.zeros((2, 60, 9)))
+    assert not recwarn.list
 
 
-def test_a_mask_over_the_whole_frame_is_warned_about():
-    image = np.zeros((40, 40))
-    image[1:-1, 1:-1] = 1.0
-    assert any("too much for a head" in one for one in trace_skull_mask(image).warnings)
+def test_the_refusal_of_what_is_not_finite_names_the_way_out():
+    with pytest.raises(InvalidImage, match="--nan-background"):
+        measure_slice(np.full((4, 4), np.nan))
 
 
-@given(hnp.arrays(np.uint8, st.tuples(st.integers(1, 30), st.integers(1, 30))))
-def test_the_level_that_tells_a_hot_pixel_is_a_quantile_of_the_pixels(levels):
-    assert _quantile(levels, 0.999) == pytest.approx(np.quantile(levels, 0.999))
+# ---- rows of a table ----
+
+
+def stack_of(*images, **more):
+    return Stack(np.stack(images), **more)
+
+
+def test_a_stack_is_measured_a_row_a_slice():
+    flat, visited = np.zeros(head().shape), {}
+    stack = stack_of(head(), flat, head(), groups="a,b,a", spacing_mm=(2, 2))
+    table = measure_stack(stack, visit=visited.__setitem__)
+    assert table.columns.tolist() == [
+        *("slice", "group", "threshold", "n_components", "n_edge_touching"),
+        *("brain_px", "dilated_px", "mask_px", "reason", "warnings", "status"),
+    ]
+    assert table["slice"].tolist() == [0, 1, 2]
+    assert table["group"].tolist() == ["a", "b", "a"]
+    assert table["status"].tolist()[1] == "empty"
+    for index, image in enumerate(stack.images):
+        trace = trace_skull_mask(image, spacing_mm=(2, 2))
+        np.testing.assert_array_equal(visited[index].mask, trace.mask)
+        assert table.loc[index, "warnings"] == trace.warnings
+        assert table.loc[index, "reason"] == trace.reason
+        assert table.loc[index, "mask_px"] == trace.mask.sum()
+        assert table.loc[index, "brain_px"] == trace.brain.sum()
+        assert table.loc[index, "dilated_px"] == trace.dilated.sum()
+
+
+def test_a_slice_unlike_its_neighbours_is_warned_about_within_its_volume_only():
+    rows = [{"group": "a", "mask_px": 900, "threshold": 20, "reason": "", "warnings": ()}] * 6
+    rows = [dict(row) for row in rows]
+    rows[3]["mask_px"], rows[5]["group"], rows[5]["mask_px"] = 300, "b", 100
+    table = with_neighbours(rows)
+    assert table["status"].tolist() == ["ok", "ok", "ok", "warned", "ok", "ok"]
+    assert "67% smaller" in table.loc[3, "warnings"][0]
+
+
+def test_the_word_for_a_slice_is_its_worst():
+    assert status_of("", ()) == "ok"
+    assert status_of("", ("odd",)) == "warned"
+    assert status_of("flat", ("odd",)) == "empty"
+    assert measure_slice(head()).status == "ok"

@@ -190,6 +190,7 @@ NUMBERS: dict[str, Callable[[], Any]] = {
     "evidence, small cohort": lambda: adaptors.evidence_of(data.small_cohort()),
     "evidence, bridge-and-cut": lambda: adaptors.evidence_of(data.variant("bridge-and-cut")),
     "evidence, hemispheres-apart": lambda: adaptors.evidence_of(data.variant("hemispheres-apart")),
+    "evidence, every rule": lambda: adaptors.evidence_of(data.every_rule()),
     "evidence, odd": lambda: adaptors.evidence_of(data.odd()),
     "sweep 22..30": lambda: adaptors.sweep_of(data.published(), range(22, 31, 2), ALL_METRICS),
     "sweep 16..36": lambda: adaptors.sweep_of(data.published(), range(16, 37, 2), ("iou", "dice")),

@@ -71,11 +71,13 @@ def _extremes(signed: Any, bits: Any, found: Any) -> None:
         low = min(low, min(min(a[i], b[i]), min(c[i], d[i])))
         high = max(high, max(max(a[i], b[i]), max(c[i], d[i])))
     found[0], found[1] = low, high
-    sign = signed.dtype.type(high)
-    if sign < 0:  # some are negative, and of these the one with the largest bits is the lowest
+    highest = signed.dtype.type(high)
+    if highest < 0:  # some are negative, and of these the one with the largest bits is the lowest
         for i in range(signed.size):
-            sign = max(sign, signed[i])
-        found[0], found[1] = high, sign if sign >= 0 else low
+            highest = max(highest, signed[i])
+        found[0], found[1] = high, low
+        if highest >= 0:
+            found[1] = highest
 
 
 @_part
@@ -267,7 +269,7 @@ def components_of(
         if owner[run] == run and not (drop and touching[run]):
             if areas[run] > largest:
                 largest, chosen, n_equal = areas[run], run, 1
-            elif areas[run] == largest:
+            elif areas[run] == largest > 0:
                 n_equal += 1
     return edges, first, owner, areas, touching, chosen, n_equal
 

@@ -223,7 +223,8 @@ def refuse_not_finite(pixels: NDArray[Any], number: int | None = None) -> NoRetu
     n_bad = pixels.size - int(np.count_nonzero(np.isfinite(pixels)))
     raise InvalidImage(
         f"{_name(number)} has {n_bad} of {pixels.size} pixels that are NaN or infinite; "
-        "replace or crop them first."
+        "crop or replace them, or take NaN as background: --nan-background, or "
+        "read_stack(..., nan_background=True)."
     )
 
 

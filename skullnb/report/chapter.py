@@ -182,12 +182,11 @@ class Chapter:
         self.record(**values)
         return Markdown(fill(template, {**self.values, "chapter": self}))
 
-    def figure(self, caption: str, *, alt: str, fig: Any = None, **values: Any) -> Markdown:
+    def figure(self, caption: str, *, alt: str, fig: Any = None, **values: Any) -> None:
         """Show a figure with its number and caption, and close it.
 
         `caption` and `alt`, for who cannot see it, are templates as for `say`; the caption's first
-        sentence says what is drawn. `fig` is the current figure by default. Returns the caption,
-        to stand last in the cell.
+        sentence says what is drawn. `fig` is the current figure by default.
         """
         import matplotlib.pyplot as plt
         from IPython.display import Markdown, display
@@ -210,7 +209,7 @@ class Chapter:
         plt.close(fig)
         width = {"width": round(fig.get_figwidth() * 100)}
         display(pictures, metadata={"image/png": width, "skullnb": about}, raw=True)
-        return Markdown(text)
+        display(Markdown(text))
 
     def _repr_markdown_(self) -> str:
         return f"**{escape(self.stack.name)}**: {escape(self.stack.contents)}."

@@ -54,7 +54,7 @@ def stage(
     import nbformat
     import yaml  # comes with the extra
 
-    from skullnb.report import live
+    from skullnb.report import live, teach
 
     staged = work / "staged"
     shutil.copytree(book, staged / "book", ignore=shutil.ignore_patterns("__pycache__", "_build"))
@@ -77,6 +77,7 @@ def stage(
         path.unlink()
         place = toc["root"] if name == front else f"notebooks/{name}"
         live.publish(notebook, stack, slices)
+        teach.publish(notebook)
         for cell in notebook.cells:
             if cell.cell_type == "markdown":
                 cell.source = relink(cell.source, "notebooks", place, there, front)
@@ -84,7 +85,9 @@ def stage(
                 cell.outputs = _numbered(cell.outputs, place, there, front)
         said = {name: failures[name]} if name in failures else {}
         if banner := _banner(failures if name == front else said, there):
-            notebook.cells.insert(1, nbformat.v4.new_markdown_cell(banner))
+            titles = [n for n, cell in enumerate(notebook.cells) if cell.source.startswith("# ")]
+            place_of = next((n for n in titles if notebook.cells[n].cell_type == "markdown"), -1)
+            notebook.cells.insert(place_of + 1, nbformat.v4.new_markdown_cell(banner))
         nbformat.write(notebook, staged / f"{place}.ipynb")
     for page in (staged / "book").glob("*.md"):
         text = page.read_text(encoding="utf-8")

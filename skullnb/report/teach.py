@@ -9,10 +9,12 @@ is made. No hint gives the answer away.
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import wraps
+from html import escape
 from math import ceil, isclose
 from typing import Any
 
@@ -155,6 +157,24 @@ def _for_the_page(reads: Any, pairs: Any, chapter: Chapter) -> dict[str, Any]:
         "choices": choices,
         "pairs": [[one.verb, list(one.values), one.off, text] for one, text in listed],
     }
+
+
+def publish(notebook: Any) -> None:
+    """Make the exercises of an executed notebook answer on the page, in place."""
+    import nbformat
+
+    for cell in notebook.cells:
+        for place, output in enumerate(cell.get("outputs", [])):
+            page = output.get("data", {}).pop(MIME, None)
+            if page:
+                data = {"text/html": exercise_html(page)}
+                cell.outputs[place] = nbformat.v4.new_output("display_data", data=data)
+
+
+def exercise_html(page: Mapping[str, Any]) -> str:
+    """Write the element that `book/assets/exercise.js` makes answer."""
+    said = "<p>Run this notebook to check an answer.</p>"
+    return f'<form class="exercise" data-exercise="{escape(json.dumps(page))}">{said}</form>'
 
 
 def number(answer: Any) -> float:

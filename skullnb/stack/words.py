@@ -14,7 +14,6 @@ _LEAST_MM, _MOST_MM = 1e-6, 1e6  # what no scanner leaves, and all later arithme
 _LONGEST_LIST = 1 << 26  # bytes of a file of labels
 _LONGEST_NAME = 256  # a longer one would bury its own error
 _NUMBER_OR_NOTHING = r"(-?\d{1,18})?"  # no head has more slices than that has digits
-_DOUBLE_ENDINGS = (".nii.gz", ".img.gz")
 
 
 def expand(path: str | Path) -> Path:
@@ -48,8 +47,7 @@ def suffix_of(path: Path) -> str:
     >>> suffix_of(Path("A.NII.GZ")), suffix_of(Path("scan.v2.npy"))
     ('.nii.gz', '.npy')
     """
-    name = path.name.lower()
-    return next((end for end in _DOUBLE_ENDINGS if name.endswith(end)), path.suffix.lower())
+    return ".nii.gz" if path.name.lower().endswith(".nii.gz") else path.suffix.lower()
 
 
 def stem(path: Path) -> str:
