@@ -6,7 +6,7 @@ const skullnbLive = (() => {
   const folder = new URL("live/", document.currentScript.src || document.baseURI).href;
 
   const { LAYERS, OUTLINES, FOCUS, panelOf } = skullnbPanel;
-  const SHADES = { none: 0, brain: 1, scalp: 2, text: 3, mask: 4, accent: 5 };
+  const SHADES = { none: 0, brain: 1, scalp: 2, quiet: 3, mask: 4, accent: 5 };
   const TINT = 0.55, ZOOM = 4, MOST_STEPS = 100000;
 
   function make(tag, properties = {}, ...children) {
@@ -73,9 +73,9 @@ const skullnbLive = (() => {
 
   // A number for every pixel that says which tint of `SHADES` it gets.
   function paint(trace, layer) {
-    const { labels, chosen, brain, dilated, mask, binary } = trace, { text, scalp } = SHADES;
+    const { labels, chosen, brain, dilated, mask, binary } = trace, { quiet, scalp } = SHADES;
     if (layer === "components") {
-      const other = (one) => (labels.touchesEdge[one] ? scalp : text);
+      const other = (one) => (labels.touchesEdge[one] ? scalp : quiet);
       const kind = (one) => (one === chosen ? SHADES.brain : other(one));
       return skullnb.paintComponents(labels, kind).pixels;
     }
@@ -92,25 +92,17 @@ const skullnbLive = (() => {
     return shades;
   }
 
-  function whyEmpty({ normalised, threshold, labels, chosen }) {
-    if (chosen >= 0) return "";
-    if (normalised.pixels.every((level) => level === normalised.pixels[0])) {
-      return "The mask is empty: the slice is flat, every pixel has the same value.";
-    }
-    const n = labels.components.length;
-    if (n) return `The mask is empty: every bright component touches the frame (${n} of ${n}).`;
-    return `The mask is empty: no pixel is above the threshold, ${threshold}.`;
-  }
-
   function makeLive(figure, number) {
     const config = JSON.parse(figure.dataset.live), focus = FOCUS[config.focus];
     const { palette } = config;
     const sources = new Map(config.sources.map(({ key, label }) => [key, label]));
+    const widths = new Map(config.sources.map(({ key, kernelWidth }) => [key, kernelWidth]));
+    const usualWidth = (key) => widths.get(key) ?? config.settings.kernelWidth;
     const state = {
       settings: { ...config.settings }, layer: focus.layer, outlines: new Set(focus.outlines),
       key: config.start, number: 0, slice: null, trace: null, centre: null,
     };
-    let own = null; // the slices of the reader's own file
+    let own = null; // the reader's own file: its name and its slices
     figure.live = state;
     const paths = new WeakMap();
     const pathOf = (mask) => {
@@ -122,8 +114,8 @@ const skullnbLive = (() => {
     const panel = make("template", {
       innerHTML: panelOf(focus.first).replaceAll("ID", `live-${number}`),
     }).content.firstElementChild;
-    const [main, detail, histogram, legend, empty, numbers, reset, note, spoken] = [
-      ".live-main", ".live-detail", ".live-histogram", ".live-legend", ".live-empty", "dl",
+    const [main, detail, histogram, legend, signs, numbers, reset, note, spoken] = [
+      ".live-main", ".live-detail", ".live-histogram", ".live-legend", ".live-signs", "dl",
       "button", ".live-foot p", "output",
     ].map((part) => panel.querySelector(part));
     const complaint = make("p", { className: "live-complaint", role: "alert" });
@@ -139,13 +131,25 @@ const skullnbLive = (() => {
       if (name === "slice" || name === "number") {
         return void open(controls.slice.value, Number(controls.number.value));
       }
+      if (name === "axis") {
+        own.slices = own.slices.along(value);
+        return void open("own", own.slices.length >> 1);
+      }
       if (name === "layer") state.layer = value;
       else if (OUTLINES.includes(name)) outlines[checked ? "add" : "delete"](name);
       else if (name === "otsu") settings.threshold = checked ? "otsu" : trace.threshold;
       else if (type === "checkbox") settings[name] = checked;
-      else settings[name] = name === "kernelShape" ? value : Number(value);
+      else settings[name] = ["kernelShape", "border"].includes(name) ? value : Number(value);
       refresh();
     });
+
+    // How far a kernel carries a border on average, where the size of a pixel is known.
+    function reachOf(width) {
+      const { spacing } = state.slice;
+      const reach = spacing && (Math.max(width - 1, 0) / 2) * ((spacing[0] + spacing[1]) / 2);
+      return spacing ? `, reaches ${reach.toFixed(1)} mm` : "";
+    }
+    const canGrow = () => Boolean(skullnb.growDark && state.slice.spacing);
 
     // Sets every control to what the state says.
     function update() {
@@ -158,9 +162,14 @@ const skullnbLive = (() => {
       }
       const said = {
         threshold: `${trace.threshold}, ${otsu ? "Otsu’s" : "by hand"}`,
-        kernelWidth: `${settings.kernelWidth} px`,
+        kernelWidth: `${settings.kernelWidth} px${reachOf(settings.kernelWidth)}`,
+        reachMm: `${settings.reachMm} mm at most`,
         number: String(number),
       };
+      const grows = settings.border === "dark growth";
+      controls.border.parentNode.hidden = !canGrow();
+      controls.reachMm.parentNode.hidden = !grows;
+      controls.kernelWidth.parentNode.hidden = controls.kernelShape.parentNode.hidden = grows;
       for (const [name, text] of Object.entries(said)) {
         controls[name].setAttribute("aria-valuetext", text);
         controls[name].labels[0].querySelector("span").textContent = text;
@@ -196,7 +205,7 @@ const skullnbLive = (() => {
       const { height, width } = normalised, ratio = window.devicePixelRatio || 1;
       const [tall, wide] = spacing ? spacing.map((one) => one / Math.min(...spacing)) : [1, 1];
       const aspect = Math.min(Math.max((width * wide) / (height * tall), 0.5), 2.5);
-      main.style.flexGrow = main.style.aspectRatio = String(aspect);
+      main.style.aspectRatio = String(aspect);
       const masks = { brain: trace.brain, mask: trace.mask, reference };
       for (const canvas of [main, detail]) {
         const size = [canvas.clientWidth, canvas.clientHeight];
@@ -236,6 +245,7 @@ const skullnbLive = (() => {
       });
       state.view = views[0];
       drawHistogram();
+      curve.draw();
     }
 
     function drawHistogram() {
@@ -246,31 +256,38 @@ const skullnbLive = (() => {
       const { counts } = state, most = Math.log1p(Math.max(...counts)), bar = width / 256;
       counts.forEach((count, level) => {
         const tall = (Math.log1p(count) / most) * height;
-        pen.fillStyle = level > state.trace.threshold ? palette.accent : palette.text;
+        pen.fillStyle = level > state.trace.threshold ? palette.accent : palette.quiet;
         pen.fillRect(level * bar, height - tall, Math.ceil(bar), tall);
       });
       pen.fillStyle = palette.accent;
       pen.fillRect((state.trace.threshold + 0.5) * bar - ratio, 0, 2 * ratio, height);
     }
 
+    const curve = skullnbCurve.of(state, panel, palette);
+
     function report() {
-      const { trace, slice: { reference } } = state, { labels } = trace;
+      const { trace, slice: { reference, spacing } } = state, { labels } = trace;
       const touching = labels.components.filter((one) => labels.touchesEdge[one]).length;
       const area = (mask) => skullnb.countPixels(mask).toLocaleString("en");
       const scores = reference ? skullnb.overlaps(trace.mask, reference) : null;
       const facts = [
+        ...(scores ? [["IoU", scores.iou.toFixed(4)], ["Dice", scores.dice.toFixed(4)]] : []),
         ["Threshold", String(trace.threshold)],
         ["Components", labels.components.length.toLocaleString("en")],
         ["Touch the frame", touching.toLocaleString("en")],
         ["Brain, px", area(trace.brain)],
-        ["Dilated, px", area(trace.dilated)],
+        ["Grown, px", area(trace.dilated)],
         ["Mask, px", area(trace.mask)],
-        ...(scores ? [["IoU", scores.iou.toFixed(4)], ["Dice", scores.dice.toFixed(4)]] : []),
       ];
       numbers.replaceChildren(...facts.map(([name, text]) => make(
         "div", {}, make("dt", { textContent: name }), make("dd", { textContent: text }),
       )));
-      empty.textContent = whyEmpty(trace);
+      const { warnings } = skullnbSigns.signsOf(trace, spacing);
+      state.warnings = warnings;
+      const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}.`;
+      signs.replaceChildren(
+        ...warnings.map((one) => make("li", { textContent: sentence(one) })),
+      );
       legend.replaceChildren(...LAYERS[state.layer].legend.map(([kind, name]) => {
         const label = make("span", { className: "live-area", textContent: name });
         label.style.setProperty("--swatch", palette[kind]);
@@ -283,7 +300,8 @@ const skullnbLive = (() => {
       main.setAttribute("aria-label", `${what}${around}.`);
       clearTimeout(state.speech);
       state.speech = setTimeout(() => {
-        spoken.textContent = empty.textContent || facts.map((fact) => fact.join(" ")).join(", ");
+        const said = facts.map((fact) => fact.join(" ")).join(", ");
+        spoken.textContent = `${said}. ${warnings.map(sentence).join(" ")}`.trim();
       }, 400);
     }
 
@@ -308,16 +326,21 @@ const skullnbLive = (() => {
       return farthest[1] < 0 ? [height / 2, width / 2] : farthest;
     }
 
-    const lastOf = (key) => (key === "own" ? own.length - 1 : 0);
+    const lastOf = (key) => (key === "own" ? own.slices.length - 1 : 0);
     const titleOf = (key, number) =>
       sources.get(key) + (lastOf(key) ? `, slice ${number}` : "");
     async function open(key, number = 0) {
       const wanted = state.wanted = { key, number: Math.min(number, lastOf(key)) };
       try {
-        const opened = key === "own" ? readOwn(own, wanted.number) : await slice(key);
+        const opened = key === "own" ? readOwn(own.slices, wanted.number) : await slice(key);
         if (state.wanted !== wanted) return; // the reader has gone on to another
         const counts = skullnb.histogram(opened.normalised);
+        const { settings } = state;
+        if (state.slice && settings.kernelWidth === usualWidth(state.key)) {
+          settings.kernelWidth = usualWidth(key); // until the reader has chosen another
+        } else if (!state.slice) settings.kernelWidth = usualWidth(key);
         Object.assign(state, { ...wanted, slice: opened, counts });
+        if (!canGrow()) settings.border = "dilation";
         state.trace = skullnb.traceSkullMask(opened.normalised, state.settings);
         state.centre = borderOf(opened.reference || state.trace.mask);
         if (!figure.classList.contains("is-live")) {
@@ -330,6 +353,8 @@ const skullnbLive = (() => {
         controls.slice.parentNode.hidden = sources.size < 2;
         controls.number.max = lastOf(key);
         controls.number.parentNode.hidden = !lastOf(key);
+        controls.axis.parentNode.hidden = !(key === "own" && own.slices.along);
+        controls.axis.value = key === "own" ? own.slices.axis : "axial";
         controls.reference.parentNode.hidden = !opened.reference;
         complaint.textContent = "";
         refresh();
@@ -372,32 +397,54 @@ const skullnbLive = (() => {
     });
     panel.querySelector("details").addEventListener("toggle", () => draw());
     reset.addEventListener("click", () => {
-      Object.assign(state, { settings: { ...config.settings }, layer: focus.layer });
+      const kernelWidth = usualWidth(state.key);
+      Object.assign(state, { settings: { ...config.settings, kernelWidth }, layer: focus.layer });
       state.outlines = new Set(focus.outlines);
       refresh();
     });
 
     // ---- an image of the reader's own ---------------------------------------------------------
-    function readOwn(stack, number) {
-      const image = stack.read(number);
+    function readOwn(slices, number) {
+      const image = slices.read(number);
       return { normalised: skullnb.normalise(image), spacing: image.spacing };
     }
     async function openFile(file) {
       if (!file) return;
       try {
         const bytes = new Uint8Array(await file.arrayBuffer());
-        const stack = await skullnbReaders.readStack(bytes, file.name);
-        const middle = stack.length >> 1;
-        readOwn(stack, middle); // what fails here leaves the file before it in place
-        own = stack;
+        const slices = await skullnbReaders.readStack(bytes, file.name);
+        const middle = slices.length >> 1;
+        readOwn(slices, middle); // what fails here leaves the file before it in place
+        own = { name: file.name, slices };
         sources.set("own", file.name);
         await open("own", middle);
       } catch (error) {
         complain(file.name, error);
       }
     }
+
+    // The mask as a file: of the slice that is shown, or of all slices of the reader's file, each
+    // made with the settings as they stand.
+    async function save(kind) {
+      const { key, number, trace, settings, slice: { spacing } } = state;
+      const all = key === "own" && kind !== ".png" ? own.slices : null;
+      try {
+        const maskOf = (at) => skullnb.traceSkullMask(readOwn(all, at).normalised, settings).mask;
+        const masks = all ? Array.from({ length: all.length }, (_, at) => maskOf(at)) : [trace.mask];
+        const bytes = await skullnbWriters.write(kind, masks, spacing, all && all.keep);
+        const name = key === "own" ? own.name.replace(/[.](png|jpe?g|npy|nii|nii[.]gz)$/i, "") : key;
+        const part = kind === ".png" && lastOf(key) ? `_slice${number}` : "";
+        const href = URL.createObjectURL(new Blob([bytes]));
+        make("a", { href, download: `${name}${part}_mask${kind}` }).click();
+        setTimeout(() => URL.revokeObjectURL(href), 60000);
+        complaint.textContent = "";
+      } catch (error) {
+        complain(titleOf(key, number), error);
+      }
+    }
     if (config.drop) {
-      const input = make("input", { type: "file", accept: ".png,.npy,.nii,.gz" });
+      const accept = ".png,.jpg,.jpeg,.npy,.nii,.gz";
+      const input = make("input", { type: "file", accept });
       input.addEventListener("change", () => openFile(input.files[0]));
       const invitation = make("label", {}, "Drop an image anywhere on this page, or choose one: ", input);
       const zone = make("div", { className: "live-drop" }, invitation);
@@ -415,6 +462,14 @@ const skullnbLive = (() => {
         });
       }
       figure.append(zone);
+      const saves = [".png", ".npy", ".nii"].map((kind) => {
+        const button = make("button", { type: "button", textContent: kind });
+        button.setAttribute("aria-label", `Save the mask as ${kind}`);
+        button.addEventListener("click", () => save(kind));
+        return button;
+      });
+      const saver = make("div", { className: "live-save" }, make("span", {}, "Save the mask"), ...saves);
+      panel.querySelector(".live-foot").before(saver);
     }
     figure.append(complaint);
     figure.ready = open(config.start);

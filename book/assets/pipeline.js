@@ -73,12 +73,15 @@ const skullnb = (() => {
 
   // Step 3. Components of the pixels that equal `value`. Run i covers the columns from `edges[2i]`
   // to just before `edges[2i + 1]`; a row has the runs `first[row]` to just before `first[row + 1]`.
-  // `owner[i]` is the first run of its component, and by it go `area` and `touchesEdge`.
+  // `owner[i]` is the first run of its component, and by it go `area`, `touchesEdge` and `box`,
+  // which gives [top, left, bottom, right], the last two just behind it.
   function labelComponents(mask, connectivity = 8, value = 1) {
     const { pixels, height, width } = mask, runs = cutIntoRuns(mask, value);
     const { edges, first } = runs, count = first[height], reach = connectivity === 8 ? 1 : 0;
     const owner = new Int32Array(count), area = new Int32Array(count);
     const touchesEdge = new Uint8Array(count), rank = new Float64Array(count).fill(Infinity);
+    const top = new Int32Array(count).fill(height), bottom = new Int32Array(count);
+    const left = new Int32Array(count).fill(width), right = new Int32Array(count);
     const rootOf = (run) => {
       while (owner[run] !== run) run = owner[run] = owner[owner[run]];
       return run;
@@ -102,13 +105,18 @@ const skullnb = (() => {
         const start = edges[2 * run], end = edges[2 * run + 1], own = owner[run] = rootOf(run);
         const met = (row >> reach) * width + (start >> reach);
         area[own] += end - start;
+        top[own] = Math.min(top[own], row);
+        left[own] = Math.min(left[own], start);
+        bottom[own] = row + 1;
+        right[own] = Math.max(right[own], end);
         if (met < rank[own]) rank[own] = met;
         if (row === 0 || row === height - 1 || start === 0 || end === width) touchesEdge[own] = 1;
       }
     }
     const components = [];
     for (let run = 0; run < count; run++) if (owner[run] === run) components.push(run);
-    return { pixels, height, width, edges, first, owner, area, touchesEdge, rank, components };
+    const box = (one) => [top[one], left[one], bottom[one], right[one]];
+    return { pixels, height, width, edges, first, owner, area, box, touchesEdge, rank, components };
   }
 
   function cutIntoRuns({ pixels, height, width }, value = 1) {

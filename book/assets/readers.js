@@ -1,6 +1,6 @@
-// Reads what the reader drops on the page: a PNG, or slices as .npy or NIfTI. Everything
-// happens in the page. Pictures are decoded here and not by the browser, which may change levels
-// (colour management, protection against fingerprinting) and cuts 16 bits to 8.
+// Reads what the reader drops on the page: a PNG, a JPEG, or slices as .npy or NIfTI. Everything
+// happens in the page. A PNG is decoded here and not by the browser, which may change levels (colour
+// management, protection against fingerprinting) and cuts 16 bits to 8. Only a JPEG is left to it.
 "use strict";
 
 const skullnbReaders = (() => {
@@ -21,21 +21,26 @@ const skullnbReaders = (() => {
   }
 
   // Any file this page can read, as {length, read}: the number of its slices, and what gives one as
-  // {pixels, height, width, spacing}; spacing is [row, column] in mm where the file says it. An
-  // Error's message says what is wrong and what to do.
+  // {pixels, height, width, spacing}; spacing is [row, column] in mm where the file says it. A volume
+  // also has `axis`, across which it is cut, `along`, which cuts it across another, and `keep`, which
+  // makes a file of its masks. An Error's message says what is wrong and what to do.
   async function readStack(bytes, name = "") {
     if (startsWith(bytes, [0x1f, 0x8b])) bytes = await unpack(bytes, "gzip");
     if (startsWith(bytes, PNG)) {
       const picture = await readPng(bytes);
       return { length: 1, read: () => picture };
     }
+    if (startsWith(bytes, [0xff, 0xd8, 0xff])) {
+      const picture = await readJpeg(bytes);
+      return { length: 1, read: () => picture };
+    }
     if (startsWith(bytes, NUMPY)) return readNpy(bytes);
     const nifti = openNifti(bytes);
     if (nifti) return readNifti(bytes, nifti);
-    if (/\.(png|npy|nii|nii\.gz)$/i.test(name)) {
+    if (/\.(png|jpe?g|npy|nii|nii\.gz)$/i.test(name)) {
       refuse("It is damaged, cut short, or not what its name says: make a new copy of it.");
     }
-    return refuse("It is none of the kinds read here: give a .png, .npy, .nii or .nii.gz file.");
+    return refuse("It is none of the kinds read here: give a .png, .jpg, .npy, .nii or .nii.gz file.");
   }
 
   async function unpack(bytes, format) {
@@ -119,6 +124,30 @@ const skullnbReaders = (() => {
       }
       if (channels % 2 === 0 && value(at + step - size) !== 256 ** size - 1) {
         refuse("It is transparent in places: save it as a grey picture without transparency.");
+      }
+    }
+    return { pixels, height, width };
+  }
+
+  async function readJpeg(bytes) {
+    let bitmap = null;
+    try {
+      const untouched = { colorSpaceConversion: "none", premultiplyAlpha: "none" };
+      bitmap = await createImageBitmap(new Blob([bytes], { type: "image/jpeg" }), untouched);
+    } catch {
+      refuse("It is a damaged JPEG: make a new copy of it.");
+    }
+    const { width, height } = bitmap;
+    checkSize(height, width);
+    const canvas = Object.assign(document.createElement("canvas"), { width, height });
+    const pen = canvas.getContext("2d", { willReadFrequently: true });
+    pen.drawImage(bitmap, 0, 0);
+    const { data } = pen.getImageData(0, 0, width, height);
+    const pixels = new Float64Array(width * height);
+    for (let i = 0, at = 0; i < pixels.length; i++, at += 4) {
+      pixels[i] = data[at];
+      if (data[at + 1] !== pixels[i] || data[at + 2] !== pixels[i]) {
+        refuse("It is in colour: save it as a grey picture.");
       }
     }
     return { pixels, height, width };
@@ -211,6 +240,7 @@ const skullnbReaders = (() => {
     const dim = several(whole, second ? 16 : 40, 8, second ? 8 : 2);
     return {
       little,
+      second,
       shape: [...dim.slice(1, Math.max(1, Math.min(dim[0], 7)) + 1), 1, 1],
       type: view.getInt16(second ? 12 : 70, little),
       pixdim: several(float, second ? 104 : 76, 8, size),
@@ -230,24 +260,25 @@ const skullnbReaders = (() => {
     1280: "u8",
   };
 
-  // Slices as Python cuts them: see the table in `skullnb.stack.anatomy`. A volume is cut into
-  // axial slices; one slice may lie along any axis.
-  function readNifti(bytes, header) {
+  // Slices as Python cuts them (the table in `skullnb.stack.model`): across the axis in which the
+  // volume was acquired, or across the one that is asked for.
+  const ACROSS = ["sagittal", "coronal", "axial"];
+  function readNifti(bytes, header, axis = "") {
     const { shape, slope, intercept, little } = header, type = NIFTI_TYPES[header.type];
     if (!type) refuse("It holds colours, complex numbers or a rare type: save plain grey values.");
     if (shape.some((size) => size < 1)) refuse("It holds no pixels.");
     const volumes = shape.slice(3).reduce((product, size) => product * size, 1);
     if (volumes > 1) refuse(`It holds ${volumes} volumes: give one, such as one time point.`);
     const stored = anatomicalAxes(header), steps = [1, shape[0], shape[0] * shape[1]];
-    const flat = shape[2] === 1 ? 2 : shape.slice(0, 3).indexOf(1);
-    // Slices run towards the head; rows and columns towards the feet, the back, the patient's left.
-    const along = (axis, towards) => {
-      const at = stored.findIndex((one) => one.axis === axis), size = shape[at];
+    // Slices run towards the head, the front or the patient's right; rows and columns towards the
+    // feet, the back, the patient's left.
+    const along = (to, towards) => {
+      const at = stored.findIndex((one) => one.axis === to), size = shape[at];
       const step = towards * stored[at].direction * steps[at];
       return { size, step, zoom: header.pixdim[at + 1], start: Math.max(0, (1 - size) * step) };
     };
-    const cut = flat < 0 ? 2 : stored[flat].axis, slices = along(cut, 1);
-    const [down, across] = { 0: [2, 1], 1: [2, 0], 2: [1, 0] }[cut].map((axis) => along(axis, -1));
+    const cut = axis ? ACROSS.indexOf(axis) : acquired(stored, shape), slices = along(cut, 1);
+    const [down, across] = { 0: [2, 1], 1: [2, 0], 2: [1, 0] }[cut].map((to) => along(to, -1));
     checkSize(down.size, across.size);
     const count = slices.size * down.size * across.size;
     const numbers = readNumbers(bytes, header.offset, count, type, !little);
@@ -256,15 +287,52 @@ const skullnbReaders = (() => {
     const scale = { 1: 1000, 3: 0.001 }[header.units] || 1;
     const spacing = [down.zoom * scale, across.zoom * scale];
     const sound = spacing.every((size) => size > 0 && size < Infinity);
+    const startOf = (number) => slices.start + number * slices.step + down.start + across.start;
     function read(number) {
-      const start = slices.start + number * slices.step + down.start + across.start;
-      const slice = turn(numbers, [down.size, across.size], start, down.step, across.step);
+      const size = [down.size, across.size];
+      const slice = turn(numbers, size, startOf(number), down.step, across.step);
       if (factor !== 1 || added !== 0) {
         slice.pixels = Float64Array.from(slice.pixels, (value) => value * factor + added);
       }
       return sound ? { ...slice, spacing } : slice;
     }
-    return { length: slices.size, read };
+    // A file of masks that lies where the scan lies: its header, but for what says how to read it.
+    function keep(masks) {
+      const start = header.second ? 544 : 352, kept = new Uint8Array(start + count);
+      kept.set(bytes.subarray(0, header.second ? 540 : 348));
+      const view = new DataView(kept.buffer);
+      const [setFloat, size] = header.second ? ["setFloat64", 8] : ["setFloat32", 4];
+      const at = header.second ? [12, 14, 168, 176] : [70, 72, 108, 112];
+      view.setInt16(at[0], 2, little);
+      view.setInt16(at[1], 8, little);
+      if (header.second) view.setBigInt64(at[2], BigInt(start), little);
+      else view.setFloat32(at[2], start, little);
+      view[setFloat](at[3], 1, little);
+      view[setFloat](at[3] + size, 0, little);
+      masks.forEach(({ pixels }, number) => {
+        for (let row = 0, i = 0; row < down.size; row++) {
+          const line = start + startOf(number) + row * down.step;
+          for (let column = 0; column < across.size; column++) {
+            kept[line + column * across.step] = pixels[i++];
+          }
+        }
+      });
+      return kept;
+    }
+    return {
+      length: slices.size, read, keep, axis: ACROSS[cut],
+      along: (other) => readNifti(bytes, header, other),
+    };
+  }
+
+  // The axis of a single slice, of by far the largest step, or of by far the fewest slices; else
+  // axial. As `skullnb.stack.model.acquired` has it.
+  function acquired(stored, shape) {
+    const order = (values) => [0, 1, 2].sort((a, b) => values[a] - values[b] || a - b);
+    const sizes = stored.map(({ length }) => length), thick = order(sizes), few = order(shape);
+    if (shape[few[0]] === 1 && shape[few[1]] > 1) return stored[few[0]].axis;
+    if (sizes[thick[2]] >= 1.99 * sizes[thick[1]]) return stored[thick[2]].axis;
+    return shape[few[1]] >= 4 * shape[few[0]] ? stored[few[0]].axis : 2;
   }
 
   // For every stored axis the anatomical one (0 right, 1 front, 2 up) that it is closest to.
@@ -289,7 +357,7 @@ const skullnbReaders = (() => {
       }
       if (!(length > 0 && length < Infinity)) refuse("Its affine is singular: repair its header.");
       taken.push(axis);
-      return { axis, direction: Math.sign(matrix[axis][stored]) };
+      return { axis, length, direction: Math.sign(matrix[axis][stored]) };
     });
   }
 

@@ -117,7 +117,7 @@ def build_report(
     import nbformat
 
     from skullnb.pipeline.steps import as_slice
-    from skullnb.report import pages
+    from skullnb.report import pages, teach
 
     browser = pages.require_browser() if pdf else None
     started, tell = time.monotonic(), progress or (lambda done, total, text: None)
@@ -156,7 +156,8 @@ def build_report(
                 nbformat.write(notebook, work / "staged" / f"{name}.ipynb")
                 for cell in notebook.cells:
                     for one in cell.get("outputs", []):
-                        one.get("data", {}).pop("image/svg+xml", None)  # for pages only
+                        for kind in ("image/svg+xml", teach.MIME):  # for pages only
+                            one.get("data", {}).pop(kind, None)
                 nbformat.write(notebook, work / "notebooks" / f"{name}.ipynb")
                 tell(done, total, f"{name} {'failed' if error else 'done'}")
         results = _collect(work / "results", {**chosen, "failed": failures})

@@ -1,6 +1,6 @@
 """Live figures: pictures whose reader moves the pipeline's settings on the published page.
 
-A notebook shows a picture of the report's settings. In the book, `book/assets/live.js` puts
+A notebook shows a picture at the chapter's settings. In the book, `book/assets/live.js` puts
 controls in its place and runs `book/assets/pipeline.js`, which gives the same masks bit for bit.
 After normalising, 256 levels are all that the later steps need, so a page takes a slice as a
 lossless picture. Each lies in a script of its own, loaded when a reader turns to it: a page opened
@@ -18,18 +18,14 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from skullnb import phantom
+from skullnb import heads, phantom
 from skullnb.errors import InvalidSetting
-from skullnb.figures.explorer import OUTLINES, compose, explorer_figure
-from skullnb.figures.layout import ACCENT
-from skullnb.figures.style import PALETTE
-from skullnb.metrics import dice, iou
-from skullnb.pipeline import Mask, PipelineSettings, SkullMaskTrace, normalise, trace_skull_mask
+from skullnb.metrics import iou
+from skullnb.pipeline import PipelineSettings, SkullMaskTrace, normalise, trace_skull_mask
+from skullnb.report import plot
 from skullnb.report.chapter import MOST_SHOWN, Chapter, spread
 from skullnb.stack import Stack
 
@@ -37,30 +33,34 @@ MIME = "application/vnd.skullnb.live"
 MOST_BYTES = 1_000_000
 """A page loads one slice by itself; a slice that needs more than this is not live."""
 
-# What the picture shows, for each focus of a figure: the stage, outlines, and painted areas.
-FOCUS: dict[str, tuple[str, tuple[str, ...], dict[str, str]]] = {
-    "threshold": ("binary", ("reference",), {}),
-    "components": ("components", (), {"brain": "chosen", "scalp": "touch the frame"}),
-    "dilation": ("dilated", ("brain", "reference"), {"mask": "dilated"}),
-    "holes": ("mask", ("brain",), {"mask": "holes filled"}),
-    "whole": ("normalised", OUTLINES, {}),
-}
+MOST_LIVE = 16
+"""Of a larger stack a few slices are live."""
 
-# Its slices are asked for one after the other; drawing a head takes about a second.
+# What the picture shows, for each focus of a figure: areas painted and borders drawn.
+FOCUS: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
+    "threshold": ({"binary": "accent"}, ()),
+    "components": ({"binary": "scalp", "brain": "brain"}, ()),
+    "dilation": ({"dilated": "mask", "brain": "brain"}, ("reference",)),
+    "holes": ({"mask": "accent", "dilated": "mask"}, ("brain",)),
+    "whole": ({}, ("reference", "brain", "mask")),
+    "border": ({"mask": "mask", "brain": "brain"}, ("reference",)),
+}
+HEAD, PHANTOM, OWN = "studyforrest", "phantom", "slice"
+
+# Slices are asked for one after the other; drawing a head takes about a second.
 _variant = lru_cache(maxsize=1)(phantom.variant)
 
 
 class LiveFigure:
     """A picture for the notebook, with what the book needs to make it live."""
 
-    def __init__(self, png: bytes, config: Mapping[str, Any]) -> None:
-        self.png = png
-        self.config = dict(config)
+    def __init__(self, png: bytes, config: Mapping[str, Any], text: str = "") -> None:
+        self.png, self.config, self.text = png, dict(config), text
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         return {
             "image/png": b64encode(self.png).decode("ascii"),
-            "text/plain": f"live figure: {self.config['focus']}",
+            "text/plain": self.text,
             MIME: json.dumps(self.config),
         }
 
@@ -74,7 +74,7 @@ def live_figure(
     ----------
     chapter : Chapter
         Its slices, and the settings that the figure starts from.
-    focus : {"threshold", "components", "dilation", "holes", "whole"}
+    focus : {"threshold", "components", "dilation", "holes", "whole", "border"}
         The step that the figure is about: what it paints, and which controls come first.
     heads : sequence of (variant, index)
         Slices of `skullnb.phantom.variant` to add. The figure opens with the first of them.
@@ -93,44 +93,43 @@ def live_figure(
     --------
     >>> from skullnb.report.chapter import open_chapter
     >>> live_figure(open_chapter("03-threshold"), "threshold").config["start"]
-    'slice-2'
+    'studyforrest-8'
     """
     if focus not in FOCUS:
         raise InvalidSetting(
             f"No live figure is about {focus!r}; choose one of {', '.join(FOCUS)}."
         )
-    stack, settings = chapter.stack, chapter.settings
-    sources, index = _sources(stack), _middle(stack)
-    start, trace = _key(index), chapter.trace(index)
+    stack, settings, index = chapter.stack, chapter.settings, chapter.middle
+    sources, trace, start = _sources(stack), chapter.trace(), _key(stack, index)
     if heads:
         name, index = heads[0]
-        stack, start = _variant(name), _key(index, name)
-        trace = trace_skull_mask(stack.images[index], settings)
+        stack, start = _variant(name), f"{name}-{index}"
+        settings = _for_a_phantom(settings)
+        trace = trace_skull_mask(stack.images[index], settings, spacing_mm=stack.spacing_mm)
         sources += [
-            {"key": _key(number, name), "label": f"synthetic: {name.replace('-', ' ')}"}
+            {
+                "key": f"{name}-{number}",
+                "label": f"synthetic: {name.replace('-', ' ')}",
+                "kernelWidth": settings.kernel_width,
+            }
             for name, number in heads
         ]
     reference = None if stack.reference is None else np.asarray(stack.reference[index])
-    stage, outlines, areas = FOCUS[focus]
-    picture = compose(trace, stage, reference, outlines, stack.spacing_mm)
-    shown = [name for name in outlines if name != "reference" or reference is not None]
-    figure = explorer_figure(picture, _facts(trace, reference), shown, areas)
-    config = _config(focus, settings, sources, start, len(chapter.stack))
-    return LiveFigure(figure.png(), config)
+    score = "" if reference is None else f", IoU {iou(trace.mask, reference):.4f}"
+    what = f"threshold {trace.threshold}, brain {int(trace.brain.sum()):,} px, mask "
+    what += f"{int(trace.mask.sum()):,} px{score}"
+    png = _still(trace, focus, reference, stack.spacing_mm, what)
+    config = _config(focus, chapter.settings, sources, start, len(chapter.stack))
+    return LiveFigure(png, config, f"live figure: {focus}; {what}")
 
 
 def publish(notebook: Any, stack: Stack, folder: Path) -> None:
-    """Make the live figures of a chapter live.
+    """Make the live figures of an executed notebook live, in place; `stack`: of the report.
 
-    Parameters
-    ----------
-    notebook : NotebookNode
-        An executed chapter, changed in place.
-    stack : Stack
-        What the report is about.
-    folder : Path
-        Gets a script for each slice that the figures use and that is not there yet.
+    `folder` gets a script for each slice that the figures use and that is not there yet.
     """
+    import nbformat
+
     for cell in notebook.cells:
         for number, output in enumerate(cell.get("outputs", [])):
             data = output.get("data", {})
@@ -138,7 +137,7 @@ def publish(notebook: Any, stack: Stack, folder: Path) -> None:
                 continue
             config = write_slices(json.loads(data.pop(MIME)), stack, folder)
             if config["sources"]:
-                alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
+                alt = data.get("text/plain", "")
                 html = figure_html(config, b64decode(data["image/png"]), alt)
                 cell.outputs[number] = nbformat.v4.new_output(
                     "display_data", data={"text/html": html}
@@ -146,31 +145,10 @@ def publish(notebook: Any, stack: Stack, folder: Path) -> None:
 
 
 def try_it(stack: Stack, settings: PipelineSettings, folder: Path) -> str:
-    """Write the figure into which a reader may drop an image.
-
-    Parameters
-    ----------
-    stack : Stack
-        What the report is about; its middle slice is there to begin with.
-    settings : PipelineSettings
-        Of the report.
-    folder : Path
-        As for `publish`.
-
-    Returns
-    -------
-    str
-        HTML: what the kernel's width means for other pixels, and the figure.
-    """
-    width, size = PipelineSettings().kernel_width, phantom.BUILT_IN_SPACING_MM[0]
-    hint = (
-        f"<p>The kernel’s width is counted in pixels. {width}&nbsp;px fits slices such as the"
-        f" built-in ones, whose pixels are {size:g}&nbsp;mm wide: there the brain grows by about"
-        f" {width * size / 2:.0f}&nbsp;mm. Where pixels are larger it grows further, into the"
-        " scalp: choose a narrower kernel.</p>\n"
-    )
-    config = _config("whole", settings, _sources(stack), _key(_middle(stack)), len(stack))
-    return hint + figure_html({**write_slices(config, stack, folder), "drop": True})
+    """Write the figure into which a reader may drop an image; the report's slices are there too."""
+    middle = _key(stack, len(stack) // 2)
+    config = _config("whole", settings, _sources(stack), middle, len(stack))
+    return figure_html({**write_slices(config, stack, folder), "drop": True})
 
 
 def figure_html(config: Mapping[str, Any], png: bytes = b"", alt: str = "") -> str:
@@ -189,36 +167,21 @@ def figure_html(config: Mapping[str, Any], png: bytes = b"", alt: str = "") -> s
 
 
 def write_slices(config: Mapping[str, Any], stack: Stack, folder: Path) -> dict[str, Any]:
-    """Write the slices that a figure uses, and leave out those that are too large for a page.
+    """Write the slices that a figure uses into `folder`, without those too large for a page.
 
-    Parameters
-    ----------
-    config : mapping
-        Of a `LiveFigure`.
-    stack : Stack
-        What the report is about.
-    folder : Path
-        Gets a script for each slice that is not there yet.
-
-    Returns
-    -------
-    dict
-        The settings of the figure, with the slices that are live, and a note that says how many
-        of how many they are.
+    Gives the figure's settings with the slices that are live, and a note how many those are.
     """
     folder.mkdir(parents=True, exist_ok=True)
     kept = []
     for source in config["sources"]:
         file = folder / f"{source['key']}.js"
         if not file.exists():
-            name, _, index = source["key"].rpartition("-")
-            origin = stack if name == "slice" else _variant(name)
-            file.write_text(_script(source["key"], origin, int(index)), encoding="ascii")
+            file.write_text(_script(source["key"], stack), encoding="ascii")
         if file.stat().st_size <= MOST_BYTES:
             kept.append(source)
         else:
             file.unlink()
-    own = sum(source["key"].startswith("slice-") for source in kept)
+    own = sum("kernelWidth" not in source for source in kept)
     keys = [source["key"] for source in kept]
     start = config["start"] if config["start"] in keys or not keys else keys[0]
     note = "" if own == config["of"] else f"{own} of {config['of']} slices are live here."
@@ -226,19 +189,20 @@ def write_slices(config: Mapping[str, Any], stack: Stack, folder: Path) -> dict[
 
 
 def encode_png(levels: NDArray[Any]) -> bytes:
-    """Encode 8-bit levels as a grey PNG, without loss and without colour management.
+    """Encode 8-bit levels as a grey PNG, without loss and without colour management."""
+    from PIL import Image
 
-    Examples
-    --------
-    >>> encode_png(np.zeros((2, 2), dtype=np.uint8))[1:4]
-    b'PNG'
-    """
     file = BytesIO()
     Image.fromarray(levels).save(file, "PNG", optimize=True)
     return file.getvalue()
 
 
-def _script(key: str, stack: Stack, index: int) -> str:
+def _script(key: str, stack: Stack) -> str:
+    name, _, number = key.rpartition("-")
+    index = int(number)
+    if name != OWN:  # a slice that comes with the package, by its number
+        stack = _of_the_package(name)
+        index = list(stack.slice_numbers).index(index)
     data: dict[str, Any] = {"image": _base64(normalise(stack.images[index]))}
     if stack.reference is not None:
         data["reference"] = _base64(np.asarray(stack.reference[index], dtype=np.uint8) * 255)
@@ -247,29 +211,43 @@ def _script(key: str, stack: Stack, index: int) -> str:
     return f"skullnbLive.take({json.dumps(key)}, {json.dumps(data)});\n"
 
 
+def _of_the_package(name: str) -> Stack:
+    if name == HEAD:
+        return heads.load(HEAD)
+    return phantom.published_stack() if name == PHANTOM else _variant(name)
+
+
 def _base64(levels: Any) -> str:
     return b64encode(encode_png(np.asarray(levels, dtype=np.uint8))).decode("ascii")
 
 
-def _key(index: int, variant: str = "slice") -> str:
-    return f"{variant}-{index}"
+def _key(stack: Stack, index: int) -> str:
+    """Name a slice, by its number where anybody's `_of_the_package` finds the same."""
+    if stack.sources == heads.load(HEAD).sources:
+        return f"{HEAD}-{stack.slice_numbers[index]}"
+    if not stack.sources and stack.synthetic and stack.name == phantom.published_stack().name:
+        return f"{PHANTOM}-{stack.slice_numbers[index]}"
+    return f"{OWN}-{index}"
 
 
-def _sources(stack: Stack) -> list[dict[str, str]]:
+def _sources(stack: Stack) -> list[dict[str, Any]]:
     """Slices that are live: all of a small stack, else a few spread over it."""
-    shown = spread(len(stack), MOST_SHOWN)
-    return [{"key": _key(i), "label": f"slice {stack.slice_numbers[i]}"} for i in shown]
+    most = MOST_LIVE if len(stack) <= MOST_LIVE else MOST_SHOWN
+    shown = sorted({*spread(len(stack), most), len(stack) // 2})
+    return [{"key": _key(stack, i), "label": f"slice {stack.slice_numbers[i]}"} for i in shown]
 
 
-def _middle(stack: Stack) -> int:
-    shown = spread(len(stack), MOST_SHOWN)
-    return shown[len(shown) // 2]
+def _for_a_phantom(settings: PipelineSettings) -> PipelineSettings:
+    """The chapter's settings at the article's width: another would fit pixels of another size."""
+    from dataclasses import replace
+
+    return replace(settings, kernel_width=PipelineSettings().kernel_width)
 
 
 def _config(
     focus: str,
     settings: PipelineSettings,
-    sources: Sequence[Mapping[str, str]],
+    sources: Sequence[Mapping[str, Any]],
     start: str,
     n_slices: int,
 ) -> dict[str, Any]:
@@ -279,6 +257,7 @@ def _config(
             "threshold": settings.threshold,
             "connectivity": settings.connectivity,
             "dropEdgeTouching": settings.drop_edge_touching,
+            "border": settings.border,
             "kernelWidth": settings.kernel_width,
             "kernelShape": settings.kernel_shape,
             "fillHoles": settings.fill_holes,
@@ -286,19 +265,35 @@ def _config(
         "sources": list(sources),
         "start": start,
         "of": n_slices,
-        "palette": {**PALETTE, "accent": ACCENT},
+        "palette": dict(plot.PALETTE),
     }
 
 
-def _facts(trace: SkullMaskTrace, reference: Mask | None) -> dict[str, str]:
-    facts = {
-        "threshold": str(trace.threshold),
-        "components": f"{len(trace.components):,}",
-        "touch the frame": f"{trace.n_edge_touching:,}",
-        "brain": f"{np.count_nonzero(trace.brain):,} px",
-        "mask": f"{np.count_nonzero(trace.mask):,} px",
-    }
-    if reference is not None:
-        facts["IoU"] = f"{iou(trace.mask, reference):.4f}"
-        facts["Dice"] = f"{dice(trace.mask, reference):.4f}"
-    return facts
+def _still(trace: SkullMaskTrace, focus: str, reference: Any, spacing_mm: Any, title: str) -> bytes:
+    """Draw the slice, and its right border enlarged."""
+    import matplotlib.pyplot as plt
+
+    masks = {"binary": trace.binary, "brain": trace.brain, "dilated": trace.dilated}
+    masks |= {"mask": trace.mask, "reference": reference}
+    areas, lines = FOCUS[focus]
+    height, width = trace.mask.shape
+    last = np.flatnonzero(trace.mask.any(axis=0))
+    row, column = height // 2, int(last[-1]) if last.size else width // 2
+    box = (
+        slice(max(0, row - height // 6), row + height // 6),
+        slice(max(0, column - width // 5), column + width // 8),
+    )
+    with plt.rc_context(plot.STYLE):
+        fig, axes = plot.panels(2, trace.mask.shape, spacing=spacing_mm)
+        for ax, part in zip(axes, (None, box), strict=True):
+            plot.show(ax, trace.normalised, spacing=spacing_mm, box=part)
+            for name, colour in areas.items():
+                plot.tint(ax, masks[name], colour)
+            for name in lines:
+                plot.outline(ax, masks[name], name, label=None if part else name)
+        plot.headline(title, fig)
+        if lines:
+            fig.legend(loc="outside lower left", ncols=3, fontsize=9)
+        png = b64decode(plot.picture(fig)["image/png"])
+        plt.close(fig)
+    return png

@@ -54,7 +54,7 @@ def stage(
     import nbformat
     import yaml  # comes with the extra
 
-    from skullnb.report import live
+    from skullnb.report import live, teach
 
     staged = work / "staged"
     shutil.copytree(book, staged / "book", ignore=shutil.ignore_patterns("__pycache__", "_build"))
@@ -77,6 +77,7 @@ def stage(
         path.unlink()
         place = toc["root"] if name == front else f"notebooks/{name}"
         live.publish(notebook, stack, slices)
+        teach.publish(notebook)
         for cell in notebook.cells:
             if cell.cell_type == "markdown":
                 cell.source = relink(cell.source, "notebooks", place, there, front)
