@@ -9,7 +9,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -159,77 +159,65 @@ class Data:
         return open_data(self.images, self.reference, groups=self.groups, **self.reading)
 
 
-_OPTIONS: dict[str, Callable[[Any], Any]] = {
-    "images": click.option(
-        "--images",
-        default="",
-        help="Scans: a file, a folder, a pattern in quotes, dicom#6 (series 6), phantom, or an open "
+_AXES, _BORDERS = ["axial", "coronal", "sagittal"], ["dilation", "dark growth"]
+_OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
+    "images": (
+        "Scans: a file, a folder, a pattern in quotes, dicom#6 (its series 6), phantom, or an open "
         "head's name.  [default: the head inside the package]",
+        {"default": ""},
     ),
-    "reference": click.option(
-        "--reference", default="", help="Reference mask: a file or folder shaped like the images."
+    "reference": ("Reference mask: a file or folder shaped like the images.", {"default": ""}),
+    "groups": ("Volume of each slice: a text file, or labels with commas.", {"default": ""}),
+    "spacing": (
+        'Millimetres per pixel, "row x column", such as "0.67x0.70"; headers know theirs.',
+        {"default": ""},
     ),
-    "groups": click.option(
-        "--groups", default="", help="Volume of each slice: a text file, or labels with commas."
+    "slices": (
+        'Slices to take, such as "104:127" (127 left out), "3" or "1,5,9", from 0; axial slices of '
+        "a volume ascend from the feet.",
+        {"default": ""},
     ),
-    "spacing_mm": click.option(
-        "--spacing",
-        "spacing_mm",
-        default="",
-        help='Millimetres per pixel, "row x column", such as "0.67x0.70"; headers know theirs.',
-    ),
-    "slices": click.option(
-        "--slices",
-        default="",
-        help='Slices to take, such as "104:127" (127 left out), "3" or "1,5,9", from 0; axial '
-        "slices of a volume ascend from the feet.",
-    ),
-    "axis": click.option(
-        "--axis",
-        type=click.Choice(["axial", "coronal", "sagittal"]),
-        help="Anatomical axis to slice a volume along, however it is stored.  [default: as it was "
+    "axis": (
+        "Anatomical axis to slice a volume along, however it is stored.  [default: as it was "
         "acquired]",
+        {"type": click.Choice(_AXES)},
     ),
-    "nan_background": click.option(
-        "--nan-background", is_flag=True, help="Take NaN for background; it is refused otherwise."
+    "nan-background": ("Take NaN for background; it is refused otherwise.", {"is_flag": True}),
+    "kernel-width": (
+        "Side of the elliptical kernel in px; it reaches half as far.",
+        {"default": 26, "show_default": True},
     ),
-    "kernel_width": click.option(
-        "--kernel-width",
-        default=26,
-        show_default=True,
-        help="Side of the elliptical kernel in px; it reaches half as far.",
+    "reach-mm": (
+        "Instead: how far the kernel carries a border, in mm, at each volume's own spacing.",
+        {"type": float},
     ),
-    "reach_mm": click.option(
-        "--reach-mm",
-        type=float,
-        help="Instead: how far the kernel carries a border, in mm, at each volume's own spacing.",
-    ),
-    "border": click.option(
-        "--border",
-        type=click.Choice(["dilation", "dark growth"]),
-        default="dilation",
-        show_default=True,
-        help="The article's one dilation, or a border that is looked for (needs the spacing).",
+    "border": (
+        "The article's one dilation, or a border that is looked for (needs the spacing).",
+        {"type": click.Choice(_BORDERS), "default": "dilation", "show_default": True},
     ),
 }
 
 _overwrite = click.option("--overwrite", is_flag=True, help="Replace what is already there.")
+_PATH = click.Path(path_type=Path)
 
 
 def about(*without: str, argument: bool = False) -> Callable[[Callable[..., Any]], Any]:
     """Give a command the shared words but some, packed as its first argument, a `Data`."""
-    names = [field.name for field in fields(Data) if field.name not in without]
+    chosen = {name: words for name, words in _OPTIONS.items() if name not in without}
 
     def decorate(command: Callable[..., Any]) -> Any:
         @functools.wraps(command)
         def packed(**given: Any) -> Any:
-            words = {name: given.pop(name) for name in names}
-            words["axis"] = words.get("axis") or ""
-            return command(Data(**words), **given)
+            typed = {name: given.pop(name.replace("-", "_")) for name in chosen}
+            data = {name.replace("-", "_"): word for name, word in typed.items()}
+            data["spacing_mm"], data["axis"] = data.pop("spacing"), data["axis"] or ""
+            return command(Data(**data), **given)
 
-        for name in reversed(names):
-            option = click.argument("images", default="") if name == "images" and argument else None
-            packed = (option or _OPTIONS[name])(packed)
+        for name, (text, words) in reversed(chosen.items()):
+            if name == "images" and argument:
+                packed = click.argument("images", default="")(packed)
+            else:
+                packed = click.option(f"--{name}", help=text, **words)(packed)
         return packed
 
     return decorate
@@ -251,18 +239,8 @@ def main() -> None:
 
 @main.command()
 @about("border")
-@click.option(
-    "-o",
-    "--output",
-    "output_dir",
-    default="report",
-    show_default=True,
-    type=click.Path(path_type=Path),
-    help="Folder for the report.",
-)
-@click.option(
-    "--chapter", "chapters", multiple=True, help='Only this one, such as "05". Repeatable.'
-)
+@click.option("-o", "--output", "output_dir", default="report", show_default=True, type=_PATH)
+@click.option("--chapter", "chapters", multiple=True, help='Only this, such as "05". Repeatable.')
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(1, 64))
 @click.option("--student", is_flag=True, help="To hand out: pages and notebooks without answers.")
 @click.option("--single-file", is_flag=True, help="Also the whole book as one file, book.html.")
@@ -310,7 +288,7 @@ def report(data: Data, **options: Any) -> None:
     "-o",
     "--output",
     required=True,
-    type=click.Path(path_type=Path),
+    type=_PATH,
     help="File to write (.nii.gz, .nii, .npy, .npz, .tif, .png, or .zarr and .packed.npy for very "
     "many slices); a folder for several volumes.",
 )
@@ -420,14 +398,14 @@ def _mask_batch(data: Data, output: Path, options: dict[str, Any]) -> set[str]:
 
 
 @main.command()
-@about("kernel_width", "reach_mm", "border")
+@about("kernel-width", "reach-mm", "border")
 @click.option(
     "--widths",
     default="16:37:2",
     show_default=True,
     help='Kernel widths in px: "first:end:step" (end left out), or "22,24,26".',
 )
-@click.option("--csv", type=click.Path(path_type=Path), help="Also write every slice to this file.")
+@click.option("--csv", type=_PATH, help="Also write every slice to this file.")
 @_overwrite
 def sweep(data: Data, widths: str, csv: Path | None, overwrite: bool) -> None:
     """Score the masks at several kernel widths.
@@ -467,9 +445,7 @@ def sweep(data: Data, widths: str, csv: Path | None, overwrite: bool) -> None:
     help="Add the slices of a phantom variant, named as in skullnb phantom --list. Repeatable.",
 )
 @click.option("--synthetic", is_flag=True, help="IMAGES are drawn, though their file doesn't say.")
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="Folder for evidence.csv and .json."
-)
+@click.option("-o", "--output", type=_PATH, help="Folder for evidence.csv and .json.")
 @_overwrite
 def evidence(
     data: Data,
@@ -531,13 +507,7 @@ def evidence(
 
 @main.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option(
-    "-o",
-    "--output",
-    required=True,
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="The table to write (.csv).",
-)
+@click.option("-o", "--output", required=True, type=_PATH, help="The table to write (.csv).")
 @_overwrite
 def collate(folder: Path, output: Path, overwrite: bool) -> None:
     """Set the numbers of many runs in FOLDER side by side: a row for each report or notebook run.
@@ -559,7 +529,7 @@ def collate(folder: Path, output: Path, overwrite: bool) -> None:
 
 
 @main.command()
-@click.option("-o", "--output", type=click.Path(path_type=Path), help=".npz, .nii or .nii.gz file.")
+@click.option("-o", "--output", type=_PATH, help=".npz, .nii or .nii.gz file.")
 @click.option("--seed", type=int, help="Another head instead of the published stand-in.")
 @click.option("--variant", "variant_name", help="A head that breaks one assumption; see --list.")
 @click.option("--n-slices", type=click.IntRange(1, 200), help="With --seed: how many slices.")

@@ -10,12 +10,11 @@ What makes it quick, and why it is exact:
 * **Pairs are counted.** A table of the 65,536 pairs of neighbouring levels holds the histogram.
   Otsu's criterion is computed from it to some 15 digits, and believed where the best level wins in
   the first 6; else OpenCV is asked, whose builds differ in how they decide between equal levels.
-* **64 pixels a word.** Bright pixels become bits; runs (bright stretches of a row) start and end
-  where bits change. Dilating by a row of the kernel is ORing shifted words, and a wider row starts
-  from what the narrower one has done.
-* **Runs, not labels.** A component is a set of runs joined by union-find: the work does not grow
-  with the number of components. Where equal ones compete, OpenCV is asked for its labels' order.
-* **Holes among few runs.** They are those of the background that are not joined to the outermost.
+* **64 pixels a word.** Runs (bright stretches of a row) start and end where bits change. Dilating
+  by a row of the kernel is ORing shifted words, from what a narrower row has done.
+* **Runs, not labels.** A component is a set of runs joined by union-find, whatever the number of
+  components. Where equal ones compete, OpenCV is asked for the order of its labels. Holes are
+  runs of the background that are not joined to the outermost.
 * **A hull from row ends.** The first and last pixel of each row have the same convex hull as all.
 
 Every signature is fixed beforehand, for arrays that may be read-only: a memory-mapped slice runs
@@ -41,23 +40,21 @@ _part: Callable[[_Function], _Function] = njit(**_OPTIONS)  # compiled into the 
 
 
 def _kernel(*signatures: str) -> Callable[[_Function], _Function]:
-    """Compile, or load from the cache, for these arguments and no others."""
+    """Compile, or load from the cache, for arguments `i8`, arrays `[i8]`, or to write, `[i8]=`."""
 
-    def compile_now(function: _Function) -> _Function:
-        exact = [tuple(_typed(word) for word in one.split()) for one in signatures]
+    def typed(code: str) -> Any:
+        kind, n_axes = from_dtype(np.dtype(code.strip("[]="))), code.count("[")
+        return types.Array(kind, n_axes, "C", readonly="=" not in code) if n_axes else kind
+
+    def compiled(function: _Function) -> _Function:
+        exact = [tuple(typed(code) for code in one.split()) for one in signatures]
         try:
-            compiled: _Function = njit(exact, cache=True, **_OPTIONS)(function)
+            kernel: _Function = njit(exact, cache=True, **_OPTIONS)(function)
         except RuntimeError:  # there is nowhere to write the cache: compile in every process
-            compiled = njit(exact, **_OPTIONS)(function)
-        return compiled
+            kernel = njit(exact, **_OPTIONS)(function)
+        return kernel
 
-    return compile_now
-
-
-def _typed(code: str) -> Any:
-    """Numba's type for `i8` and other dtypes, arrays to read `[[i8]]`, and to write `[[i8]]=`."""
-    kind, n_axes = from_dtype(np.dtype(code.strip("[]="))), code.count("[")
-    return types.Array(kind, n_axes, "C", readonly="=" not in code) if n_axes else kind
+    return compiled
 
 
 @_part
@@ -89,41 +86,28 @@ def _count(levels: Any, width: int, pairs: Any, table: Any) -> None:
 
 
 @_part
-def _counted(table: Any, n_added: int, counts: Any) -> None:
-    """Make counts of levels from those of pairs."""
-    lower = np.zeros(256, dtype=np.uint32)
+def _otsu(table: Any, n_added: int, counts: Any) -> int:
+    """Count levels by their pairs; the one that splits them best, or -1 where one comes near."""
     for upper in range(256):
         part = table[upper * 256 : upper * 256 + 256]
-        counts[upper] = part.sum()
-        lower += part
+        counts[upper] += part.sum()
+        counts += part
         part[:] = 0  # for the next frame
-    counts += lower
     counts[0] -= n_added
-
-
-@_part
-def _otsu(counts: Any) -> int:
-    """Level that splits a histogram best, or -1 where another one comes near."""
-    n_all, sum_all = counts.sum(), (counts * np.arange(256)).sum()
-    best, second, chosen, n_below, sum_below = 0.0, 0.0, -1, 0, 0
+    below, sum_below = counts.cumsum(), (counts * np.arange(256)).cumsum()
+    best, second, chosen = 0.0, 0.0, -1
     for level in range(255):
-        n_below += counts[level]
-        sum_below += level * counts[level]
-        if 0 < n_below < n_all:
-            apart = np.float64(sum_all * n_below - n_all * sum_below)
-            between = apart * apart / (np.float64(n_below) * np.float64(n_all - n_below))
+        apart = np.float64(sum_below[-1] * below[level] - below[-1] * sum_below[level])
+        if apart:
+            between = apart * apart / np.float64(below[level] * (below[-1] - below[level]))
             if between > best:
                 best, second, chosen = between, best, level
             else:
                 second = max(second, between)
-    clear = second < best * (1 - 1e-6) and n_all <= _MOST_COUNTED
-    return chosen if clear else -1
+    return chosen if second < best * (1 - 1e-6) and below[-1] <= _MOST_COUNTED else -1
 
 
-@_kernel(
-    "[[f4]] f4 [i4] [u4] [[u1]]= [[u2]] [u4]= [i8]=",
-    "[[f8]] f8 [i8] [u8] [[u1]]= [[u2]] [u4]= [i8]=",
-)
+@_kernel(*(f"[[f{n}]] f{n} [i{n}] [u{n}] [[u1]]= [[u2]] [u4]= [i8]=" for n in (4, 8)))
 def levels_of_floats(
     pixels: Any, top: Any, signed: Any, bits: Any, levels: Any, pairs: Any, table: Any, counts: Any
 ) -> int:
@@ -142,8 +126,7 @@ def levels_of_floats(
         for i in range(source.size):
             target[i] = np.uint8(np.int32((source[i] - low) / span * top))
         _count(target, source.size, pairs[row], table)
-    _counted(table, levels.size - pixels.size, counts)
-    return _otsu(counts)
+    return _otsu(table, levels.size - pixels.size, counts)
 
 
 @_kernel("[[u2]] [u1] [[u1]]= [[u2]] [u4]= [i8]=")
@@ -156,8 +139,7 @@ def levels_by_table(
         for i in range(source.size):
             target[i] = level_of[source[i]]
         _count(target, source.size, pairs[row], table)
-    _counted(table, levels.size - places.size, counts)
-    return _otsu(counts)
+    return _otsu(table, levels.size - places.size, counts)
 
 
 @_part
@@ -171,21 +153,17 @@ def _bits_set(word: Any) -> Any:
 
 
 @_part
-def _pack_bright(eights: Any, threshold: int) -> Any:
-    """Pack pixels into bits, lit where a level is above the threshold; a number holds eight."""
-    # With its highest bit set, a byte minus 0..127 borrows from no other, and the bit is left where
-    # the seven others are no less. Pixel j leaves a bit at 8 j, which the factor's bit at 56 - 7 j
-    # carries to 56 + j; no two of the 64 products meet there or below.
-    lowest, gather = np.uint64(0x0101010101010101), np.uint64(0x0102040810204080)
-    least = threshold + 1
-    subtract, either = lowest * np.uint64(least & 127), _ALL if least < 128 else _NONE
-    highest = lowest << np.uint64(7)
-    kept = highest if least < 256 else _NONE
-    packed = np.empty(eights.size, dtype=np.uint8)
+def _pack(eights: Any, threshold: int) -> Any:
+    """Pack levels into bits, lit above the threshold; a number holds eight of them."""
+    # Seven bits of a byte reach the eighth when 127 less those of the threshold are added to more.
+    # The factor's bit 56 - 7 j carries pixel j from bit 8 j to 56 + j; no two products meet below.
+    every, factor = np.uint64(0x0101010101010101), np.uint64(0x0102040810204080)
+    seven, more = every * np.uint64(127), every * np.uint64(127 - threshold % 128)
+    either, packed = _ALL if threshold < 128 else _NONE, np.empty(eights.size, dtype=np.uint8)
     for i in range(eights.size):
-        over = (eights[i] | highest) - subtract
-        bright = (over & eights[i] | (over | eights[i]) & either) & kept
-        packed[i] = np.uint8(((bright >> np.uint64(7)) * gather) >> np.uint64(56))
+        over = (eights[i] & seven) + more
+        bright = (over & eights[i] | (over | eights[i]) & either) >> np.uint64(7) & every
+        packed[i] = np.uint8(bright * factor >> np.uint64(56))
     return packed.view(np.uint64)
 
 
@@ -249,29 +227,28 @@ def _join(edges: Any, first: Any, diagonal: int) -> Any:
 def components_of(
     eights: Any, height: int, width: int, threshold: int, diagonal: bool, drop: bool
 ) -> Any:
-    """Cut levels into runs, as `_cut_into_runs` gives them, and these into components.
+    """Cut levels into runs (see `_cut_into_runs`), and these into components.
 
-    Returns also for every run the first run of its component; by first run the area and whether it
-    touches the frame; the chosen one's first run (-1: none), and how many are as large.
+    Returns also for every run the first of its component; by first run the area, and 1 where it is
+    at the frame, 2 at a corner; the chosen one's first run (-1: none), and how many are as large.
     """
-    edges, first = _cut_into_runs(_pack_bright(eights, threshold), height, False)
+    edges, first = _cut_into_runs(_pack(eights, threshold), height, False)
     owner = _join(edges, first, int(diagonal))
-    areas, touching = np.zeros(owner.size, dtype=np.int64), np.zeros(owner.size, dtype=np.bool_)
+    areas, framed = np.zeros(owner.size, dtype=np.int64), np.zeros(owner.size, dtype=np.int64)
     for row in range(height):
-        at_frame = row in (0, height - 1)
         for run in range(first[row], first[row + 1]):
-            start, end = edges[2 * run], edges[2 * run + 1]
-            areas[owner[run]] += end - start
-            if at_frame or start == 0 or end == width:
-                touching[owner[run]] = True
+            own, start, end = owner[run], edges[2 * run], edges[2 * run + 1]
+            areas[own] += end - start
+            at_frame = int(row in (0, height - 1)) + int(start == 0 or end == width)
+            framed[own] = max(framed[own], at_frame)
     largest, chosen, n_equal = 0, -1, 0
     for run in range(owner.size):
-        if owner[run] == run and not (drop and touching[run]):
+        if owner[run] == run and not (drop and framed[run]):
             if areas[run] > largest:
                 largest, chosen, n_equal = areas[run], run, 1
             elif areas[run] == largest > 0:
                 n_equal += 1
-    return edges, first, owner, areas, touching, chosen, n_equal
+    return edges, first, owner, areas, framed, chosen, n_equal
 
 
 @_part
@@ -407,45 +384,20 @@ def _hull_rows(columns: Any) -> Any:
 
 @_part
 def _is_padding(levels: Any, edges: Any, rows: Any, following: Any, run: int, area: int) -> bool:
-    """Do as `signs.facts_of`; but seldom are all pixels looked at."""
-    counts, seen, most = np.zeros(256, dtype=np.int64), 0, 0
-    most_of_others = area - PADDING_SHARE * area
+    """Whether a component has one level almost everywhere; seldom are all pixels looked at."""
+    counts = np.zeros(256, dtype=np.int64)
     while run >= 0:
         for column in range(edges[2 * run], edges[2 * run + 1]):
-            level = levels[rows[run], column]
-            counts[level] += 1
-            most = max(most, counts[level])
-        seen += edges[2 * run + 1] - edges[2 * run]
-        if seen - most > most_of_others + 1:
+            counts[levels[rows[run], column]] += 1
+        if area - counts.sum() + counts.max() < PADDING_SHARE * area:
             return False
         run = following[run]
-    return most >= PADDING_SHARE * area
+    return True
 
 
-@_part
-def _holds_corner(edges: Any, first: Any, owner: Any, run: int, width: int) -> bool:
-    """Whether a component holds a corner pixel of the frame."""
-    for row in (0, first.size - 2):
-        begin, end = first[row], first[row + 1]
-        if begin < end and (
-            (owner[begin] == run and edges[2 * begin] == 0)
-            or (owner[end - 1] == run and edges[2 * end - 1] == width)
-        ):
-            return True
-    return False
-
-
-@_kernel("[[u1]] i8 [i4] [i4] [i4] [i8] [?] i8 [[i4]]")
+@_kernel("[[u1]] [i4] [i4] [i4] [i8] [i8] i8 [[i4]]")
 def facts_of(
-    levels: Any,
-    width: int,
-    edges: Any,
-    first: Any,
-    owner: Any,
-    areas: Any,
-    framed: Any,
-    brain: int,
-    mask: Any,
+    levels: Any, edges: Any, first: Any, owner: Any, areas: Any, framed: Any, brain: int, mask: Any
 ) -> Any:
     """Count components and those at the frame; `SliceFacts` from bright_px on; mask_hull_px."""
     n_rows, n_runs = first.size - 1, owner.size
@@ -466,18 +418,13 @@ def facts_of(
                     columns[0, row] = start
                 columns[1, row] = end - 1
 
-    n_components, n_touching, bright, padding, beside, edge = 0, 0, 0, 0, 0, 0
+    n_components, padding, beside, edge = 0, 0, 0, 0
     for run in range(n_runs):
-        if owner[run] != run:
-            continue
-        n_components += 1
-        n_touching += framed[run]
-        bright += areas[run]
-        if run == brain:
+        n_components += int(owner[run] == run)
+        if owner[run] != run or run == brain:
             continue
         if framed[run]:
-            at_corner = _holds_corner(edges, first, owner, run, width)
-            if at_corner and _is_padding(levels, edges, rows, following, run, areas[run]):
+            if framed[run] > 1 and _is_padding(levels, edges, rows, following, run, areas[run]):
                 padding += areas[run]
                 continue
             edge = max(edge, areas[run])
@@ -498,4 +445,5 @@ def facts_of(
     starts, ends = _hull_rows(mask)
     own = areas[brain] if brain >= 0 else 0
     mask_hull = (ends - starts + 1).sum()
-    return n_components, n_touching, (bright, padding, own, hull, in_hull, beside, edge), mask_hull
+    areas_px = areas.sum(), padding, own, hull, in_hull, beside, edge
+    return n_components, (framed > 0).sum(), areas_px, mask_hull

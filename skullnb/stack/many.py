@@ -56,7 +56,8 @@ class Slices:
             spacing_mm, name = self.spacing_mm, volume.path.name
             try:
                 opened, pixels = pixels_of(volume, self.axis, self.nan_background)
-                spacing_mm, images = spacing_mm or opened.spacing_mm, pixels[low:high]
+                spacing_mm = spacing_mm or opened.spacing_mm
+                images = _take(pixels, low, high)
                 if images.shape != (high - low, *self.shape[1:]):
                     raise ImagesChanged(f"{name} has other slices than before.")
             except ImagesChanged:
@@ -171,6 +172,20 @@ def _open_zarr(path: Path) -> Any:
             "grey values, (slices, rows, columns)."
         )
     return array
+
+
+def _take(pixels: Any, low: int, high: int) -> Any:
+    """Take slices; where a memory map is a whole file in order, read it: faults cost more."""
+    root = pixels
+    while isinstance(getattr(root, "base", None), np.memmap):
+        root = root.base
+    begins_alike = isinstance(root, np.memmap) and root.ctypes.data == pixels.ctypes.data
+    if not (begins_alike and pixels.flags.c_contiguous):
+        return pixels[low:high]
+    one, start = pixels[0], root.offset + low * pixels[0].nbytes
+    found = np.fromfile(root.filename, pixels.dtype, (high - low) * one.size, offset=start)
+    whole = len(found) // one.size  # fewer where the file has become shorter
+    return found[: whole * one.size].reshape(-1, *one.shape)
 
 
 def _let_go(images: Any) -> None:
