@@ -47,9 +47,6 @@ FOCUS: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
 }
 HEAD, PHANTOM, OWN = "studyforrest", "phantom", "slice"
 
-# Slices are asked for one after the other; drawing a head takes about a second.
-_variant = lru_cache(maxsize=1)(phantom.variant)
-
 
 class LiveFigure:
     """A picture for the notebook, with what the book needs to make it live."""
@@ -103,7 +100,7 @@ def live_figure(
     sources, trace, start = _sources(stack), chapter.trace(), _key(stack, index)
     if heads:
         name, index = heads[0]
-        stack, start = _variant(name), f"{name}-{index}"
+        stack, start = _of_the_package(name), f"{name}-{index}"
         settings = _for_a_phantom(settings)
         trace = trace_skull_mask(stack.images[index], settings, spacing_mm=stack.spacing_mm)
         sources += [
@@ -211,10 +208,11 @@ def _script(key: str, stack: Stack) -> str:
     return f"skullnbLive.take({json.dumps(key)}, {json.dumps(data)});\n"
 
 
+@lru_cache(maxsize=3)  # slices are asked for one by one, and a head takes a second to draw
 def _of_the_package(name: str) -> Stack:
     if name == HEAD:
         return heads.load(HEAD)
-    return phantom.published_stack() if name == PHANTOM else _variant(name)
+    return phantom.published_stack() if name == PHANTOM else phantom.variant(name)
 
 
 def _base64(levels: Any) -> str:
@@ -223,9 +221,9 @@ def _base64(levels: Any) -> str:
 
 def _key(stack: Stack, index: int) -> str:
     """Name a slice, by its number where anybody's `_of_the_package` finds the same."""
-    if stack.sources == heads.load(HEAD).sources:
+    if stack.sources == _of_the_package(HEAD).sources:
         return f"{HEAD}-{stack.slice_numbers[index]}"
-    if not stack.sources and stack.synthetic and stack.name == phantom.published_stack().name:
+    if stack.synthetic and not stack.sources and stack.name == _of_the_package(PHANTOM).name:
         return f"{PHANTOM}-{stack.slice_numbers[index]}"
     return f"{OWN}-{index}"
 
