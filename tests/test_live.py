@@ -181,3 +181,13 @@ def test_no_name_of_a_file_or_a_patient_reaches_the_page(tmp_path: Path) -> None
     html = live.try_it(small_stack(), PipelineSettings(), tmp_path)
     assert "patient" not in html
     assert not any("patient" in path.read_text("ascii") for path in tmp_path.iterdir())
+
+
+def test_slices_that_a_chapter_asks_for_are_live_and_the_first_of_them_opens(
+    tmp_path: Path,
+) -> None:
+    write_stack(small_stack(40), tmp_path / "own.npz")
+    mine = open_chapter("15", {"images": str(tmp_path / "own.npz")})
+    config = live.live_figure(mine, slices=[33, 5]).config
+    assert config["start"] == "slice-33"
+    assert {"slice-5", "slice-33", "slice-20"} < {one["key"] for one in config["sources"]}

@@ -7,7 +7,6 @@ import re
 import shutil
 from base64 import b64decode, b64encode
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from io import BytesIO
 from itertools import permutations, product
 from pathlib import Path
@@ -43,38 +42,19 @@ ASSETS = Path(__file__).resolve().parents[1] / "book" / "assets"
 SCRIPTS = ("pipeline", "signs", "readers", "writers", "panel", "curve", "live", "exercise")
 
 # Moves a figure's controls as a reader would and gives the mask's bits and the numbers shown.
-MOVE = """async ([source, settings]) => {
+MOVE = """async ([source, { threshold, ...settings }]) => {
     const figure = document.querySelector("figure.live");
-    const control = (name) => Array.from(figure.querySelectorAll("label"))
-        .find((label) => label.textContent.startsWith(name)).control;
-    const input = new Event("input", { bubbles: true });
-    const set = (name, property, value) => {
-        control(name)[property] = value;
-        control(name).dispatchEvent(input);
+    const set = (name, value) => {
+        const control = figure.querySelector(`[name=${name}]`);
+        control[control.type === "checkbox" ? "checked" : "value"] = value;
+        control.dispatchEvent(new Event("input", { bubbles: true }));
     };
-    if (figure.live.key !== source) {
-        set("Slice", "value", source);
-        while (figure.live.key !== source) await new Promise((next) => setTimeout(next, 5));
-    }
-    set("Neighbours", "value", String(settings.connectivity));
-    set("Drop", "checked", settings.drop_edge_touching);
-    set("Fill", "checked", settings.fill_holes);
-    set("Kernel width", "value", String(settings.kernel_width));
-    const shape = Array.from(figure.querySelectorAll("select"))
-        .find((select) => select.options[0].value === "ellipse");
-    shape.value = settings.kernel_shape;
-    shape.dispatchEvent(input);
-    set("Otsu", "checked", settings.threshold === "otsu");
-    if (settings.threshold !== "otsu") set("Threshold", "value", settings.threshold);
-    return result(figure.live);
-}"""
-
-OPEN = """async (source) => {
-    const figure = document.querySelector("figure.live");
-    const chosen = figure.querySelector("[name=slice]");
-    chosen.value = source;
-    chosen.dispatchEvent(new Event("input", { bubbles: true }));
+    if (figure.live.key !== source) set("slice", source);
     while (figure.live.key !== source) await new Promise((next) => setTimeout(next, 5));
+    for (const [name, value] of Object.entries(settings)) set(name, value);
+    if (threshold) set("otsu", threshold === "otsu");
+    if (Number.isInteger(threshold)) set("threshold", threshold);
+    return result(figure.live);
 }"""
 
 HELPERS = """
@@ -101,13 +81,6 @@ function unpack({ pixels, height, width }) {
     return { pixels: bytes, height, width };
 }
 """
-
-
-# The rule of the page's policy that keeps it from an address.
-REFUSED = """(address) => new Promise((refused) => {
-    addEventListener("securitypolicyviolation", (one) => refused(one.effectiveDirective));
-    fetch(address).then(() => refused("nothing"), () => {});
-})"""
 
 
 def write_page(folder: Path, stack: Stack, figure: str = "") -> Path:
@@ -200,7 +173,7 @@ def test_the_built_in_slices_have_pythons_masks_and_signs_at_any_settings(
     for index, image in enumerate(head.images):
         for settings in (PipelineSettings(), *(random_settings(rng) for _ in range(4))):
             key = f"studyforrest-{head.slice_numbers[index]}"
-            found = page.evaluate(MOVE, [key, asdict(settings)])
+            found = page.evaluate(MOVE, [key, in_page(settings)])
             trace = trace_skull_mask(image, settings, spacing_mm=head.spacing_mm)
             compare(found, trace, head.reference[index])
 
@@ -218,11 +191,9 @@ def test_a_synthetic_head_is_written_by_name_and_starts_at_the_articles_width(
             ("studyforrest-8", head, 1, 9),
             ("bridge-2", bridge, 2, 26),
         ):
-            page.evaluate(OPEN, key)
             settings = PipelineSettings(kernel_width=width)
             trace = trace_skull_mask(stack.images[index], settings, spacing_mm=stack.spacing_mm)
-            found = page.evaluate("result(document.querySelector('figure.live').live)")
-            compare(found, trace, stack.reference[index])
+            compare(page.evaluate(MOVE, [key, {}]), trace, stack.reference[index])
 
 
 def test_noise_lines_and_ties_have_pythons_masks_and_signs(page: Page) -> None:
@@ -840,19 +811,12 @@ def test_in_a_single_file_the_slices_may_stand_in_the_page(
         html = html.replace(f'<script src="{name}.js"></script>', f"<script>{text}</script>")
     inside = (site.parent / "live" / "studyforrest-8.js").read_text("ascii")
     html = html.replace('<link rel="stylesheet" href="skullnb.css">', "")
-    template = (ASSETS.parent / "single-file.html").read_text(encoding="utf-8")
-    [policy] = re.findall(r"<meta http-equiv.*>", template)
-    html = html.replace('<meta charset="utf-8">', f'<meta charset="utf-8">{policy}')
     (tmp_path / "alone.html").write_text(f"{html}<script>{inside}</script>", encoding="utf-8")
     for page in opened(chromium, tmp_path / "alone.html"):
         assert shown(page, "Threshold") == "85"
         file = {"name": "own.npy", "mimeType": "", "buffer": npy(np.eye(30))}
         page.set_input_files("figure.live input[type=file]", files=[file])
         page.wait_for_function("document.querySelector('figure.live').live.key === 'own'")
-    page = chromium.new_page()
-    page.goto((tmp_path / "alone.html").as_uri())
-    assert page.evaluate(REFUSED, "https://example.invalid") == "connect-src"
-    page.close()
 
 
 def test_the_settings_are_those_of_the_report(

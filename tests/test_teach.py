@@ -14,7 +14,7 @@ import pytest
 from exercises import (
     NOTEBOOKS,
     answer_block,
-    exercise_cells,
+    cells,
     small_head,
     state_before_exercise,
     verdict,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 CHECKS = {name: getattr(teach, name) for name in dir(teach) if name.startswith("check_")}
 TRIED = (..., None, -1, 0, 0.5, 1, 2.5, 12, 26, 149, 1e9, "dilate", ["dilate"], [[0, 255]], np.nan)
-EXERCISES = [path for path in NOTEBOOKS if exercise_cells(path)]
+EXERCISES = [path for path in NOTEBOOKS if cells(path, "exercise")]
 each_check = pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)
 each_exercise = pytest.mark.parametrize("path", EXERCISES, ids=lambda path: path.stem)
 
@@ -311,7 +311,7 @@ def test_the_page_says_what_python_says(
 
 @each_exercise
 def test_it_has_one_exercise_with_three_dots_and_a_check(path: Path) -> None:
-    (cell,) = exercise_cells(path)
+    (cell,) = cells(path, "exercise")
     blank, check = ast.parse(cell.source).body
     assert ast.unparse(blank) == "answer = ..."
     assert re.match(r"answer = \.\.\.  # \w+", cell.source), "say what is asked for, and its unit"
@@ -321,13 +321,10 @@ def test_it_has_one_exercise_with_three_dots_and_a_check(path: Path) -> None:
     assert teach.MIME not in output.data
 
 
-@each_exercise
 @pytest.mark.parametrize("is_built_in", [True, False])
+@pytest.mark.parametrize("path", [*filter(answer_block, EXERCISES)], ids=lambda path: path.stem)
 def test_its_own_answer_is_right(path: Path, is_built_in: bool, tmp_path: Path) -> None:
-    if not answer_block(path):
-        pytest.skip("it is answered in words")
     np.save(tmp_path / "small.npy", small_head())
     data = {} if is_built_in else {"images": str(tmp_path / "small.npy")}
-    state = state_before_exercise(path, **data)
-    said = verdict(path, state, answer_block(path))
+    said = verdict(path, state_before_exercise(path, **data), answer_block(path))
     assert said.right, said

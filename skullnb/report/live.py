@@ -63,7 +63,10 @@ class LiveFigure:
 
 
 def live_figure(
-    chapter: Chapter, focus: str = "whole", heads: Sequence[tuple[str, int]] = ()
+    chapter: Chapter,
+    focus: str = "whole",
+    heads: Sequence[tuple[str, int]] = (),
+    slices: Sequence[int] = (),
 ) -> LiveFigure:
     """Make a figure of the chapter's slices, live on the published page.
 
@@ -75,6 +78,8 @@ def live_figure(
         The step that the figure is about: what it paints, and which controls come first.
     heads : sequence of (variant, index)
         Slices of `skullnb.phantom.variant` to add. The figure opens with the first of them.
+    slices : sequence of int
+        Indices of slices that are to be among those of the chapter; it opens with the first.
 
     Returns
     -------
@@ -96,8 +101,8 @@ def live_figure(
         raise InvalidSetting(
             f"No live figure is about {focus!r}; choose one of {', '.join(FOCUS)}."
         )
-    stack, settings, index = chapter.stack, chapter.settings, chapter.middle
-    sources, trace, start = _sources(stack), chapter.trace(), _key(stack, index)
+    stack, settings, index = chapter.stack, chapter.settings, [*slices, chapter.middle][0]
+    sources, trace, start = _sources(stack, slices), chapter.trace(index), _key(stack, index)
     if heads:
         name, index = heads[0]
         stack, start = _of_the_package(name), f"{name}-{index}"
@@ -228,10 +233,10 @@ def _key(stack: Stack, index: int) -> str:
     return f"{OWN}-{index}"
 
 
-def _sources(stack: Stack) -> list[dict[str, Any]]:
-    """Slices that are live: all of a small stack, else a few spread over it."""
+def _sources(stack: Stack, chosen: Sequence[int] = ()) -> list[dict[str, Any]]:
+    """Slices that are live: all of a small stack, else a few spread over it and those chosen."""
     most = MOST_LIVE if len(stack) <= MOST_LIVE else MOST_SHOWN
-    shown = sorted({*spread(len(stack), most), len(stack) // 2})
+    shown = sorted({*spread(len(stack), most), len(stack) // 2, *chosen})
     return [{"key": _key(stack, i), "label": f"slice {stack.slice_numbers[i]}"} for i in shown]
 
 
