@@ -1,4 +1,4 @@
-# make report       the book on the built-in phantom: report/html/index.html
+# make report       the book on the built-in head: report/html/index.html
 # make test         everything that CI runs
 # make coverage     which lines and branches the tests reach
 # make mutants      which changes of the code no test notices
@@ -35,10 +35,8 @@ lab: $(VENV)/lab.stamp
 test: $(VENV)/test,browser.stamp check
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-bench: $(VENV)/bench,test.stamp
-	$(BIN)/skullnb bench
-	@$(INSTALL) pytest-benchmark
-	$(BIN)/python -m pytest tests/benchmarks.py --benchmark-columns=min,median,iqr
+bench: $(VENV)/bench.stamp
+	OPENCV_FOR_THREADS_NUM=1 $(BIN)/python -m skullnb.study.timing --record
 
 coverage: $(VENV)/test,browser.stamp
 	$(BIN)/python -m coverage erase

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from functools import cache, partial
 
 import click
@@ -459,7 +460,7 @@ def test_a_batch_that_is_told_to_stop_keeps_what_is_done_and_says_so(tmp_path, n
     )
     rows = tmp_path / "m.npy.partial" / "rows"
     while process.poll() is None and not list(rows.glob("*.json")):
-        pass
+        time.sleep(0.01)
     process.send_signal(number)
     said = process.communicate(timeout=600)[1]
     assert process.returncode == 130, said

@@ -28,11 +28,13 @@ def test_the_wheel_carries_notebooks_and_book_and_nothing_of_the_developers(whee
     assert carried == notebooks
     assert "skullnb/_assets/book/_config.yml" in names
     assert "skullnb/py.typed" in names
-    masks = {path.name for path in (ROOT / "skullnb" / "heads" / "masks").glob("*.npz")}
-    assert {f"skullnb/heads/masks/{name}" for name in masks} | {"skullnb/heads/files.tsv"} <= set(
-        names
-    )
-    assert {"skullnb/external/results.json", "skullnb/external/pictures.npz"} <= set(names)
+    data = {
+        f"skullnb/data/{path.relative_to(ROOT / 'skullnb' / 'data').as_posix()}"
+        for path in (ROOT / "skullnb" / "data").rglob("*")
+        if path.is_file()
+    }
+    assert len(data) > 5
+    assert data | {"skullnb/study/timing.json"} <= set(names)
     unwanted = ("tests/", "__pycache__", ".nii", ".dcm", ".mgz", ".mat")
     assert not [name for name in names if any(part in name for part in unwanted)]
 

@@ -7,15 +7,15 @@ What makes it quick, and why it is exact:
   frame are looked at in turn, so that memory is not waited for long.
 * **One pass to the levels.** numpy's operations in numpy's order and precision: no fast-math, so
   nothing is reordered or fused. Whole numbers take their levels from a table of all there are.
-* **Pairs are counted.** A table of the 65,536 pairs of neighbouring levels holds the histogram.
+* **Pairs are counted.** A table of the 65,536 pairs of neighbouring levels holds the histogram;
+  eight dark pixels are counted as one, as the processor waits where it counts the same again.
   Otsu's criterion is computed from it to some 15 digits, and believed where the best level wins in
   the first 6; else OpenCV is asked, whose builds differ in how they decide between equal levels.
-* **64 pixels a word.** Bright pixels become bits; runs (bright stretches of a row) start and end
-  where bits change. Dilating by a row of the kernel is ORing shifted words, and a wider row starts
-  from what the narrower one has done.
-* **Runs, not labels.** A component is a set of runs joined by union-find: the work does not grow
-  with the number of components. Where equal ones compete, OpenCV is asked for its labels' order.
-* **Holes among few runs.** They are those of the background that are not joined to the outermost.
+* **64 pixels a word.** Runs (bright stretches of a row) start and end where bits change. Dilating
+  by a row of the kernel is ORing shifted words, from what a narrower row has done.
+* **Runs, not labels.** A component is a set of runs joined by union-find, whatever the number of
+  components. Where equal ones compete, OpenCV is asked for the order of its labels. Holes are
+  runs of the background that are not joined to the outermost.
 * **A hull from row ends.** The first and last pixel of each row have the same convex hull as all.
 
 Every signature is fixed beforehand, for arrays that may be read-only: a memory-mapped slice runs
@@ -34,63 +34,62 @@ from skullnb.pipeline.signs import PADDING_SHARE
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 WORD = 64
-_MOST_COUNTED = 2**22  # in a larger frame OpenCV's Otsu leaves out levels that few pixels have
 _ALL, _NONE, _ONE, _LAST = (np.uint64(value) for value in (2**64 - 1, 0, 1, WORD - 1))
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 _part: Callable[[_Function], _Function] = njit(**_OPTIONS)  # compiled into the kernels that call it
 
 
 def _kernel(*signatures: str) -> Callable[[_Function], _Function]:
-    """Compile, or load from the cache, for these arguments and no others."""
+    """Compile, or load from the cache, for arguments `i8`, arrays `[i8]`, or to write, `[i8]=`."""
 
-    def compile_now(function: _Function) -> _Function:
-        exact = [tuple(_typed(word) for word in one.split()) for one in signatures]
+    def typed(code: str) -> Any:
+        kind, n_axes = from_dtype(np.dtype(code.strip("[]="))), code.count("[")
+        return types.Array(kind, n_axes, "C", readonly="=" not in code) if n_axes else kind
+
+    def compiled(function: _Function) -> _Function:
+        exact = [tuple(typed(code) for code in one.split()) for one in signatures]
         try:
-            compiled: _Function = njit(exact, cache=True, **_OPTIONS)(function)
+            kernel: _Function = njit(exact, cache=True, **_OPTIONS)(function)
         except RuntimeError:  # there is nowhere to write the cache: compile in every process
-            compiled = njit(exact, **_OPTIONS)(function)
-        return compiled
+            kernel = njit(exact, **_OPTIONS)(function)
+        return kernel
 
-    return compile_now
-
-
-def _typed(code: str) -> Any:
-    """Numba's type for `i8` and other dtypes, arrays to read `[[i8]]`, and to write `[[i8]]=`."""
-    kind, n_axes = from_dtype(np.dtype(code.strip("[]="))), code.count("[")
-    return types.Array(kind, n_axes, "C", readonly="=" not in code) if n_axes else kind
+    return compiled
 
 
 @_part
 def _extremes(signed: Any, bits: Any, found: Any) -> None:
     """Find the smallest and the largest of floats that are given, and returned, as their bits."""
-    n = -(-bits.size // 4)
-    last = bits.size - n
+    n, last = -(-bits.size // 4), bits.size + -bits.size // 4
     a, b, c, d = bits[:n], bits[min(n, last) :], bits[min(2 * n, last) :], bits[last:]
     low, high = bits[0], bits[0]
     for i in range(n):
         low = min(low, min(min(a[i], b[i]), min(c[i], d[i])))
         high = max(high, max(max(a[i], b[i]), max(c[i], d[i])))
-    found[0], found[1] = low, high
-    highest = signed.dtype.type(high)
+    highest, found[0], found[1] = signed.dtype.type(high), low, high
     if highest < 0:  # some are negative, and of these the one with the largest bits is the lowest
         for i in range(signed.size):
             highest = max(highest, signed[i])
-        found[0], found[1] = high, low
-        if highest >= 0:
-            found[1] = highest
+        found[0], found[1] = high, low if highest < 0 else bits.dtype.type(highest)
 
 
 @_part
-def _count(levels: Any, width: int, pairs: Any, table: Any) -> None:
+def _count(levels: Any, width: int, eights: Any, table: Any) -> None:
     """Darken the columns that were added to a row, and count it in pairs."""
     levels[width:] = 0
-    for i in range(pairs.size):
-        table[pairs[i]] += np.uint32(1)
+    dark = 0
+    for i in range(eights.size):
+        if eights[i]:
+            for k in range(0, WORD, 16):
+                table[eights[i] >> np.uint64(k) & np.uint64(0xFFFF)] += np.uint32(1)
+        else:
+            dark += 4
+    table[0] += np.uint32(dark)
 
 
 @_part
-def _counted(table: Any, n_added: int, counts: Any) -> None:
-    """Make counts of levels from those of pairs."""
+def _otsu(table: Any, n_added: int, counts: Any) -> int:
+    """Count levels by their pairs; the one that splits them best, or -1 where one comes near."""
     lower = np.zeros(256, dtype=np.uint32)
     for upper in range(256):
         part = table[upper * 256 : upper * 256 + 256]
@@ -99,33 +98,23 @@ def _counted(table: Any, n_added: int, counts: Any) -> None:
         part[:] = 0  # for the next frame
     counts += lower
     counts[0] -= n_added
-
-
-@_part
-def _otsu(counts: Any) -> int:
-    """Level that splits a histogram best, or -1 where another one comes near."""
-    n_all, sum_all = counts.sum(), (counts * np.arange(256)).sum()
-    best, second, chosen, n_below, sum_below = 0.0, 0.0, -1, 0, 0
+    below, sum_below = counts.cumsum(), (counts * np.arange(256)).cumsum()
+    best, second, chosen = 0.0, 0.0, -1
     for level in range(255):
-        n_below += counts[level]
-        sum_below += level * counts[level]
-        if 0 < n_below < n_all:
-            apart = np.float64(sum_all * n_below - n_all * sum_below)
-            between = apart * apart / (np.float64(n_below) * np.float64(n_all - n_below))
+        apart = np.float64(sum_below[-1] * below[level] - below[-1] * sum_below[level])
+        if apart:
+            between = apart * apart / np.float64(below[level] * (below[-1] - below[level]))
             if between > best:
                 best, second, chosen = between, best, level
             else:
                 second = max(second, between)
-    clear = second < best * (1 - 1e-6) and n_all <= _MOST_COUNTED
-    return chosen if clear else -1
+    # In a very large frame OpenCV leaves out levels that split off only a few pixels.
+    return chosen if second < best * (1 - 1e-6) and below[-1] < 2**22 else -1
 
 
-@_kernel(
-    "[[f4]] f4 [i4] [u4] [[u1]]= [[u2]] [u4]= [i8]=",
-    "[[f8]] f8 [i8] [u8] [[u1]]= [[u2]] [u4]= [i8]=",
-)
+@_kernel(*(f"[[f{n}]] f{n} [i{n}] [u{n}] [[u1]]= [[u8]] [u4]= [i8]=" for n in (4, 8)))
 def levels_of_floats(
-    pixels: Any, top: Any, signed: Any, bits: Any, levels: Any, pairs: Any, table: Any, counts: Any
+    pixels: Any, top: Any, signed: Any, bits: Any, levels: Any, eights: Any, table: Any, counts: Any
 ) -> int:
     """Scale pixels to 0..`top`, cut the decimals off, and count; Otsu's threshold, or why not.
 
@@ -141,23 +130,21 @@ def levels_of_floats(
         source, target = pixels[row], levels[row]
         for i in range(source.size):
             target[i] = np.uint8(np.int32((source[i] - low) / span * top))
-        _count(target, source.size, pairs[row], table)
-    _counted(table, levels.size - pixels.size, counts)
-    return _otsu(counts)
+        _count(target, source.size, eights[row], table)
+    return _otsu(table, levels.size - pixels.size, counts)
 
 
-@_kernel("[[u2]] [u1] [[u1]]= [[u2]] [u4]= [i8]=")
+@_kernel("[[u2]] [u1] [[u1]]= [[u8]] [u4]= [i8]=")
 def levels_by_table(
-    places: Any, level_of: Any, levels: Any, pairs: Any, table: Any, counts: Any
+    places: Any, level_of: Any, levels: Any, eights: Any, table: Any, counts: Any
 ) -> int:
     """Look levels up, and count; Otsu's threshold, or -1: ask OpenCV."""
     for row in range(len(places)):
         source, target = places[row], levels[row]
         for i in range(source.size):
             target[i] = level_of[source[i]]
-        _count(target, source.size, pairs[row], table)
-    _counted(table, levels.size - places.size, counts)
-    return _otsu(counts)
+        _count(target, source.size, eights[row], table)
+    return _otsu(table, levels.size - places.size, counts)
 
 
 @_part
@@ -171,21 +158,17 @@ def _bits_set(word: Any) -> Any:
 
 
 @_part
-def _pack_bright(eights: Any, threshold: int) -> Any:
-    """Pack pixels into bits, lit where a level is above the threshold; a number holds eight."""
-    # With its highest bit set, a byte minus 0..127 borrows from no other, and the bit is left where
-    # the seven others are no less. Pixel j leaves a bit at 8 j, which the factor's bit at 56 - 7 j
-    # carries to 56 + j; no two of the 64 products meet there or below.
-    lowest, gather = np.uint64(0x0101010101010101), np.uint64(0x0102040810204080)
-    least = threshold + 1
-    subtract, either = lowest * np.uint64(least & 127), _ALL if least < 128 else _NONE
-    highest = lowest << np.uint64(7)
-    kept = highest if least < 256 else _NONE
-    packed = np.empty(eights.size, dtype=np.uint8)
+def _pack(eights: Any, threshold: int) -> Any:
+    """Pack levels into bits, lit above the threshold; a number holds eight of them."""
+    # Seven bits of a byte reach the eighth when 127 less those of the threshold are added to more.
+    # The factor's bit 56 - 7 j carries pixel j from bit 8 j to 56 + j; no two products meet below.
+    every, factor = np.uint64(0x0101010101010101), np.uint64(0x0102040810204080)
+    seven, more = every * np.uint64(127), every * np.uint64(127 - threshold % 128)
+    either, packed = _ALL if threshold < 128 else _NONE, np.empty(eights.size, dtype=np.uint8)
     for i in range(eights.size):
-        over = (eights[i] | highest) - subtract
-        bright = (over & eights[i] | (over | eights[i]) & either) & kept
-        packed[i] = np.uint8(((bright >> np.uint64(7)) * gather) >> np.uint64(56))
+        over = (eights[i] & seven) + more
+        bright = (over & eights[i] | (over | eights[i]) & either) >> np.uint64(7) & every
+        packed[i] = np.uint8(bright * factor >> np.uint64(56))
     return packed.view(np.uint64)
 
 
@@ -249,29 +232,28 @@ def _join(edges: Any, first: Any, diagonal: int) -> Any:
 def components_of(
     eights: Any, height: int, width: int, threshold: int, diagonal: bool, drop: bool
 ) -> Any:
-    """Cut levels into runs, as `_cut_into_runs` gives them, and these into components.
+    """Cut levels into runs (see `_cut_into_runs`), and these into components.
 
-    Returns also for every run the first run of its component; by first run the area and whether it
-    touches the frame; the chosen one's first run (-1: none), and how many are as large.
+    Returns also for every run the first of its component; by first run the area, and 1 where it is
+    at the frame, 2 at a corner; the chosen one's first run (-1: none), and how many are as large.
     """
-    edges, first = _cut_into_runs(_pack_bright(eights, threshold), height, False)
+    edges, first = _cut_into_runs(_pack(eights, threshold), height, False)
     owner = _join(edges, first, int(diagonal))
-    areas, touching = np.zeros(owner.size, dtype=np.int64), np.zeros(owner.size, dtype=np.bool_)
+    areas, framed = np.zeros(owner.size, dtype=np.int64), np.zeros(owner.size, dtype=np.int64)
     for row in range(height):
-        at_frame = row in (0, height - 1)
         for run in range(first[row], first[row + 1]):
-            start, end = edges[2 * run], edges[2 * run + 1]
-            areas[owner[run]] += end - start
-            if at_frame or start == 0 or end == width:
-                touching[owner[run]] = True
+            own, start, end = owner[run], edges[2 * run], edges[2 * run + 1]
+            areas[own] += end - start
+            at_frame = int(row in (0, height - 1)) + int(start == 0 or end == width)
+            framed[own] = max(framed[own], at_frame)
     largest, chosen, n_equal = 0, -1, 0
     for run in range(owner.size):
-        if owner[run] == run and not (drop and touching[run]):
+        if owner[run] == run and not (drop and framed[run]):
             if areas[run] > largest:
                 largest, chosen, n_equal = areas[run], run, 1
             elif areas[run] == largest > 0:
                 n_equal += 1
-    return edges, first, owner, areas, touching, chosen, n_equal
+    return edges, first, owner, areas, framed, chosen, n_equal
 
 
 @_part
@@ -386,66 +368,40 @@ def _hull_rows(columns: Any) -> Any:
     found, kept = np.zeros((2, size), dtype=np.int64), np.empty(size, dtype=np.int64)
     found[0] = 1
     for side, sign in ((0, 1), (1, -1)):
-        line, n = columns[side], 0
+        line, n = sign * columns[side], 0
         for y in range(size):
             if columns[0, y] <= columns[1, y]:
                 while n > 1:
                     y0, y1 = kept[n - 2], kept[n - 1]
-                    rise, step = sign * (line[y1] - line[y0]), sign * (line[y] - line[y0])
-                    if rise * (y - y0) < step * (y1 - y0):
+                    if (line[y1] - line[y0]) * (y - y0) < (line[y] - line[y0]) * (y1 - y0):
                         break
                     n -= 1
                 kept[n], n = y, n + 1
         for k in range(n):
             y0, y1 = kept[k], kept[min(k + 1, n - 1)]
-            found[side, y0] = line[y0]
+            found[side, y0] = sign * line[y0]
             for y in range(y0 + 1, y1):
-                fall = sign * (line[y0] - line[y1])
-                found[side, y] = line[y0] - sign * (fall * (y - y0) // (y1 - y0))
+                fall = (line[y0] - line[y1]) * (y - y0) // (y1 - y0)
+                found[side, y] = sign * (line[y0] - fall)
     return found
 
 
 @_part
 def _is_padding(levels: Any, edges: Any, rows: Any, following: Any, run: int, area: int) -> bool:
-    """Do as `signs.facts_of`; but seldom are all pixels looked at."""
-    counts, seen, most = np.zeros(256, dtype=np.int64), 0, 0
-    most_of_others = area - PADDING_SHARE * area
+    """Whether a component has one level almost everywhere; seldom are all pixels looked at."""
+    counts = np.zeros(256, dtype=np.int64)
     while run >= 0:
         for column in range(edges[2 * run], edges[2 * run + 1]):
-            level = levels[rows[run], column]
-            counts[level] += 1
-            most = max(most, counts[level])
-        seen += edges[2 * run + 1] - edges[2 * run]
-        if seen - most > most_of_others + 1:
+            counts[levels[rows[run], column]] += 1
+        if area - counts.sum() + counts.max() < PADDING_SHARE * area:
             return False
         run = following[run]
-    return most >= PADDING_SHARE * area
+    return True
 
 
-@_part
-def _holds_corner(edges: Any, first: Any, owner: Any, run: int, width: int) -> bool:
-    """Whether a component holds a corner pixel of the frame."""
-    for row in (0, first.size - 2):
-        begin, end = first[row], first[row + 1]
-        if begin < end and (
-            (owner[begin] == run and edges[2 * begin] == 0)
-            or (owner[end - 1] == run and edges[2 * end - 1] == width)
-        ):
-            return True
-    return False
-
-
-@_kernel("[[u1]] i8 [i4] [i4] [i4] [i8] [?] i8 [[i4]]")
+@_kernel("[[u1]] [i4] [i4] [i4] [i8] [i8] i8 [[i4]]")
 def facts_of(
-    levels: Any,
-    width: int,
-    edges: Any,
-    first: Any,
-    owner: Any,
-    areas: Any,
-    framed: Any,
-    brain: int,
-    mask: Any,
+    levels: Any, edges: Any, first: Any, owner: Any, areas: Any, framed: Any, brain: int, mask: Any
 ) -> Any:
     """Count components and those at the frame; `SliceFacts` from bright_px on; mask_hull_px."""
     n_rows, n_runs = first.size - 1, owner.size
@@ -462,22 +418,16 @@ def facts_of(
                 left[own], right[own] = min(left[own], start), max(right[own], end)
             rows[run], latest[own], bottom[own] = row, run, row
             if own == brain:
-                if columns[1, row] < columns[0, row]:
-                    columns[0, row] = start
+                columns[0, row] = start if columns[1, row] < columns[0, row] else columns[0, row]
                 columns[1, row] = end - 1
 
-    n_components, n_touching, bright, padding, beside, edge = 0, 0, 0, 0, 0, 0
+    n_components, padding, beside, edge = 0, 0, 0, 0
     for run in range(n_runs):
-        if owner[run] != run:
-            continue
-        n_components += 1
-        n_touching += framed[run]
-        bright += areas[run]
-        if run == brain:
+        n_components += int(owner[run] == run)
+        if owner[run] != run or run == brain:
             continue
         if framed[run]:
-            at_corner = _holds_corner(edges, first, owner, run, width)
-            if at_corner and _is_padding(levels, edges, rows, following, run, areas[run]):
+            if framed[run] > 1 and _is_padding(levels, edges, rows, following, run, areas[run]):
                 padding += areas[run]
                 continue
             edge = max(edge, areas[run])
@@ -496,6 +446,5 @@ def facts_of(
         for run in range(first[row], first[row + 1]):
             in_hull += max(0, min(edges[2 * run + 1], end) - max(edges[2 * run], start))
     starts, ends = _hull_rows(mask)
-    own = areas[brain] if brain >= 0 else 0
-    mask_hull = (ends - starts + 1).sum()
-    return n_components, n_touching, (bright, padding, own, hull, in_hull, beside, edge), mask_hull
+    areas_px = areas.sum(), padding, areas[brain] if brain >= 0 else 0, hull, in_hull, beside, edge
+    return n_components, (framed > 0).sum(), areas_px, (ends - starts + 1).sum()

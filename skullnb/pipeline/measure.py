@@ -253,11 +253,21 @@ def measure_slice(
     settings = (settings or PipelineSettings()).at(spacing_mm)
     pixels = as_pixels(image, slice_number)
     mask = np.empty(pixels.shape, dtype=np.uint8)
-    facts, *numbers, dilated_px = _measure(pixels, settings, slice_number, mask)
-    reason = empty_reason(facts, numbers[1])
-    warnings = tuple(warnings_of(facts, settings, spacing_mm, reason).values())
-    areas = facts.chosen_px, dilated_px, facts.mask_px
-    return SliceMeasure(mask, *numbers, *areas, reason, warnings)
+    facts, threshold, n_components, n_edge_touching, dilated_px = _measure(
+        pixels, settings, slice_number, mask
+    )
+    reason = empty_reason(facts, n_components)
+    return SliceMeasure(
+        mask=mask,
+        threshold=threshold,
+        n_components=n_components,
+        n_edge_touching=n_edge_touching,
+        brain_px=facts.chosen_px,
+        dilated_px=dilated_px,
+        mask_px=facts.mask_px,
+        reason=reason,
+        warnings=tuple(warnings_of(facts, settings, spacing_mm, reason).values()),
+    )
 
 
 def measure_stack(
@@ -387,14 +397,12 @@ def _measure(
     dilated_px, mask_px, columns = _grow(fast, found, settings, mask)
     if found is None:
         level = 0 if settings.threshold == "otsu" else int(settings.threshold)
-        return SliceFacts(*pixels.shape, 1, *[0] * 10), level, 0, 0, 0
+        return SliceFacts._make((*pixels.shape, 1, *[0] * 10)), level, 0, 0, 0
     levels, counts, threshold, components = found
-    n_components, n_touching, areas, hull_px = fast.facts_of(
-        levels, pixels.shape[1], *components, columns
-    )
+    n_components, n_touching, areas, hull_px = fast.facts_of(levels, *components, columns)
     n_levels, hot_level = np.count_nonzero(counts), quantile_of_counts(counts, HOT_QUANTILE)
-    facts = SliceFacts(*pixels.shape, int(n_levels), hot_level, *areas, mask_px, hull_px)
-    return facts, threshold, n_components, n_touching, dilated_px
+    facts = (*pixels.shape, int(n_levels), hot_level, *areas, mask_px, hull_px)
+    return SliceFacts._make(facts), threshold, n_components, n_touching, dilated_px
 
 
 def _cut(
@@ -412,7 +420,7 @@ def _cut(
         _held.shape, _held.levels = shape, np.empty(shape, dtype=np.uint8)
         _held.pairs = np.zeros(2**16, dtype=np.uint32)
     levels, counts = _held.levels, np.zeros(256, dtype=np.int64)
-    room = levels, levels.view(np.uint16), _held.pairs, counts
+    room = levels, levels.view(np.uint64), _held.pairs, counts
     threshold = _find_levels(fast, pixels, number, room)
     if threshold == _FLAT:
         return None

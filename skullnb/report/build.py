@@ -116,7 +116,7 @@ def build_report(
     _require_extra()
     import nbformat
 
-    from skullnb.pipeline.steps import as_slice
+    from skullnb.pipeline.settings import as_slice
     from skullnb.report import pages, teach
 
     browser = pages.require_browser() if pdf else None
