@@ -109,7 +109,7 @@ def slider(page: Page, part: str = ".noUi-handle") -> Locator:
 def facts(page: Page, kernel: str = "") -> dict[str, str]:
     """What the table says, once it is about this kernel."""
     panel(page).locator("tr", has_text=re.compile(rf"kernel\s*{kernel}")).wait_for()
-    cells = "rows => rows.map(({ cells: [a, b] }) => [a.textContent, b.textContent])"
+    cells = "rows => rows.map(({ cells: [a, b] }) => [a.textContent.trim(), b.textContent])"
     return dict(panel(page).locator("table tr:has(th[scope=row])").evaluate_all(cells))
 
 
