@@ -407,19 +407,23 @@ def write_table(table: pd.DataFrame | list[dict[str, Any]], path: Path) -> None:
     names = list(dict.fromkeys(name for row in rows for name in row))
     first = [name for name in ("index", "source", "slice", "group", "status") if name in names]
     names = first + [name for name in names if name not in first]
-    if path.suffix == ".parquet":
-        import pandas as pd
-
-        pd.DataFrame(rows, columns=names).convert_dtypes().to_parquet(path, index=False)
-        return
     tabs = path.suffix == ".tsv"
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, delimiter="\t" if tabs else ",", lineterminator="\n")
-        writer.writerow(map(guarded, names))
-        for row in rows:
-            cells = (row.get(name) for name in names)
+    with writing(path) as temporary:
+        if path.suffix == ".parquet":
+            import pandas as pd
+
+            frame = pd.DataFrame(rows, columns=names).convert_dtypes()
+            frame.to_parquet(temporary, index=False)
+            return
+        with temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, delimiter="\t" if tabs else ",", lineterminator="\n")
+            writer.writerow(map(guarded, names))
             blank = "n/a" if tabs else ""
-            writer.writerow(blank if one is None or one != one else guarded(one) for one in cells)
+            for row in rows:
+                cells = [row.get(name) for name in names]
+                writer.writerow(
+                    blank if one is None or one != one else guarded(one) for one in cells
+                )
 
 
 def guarded(value: Any) -> Any:

@@ -4,7 +4,9 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from skullnb.errors import InvalidSetting, UnreadableFile
 
@@ -14,6 +16,16 @@ _LEAST_MM, _MOST_MM = 1e-6, 1e6  # what no scanner leaves, and all later arithme
 _LONGEST_LIST = 1 << 26  # bytes of a file of labels
 _LONGEST_NAME = 256  # a longer one would bury its own error
 _NUMBER_OR_NOTHING = r"(-?\d{1,18})?"  # no head has more slices than that has digits
+
+
+def needed(module: str, what: str, extra: str) -> Any:
+    """Import a module that only an extra of this package brings, or say how to get it."""
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise InvalidSetting(
+            f"{what} needs {module}, which is not installed; run: pip install 'skullnb[{extra}]'"
+        ) from error
 
 
 def expand(path: str | Path) -> Path:
