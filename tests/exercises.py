@@ -10,47 +10,29 @@ from typing import Any
 import nbformat
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[1]
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-FOLDED = re.compile(
-    r'<details(?: class="(?P<kind>[^"]*)")?><summary>(?P<summary>.*?)</summary>\n(?P<body>.*?)'
-    r"</details>",
-    flags=re.DOTALL,
-)
-PYTHON = re.compile(r"```python\n(.*?)```", flags=re.DOTALL)
+NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.ipynb"))
 
 
-def read(path: Path) -> nbformat.NotebookNode:
-    return nbformat.read(path, as_version=4)
-
-
-def prose(path: Path) -> str:
-    return "\n\n".join(cell.source for cell in read(path).cells if cell.cell_type == "markdown")
-
-
-def folded(path: Path, kind: str) -> list[re.Match[str]]:
-    return [match for match in FOLDED.finditer(prose(path)) if match["kind"] == kind]
-
-
-def exercise_cells(path: Path) -> list[nbformat.NotebookNode]:
-    return [cell for cell in read(path).cells if "exercise" in cell.metadata.get("tags", [])]
+def cells(path: Path, tag: str) -> list[nbformat.NotebookNode]:
+    found = nbformat.read(path, as_version=4).cells
+    return [cell for cell in found if tag in cell.metadata.get("tags", [])]
 
 
 def answer_block(path: Path) -> str:
-    """Give the Python of the chapter's one folded answer."""
-    (answer,) = folded(path, "answer")
-    (block,) = PYTHON.findall(answer["body"])
-    return str(block)
+    """Give the Python of the answer to the chapter's exercise; nothing where it is in words."""
+    text = "\n".join(cell.source for cell in cells(path, "answer"))
+    blocks = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    return next((str(one) for one in blocks if "answer = " in one), "")
 
 
 def state_before_exercise(path: Path, **parameters: Any) -> dict[str, Any]:
     """Run those of the cells before the exercise that its answer and its check build upon."""
-    cells = [cell for cell in read(path).cells if cell.cell_type == "code"]
-    (place,) = [number for number, cell in enumerate(cells) if cell in exercise_cells(path)]
-    wanted = names_in(ast.parse(cells[place].source + "\n" + answer_block(path)), ast.Load)
+    code = [one for one in nbformat.read(path, 4).cells if one.cell_type == "code"]
+    (place,) = [number for number, cell in enumerate(code) if cell in cells(path, "exercise")]
+    wanted = names_in(ast.parse(code[place].source + "\n" + answer_block(path)), ast.Load)
     state: dict[str, Any] = {}
     needed: list[ast.stmt] = []
-    for cell in reversed(cells[:place]):
+    for cell in reversed(code[:place]):
         if "parameters" in cell.metadata.get("tags", []):
             run(ast.parse(cell.source), state)
             state.update(parameters)
@@ -77,7 +59,7 @@ def names_in(tree: ast.AST, context: type[ast.expr_context]) -> set[str]:
 
 def verdict(path: Path, state: dict[str, Any], answer: str) -> Any:
     """Put an answer in the place of the exercise's first line and give what its check says."""
-    (cell,) = exercise_cells(path)
+    (cell,) = cells(path, "exercise")
     check = ast.parse(cell.source).body[-1]
     mine = dict(state)
     run(ast.parse(answer), mine)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from skullnb import Stack, heads, phantom
@@ -127,7 +128,9 @@ def every_rule() -> Stack:
 
 def head(name: str, mirror: Path) -> Stack:
     """Load one open head from the copies on this machine."""
-    return heads.load(name, mirror)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(heads.FOLDER_VARIABLE, str(mirror))
+        return heads.load(name)
 
 
 def write_report_data(name: str, folder: Path, mirror: Path | None) -> dict[str, str]:

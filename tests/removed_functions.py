@@ -5,7 +5,7 @@ method of skullnb (or of those with such a part in their full name) in turn, so 
 None, and runs its doctest, then the tests that mention it, its module or its package, those that
 mention most of them first, until one fails that passes when nothing is removed. Each time in a
 process of its own, forked when all tests have been collected. Left out are slow tests, and compiled
-kernels, which the literal version of the pipeline stands against.
+kernels, which the article's own operations stand against.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def nothing(*_arguments: Any, **_options: Any) -> None:
 
 def public_functions(packages: list[str]) -> list[FunctionType]:
     for module in pkgutil.walk_packages(skullnb.__path__, "skullnb."):
-        if not module.name.endswith(("__main__", ".kernels")):
+        if not module.name.endswith(("__main__", ".fast")):
             importlib.import_module(module.name)
     found = {
         (one.__module__, one.__qualname__): one
@@ -51,7 +51,7 @@ def public_functions(packages: list[str]) -> list[FunctionType]:
         if isinstance(one, FunctionType)
         and one.__code__.co_filename.startswith(str(ROOT / "skullnb"))
         and not re.search(r"(^|\.)_|<", one.__qualname__)
-        and one.__module__ != "skullnb.pipeline.kernels"
+        and one.__module__ != "skullnb.pipeline.fast"
         and len(one.__code__.co_code) > len(nothing.__code__.co_code)  # not abstract
     }
     chosen = packages or ["skullnb"]

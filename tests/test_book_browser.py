@@ -12,7 +12,7 @@ import pytest
 from screenshots import LOOKS, book_pages
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator, Page
+    from playwright.sync_api import Browser, Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -44,24 +44,6 @@ def page(chromium: Browser) -> Iterator[Page]:
     context = chromium.new_context()
     yield context.new_page()
     context.close()
-
-
-@pytest.fixture
-def flipbook(page: Page, html: Path) -> Locator:
-    """Open the chapter on the article's versions at its flip-book."""
-    page.goto((html / "notebooks" / "08-journey.html").as_uri())
-    figure = page.locator("figure.flipbook").first
-    figure.scroll_into_view_if_needed()
-    return figure
-
-
-def _label(figure: Locator) -> str:
-    return figure.locator("output").inner_text()
-
-
-def _shown(figure: Locator) -> list[str]:
-    frames = figure.locator("img").all()
-    return [frame.get_attribute("data-label") or "" for frame in frames if frame.is_visible()]
 
 
 @pytest.mark.parametrize("look", LOOKS)
@@ -143,49 +125,6 @@ def test_formulas_take_the_colour_of_the_text(chromium: Browser, html: Path) -> 
     assert colours[0] != colours[1]
 
 
-def test_the_flipbook_turns_with_the_keyboard(flipbook: Locator) -> None:
-    before = _label(flipbook)
-    slider = flipbook.locator("input[type=range]")
-    slider.focus()
-    slider.press("ArrowLeft")
-    after = _label(flipbook)
-    assert after != before
-    assert _shown(flipbook) == [after]
-    assert slider.get_attribute("aria-valuetext") == after
-    slider.press("ArrowRight")
-    assert _label(flipbook) == before
-
-
-def test_the_flipbook_turns_with_the_mouse(page: Page, flipbook: Locator) -> None:
-    labels = flipbook.locator("img").evaluate_all("all => all.map((one) => one.dataset.label)")
-    box = flipbook.locator("input[type=range]").bounding_box()
-    assert box is not None
-    middle = box["y"] + box["height"] / 2
-    page.mouse.click(box["x"] + box["width"] - 3, middle)
-    assert _shown(flipbook) == [labels[-1]]
-    page.mouse.move(box["x"] + box["width"] - 8, middle)
-    page.mouse.down()
-    page.mouse.move(box["x"] + 3, middle, steps=8)
-    page.mouse.up()
-    assert _shown(flipbook) == [labels[0]]
-    assert _label(flipbook) == labels[0]
-
-
-def test_the_flipbook_turns_by_touch(chromium: Browser, html: Path) -> None:
-    context = chromium.new_context(has_touch=True, **LOOKS["phone"])
-    page = context.new_page()
-    page.goto((html / "notebooks" / "08-journey.html").as_uri())
-    figure = page.locator("figure.flipbook").first
-    slider = figure.locator("input[type=range]")
-    slider.scroll_into_view_if_needed()
-    box = slider.bounding_box()
-    assert box is not None
-    before = _label(figure)
-    page.touchscreen.tap(box["x"] + 4, box["y"] + box["height"] / 2)
-    assert _label(figure) != before
-    context.close()
-
-
 def test_a_reader_can_move_the_step_that_a_chapter_is_about(page: Page, html: Path) -> None:
     for chapter, control in (("03-threshold", "Threshold"), ("05-dilation", "Kernel width")):
         page.goto((html / "notebooks" / f"{chapter}.html").as_uri())
@@ -197,7 +136,7 @@ def test_a_reader_can_move_the_step_that_a_chapter_is_about(page: Page, html: Pa
 
 
 def test_a_reader_can_try_the_pipeline_on_an_image_of_their_own(page: Page, html: Path) -> None:
-    page.goto((html / "try-it.html").as_uri())
+    page.goto((html / "book" / "try-it.html").as_uri())
     page.locator("figure.is-live").wait_for()
     page.get_by_label("Kernel width").press("ArrowLeft")
     _, picture = cv2.imencode(".png", np.pad(np.full((20, 20), 200, np.uint8), 15))
@@ -209,7 +148,7 @@ def test_a_reader_can_try_the_pipeline_on_an_image_of_their_own(page: Page, html
 
 
 def test_the_page_that_takes_an_image_may_connect_to_nothing(page: Page, html: Path) -> None:
-    page.goto((html / "try-it.html").as_uri())
+    page.goto((html / "book" / "try-it.html").as_uri())
     page.locator("figure.is-live").wait_for()
     refused = page.evaluate(
         """async () => {
@@ -235,12 +174,3 @@ def test_the_page_that_takes_an_image_may_connect_to_nothing(page: Page, html: P
     assert refused.count("connect-src") + refused.count("socket") == 3
     assert "img-src" in refused
     assert "script-src-elem" in refused
-
-
-def test_without_script_the_flipbook_shows_its_default_frame(chromium: Browser, html: Path) -> None:
-    context = chromium.new_context(java_script_enabled=False)
-    page = context.new_page()
-    page.goto((html / "notebooks" / "08-journey.html").as_uri())
-    figure = page.locator("figure.flipbook").first
-    assert _shown(figure) == [figure.locator("figcaption").inner_text()]
-    context.close()

@@ -7,7 +7,6 @@ import re
 from base64 import b64decode
 from html import unescape
 from io import BytesIO
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,13 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from PIL import Image
 
-from skullnb import live, phantom
-from skullnb.chapter import Chapter, open_chapter
+from skullnb import heads
 from skullnb.errors import InvalidSetting
-from skullnb.figures.explorer import explorer_figure
+from skullnb.metrics import iou
 from skullnb.pipeline import PipelineSettings, normalise
-from skullnb.stack import Stack
+from skullnb.report import live
+from skullnb.report.chapter import Chapter, open_chapter
+from skullnb.stack import Stack, write_stack
 
 
 def small_stack(n: int = 3, *, reference: bool = True) -> Stack:
@@ -44,8 +44,7 @@ def chapter() -> Chapter:
 def published(figure: live.LiveFigure, stack: Stack, folder: Path) -> Any:
     """Give back the output that the book gets for a figure."""
     output = new_output("execute_result", data=figure._repr_mimebundle_(), execution_count=1)
-    metadata = {"mystnb": {"image": {"alt": 'A "live" <figure>'}}}
-    cell = new_code_cell("figure", outputs=[output], metadata=metadata)
+    cell = new_code_cell("figure", outputs=[output])
     live.publish(new_notebook(cells=[cell]), stack, folder)
     return cell.outputs[0]
 
@@ -63,57 +62,82 @@ def slice_in(script: Path) -> dict[str, Any]:
     return dict(json.loads(found[2]))
 
 
-def test_a_notebook_shows_a_picture_and_keeps_what_the_book_needs(chapter):
-    shown = live.live_figure(chapter, "threshold")._repr_mimebundle_()
+@pytest.mark.parametrize("focus", live.FOCUS)
+def test_a_notebook_shows_a_picture_and_keeps_what_the_book_needs(
+    chapter: Chapter, focus: str
+) -> None:
+    figure = live.live_figure(chapter, focus)
+    shown = figure._repr_mimebundle_()
     with Image.open(BytesIO(b64decode(shown["image/png"]))) as picture:
         assert picture.width > 600
     config = json.loads(shown[live.MIME])
-    assert [source["label"] for source in config["sources"]] == [f"slice {i}" for i in range(5)]
-    assert config["start"] == "slice-2"
+    assert [source["label"] for source in config["sources"]] == [f"slice {i}" for i in range(16)]
+    assert config["start"] == "studyforrest-8"
     assert config["settings"]["kernelWidth"] == 26
-    assert shown["text/plain"] == "live figure: threshold"
+    score = iou(chapter.trace().mask, chapter.reference[8])
+    assert shown["text/plain"].startswith(f"live figure: {focus}; threshold 85, ")
+    assert shown["text/plain"].endswith(f"IoU {score:.4f}")
+    assert shown == live.live_figure(chapter, focus)._repr_mimebundle_()
 
 
-def test_beside_the_picture_no_name_runs_into_a_value():
-    facts = {"touch the frame": "0", "IoU": "0.98", "reason": "long words " * 9}
-    figure = explorer_figure(np.zeros((768, 624, 3), np.uint8), facts)
-    figure.png()
-    texts = [text.get_window_extent() for text in figure.axes[1].texts]
-    names, values = texts[: len(facts)], texts[len(facts) :]
-    assert max(name.x1 for name in names) < min(value.x0 for value in values)
-    assert max(value.x1 for value in values) <= figure.bbox.x1
-    for above, below in pairwise(values):
-        assert above.y0 > below.y1
+@pytest.mark.parametrize("spacing", [(3.4, 1.7), (1.0, 1.0), (0.5, 0.8)])
+def test_the_picture_has_the_proportions_of_the_slice_in_mm(
+    spacing: tuple[float, float], tmp_path: Path
+) -> None:
+    stack = small_stack()
+    write_stack(Stack(stack.images, stack.reference, spacing), tmp_path / "own.npz")
+    figure = live.live_figure(open_chapter("03-threshold", {"images": str(tmp_path / "own.npz")}))
+    with Image.open(BytesIO(figure.png)) as picture:
+        dark = np.asarray(picture.convert("L"))[:, : picture.width // 2] < 60
+    rows = np.flatnonzero(dark.mean(axis=1) > 0.3)
+    columns = np.flatnonzero(dark[rows].mean(axis=0) > 0.3)
+    found = (rows[-1] - rows[0]) / (columns[-1] - columns[0])
+    assert found == pytest.approx(48 * spacing[0] / (40 * spacing[1]), rel=0.1)
 
 
-def test_the_same_figure_is_the_same_text_each_time(chapter):
-    one, other = (live.live_figure(chapter, "holes")._repr_mimebundle_() for _ in range(2))
-    assert one == other
-
-
-def test_a_synthetic_head_is_called_synthetic_and_comes_first(chapter):
-    config = live.live_figure(chapter, "components", heads=[("bridge", 2)]).config
+def test_a_synthetic_head_is_called_synthetic_and_comes_first(tmp_path: Path) -> None:
+    write_stack(small_stack(), tmp_path / "own.npz")
+    mine = {"images": str(tmp_path / "own.npz"), "kernel_width": 9}
+    config = live.live_figure(open_chapter("04", mine), "components", heads=[("bridge", 2)]).config
     assert config["start"] == "bridge-2"
-    assert config["sources"][-1] == {"key": "bridge-2", "label": "synthetic: bridge"}
+    expected = {"key": "bridge-2", "label": "synthetic: bridge", "kernelWidth": 26}
+    assert config["sources"][-1] == expected
+    assert config["settings"]["kernelWidth"] == 9
 
 
-def test_an_unknown_focus_is_refused_with_those_there_are(chapter):
+def test_an_unknown_focus_is_refused_with_those_there_are(chapter: Chapter) -> None:
     with pytest.raises(InvalidSetting, match="about 'colour'; choose one of threshold, components"):
         live.live_figure(chapter, "colour")
 
 
-def test_the_book_gets_a_figure_that_holds_the_picture_and_its_alternative_text(chapter, tmp_path):
+def test_the_book_gets_a_figure_that_holds_the_picture_and_says_what_is_on_it(
+    chapter: Chapter, tmp_path: Path
+) -> None:
     figure = live.live_figure(chapter)
     output = published(figure, chapter.stack, tmp_path)
     html = output.data["text/html"]
     assert set(output.data) == {"text/html"}
-    assert 'alt="A &quot;live&quot; &lt;figure&gt;"' in html
+    assert 'alt="live figure: whole; threshold 85' in html
     assert b64decode(html.split("base64,")[1].split('"')[0]) == figure.png
     assert config_in(html)["note"] == ""
-    assert sorted(path.name for path in tmp_path.iterdir()) == [f"slice-{i}.js" for i in range(5)]
+    assert len(list(tmp_path.iterdir())) == 16
 
 
-def test_a_slice_is_kept_without_loss(tmp_path):
+def test_a_figure_shows_its_own_slices_whatever_the_report_is_about(tmp_path: Path) -> None:
+    report, article = small_stack(), open_chapter("08", {"images": "phantom"})
+    output = published(live.live_figure(article), report, tmp_path)
+    [key, *_] = [source["key"] for source in config_in(output.data["text/html"])["sources"]]
+    with Image.open(BytesIO(b64decode(slice_in(tmp_path / f"{key}.js")["image"]))) as picture:
+        np.testing.assert_array_equal(np.asarray(picture), normalise(article.images[0]))
+    chosen = heads.load("studyforrest").select([9])
+    live.try_it(chosen, PipelineSettings(), tmp_path)
+    with Image.open(
+        BytesIO(b64decode(slice_in(tmp_path / "studyforrest-9.js")["image"]))
+    ) as picture:
+        np.testing.assert_array_equal(np.asarray(picture), normalise(chosen.images[0]))
+
+
+def test_a_slice_is_kept_without_loss(tmp_path: Path) -> None:
     stack = small_stack()
     live.try_it(stack, PipelineSettings(), tmp_path)
     for index, image in enumerate(stack.images):
@@ -127,12 +151,12 @@ def test_a_slice_is_kept_without_loss(tmp_path):
         assert data["spacing"] == [0.5, 0.7]
 
 
-def test_without_a_reference_none_is_embedded(tmp_path):
+def test_without_a_reference_none_is_embedded(tmp_path: Path) -> None:
     live.try_it(small_stack(reference=False), PipelineSettings(), tmp_path)
     assert "reference" not in slice_in(tmp_path / "slice-1.js")
 
 
-def test_of_a_large_stack_a_few_slices_are_live_and_the_page_says_how_many(tmp_path):
+def test_of_a_large_stack_a_few_slices_are_live_and_the_page_says_how_many(tmp_path: Path) -> None:
     config = config_in(live.try_it(small_stack(176), PipelineSettings(), tmp_path))
     assert [source["key"] for source in config["sources"]] == [
         f"slice-{index}" for index in (0, 44, 88, 131, 175)
@@ -141,37 +165,29 @@ def test_of_a_large_stack_a_few_slices_are_live_and_the_page_says_how_many(tmp_p
     assert config["note"] == "5 of 176 slices are live here."
 
 
-def test_a_slice_too_large_for_a_page_is_left_out_and_the_page_says_so(tmp_path):
-    noise = np.random.default_rng(6).integers(0, 256, (1200, 1000)).astype(np.float64)
+def test_a_slice_too_large_for_a_page_is_left_out_and_the_page_says_so(tmp_path: Path) -> None:
     images = np.zeros((3, 1200, 1000))
-    images[1] = noise
-    large = Stack(images)
-    config = config_in(live.try_it(large, PipelineSettings(), tmp_path))
+    images[1] = np.random.default_rng(6).integers(0, 256, (1200, 1000))
+    config = config_in(live.try_it(Stack(images), PipelineSettings(), tmp_path))
     assert config["note"] == "2 of 3 slices are live here."
     assert config["start"] == "slice-0"
     assert not (tmp_path / "slice-1.js").exists()
-    assert all(path.stat().st_size <= live.MOST_BYTES for path in tmp_path.iterdir())
+    alone = live.LiveFigure(b"\x89PNG", {**config, "sources": [{"key": "slice-1", "label": "1"}]})
+    output = published(alone, Stack(images), tmp_path)
+    assert set(output.data) == {"image/png", "text/plain"}, "the picture stays"
 
 
-def test_where_no_slice_can_be_live_the_picture_stays(tmp_path):
-    stack = Stack(np.random.default_rng(7).integers(0, 256, (1, 1200, 1000)).astype(np.float64))
-    figure = live.LiveFigure(b"\x89PNG", {"focus": "whole", **_config_of(stack)})
-    output = published(figure, stack, tmp_path)
-    assert set(output.data) == {"image/png", "text/plain"}
-
-
-def _config_of(stack: Stack) -> dict[str, Any]:
-    return {"sources": [{"key": "slice-0", "label": "slice 0"}], "start": "slice-0", "of": 1}
-
-
-def test_no_name_of_a_file_or_a_patient_reaches_the_page(tmp_path):
+def test_no_name_of_a_file_or_a_patient_reaches_the_page(tmp_path: Path) -> None:
     html = live.try_it(small_stack(), PipelineSettings(), tmp_path)
     assert "patient" not in html
     assert not any("patient" in path.read_text("ascii") for path in tmp_path.iterdir())
 
 
-def test_the_page_to_try_says_for_which_pixels_the_width_was_chosen(tmp_path):
-    html = live.try_it(small_stack(), PipelineSettings(kernel_width=9), tmp_path)
-    size = phantom.BUILT_IN_SPACING_MM[0]
-    assert f"{PipelineSettings().kernel_width}&nbsp;px fits" in html
-    assert f"are {size:g}&nbsp;mm wide" in html
+def test_slices_that_a_chapter_asks_for_are_live_and_the_first_of_them_opens(
+    tmp_path: Path,
+) -> None:
+    write_stack(small_stack(40), tmp_path / "own.npz")
+    mine = open_chapter("15", {"images": str(tmp_path / "own.npz")})
+    config = live.live_figure(mine, slices=[33, 5]).config
+    assert config["start"] == "slice-33"
+    assert {"slice-5", "slice-33", "slice-20"} < {one["key"] for one in config["sources"]}

@@ -1,26 +1,32 @@
-"""The book's own pages: what they cite, define and draw."""
+"""The book's own pages, and the files beside the source that say the same: what each must hold."""
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import nbformat
 import pytest
+import yaml
 
-from skullnb.evidence import build_ledger, verdict
-from skullnb.phantom import variant
-from skullnb.pipeline import RULES
-from skullnb.report.ledger import baseline_sentence, ledger_picture
-from skullnb.results import Results
+import skullnb
+from skullnb import heads, published
 
 ROOT = Path(__file__).resolve().parents[1]
 BOOK = ROOT / "book"
+PAGES = sorted(BOOK.glob("*.md"))
 ENTRY = re.compile(r"^@\w+\{(?P<key>\w+),\n(?P<body>.*?)\n\}", flags=re.DOTALL | re.MULTILINE)
 TERM = re.compile(
-    r"^(?P<term>\S.*)\n: (?P<text>.*) \(\[[^\]]+\]\(notebooks/(?P<chapter>[\w-]+)\.ipynb\)\)$",
+    r"^(?P<term>\S.*)\n: (?P<text>.*)"
+    r" \(\[[^\]]+\]\(\.\./notebooks/(?P<chapter>[\w-]+)\.ipynb\)\)$",
     flags=re.MULTILINE,
 )
+LINK = re.compile(r"\]\((?!https?:)(?P<target>[^)#\s]*)(?:#(?P<part>[\w-]+))?\)")
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
 
 
 def field(body: str, name: str) -> str:
@@ -28,10 +34,10 @@ def field(body: str, name: str) -> str:
     return found[1] if found else ""
 
 
-def text_of(chapter: str) -> str:
-    """All that a chapter says, typed or computed."""
+def text_of(path: Path) -> str:
+    """All that a notebook says, typed or computed."""
     texts = []
-    for cell in nbformat.read(ROOT / "notebooks" / f"{chapter}.ipynb", as_version=4).cells:
+    for cell in nbformat.read(path, as_version=4).cells:
         texts.append(cell.source)
         for output in cell.get("outputs", []):
             texts.append(output.get("data", {}).get("text/markdown", ""))
@@ -41,14 +47,14 @@ def text_of(chapter: str) -> str:
 @pytest.fixture(scope="module")
 def sources() -> str:
     """Everything that may cite: pages, chapters, and what the functions refer to."""
-    chapters = [text_of(path.stem) for path in (ROOT / "notebooks").glob("*.ipynb")]
-    files = [*BOOK.glob("*.md"), *(ROOT / "skullnb").rglob("*.py")]
+    chapters = [text_of(path) for path in (ROOT / "notebooks").glob("*.ipynb")]
+    files = [*PAGES, *(ROOT / "skullnb").rglob("*.py")]
     return "\n".join([*chapters, *(path.read_text(encoding="utf-8") for path in files)])
 
 
 def test_every_work_in_the_bibliography_is_cited_somewhere(sources):
-    entries = list(ENTRY.finditer((BOOK / "references.bib").read_text(encoding="utf-8")))
-    assert len(entries) == (BOOK / "references.bib").read_text(encoding="utf-8").count("\n@") + 1
+    entries = list(ENTRY.finditer(read("book/references.bib")))
+    assert len(entries) == read("book/references.bib").count("\n@") + 1
     for entry in entries:
         body = entry["body"]
         surname = re.split(r",| and ", field(body, "author"))[0]
@@ -62,70 +68,112 @@ def test_every_work_in_the_bibliography_is_cited_somewhere(sources):
 
 
 def test_every_article_in_the_bibliography_has_a_doi():
-    bibliography = (BOOK / "references.bib").read_text(encoding="utf-8")
     for kind in ("article", "inproceedings"):
-        for entry in re.findall(rf"^@{kind}\{{.*?\n\}}", bibliography, flags=re.DOTALL | re.M):
+        entries = re.findall(rf"^@{kind}\{{.*?\n\}}", read("book/references.bib"), re.S | re.M)
+        assert entries
+        for entry in entries:
             assert re.search(r"^  doi = \{10\.\d{4,}/\S+\}", entry, flags=re.M), entry
 
 
 def test_the_glossary_defines_each_term_once_and_in_a_chapter_that_uses_it():
-    glossary = (BOOK / "glossary.md").read_text(encoding="utf-8")
-    terms = list(TERM.finditer(glossary))
-    assert len(terms) == glossary.count("\n: ")
+    terms = list(TERM.finditer(read("book/glossary.md")))
+    assert len(terms) == read("book/glossary.md").count("\n: ") > 30
     names = [term["term"] for term in terms]
     assert names == sorted(set(names), key=str.lower)
     for term in terms:
-        said = text_of(term["chapter"]).lower()
+        said = text_of(ROOT / "notebooks" / f"{term['chapter']}.ipynb").lower()
         words = re.split(r", | and ", term["term"].lower())
         assert any(word.removesuffix("e") in said for word in words), term["term"]
-        assert len(re.findall(r"[.?](?: |$)", term["text"])) <= 2, term["term"]
 
 
-@pytest.fixture(scope="module")
-def ledger():
-    return build_ledger(variant("brain-touches-frame")[:2])
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_pages_links_lead_to_what_is_there(page):
+    for link in LINK.finditer(page.read_text(encoding="utf-8")):
+        target = (page.parent / link["target"]) if link["target"] else page
+        assert target.exists(), link["target"]
+        if link["part"]:
+            titles = re.findall(r"^##+ (.*)$", target.read_text(encoding="utf-8"), flags=re.M)
+            assert link["part"] in [re.sub(r"\W+", "-", title.lower()) for title in titles]
 
 
-@pytest.fixture(scope="module")
-def chapters(ledger):
-    results = Results("09-evidence")
-    results.record(verdict=verdict(ledger), **ledger.values())
-    return {"09-evidence": results.values}
+@pytest.mark.parametrize("name", ["_toc.yml", "_toc-report.yml"])
+def test_the_contents_name_every_page_once_and_only_what_is_there(name):
+    toc = yaml.safe_load(read(f"book/{name}"))
+    files = [entry["file"] for part in toc["parts"] for entry in part["chapters"]]
+    assert len(files) == len(set(files))
+    there = {f"book/{page.stem}" for page in PAGES}
+    there |= {f"notebooks/{path.stem}" for path in (ROOT / "notebooks").glob("*.ipynb")}
+    assert set(files) <= there
+    if name == "_toc.yml":
+        assert there - set(files) == {"notebooks/index"}
 
 
-def test_the_ledger_on_one_page_has_a_row_for_every_rule_with_what_was_measured(chapters, ledger):
-    picture = ledger_picture(chapters)
-    rows = re.findall(r"<li>.*?</li>", picture)
-    assert [re.search(r"<strong>(.*?)</strong>", row)[1] for row in rows] == list(RULES)
-    for row, one in zip(rows, ledger.summary(), strict=True):
-        assert f"fired on {one.n_fired} of 2 slices" in row
-        assert (f"changed the mask of {one.n_changed}" in row) == bool(one.n_fired)
-        assert f">{one.status}</span>" in row
-        widths = dict(re.findall(r'<rect class="(\w+)"[^>]* width="(\d+)"', row))
-        expected = {
-            "changed": one.n_changed,
-            "inert": one.n_fired - one.n_changed,
-            "silent": 2 - one.n_fired,
-        }
-        assert {name: int(width) for name, width in widths.items()} == {
-            name: n for name, n in expected.items() if n
-        }
-        assert (f"IoU {one.iou:.3f}, without it {one.iou_off:.3f}" in row) == bool(one.n_changed)
-
-
-def test_without_a_reference_mask_the_ledger_on_one_page_gives_no_score(ledger):
-    results = Results("09-evidence")
-    results.record(verdict=verdict(ledger), **ledger.values())
-    for one in results.values["rules"].values():
-        one.update(iou=None, iou_off=None)
-    assert "IoU" not in "".join(
-        re.findall(r"<li>.*?</li>", ledger_picture({"09-evidence": results.values}))
+# Teachers have a page of their own for it, which the student edition leaves out.
+@pytest.mark.parametrize("page", [one for one in PAGES if one.stem != "teaching"], ids=str)
+def test_no_page_gives_away_what_chapter_4_lets_readers_find_out(page):
+    said = " ".join(page.read_text(encoding="utf-8").split()).lower()
+    assert not re.search(
+        r"(nothing|no (bright )?component|none) (ever )?touche[sd] the frame", said
     )
+    assert not re.search(r"rule (never fired|did nothing) on (these|the article|our)", said)
+    assert str(list(published.EDGE_TOUCHING)) not in said
 
 
-def test_the_score_of_the_baseline_comes_from_the_chapter_on_real_heads():
-    found = {"n_heads": 7, "head_iou_px": 0.12345, "head_iou_mm": 0.54321}
-    said = baseline_sentence({"12-real-heads": found})
-    assert "On 7 [open heads]" in said
-    assert "0.123" in said
-    assert "0.543" in said
+def test_the_landing_page_and_the_chapters_before_the_fourth_do_not_either():
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        if path.stem == "index" or path.stem[:2] in ("01", "02", "03"):
+            assert not re.search(r"never fired|touched the frame|edge-touching", text_of(path))
+
+
+def test_author_and_address_of_the_article_stand_wherever_it_is_cited():
+    for name in ("CITATION.cff", "codemeta.json", "README.md", "book/install.md"):
+        assert published.ADDRESS in read(name), name
+        assert {"Han", "Youngung"} <= set(re.findall(r"\w+", read(name))), name
+    page = read("book/references.md")
+    assert published.AUTHOR in page
+    assert published.ADDRESS in page
+    assert f"{published.REPOSITORY}/blob/main/{published.REPOSITORY_FILE}" in page
+    [entry] = [one for one in ENTRY.finditer(read("book/references.bib")) if "skullmask" in one[0]]
+    assert published.ADDRESS in entry["body"]
+    assert published.DATE in entry["body"]
+
+
+def test_the_credit_of_the_head_inside_the_package_is_the_registered_one():
+    licence, doi = heads.HEADS["studyforrest"].licence, "10.1038/sdata.2014.3"
+    assert licence.startswith("PDDL 1.0")
+    assert "PDDL 1.0" in read("book/install.md")
+    for name in ("CITATION.cff", "book/install.md", "book/references.bib"):
+        assert doi in heads.HEADS["studyforrest"].citation
+        assert doi in read(name), name
+
+
+def test_the_files_for_indexes_tell_the_same_of_this_version():
+    told = yaml.safe_load(read("CITATION.cff"))
+    other = json.loads(read("codemeta.json"))
+    assert told["version"] == other["version"] == skullnb.__version__
+    assert (told["title"], told["abstract"]) == (other["alternateName"], other["description"])
+    assert told["keywords"] == other["keywords"]
+    assert other["license"].endswith(f"/{told['license']}")
+    titles = [one["name"] for one in other["referencePublication"]]
+    assert titles == [one["title"] for one in told["references"]]
+
+
+def test_the_tests_that_security_names_are_there():
+    named = set(re.findall(r"`(test_\w+\.py)`", read("SECURITY.md")))
+    assert len(named) > 5
+    assert not [name for name in named if not (ROOT / "tests" / name).exists()]
+
+
+def test_the_page_of_functions_has_all_that_the_package_exports():
+    page = read("book/api.md")
+    there = set(re.findall(r"\.\. auto\w+:: skullnb(?:\.\w+)*\.(\w+)$", page, flags=re.M))
+    modules = {"heads", "metrics", "phantom", "SkullnbError", "__version__"}
+    assert set(skullnb.__all__) - modules <= there
+
+
+def test_the_worksheet_has_a_question_for_each_that_the_plan_uses_and_no_answer():
+    asked = re.findall(r"^\*\*(\d)\.", read("book/worksheet.md"), flags=re.M)
+    assert asked == sorted(asked)
+    assert set(re.findall(r"[Ww]orksheet (\d)", read("book/teaching.md"))) == set(asked)
+    plan = read("book/teaching.md").partition("## Ninety minutes")[2].partition("\n## ")[0]
+    assert sum(map(int, re.findall(r"^\| (\d+) \|", plan, flags=re.M))) == 90

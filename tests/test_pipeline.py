@@ -284,7 +284,7 @@ def test_an_impossible_setting_is_refused(setting, message):
 
 @pytest.mark.parametrize(
     ("reach", "spacing", "width"),
-    [(6, (0.5, 0.5), 25), (7.5, (1, 1), 17), (9, (0.5, 1.0), 25), (0, (1, 1), 1), (0.4, (1, 1), 1)],
+    [(6, (0.5, 0.5), 25), (7.5, (1, 1), 15), (9, (0.5, 1.0), 25), (0, (1, 1), 1), (0.4, (1, 1), 1)],
 )
 def test_a_reach_in_mm_becomes_an_odd_width(reach, spacing, width):
     settled = PipelineSettings(reach_mm=reach, fill_holes=False).at(spacing)

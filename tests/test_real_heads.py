@@ -143,8 +143,17 @@ def test_stored_tables_are_of_the_registered_heads_and_all_their_slices():
     for _, rows in study.table("scores").groupby("method"):
         assert rows["stack"].value_counts().to_dict() == expected
     assert len(study.table("crops")) == 4 * sum(expected.values())
+    assert study.table("widths")["stack"].value_counts().to_dict() == expected
     assert re.fullmatch(r"\d{4}-\d\d-\d\d", study.about()["date"])
     assert {"python", "numpy", "opencv-python-headless"} <= set(study.about()["versions"])
+
+
+def test_the_two_ways_to_store_the_articles_kernel_agree():
+    by_width = study.table("widths").groupby("head")[
+        str(study.METHODS[study.ARTICLE_PX].settings[0])
+    ]
+    curves = study.table("curves").query("method == @study.ARTICLE_PX").set_index("head")
+    assert by_width.mean().to_dict() == pytest.approx(curves.iou.to_dict(), abs=1e-6)
 
 
 def test_the_reaches_that_the_package_advises_are_those_that_the_heads_chose():

@@ -309,10 +309,11 @@ def test_brain_and_scalp_joined_at_the_eyes_of_a_real_head_are_told():
 
 
 @pytest.mark.parametrize("reach_mm", [None, 7.5])
-def test_on_open_heads_every_wrong_choice_is_told_and_hardly_a_right_one(reach_mm):
+def test_on_open_heads_every_wrong_choice_is_told_and_hardly_a_right_one(monkeypatch, reach_mm):
+    monkeypatch.setenv(heads.FOLDER_VARIABLE, str(real_data()))
     found = np.zeros(3, dtype=int)
     for name in heads.HEADS:
-        stack = heads.load(name, real_data())
+        stack = heads.load(name)
         pixel_mm = sum(stack.spacing_mm) / 2
         width = 26 if reach_mm is None else 1 + 2 * round(reach_mm / pixel_mm)
         found += confusion(stack, kernel_width=width)

@@ -23,13 +23,14 @@ window.fetch = async (url) => {
   return { text: async () => `<div role="main">${skullnbTexts[page] || ""}</div>` };
 };
 window.Scorer = {
-  score: ([page, , , , score]) => {
+  score: ([page, , , name, score]) => {
+    if (name) return score;  // of a function: chapters explain, so they come first
     const words = (new URLSearchParams(location.search).get("q") || "").toLowerCase().split(/\\s+/);
     const text = (skullnbTexts[page] || "").toLowerCase();
     const often = (word) => (word ? text.split(word).length - 1 : 0);
-    return score + Math.min(20, Math.min(...words.map(often)));
+    return score + Math.min(40, Math.min(...words.map(often)));
   },
-  objNameMatch: 11, objPartialMatch: 6, objPrio: { 0: 15, 1: 5, 2: -5 }, objPrioDefault: 0,
+  objNameMatch: 25, objPartialMatch: 6, objPrio: { 0: 0, 1: 0, 2: -5 }, objPrioDefault: 0,
   title: 15, partialTitle: 7, term: 5, partialTerm: 2,
 };
 """

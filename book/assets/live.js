@@ -156,6 +156,7 @@ const skullnbLive = (() => {
       const { settings, trace, key, number, layer, outlines } = state;
       const otsu = settings.threshold === "otsu";
       const values = { ...settings, threshold: trace.threshold, otsu, slice: key, number, layer };
+      values.axis = (key === "own" && own.slices.axis) || "axial";
       for (const name of OUTLINES) values[name] = outlines.has(name);
       for (const [name, control] of Object.entries(controls)) {
         control[control.type === "checkbox" ? "checked" : "value"] = values[name];
@@ -274,7 +275,7 @@ const skullnbLive = (() => {
         ...(scores ? [["IoU", scores.iou.toFixed(4)], ["Dice", scores.dice.toFixed(4)]] : []),
         ["Threshold", String(trace.threshold)],
         ["Components", labels.components.length.toLocaleString("en")],
-        ["Touch the frame", touching.toLocaleString("en")],
+        ["At the frame", touching.toLocaleString("en")],
         ["Brain, px", area(trace.brain)],
         ["Grown, px", area(trace.dilated)],
         ["Mask, px", area(trace.mask)],
@@ -354,7 +355,6 @@ const skullnbLive = (() => {
         controls.number.max = lastOf(key);
         controls.number.parentNode.hidden = !lastOf(key);
         controls.axis.parentNode.hidden = !(key === "own" && own.slices.along);
-        controls.axis.value = key === "own" ? own.slices.axis : "axial";
         controls.reference.parentNode.hidden = !opened.reference;
         complaint.textContent = "";
         refresh();

@@ -4,10 +4,9 @@
 
 const skullnbSigns = (() => {
   // ---- numbers written as Python writes them: a tie goes to the even digit --------------------
-  const isTie = (value, digits) => {
-    const scaled = Math.abs(value) * 10 ** digits;
-    return scaled % 1 === 0.5 && scaled / 10 ** digits === Math.abs(value);
-  };
+  const isTie = (value, digits) =>
+    Number.isInteger(value * 2 ** (digits + 1)) && (value * 10 ** digits) % 1 !== 0
+    && (2 * value * 10 ** digits) % 1 === 0;
   const fixed = (value, digits = 0) => {
     const below = Math.floor(Math.abs(value) * 10 ** digits);
     if (!isTie(value, digits) || below % 2) return value.toFixed(digits);

@@ -7,7 +7,8 @@ What makes it quick, and why it is exact:
   frame are looked at in turn, so that memory is not waited for long.
 * **One pass to the levels.** numpy's operations in numpy's order and precision: no fast-math, so
   nothing is reordered or fused. Whole numbers take their levels from a table of all there are.
-* **Pairs are counted.** A table of the 65,536 pairs of neighbouring levels holds the histogram.
+* **Pairs are counted.** A table of the 65,536 pairs of neighbouring levels holds the histogram;
+  eight dark pixels are counted as one, as the processor waits where it counts the same again.
   Otsu's criterion is computed from it to some 15 digits, and believed where the best level wins in
   the first 6; else OpenCV is asked, whose builds differ in how they decide between equal levels.
 * **64 pixels a word.** Runs (bright stretches of a row) start and end where bits change. Dilating
@@ -33,7 +34,6 @@ from skullnb.pipeline.signs import PADDING_SHARE
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 WORD = 64
-_MOST_COUNTED = 2**22  # in a larger frame OpenCV's Otsu leaves out levels that few pixels have
 _ALL, _NONE, _ONE, _LAST = (np.uint64(value) for value in (2**64 - 1, 0, 1, WORD - 1))
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 _part: Callable[[_Function], _Function] = njit(**_OPTIONS)  # compiled into the kernels that call it
@@ -60,39 +60,43 @@ def _kernel(*signatures: str) -> Callable[[_Function], _Function]:
 @_part
 def _extremes(signed: Any, bits: Any, found: Any) -> None:
     """Find the smallest and the largest of floats that are given, and returned, as their bits."""
-    n = -(-bits.size // 4)
-    last = bits.size - n
+    n, last = -(-bits.size // 4), bits.size + -bits.size // 4
     a, b, c, d = bits[:n], bits[min(n, last) :], bits[min(2 * n, last) :], bits[last:]
     low, high = bits[0], bits[0]
     for i in range(n):
         low = min(low, min(min(a[i], b[i]), min(c[i], d[i])))
         high = max(high, max(max(a[i], b[i]), max(c[i], d[i])))
-    found[0], found[1] = low, high
-    highest = signed.dtype.type(high)
+    highest, found[0], found[1] = signed.dtype.type(high), low, high
     if highest < 0:  # some are negative, and of these the one with the largest bits is the lowest
         for i in range(signed.size):
             highest = max(highest, signed[i])
-        found[0], found[1] = high, low
-        if highest >= 0:
-            found[1] = highest
+        found[0], found[1] = high, low if highest < 0 else bits.dtype.type(highest)
 
 
 @_part
-def _count(levels: Any, width: int, pairs: Any, table: Any) -> None:
+def _count(levels: Any, width: int, eights: Any, table: Any) -> None:
     """Darken the columns that were added to a row, and count it in pairs."""
     levels[width:] = 0
-    for i in range(pairs.size):
-        table[pairs[i]] += np.uint32(1)
+    dark = 0
+    for i in range(eights.size):
+        if eights[i]:
+            for k in range(0, WORD, 16):
+                table[eights[i] >> np.uint64(k) & np.uint64(0xFFFF)] += np.uint32(1)
+        else:
+            dark += 4
+    table[0] += np.uint32(dark)
 
 
 @_part
 def _otsu(table: Any, n_added: int, counts: Any) -> int:
     """Count levels by their pairs; the one that splits them best, or -1 where one comes near."""
+    lower = np.zeros(256, dtype=np.uint32)
     for upper in range(256):
         part = table[upper * 256 : upper * 256 + 256]
-        counts[upper] += part.sum()
-        counts += part
+        counts[upper] = part.sum()
+        lower += part
         part[:] = 0  # for the next frame
+    counts += lower
     counts[0] -= n_added
     below, sum_below = counts.cumsum(), (counts * np.arange(256)).cumsum()
     best, second, chosen = 0.0, 0.0, -1
@@ -104,12 +108,13 @@ def _otsu(table: Any, n_added: int, counts: Any) -> int:
                 best, second, chosen = between, best, level
             else:
                 second = max(second, between)
-    return chosen if second < best * (1 - 1e-6) and below[-1] <= _MOST_COUNTED else -1
+    # In a very large frame OpenCV leaves out levels that split off only a few pixels.
+    return chosen if second < best * (1 - 1e-6) and below[-1] < 2**22 else -1
 
 
-@_kernel(*(f"[[f{n}]] f{n} [i{n}] [u{n}] [[u1]]= [[u2]] [u4]= [i8]=" for n in (4, 8)))
+@_kernel(*(f"[[f{n}]] f{n} [i{n}] [u{n}] [[u1]]= [[u8]] [u4]= [i8]=" for n in (4, 8)))
 def levels_of_floats(
-    pixels: Any, top: Any, signed: Any, bits: Any, levels: Any, pairs: Any, table: Any, counts: Any
+    pixels: Any, top: Any, signed: Any, bits: Any, levels: Any, eights: Any, table: Any, counts: Any
 ) -> int:
     """Scale pixels to 0..`top`, cut the decimals off, and count; Otsu's threshold, or why not.
 
@@ -125,20 +130,20 @@ def levels_of_floats(
         source, target = pixels[row], levels[row]
         for i in range(source.size):
             target[i] = np.uint8(np.int32((source[i] - low) / span * top))
-        _count(target, source.size, pairs[row], table)
+        _count(target, source.size, eights[row], table)
     return _otsu(table, levels.size - pixels.size, counts)
 
 
-@_kernel("[[u2]] [u1] [[u1]]= [[u2]] [u4]= [i8]=")
+@_kernel("[[u2]] [u1] [[u1]]= [[u8]] [u4]= [i8]=")
 def levels_by_table(
-    places: Any, level_of: Any, levels: Any, pairs: Any, table: Any, counts: Any
+    places: Any, level_of: Any, levels: Any, eights: Any, table: Any, counts: Any
 ) -> int:
     """Look levels up, and count; Otsu's threshold, or -1: ask OpenCV."""
     for row in range(len(places)):
         source, target = places[row], levels[row]
         for i in range(source.size):
             target[i] = level_of[source[i]]
-        _count(target, source.size, pairs[row], table)
+        _count(target, source.size, eights[row], table)
     return _otsu(table, levels.size - places.size, counts)
 
 
@@ -363,22 +368,21 @@ def _hull_rows(columns: Any) -> Any:
     found, kept = np.zeros((2, size), dtype=np.int64), np.empty(size, dtype=np.int64)
     found[0] = 1
     for side, sign in ((0, 1), (1, -1)):
-        line, n = columns[side], 0
+        line, n = sign * columns[side], 0
         for y in range(size):
             if columns[0, y] <= columns[1, y]:
                 while n > 1:
                     y0, y1 = kept[n - 2], kept[n - 1]
-                    rise, step = sign * (line[y1] - line[y0]), sign * (line[y] - line[y0])
-                    if rise * (y - y0) < step * (y1 - y0):
+                    if (line[y1] - line[y0]) * (y - y0) < (line[y] - line[y0]) * (y1 - y0):
                         break
                     n -= 1
                 kept[n], n = y, n + 1
         for k in range(n):
             y0, y1 = kept[k], kept[min(k + 1, n - 1)]
-            found[side, y0] = line[y0]
+            found[side, y0] = sign * line[y0]
             for y in range(y0 + 1, y1):
-                fall = sign * (line[y0] - line[y1])
-                found[side, y] = line[y0] - sign * (fall * (y - y0) // (y1 - y0))
+                fall = (line[y0] - line[y1]) * (y - y0) // (y1 - y0)
+                found[side, y] = sign * (line[y0] - fall)
     return found
 
 
@@ -414,8 +418,7 @@ def facts_of(
                 left[own], right[own] = min(left[own], start), max(right[own], end)
             rows[run], latest[own], bottom[own] = row, run, row
             if own == brain:
-                if columns[1, row] < columns[0, row]:
-                    columns[0, row] = start
+                columns[0, row] = start if columns[1, row] < columns[0, row] else columns[0, row]
                 columns[1, row] = end - 1
 
     n_components, padding, beside, edge = 0, 0, 0, 0
@@ -443,7 +446,5 @@ def facts_of(
         for run in range(first[row], first[row + 1]):
             in_hull += max(0, min(edges[2 * run + 1], end) - max(edges[2 * run], start))
     starts, ends = _hull_rows(mask)
-    own = areas[brain] if brain >= 0 else 0
-    mask_hull = (ends - starts + 1).sum()
-    areas_px = areas.sum(), padding, own, hull, in_hull, beside, edge
-    return n_components, (framed > 0).sum(), areas_px, mask_hull
+    areas_px = areas.sum(), padding, areas[brain] if brain >= 0 else 0, hull, in_hull, beside, edge
+    return n_components, (framed > 0).sum(), areas_px, (ends - starts + 1).sum()

@@ -420,7 +420,7 @@ def _cut(
         _held.shape, _held.levels = shape, np.empty(shape, dtype=np.uint8)
         _held.pairs = np.zeros(2**16, dtype=np.uint32)
     levels, counts = _held.levels, np.zeros(256, dtype=np.int64)
-    room = levels, levels.view(np.uint16), _held.pairs, counts
+    room = levels, levels.view(np.uint64), _held.pairs, counts
     threshold = _find_levels(fast, pixels, number, room)
     if threshold == _FLAT:
         return None

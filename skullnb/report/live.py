@@ -47,9 +47,6 @@ FOCUS: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
 }
 HEAD, PHANTOM, OWN = "studyforrest", "phantom", "slice"
 
-# Slices are asked for one after the other; drawing a head takes about a second.
-_variant = lru_cache(maxsize=1)(phantom.variant)
-
 
 class LiveFigure:
     """A picture for the notebook, with what the book needs to make it live."""
@@ -66,7 +63,10 @@ class LiveFigure:
 
 
 def live_figure(
-    chapter: Chapter, focus: str = "whole", heads: Sequence[tuple[str, int]] = ()
+    chapter: Chapter,
+    focus: str = "whole",
+    heads: Sequence[tuple[str, int]] = (),
+    slices: Sequence[int] = (),
 ) -> LiveFigure:
     """Make a figure of the chapter's slices, live on the published page.
 
@@ -78,6 +78,8 @@ def live_figure(
         The step that the figure is about: what it paints, and which controls come first.
     heads : sequence of (variant, index)
         Slices of `skullnb.phantom.variant` to add. The figure opens with the first of them.
+    slices : sequence of int
+        Indices of slices that are to be among those of the chapter; it opens with the first.
 
     Returns
     -------
@@ -99,11 +101,11 @@ def live_figure(
         raise InvalidSetting(
             f"No live figure is about {focus!r}; choose one of {', '.join(FOCUS)}."
         )
-    stack, settings, index = chapter.stack, chapter.settings, chapter.middle
-    sources, trace, start = _sources(stack), chapter.trace(), _key(stack, index)
+    stack, settings, index = chapter.stack, chapter.settings, [*slices, chapter.middle][0]
+    sources, trace, start = _sources(stack, slices), chapter.trace(index), _key(stack, index)
     if heads:
         name, index = heads[0]
-        stack, start = _variant(name), f"{name}-{index}"
+        stack, start = _of_the_package(name), f"{name}-{index}"
         settings = _for_a_phantom(settings)
         trace = trace_skull_mask(stack.images[index], settings, spacing_mm=stack.spacing_mm)
         sources += [
@@ -211,10 +213,11 @@ def _script(key: str, stack: Stack) -> str:
     return f"skullnbLive.take({json.dumps(key)}, {json.dumps(data)});\n"
 
 
+@lru_cache(maxsize=3)  # slices are asked for one by one, and a head takes a second to draw
 def _of_the_package(name: str) -> Stack:
     if name == HEAD:
         return heads.load(HEAD)
-    return phantom.published_stack() if name == PHANTOM else _variant(name)
+    return phantom.published_stack() if name == PHANTOM else phantom.variant(name)
 
 
 def _base64(levels: Any) -> str:
@@ -223,17 +226,17 @@ def _base64(levels: Any) -> str:
 
 def _key(stack: Stack, index: int) -> str:
     """Name a slice, by its number where anybody's `_of_the_package` finds the same."""
-    if stack.sources == heads.load(HEAD).sources:
+    if stack.sources == _of_the_package(HEAD).sources:
         return f"{HEAD}-{stack.slice_numbers[index]}"
-    if not stack.sources and stack.synthetic and stack.name == phantom.published_stack().name:
+    if stack.synthetic and not stack.sources and stack.name == _of_the_package(PHANTOM).name:
         return f"{PHANTOM}-{stack.slice_numbers[index]}"
     return f"{OWN}-{index}"
 
 
-def _sources(stack: Stack) -> list[dict[str, Any]]:
-    """Slices that are live: all of a small stack, else a few spread over it."""
+def _sources(stack: Stack, chosen: Sequence[int] = ()) -> list[dict[str, Any]]:
+    """Slices that are live: all of a small stack, else a few spread over it and those chosen."""
     most = MOST_LIVE if len(stack) <= MOST_LIVE else MOST_SHOWN
-    shown = sorted({*spread(len(stack), most), len(stack) // 2})
+    shown = sorted({*spread(len(stack), most), len(stack) // 2, *chosen})
     return [{"key": _key(stack, i), "label": f"slice {stack.slice_numbers[i]}"} for i in shown]
 
 

@@ -78,9 +78,12 @@ def stage(
         place = toc["root"] if name == front else f"notebooks/{name}"
         live.publish(notebook, stack, slices)
         teach.publish(notebook)
+        number = re.match(r"0*(\d+)-", name) if name != front else None
         for cell in notebook.cells:
             if cell.cell_type == "markdown":
                 cell.source = relink(cell.source, "notebooks", place, there, front)
+                if number:  # the file's name has it, and the title not
+                    cell.source = re.sub(r"\A# ", f"# {number[1]} · ", cell.source)
             else:
                 cell.outputs = _numbered(cell.outputs, place, there, front)
         said = {name: failures[name]} if name in failures else {}

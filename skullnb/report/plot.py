@@ -230,9 +230,14 @@ def summary(fig: Figure) -> str:
 
 def picture(fig: Figure, *, svg: bool = False) -> dict[str, str]:
     """Draw a figure on white for a notebook; `svg`: also for a page, in the page's own colours."""
-    file = io.BytesIO()
-    fig.savefig(file, format="png", facecolor="white")
-    drawn = {"image/png": b64encode(file.getvalue()).decode("ascii")}
+    from PIL import Image
+
+    full, small = io.BytesIO(), io.BytesIO()
+    fig.savefig(full, format="png", facecolor="white")
+    with Image.open(full) as image:  # 256 colours cannot be told from all, and take half the space
+        few = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+        few.save(small, "PNG", optimize=True, dpi=image.info["dpi"])
+    drawn = {"image/png": b64encode(small.getvalue()).decode("ascii")}
     if svg:
         text = io.StringIO()
         fig.savefig(text, format="svg", transparent=True, metadata={"Date": None})

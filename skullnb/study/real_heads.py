@@ -33,6 +33,7 @@ from skullnb.pipeline.signs import SIGNS, neighbour_signs, warnings_of
 from skullnb.reach import kernel_width_for
 from skullnb.stack import Stack, read_stack
 from skullnb.study.timing import versions
+from skullnb.sweep import sweep_kernel_width
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -47,6 +48,9 @@ DEPTHS_MM = (2.0, 5.0)
 DID_NOT_FIRE, NOTHING, HARDLY = "did not fire", "changes nothing", "hardly matters"
 HELPS, HURTS, LOSES = "helps", "hurts", "loses the brain"
 OUTCOMES = (DID_NOT_FIRE, NOTHING, HARDLY, HELPS, HURTS, LOSES)
+
+WIDTHS = tuple(range(8, 51, 2))
+"""Kernel widths in px for *widths* (chapter 10)."""
 
 CHOICES = {
     "scalp ring": "more than half of the component lies outside the reference mask",
@@ -108,6 +112,7 @@ def table(name: str) -> DataFrame:
         - *slices*: a row a slice: what was chosen, and the signs of its trace, joined by ;
         - *scores*: a row a slice and method: the setting that other heads chose, and scores (mm)
         - *curves*: a row a method, head and setting: mean IoU over the head's slices
+        - *widths*: a row a slice, and its IoU at each width (px) of the article's kernel
         - *crops*: a row a slice, sides and depth of a cut: what the edge rule did
         - *rules*: a row a rule of the pipeline, as `skullnb.evidence.summarise` gives it
         - *unscored*: signs on slices of one head that have no reference mask
@@ -306,6 +311,7 @@ def measure(stacks: Mapping[str, Stack]) -> dict[str, DataFrame]:
     rules = evidence.summarise(ledger)[columns]
     rules.attrs["verdict"] = evidence.verdict(ledger)
     return found | {
+        "widths": pd.concat([_widths(stack) for stack in stacks.values()], ignore_index=True),
         "scores": pd.DataFrame(_scores(stacks, settings)),
         "slices": pd.DataFrame(row for stack in stacks.values() for row in _slices(stack)),
         "crops": pd.DataFrame(_crops(stacks, settings[ARTICLE_MM])),
@@ -341,6 +347,15 @@ def _scores(
             found = metrics.score(mask, reference, stack.spacing_mm)
             scores = {one: found[one] for one in MEASURES}
             yield place | {"method": name, "setting": setting} | scores
+
+
+def _widths(stack: Stack) -> DataFrame:
+    import pandas as pd
+
+    swept = sweep_kernel_width(stack, WIDTHS, ("iou",))
+    wide = swept.pivot(index="position", columns="kernel_width", values="iou")
+    place = pd.DataFrame([place for place, _, _ in _each(stack)])
+    return place.join(wide.rename(columns=str))
 
 
 def _slices(stack: Stack) -> Iterator[dict[str, Any]]:

@@ -1,0 +1,340 @@
+"""The explorer in JupyterLab: move a setting, see the mask, its scores, and what looks wrong.
+
+After every move the slice goes through the whole pipeline again, which takes some hundredths of a
+second: nothing is remembered, so nothing is out of date.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import fields, replace
+from html import escape
+from math import prod
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import cv2
+import ipywidgets as widgets
+import numpy as np
+
+from skullnb import create_skull_masks, heads, metrics, phantom, reach
+from skullnb.errors import SkullnbError, UnreadableFile
+from skullnb.pipeline import PipelineSettings, SkullMaskTrace, measure_stack, trace_skull_mask
+from skullnb.report.chapter import spread
+from skullnb.report.lab import UPLOAD_BYTES
+from skullnb.report.plot import PALETTE
+from skullnb.stack import Stack, list_volumes, open_volume, read_stack, write_masks
+
+STAGES = ("slice", "bright pixels", "components", "brain", "dilated", "mask")
+OUTLINES = {"brain": "green", "mask": "blue", "reference": "red"}
+STATUSES = {"warned": "look wrong", "empty": "have no mask", "ok": "look right"}
+COLOURS = dict(zip(STATUSES, map(PALETTE.get, ("scalp", "quiet", "brain")), strict=True))
+PICTURE_PX, MOST_CHECKED, MOST_TICKS = 640, 400, 64
+UPLOAD_PIXELS = 200_000_000  # a small file can unpack to a large one
+
+
+class Explorer:
+    """Controls beside one picture of what the pipeline does to a slice.
+
+    Parameters
+    ----------
+    stack : Stack
+    settings : PipelineSettings, optional
+        Where the controls start; what has no control stays as given.
+    opening : str
+        The line of code that makes `stack`, for the cell that the explorer writes.
+
+    Set the value of one of its `controls` (widgets by name), and `trace`, `picture`, `facts` and
+    `code` follow, with or without a front end.
+
+    >>> explorer = Explorer(heads.load("studyforrest"))
+    >>> explorer.controls["kernel_width"].value = 20
+    >>> explorer.trace.settings.kernel_width
+    20
+    """
+
+    def __init__(
+        self,
+        stack: Stack,
+        settings: PipelineSettings | None = None,
+        opening: str = "stack = chapter.stack",
+    ) -> None:
+        """Build the controls, check all slices, and show the one in the middle."""
+        start, article = settings or PipelineSettings(), PipelineSettings()
+        self.controls, self._holding = _make_controls(start), False
+        self._base = replace(start, kernel_width=article.kernel_width, reach_mm=None)
+        for control in self.controls.values():
+            control.observe(lambda _: self._try(self.refresh), names="value")
+        self.picture = widgets.Image(format="png", layout={"max_width": "100%"})
+        self.facts, self.said, self.about_strip = (widgets.HTML() for _ in range(3))
+        self.code = widgets.Textarea(rows=7, layout={"width": "auto"})
+        self.strip = widgets.HBox()
+        names = ["phantom", *filter(heads.is_here, heads.HEADS), *phantom.VARIANTS]
+        wide = {"layout": {"width": "auto", "flex": "1 1 0", "min_width": "8em"}}
+        self.fields = {
+            "images": widgets.Combobox(placeholder="name, file, folder", options=names, **wide),
+            "reference": widgets.Text(placeholder="its reference masks", **wide),
+            "spacing_mm": widgets.Text(placeholder="pixel in mm, such as 0.7x0.7", **wide),
+            "masks": widgets.Text(value="masks.nii.gz", **wide),
+        }
+        self.upload = widgets.FileUpload(description="Upload a file")
+        self.upload.observe(lambda change: self._try(self._open_upload, change.new), names="value")
+        actions = {"Open": self._open_named, "Check all": self.check, "Save all masks": self._save}
+        self.buttons = {text: widgets.Button(description=text) for text in actions}
+        for text, action in actions.items():
+            self.buttons[text].on_click(lambda _, action=action: self._try(action))
+        self.widget = self._lay_out()
+        self.open(stack, opening)
+
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        return self.widget._repr_mimebundle_(**options)
+
+    def open(self, stack: Stack, opening: str) -> None:
+        """Show another stack, from its middle slice, under the settings chosen."""
+        trace_skull_mask(stack.images[len(stack) // 2])  # what cannot be shown changes nothing
+        self.stack, self._opening, self._holding = stack, opening, True
+        self.controls["slice"].max = len(stack) - 1
+        self.controls["slice"].value = len(stack) // 2
+        for name, usual in (("unit", "px"), ("border", "dilation")):
+            self.controls[name].disabled = stack.spacing_mm is None
+            if stack.spacing_mm is None:
+                self.controls[name].value = usual
+        self.controls["reference"].disabled = stack.reference is None
+        self._holding, self._checked = False, spread(len(stack), MOST_CHECKED)
+        ticks = np.array_split(self._checked, min(len(self._checked), MOST_TICKS))
+        self._ticks: list[list[int]] = [tick.tolist() for tick in ticks]
+        layout = {"flex": "1 1 0", "min_width": "0", "padding": "0", "margin": "0 1px 0 0"}
+        self.strip.children = [widgets.Button(layout=layout) for _ in self._ticks]
+        for tick, indices in zip(self.strip.children, self._ticks, strict=True):
+            tick.on_click(lambda _, indices=indices: self._jump(indices))
+        self.check()
+
+    def _open_named(self) -> None:
+        said = {name: self.fields[name].value.strip() for name in ("reference", "spacing_mm")}
+        images, words = self.fields["images"].value.strip(), {k: w for k, w in said.items() if w}
+        if images in phantom.VARIANTS:
+            self.open(phantom.variant(images), f"stack = phantom.variant({images!r})")
+            return
+        told = ", ".join([repr(images), *(f"{name}={word!r}" for name, word in words.items())])
+        self.open(heads.open_data(images, **words), f"stack = heads.open_data({told})")
+
+    def _open_upload(self, files: Sequence[Mapping[str, Any]]) -> None:
+        if not files:
+            return
+        content, name = files[0]["content"], re.split(r"[/\\]", files[0]["name"])[-1]
+        name = re.sub(r"[^\w.-]", "_", name)[-100:].lstrip(".") or "upload"
+        self.upload.value = ()  # so that the same file can be chosen again
+        with TemporaryDirectory(prefix="skullnb-") as folder:
+            path = Path(folder) / name
+            path.write_bytes(content)
+            n_pixels = sum(prod(open_volume(one).shape) for one in list_volumes(path))
+            if len(content) > UPLOAD_BYTES or n_pixels > UPLOAD_PIXELS:
+                raise UnreadableFile(f"{name} is too large for an upload; give its path instead.")
+            found = read_stack(path, spacing_mm=self.fields["spacing_mm"].value.strip())
+            # In memory: the file goes, and an array mapped to it would go with it.
+            stack = replace(found, images=np.array(found.images), sources=(), members=())
+        self.open(stack, f"stack = read_stack({name!r})  # from where you keep it")
+
+    @property
+    def settings(self) -> PipelineSettings:
+        """What the controls say."""
+        said = {name: control.value for name, control in self.controls.items()}
+        kernel = "reach_mm" if said["unit"] == "mm" else "kernel_width"
+        chosen = {name: said[name] for name in (kernel, "drop_edge_touching", "border")}
+        return replace(
+            self._base, threshold="otsu" if said["otsu"] else said["threshold"], **chosen
+        )
+
+    def refresh(self) -> None:
+        """Run the pipeline on the slice shown, and show what it says."""
+        if self._holding:
+            return
+        stack, settings, index = self.stack, self.settings, self.controls["slice"].value
+        number, spacing = stack.slice_numbers[index], stack.spacing_mm
+        self.trace = trace_skull_mask(
+            stack.images[index], settings, spacing_mm=spacing, slice_number=number
+        )
+        self.controls["threshold"].disabled = settings.threshold == "otsu"
+        if settings.threshold == "otsu":  # so that a move by hand starts from Otsu's level
+            self._holding = True
+            self.controls["threshold"].value = self.trace.threshold
+            self._holding = False
+        for name, unit in (("kernel_width", "px"), ("reach_mm", "mm")):
+            is_used = self.controls["unit"].value == unit
+            self.controls[name].layout.display = "" if is_used else "none"
+        reference = None if stack.reference is None else np.asarray(stack.reference[index])
+        masks = {"brain": self.trace.brain, "mask": self.trace.mask, "reference": reference}
+        lines = {name: one for name, one in masks.items() if self.controls[name].value}
+        picture = compose(self.trace, self.controls["stage"].value, lines, stack.aspect)
+        fast = [cv2.IMWRITE_PNG_COMPRESSION, 1]
+        self.picture.value = cv2.imencode(".png", picture[..., ::-1], fast)[1].tobytes()
+        self.buttons["Check all"].disabled = fresh = settings == self._checked_with
+        if not fresh:
+            self.about_strip.value = "The strip is from before the last moves."
+        # A row of the check also knows what the slice's neighbours show.
+        known = fresh and index in self.rows.index
+        signs = self.rows["warnings"][index] if known else self.trace.warnings
+        self.facts.value = _say(stack, index, self.trace, reference, signs)
+        self.code.value, self.said.value = _write_code(self._opening, settings, index), ""
+        for tick, indices in zip(self.strip.children, self._ticks, strict=True):
+            tick.description = "●" if indices[0] <= index <= indices[-1] else ""
+
+    def check(self) -> None:
+        """Measure all slices as the controls say, and colour the strip by what looks wrong.
+
+        Of very many slices that is an even spread.
+        """
+        settings, numbers = self.settings, self.stack.slice_numbers
+        rows = measure_stack(self.stack.select(self._checked), settings)
+        self.rows, self._checked_with = rows.set_axis(self._checked), settings
+        for tick, indices in zip(self.strip.children, self._ticks, strict=True):
+            status = self.rows["status"][self._worst_first(indices)[0]]
+            tick.style.button_color = COLOURS[status]
+            few = ", ".join(str(numbers[i]) for i in indices[:9])
+            tick.tooltip = f"slice {few}: {STATUSES[status]}"
+        counts = rows["status"].value_counts()
+        told = ", ".join(f"{counts[one]} {word}" for one, word in STATUSES.items() if one in counts)
+        some = "" if len(rows) == len(self.stack) else f" of {len(self.stack):,}, evenly spread"
+        self.about_strip.value = f"{len(rows)} slices{some}: {told}. Press one to see it."
+        self.refresh()
+
+    def _worst_first(self, indices: Sequence[int]) -> list[int]:
+        return sorted(indices, key=lambda index: [*STATUSES].index(self.rows["status"][index]))
+
+    def _jump(self, indices: Sequence[int]) -> None:
+        """Show the worst slice of a tick; pressed again, the next one."""
+        order, here = self._worst_first(indices), self.controls["slice"]
+        here.value = order[(order.index(here.value) + 1) % len(order) if here.value in order else 0]
+
+    def _save(self) -> None:
+        stack, file = self.stack, self.fields["masks"].value.strip()
+        masks = create_skull_masks(stack.images, self.settings.at(stack.spacing_mm))
+        self.said.value = f"The masks are in {escape(write_masks(masks, file, stack).name)}."
+
+    def _try(self, action: Any, *words: Any) -> None:
+        """Do something, and say in one sentence what went wrong: nobody looks at a log here."""
+        try:
+            action(*words)
+        except Exception as error:
+            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            text = first if isinstance(error, SkullnbError) else f"That did not work ({first})."
+            self.said.value = f"<strong>{escape(text)}</strong>"
+
+    def _lay_out(self) -> Any:
+        *data, file = self.fields.values()
+        row = {"flex_flow": "row wrap", "align_items": "center"}
+        left, right = {"flex": "1 1 360px", "max_width": "640px"}, {"flex": "1 1 320px"}
+        save = widgets.HBox([file, self.buttons["Save all masks"]])
+        panel = [*self.controls.values(), self.facts, save]
+        both = [widgets.VBox([self.picture], layout=left), widgets.VBox(panel, layout=right)]
+        opening = widgets.HBox([*data, self.buttons["Open"], self.upload], layout=row)
+        about = widgets.HBox([self.buttons["Check all"], self.about_strip], layout=row)
+        parts = [opening, self.said, self.strip, about, widgets.HBox(both, layout=row), self.code]
+        return widgets.VBox(parts)
+
+
+def compose(trace: SkullMaskTrace, stage: str, lines: Mapping[str, Any], aspect: float) -> Any:
+    """Draw a stage with outlines, as (H, W, 3) uint8 RGB, in the proportions that it has in mm."""
+    height, width = trace.mask.shape
+    scale = PICTURE_PX / max(height * aspect, width)
+    size = max(1, round(width * scale)), max(1, round(height * aspect * scale))
+    counts = np.bincount(trace.normalised.ravel(), minlength=256).cumsum()
+    white = max(1, int(np.searchsorted(counts, 0.995 * counts[-1])))  # brightened for the eye
+    grey = cv2.convertScaleAbs(trace.normalised, alpha=255 / white)
+    grey = trace.binary * 255 if stage == "bright pixels" else grey
+    picture = cv2.cvtColor(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), cv2.COLOR_GRAY2RGB)
+    paint: dict[str, Any] = {}
+    if stage == "components":
+        at_edge = trace.components["label"][trace.components["touches_edge"]]
+        paint = {"quiet": trace.binary, "scalp": np.isin(trace.labels, at_edge)}
+        paint["brain"] = trace.brain
+    elif stage in ("brain", "dilated", "mask"):
+        paint = {"brain" if stage == "brain" else "mask": getattr(trace, stage)}
+    for layers, is_line in ((paint, False), (lines, True)):
+        for name, mask in layers.items():
+            if mask is None:
+                continue
+            colour = [int(PALETTE[name][place : place + 2], 16) for place in (1, 3, 5)]
+            there = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+            if is_line:
+                border = cv2.findContours(there, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)[0]
+                cv2.drawContours(picture, border, -1, colour, 2)
+            else:
+                picture[there > 0] = picture[there > 0] // 2 + np.array(colour, np.uint8) // 2
+    return picture
+
+
+def _say(stack: Stack, index: int, trace: SkullMaskTrace, reference: Any, signs: Any) -> str:
+    """Write what is known of the slice shown as a table, and what looks wrong as a list."""
+    spacing, width = stack.spacing_mm, trace.settings.kernel_width
+    area, far, size = int(np.count_nonzero(trace.mask)), "", ""
+    if spacing:
+        up, side = reach.reach_mm(width, spacing)
+        far, size = f", reaches {up:.1f} x {side:.1f} mm", f", {area * prod(spacing) / 100:.1f} cm²"
+    group = f" of {stack.groups[index]}" if stack.groups else ""
+    rows = {
+        "slice": f"{stack.slice_numbers[index]}{group} ({index + 1} of {len(stack)})",
+        "threshold": f"{trace.threshold}{' (Otsu)' * (trace.settings.threshold == 'otsu')}",
+        "kernel": f"{width} px{far}",
+        "components": f"{len(trace.components)}, {trace.n_edge_touching} at the edge",
+        "brain": f"{np.count_nonzero(trace.brain):,} px",
+        "mask": f"{area:,} px{size}",
+    }
+    if reference is not None:
+        overlaps = (one(trace.mask, reference) for one in (metrics.iou, metrics.dice))
+        rows["IoU, Dice"] = ", ".join(f"{one:.4f}" for one in overlaps)
+        away = metrics.assd(trace.mask, reference, spacing)
+        rows["ASSD"] = f"{away:.2f} {'mm' if spacing else 'px'}"
+    cells = (f"<th scope=row align=left>{k}</th><td>{escape(v)}</td>" for k, v in rows.items())
+    table = "".join(f"<tr>{cell}</tr>" for cell in cells)
+    listed = "".join(f"<li>{escape(sign)}</li>" for sign in signs)
+    wrong = f"<strong>Looks wrong:</strong><ul>{listed}</ul>" if signs else "No sign of trouble."
+    return f"<div role='status'><table>{table}</table>{wrong}</div>"
+
+
+def _write_code(opening: str, settings: PipelineSettings, index: int) -> str:
+    """Write the cell that makes the mask shown; it names what differs from the article's way."""
+    usual = PipelineSettings()
+    said = {one.name: getattr(settings, one.name) for one in fields(usual)}
+    words = [f"{key}={one!r}" for key, one in said.items() if one != getattr(usual, key)]
+    return f"""from skullnb import PipelineSettings, heads, phantom, read_stack, trace_skull_mask
+
+{opening}
+settings = PipelineSettings({", ".join(words)})
+image, spacing = stack.images[{index}], stack.spacing_mm
+trace = trace_skull_mask(image, settings, spacing_mm=spacing)
+trace.mask"""
+
+
+def _make_controls(start: PipelineSettings) -> dict[str, Any]:
+    borders = ["dilation"]
+    with suppress(SkullnbError):  # where this version has it
+        borders.append(replace(start, border="dark growth").border)
+    level, mm = 0 if start.threshold == "otsu" else int(start.threshold), start.reach_mm or 7.5
+    most, unit = max(80, start.kernel_width), "px" if start.reach_mm is None else "mm"
+    kinds: dict[str, tuple[Any, str, dict[str, Any]]] = {
+        "slice": (widgets.IntSlider, "Slice", {"max": 0}),
+        "stage": (widgets.Dropdown, "Stage", {"options": STAGES}),
+        "unit": (widgets.Dropdown, "Kernel in", {"options": ["px", "mm"], "value": unit}),
+        "kernel_width": (
+            widgets.IntSlider,
+            "Width, px",
+            {"max": most, "value": start.kernel_width},
+        ),
+        "reach_mm": (widgets.FloatSlider, "Reach, mm", {"min": 0.5, "max": 25, "step": 0.5}),
+        "otsu": (widgets.Checkbox, "Threshold by Otsu", {"value": start.threshold == "otsu"}),
+        "threshold": (widgets.IntSlider, "Threshold", {"max": 255, "value": level}),
+        "drop_edge_touching": (widgets.Checkbox, "Drop what touches the frame", {}),
+        "border": (widgets.Dropdown, "Border rule", {"options": borders, "value": start.border}),
+    }
+    for name, colour in OUTLINES.items():
+        kinds[name] = (widgets.Checkbox, f"Outline of the {name}, {colour}", {"value": True})
+    kinds["reach_mm"][2]["value"] = mm
+    kinds["drop_edge_touching"][2]["value"] = start.drop_edge_touching
+    return {
+        name: kind(description=text, layout={"width": "auto"}, **words)
+        for name, (kind, text, words) in kinds.items()
+    }

@@ -1,0 +1,330 @@
+"""Exercises: what is right, what a wrong answer is told, and that pages and notebooks agree."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from html import unescape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from exercises import (
+    NOTEBOOKS,
+    answer_block,
+    cells,
+    small_head,
+    state_before_exercise,
+    verdict,
+)
+from nbformat.v4 import new_code_cell, new_notebook, new_output
+
+from skullnb.pipeline import dilate, fill_holes, normalise
+from skullnb.report import teach
+from skullnb.report.build import strip_answers
+from skullnb.report.chapter import SVG, Chapter, open_chapter
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+CHECKS = {name: getattr(teach, name) for name in dir(teach) if name.startswith("check_")}
+TRIED = (..., None, -1, 0, 0.5, 1, 2.5, 12, 26, 149, 1e9, "dilate", ["dilate"], [[0, 255]], np.nan)
+EXERCISES = [path for path in NOTEBOOKS if cells(path, "exercise")]
+each_check = pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)
+each_exercise = pytest.mark.parametrize("path", EXERCISES, ids=lambda path: path.stem)
+
+
+@pytest.fixture(scope="module")
+def chapter() -> Chapter:
+    return open_chapter("03-threshold")
+
+
+@pytest.fixture(scope="module", params=["flat", "one slice", "no tissue inside", "tiny"])
+def odd(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Chapter:
+    rows, columns = np.mgrid[:40, :50]
+    images = {
+        "flat": np.full((2, 20, 30), 7),
+        "one slice": small_head(1)[0],
+        "no tissue inside": np.where(rows < 12, 1.0, 0.0) + 0.001 * columns,
+        "tiny": np.arange(6.0).reshape(2, 3),
+    }
+    path = tmp_path_factory.mktemp("odd") / "odd.npy"
+    np.save(path, images[request.param])
+    return open_chapter("03-threshold", {"images": str(path)})
+
+
+# ---- the engine ----------------------------------------------------------------------------------
+
+
+def test_the_first_pair_is_what_is_right_and_of_the_others_the_first_that_holds_is_said() -> None:
+    pairs = [(3, "A triangle."), (4, "A square."), (teach.When("even"), "Even.")]
+    said = [teach.judge(answer, iter(pairs)) for answer in (3, 4, 8, 5)]
+    assert [one.right for one in said] == [True, False, False, False]
+    assert [str(one) for one in said[:3]] == [
+        "Right. A triangle.",
+        "Not yet. A square.",
+        "Not yet. Even.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("condition", "holding", "failing"),
+    [
+        (teach.When("is", (2, 5), 0.1), (2.05, 5), (2.2,)),
+        (teach.about(200, 0.01), (198.5, 202), (197, 203)),
+        (teach.When("between", (1, 3)), (1, 3), (0.9, 3.1)),
+        (teach.When("outside", (1, 3)), (0.9, 3.1), (1, 3)),
+        (teach.NOT_WHOLE, (0.5,), (3, -2)),
+        (teach.When("even"), (0, 26), (25,)),
+        (teach.When("exactly", ("a", "b")), ({"b", "a"},), ({"a"}, {"a", "b", "c"})),
+        (teach.When("names", ("a", "b")), ({"b", "c"},), ({"c"}, set())),
+        (teach.When("lacks", ("a", "b")), ({"a"},), ({"a", "b", "c"},)),
+    ],
+)
+def test_a_verb_holds_where_its_name_says_so(
+    condition: teach.When, holding: tuple[Any, ...], failing: tuple[Any, ...]
+) -> None:
+    assert all(condition(one) for one in holding)
+    assert not any(condition(one) for one in failing)
+
+
+@each_check
+def test_three_dots_are_no_answer_and_no_answer_stops_a_notebook(
+    check: Any, chapter: Chapter, odd: Chapter
+) -> None:
+    assert check(..., chapter).text == teach.UNANSWERED
+    for data in (chapter, odd):
+        for answer in TRIED:
+            said = check(answer, data)
+            assert re.match(r"(Right|Not yet|No answer yet)\. \S", said.text), said
+            assert said.right == said.text.startswith("Right")
+
+
+# ---- what is right, and what a wrong answer is told ----------------------------------------------
+
+
+def answers(chapter: Chapter) -> dict[str, Any]:
+    """What a student would work out in the notebook."""
+    image, trace = chapter.image, chapter.trace()
+    low, high = float(image.min()), float(image.max())
+    brain, mask = trace.brain > 0, trace.mask > 0
+    before = dilate(fill_holes(trace.brain), 10)
+    rows = chapter.rows.set_index("slice")["mask_px"]
+    box = teach.tightest_box(trace)
+    cropped = chapter.image[box]
+    from skullnb import create_skull_mask
+
+    new = create_skull_mask(cropped) > 0
+    square = np.zeros((14, 14), int)
+    square[5:9, 7:11] = 1
+    return {
+        "check_data": (image > (low + high) / 2).mean(),
+        "check_normalise": np.floor((image - low) / (high - low) * 255).astype(np.uint8),
+        "check_threshold": low + trace.threshold / 255 * (high - low),
+        "check_components": int(np.flatnonzero(brain.any(axis=0))[0]),
+        "check_dilation": 51,
+        "check_holes": int((fill_holes(dilate(trace.brain, 10)) != before).sum()),
+        "check_metrics": square,
+        "check_five_slices": ((fill_holes(trace.brain) > 0) & ~brain).sum() / (mask & ~brain).sum(),
+        "check_evidence": ["flat-image guard", "drop edge-touching", "fill holes"],
+        "check_validation": 149,
+        "check_reach": 21,
+        "check_other_heads": (new & mask[box]).sum() / mask[box].sum(),
+        "check_timing": int(np.ceil(1e9 / (image.nbytes + image.size / 8) / 150)),
+        "check_your_data": int((rows - rows.median()).abs().idxmax()),
+    }
+
+
+def test_what_a_student_works_out_is_right(chapter: Chapter) -> None:
+    expected = answers(chapter)
+    assert set(CHECKS) - set(expected) == {"check_explore"}
+    for name, answer in expected.items():
+        assert CHECKS[name](answer, chapter).right, name
+    trace = chapter.trace()
+    right = [level for level in range(256) if teach.check_explore(level, chapter).right]
+    half = np.count_nonzero(trace.brain) / 2
+    left = [np.count_nonzero(teach._brain_at(trace, one)) for one in (right[0] - 1, right[0])]
+    assert (len(right), left[0] >= half > left[1]) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "said"),
+    [
+        ("check_data", 23.36, "per cent"),
+        ("check_data", 0.5, "above the median by definition"),
+        ("check_data", 7, "between 0 and 1"),
+        ("check_threshold", 85, "the level itself"),
+        ("check_threshold", 85 / 255, "share of the slice's range"),
+        ("check_threshold", 5, "Too low"),
+        ("check_threshold", 1e6, "bright or as dark"),
+        ("check_components", 44, "touching is enough"),
+        ("check_components", 20, "still is an inner one"),
+        ("check_dilation", 26, "smaller distance"),
+        ("check_dilation", 13, "more of them fit"),
+        ("check_dilation", 52, "its middle pixel reaches nowhere"),
+        ("check_dilation", 30.5, "whole number"),
+        ("check_holes", 2.5, "whole number"),
+        ("check_metrics", np.ones((3, 3)), "14 x 14"),
+        ("check_metrics", np.full((14, 14), 2), "zeros and ones"),
+        ("check_metrics", np.zeros((14, 14)), "smaller than the square"),
+        ("check_metrics", np.ones((14, 14)), "larger than the square"),
+        ("check_evidence", ["dilate"], "Without 'dilate' the mask of 16 slices"),
+        ("check_evidence", ["colour"], "No rule is called 'colour'"),
+        ("check_evidence", [], "whose condition never occurred"),
+        ("check_evidence", 3, "list of names"),
+        ("check_validation", 5, "still above 2%"),
+        ("check_validation", 150, "rule of three"),
+        ("check_validation", 300, "fewer are too"),
+        ("check_reach", 10, "on each side"),
+        ("check_reach", 26, "chosen for other pixels"),
+        ("check_reach", 22, "one way than the other"),
+        ("check_reach", 19, "less than 7 mm"),
+        ("check_other_heads", 1, "which rule looks at that"),
+        ("check_timing", 0, "Nobody would be at work"),
+        ("check_timing", 3, "than the storage delivers"),
+        ("check_explore", 85, "go up from there"),
+        ("check_explore", 254, "go down step by step"),
+        ("check_explore", None, "There is such a level"),
+        ("check_your_data", 99, "has that number"),
+        ("check_your_data", "first", "One number is asked for"),
+    ],
+)
+def test_a_likely_mistake_is_named(name: str, answer: Any, said: str, chapter: Chapter) -> None:
+    verdict = CHECKS[name](answer, chapter)
+    assert not verdict.right
+    assert said in verdict.text
+
+
+def test_normalising_is_told_what_is_wrong_with_it(chapter: Chapter) -> None:
+    image = chapter.image.astype(float)
+    share = (image - image.min()) / (image.max() - image.min())
+    wrong = {
+        "stored as another type": normalise(chapter.image).astype(int),
+        "at 1 or below": share,
+        "still have decimals": 255 * share,
+        "You rounded": np.rint(255 * share),
+        "should have the shape": share[1:],
+        "become 255": np.minimum(normalise(chapter.image), 200),
+    }
+    for said, answer in wrong.items():
+        assert said in teach.check_normalise(answer, chapter).text
+
+
+@pytest.mark.parametrize("images", ["", "phantom"])
+def test_no_hint_gives_the_answer_away(images: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(SVG, "1")
+    chapter = open_chapter("03-threshold", {"images": images})
+    for name, check in CHECKS.items():
+        (verb, values, _, _), *others = check(..., chapter).page.get(
+            "pairs", [["always", [], 0, ""]]
+        )
+        numbers = {f"{value:,.4g}" for value in values if not isinstance(value, str)}
+        for *_, sentence in others:
+            words = set(re.findall(r"\d[\d,.]*\d|\d", sentence))
+            assert verb != "is" or not numbers & words, (name, sentence)
+
+
+# ---- on the page ---------------------------------------------------------------------------------
+
+
+def test_a_notebook_run_by_hand_carries_no_answer(
+    chapter: Chapter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(SVG, raising=False)
+    shown = teach.check_validation(..., chapter)._repr_mimebundle_()
+    assert set(shown) == {"text/plain", "text/markdown"}
+
+
+def test_a_students_page_holds_no_answer_and_a_page_a_form(
+    chapter: Chapter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(SVG, "1")
+    data = teach.check_validation(..., chapter)._repr_mimebundle_()
+    made = [new_output("execute_result", data=data, execution_count=1)]
+    source = "answer = ...\nteach.check_validation(answer, chapter)"
+    cell = new_code_cell(source, outputs=made, metadata={"tags": ["exercise"]})
+    notebook, students = (new_notebook(cells=[cell.copy()]) for _ in range(2))
+    teach.publish(notebook)
+    [output] = notebook.cells[0].outputs
+    [page] = re.findall(
+        r'^<form class="exercise" data-exercise="([^"]*)">', output.data["text/html"]
+    )
+    assert json.loads(unescape(page))["pairs"][0][:2] == ["is", [149]]
+    assert "149" not in json.dumps(new_output("display_data", data={"text/plain": "x"}))
+    strip_answers(students)
+    teach.publish(students)
+    assert "149" not in json.dumps(students)
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+def test_the_page_says_what_python_says(
+    chromium: Browser, chapter: Chapter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(11)
+    page = chromium.new_page()
+    script = Path(__file__).resolve().parents[1] / "book" / "assets" / "exercise.js"
+    monkeypatch.setenv(SVG, "1")
+    pages = {name: check(..., chapter).page for name, check in CHECKS.items()}
+    forms = "".join(teach.exercise_html(one) for one in pages.values() if one)
+    text = (
+        f'<!doctype html><meta charset="utf-8"><script>{script.read_text("utf-8")}</script>{forms}'
+    )
+    (tmp_path / "page.html").write_text(text, encoding="utf-8")
+    page.goto((tmp_path / "page.html").as_uri())
+    for name, one in pages.items():
+        if not one:
+            continue
+        known = [value for _, values, _, _ in one["pairs"] for value in values]
+        if one["choices"]:
+            tried: list[Any] = [
+                list(rng.permutation(one["choices"])[:n]) for n in (0, 1, 2, 3, 4, 6)
+            ]
+        else:
+            near = [value + step for value in known for step in (0, 0.004, 0.5, -1)]
+            tried = [*near, *rng.normal(0, 200, 40), *rng.random(20)]
+            tried = [float(value) for value in tried if abs(value) < 1e15]
+        found = page.evaluate(
+            "([tried, pairs]) => tried.map((one) => skullnbExercise.judge(one, pairs))",
+            [tried, one["pairs"]],
+        )
+        for answer, said in zip(tried, found, strict=True):
+            expected = CHECKS[name](answer, chapter)
+            opening = "Right. " if said["right"] else "Not yet. "
+            assert opening + said["text"] == expected.text, (name, answer)
+    typed = {"0.25": 0.25, "1/4": 0.25, "25 %": 0.25, "1,234": 1234, "0,5": 0.5, "1e3": 1000}
+    assert page.evaluate("(all) => all.map(skullnbExercise.number)", [*typed]) == [*typed.values()]
+    wrong = "['', 'seven', '1/', '--'].map(skullnbExercise.number).every(Number.isNaN)"
+    assert page.evaluate(wrong)
+    form = page.locator("form.exercise", has=page.get_by_label("dilate"))
+    form.get_by_label("dilate").check()
+    form.get_by_role("button", name="Check").press("Enter")
+    said = form.get_by_role("status")
+    assert said.inner_text() == "Not yet. Without 'dilate' the mask of 16 slices is another one."
+    page.close()
+
+
+# ---- in the notebooks ----------------------------------------------------------------------------
+
+
+@each_exercise
+def test_it_has_one_exercise_with_three_dots_and_a_check(path: Path) -> None:
+    (cell,) = cells(path, "exercise")
+    blank, check = ast.parse(cell.source).body
+    assert ast.unparse(blank) == "answer = ..."
+    assert re.match(r"answer = \.\.\.  # \w+", cell.source), "say what is asked for, and its unit"
+    assert re.fullmatch(r"teach\.check_\w+\(answer, chapter\)", ast.unparse(check))
+    (output,) = cell.outputs
+    assert output.data["text/plain"] == teach.UNANSWERED
+    assert teach.MIME not in output.data
+
+
+@pytest.mark.parametrize("is_built_in", [True, False])
+@pytest.mark.parametrize("path", [*filter(answer_block, EXERCISES)], ids=lambda path: path.stem)
+def test_its_own_answer_is_right(path: Path, is_built_in: bool, tmp_path: Path) -> None:
+    np.save(tmp_path / "small.npy", small_head())
+    data = {} if is_built_in else {"images": str(tmp_path / "small.npy")}
+    said = verdict(path, state_before_exercise(path, **data), answer_block(path))
+    assert said.right, said
