@@ -27,8 +27,8 @@ from skullnb import masking
 from skullnb.errors import BatchStopped, InvalidSetting, SkullnbError, UnreadableFile
 from skullnb.pipeline import Mask, PipelineSettings, load, measure_slice, with_neighbours
 from skullnb.stack import refuse_place, split_series
+from skullnb.stack.checks import expand, needed
 from skullnb.stack.many import CHANGED, Slices, import_zarr, is_zarr, open_slices, pixels_of
-from skullnb.stack.words import expand, needed
 
 PACKED = ".packed.npy"
 KINDS = (PACKED, ".npy", ".zarr")

@@ -23,7 +23,7 @@ from skullnb import sweep as sweeps
 from skullnb.errors import InvalidSetting, SkullnbError, in_one_line
 from skullnb.pipeline import PipelineSettings
 from skullnb.stack import Stack, refuse_place, write_stack
-from skullnb.stack.words import AXES, expand
+from skullnb.stack.checks import AXES, expand
 from skullnb.stack.write import STACK_KINDS, files_of
 
 EXIT_PARTLY, EXIT_INTERRUPTED = 1, 130

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from skullnb.errors import BatchStopped, InvalidSetting, SkullnbError, UnreadableFile
+from skullnb.stack.checks import expand, needed, parse_slices, parse_spacing
 from skullnb.stack.model import Volume
 from skullnb.stack.read import list_volumes, open_volume
-from skullnb.stack.words import expand, needed, parse_slices, parse_spacing
 
 CHANGED = (
     "The images were changed while masks were being made of them, so the masks may be of both; "

@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 
 from skullnb.errors import InvalidSetting, ShapeMismatch, SkullnbError, UnreadableFile
-from skullnb.stack.checks import Array, binary_mask
+from skullnb.stack.checks import Array, binary_mask, expand, stem, suffix_of
 from skullnb.stack.model import Stack
 from skullnb.stack.volumes import SYNTHETIC
-from skullnb.stack.words import expand, stem, suffix_of
 
 STACK_KINDS = (".npz", ".nii", ".nii.gz")
 """The endings of the files that stacks are written to."""
