@@ -7,21 +7,24 @@ import io
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from skullnb import __version__
+from skullnb import __version__, batch, masking
+from skullnb import evidence as rules
+from skullnb import heads as open_heads
+from skullnb import phantom as drawn
+from skullnb import sweep as sweeps
 from skullnb.errors import InvalidSetting, SkullnbError, in_one_line
-
-if TYPE_CHECKING:
-    from skullnb.masking import Masked
-    from skullnb.pipeline import PipelineSettings
-    from skullnb.stack import Stack
+from skullnb.pipeline import PipelineSettings
+from skullnb.stack import Stack, refuse_place, write_stack
+from skullnb.stack.checks import AXES, expand
+from skullnb.stack.write import STACK_KINDS, files_of
 
 EXIT_PARTLY, EXIT_INTERRUPTED = 1, 130
 
@@ -47,30 +50,30 @@ class Command(click.Group):
                 warnings.filterwarnings("always", "The disk of .* keeps no locks")
                 warnings.showwarning = lambda message, *_, **__: say(message, err=True)
                 return super().invoke(ctx)
-        except SkullnbError as error:
-            raise Sentence(str(error)) from error
-        except OSError as error:
-            if isinstance(error, BrokenPipeError):
+        except (SkullnbError, OSError, MemoryError, RuntimeError) as error:
+            if not (told := sentence(error)):
                 raise
-            # Files are written under a passing name first; people know the folder.
-            path = Path(error.filename) if error.filename else None
-            hidden = path is not None and path.name.startswith(".")
-            place = f" in {str(path.parent)!r}" if path and hidden else ""
-            place = place or (f" {path.name!r}" if path else "")
-            reason = in_one_line(error.strerror or error)
-            raise Sentence(f"Cannot read or write{place}: {reason}.") from error
-        except MemoryError as error:
-            raise Sentence(
-                "There is not enough memory for this; choose fewer slices with --slices."
-            ) from error
-        except RuntimeError as error:
-            if "start new thread" not in str(error):
-                raise
-            raise Sentence("This user may start no more threads; end other programs.") from error
+            raise Sentence(told) from error
         except KeyboardInterrupt as error:
             with suppress(OSError):  # the terminal may be gone
                 click.echo("Stopped.", err=True)
             raise click.exceptions.Exit(EXIT_INTERRUPTED) from error
+
+
+def sentence(error: Exception) -> str:
+    """Say what went wrong; "" for what is a fault of this program, or nobody listens to."""
+    if isinstance(error, SkullnbError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "There is not enough memory for this; choose fewer slices with --slices."
+    if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
+        # Files are written under a passing name first; people know the folder.
+        path = Path(error.filename or "")
+        place = f" in {str(path.parent)!r}" if path.name.startswith(".") else f" {path.name!r}"
+        reason = in_one_line(error.strerror or error)
+        return f"Cannot read or write{place if path.name else ''}: {reason}."
+    threads = isinstance(error, RuntimeError) and "start new thread" in str(error)
+    return "This user may start no more threads; end other programs." if threads else ""
 
 
 @contextmanager
@@ -80,16 +83,12 @@ def told_to_stop() -> Iterator[None]:
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
         if number and signal.getsignal(number) is signal.SIG_DFL:  # and not under nohup
-            before[number] = signal.signal(number, _interrupt)
+            before[number] = signal.signal(number, signal.default_int_handler)
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
 
 
 def let_anything_be_said() -> None:
@@ -132,102 +131,121 @@ class Data:
     reach_mm: float | None = None
     border: str = "dilation"
 
+    def pick(self, *names: str) -> dict[str, Any]:
+        """Return some words by the parameters' names."""
+        return {name: getattr(self, name) for name in names}
+
     @property
     def settings(self) -> PipelineSettings:
         """Return the pipeline's settings."""
-        from skullnb.pipeline import PipelineSettings
-
-        return PipelineSettings(
-            kernel_width=self.kernel_width, reach_mm=self.reach_mm, border=self.border
-        )
+        return PipelineSettings(**self.pick("kernel_width", "reach_mm", "border"))
 
     @property
     def words(self) -> dict[str, Any]:
-        """Return what notebooks take, by the parameters' names."""
+        """Return what notebooks take."""
         return {name: word for name, word in asdict(self).items() if name != "border"}
 
     @property
     def reading(self) -> dict[str, Any]:
-        """Return how volumes are read, by the parameters' names."""
-        names = ("spacing_mm", "slices", "axis", "nan_background")
-        return {name: getattr(self, name) for name in names}
+        """Return how volumes are read."""
+        return self.pick("spacing_mm", "slices", "axis", "nan_background")
 
     def open(self) -> Stack:
         """Open the slices."""
-        from skullnb.heads import open_data
-
-        return open_data(self.images, self.reference, groups=self.groups, **self.reading)
+        return open_heads.open_data(**self.pick("images", "reference", "groups"), **self.reading)
 
 
-_AXES, _BORDERS = ["axial", "coronal", "sagittal"], ["dilation", "dark growth"]
-_OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
-    "images": (
-        "Scans: a file, a folder, a pattern in quotes, dicom#6 (its series 6), phantom, or an open "
-        "head's name.  [default: the head inside the package]",
-        {"default": ""},
+_OPTIONS = {
+    "images": click.option(
+        "--images",
+        default="",
+        help="Scans: a file, a folder, a pattern in quotes, dicom#6 (its series 6), phantom, or an "
+        "open head's name.  [default: the head inside the package]",
     ),
-    "reference": ("Reference mask: a file or folder shaped like the images.", {"default": ""}),
-    "groups": ("Volume of each slice: a text file, or labels with commas.", {"default": ""}),
-    "spacing": (
-        'Millimetres per pixel, "row x column", such as "0.67x0.70"; headers know theirs.',
-        {"default": ""},
+    "reference": click.option("--reference", default="", help="Reference mask, as the images."),
+    "groups": click.option(
+        "--groups", default="", help="Volume of each slice: a text file, or labels with commas."
     ),
-    "slices": (
-        'Slices to take, such as "104:127" (127 left out), "3" or "1,5,9", from 0; axial slices of '
-        "a volume ascend from the feet.",
-        {"default": ""},
+    "spacing_mm": click.option(
+        "--spacing",
+        "spacing_mm",
+        default="",
+        help='Millimetres per pixel, "row x column", as "0.67x0.70"; headers know theirs.',
     ),
-    "axis": (
-        "Anatomical axis to slice a volume along, however it is stored.  [default: as it was "
-        "acquired]",
-        {"type": click.Choice(_AXES)},
+    "slices": click.option(
+        "--slices",
+        default="",
+        help='Slices, from 0: "104:127" (127 left out), "3" or "1,5,9". Axial ones ascend.',
     ),
-    "nan-background": ("Take NaN for background; it is refused otherwise.", {"is_flag": True}),
-    "kernel-width": (
-        "Side of the elliptical kernel in px; it reaches half as far.",
-        {"default": 26, "show_default": True},
+    "axis": click.option(
+        "--axis",
+        type=click.Choice(AXES),
+        help="Axis to slice a volume along.  [default: as it was acquired]",
     ),
-    "reach-mm": (
-        "Instead: how far the kernel carries a border, in mm, at each volume's own spacing.",
-        {"type": float},
+    "nan_background": click.option(
+        "--nan-background", is_flag=True, help="Take NaN for background; it is refused otherwise."
     ),
-    "border": (
-        "The article's one dilation, or a border that is looked for (needs the spacing).",
-        {"type": click.Choice(_BORDERS), "default": "dilation", "show_default": True},
+    "kernel_width": click.option(
+        "--kernel-width",
+        default=26,
+        show_default=True,
+        help="Side of the elliptical kernel in px; it reaches half as far.",
+    ),
+    "reach_mm": click.option(
+        "--reach-mm",
+        type=float,
+        help="Instead: how far the kernel carries a border, at each volume's own spacing.",
+    ),
+    "border": click.option(
+        "--border",
+        type=click.Choice(["dilation", "dark growth"]),
+        default="dilation",
+        show_default=True,
+        help="The article's one dilation, or a border that is looked for (needs the spacing).",
     ),
 }
 
-_overwrite = click.option("--overwrite", is_flag=True, help="Replace what is already there.")
 _PATH = click.Path(path_type=Path)
+_overwrite = click.option("--overwrite", is_flag=True, help="Replace what is already there.")
 
 
 def about(*without: str, argument: bool = False) -> Callable[[Callable[..., Any]], Any]:
     """Give a command the shared words but some, packed as its first argument, a `Data`."""
-    chosen = {name: words for name, words in _OPTIONS.items() if name not in without}
+    names = [name for name in _OPTIONS if name not in without]
 
     def decorate(command: Callable[..., Any]) -> Any:
         @functools.wraps(command)
         def packed(**given: Any) -> Any:
-            typed = {name: given.pop(name.replace("-", "_")) for name in chosen}
-            data = {name.replace("-", "_"): word for name, word in typed.items()}
-            data["spacing_mm"], data["axis"] = data.pop("spacing"), data["axis"] or ""
-            return command(Data(**data), **given)
+            typed = {name: given.pop(name) for name in names}
+            return command(Data(**typed | {"axis": typed["axis"] or ""}), **given)
 
-        for name, (text, words) in reversed(chosen.items()):
-            if name == "images" and argument:
-                packed = click.argument("images", default="")(packed)
-            else:
-                packed = click.option(f"--{name}", help=text, **words)(packed)
+        for name in reversed(names):
+            as_argument = argument and name == "images"
+            option = click.argument("images", default="") if as_argument else _OPTIONS[name]
+            packed = option(packed)
         return packed
 
     return decorate
 
 
+def free(path: Path, own: Iterable[Path], overwrite: bool) -> Path:
+    """Return where to write, refused now where that can't be: before the work, not after it."""
+    refuse_place(expand(path), own, overwrite)
+    return expand(path)
+
+
+def own_files(data: Data, stack: Stack) -> list[Path]:
+    """List the files that all comes from, which no table takes the place of."""
+    labels = []
+    with suppress(OSError, ValueError):  # labels themselves, and no file of them
+        labels = [path for path in [Path(data.groups)] if data.groups and path.is_file()]
+    return [*files_of(stack), *labels]
+
+
 @click.group(
     cls=Command,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Start with:  skullnb report  (on the head inside the package; then open "
-    "report/html/index.html)",
+    epilog="Start with:  skullnb report  (then open report/html/index.html)",
 )
 @click.version_option(__version__, prog_name="skullnb")
 def main() -> None:
@@ -250,13 +268,10 @@ def report(data: Data, **options: Any) -> None:
     """Run every chapter and build the book about the given scans.
 
     \b
-    The book on the head inside the package:
+    Examples:
         skullnb report
-    A report on your scans, with and without a reference mask:
         skullnb report --images scans.nii.gz --reference masks.nii.gz -o my-report
-        skullnb report --images T1.mgz --slices 104:127 --reach-mm 7.5 -o my-report
-    To send to a colleague, one file and paper:
-        skullnb report --single-file --pdf -o my-report
+        skullnb report --images T1.mgz --slices 104:127 --reach-mm 7.5 --single-file --pdf
     """
     from skullnb.report.build import build_report
 
@@ -274,11 +289,8 @@ def report(data: Data, **options: Any) -> None:
     for path in done.files:
         say(f"The whole book: {path}")
     if done.failed:
-        click.echo(
-            f"{len(done.failed)} chapter(s) stopped with an error, shown on their pages: "
-            + ", ".join(done.failed),
-            err=True,
-        )
+        told = f"{len(done.failed)} chapter(s) stopped with an error, shown on their pages: "
+        click.echo(told + ", ".join(done.failed), err=True)
         sys.exit(EXIT_PARTLY)
 
 
@@ -294,7 +306,7 @@ def report(data: Data, **options: Any) -> None:
 )
 @click.option(
     "--on-warning",
-    type=click.Choice(["keep", "empty"]),
+    type=click.Choice(masking.ON_WARNING),
     default="keep",
     show_default=True,
     help="What is written on slices whose mask looks wrong.",
@@ -307,13 +319,12 @@ def report(data: Data, **options: Any) -> None:
 @click.option("--chunk", type=click.IntRange(1), help="Batch: slices written and marked together.")
 @click.option("--parquet", is_flag=True, help="Batch: the table as Parquet instead of CSV.")
 @_overwrite
-def mask(data: Data, output: Path, strict: bool, **options: Any) -> None:
+def mask(data: Data, output: Path, strict: bool, bids: bool, **options: Any) -> None:
     """Write the skull masks of IMAGES: a file, a folder, or a pattern in quotes.
 
-    A mask of a NIfTI volume has its shape, orientation and affine; DICOM gives NIfTI. Slices not
-    chosen stay empty. Beside every mask are a table with a row for each slice, which says what
-    looks wrong, and a JSON file that says how it was made. A volume that fails does not stop the
-    others; the exit code is 1 then.
+    Beside every mask, on its image's own grid, are a table with a row for each slice, which says
+    what looks wrong, and a JSON file that says how it was made. A volume that fails does not stop
+    the others; the exit code is 1 then.
 
     More slices than memory holds go as a batch into one .npy, .packed.npy (a bit a pixel) or .zarr.
     If it is interrupted, run the same command again: it resumes. It is a batch with any option
@@ -321,84 +332,76 @@ def mask(data: Data, output: Path, strict: bool, **options: Any) -> None:
 
     \b
     Examples:
-        skullnb mask T1.nii.gz -o mask.nii.gz --reach-mm 7.5
-        skullnb mask T1.mgz -o mask.nii.gz --slices 104:127
+        skullnb mask T1.mgz -o mask.nii.gz --slices 104:127 --reach-mm 7.5
         skullnb mask dicom/ -o masks/
         skullnb mask raw/ -o derivatives/skullnb --bids
         skullnb mask scans.npy -o masks.packed.npy --workers 4
-        skullnb mask scans.zarr -o masks.zarr --scheduler tcp://node1:8786
     """
-    from skullnb.batch import is_for_batch
-
-    in_batch = ("scheduler", "chunk", "parquet")
-    if any(options[name] for name in in_batch) or is_for_batch(data.images, output):
-        if options.pop("bids"):
+    for_batch = {name: options.pop(name) for name in ("scheduler", "chunk", "parquet")}
+    if any(for_batch.values()) or batch.is_for_batch(data.images, output):
+        if bids:
             raise click.UsageError("--bids does not go with a batch.")
-        found = _mask_batch(data, output, options)
+        found = _mask_batch(data, output, options | for_batch)
     else:
-        found = _mask_volumes(data, output, {k: v for k, v in options.items() if k not in in_batch})
+        jobs = masking.plan_masks(data.images, output, bids=bids, suffix=options.pop("suffix"))
+        found = _mask_volumes(data, jobs, output, options)
     if "failed" in found or (strict and found & {"warned", "empty"}):
         sys.exit(EXIT_PARTLY)
 
 
-def _mask_volumes(data: Data, output: Path, options: dict[str, Any]) -> set[str]:
+def _mask_volumes(
+    data: Data, jobs: list[masking.Job], output: Path, options: dict[str, Any]
+) -> set[str]:
     """Mask volumes; return which kinds of slices and volumes there were."""
-    from skullnb.masking import HEADING, mask_volumes, plan_masks, summary_line, warning_lines
-
-    plan = {name: options.pop(name) for name in ("bids", "suffix")}
-    jobs = plan_masks(data.images, output, **plan)
-    done: list[Masked] = []
+    done: list[masking.Masked] = []
     with progress_bar(unit=" slices") as bar:
-        visit = lambda index, measure: bar.update()  # noqa: E731
-        for one in mask_volumes(jobs, data.settings, **data.reading, **options, visit=visit):
+        options["visit"] = lambda index, measure: bar.update()
+        for one in masking.mask_volumes(jobs, data.settings, **data.reading, **options):
             bar.clear()
             if not done:
-                click.echo(HEADING)
+                click.echo(masking.HEADING)
             say(one)
-            lines = [*one.remarks, *([] if one.table is None else warning_lines(one.table))]
-            for line in (*lines, *filter(None, [one.error])):
+            lines = [] if one.table is None else masking.warning_lines(one.table)
+            for line in (*one.remarks, *lines, *filter(None, [one.error])):
                 say(f"{one.name}, {line}", err=True)
             done.append(one)
     for one in done:
         if one.wrong:
             say(f"{one.name}: {one.wrong}")
-    say(f"{summary_line(done)}; in {output}")
+    say(f"{masking.summary_line(done)}; in {output}")
     kinds = {kind for one in done for kind, many in one.counts.items() if many}
     return kinds | {one.status for one in done}
 
 
 def _mask_batch(data: Data, output: Path, options: dict[str, Any]) -> set[str]:
     """Mask a batch; return which kinds of slices there were."""
-    from skullnb.batch import mask_batch
-
     with progress_bar(unit=" slices") as bar:
 
         def progress(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
+        options |= {"progress": progress, **data.reading}
         try:
-            done = mask_batch(
-                data.images, output, data.settings, **data.reading, **options, progress=progress
-            )
+            done = batch.mask_batch(data.images, output, data.settings, **options)
         except KeyboardInterrupt:
             bar.clear()
             click.echo("Stopped; the same command goes on from here.", err=True)
             sys.exit(EXIT_INTERRUPTED)
     for line in done.remarks:
         say(line, err=True)
+    if done.wrong:
+        say(done.wrong)
     n, n_new = done.counts["slices"], done.counts["slices"] - done.n_resumed
     before = f"{done.n_resumed:,} of them done before, " if done.n_resumed else ""
     speed = f"{n_new / done.seconds:,.0f} a second, " if n_new else ""
     kinds = ", ".join(f"{many:,} {kind}" for kind, many in done.counts.items() if kind != "slices")
-    if done.wrong:
-        say(done.wrong)
     say(f"{done.path}: {n:,} slices, {before}{speed}{kinds}; each has a row in {done.table.name}")
     return {kind for kind, many in done.counts.items() if many}
 
 
 @main.command()
-@about("kernel-width", "reach-mm", "border")
+@about("kernel_width", "reach_mm", "border")
 @click.option(
     "--widths",
     default="16:37:2",
@@ -415,25 +418,18 @@ def sweep(data: Data, widths: str, csv: Path | None, overwrite: bool) -> None:
         skullnb sweep
         skullnb sweep --images scans.nii.gz --reference masks.nii.gz --widths 10:41:2
     """
-    from skullnb.masking import write_table
-    from skullnb.stack import refuse_place, writing
-    from skullnb.stack.words import expand
-    from skullnb.sweep import best_width, parse_widths, summarise, sweep_kernel_width
-
-    wanted, stack = parse_widths(widths), data.open()
-    if csv:
-        refuse_place(expand(csv), _own(stack, data.groups), overwrite)
-    table = sweep_kernel_width(stack, wanted)
-    best = best_width(table)
+    wanted, stack = sweeps.parse_widths(widths), data.open()
+    place = free(csv, own_files(data, stack), overwrite) if csv else None
+    table = sweeps.sweep_kernel_width(stack, wanted)
+    best = sweeps.best_width(table)
     say(f"{stack.name}: {len(stack)} slices, mean over slices")
     click.echo("  width     IoU    Dice")
-    for row in summarise(table).to_dict("records"):
+    for row in sweeps.summarise(table).to_dict("records"):
         star = "  *" if row["kernel_width"] == best else ""
         click.echo(f"{row['kernel_width']:4.0f} px  {row['iou']:.4f}  {row['dice']:.4f}{star}")
     click.echo("* best on these very slices: tuned and tested on the same data")
-    if csv:
-        with writing(csv) as temporary:
-            write_table(table, temporary)
+    if place:
+        masking.write_table(table, place)
 
 
 @main.command()
@@ -448,11 +444,7 @@ def sweep(data: Data, widths: str, csv: Path | None, overwrite: bool) -> None:
 @click.option("-o", "--output", type=_PATH, help="Folder for evidence.csv and .json.")
 @_overwrite
 def evidence(
-    data: Data,
-    variants: tuple[str, ...],
-    synthetic: bool,
-    output: Path | None,
-    overwrite: bool,
+    data: Data, variants: tuple[str, ...], synthetic: bool, output: Path | None, overwrite: bool
 ) -> None:
     """Say which rules of the pipeline IMAGES put to the test, and which they never did.
 
@@ -465,43 +457,36 @@ def evidence(
         skullnb evidence scans.nii.gz --reference masks.nii.gz
         skullnb evidence T1.mgz --slices 104:127 --with-phantom thick-soft-tissue-cut
     """
-    from skullnb.evidence import build_ledger, combine, summarise, verdict
-    from skullnb.masking import versions, write_json, write_table
-    from skullnb.phantom import variant
-    from skullnb.stack import refuse_place, writing
-    from skullnb.stack.words import expand
-
     settings, stack = data.settings, data.open()
-    places = [expand(output) / f"evidence.{kind}" for kind in ("csv", "json")] if output else []
-    for path in places:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        refuse_place(path, _own(stack, data.groups), overwrite)
-    stacks = [replace(stack, synthetic=stack.synthetic or synthetic), *map(variant, variants)]
+    places = []
+    if output:
+        expand(output).mkdir(parents=True, exist_ok=True)
+        files, names = own_files(data, stack), ("evidence.csv", "evidence.json")
+        places = [free(output / name, files, overwrite) for name in names]
+    stack = replace(stack, synthetic=stack.synthetic or synthetic)
+    stacks = [stack, *map(drawn.variant, variants)]
     with progress_bar(total=sum(map(len, stacks)), unit=" slices") as bar:
-        ledger = combine(
-            [build_ledger(one, settings, visit=lambda _: bar.update()) for one in stacks]
-        )
+        visit = lambda _: bar.update()  # noqa: E731
+        ledger = rules.combine([rules.build_ledger(one, settings, visit=visit) for one in stacks])
     say(", ".join(f"{one.name}: {len(one)} slices" for one in stacks))
-    table = summarise(ledger)
+    table, verdict = rules.summarise(ledger), rules.verdict(ledger)
     for row in table.to_dict("records"):
         line = f"  {row['rule']:18}  {row['evidence']}"
         if row["n_changed"] and row["iou"] == row["iou"]:
-            line = (
-                f"{line:54}  {row['effect']}: IoU {row['iou']:.4f}, without it {row['iou_off']:.4f}"
-            )
+            scores = f"IoU {row['iou']:.4f}, without it {row['iou_off']:.4f}"
+            line = f"{line:54}  {row['effect']}: {scores}"
         click.echo(line)
-    click.echo(verdict(ledger))
+    click.echo(verdict)
     if places:
-        with writing(places[0]) as temporary:
-            write_table(ledger, temporary)
-        about = {
-            "verdict": verdict(ledger),
+        told = {
+            "verdict": verdict,
             "rules": table.to_dict("records"),
             "settings": asdict(settings.at(stack.spacing_mm)),
-            "versions": versions(),
+            "versions": masking.versions(),
             "inputs": stack.fingerprint(),
         }
-        write_json(about, places[1])
+        masking.write_table(ledger, places[0])
+        masking.write_json(told, places[1])
         say(f"{places[0]}: {len(ledger)} rows; {places[1]}: the verdict")
 
 
@@ -516,31 +501,27 @@ def collate(folder: Path, output: Path, overwrite: bool) -> None:
     Example:
         skullnb collate reports -o numbers.csv
     """
-    from skullnb.masking import write_table
-    from skullnb.report.build import collate as collated
-    from skullnb.stack import refuse_place, writing
-    from skullnb.stack.words import expand
+    from skullnb.report import build
 
-    refuse_place(expand(output), folder.rglob("*.json"), overwrite)
-    table = collated(folder)
-    with writing(output) as temporary:
-        write_table(table, temporary)
+    place = free(output, folder.rglob("*.json"), overwrite)
+    table = build.collate(folder)
+    masking.write_table(table, place)
     say(f"{output}: {len(table)} runs, {len(table.columns)} columns")
 
 
 @main.command()
 @click.option("-o", "--output", type=_PATH, help=".npz, .nii or .nii.gz file.")
 @click.option("--seed", type=int, help="Another head instead of the published stand-in.")
-@click.option("--variant", "variant_name", help="A head that breaks one assumption; see --list.")
+@click.option("--variant", help="A head that breaks one assumption; see --list.")
 @click.option("--n-slices", type=click.IntRange(1, 200), help="With --seed: how many slices.")
-@click.option("--list", "list_variants", is_flag=True, help="List the variants and stop.")
+@click.option("--list", "listed", is_flag=True, help="List the variants and stop.")
 @_overwrite
 def phantom(
     output: Path | None,
     seed: int | None,
-    variant_name: str | None,
+    variant: str | None,
     n_slices: int | None,
-    list_variants: bool,
+    listed: bool,
     overwrite: bool,
 ) -> None:
     """Write a synthetic head with its exact reference mask.
@@ -549,30 +530,25 @@ def phantom(
 
     \b
     Examples:
-        skullnb phantom -o phantom.npz
-        skullnb phantom --seed 11 --n-slices 20 -o head.nii.gz
         skullnb phantom --list
+        skullnb phantom --seed 11 --n-slices 20 -o head.nii.gz
         skullnb phantom --variant bridge -o bridge.npz
     """
-    from skullnb.phantom import VARIANTS, published_stack, subject, variant
-    from skullnb.stack import refuse_place, write_stack
-    from skullnb.stack.words import expand
-
-    if list_variants:
-        for name, description in VARIANTS.items():
+    if listed:
+        for name, description in drawn.VARIANTS.items():
             click.echo(f"{name:28} {description}")
         return
     if output is None:
         raise click.UsageError("Name the file to write with -o, or use --list.")
-    if seed is not None and variant_name is not None:
+    if seed is not None and variant is not None:
         raise click.UsageError("Give --seed or --variant, not both.")
     if n_slices is not None and seed is None:
         raise click.UsageError("--n-slices goes with --seed.")
-    refuse_place(expand(output), (), overwrite, (".npz", ".nii", ".nii.gz"))
-    if variant_name is not None:
-        stack = variant(variant_name)
+    refuse_place(expand(output), (), overwrite, STACK_KINDS)
+    if variant is not None:
+        stack = drawn.variant(variant)
     else:
-        stack = published_stack() if seed is None else subject(seed, n_slices=n_slices or 5)
+        stack = drawn.published_stack() if seed is None else drawn.subject(seed, n_slices or 5)
     for path in write_stack(stack, output, overwrite=overwrite):
         say(f"{path}: {stack.name} (synthetic), {len(stack)} slices")
 
@@ -582,20 +558,19 @@ def phantom(
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
 @click.option("--port", default=0, show_default="any free one", type=click.IntRange(0, 65535))
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def lab(data: Data, no_browser: bool, port: int, arguments: tuple[str, ...]) -> None:
+def lab(data: Data, no_browser: bool, **options: Any) -> None:
     """Open the explorer in JupyterLab, on this computer only.
 
     ARGUMENTS after "--" are handed to JupyterLab.
 
     \b
     Examples:
-        skullnb lab
         skullnb lab --images T1.nii.gz --slices 80:100
         skullnb lab -- --allow-root
     """
     from skullnb.report.lab import launch_lab
 
-    launch_lab(**data.words, open_browser=not no_browser, port=port, arguments=arguments)
+    launch_lab(**data.words, open_browser=not no_browser, **options)
 
 
 @main.group()
@@ -605,7 +580,6 @@ def heads() -> None:
     \b
     Examples:
         skullnb heads list
-        skullnb heads show studyforrest
         skullnb heads fetch colin27 mne-ecog
         skullnb report --images colin27
     """
@@ -614,13 +588,12 @@ def heads() -> None:
 @heads.command("list")
 def list_heads() -> None:
     """List the heads, with their kind of reference mask."""
-    from skullnb.heads import BUILT_IN, HEADS, is_here
-
     click.echo(f"{'name':16} {'head':13} {'contrast':8} slices  {'reference':15} {'size':>7}  here")
-    for head in HEADS.values():
-        here = "inside" if head.name == BUILT_IN else "yes" if is_here(head.name) else "no"
+    for name, head in open_heads.HEADS.items():
+        inside = name == open_heads.BUILT_IN
+        here = "inside" if inside else "yes" if open_heads.is_here(name) else "no"
         click.echo(
-            f"{head.name:16} {head.group:13} {head.contrast:8} {head.n_slices:6}  "
+            f"{name:16} {head.group:13} {head.contrast:8} {head.n_slices:6}  "
             f"{head.reference:15} {head.n_bytes / 1e6:4.1f} MB  {here}"
         )
     click.echo("Two stacks of one head are not two heads: keep them on one side of a split.")
@@ -630,22 +603,13 @@ def list_heads() -> None:
 @click.argument("names", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Every head.")
 def fetch_heads(names: tuple[str, ...], everything: bool) -> None:
-    """Download heads, check them, and say where they are; other commands take their names.
-
-    \b
-    Examples:
-        skullnb heads fetch colin27 mne-ecog
-        skullnb sweep --images colin27
-    """
-    from skullnb.heads import HEADS, fetch, find
-
-    chosen = list(HEADS.values()) if everything else [find(name) for name in names]
+    """Download heads, check them, and say where they are; other commands take their names."""
+    chosen = [open_heads.find(name) for name in (open_heads.HEADS if everything else names)]
     if not chosen:
-        raise InvalidSetting(
-            f"Name the heads to fetch, or add --all; there are {', '.join(HEADS)}."
-        )
+        known = ", ".join(open_heads.HEADS)
+        raise InvalidSetting(f"Name the heads to fetch, or add --all; there are {known}.")
     for head in chosen:
-        paths = fetch(head.name, progress=sys.stderr.isatty())
+        paths = open_heads.fetch(head.name, progress=sys.stderr.isatty())
         click.echo(f"{head.name}: {_size(head)}, in {paths[0].parent}")
         click.echo(f"{head.name}: {head.licence}")
 
@@ -654,34 +618,21 @@ def fetch_heads(names: tuple[str, ...], everything: bool) -> None:
 @click.argument("name")
 def show(name: str) -> None:
     """Say what is known of a head: licence, citation, reference mask, addresses."""
-    from skullnb.heads import BUILT_IN, find, is_here
-
-    head = find(name)
+    head = open_heads.find(name)
     row, column = head.spacing_mm
-    inside = "inside the package; made from " if name == BUILT_IN else ""
-    facts = {
-        "head": f"{head.title}; group {head.group}",
-        "slices": f"{head.n_slices} axial ({head.slices or 'all'}), {head.contrast}, "
-        f"{row:g} x {column:g} mm",
-        "licence": head.licence,
-        "cite": head.citation,
-        "reference": f"{head.reference}. {head.trust}",
-        "files": f"{inside}{_size(head)}" + ("" if is_here(name) else ", not here yet"),
-    }
-    for fact, text in facts.items():
-        click.echo(f"{fact:10} {text}")
+    inside = "inside the package; made from " if name == open_heads.BUILT_IN else ""
+    click.echo(f"head       {head.title}; group {head.group}")
+    taken = f"{head.n_slices} axial ({head.slices or 'all'})"
+    click.echo(f"slices     {taken}, {head.contrast}, {row:g} x {column:g} mm")
+    click.echo(f"licence    {head.licence}")
+    click.echo(f"cite       {head.citation}")
+    click.echo(f"reference  {head.reference}. {head.trust}")
+    here = "" if open_heads.is_here(name) else ", not here yet"
+    click.echo(f"files      {inside}{_size(head)}{here}")
     for file in head.files:
         click.echo(f"{file.sha256}  {file.address}")
 
 
-def _size(head: Any) -> str:
+def _size(head: open_heads.Head) -> str:
     n = len(head.files)
     return f"{n} file{'s' * (n != 1)}, {head.n_bytes / 1e6:.1f} MB"
-
-
-def _own(stack: Stack, groups: str) -> list[Path]:
-    """List the files that all comes from, which no table takes the place of."""
-    members = [file for files in stack.members for file in files]
-    with suppress(OSError, ValueError):  # labels, and no file
-        members += [Path(groups)] if groups and Path(groups).is_file() else []
-    return [*stack.sources, *stack.reference_sources, *members]

@@ -17,7 +17,7 @@ import numpy as np
 from skullnb.errors import InvalidSetting, UnreadableFile
 from skullnb.pipeline import fill_holes
 from skullnb.stack import Grid, Stack, read_stack
-from skullnb.stack.words import parse_slices
+from skullnb.stack.checks import parse_slices
 
 if TYPE_CHECKING:
     import pooch
@@ -72,12 +72,11 @@ class Head:
 
 
 def _read_heads() -> dict[str, Head]:
-    entries = tomllib.loads((DATA / "heads.toml").read_text(encoding="utf-8"))
-    heads = {}
-    for name, entry in entries.items():
-        files = tuple(HeadFile(**file) for file in entry.pop("files"))
-        spacing_mm = tuple(entry.pop("spacing_mm"))
-        heads[name] = Head(name=name, spacing_mm=spacing_mm, files=files, **entry)
+    heads = tomllib.loads((DATA / "heads.toml").read_text(encoding="utf-8"))
+    for name, entry in heads.items():
+        entry["files"] = tuple(HeadFile(**file) for file in entry["files"])
+        entry["spacing_mm"] = tuple(entry["spacing_mm"])
+        heads[name] = Head(name=name, **entry)
     return heads
 
 
@@ -203,16 +202,13 @@ def _inside(head: Head) -> Stack:
     with np.load(path, allow_pickle=False) as stored:
         images, reference, affine = stored["images"], stored["reference"], stored["affine"]
         spacing_mm = tuple(stored["spacing_mm"].tolist())
-    n = len(images)
     return Stack(
         images=images,
         reference=reference,
         spacing_mm=spacing_mm,
-        groups=(head.group,) * n,
+        groups=(head.group,) * len(images),
         name=head.name,
         sources=(path,),
-        volume_numbers=(0,) * n,
-        slice_numbers=tuple(range(n)),
         grids=(Grid.of_affine(affine, images.shape[::-1], "axial"),),
         axis="axial",
     )
@@ -236,8 +232,12 @@ def _with_mask(head: Head) -> Stack:
 
 def _colin27(head: Head) -> Stack:
     """Read Colin27 from its two MATLAB files: the scan, and its labels as reference."""
+    from scipy.io import loadmat
+
     paths = fetch(head.name)
-    scan, labelled = (_matlab(path) for path in paths)
+    # Plain arrays, which run no code when opened.
+    options = {"variable_names": ["mri"], "simplify_cells": True}
+    scan, labelled = (loadmat(path, **options)["mri"] for path in paths)
     anatomy, labels = np.asarray(scan["anatomy"]), np.asarray(labelled["seg"])
     affine = np.array(scan["transform"], dtype=float)
     affine[:3, 3] += affine[:3, :3].sum(axis=1)  # MATLAB counts voxels from 1
@@ -251,20 +251,11 @@ def _colin27(head: Head) -> Stack:
         groups=(head.group,) * len(numbers),
         name=head.name,
         sources=(paths[0],),
-        volume_numbers=(0,) * len(numbers),
         slice_numbers=tuple(numbers),
         grids=(grid,),
         axis="axial",
         reference_sources=(paths[1],),
     )
-
-
-def _matlab(path: Path) -> dict[str, Any]:
-    """Read the structure of a FieldTrip file: plain arrays, which run no code when opened."""
-    from scipy.io import loadmat
-
-    structure: dict[str, Any] = loadmat(path, variable_names=["mri"], simplify_cells=True)["mri"]
-    return structure
 
 
 def open_data(
@@ -303,18 +294,10 @@ def open_data(
     ('studyforrest', 5)
     """
     name = known(images)
+    own: Any = {"reference": reference, "groups": groups, "spacing_mm": spacing_mm, "axis": axis}
     if not name:
-        return read_stack(
-            images,
-            reference,
-            groups=groups,
-            spacing_mm=spacing_mm,
-            slices=slices,
-            axis=axis,
-            nan_background=nan_background,
-        )
-    given = {"reference": reference, "groups": groups, "spacing_mm": spacing_mm, "axis": axis}
-    for parameter, value in given.items():
+        return read_stack(images, **own, slices=slices, nan_background=nan_background)
+    for parameter, value in own.items():
         if value:
             raise InvalidSetting(
                 f"{parameter} is given for {images or 'no images'}, and the heads that have a name "

@@ -36,7 +36,7 @@ from skullnb.stack import (
     write_masks,
     writing,
 )
-from skullnb.stack.words import expand, stem, suffix_of
+from skullnb.stack.checks import expand, stem, suffix_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,12 +99,9 @@ class Masked:
     @property
     def status(self) -> str:
         """`ok`, `warned` (some slices look wrong), `empty` (all of them) or `failed`."""
-        if self.error:
-            return "failed"
         found = self.counts
-        if found["empty"] == found["slices"]:
-            return "empty"
-        return "ok" if found["ok"] == found["slices"] else "warned"
+        whole = [kind for kind in ("empty", "ok") if found[kind] == found["slices"]]
+        return "failed" if self.error else [*whole, "warned"][0]
 
     @property
     def wrong(self) -> str:
@@ -113,16 +110,12 @@ class Masked:
 
     def __str__(self) -> str:
         """One line under `HEADING`."""
-        if self.table is None:
-            facts = f"{'-':>6}  {'-':>6}  {'-':>5}  {'-':>7}  {'-':>6}  {'-':>13}"
-        else:
-            low, high = self.table["threshold"].min(), self.table["threshold"].max()
-            otsu = f"{low}" if low == high else f"{low}-{high}"
-            found = self.counts
-            facts = (
-                f"{found['slices']:>6}  {found['warned']:>6}  {found['empty']:>5}  {otsu:>7}  "
-                f"{self.kernel_width:>3} px  {self.table['mask_px'].sum():>10} px"
-            )
+        slices = warned = empty = otsu = kernel = area = "-"
+        if self.table is not None:
+            slices, _, warned, empty, *_ = map(str, self.counts.values())
+            otsu = "-".join(map(str, sorted({*self.table["threshold"].agg(["min", "max"])})))
+            kernel, area = f"{self.kernel_width} px", f"{self.table['mask_px'].sum()} px"
+        facts = f"{slices:>6}  {warned:>6}  {empty:>5}  {otsu:>7}  {kernel:>6}  {area:>13}"
         where = in_one_line(self.name if self.error else f"{self.name} -> {self.path.name}")
         return f"{self.status:6}  {facts}  {self.seconds:4.1f} s  {where}"
 
@@ -160,18 +153,20 @@ def warning_lines(table: pd.DataFrame) -> list[str]:
 
     Numbers that differ from slice to slice are given as ranges, such as "fills only 20-60% of".
     """
-    about: dict[tuple[str, ...], tuple[list[int], list[list[str]]]] = {}
+    # A kind is the words; what stands between them are its numbers.
+    about: dict[tuple[str, ...], list[tuple[int, list[str]]]] = {}
     for number, texts in zip(table["slice"].tolist(), table["warnings"], strict=True):
         for text in texts:
-            # A kind is the words; what stands between them are its numbers.
-            words, found = tuple(_NUMBER.split(text)), _NUMBER.findall(text)
-            slices, values = about.setdefault(words, ([], []))
-            slices.append(number)
-            values.append(found)
+            kind = tuple(_NUMBER.split(text))
+            about.setdefault(kind, []).append((number, _NUMBER.findall(text)))
     lines = []
-    for words, (slices, values) in about.items():
+    for words, found in about.items():
+        slices, values = (
+            [number for number, _ in found],
+            zip(*(some for _, some in found), strict=True),
+        )
         sentence = words[0]
-        for word, numbers in zip(words[1:], zip(*values, strict=True), strict=True):
+        for word, numbers in zip(words[1:], values, strict=True):
             low, high = min(numbers, key=float), max(numbers, key=float)
             sentence += (low if low == high else f"{low}-{high}") + word
         lines.append(f"slice{'s' * (len(slices) > 1)} {ranges_of(slices, MOST_RANGES)}: {sentence}")
@@ -200,36 +195,31 @@ def ranges_of(numbers: Iterable[int], most: int | None = None) -> str:
 def plan_masks(
     images: str | Path, output: str | Path, *, bids: bool = False, suffix: str = ""
 ) -> list[Job]:
-    """Find the volumes that `images` stands for, and a place for the mask of each.
+    """Decide where the masks of all volumes go, before any is made.
 
-    `images` is what `stack.list_volumes` takes, of which a BIDS dataset is walked for the images
-    that end in `suffix` (T1w), or a name that `heads.open_data` knows. For one volume `output` may
+    `images` is a file, a folder, a pattern or a BIDS dataset, of which the images are taken that
+    end in `suffix` (T1w), or a name that `heads.open_data` knows. For one volume `output` may
     be a file, else it is a folder: there a mask is called after its volume, with `_mask`, and is
     NIfTI where the volume has an orientation, otherwise of the volume's kind. With `bids` the
     folder is a derivative dataset. Raises SkullnbError if masks would meet in one file or replace
     an image, if a name is no BIDS name and should be, and if there are no images.
     """
-    output = expand(output)
-    known = heads.known(str(images))
-    sources: list[Volume | str] = [known] if known else []
-    if not known:
-        sources += list_volumes(images, suffix, every_series=True)
+    output, known = expand(output), heads.known(str(images))
+    sources: Sequence[Volume | str] = [known] if known else []
+    sources = sources or list_volumes(images, suffix, every_series=True)
     is_file = suffix_of(output) in MASK_KINDS and not output.is_dir()
-    if bids:
-        if is_file:
-            raise InvalidSetting(
-                f"BIDS masks go into a folder, and {output.name} is a file's name."
-            )
-        jobs = [Job(one, _bids_path(one, output), output, bids=True) for one in sources]
-    elif len(sources) == 1 and (is_file or (_is_one_file(images) and not output.is_dir())):
+    is_one = is_file or (not known and expand(images).is_file() and not output.is_dir())
+    if is_file and bids:
+        raise InvalidSetting(f"BIDS masks go into a folder, and {output.name} is a file's name.")
+    if len(sources) == 1 and is_one and not bids:
         return [Job(sources[0], output)]
-    elif is_file:
+    if is_file:
         raise InvalidSetting(
             f"{images} stands for {len(sources)} volumes, and their masks don't go into one file "
             f"{output.name}; name a folder."
         )
-    else:
-        jobs = [Job(one, output / _name(one), output) for one in sources]
+    place = _bids_path if bids else _path
+    jobs = [Job(one, place(one, output), output, bids) for one in sources]
     path, times = Counter(job.path for job in jobs).most_common(1)[0]
     if times > 1:
         same = [str(_place(job.source)) for job in jobs if job.path == path]
@@ -271,7 +261,8 @@ def mask_volumes(
     settings = settings or PipelineSettings()
     if on_warning not in ON_WARNING:
         raise InvalidSetting(f"on_warning is {' or '.join(ON_WARNING)}, not {on_warning!r}.")
-    words = {"slices": slices, "axis": axis, "spacing_mm": spacing_mm}
+    words: Any = {"slices": slices, "axis": axis, "spacing_mm": spacing_mm}
+    words["nan_background"] = nan_background
 
     def one(job: Job) -> Masked:
         started = time.monotonic()
@@ -279,10 +270,8 @@ def mask_volumes(
             # Asked before the long work, and again when the volume's own files are known.
             if job.path.parent.is_dir() or job.folder is None:
                 _refuse_places(job, (), overwrite)
-            if isinstance(job.source, str):
-                stack = heads.open_data(job.source, **words, nan_background=nan_background)
-            else:
-                stack = read_stack(job.source, **words, nan_background=nan_background)
+            opened: Any = heads.open_data if isinstance(job.source, str) else read_stack
+            stack = opened(job.source, **words)
             found = _mask_stack(stack, job, settings, on_warning, overwrite, visit)
         except (SkullnbError, OSError, MemoryError) as error:
             if len(jobs) == 1:
@@ -364,10 +353,7 @@ def describe(
     """Say for a JSON file what masks are, how they were made, and which of them look wrong."""
     from skullnb import __version__
 
-    slices = {
-        kind: [number for one, number in zip(statuses, numbers, strict=True) if one == kind]
-        for kind in ("warned", "empty")
-    }
+    named = list(zip(statuses, numbers, strict=True))
     reach = None
     if spacing_mm is not None and used.border == "dilation" and used.kernel_width:
         reach = [round(one, 3) for one in reach_mm(used.kernel_width, spacing_mm)]
@@ -383,8 +369,8 @@ def describe(
         "ReachMm": reach,
         "Counts": count(statuses),
         "LooksWrong": say_wrong(statuses, numbers),
-        "SlicesWithWarning": ranges_of(slices["warned"]),
-        "SlicesWithEmptyMask": ranges_of(slices["empty"]),
+        "SlicesWithWarning": ranges_of(number for one, number in named if one == "warned"),
+        "SlicesWithEmptyMask": ranges_of(number for one, number in named if one == "empty"),
         "OnWarning": on_warning,
         "Remarks": list(remarks),
     }
@@ -407,19 +393,23 @@ def write_table(table: pd.DataFrame | list[dict[str, Any]], path: Path) -> None:
     names = list(dict.fromkeys(name for row in rows for name in row))
     first = [name for name in ("index", "source", "slice", "group", "status") if name in names]
     names = first + [name for name in names if name not in first]
-    if path.suffix == ".parquet":
-        import pandas as pd
-
-        pd.DataFrame(rows, columns=names).convert_dtypes().to_parquet(path, index=False)
-        return
     tabs = path.suffix == ".tsv"
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, delimiter="\t" if tabs else ",", lineterminator="\n")
-        writer.writerow(map(guarded, names))
-        for row in rows:
-            cells = (row.get(name) for name in names)
+    with writing(path) as temporary:
+        if path.suffix == ".parquet":
+            import pandas as pd
+
+            frame = pd.DataFrame(rows, columns=names).convert_dtypes()
+            frame.to_parquet(temporary, index=False)
+            return
+        with temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, delimiter="\t" if tabs else ",", lineterminator="\n")
+            writer.writerow(map(guarded, names))
             blank = "n/a" if tabs else ""
-            writer.writerow(blank if one is None or one != one else guarded(one) for one in cells)
+            for row in rows:
+                cells = [row.get(name) for name in names]
+                writer.writerow(
+                    blank if one is None or one != one else guarded(one) for one in cells
+                )
 
 
 def guarded(value: Any) -> Any:
@@ -479,20 +469,16 @@ def _refuse_places(job: Job, own: Sequence[Path], overwrite: bool) -> None:
         refuse_place(path, own, overwrite, MASK_KINDS if path == job.path else ())
 
 
-def _is_one_file(images: str | Path) -> bool:
-    return not heads.known(str(images)) and expand(str(images)).is_file()
-
-
 def _place(source: Volume | str) -> Path:
     return Path(source) if isinstance(source, str) else source.path
 
 
-def _name(source: Volume | str) -> str:
+def _path(source: Volume | str, folder: Path) -> Path:
     """Name a mask after its volume; its kind is the volume's where that has no orientation."""
     if isinstance(source, str):
-        return f"{source}_mask{'.npy' if source == 'phantom' else '.nii.gz'}"
+        return folder / f"{source}_mask{'.npy' if source == 'phantom' else '.nii.gz'}"
     own = "" if source.frames else suffix_of(source.path)
-    return f"{source.name}_mask{_WITHOUT_GRID.get(own, '.nii.gz')}"
+    return folder / f"{source.name}_mask{_WITHOUT_GRID.get(own, '.nii.gz')}"
 
 
 def _sentence(error: SkullnbError | OSError | MemoryError) -> str:

@@ -28,7 +28,7 @@ from skullnb import pipeline
 from skullnb.cli import main
 from skullnb.errors import SkullnbError
 from skullnb.stack import Stack, read_stack, write_masks, write_stack
-from skullnb.stack.words import parse_groups
+from skullnb.stack.checks import parse_groups
 
 MASK = (HEAD > 0).astype(np.uint8)
 NAN, INF = HEAD.copy(), HEAD.copy()

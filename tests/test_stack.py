@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from skullnb.errors import InvalidImage, InvalidSetting, ShapeMismatch, SkullnbError, UnreadableFile
 from skullnb.stack import Stack, aspect_of
-from skullnb.stack.checks import binary_mask
-from skullnb.stack.words import parse_axis, parse_groups, parse_slices, parse_spacing
+from skullnb.stack.checks import binary_mask, parse_axis, parse_groups, parse_slices, parse_spacing
 
 IMAGES = np.arange(60.0).reshape(5, 4, 3)
 

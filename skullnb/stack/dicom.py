@@ -18,12 +18,12 @@ from skullnb.errors import SkullnbError, UnreadableFile
 from skullnb.stack.checks import (
     Array,
     in_one_sentence,
+    natural_key,
     refuse_impossible_size,
     silenced,
     size_in_bytes,
 )
 from skullnb.stack.model import Frame, Volume
-from skullnb.stack.words import natural_key
 
 SUFFIXES = (".dcm", ".dicom", ".ima")
 

@@ -15,15 +15,17 @@ from skullnb.errors import UnreadableFile
 from skullnb.stack.checks import (
     Array,
     in_one_sentence,
+    parse_groups,
+    parse_spacing,
     refuse_impossible_size,
     refuse_more_than_memory,
     refuse_strange_pixels,
     size_in_bytes,
     slices_last,
     stack_shape,
+    suffix_of,
 )
 from skullnb.stack.model import Volume
-from skullnb.stack.words import parse_groups, parse_spacing, suffix_of
 
 _LONGEST_LABEL = 4096  # bytes; four a letter
 

@@ -7,20 +7,20 @@ import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from skullnb.errors import InvalidSetting, SkullnbError, UnreadableFile
+from skullnb.errors import BatchStopped, InvalidSetting, SkullnbError, UnreadableFile
+from skullnb.stack.checks import expand, needed, parse_slices, parse_spacing
 from skullnb.stack.model import Volume
 from skullnb.stack.read import list_volumes, open_volume
-from skullnb.stack.words import expand, parse_slices, parse_spacing
 
-
-class ImagesChanged(UnreadableFile):
-    """Images that are not what they were when they were opened."""
+CHANGED = (
+    "The images were changed while masks were being made of them, so the masks may be of both; "
+    "allow overwriting (--overwrite) to begin anew."
+)
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ class Slices:
                 spacing_mm = spacing_mm or opened.spacing_mm
                 images = _take(pixels, low, high)
                 if images.shape != (high - low, *self.shape[1:]):
-                    raise ImagesChanged(f"{name} has other slices than before.")
-            except ImagesChanged:
+                    raise BatchStopped(CHANGED)
+            except BatchStopped:
                 raise
             except Exception as error:
                 # What the system refuses is no property of a file, and may be gone tomorrow.
@@ -129,12 +129,7 @@ def is_zarr(path: Path) -> bool:
 
 def import_zarr() -> Any:
     """Import zarr, or say how to get it."""
-    try:
-        return import_module("zarr")
-    except ImportError as error:
-        raise InvalidSetting(
-            "Zarr arrays need zarr, which is not installed; run: pip install 'skullnb[batch]'"
-        ) from error
+    return needed("zarr", "A zarr array", "batch")
 
 
 @lru_cache(maxsize=2)

@@ -23,8 +23,14 @@ from typing import Any
 import numpy as np
 
 from skullnb.errors import InvalidImage, InvalidSetting, ShapeMismatch, UnreadableFile
-from skullnb.stack.checks import Array, binary_mask, in_one_sentence
-from skullnb.stack.words import parse_groups, parse_spacing, stem
+from skullnb.stack.checks import (
+    Array,
+    binary_mask,
+    in_one_sentence,
+    parse_groups,
+    parse_spacing,
+    stem,
+)
 
 # Where slices, rows and columns lead, in the letters of nibabel: towards Superior, Posterior, ...
 _TOWARDS = {"axial": "SPL", "coronal": "AIL", "sagittal": "RIP"}

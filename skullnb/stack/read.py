@@ -13,13 +13,10 @@ from typing import Any
 import numpy as np
 
 from skullnb.errors import InvalidSetting, ShapeMismatch, UnreadableFile
-from skullnb.stack.checks import Array, in_one_sentence, without_nan
-from skullnb.stack.dicom import find_series, is_dicom, open_series
-from skullnb.stack.files import npz_names, open_npy, open_npz, open_picture, open_tiff
-from skullnb.stack.model import Stack, Volume, evenly, voxel_sizes
-from skullnb.stack.volumes import ITK_KINDS, NIBABEL_KINDS, open_itk, open_nibabel
-from skullnb.stack.words import (
+from skullnb.stack.checks import (
+    Array,
     expand,
+    in_one_sentence,
     natural_key,
     parse_axis,
     parse_groups,
@@ -28,7 +25,12 @@ from skullnb.stack.words import (
     refuse_strange_name,
     stem,
     suffix_of,
+    without_nan,
 )
+from skullnb.stack.dicom import find_series, is_dicom, open_series
+from skullnb.stack.files import npz_names, open_npy, open_npz, open_picture, open_tiff
+from skullnb.stack.model import Stack, Volume, evenly, voxel_sizes
+from skullnb.stack.volumes import ITK_KINDS, NIBABEL_KINDS, open_itk, open_nibabel
 
 PICTURES = (".png", ".jpg", ".jpeg")
 READERS: dict[str, Callable[[Path, str, str], Volume]] = {

@@ -15,15 +15,16 @@ import numpy as np
 from skullnb.errors import UnreadableFile
 from skullnb.stack.checks import (
     Array,
+    needed,
     refuse_impossible_size,
     refuse_more_than_memory,
     refuse_strange_pixels,
     silenced,
     size_in_bytes,
+    suffix_of,
     told_dimensions,
 )
 from skullnb.stack.model import Volume, voxel_sizes
-from skullnb.stack.words import suffix_of
 
 # What a NIfTI header's description says of a phantom, so that it is not taken for a scan later.
 SYNTHETIC = b"skullnb synthetic phantom"
@@ -87,13 +88,7 @@ def open_nibabel(path: Path, axis: str, part: str) -> Volume:
 
 def open_itk(path: Path, axis: str, part: str) -> Volume:
     """Open a volume of a kind in `ITK_KINDS`; see `skullnb.stack.read.open_volume`."""
-    try:
-        sitk: Any = import_module("SimpleITK")
-    except ImportError as error:
-        raise UnreadableFile(
-            f"{path.name} needs SimpleITK, which is not installed; run: pip install "
-            "'skullnb[itk]', or save the volume as .nii.gz."
-        ) from error
+    sitk: Any = needed("SimpleITK", f"{path.name} (if it is not saved as .nii.gz)", "itk")
     parts = (path, *_pixel_file(path))
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
     reader = sitk.ImageFileReader()

@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 
 from skullnb.errors import InvalidSetting, ShapeMismatch, SkullnbError, UnreadableFile
-from skullnb.stack.checks import Array, binary_mask
+from skullnb.stack.checks import Array, binary_mask, expand, stem, suffix_of
 from skullnb.stack.model import Stack
 from skullnb.stack.volumes import SYNTHETIC
-from skullnb.stack.words import expand, stem, suffix_of
+
+STACK_KINDS = (".npz", ".nii", ".nii.gz")
+"""The endings of the files that stacks are written to."""
 
 
 def refuse_place(
@@ -136,7 +138,7 @@ def write_masks(masks: Array, path: str | Path, stack: Stack, overwrite: bool = 
             "give one mask a slice."
         )
     masks = binary_mask(masks, "mask to write")
-    refuse_place(path, _files_of(stack), overwrite, MASK_KINDS)
+    refuse_place(path, files_of(stack), overwrite, MASK_KINDS)
     with writing(path) as temporary:
         _WRITERS[suffix_of(path)](temporary, masks, stack)
     return path
@@ -152,14 +154,10 @@ def write_stack(stack: Stack, path: str | Path, overwrite: bool = False) -> tupl
     ['head.nii.gz', 'head_reference.nii.gz']
     """
     path = expand(path)
-    if suffix_of(path) not in (".npz", ".nii", ".nii.gz"):
-        raise UnreadableFile(
-            f"{path.name} is of a kind that is not written for images; use .npz, .nii or .nii.gz."
-        )
+    refuse_place(path, files_of(stack), overwrite, STACK_KINDS)
     beside = path.with_name(f"{stem(path)}_reference{suffix_of(path)}")
     paths = (path, beside) if suffix_of(path) != ".npz" and stack.reference is not None else (path,)
-    for one in paths:
-        refuse_place(one, _files_of(stack), overwrite)
+    refuse_place(paths[-1], files_of(stack), overwrite)
     if suffix_of(path) == ".npz":
         names = ("images", "reference", "spacing_mm", "groups", "synthetic")
         parts: dict[str, Any] = {name: getattr(stack, name) or None for name in names[2:]}
@@ -177,7 +175,8 @@ def write_stack(stack: Stack, path: str | Path, overwrite: bool = False) -> tupl
     return paths
 
 
-def _files_of(stack: Stack) -> list[Path]:
+def files_of(stack: Stack) -> list[Path]:
+    """List all files that a stack was read from."""
     members = [file for files in stack.members for file in files]
     return [*stack.sources, *stack.reference_sources, *members]
 

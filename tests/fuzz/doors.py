@@ -18,8 +18,8 @@ import numpy as np
 
 from skullnb.errors import SkullnbError
 from skullnb.stack import Stack, read_stack, write_masks
+from skullnb.stack.checks import parse_groups, parse_slices, parse_spacing
 from skullnb.stack.read import list_files
-from skullnb.stack.words import parse_groups, parse_slices, parse_spacing
 
 _MOST_WRITTEN = 1 << 20
 
