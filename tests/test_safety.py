@@ -19,7 +19,7 @@ from screenshots import book_pages
 
 import skullnb
 from skullnb.cli import main
-from skullnb.report import build_report
+from skullnb.report.build import build_report
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
