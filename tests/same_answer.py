@@ -102,6 +102,7 @@ def digest(value: Any) -> str:
         content = json.dumps(value).encode()
     except TypeError:
         array = np.ascontiguousarray(value)
+        assert not array.dtype.hasobject, value  # its bytes are where the values lie
         content = f"{array.dtype.str} {array.shape}".encode() + array.tobytes()
     return hashlib.sha256(content).hexdigest()
 
