@@ -246,7 +246,7 @@ def compose(trace: SkullMaskTrace, stage: str, lines: Mapping[str, Any], aspect:
     grey = cv2.convertScaleAbs(trace.normalised, alpha=255 / white)
     grey = trace.binary * 255 if stage == "bright pixels" else grey
     picture = cv2.cvtColor(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), cv2.COLOR_GRAY2RGB)
-    paint: dict[str, Any] = {}
+    plain, paint = picture.copy(), {}
     if stage == "components":
         at_edge = trace.components["label"][trace.components["touches_edge"]]
         paint = {"quiet": trace.binary, "scalp": np.isin(trace.labels, at_edge)}
@@ -263,7 +263,7 @@ def compose(trace: SkullMaskTrace, stage: str, lines: Mapping[str, Any], aspect:
                 border = cv2.findContours(there, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)[0]
                 cv2.drawContours(picture, border, -1, colour, 2)
             else:
-                picture[there > 0] = picture[there > 0] // 2 + np.array(colour, np.uint8) // 2
+                picture[there > 0] = plain[there > 0] // 2 + np.array(colour, np.uint8) // 2
     return picture
 
 
