@@ -11,8 +11,8 @@ MODULE = Path(skullnb.__file__).parent
 # Rooms from the top of the house to the bottom: imports only point down.
 ROOMS = (
     "cli",
-    "report.lab",
     "report.explore",
+    "report.lab",
     "report.build",
     "report.pages",
     "report.teach",
