@@ -44,8 +44,8 @@ def test_the_stored_outputs_are_what_the_code_gives(notebook):
 
 def test_no_notebook_is_left_out():
     contents = (ROOT / "book" / "_toc.yml").read_text(encoding="utf-8")
-    chapters = re.findall(r"notebooks/([\w-]+)", contents)
-    assert [path.stem for path in NOTEBOOKS] == [*sorted(chapters), "index"]
+    chapters = re.findall(r"file: notebooks/([\w-]+)", contents)
+    assert [path.stem for path in NOTEBOOKS] == sorted({*chapters, "index"})
 
 
 @pytest.mark.slow
