@@ -121,8 +121,8 @@ class Grid:
         """Millimetres from slice to slice, row to row and column to column, by the affine."""
         scale = {"meter": 1000.0, "micron": 0.001}.get(self.header.get_xyzt_units()[0], 1.0)
         sizes = [float(f"{size:.6g}") for size in voxel_sizes(self.affine)]
-        if not self.zooms_differ:  # of float32 the shortest decimal is what was meant
-            sizes = [float(str(zoom)) for zoom in self._zooms]
+        if not self.zooms_differ:
+            sizes = [_as_meant(zoom) for zoom in self._zooms]
         slices, rows, columns = (sizes[axis] * scale for axis in np.argsort(self.turn[:, 0]))
         return slices, rows, columns
 
@@ -139,6 +139,13 @@ class Grid:
     @property
     def _zooms(self) -> list[Any]:
         return [np.float32(zoom) for zoom in (*self.header.get_zooms(), 1, 1)[:3]]
+
+
+def _as_meant(value: np.float32) -> float:
+    # The shortest decimal, but for a last bit lost in computing, which hides a shorter one.
+    short = float(f"{value:.5g}")
+    is_meant = abs(float(value) - short) <= np.finfo(np.float32).eps * short
+    return short if is_meant else float(str(value))
 
 
 def voxel_sizes(affine: Array) -> Array:
