@@ -25,6 +25,7 @@ from skullnb.pipeline import dilate, fill_holes, normalise
 from skullnb.report import teach
 from skullnb.report.build import strip_answers
 from skullnb.report.chapter import SVG, Chapter, open_chapter
+from skullnb.study import article
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -114,9 +115,7 @@ def answers(chapter: Chapter) -> dict[str, Any]:
     rows = chapter.rows.set_index("slice")["mask_px"]
     box = teach.tightest_box(trace)
     cropped = chapter.image[box]
-    from skullnb import create_skull_mask
-
-    new = create_skull_mask(cropped) > 0
+    new = article.skull_mask(cropped) > 0
     square = np.zeros((14, 14), int)
     square[5:9, 7:11] = 1
     return {
