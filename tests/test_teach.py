@@ -21,10 +21,11 @@ from exercises import (
 )
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from skullnb.pipeline import dilate, fill_holes, normalise
+from skullnb.pipeline import PipelineSettings, dilate, fill_holes, normalise, trace_skull_mask
 from skullnb.report import teach
 from skullnb.report.build import strip_answers
 from skullnb.report.chapter import SVG, Chapter, open_chapter
+from skullnb.study import article
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -114,9 +115,7 @@ def answers(chapter: Chapter) -> dict[str, Any]:
     rows = chapter.rows.set_index("slice")["mask_px"]
     box = teach.tightest_box(trace)
     cropped = chapter.image[box]
-    from skullnb import create_skull_mask
-
-    new = create_skull_mask(cropped) > 0
+    new = article.skull_mask(cropped) > 0
     square = np.zeros((14, 14), int)
     square[5:9, 7:11] = 1
     return {
@@ -143,10 +142,15 @@ def test_what_a_student_works_out_is_right(chapter: Chapter) -> None:
     for name, answer in expected.items():
         assert CHECKS[name](answer, chapter).right, name
     trace = chapter.trace()
-    right = [level for level in range(256) if teach.check_explore(level, chapter).right]
-    half = np.count_nonzero(trace.brain) / 2
-    left = [np.count_nonzero(teach._brain_at(trace, one)) for one in (right[0] - 1, right[0])]
-    assert (len(right), left[0] >= half > left[1]) == (1, True)
+    half, level = np.count_nonzero(trace.brain) / 2, trace.threshold
+    while np.count_nonzero(trace_skull_mask(chapter.image, at(level)).brain) >= half:
+        level += 1
+    right = [teach.check_explore(one, chapter).right for one in (level - 1, level, level + 1)]
+    assert right == [False, True, False]
+
+
+def at(level: int) -> PipelineSettings:
+    return PipelineSettings(threshold=level)
 
 
 @pytest.mark.parametrize(
