@@ -223,11 +223,11 @@ def test_the_strip_shows_signs_and_leads_to_the_worst_slice() -> None:
     explorer = Explorer(replace(stack, images=images), PipelineSettings(kernel_width=6))
     expected = [COLOURS[one] for one in ("ok", "ok", "ok", "empty", "warned", "ok")]
     assert colours_of(explorer) == expected
-    assert "4 look right" in explorer.about.value
+    assert "1 wrong, 1 without a mask, 4 right" in explorer.about.value
     explorer.strip.children[4].click()
     assert explorer.controls["slice"].value == 4
     assert [tick.description for tick in explorer.strip.children] == ["", "", "", "", "●", ""]
-    assert "slice 4: look wrong" in explorer.strip.children[4].tooltip
+    assert "slice 4: wrong" in explorer.strip.children[4].tooltip
 
 
 def test_the_strip_says_when_it_is_old_and_can_be_made_anew(explorer: Explorer) -> None:

@@ -18,7 +18,7 @@ import ipywidgets as widgets
 import numpy as np
 
 from skullnb import create_skull_masks, heads, metrics, phantom, reach
-from skullnb.errors import SkullnbError, UnreadableFile
+from skullnb.errors import InvalidSetting, UnreadableFile
 from skullnb.pipeline import PipelineSettings, SkullMaskTrace, measure_stack, trace_skull_mask
 from skullnb.report.chapter import spread
 from skullnb.report.lab import UPLOAD_BYTES
@@ -27,7 +27,7 @@ from skullnb.stack import Stack, read_stack, write_masks
 
 STAGES = ("slice", "bright pixels", "components", "brain", "dilated", "mask")
 OUTLINES = {"brain": "green", "mask": "blue", "reference": "red"}
-STATUSES = {"warned": "look wrong", "empty": "have no mask", "ok": "look right"}
+STATUSES = {"warned": "wrong", "empty": "without a mask", "ok": "right"}
 COLOURS = dict(zip(STATUSES, map(PALETTE.get, ("scalp", "quiet", "brain")), strict=True))
 PICTURE_PX, MOST_CHECKED, MOST_TICKS = 640, 400, 64
 
@@ -35,9 +35,8 @@ PICTURE_PX, MOST_CHECKED, MOST_TICKS = 640, 400, 64
 class Explorer:
     """Controls beside one picture of what the pipeline does to a slice of a stack.
 
-    The controls start at `settings`; what has no control stays as given. `opening` is the line that
-    makes the stack, for the code that the explorer writes. Set the value of one of its `controls`,
-    and `trace`, `picture`, `facts` and `code` follow, with or without a front end.
+    The controls start at `settings`; what has no control stays as given. Set the value of one of
+    the `controls`, and `trace`, `picture`, `facts` and `code` follow. Show its `widget` in a cell.
 
     >>> explorer = Explorer(heads.load("studyforrest"))
     >>> explorer.controls["kernel_width"].value = 20
@@ -45,12 +44,7 @@ class Explorer:
     20
     """
 
-    def __init__(
-        self,
-        stack: Stack,
-        settings: PipelineSettings | None = None,
-        opening: str = "stack = chapter.stack",
-    ) -> None:
+    def __init__(self, stack: Stack, settings: PipelineSettings | None = None) -> None:
         """Build the controls, check all slices, and show the one in the middle."""
         start, article = settings or PipelineSettings(), PipelineSettings()
         self.controls, self._holding = _make_controls(start), False
@@ -59,8 +53,7 @@ class Explorer:
             control.observe(lambda _: self._try(self.refresh), names="value")
         self.picture = widgets.Image(format="png", layout={"max_width": "100%"})
         self.facts, self.said, self.about = (widgets.HTML() for _ in range(3))
-        self.code = widgets.Textarea(rows=7, layout={"width": "auto"})
-        self.strip = widgets.HBox()
+        self.code, self.strip = widgets.Textarea(rows=6, layout={"width": "auto"}), widgets.HBox()
         names = ["phantom", *filter(heads.is_here, heads.HEADS), *phantom.VARIANTS]
         wide = {"layout": {"width": "auto", "flex": "1 1 0", "min_width": "8em"}}
         self.fields = {
@@ -76,13 +69,10 @@ class Explorer:
         for text, action in actions.items():
             self.buttons[text].on_click(lambda _, action=action: self._try(action))
         self.widget = self._lay_out()
-        self.open(stack, opening)
-
-    def _repr_mimebundle_(self, **options: Any) -> Any:
-        return self.widget._repr_mimebundle_(**options)
+        self.open(stack, "stack = chapter.stack")
 
     def open(self, stack: Stack, opening: str) -> None:
-        """Show another stack, from its middle slice, under the settings chosen."""
+        """Show another stack, from its middle slice; `opening` is the code that makes it."""
         trace_skull_mask(stack.images[len(stack) // 2])  # what cannot be shown changes nothing
         self.stack, self._opening, self._holding = stack, opening, True
         self.controls["slice"].max = len(stack) - 1
@@ -183,7 +173,7 @@ class Explorer:
         counts = rows["status"].value_counts()
         told = ", ".join(f"{counts[one]} {word}" for one, word in STATUSES.items() if one in counts)
         some = "" if len(rows) == len(self.stack) else f" of {len(self.stack):,}, evenly spread"
-        self.about.value = f"{len(rows)} slices{some}: {told}. Press one to see it."
+        self.about.value = f"{len(rows)} slices{some}: {told}. Press one."
         self.refresh()
 
     def _worst_first(self, indices: Sequence[int]) -> list[int]:
@@ -204,16 +194,15 @@ class Explorer:
         try:
             action(*words)
         except Exception as error:
-            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            first = [*str(error).strip().splitlines(), type(error).__name__][0]
             self.said.value = f"<strong>{escape(first)}</strong>"
 
     def _lay_out(self) -> Any:
         *data, file = self.fields.values()
         row = {"flex_flow": "row wrap", "align_items": "center"}
         left, right = {"flex": "1 1 360px", "max_width": "640px"}, {"flex": "1 1 320px"}
-        save = widgets.HBox([file, self.buttons["Save all masks"]])
-        panel = widgets.VBox([*self.controls.values(), self.facts, save], layout=right)
-        both = [widgets.VBox([self.picture], layout=left), panel]
+        panel = [*self.controls.values(), self.facts, file, self.buttons["Save all masks"]]
+        both = [widgets.VBox([self.picture], layout=left), widgets.VBox(panel, layout=right)]
         rows = [*data, self.buttons["Open"], self.upload], [self.buttons["Check all"], self.about]
         opening, about, middle = (widgets.HBox(one, layout=row) for one in (*rows, both))
         return widgets.VBox([opening, self.said, self.strip, about, middle, self.code])
@@ -234,7 +223,7 @@ def compose(trace: SkullMaskTrace, stage: str, lines: Mapping[str, Any], aspect:
         at_edge = trace.components["label"][trace.components["touches_edge"]]
         scalp = np.isin(trace.labels, at_edge)
         paint = {"quiet": trace.binary, "scalp": scalp, "brain": trace.brain}
-    elif stage in ("brain", "dilated", "mask"):
+    elif hasattr(trace, stage):
         paint = {"brain" if stage == "brain" else "mask": getattr(trace, stage)}
     for place, (name, mask) in enumerate([*paint.items(), *lines.items()]):
         colour = [int(PALETTE[name][digit : digit + 2], 16) for digit in (1, 3, 5)]
@@ -280,7 +269,6 @@ def _write_code(opening: str, settings: PipelineSettings, index: int) -> str:
     usual = asdict(PipelineSettings())
     words = [f"{key}={one!r}" for key, one in asdict(settings).items() if one != usual[key]]
     return f"""from skullnb import PipelineSettings, heads, phantom, read_stack, trace_skull_mask
-
 {opening}
 settings = PipelineSettings({", ".join(words)})
 image, spacing = stack.images[{index}], stack.spacing_mm
@@ -290,15 +278,13 @@ trace.mask"""
 
 def _make_controls(start: PipelineSettings) -> dict[str, Any]:
     borders = ["dilation"]
-    with suppress(SkullnbError):  # where this version has it
+    with suppress(InvalidSetting):  # where this version has it
         borders.append(replace(start, border="dark growth").border)
     level, mm = 0 if start.threshold == "otsu" else int(start.threshold), start.reach_mm or 7.5
     width, unit = start.kernel_width, "px" if start.reach_mm is None else "mm"
     by_otsu, drop = start.threshold == "otsu", start.drop_edge_touching
-    choice, box, integer, number = (
-        partial(getattr(widgets, kind), layout={"width": "auto"})
-        for kind in ("Dropdown", "Checkbox", "IntSlider", "FloatSlider")
-    )
+    kinds = widgets.Dropdown, widgets.Checkbox, widgets.IntSlider, widgets.FloatSlider
+    choice, box, integer, number = (partial(one, layout={"width": "auto"}) for one in kinds)
     outlines = {one: f"Outline of the {one}, {colour}" for one, colour in OUTLINES.items()}
     return {
         "slice": integer(description="Slice", max=0),

@@ -1,0 +1,86 @@
+"""Chapter 15, which opens a report: what it counts, what it scores, and what it shows first."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+
+from skullnb import heads
+from skullnb.metrics import iou
+from skullnb.pipeline import create_skull_mask
+
+NOTEBOOK = Path(__file__).resolve().parents[1] / "notebooks" / "15-your-data.ipynb"
+
+
+def run(**parameters: Any) -> dict[str, Any]:
+    """Run the cells of a report, without a kernel, up to the exercise; give their names."""
+    mpl.use("agg")
+    names: dict[str, Any] = {"display": lambda *shown: None}
+    for cell in json.loads(NOTEBOOK.read_text("utf-8"))["cells"]:
+        tags = cell["metadata"]["tags"]
+        if cell["cell_type"] == "code" and not {"book-only", "exercise"} & set(tags):
+            exec("".join(cell["source"]), names)
+        if "parameters" in tags:
+            names.update(parameters)
+    return names
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("IPython.display.display", lambda *shown, **words: None)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Five slices, one of them flat; two have an empty reference."""
+    stack = heads.load("studyforrest").select([5, 6, 7, 8, 9])
+    images, reference = np.array(stack.images), np.array(stack.reference)
+    images[3] = 7
+    reference[[0, 3]] = 0
+    np.save(tmp_path / "scans.npy", images)
+    np.save(tmp_path / "masks.npy", reference)
+    return tmp_path
+
+
+def test_slices_without_a_reference_are_left_out_and_counted(folder: Path) -> None:
+    names = run(images=str(folder / "scans.npy"), reference=str(folder / "masks.npy"))
+    values = names["chapter"].values
+    assert (values["n"], values["n_ok"], values["n_empty"], values["n_flat"]) == (5, 4, 1, 1)
+    assert values["empty"] == "3"
+    assert (values["n_drawn"], values["n_scored"]) == (3, 3)
+    images, masks = np.load(folder / "scans.npy"), np.load(folder / "masks.npy")
+    own = [iou(create_skull_mask(images[i]), masks[i]) for i in (1, 2, 4)]
+    assert values["mean"] == pytest.approx({"ok": np.mean(own), "all": np.mean(own)})
+    assert values["scores"]["slice"] == [1, 2, 4]
+    assert names["worst"] == []  # nothing can be seen on a flat slice
+
+
+def test_scores_are_split_by_what_the_masks_look_like(folder: Path) -> None:
+    images = np.load(folder / "scans.npy").astype(float)
+    images[1, :4, :4] = 20 * images.max()  # a hot corner
+    np.save(folder / "scans.npy", images)
+    names = run(images=str(folder / "scans.npy"), reference=str(folder / "masks.npy"))
+    values = names["chapter"].values
+    assert values["warned"] == "1"
+    assert names["worst"] == [1]
+    assert {one["slices that"]: one["number"] for one in values["split"]} == {
+        "look right": 2,
+        "look wrong": 1,
+        "all": 3,
+    }
+    assert [line.split(":")[0] for line in values["told"]].count("slice 1") >= 1
+
+
+@pytest.mark.parametrize("n", [1, 900])
+def test_one_slice_and_very_many_are_shown_as_they_can_be(tmp_path: Path, n: int) -> None:
+    image = np.zeros((24, 20), np.uint8)
+    image[6:18, 5:15] = 200
+    np.save(tmp_path / "many.npy", np.tile(image, (n, 1, 1)))
+    values = run(images=str(tmp_path / "many.npy"))["chapter"].values
+    assert values["n_shown"] == min(n, 400)
+    assert values["mean"] is None
