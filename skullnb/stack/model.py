@@ -120,25 +120,19 @@ class Grid:
     def steps_mm(self) -> tuple[float, float, float]:
         """Millimetres from slice to slice, row to row and column to column, by the affine."""
         scale = {"meter": 1000.0, "micron": 0.001}.get(self.header.get_xyzt_units()[0], 1.0)
-        sizes = [float(f"{size:.6g}") for size in voxel_sizes(self.affine)]
-        if not self.zooms_differ:  # of float32 the shortest decimal is what was meant
-            sizes = [float(str(zoom)) for zoom in self._zooms]
-        slices, rows, columns = (sizes[axis] * scale for axis in np.argsort(self.turn[:, 0]))
+        sizes, zooms = voxel_sizes(self.affine), (*self.header.get_zooms(), 1, 1)[:3]
+        # Of float32 the shortest decimal is what was meant, where pixdim says the same.
+        alike = np.allclose(zooms, sizes, rtol=1e-3)
+        told = (
+            [str(np.float32(zoom)) for zoom in zooms] if alike else [f"{one:.6g}" for one in sizes]
+        )
+        slices, rows, columns = (float(told[axis]) * scale for axis in np.argsort(self.turn[:, 0]))
         return slices, rows, columns
 
     @property
     def spacing_mm(self) -> tuple[float, float]:
         """Millimetres a pixel of a slice, (row, column)."""
         return self.steps_mm[1:]
-
-    @property
-    def zooms_differ(self) -> bool:
-        """Whether the header's pixdim contradicts the affine by more than rounding."""
-        return not np.allclose(self._zooms, voxel_sizes(self.affine), rtol=1e-3)
-
-    @property
-    def _zooms(self) -> list[Any]:
-        return [np.float32(zoom) for zoom in (*self.header.get_zooms(), 1, 1)[:3]]
 
 
 def voxel_sizes(affine: Array) -> Array:
