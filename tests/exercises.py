@@ -58,10 +58,11 @@ def names_in(tree: ast.AST, context: type[ast.expr_context]) -> set[str]:
 
 
 def verdict(path: Path, state: dict[str, Any], answer: str) -> Any:
-    """Put an answer in the place of the exercise's first line and give what its check says."""
+    """Put an answer in the place of the three dots and give what the exercise's check says."""
     (cell,) = cells(path, "exercise")
-    check = ast.parse(cell.source).body[-1]
+    *setup, _, check = ast.parse(cell.source).body
     mine = dict(state)
+    run(ast.Module(setup, []), mine)
     run(ast.parse(answer), mine)
     run(ast.parse(f"_verdict = {ast.unparse(check)}"), mine)
     return mine["_verdict"]

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from skullnb import Stack, evidence, metrics, reach, sweep
-from skullnb.study import cohort, history, validation
+from skullnb.study import history, validation
 
 
 def plain(value: Any) -> Any:
@@ -141,17 +141,6 @@ def small_numbers() -> Any:
             "coverage of alike": validation.coverage(5, shared=0.9, **options),
         }
     )
-
-
-def cohort_of(n_subjects: int, n_slices: int, widths: tuple[int, ...], folder: Any) -> Any:
-    """Scores of synthetic subjects on coarse pixels, with their groups and spacing."""
-    plan = cohort.CohortPlan(
-        n_subjects=n_subjects, n_slices=n_slices, spacing_mm=(1.8, 2.4), widths=widths
-    )
-    scores = cohort.cohort_scores(plan, workers=1, cache_dir=folder)
-    groups = scores.index.get_level_values("volume").tolist()
-    sizes = [plan.spacings[name] for name in groups]
-    return plain({"scores": scores.to_numpy(), "groups": groups, "spacing_mm": sizes})
 
 
 def history_of(stack: Stack) -> Any:

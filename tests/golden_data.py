@@ -136,7 +136,7 @@ def head(name: str, mirror: Path) -> Stack:
 def write_report_data(name: str, folder: Path, mirror: Path | None) -> dict[str, str]:
     """Write the data of one of the four reports; return the parameters that name it."""
     if name == "phantom":
-        return {}
+        return {"images": "phantom"}
     stack = published()
     if name == "bare":
         np.save(folder / "bare.npy", stack.images)

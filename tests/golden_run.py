@@ -33,6 +33,11 @@ def shown_text(value: Any) -> str:
     return "" if text.startswith("<") else text  # what has no words of its own
 
 
+def _text_of(shown: Any) -> str:
+    """Return the text of what a cell displays before its last line: a bundle, or an object."""
+    return str(shown.get("text/plain", "")) if isinstance(shown, dict) else shown_text(shown)
+
+
 def run_cell(source: str, names: dict[str, Any]) -> str:
     """Run one cell as a notebook does; return what it prints and shows."""
     body = ast.parse(source).body
@@ -48,8 +53,9 @@ def run_cell(source: str, names: dict[str, Any]) -> str:
 def run_chapter(path: Path, parameters: dict[str, Any]) -> list[str]:
     """Run a chapter's cells in order; return their texts."""
     import matplotlib.pyplot as plt
+    from IPython import display
 
-    names: dict[str, Any] = {"__name__": "__main__"}
+    names: dict[str, Any] = {"__name__": "__main__", "display": display.display}
     texts = []
     for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
         if cell["cell_type"] != "code":
@@ -63,10 +69,15 @@ def run_chapter(path: Path, parameters: dict[str, Any]) -> list[str]:
 
 def main(folders: list[Path]) -> None:
     import matplotlib as mpl
+    from IPython import display
 
     from skullnb import phantom
+    from skullnb.report import plot
 
     mpl.use("agg")
+    display.display = lambda shown, **_: print(_text_of(shown))
+    # A figure's summary in words says what it draws.
+    plot.picture = lambda figure, svg=False: {"image/png": ""}
     # Every report draws the same dozen heads; here they are drawn once.
     phantom.variant = cache(phantom.variant)
     for folder in folders:

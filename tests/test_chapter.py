@@ -22,7 +22,8 @@ from papermill.parameterize import parameterize_notebook
 
 from skullnb.errors import InvalidSetting, SkullnbError, UnreadableFile
 from skullnb.pipeline import create_skull_mask
-from skullnb.report.chapter import MOST_SHOWN, PARAMETERS, escape, fill, open_chapter, plain, spread
+from skullnb.report.chapter import MOST_SHOWN, PARAMETERS, fill, open_chapter, plain, spread
+from skullnb.report.plot import escape
 
 NUMBERS = st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.floats() | st.text()
 

@@ -43,8 +43,9 @@ def test_the_stored_outputs_are_what_the_code_gives(notebook):
 
 
 def test_no_notebook_is_left_out():
-    assert [path.stem[:2] for path in NOTEBOOKS[:-1]] == [f"{n:02d}" for n in range(1, 16)]
-    assert NOTEBOOKS[-1].stem == "index"
+    contents = (ROOT / "book" / "_toc.yml").read_text(encoding="utf-8")
+    chapters = re.findall(r"file: notebooks/([\w-]+)", contents)
+    assert [path.stem for path in NOTEBOOKS] == sorted({*chapters, "index"})
 
 
 @pytest.mark.slow
@@ -77,13 +78,10 @@ def change_last_result(notebook: nbformat.NotebookNode) -> str:
 
 # Cells whose outputs differ from one run or machine to the next, and so are not compared.
 NOT_COMPARED = {
-    "rival_table(live)": "times",
-    "time_verdict(": "times",
-    "time_shard(": "times",
-    "plan_table(": "times",
-    "bench.machine()": "what the times were measured on",
+    "timing.machine()": "times, and what they were measured on",
     "recheck()": "whether the real heads are on this machine",
-    "explorer.widget": "a widget",
+    "Explorer(": "a widget",
+    "NiiVue(": "a widget, where it is installed",
 }
 
 
@@ -92,7 +90,7 @@ def test_nbval_notices_every_number_that_changes_in_a_stored_output():
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
     found = json.loads(done.stdout[done.stdout.index("{") :])
-    assert found["tried"] > 5000
+    assert found["tried"] > 2000
     assert not found["unnoticed"]
     unexplained = [
         cell for cell in found["ignored"] if not any(one in cell for one in NOT_COMPARED)

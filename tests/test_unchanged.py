@@ -14,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import golden_adaptors as adaptors
@@ -162,11 +161,6 @@ def volume_metrics() -> Any:
     return adaptors.metrics_of_volume(first, second, (3.0, 0.5, 0.75))
 
 
-def cohort() -> Any:
-    with TemporaryDirectory() as folder:
-        return adaptors.cohort_of(2, 2, (3, 5, 7, 9), Path(folder))
-
-
 ALL_METRICS = ("iou", "dice", "precision", "recall", "volume_difference")
 ALL_METRICS += ("hausdorff", "hd95", "assd", "nsd")
 VARIANTS = tuple(phantom.VARIANTS)
@@ -202,7 +196,6 @@ NUMBERS: dict[str, Callable[[], Any]] = {
         data.small_cohort(), range(2, 16)
     ),
     "small numbers": adaptors.small_numbers,
-    "synthetic subjects": cohort,
     "history, published": lambda: adaptors.history_of(data.published()),
     "history, small cohort": lambda: adaptors.history_of(data.small_cohort()),
     "reach": lambda: adaptors.reach_of(trace_skull_mask(data.published().images[2]).brain),

@@ -179,12 +179,16 @@ const skullnb = (() => {
     });
   }
 
-  // Step 4. Each run, carried by each row of the kernel, adds 1 where it begins and takes 1 away
-  // where it ends; pixels where the sum is above 0 are covered.
+  // Step 4.
   function dilate(brain, kernelWidth = 26, shape = "ellipse") {
-    const { height, width } = brain, { edges, first } = cutIntoRuns(brain);
-    const change = new Int32Array(height * (width + 1)), dilated = blank(brain);
-    const kernel = kernelWidth ? structuringElement(kernelWidth, shape) : [[0, 0, 0]];
+    return spread(brain, kernelWidth ? structuringElement(kernelWidth, shape) : [[0, 0, 0]]);
+  }
+
+  // A mask under a kernel given by its rows: each run, carried by each row, adds 1 where it begins
+  // and takes 1 away where it ends; pixels where the sum is above 0 are covered.
+  function spread(mask, kernel) {
+    const { height, width } = mask, { edges, first } = cutIntoRuns(mask);
+    const change = new Int32Array(height * (width + 1)), dilated = blank(mask);
     for (let row = 0; row < height; row++) {
       for (const [down, left, right] of kernel) {
         if (row + down < 0 || row + down >= height) continue;
@@ -257,7 +261,7 @@ const skullnb = (() => {
 
   return {
     normalise, histogram, otsuThreshold, binarise, labelComponents, chooseBrain, paintComponents,
-    componentMask, structuringElement, dilate, fillHoles, cutIntoRuns, countPixels, overlaps,
+    componentMask, structuringElement, dilate, spread, fillHoles, cutIntoRuns, countPixels, overlaps,
     traceSkullMask,
   };
 })();

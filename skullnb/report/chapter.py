@@ -31,6 +31,7 @@ from skullnb.pipeline import (
     measure_stack,
     trace_skull_mask,
 )
+from skullnb.report.plot import STYLE, escape, picture, summary
 from skullnb.stack import Stack, writing
 
 if TYPE_CHECKING:
@@ -191,8 +192,6 @@ class Chapter:
         import matplotlib.pyplot as plt
         from IPython.display import Markdown, display
 
-        from skullnb.report.plot import picture, summary
-
         if caption not in self._captions:  # a cell that is run again keeps its number
             self._captions.append(caption)
         number = str(self._captions.index(caption) + 1)
@@ -265,8 +264,6 @@ def open_chapter(name: str, names: Mapping[str, Any] | None = None) -> Chapter:
     chapter = Chapter(name, {key: names.get(key, usual) for key, usual in PARAMETERS.items()})
     if names:
         import matplotlib.pyplot as plt
-
-        from skullnb.report.plot import STYLE
 
         plt.rcParams.update(STYLE)
     return chapter
@@ -373,15 +370,3 @@ def _span(values: Sequence[Any], form: str = "") -> str:
         return "not available"
     ends = [_formatted(min(known), form), _formatted(max(known), form)]
     return " to ".join(dict.fromkeys(ends))
-
-
-def escape(text: str) -> str:
-    """Make a text from outside (a file name, a group) harmless in Markdown and HTML.
-
-    Examples
-    --------
-    >>> escape("<b>*scan*</b>")
-    '&#60;b&#62;&#42;scan&#42;&#60;/b&#62;'
-    """
-    flat = " ".join(text.split())
-    return re.sub(r"""[&<>"'\\`*_{}\[\]()#!|~$]""", lambda found: f"&#{ord(found[0])};", flat)

@@ -1,15 +1,12 @@
-"""The explorer in JupyterLab: move a setting, see the mask, its scores, and what looks wrong.
-
-After every move the slice goes through the whole pipeline again, which takes some hundredths of a
-second: nothing is remembered, so nothing is out of date.
-"""
+"""The explorer in JupyterLab: every move runs the pipeline again, so nothing is out of date."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import fields, replace
+from dataclasses import asdict, replace
+from functools import partial
 from html import escape
 from math import prod
 from pathlib import Path
@@ -26,29 +23,21 @@ from skullnb.pipeline import PipelineSettings, SkullMaskTrace, measure_stack, tr
 from skullnb.report.chapter import spread
 from skullnb.report.lab import UPLOAD_BYTES
 from skullnb.report.plot import PALETTE
-from skullnb.stack import Stack, list_volumes, open_volume, read_stack, write_masks
+from skullnb.stack import Stack, read_stack, write_masks
 
 STAGES = ("slice", "bright pixels", "components", "brain", "dilated", "mask")
 OUTLINES = {"brain": "green", "mask": "blue", "reference": "red"}
 STATUSES = {"warned": "look wrong", "empty": "have no mask", "ok": "look right"}
 COLOURS = dict(zip(STATUSES, map(PALETTE.get, ("scalp", "quiet", "brain")), strict=True))
 PICTURE_PX, MOST_CHECKED, MOST_TICKS = 640, 400, 64
-UPLOAD_PIXELS = 200_000_000  # a small file can unpack to a large one
 
 
 class Explorer:
-    """Controls beside one picture of what the pipeline does to a slice.
+    """Controls beside one picture of what the pipeline does to a slice of a stack.
 
-    Parameters
-    ----------
-    stack : Stack
-    settings : PipelineSettings, optional
-        Where the controls start; what has no control stays as given.
-    opening : str
-        The line of code that makes `stack`, for the cell that the explorer writes.
-
-    Set the value of one of its `controls` (widgets by name), and `trace`, `picture`, `facts` and
-    `code` follow, with or without a front end.
+    The controls start at `settings`; what has no control stays as given. `opening` is the line that
+    makes the stack, for the code that the explorer writes. Set the value of one of its `controls`,
+    and `trace`, `picture`, `facts` and `code` follow, with or without a front end.
 
     >>> explorer = Explorer(heads.load("studyforrest"))
     >>> explorer.controls["kernel_width"].value = 20
@@ -69,7 +58,7 @@ class Explorer:
         for control in self.controls.values():
             control.observe(lambda _: self._try(self.refresh), names="value")
         self.picture = widgets.Image(format="png", layout={"max_width": "100%"})
-        self.facts, self.said, self.about_strip = (widgets.HTML() for _ in range(3))
+        self.facts, self.said, self.about = (widgets.HTML() for _ in range(3))
         self.code = widgets.Textarea(rows=7, layout={"width": "auto"})
         self.strip = widgets.HBox()
         names = ["phantom", *filter(heads.is_here, heads.HEADS), *phantom.VARIANTS]
@@ -115,11 +104,11 @@ class Explorer:
     def _open_named(self) -> None:
         said = {name: self.fields[name].value.strip() for name in ("reference", "spacing_mm")}
         images, words = self.fields["images"].value.strip(), {k: w for k, w in said.items() if w}
+        told = ", ".join([repr(images), *(f"{name}={word!r}" for name, word in words.items())])
         if images in phantom.VARIANTS:
             self.open(phantom.variant(images), f"stack = phantom.variant({images!r})")
-            return
-        told = ", ".join([repr(images), *(f"{name}={word!r}" for name, word in words.items())])
-        self.open(heads.open_data(images, **words), f"stack = heads.open_data({told})")
+        else:
+            self.open(heads.open_data(images, **words), f"stack = heads.open_data({told})")
 
     def _open_upload(self, files: Sequence[Mapping[str, Any]]) -> None:
         if not files:
@@ -127,12 +116,11 @@ class Explorer:
         content, name = files[0]["content"], re.split(r"[/\\]", files[0]["name"])[-1]
         name = re.sub(r"[^\w.-]", "_", name)[-100:].lstrip(".") or "upload"
         self.upload.value = ()  # so that the same file can be chosen again
+        if len(content) > UPLOAD_BYTES:
+            raise UnreadableFile(f"{name} is too large for an upload; give its path instead.")
         with TemporaryDirectory(prefix="skullnb-") as folder:
             path = Path(folder) / name
             path.write_bytes(content)
-            n_pixels = sum(prod(open_volume(one).shape) for one in list_volumes(path))
-            if len(content) > UPLOAD_BYTES or n_pixels > UPLOAD_PIXELS:
-                raise UnreadableFile(f"{name} is too large for an upload; give its path instead.")
             found = read_stack(path, spacing_mm=self.fields["spacing_mm"].value.strip())
             # In memory: the file goes, and an array mapped to it would go with it.
             stack = replace(found, images=np.array(found.images), sources=(), members=())
@@ -153,27 +141,24 @@ class Explorer:
         if self._holding:
             return
         stack, settings, index = self.stack, self.settings, self.controls["slice"].value
-        number, spacing = stack.slice_numbers[index], stack.spacing_mm
-        self.trace = trace_skull_mask(
-            stack.images[index], settings, spacing_mm=spacing, slice_number=number
-        )
-        self.controls["threshold"].disabled = settings.threshold == "otsu"
-        if settings.threshold == "otsu":  # so that a move by hand starts from Otsu's level
-            self._holding = True
-            self.controls["threshold"].value = self.trace.threshold
-            self._holding = False
+        words = {"spacing_mm": stack.spacing_mm, "slice_number": stack.slice_numbers[index]}
+        self.trace = trace_skull_mask(stack.images[index], settings, **words)
+        threshold, self._holding = self.controls["threshold"], True
+        threshold.disabled = settings.threshold == "otsu"
+        threshold.value = self.trace.threshold  # so that a move by hand starts from Otsu's level
+        self._holding = False
         for name, unit in (("kernel_width", "px"), ("reach_mm", "mm")):
             is_used = self.controls["unit"].value == unit
             self.controls[name].layout.display = "" if is_used else "none"
         reference = None if stack.reference is None else np.asarray(stack.reference[index])
         masks = {"brain": self.trace.brain, "mask": self.trace.mask, "reference": reference}
-        lines = {name: one for name, one in masks.items() if self.controls[name].value}
+        lines = {k: m for k, m in masks.items() if self.controls[k].value and m is not None}
         picture = compose(self.trace, self.controls["stage"].value, lines, stack.aspect)
-        fast = [cv2.IMWRITE_PNG_COMPRESSION, 1]
-        self.picture.value = cv2.imencode(".png", picture[..., ::-1], fast)[1].tobytes()
+        png = cv2.imencode(".png", picture[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])[1]
+        self.picture.value = png.tobytes()
         self.buttons["Check all"].disabled = fresh = settings == self._checked_with
         if not fresh:
-            self.about_strip.value = "The strip is from before the last moves."
+            self.about.value = "The strip is from before the last moves."
         # A row of the check also knows what the slice's neighbours show.
         known = fresh and index in self.rows.index
         signs = self.rows["warnings"][index] if known else self.trace.warnings
@@ -187,18 +172,18 @@ class Explorer:
 
         Of very many slices that is an even spread.
         """
-        settings, numbers = self.settings, self.stack.slice_numbers
+        settings = self.settings
         rows = measure_stack(self.stack.select(self._checked), settings)
         self.rows, self._checked_with = rows.set_axis(self._checked), settings
         for tick, indices in zip(self.strip.children, self._ticks, strict=True):
             status = self.rows["status"][self._worst_first(indices)[0]]
             tick.style.button_color = COLOURS[status]
-            few = ", ".join(str(numbers[i]) for i in indices[:9])
+            few = ", ".join(str(self.stack.slice_numbers[i]) for i in indices[:9])
             tick.tooltip = f"slice {few}: {STATUSES[status]}"
         counts = rows["status"].value_counts()
         told = ", ".join(f"{counts[one]} {word}" for one, word in STATUSES.items() if one in counts)
         some = "" if len(rows) == len(self.stack) else f" of {len(self.stack):,}, evenly spread"
-        self.about_strip.value = f"{len(rows)} slices{some}: {told}. Press one to see it."
+        self.about.value = f"{len(rows)} slices{some}: {told}. Press one to see it."
         self.refresh()
 
     def _worst_first(self, indices: Sequence[int]) -> list[int]:
@@ -220,20 +205,18 @@ class Explorer:
             action(*words)
         except Exception as error:
             first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            text = first if isinstance(error, SkullnbError) else f"That did not work ({first})."
-            self.said.value = f"<strong>{escape(text)}</strong>"
+            self.said.value = f"<strong>{escape(first)}</strong>"
 
     def _lay_out(self) -> Any:
         *data, file = self.fields.values()
         row = {"flex_flow": "row wrap", "align_items": "center"}
         left, right = {"flex": "1 1 360px", "max_width": "640px"}, {"flex": "1 1 320px"}
         save = widgets.HBox([file, self.buttons["Save all masks"]])
-        panel = [*self.controls.values(), self.facts, save]
-        both = [widgets.VBox([self.picture], layout=left), widgets.VBox(panel, layout=right)]
-        opening = widgets.HBox([*data, self.buttons["Open"], self.upload], layout=row)
-        about = widgets.HBox([self.buttons["Check all"], self.about_strip], layout=row)
-        parts = [opening, self.said, self.strip, about, widgets.HBox(both, layout=row), self.code]
-        return widgets.VBox(parts)
+        panel = widgets.VBox([*self.controls.values(), self.facts, save], layout=right)
+        both = [widgets.VBox([self.picture], layout=left), panel]
+        rows = [*data, self.buttons["Open"], self.upload], [self.buttons["Check all"], self.about]
+        opening, about, middle = (widgets.HBox(one, layout=row) for one in (*rows, both))
+        return widgets.VBox([opening, self.said, self.strip, about, middle, self.code])
 
 
 def compose(trace: SkullMaskTrace, stage: str, lines: Mapping[str, Any], aspect: float) -> Any:
@@ -246,24 +229,21 @@ def compose(trace: SkullMaskTrace, stage: str, lines: Mapping[str, Any], aspect:
     grey = cv2.convertScaleAbs(trace.normalised, alpha=255 / white)
     grey = trace.binary * 255 if stage == "bright pixels" else grey
     picture = cv2.cvtColor(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), cv2.COLOR_GRAY2RGB)
-    paint: dict[str, Any] = {}
+    plain, paint = picture.copy(), {}
     if stage == "components":
         at_edge = trace.components["label"][trace.components["touches_edge"]]
-        paint = {"quiet": trace.binary, "scalp": np.isin(trace.labels, at_edge)}
-        paint["brain"] = trace.brain
+        scalp = np.isin(trace.labels, at_edge)
+        paint = {"quiet": trace.binary, "scalp": scalp, "brain": trace.brain}
     elif stage in ("brain", "dilated", "mask"):
         paint = {"brain" if stage == "brain" else "mask": getattr(trace, stage)}
-    for layers, is_line in ((paint, False), (lines, True)):
-        for name, mask in layers.items():
-            if mask is None:
-                continue
-            colour = [int(PALETTE[name][place : place + 2], 16) for place in (1, 3, 5)]
-            there = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
-            if is_line:
-                border = cv2.findContours(there, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)[0]
-                cv2.drawContours(picture, border, -1, colour, 2)
-            else:
-                picture[there > 0] = picture[there > 0] // 2 + np.array(colour, np.uint8) // 2
+    for place, (name, mask) in enumerate([*paint.items(), *lines.items()]):
+        colour = [int(PALETTE[name][digit : digit + 2], 16) for digit in (1, 3, 5)]
+        there = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+        if place < len(paint):
+            picture[there > 0] = plain[there > 0] // 2 + np.array(colour, np.uint8) // 2
+        else:
+            border = cv2.findContours(there, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)[0]
+            cv2.drawContours(picture, border, -1, colour, 2)
     return picture
 
 
@@ -288,8 +268,8 @@ def _say(stack: Stack, index: int, trace: SkullMaskTrace, reference: Any, signs:
         rows["IoU, Dice"] = ", ".join(f"{one:.4f}" for one in overlaps)
         away = metrics.assd(trace.mask, reference, spacing)
         rows["ASSD"] = f"{away:.2f} {'mm' if spacing else 'px'}"
-    cells = (f"<th scope=row align=left>{k}</th><td>{escape(v)}</td>" for k, v in rows.items())
-    table = "".join(f"<tr>{cell}</tr>" for cell in cells)
+    row = "<tr><th scope=row align=left>{}&ensp;</th><td>{}</td></tr>"
+    table = "".join(row.format(name, escape(text)) for name, text in rows.items())
     listed = "".join(f"<li>{escape(sign)}</li>" for sign in signs)
     wrong = f"<strong>Looks wrong:</strong><ul>{listed}</ul>" if signs else "No sign of trouble."
     return f"<div role='status'><table>{table}</table>{wrong}</div>"
@@ -297,9 +277,8 @@ def _say(stack: Stack, index: int, trace: SkullMaskTrace, reference: Any, signs:
 
 def _write_code(opening: str, settings: PipelineSettings, index: int) -> str:
     """Write the cell that makes the mask shown; it names what differs from the article's way."""
-    usual = PipelineSettings()
-    said = {one.name: getattr(settings, one.name) for one in fields(usual)}
-    words = [f"{key}={one!r}" for key, one in said.items() if one != getattr(usual, key)]
+    usual = asdict(PipelineSettings())
+    words = [f"{key}={one!r}" for key, one in asdict(settings).items() if one != usual[key]]
     return f"""from skullnb import PipelineSettings, heads, phantom, read_stack, trace_skull_mask
 
 {opening}
@@ -314,27 +293,22 @@ def _make_controls(start: PipelineSettings) -> dict[str, Any]:
     with suppress(SkullnbError):  # where this version has it
         borders.append(replace(start, border="dark growth").border)
     level, mm = 0 if start.threshold == "otsu" else int(start.threshold), start.reach_mm or 7.5
-    most, unit = max(80, start.kernel_width), "px" if start.reach_mm is None else "mm"
-    kinds: dict[str, tuple[Any, str, dict[str, Any]]] = {
-        "slice": (widgets.IntSlider, "Slice", {"max": 0}),
-        "stage": (widgets.Dropdown, "Stage", {"options": STAGES}),
-        "unit": (widgets.Dropdown, "Kernel in", {"options": ["px", "mm"], "value": unit}),
-        "kernel_width": (
-            widgets.IntSlider,
-            "Width, px",
-            {"max": most, "value": start.kernel_width},
-        ),
-        "reach_mm": (widgets.FloatSlider, "Reach, mm", {"min": 0.5, "max": 25, "step": 0.5}),
-        "otsu": (widgets.Checkbox, "Threshold by Otsu", {"value": start.threshold == "otsu"}),
-        "threshold": (widgets.IntSlider, "Threshold", {"max": 255, "value": level}),
-        "drop_edge_touching": (widgets.Checkbox, "Drop what touches the frame", {}),
-        "border": (widgets.Dropdown, "Border rule", {"options": borders, "value": start.border}),
-    }
-    for name, colour in OUTLINES.items():
-        kinds[name] = (widgets.Checkbox, f"Outline of the {name}, {colour}", {"value": True})
-    kinds["reach_mm"][2]["value"] = mm
-    kinds["drop_edge_touching"][2]["value"] = start.drop_edge_touching
+    width, unit = start.kernel_width, "px" if start.reach_mm is None else "mm"
+    by_otsu, drop = start.threshold == "otsu", start.drop_edge_touching
+    choice, box, integer, number = (
+        partial(getattr(widgets, kind), layout={"width": "auto"})
+        for kind in ("Dropdown", "Checkbox", "IntSlider", "FloatSlider")
+    )
+    outlines = {one: f"Outline of the {one}, {colour}" for one, colour in OUTLINES.items()}
     return {
-        name: kind(description=text, layout={"width": "auto"}, **words)
-        for name, (kind, text, words) in kinds.items()
+        "slice": integer(description="Slice", max=0),
+        "stage": choice(description="Stage", options=STAGES),
+        "unit": choice(description="Kernel in", options=["px", "mm"], value=unit),
+        "kernel_width": integer(width, description="Width, px", max=max(80, width)),
+        "reach_mm": number(mm, description="Reach, mm", min=0.5, max=max(25, mm), step=0.5),
+        "otsu": box(by_otsu, description="Threshold by Otsu"),
+        "threshold": integer(level, description="Threshold", max=255),
+        "drop_edge_touching": box(drop, description="Drop what touches the frame"),
+        "border": choice(description="Border rule", options=borders, value=start.border),
+        **{name: box(True, description=text) for name, text in outlines.items()},
     }

@@ -29,7 +29,7 @@ import numpy as np
 from skullnb.errors import InvalidSetting, ReportFailed
 from skullnb.pipeline import create_skull_masks
 from skullnb.report import plot
-from skullnb.report.chapter import escape, spread
+from skullnb.report.chapter import spread
 
 if TYPE_CHECKING:
     from skullnb.pipeline import PipelineSettings
@@ -175,7 +175,7 @@ def _banner(failures: Mapping[str, str], there: Iterable[str]) -> str:
         return ""
     links = {name: f"[{name}](notebooks/{name}.ipynb)" for name in failures}
     lines = [
-        f"- {links[name] if f'notebooks/{name}' in set(there) else name}: {escape(error)}"
+        f"- {links[name] if f'notebooks/{name}' in set(there) else name}: {plot.escape(error)}"
         for name, error in failures.items()
     ]
     several = f"{len(failures)} notebooks stopped" if len(failures) > 1 else "One notebook stopped"

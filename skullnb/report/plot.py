@@ -185,8 +185,6 @@ def table(
     from pandas import isna
     from pandas.api.types import is_bool_dtype, is_integer_dtype, is_numeric_dtype
 
-    from skullnb.report.chapter import escape
-
     forms: dict[Any, str] = {
         name: ",d" if is_integer_dtype(kind) else ".4g" for name, kind in frame.dtypes.items()
     }
@@ -263,3 +261,15 @@ def _small(found: re.Match[str]) -> str:
         file = io.BytesIO()
         image.save(file, format="WEBP", lossless=few, quality=90)
     return f"data:image/webp;base64,{b64encode(file.getvalue()).decode('ascii')}"
+
+
+def escape(text: str) -> str:
+    """Make a text from outside (a file name, a group) harmless in Markdown and HTML.
+
+    Examples
+    --------
+    >>> escape("<b>*scan*</b>")
+    '&#60;b&#62;&#42;scan&#42;&#60;/b&#62;'
+    """
+    flat = " ".join(text.split())
+    return re.sub(r"""[&<>"'\\`*_{}\[\]()#!|~$]""", lambda found: f"&#{ord(found[0])};", flat)

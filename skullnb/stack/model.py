@@ -121,18 +121,23 @@ class Grid:
         """Millimetres from slice to slice, row to row and column to column, by the affine."""
         scale = {"meter": 1000.0, "micron": 0.001}.get(self.header.get_xyzt_units()[0], 1.0)
         sizes, zooms = voxel_sizes(self.affine), (*self.header.get_zooms(), 1, 1)[:3]
-        # Of float32 the shortest decimal is what was meant, where pixdim says the same.
-        alike = np.allclose(zooms, sizes, rtol=1e-3)
-        told = (
-            [str(np.float32(zoom)) for zoom in zooms] if alike else [f"{one:.6g}" for one in sizes]
-        )
-        slices, rows, columns = (float(told[axis]) * scale for axis in np.argsort(self.turn[:, 0]))
+        told = [float(f"{size:.6g}") for size in sizes]
+        if np.allclose(zooms, sizes, rtol=1e-3):
+            told = [_as_meant(np.float32(zoom)) for zoom in zooms]
+        slices, rows, columns = (told[axis] * scale for axis in np.argsort(self.turn[:, 0]))
         return slices, rows, columns
 
     @property
     def spacing_mm(self) -> tuple[float, float]:
         """Millimetres a pixel of a slice, (row, column)."""
         return self.steps_mm[1:]
+
+
+def _as_meant(value: np.float32) -> float:
+    """Return the shortest decimal, but for a last bit lost in computing, which hides a shorter."""
+    short = float(f"{value:.5g}")
+    is_meant = abs(float(value) - short) <= np.finfo(np.float32).eps * short
+    return short if is_meant else float(str(value))
 
 
 def voxel_sizes(affine: Array) -> Array:

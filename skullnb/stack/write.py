@@ -188,7 +188,8 @@ def _write_nifti(path: Path, masks: Array, stack: Stack) -> None:
     grid = grids[0]
     if all(one is None for one in stack.grids):
         row, column = stack.spacing_mm or (1.0, 1.0)
-        affine = np.diag([-column, -row, 1.0, 1.0])
+        # No axis may look by far the thickest, or the slices would be read back along it.
+        affine = np.diag([-column, -row, max(row, column, 1.0), 1.0])
         image = nib.Nifti1Image(np.ascontiguousarray(masks).transpose(2, 1, 0), affine)
         image.header.set_xyzt_units("mm")
     elif len(used) > 1 or grid is None:

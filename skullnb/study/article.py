@@ -105,7 +105,7 @@ def batch_script(images: Path, masks: Path, kernel_width: int = 26, processes: i
     Each worker opens the (N, H, W) .npy file as a memory map and is sent the numbers of slices;
     each mask is written into the output, a memory map too, as soon as it comes.
     """
-    shape = np.load(images, mmap_mode="r").shape
+    shape = np.load(images, mmap_mode="r", allow_pickle=False).shape
     output = np.lib.format.open_memmap(masks, mode="w+", dtype=np.uint8, shape=shape)
     worker = partial(_numbered_mask, images, kernel_width)
     with Pool(processes) as pool:
@@ -115,4 +115,5 @@ def batch_script(images: Path, masks: Path, kernel_width: int = 26, processes: i
 
 
 def _numbered_mask(images: Path, kernel_width: int, number: int) -> tuple[int, Mask]:
-    return number, skull_mask(np.load(images, mmap_mode="r")[number], kernel_width)
+    stack = np.load(images, mmap_mode="r", allow_pickle=False)
+    return number, skull_mask(stack[number], kernel_width)
