@@ -1,8 +1,7 @@
 """Masks of more slices than memory holds; killed at any moment, the same call goes on.
 
-The work is done chunk by chunk in the folder `OUT.partial`. A chunk is done when its rows are there
-(`rows/000012.json`), and these are written after its masks. When all are done, the description, the
-table and the masks get their names, in this order.
+A chunk of them is done when its rows are there (`OUT.partial/rows/000012.json`): they are written
+after its masks. At the end description, table and masks get their names, in this order.
 """
 
 from __future__ import annotations
@@ -25,7 +24,8 @@ import numpy as np
 
 from skullnb import masking
 from skullnb.errors import BatchStopped, InvalidSetting, SkullnbError, UnreadableFile
-from skullnb.pipeline import Mask, PipelineSettings, load, measure_slice, with_neighbours
+from skullnb.pipeline import Mask, PipelineSettings, load, measure_slice
+from skullnb.pipeline.measure import add_neighbour_signs
 from skullnb.stack import refuse_place, split_series
 from skullnb.stack.checks import expand, needed
 from skullnb.stack.many import CHANGED, Slices, import_zarr, is_zarr, open_slices, pixels_of
@@ -119,7 +119,7 @@ class Work:
         """Join the rows of all chunks, with the signs that neighbours give."""
         parts = sorted(self.masks.parent.glob("rows/*.json"))
         rows = [row for part in parts for row in json.loads(part.read_text())]
-        with_neighbours([row for row in rows if row.get("status") != "failed"])
+        add_neighbour_signs([row for row in rows if row.get("status") != "failed"])
         return [{"index": index, **row} for index, row in enumerate(rows)]
 
 

@@ -234,6 +234,19 @@ def free(path: Path, own: Iterable[Path], overwrite: bool) -> Path:
     return expand(path)
 
 
+@contextmanager
+def made(folder: Path) -> Iterator[None]:
+    """Make a folder to write in; leave no empty one behind."""
+    new = [one for one in (folder, *folder.parents) if not one.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        for one in new:
+            with suppress(OSError):  # there is something in it
+                one.rmdir()
+
+
 def own_files(data: Data, stack: Stack) -> list[Path]:
     """List the files that all comes from, which no table takes the place of."""
     labels = []
@@ -460,7 +473,7 @@ def evidence(
     settings, stack = data.settings, data.open()
     places = []
     if output:
-        expand(output).mkdir(parents=True, exist_ok=True)
+        click.get_current_context().with_resource(made(expand(output)))
         files, names = own_files(data, stack), ("evidence.csv", "evidence.json")
         places = [free(output / name, files, overwrite) for name in names]
     stack = replace(stack, synthetic=stack.synthetic or synthetic)

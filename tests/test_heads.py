@@ -137,6 +137,7 @@ def test_the_built_in_head_has_its_licence_beside_it_and_is_small():
     files = [path for path in DATA.iterdir() if path.is_file()]
     assert {path.name for path in files} == {
         "heads.toml",
+        "hints.toml",
         "README.md",
         "studyforrest-LICENCE.txt",
     } | {f"{name}.npz" for name, head in HEADS.items() if head.reference != "labels"}

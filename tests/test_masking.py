@@ -1,6 +1,5 @@
 """Masks of volumes: where they go, what is said and that storage order is no matter."""
 
-import itertools
 import json
 import re
 import threading
@@ -29,7 +28,6 @@ from skullnb.masking import (
     warning_lines,
     write_table,
 )
-from skullnb.phantom import subject
 from skullnb.pipeline import PipelineSettings, create_skull_masks
 from skullnb.stack import read_stack
 
@@ -94,31 +92,6 @@ def told_of(path):
 
 
 # --- geometry -----------------------------------------------------------------------------------
-
-
-def test_a_mask_marks_the_same_places_in_whatever_order_the_volume_is_stored(tmp_path):
-    affine = oblique((0.7, 0.9, 4.0))
-    save(tmp_path / "first.nii", HEAD, affine)
-    mask(tmp_path / "first.nii", tmp_path / "first-mask.nii", axis="axial")
-    expected = places(tmp_path / "first-mask.nii")
-    slices = read_stack(tmp_path / "first-mask.nii", axis="axial").images
-    assert len(expected) > 500
-    orders = itertools.product(
-        itertools.permutations(range(3)), itertools.product((False, True), repeat=3)
-    )
-    seen = set()
-    for order, flips in orders:
-        source = save(tmp_path / "scan.nii", HEAD, affine, order, flips)
-        mask(source, tmp_path / "mask.nii.gz", axis="axial", overwrite=True)
-        image, scan = nib.load(tmp_path / "mask.nii.gz"), nib.load(source)
-        assert image.shape == scan.shape
-        np.testing.assert_array_equal(image.affine, scan.affine)
-        assert image.header.get_zooms() == scan.header.get_zooms()
-        seen.add("".join(nib.aff2axcodes(image.affine)))
-        np.testing.assert_allclose(places(tmp_path / "mask.nii.gz"), expected, atol=2e-3)
-        again = read_stack(tmp_path / "mask.nii.gz", axis="axial").images
-        np.testing.assert_array_equal(again, slices)
-    assert len(seen) == 48
 
 
 def test_a_series_and_the_same_head_in_nifti_get_the_same_mask_in_the_same_place(tmp_path):
@@ -393,16 +366,6 @@ def test_a_volume_has_the_status_of_its_slices_and_its_line_stands_under_the_hea
     assert summary_line([one]) == f"1 volume: 1 {status}"
 
 
-def test_a_single_volume_that_fails_ends_in_one_sentence(tmp_path):
-    (tmp_path / "a.nii.gz").write_bytes(b"nothing")
-    result = run(tmp_path / "a.nii.gz", "-o", tmp_path / "m.nii.gz", expect=2)
-    assert result.stdout == ""
-    assert result.stderr.startswith("Error: a.nii.gz can't be read")
-    np.save(tmp_path / "b.npy", HEAD)
-    with pytest.raises(UnreadableFile, match="no folder"):
-        mask(tmp_path / "b.npy", tmp_path / "no" / "m.npy")
-
-
 def test_what_the_system_refuses_is_said_of_one_volume_and_the_rest_done(tmp_path, monkeypatch):
     for name in ("a", "b", "c"):
         np.save(tmp_path / f"{name}.npy", HEAD)
@@ -440,19 +403,6 @@ def test_volumes_side_by_side_give_what_they_give_one_after_another(tmp_path, mo
         assert one.path.name == other.path.name
         pd.testing.assert_frame_equal(one.table, other.table)
         assert one.path.read_bytes() == other.path.read_bytes()
-
-
-def test_nan_is_background_only_where_that_is_asked_for(tmp_path):
-    images = HEAD.astype(np.float32)
-    images[:, :3] = np.nan
-    np.save(tmp_path / "scan.npy", images)
-    said = run(tmp_path / "scan.npy", "-o", tmp_path / "m.npy", expect=2).stderr
-    assert "--nan-background" in said
-    words = ("--kernel-width", 5, "--nan-background")
-    run(tmp_path / "scan.npy", "-o", tmp_path / "m.npy", *words)
-    np.testing.assert_array_equal(
-        np.load(tmp_path / "m.npy"), create_skull_masks(np.nan_to_num(images), SETTINGS)
-    )
 
 
 @pytest.mark.parametrize("name", ["m.csv", "m.tsv"])
@@ -551,17 +501,6 @@ def test_a_source_outside_a_dataset_is_named_alone_and_a_description_left_as_it_
 
 
 # --- a synthetic and a real head ----------------------------------------------------------------
-
-
-def test_a_phantom_gets_the_same_mask_from_dicom_as_from_memory(tmp_path):
-    stack = subject(3, n_slices=2)
-    scaled = (stack.images * (30000 / stack.images.max())).astype(np.int16)
-    save_series(tmp_path / "phantom", scaled, spacing=stack.spacing_mm)
-    (done,) = mask(tmp_path / "phantom", tmp_path / "m.nii.gz")
-    assert done.table["mask_px"].sum() > 10_000
-    np.testing.assert_array_equal(
-        read_stack(tmp_path / "m.nii.gz").images, create_skull_masks(scaled, SETTINGS)
-    )
 
 
 def test_the_built_in_head_is_masked_where_no_images_are_named_as_its_files_are(tmp_path):

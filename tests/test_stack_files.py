@@ -145,14 +145,6 @@ def test_an_oblique_volume_is_cut_along_the_closest_axes_in_all_48_storage_order
         np.testing.assert_array_equal(read_stack(path).images, CANONICAL["axial"])
 
 
-def test_an_mgz_volume_is_cut_like_a_nifti_volume(folder):
-    data, affine = stored(RAS, RAS_AFFINE, (0, 2, 1), (True, True, False))  # LIA, FreeSurfer's own
-    nib.MGHImage(data, affine).to_filename(folder / "a.mgz")
-    stack = read_stack(folder / "a.mgz")
-    np.testing.assert_array_equal(stack.images, CANONICAL["axial"])
-    assert stack.spacing_mm == SPACING["axial"]
-
-
 @pytest.mark.parametrize("name", ["a.npy", "a.tif", "a.nii", "a.mgh"])
 def test_a_file_that_can_be_memory_mapped_is(folder, name):
     stack = read_stack(save(folder / name, IMAGES), slices="2:5")
@@ -354,7 +346,6 @@ REFUSED = {
     # name: (what is read, given a folder; the error; words it must hold); broken files are in
     # test_bad_input.py
     "colour nifti": (lambda f: _rgb_nifti(f / "a.nii"), UnreadableFile, "a.nii holds colour"),
-    "colour tiff": (lambda f: _tiff(f, COLOUR, photometric="rgb"), UnreadableFile, "holds colour"),
     "tiff with channels": (
         lambda f: _tiff(f, IMAGES[:3], imagej=True, metadata={"axes": "CYX"}),
         UnreadableFile,
@@ -554,9 +545,6 @@ def test_a_stack_of_several_volumes_is_written_one_file_a_volume(folder):
 @pytest.mark.parametrize(
     ("name", "masks", "error", "words"),
     [
-        ("m.bmp", MASKS, UnreadableFile, "m.bmp is of a kind that is not written; use .nii"),
-        ("no/m.npy", MASKS, UnreadableFile, "There is no folder"),
-        ("there.npy", MASKS, UnreadableFile, "there.npy exists already"),
         ("folder.npy", MASKS, UnreadableFile, "is a folder"),
         ("m.npy", MASKS[:3], ShapeMismatch, r"\(3, 9, 7\), the slices \(6, 9, 7\)"),
         ("m.npy", IMAGES, InvalidSetting, "The mask to write is not binary"),
@@ -597,7 +585,7 @@ def test_a_whole_stack_comes_back_from_npz_with_all_that_belongs_to_it(folder, d
     assert np.load(folder / "bare.npz").files == ["images"]
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int16, np.uint16, np.uint8])
+@pytest.mark.parametrize("dtype", [np.float32, np.uint16])
 def test_a_whole_stack_in_nifti_has_its_reference_beside_it(folder, dtype):
     stack = Stack((IMAGES * 1e-6 if dtype == np.float32 else IMAGES).astype(dtype), MASKS, 0.5)
     scan, mask = write_stack(stack, folder / "s.nii.gz")
@@ -607,15 +595,11 @@ def test_a_whole_stack_in_nifti_has_its_reference_beside_it(folder, dtype):
     assert again.images.dtype == dtype
     np.testing.assert_array_equal(again.reference, MASKS)
     assert again.spacing_mm == (0.5, 0.5)
-
-
-def test_a_stack_is_not_written_over_other_files(folder):
-    stack = Stack(IMAGES, MASKS)
-    (folder / "s_reference.nii").write_text("mine")
-    with pytest.raises(UnreadableFile, match=r"s_reference.nii exists already"):
-        write_stack(stack, folder / "s.nii")
-    assert [path.name for path in folder.iterdir()] == ["s_reference.nii"]
-    assert len(write_stack(stack, folder / "s.nii", overwrite=True)) == 2
+    scan.unlink()
+    with pytest.raises(UnreadableFile, match=r"s_reference.nii.gz exists already"):
+        write_stack(stack, folder / "s.nii.gz")
+    assert not scan.exists()
+    assert len(write_stack(stack, folder / "s.nii.gz", overwrite=True)) == 2
 
 
 def test_one_place_says_what_may_be_written_and_one_writes_then_renames(folder):

@@ -201,7 +201,7 @@ def test_itk_s_kinds_without_itk_name_the_extra_and_no_header_names_a_file_elsew
 ):
     (tmp_path / "a.nrrd").write_bytes(b"NRRD0004\n")
     monkeypatch.setitem(__import__("sys").modules, "SimpleITK", None)
-    with pytest.raises(UnreadableFile, match=r"pip install 'skullnb\[itk\]'"):
+    with pytest.raises(InvalidSetting, match=r"pip install 'skullnb\[itk\]'"):
         read_stack(tmp_path / "a.nrrd")
     monkeypatch.undo()
     pytest.importorskip("SimpleITK")

@@ -320,12 +320,15 @@ def measure_stack(
 
 
 def with_neighbours(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    """Make a table of the rows of `measure_slice` (with group), with signs beside neighbours.
-
-    The rows are in the order of their slices; those of one group are neighbours.
-    """
+    """Make a table of the rows of `measure_slice` (with group), with signs beside neighbours."""
     import pandas as pd
 
+    add_neighbour_signs(rows)
+    return pd.DataFrame(rows)
+
+
+def add_neighbour_signs(rows: list[dict[str, Any]]) -> None:
+    """Add to rows, in the order of their slices, what tells each from its group's nearby slices."""
     areas = [row["mask_px"] for row in rows]
     thresholds = [row["threshold"] for row in rows]
     groups = [row["group"] for row in rows]
@@ -334,7 +337,6 @@ def with_neighbours(rows: list[dict[str, Any]]) -> pd.DataFrame:
     for row, signs in zip(rows, beside, strict=True):
         row["warnings"] = (*row["warnings"], *signs.values())
         row["status"] = status_of(row["reason"], row["warnings"])
-    return pd.DataFrame(rows)
 
 
 def status_of(reason: str, warnings: tuple[str, ...]) -> str:

@@ -120,10 +120,11 @@ class Grid:
     def steps_mm(self) -> tuple[float, float, float]:
         """Millimetres from slice to slice, row to row and column to column, by the affine."""
         scale = {"meter": 1000.0, "micron": 0.001}.get(self.header.get_xyzt_units()[0], 1.0)
-        sizes = [float(f"{size:.6g}") for size in voxel_sizes(self.affine)]
-        if not self.zooms_differ:
-            sizes = [_as_meant(zoom) for zoom in self._zooms]
-        slices, rows, columns = (sizes[axis] * scale for axis in np.argsort(self.turn[:, 0]))
+        sizes, zooms = voxel_sizes(self.affine), (*self.header.get_zooms(), 1, 1)[:3]
+        told = [float(f"{size:.6g}") for size in sizes]
+        if np.allclose(zooms, sizes, rtol=1e-3):
+            told = [_as_meant(np.float32(zoom)) for zoom in zooms]
+        slices, rows, columns = (told[axis] * scale for axis in np.argsort(self.turn[:, 0]))
         return slices, rows, columns
 
     @property
@@ -131,18 +132,9 @@ class Grid:
         """Millimetres a pixel of a slice, (row, column)."""
         return self.steps_mm[1:]
 
-    @property
-    def zooms_differ(self) -> bool:
-        """Whether the header's pixdim contradicts the affine by more than rounding."""
-        return not np.allclose(self._zooms, voxel_sizes(self.affine), rtol=1e-3)
-
-    @property
-    def _zooms(self) -> list[Any]:
-        return [np.float32(zoom) for zoom in (*self.header.get_zooms(), 1, 1)[:3]]
-
 
 def _as_meant(value: np.float32) -> float:
-    # The shortest decimal, but for a last bit lost in computing, which hides a shorter one.
+    """Return the shortest decimal, but for a last bit lost in computing, which hides a shorter."""
     short = float(f"{value:.5g}")
     is_meant = abs(float(value) - short) <= np.finfo(np.float32).eps * short
     return short if is_meant else float(str(value))
