@@ -275,7 +275,8 @@ const skullnbLive = (() => {
         ...(scores ? [["IoU", scores.iou.toFixed(4)], ["Dice", scores.dice.toFixed(4)]] : []),
         ["Threshold", String(trace.threshold)],
         ["Components", labels.components.length.toLocaleString("en")],
-        ["At the frame", touching.toLocaleString("en")],
+        // Chapter 4 asks for this number, so nothing shows it before its own step is looked at.
+        ...(state.layer === "components" ? [["At the frame", touching.toLocaleString("en")]] : []),
         ["Brain, px", area(trace.brain)],
         ["Grown, px", area(trace.dilated)],
         ["Mask, px", area(trace.mask)],
