@@ -60,7 +60,11 @@ def run_chapter(path: Path, parameters: dict[str, Any]) -> list[str]:
     for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
         if cell["cell_type"] != "code":
             continue
-        texts.append(run_cell("".join(cell["source"]), names))
+        try:
+            texts.append(run_cell("".join(cell["source"]), names))
+        except Exception as error:
+            error.add_note(f"in {path.stem}: " + "".join(cell["source"])[:200])
+            raise
         if "parameters" in cell["metadata"].get("tags", []):
             names.update(parameters)
     plt.close("all")

@@ -35,16 +35,17 @@ LEFT_OUT = {
 def rerun(names: Sequence[str], folder: Path) -> dict[str, tuple[dict[str, Any], str]]:
     """Run some reports' chapters; return what each records, and its texts as one."""
     mirror = real_data() if "heads" in names else None
-    for name in names:
-        (folder / name).mkdir()
-        parameters = data.write_report_data(name, folder / name, mirror)
+    places = {name: folder / f"of-{name}" for name in names}  # a folder "phantom" would be opened
+    for name, place in places.items():
+        place.mkdir()
+        parameters = data.write_report_data(name, place, mirror)
         chapters = [one for one in CHAPTERS if one not in LEFT_OUT[name]]
         run = {"parameters": parameters, "chapters": chapters}
-        (folder / name / "run.json").write_text(json.dumps(run), encoding="utf-8")
+        (place / "run.json").write_text(json.dumps(run), encoding="utf-8")
     environment = {**os.environ, "SKULLNB_HEADS": str(folder), "OPENCV_FOR_THREADS_NUM": "1"}
-    command = [sys.executable, str(HERE / "golden_run.py"), *(str(folder / one) for one in names)]
+    command = [sys.executable, str(HERE / "golden_run.py"), *map(str, places.values())]
     subprocess.run(command, check=True, env=environment, cwd=folder)
-    return {name: _outcome(folder / name) for name in names}
+    return {name: _outcome(place) for name, place in places.items()}
 
 
 def _outcome(folder: Path) -> tuple[dict[str, Any], str]:
