@@ -275,10 +275,13 @@ const skullnbLive = (() => {
         ...(scores ? [["IoU", scores.iou.toFixed(4)], ["Dice", scores.dice.toFixed(4)]] : []),
         ["Threshold", String(trace.threshold)],
         ["Components", labels.components.length.toLocaleString("en")],
-        ["At the frame", touching.toLocaleString("en")],
         ["Brain, px", area(trace.brain)],
         ["Grown, px", area(trace.dilated)],
         ["Mask, px", area(trace.mask)],
+        // A zero would give away what chapter 4 lets its readers find out.
+        ...(touching || config.focus === "components"
+          ? [["At the frame", touching.toLocaleString("en")]]
+          : []),
       ];
       numbers.replaceChildren(...facts.map(([name, text]) => make(
         "div", {}, make("dt", { textContent: name }), make("dd", { textContent: text }),

@@ -89,7 +89,7 @@ const skullnbPanel = (() => {
       ${Object.keys(CONTROLS).map((name) => (first.includes(name) ? "" : CONTROLS[name])).join("")}
     </div></details>
     <div class="live-foot">
-      <button type="button">Back to the report’s settings</button><p class="live-note"></p>
+      <button type="button">Back to the first settings</button><p class="live-note"></p>
     </div>
     <p class="live-note" id="ID-help">Click or tap the slice to enlarge another part; on it, arrow
       keys do the same.</p>
