@@ -656,7 +656,7 @@ def test_every_control_has_a_name_and_works_by_keyboard(page: Page) -> None:
     page.get_by_label("Threshold").press("ArrowLeft")
     assert page.get_by_label("Threshold").get_attribute("aria-valuetext") == "84, by hand"
     assert not page.get_by_label("Otsu’s method").is_checked()
-    page.get_by_role("button", name="Back to the report’s settings").press("Enter")
+    page.get_by_role("button", name="Back to the first settings").press("Enter")
     assert width.get_attribute("aria-valuetext") == "26 px, reaches 8.5 mm"
     assert page.get_by_label("Otsu’s method").is_checked()
     unnamed = page.locator("figure.live").evaluate(
