@@ -63,6 +63,7 @@ class Work:
     chunk: int
     settings: PipelineSettings
     versions: Mapping[str, str]
+    steps_mm: tuple[float, ...] = ()  # from slice to slice of each file; 0 = it is no volume
 
     def do(self, number: int) -> int:
         """Mask one chunk: first the masks, then the rows, which say that it is done."""
@@ -116,10 +117,18 @@ class Work:
             file.write(rows.data)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Join the rows of all chunks, with the signs that neighbours give."""
+        """Join the rows of all chunks, with the signs that neighbours in a volume give."""
         parts = sorted(self.masks.parent.glob("rows/*.json"))
         rows = [row for part in parts for row in json.loads(part.read_text())]
-        add_neighbour_signs([row for row in rows if row.get("status") != "failed"])
+        ends = np.cumsum(self.slices.counts)
+        files = np.searchsorted(ends, np.arange(len(rows)) + self.slices.first, side="right")
+        kept = [
+            (row, self.steps_mm[file], str(file))
+            for row, file in zip(rows, files.tolist(), strict=True)
+            if row.get("status") != "failed"
+        ]
+        volumes = [file if step else "" for _, step, file in kept]
+        add_neighbour_signs([row for row, _, _ in kept], volumes, [step for _, step, _ in kept])
         return [{"index": index, **row} for index, row in enumerate(rows)]
 
 
@@ -164,7 +173,9 @@ def mask_batch(
     folder, (n, height, width) = path.with_name(f"{path.name}.partial"), slices.shape
     size = min(chunk or max(1, _CHUNK_BYTES // (height * width)), n)
     stored = n, height, -(-width // 8) if kind == PACKED else width
-    work = Work(slices, folder / f"masks{kind}", stored, size, settings, masking.versions())
+    steps_mm = tuple(one.grid.steps_mm[0] if one.grid else 0.0 for one in opened)
+    versions = masking.versions()
+    work = Work(slices, folder / f"masks{kind}", stored, size, settings, versions, steps_mm)
     (told, differs), n_resumed = _known(places[2], about), n
     ours = not differs and work.masks.exists()  # stopped shortly before its end
     finished = not (overwrite or differs or ours) and all(one.exists() for one in places)

@@ -25,7 +25,8 @@ import numpy as np
 from skullnb import heads
 from skullnb.errors import InvalidSetting, SkullnbError, in_one_line, sentence
 from skullnb.pipeline import PipelineSettings, SliceMeasure, load, measure_stack
-from skullnb.reach import reach_mm, span_remark
+from skullnb.pipeline.signs import kernel_sign
+from skullnb.reach import asked_remark, reach_mm, span_remark
 from skullnb.stack import (
     MASK_KINDS,
     Stack,
@@ -145,7 +146,8 @@ def say_wrong(statuses: Iterable[str], numbers: Iterable[int]) -> str:
     pairs = list(zip(statuses, numbers, strict=True))
     wrong = [number for status, number in pairs if status == "warned"]
     look, told = "looks" if len(wrong) == 1 else "look", ranges_of(wrong, MOST_RANGES)
-    return f"{len(wrong)} of {len(pairs)} slices {look} wrong: {told}" if wrong else ""
+    several = "s" * (len(pairs) != 1)
+    return f"{len(wrong)} of {len(pairs)} slice{several} {look} wrong: {told}" if wrong else ""
 
 
 def warning_lines(table: pd.DataFrame) -> list[str]:
@@ -263,6 +265,7 @@ def mask_volumes(
         raise InvalidSetting(f"on_warning is {' or '.join(ON_WARNING)}, not {on_warning!r}.")
     words: Any = {"slices": slices, "axis": axis, "spacing_mm": spacing_mm}
     words["nan_background"] = nan_background
+    load()  # before any clock starts
 
     def one(job: Job) -> Masked:
         started = time.monotonic()
@@ -288,7 +291,6 @@ def mask_volumes(
     if size < 2:
         yield from map(one, jobs)
         return
-    load()
     with one_opencv_thread(), ThreadPoolExecutor(size) as pool:
         yield from pool.map(one, jobs)
 
@@ -343,8 +345,12 @@ def remarks_on(
     settings: PipelineSettings, spacing_mm: tuple[float, float] | None, more: Sequence[str] = ()
 ) -> tuple[str, ...]:
     """Say what is remarkable about a volume as a whole, first of all the kernel's span in mm."""
-    width = settings.kernel_width if settings.reach_mm is None else 0
-    return tuple(filter(None, (span_remark(width, spacing_mm) if width else "", *more)))
+    if settings.reach_mm is not None:
+        span = asked_remark(settings, spacing_mm)
+    else:  # a warning on every slice says it already
+        told = kernel_sign(settings, spacing_mm)
+        span = "" if told else span_remark(settings.kernel_width, spacing_mm)
+    return tuple(filter(None, (span, *more)))
 
 
 def describe(

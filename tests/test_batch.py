@@ -251,11 +251,34 @@ def test_a_slice_that_leaps_beside_its_neighbours_is_warned_in_whichever_chunk(d
     images[5, 3:37, 3:42] = 900
     images[5, [2, -3], :] = 0
     np.save("scans.npy", images)
-    tables = [batch(f"{n}.npy", chunk=n).table for n in (1, 5, 12)]
+    volume = nib.Nifti1Image(images.transpose(2, 1, 0), np.diag([4.0, 4, 2, 1]))
+    nib.save(volume, "scans.nii.gz")
+    tables = [batch(f"{n}.npy", "scans.nii.gz", chunk=n).table for n in (1, 5, 12)]
     first, *others = [pd.read_csv(table) for table in tables]
-    assert first["status"][5] == "warned"
+    told = first["warnings"].astype(str).str.contains("around it")
+    assert np.flatnonzero(told).tolist() == [5]
     for other in others:
         pd.testing.assert_frame_equal(first, other)
+    # Slices in a plain array may be of as many people.
+    assert not pd.read_csv(batch().table)["warnings"].astype(str).str.contains("around it").any()
+
+
+def test_slices_of_several_volumes_are_held_against_their_own(desk):
+    """The batch begins in the midst of the first of two heads, one half the size of the other."""
+    Path("two").mkdir()
+    whole = IMAGES[:1].repeat(12, 0)
+    half = np.full_like(whole, 20)
+    half[:, 8:20, 8:20] = half[:, 2] = 900  # a brain, and a scalp that touches the frame
+    for name, images in (("a", whole), ("b", half)):
+        images[6, 6:36, 6:36] = 20
+        images[6, 8:17, 8:17] = 900  # a piece of it
+        images += np.arange(45, dtype=np.int16) % 9
+        volume = nib.Nifti1Image(images.transpose(2, 1, 0), np.diag([6.0, 6, 2, 1]))
+        nib.save(volume, f"two/{name}.nii.gz")
+    table = pd.read_csv(batch(images="two", slices="3:", chunk=4).table)
+    told = table["warnings"].astype(str).str.contains("around it")
+    assert table["index"][told].tolist() == [3, 15]
+    assert table["slice"][told].tolist() == [6, 6]
 
 
 def test_what_looks_wrong_is_left_empty_where_that_is_asked_for(desk):
