@@ -20,7 +20,7 @@ from skullnb import evidence as rules
 from skullnb import heads as open_heads
 from skullnb import phantom as drawn
 from skullnb import sweep as sweeps
-from skullnb.errors import InvalidSetting, SkullnbError, in_one_line
+from skullnb.errors import InvalidSetting, SkullnbError, in_one_line, sentence
 from skullnb.pipeline import PipelineSettings
 from skullnb.stack import Stack, refuse_place, write_stack
 from skullnb.stack.checks import AXES, expand
@@ -58,22 +58,6 @@ class Command(click.Group):
             with suppress(OSError):  # the terminal may be gone
                 click.echo("Stopped.", err=True)
             raise click.exceptions.Exit(EXIT_INTERRUPTED) from error
-
-
-def sentence(error: Exception) -> str:
-    """Say what went wrong; "" for what is a fault of this program, or nobody listens to."""
-    if isinstance(error, SkullnbError):
-        return str(error)
-    if isinstance(error, MemoryError):
-        return "There is not enough memory for this; choose fewer slices with --slices."
-    if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
-        # Files are written under a passing name first; people know the folder.
-        path = Path(error.filename or "")
-        place = f" in {str(path.parent)!r}" if path.name.startswith(".") else f" {path.name!r}"
-        reason = in_one_line(error.strerror or error)
-        return f"Cannot read or write{place if path.name else ''}: {reason}."
-    threads = isinstance(error, RuntimeError) and "start new thread" in str(error)
-    return "This user may start no more threads; end other programs." if threads else ""
 
 
 @contextmanager

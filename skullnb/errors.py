@@ -4,6 +4,8 @@ Each message is one sentence for a person: what is wrong, where, and what to do.
 prints it without a traceback and exits with code 2.
 """
 
+from pathlib import Path
+
 
 def in_one_line(text: object) -> str:
     r"""Write what a line can't show, such as a line break in a file's name, as its escape.
@@ -49,3 +51,19 @@ class ReportFailed(SkullnbError):
 
 class BatchStopped(SkullnbError):
     """A batch that stopped, or may not begin; the message says how to go on."""
+
+
+def sentence(error: BaseException) -> str:
+    """Say what a refusal, the system or a lack of memory says; "" for all else, a fault of ours."""
+    if isinstance(error, SkullnbError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "There is not enough memory for this; choose fewer slices with --slices."
+    if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
+        # Files are written under a passing name first; people know the folder.
+        path = Path(str(error.filename or ""))
+        place = f" in {str(path.parent)!r}" if path.name.startswith(".") else f" {path.name!r}"
+        reason = in_one_line(error.strerror or error)
+        return f"Cannot read or write{place if path.name else ''}: {reason}."
+    threads = isinstance(error, RuntimeError) and "start new thread" in str(error)
+    return "This user may start no more threads; end other programs." if threads else ""

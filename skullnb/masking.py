@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 
 from skullnb import heads
-from skullnb.errors import InvalidSetting, SkullnbError, in_one_line
+from skullnb.errors import InvalidSetting, SkullnbError, in_one_line, sentence
 from skullnb.pipeline import PipelineSettings, SliceMeasure, load, measure_stack
 from skullnb.reach import reach_mm, span_remark
 from skullnb.stack import (
@@ -276,7 +276,12 @@ def mask_volumes(
         except (SkullnbError, OSError, MemoryError) as error:
             if len(jobs) == 1:
                 raise
-            return Masked(job.name, job.path, time.monotonic() - started, error=_sentence(error))
+            return Masked(
+                job.name,
+                job.path,
+                time.monotonic() - started,
+                error=sentence(error) or "It stopped.",
+            )
         return Masked(job.name, job.path, time.monotonic() - started, **found)
 
     size = min(workers or n_processors(), len(jobs))
@@ -479,15 +484,6 @@ def _path(source: Volume | str, folder: Path) -> Path:
         return folder / f"{source}_mask{'.npy' if source == 'phantom' else '.nii.gz'}"
     own = "" if source.frames else suffix_of(source.path)
     return folder / f"{source.name}_mask{_WITHOUT_GRID.get(own, '.nii.gz')}"
-
-
-def _sentence(error: SkullnbError | OSError | MemoryError) -> str:
-    """Say in a sentence why one volume of several failed."""
-    if isinstance(error, SkullnbError):
-        return str(error)
-    if isinstance(error, OSError):
-        return f"A file can't be read or written: {error.strerror or type(error).__name__}."
-    return "There is not enough memory for it; choose fewer slices."
 
 
 # --- BIDS -----------------------------------------------------------------------------------------
