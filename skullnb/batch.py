@@ -63,6 +63,7 @@ class Work:
     chunk: int
     settings: PipelineSettings
     versions: Mapping[str, str]
+    steps_mm: tuple[float, ...] = ()  # from slice to slice of each file; 0 = it is no volume
 
     def do(self, number: int) -> int:
         """Mask one chunk: first the masks, then the rows, which say that it is done."""
@@ -72,9 +73,8 @@ class Work:
         start, stop = number * self.chunk, min((number + 1) * self.chunk, self.slices.shape[0])
         masks, rows = np.zeros((stop - start, *self.slices.shape[1:]), dtype=np.uint8), []
         for index, (name, at, image, spacing_mm) in enumerate(self.slices.read(start, stop)):
-            group = name if max(self.slices.counts) > 1 else ""
-            rows.append({"source": name, "slice": at, "group": group})
-            rows[-1] |= masking.kernel_of(self.settings, spacing_mm)
+            kernel = masking.kernel_of(self.settings, spacing_mm)
+            rows.append({"source": name, "slice": at, **kernel})
             try:
                 if isinstance(image, SkullnbError):
                     raise image
@@ -91,10 +91,20 @@ class Work:
         return stop - start
 
     def rows(self, on_warning: str) -> list[dict[str, Any]]:
-        """Join the rows of all chunks, with the signs that neighbours give."""
+        """Join the rows of all chunks, with the signs that neighbours in a volume give."""
         parts = sorted(self.masks.parent.glob("rows/*.json"), key=lambda one: int(one.stem))
         rows = [row for part in parts for row in json.loads(part.read_text())]
-        add_neighbour_signs([row for row in rows if row.get("status") != "failed"])
+        ends, single = np.cumsum(self.slices.counts), max(self.slices.counts) == 1
+        files = np.searchsorted(ends, np.arange(len(rows)) + self.slices.first, side="right")
+        kept, names, steps_mm = [], [], []
+        for row, file in zip(rows, files.tolist(), strict=True):
+            is_volume = self.steps_mm[file] > 0 and not single
+            row["group"] = self.slices.volumes[file].name if is_volume else ""
+            if row.get("status") != "failed":
+                kept.append(row)
+                names.append(str(file) if is_volume else "")
+                steps_mm.append(self.steps_mm[file])
+        add_neighbour_signs(kept, names, steps_mm)
         return masking.complete(rows, on_warning)
 
 
@@ -139,7 +149,9 @@ def mask_batch(
     folder, (n, height, width) = path.with_name(f"{path.name}.partial"), slices.shape
     size = min(chunk or max(1, _CHUNK_BYTES // (height * width)), n)
     stored = n, height, -(-width // 8) if kind == PACKED else width
-    work = Work(slices, folder / f"masks{kind}", stored, size, settings, masking.versions())
+    steps_mm = tuple(one.grid.steps_mm[0] if one.grid else 0.0 for one in opened)
+    versions = masking.versions()
+    work = Work(slices, folder / f"masks{kind}", stored, size, settings, versions, steps_mm)
     (told, differs), n_resumed = _known(places[2], about), n
     ours = not differs and work.masks.exists()  # stopped shortly before its end
     finished = not (overwrite or differs or ours) and all(one.exists() for one in places)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from skullnb import __version__, batch, masking
 from skullnb import evidence as rules
@@ -184,8 +185,7 @@ _OPTIONS = {
         "--border",
         type=click.Choice(["dilation", "dark growth"]),
         default="dilation",
-        show_default=True,
-        help="The article's one dilation, or a border that is looked for (needs the spacing).",
+        hidden=True,  # until there is more than one
     ),
 }
 
@@ -201,6 +201,9 @@ def about(*without: str, argument: bool = False) -> Callable[[Callable[..., Any]
         @functools.wraps(command)
         def packed(**given: Any) -> Any:
             typed = {name: given.pop(name) for name in names}
+            origin = click.get_current_context().get_parameter_source("kernel_width")
+            if typed.get("reach_mm") is not None and origin is ParameterSource.COMMANDLINE:
+                raise click.UsageError("Give --reach-mm or --kernel-width, not both.")
             return command(Data(**typed | {"axis": typed["axis"] or ""}), **given)
 
         for name in reversed(names):
@@ -472,7 +475,8 @@ def evidence(
         visit = lambda _: bar.update()  # noqa: E731
         ledger = rules.combine([rules.build_ledger(one, settings, visit=visit) for one in stacks])
     say(", ".join(f"{one.name}: {len(one)} slices" for one in stacks))
-    table, verdict = rules.summarise(ledger), rules.verdict(ledger)
+    whose = "your data" if data.images and not open_heads.known(data.images) else "other heads"
+    table, verdict = rules.summarise(ledger), rules.verdict(ledger, whose)
     for row in table.to_dict("records"):
         line = f"  {row['rule']:18}  {row['evidence']}"
         if row["n_changed"] and row["iou"] == row["iou"]:

@@ -25,7 +25,8 @@ import numpy as np
 from skullnb import heads
 from skullnb.errors import InvalidSetting, SkullnbError, in_one_line, sentence
 from skullnb.pipeline import PipelineSettings, SliceMeasure, load, measure_stack
-from skullnb.reach import reach_mm, span_remark
+from skullnb.pipeline.signs import kernel_sign
+from skullnb.reach import asked_remark, reach_mm, span_remark
 from skullnb.stack import (
     MASK_KINDS,
     Stack,
@@ -160,8 +161,8 @@ def say_wrong(statuses: Iterable[str], numbers: Iterable[int]) -> str:
     pairs = list(zip(statuses, numbers, strict=True))
     wrong = [number for status, number in pairs if status == "warned"]
     look, told = "looks" if len(wrong) == 1 else "look", ranges_of(wrong, MOST_RANGES)
-    slices = "slice" if len(pairs) == 1 else "slices"
-    return f"{len(wrong)} of {len(pairs)} {slices} {look} wrong: {told}" if wrong else ""
+    several = "s" * (len(pairs) != 1)
+    return f"{len(wrong)} of {len(pairs)} slice{several} {look} wrong: {told}" if wrong else ""
 
 
 def say_failed(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -294,6 +295,7 @@ def mask_volumes(
         raise InvalidSetting(f"on_warning is {' or '.join(ON_WARNING)}, not {on_warning!r}.")
     words: Any = {"slices": slices, "axis": axis, "spacing_mm": spacing_mm}
     words["nan_background"] = nan_background
+    load()  # before any clock starts
 
     def one(job: Job) -> Masked:
         started = time.monotonic()
@@ -319,7 +321,6 @@ def mask_volumes(
     if size < 2:
         yield from map(one, jobs)
         return
-    load()
     with one_opencv_thread(), ThreadPoolExecutor(size) as pool:
         yield from pool.map(one, jobs)
 
@@ -399,10 +400,9 @@ def remarks_on(
 
     What holds for several is said once, of the first, with how many more there are.
     """
-    width = settings.kernel_width if settings.reach_mm is None else 0
     about: dict[str, list[str]] = {}
     for name, spacing_mm, remarks in volumes:
-        span = span_remark(width, spacing_mm) if width else ""
+        span = _span_of(settings, spacing_mm)
         spans = [f"{name}: {span}" if len(volumes) > 1 else span] if span else []
         for remark in (*spans, *remarks):
             named = remark.startswith((f"{name} ", f"{name}: "))
@@ -412,6 +412,14 @@ def remarks_on(
         more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
         told.append(f"{names[0]}{more}{words}" if words[:1] in (" ", ":") else words)
     return tuple(told)
+
+
+def _span_of(settings: PipelineSettings, spacing_mm: Spacing) -> str:
+    """Say how far a kernel reaches, where that is remarkable and no warning says it already."""
+    if settings.reach_mm is not None:
+        return asked_remark(settings, spacing_mm)
+    told = kernel_sign(settings, spacing_mm)
+    return "" if told else span_remark(settings.kernel_width, spacing_mm)
 
 
 def describe(

@@ -251,11 +251,28 @@ def test_a_slice_that_leaps_beside_its_neighbours_is_warned_in_whichever_chunk(d
     images[5, 3:37, 3:42] = 900
     images[5, [2, -3], :] = 0
     np.save("scans.npy", images)
-    tables = [batch(f"{n}.npy", chunk=n).table for n in (1, 5, 12)]
+    volume = nib.Nifti1Image(images.transpose(2, 1, 0), np.diag([1.0, 1, 1, 1]))
+    nib.save(volume, "scans.nii.gz")
+    tables = [batch(f"{n}.npy", "scans.nii.gz", chunk=n).table for n in (1, 5, 12)]
     first, *others = [pd.read_csv(table) for table in tables]
     assert first["status"][5] == "warned"
     for other in others:
         pd.testing.assert_frame_equal(first, other)
+    # Slices in a plain array may be of as many people.
+    assert not pd.read_csv(batch().table)["warnings"].astype(str).str.contains("around it").any()
+
+
+def test_slices_of_several_volumes_are_held_against_their_own(desk):
+    """Two heads, of one name, in two folders; the batch begins in the midst of the first."""
+    whole = IMAGES[:1].repeat(12, 0)
+    for folder, gain in (("a", 1), ("b", 1)):
+        Path("two", folder).mkdir(parents=True)
+        images = (whole if folder == "a" else whole[:, ::2, ::2].repeat(2, 1).repeat(2, 2)) * gain
+        images = images.transpose(2, 1, 0)[:40, :40].astype(np.float32)
+        nib.save(nib.Nifti1Image(images, np.diag([1.0, 1, 1, 1])), f"two/{folder}/T1.nii.gz")
+    table = pd.read_csv(batch(images="two/*/T1.nii.gz", slices="3:").table)
+    assert len(table) == 21
+    assert not table["warnings"].astype(str).str.contains("around it").any()
 
 
 def test_what_looks_wrong_is_left_empty_where_that_is_asked_for(desk):
@@ -355,7 +372,7 @@ def test_slices_that_failed_are_named_with_a_reason(desk):
 
 def test_rows_of_more_chunks_than_a_file_s_name_has_digits_for_stay_in_order(desk):
     slices, _ = open_slices("scans.npy")
-    work = Work(slices, desk / "w" / "m.npy", (1, 1, 1), 1, SETTINGS, {})
+    work = Work(slices, desk / "w" / "m.npy", (1, 1, 1), 1, SETTINGS, {}, (0.0,))
     (desk / "w" / "rows").mkdir(parents=True)
     for number in (999_999, 1_000_000):
         row = {"source": "scans.npy", "slice": number, "group": "", "status": "failed"}
