@@ -155,7 +155,7 @@ def test_a_kernel_that_spans_another_distance_is_remarked_on_by_every_door(tmp_p
 
 def test_what_every_slice_is_warned_of_is_not_remarked_on_as_well(tmp_path):
     save(tmp_path / "scan.nii", HEAD, oblique((4.0, 4.0, 5.0)))
-    (done,) = mask(tmp_path / "scan.nii", tmp_path / "m.nii")
+    (done,) = mask(tmp_path / "scan.nii", tmp_path / "m.nii", PipelineSettings())
     assert done.table["warnings"].astype(str).str.contains("26 px reaches 50 mm").all()
     assert not [remark for remark in done.remarks if "px" in remark]
 

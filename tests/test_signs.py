@@ -350,6 +350,8 @@ def test_no_sentence_holds_what_tables_put_between_sentences():
         plain._replace(mask_px=9500, mask_hull_px=20000, chosen_px=500),
         plain._replace(bright_px=2000, chosen_px=400, beside_px=900, edge_px=900),
         plain._replace(bright_px=9000),
+        plain._replace(bright_in_hull_px=1000),
+        plain._replace(bright_in_hull_px=1000, chosen_px=500),
     ]
     found = s.kernel_sign(PipelineSettings(), (3.0, 4.0))
     for facts in slices:
