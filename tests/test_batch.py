@@ -268,9 +268,9 @@ def test_slices_of_several_volumes_are_held_against_their_own(desk):
     Path("two").mkdir()
     whole = IMAGES[:1].repeat(12, 0)
     half = np.full_like(whole, 20)
-    half[:, 8:20, 8:20] = 900
+    half[:, 8:20, 8:20] = half[:, 2] = 900  # a brain, and a scalp that touches the frame
     for name, images in (("a", whole), ("b", half)):
-        images[6, 8:40, 8:40] = 20
+        images[6, 6:36, 6:36] = 20
         images[6, 8:17, 8:17] = 900  # a piece of it
         images += np.arange(45, dtype=np.int16) % 9
         volume = nib.Nifti1Image(images.transpose(2, 1, 0), np.diag([6.0, 6, 2, 1]))
