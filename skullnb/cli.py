@@ -314,7 +314,11 @@ def report(data: Data, **options: Any) -> None:
 @click.option("--strict", is_flag=True, help="Exit code 1 if any slice looks wrong or is empty.")
 @click.option("--bids", is_flag=True, help="Name masks as in a BIDS derivative dataset.")
 @click.option("--suffix", default="", help="Images of a BIDS dataset to take.  [default: T1w]")
-@click.option("--workers", type=click.IntRange(1, 256), help="Threads.  [default: processors]")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 256),
+    help="Volumes, or a batch's chunks, side by side.  [default: processors]",
+)
 @click.option("--scheduler", default="", help="Batch: a Dask cluster does it, tcp://HOST:PORT.")
 @click.option("--chunk", type=click.IntRange(1), help="Batch: slices written and marked together.")
 @click.option("--parquet", is_flag=True, help="Batch: the table as Parquet instead of CSV.")
@@ -322,13 +326,15 @@ def report(data: Data, **options: Any) -> None:
 def mask(data: Data, output: Path, strict: bool, bids: bool, **options: Any) -> None:
     """Write the skull masks of IMAGES: a file, a folder, or a pattern in quotes.
 
+    Without IMAGES they are of the head inside the package. Files of one slice each are one stack if
+    OUTPUT is a file such as masks.npy or masks.tif, else each has a mask of its own in a folder.
     Beside every mask, on its image's own grid, are a table with a row for each slice, which says
     what looks wrong, and a JSON file that says how it was made. A volume that fails does not stop
     the others; the exit code is 1 then.
 
     More slices than memory holds go as a batch into one .npy, .packed.npy (a bit a pixel) or .zarr.
     If it is interrupted, run the same command again: it resumes. It is a batch with any option
-    marked so, for zarr and packed bits, and from a .npy above 1 GB.
+    whose help begins with "Batch:", for zarr and packed bits, and from a .npy above 1 GB.
 
     \b
     Examples:
@@ -390,8 +396,8 @@ def _mask_batch(data: Data, output: Path, options: dict[str, Any]) -> set[str]:
             sys.exit(EXIT_INTERRUPTED)
     for line in done.remarks:
         say(line, err=True)
-    if done.wrong:
-        say(done.wrong)
+    for line in filter(None, (done.wrong, done.failed)):
+        say(line)
     n, n_new = done.counts["slices"], done.counts["slices"] - done.n_resumed
     before = f"{done.n_resumed:,} of them done before, " if done.n_resumed else ""
     speed = f"{n_new / done.seconds:,.0f} a second, " if n_new else ""

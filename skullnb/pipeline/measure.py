@@ -290,9 +290,9 @@ def measure_stack(
     Returns
     -------
     DataFrame
-        A row a slice: slice (its number in its file), group, threshold, n_components,
-        n_edge_touching, brain_px, dilated_px, mask_px, reason, warnings (a tuple of str), and
-        status ("ok", "warned" or "empty").
+        A row a slice: source (its file, where there are several), slice (its number there), group,
+        threshold, n_components, n_edge_touching, brain_px, dilated_px, mask_px, reason, warnings (a
+        tuple of str), and status ("ok", "warned" or "empty").
 
     Raises
     ------
@@ -309,12 +309,14 @@ def measure_stack(
     """
     settings = (settings or PipelineSettings()).at(stack.spacing_mm)
     groups = stack.groups or [""] * len(stack.images)
+    files = [{"source": one.name} for one in stack.sources] if len(stack.sources) > 1 else []
     rows = []
     for index, number in enumerate(stack.slice_numbers):
         measure = measure_slice(
             stack.images[index], settings, stack.spacing_mm, slice_number=number
         )
-        rows.append({"slice": number, "group": groups[index], **measure.row()})
+        own = files[stack.volume_numbers[index]] if files else {}
+        rows.append({**own, "slice": number, "group": groups[index], **measure.row()})
         if visit:
             visit(index, measure)
     volumes, steps_mm = _volumes_of(stack)
