@@ -1,7 +1,4 @@
-"""The look of the book: one palette, pictures of slices, and tables.
-
-Notebooks draw with matplotlib and pandas themselves; what stands here is what all of them share.
-"""
+"""The look that all notebooks share: one palette, pictures of slices, and tables."""
 
 from __future__ import annotations
 
@@ -22,6 +19,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 Box = tuple[slice, slice]
+Spacing = Sequence[float] | None  # row and column, mm
 
 PALETTE: Final = {
     "scalp": "#C27C00",
@@ -32,23 +30,19 @@ PALETTE: Final = {
     "accent": "#CC6699",
     "quiet": "#8A8F98",
 }
-"""One colour for one thing everywhere; told apart with the common kinds of colour blindness, and
-at least 3 : 1 on a white page and on a near-black one."""
+"""One colour for one thing everywhere; 3 : 1 on white and on near-black, and told apart with
+the common kinds of colour blindness."""
 
-INK: Final = "#1f2329"
-"""Text and axes on white; the book puts its own colour in its place."""
-
-WIDTH: Final = 6.4
-"""Of a figure, in inches; its letters can be read at half of it."""
-
+INK: Final = "#1f2329"  # text and axes on white; the book puts its own colour in its place
+WIDTH: Final = 6.4  # of a figure, in inches; its letters can be read at half of it
+_MOST_PIXELS = 900  # along a side; a page shows no more of a picture
+_INKED = "axes.edgecolor axes.labelcolor axes.titlecolor legend.labelcolor text.color"
 STYLE: Final[dict[Any, Any]] = {
-    "axes.edgecolor": INK,
+    **dict.fromkeys([*_INKED.split(), "xtick.color", "ytick.color"], INK),
     "axes.grid": True,
-    "axes.labelcolor": INK,
     "axes.prop_cycle": f"cycler('color', {[*PALETTE.values()][2:5]})",
     "axes.spines.right": False,
     "axes.spines.top": False,
-    "axes.titlecolor": INK,
     "axes.titlelocation": "left",
     "axes.titlesize": 11,
     "figure.constrained_layout.use": True,
@@ -62,17 +56,11 @@ STYLE: Final[dict[Any, Any]] = {
     "image.cmap": "gray",
     "image.interpolation": "none",
     "legend.frameon": False,
-    "legend.labelcolor": INK,
     "svg.fonttype": "none",
-    "text.color": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
 }
 
-_MOST_PIXELS = 900  # along a side; a page shows no more of a picture
 
-
-def aspect_of(spacing: Sequence[float] | None) -> float:
+def aspect_of(spacing: Spacing) -> float:
     """Height of a pixel over its width; 1 where nobody knows."""
     return float(spacing[0] / spacing[1]) if spacing else 1.0
 
@@ -85,17 +73,9 @@ def headline(finding: str, fig: Figure | None = None) -> None:
 
 
 def panels(
-    count: int,
-    shape: Sequence[int],
-    *,
-    spacing: Sequence[float] | None = None,
-    rows: int = 1,
-    height: float = 3.6,
+    count: int, shape: Sequence[int], *, spacing: Spacing = None, rows: int = 1, height: float = 3.6
 ) -> tuple[Figure, list[Axes]]:
-    """Make equal panels for pictures of one shape (rows, columns), as wide as the page.
-
-    `height` is the most that one row of them takes, in inches.
-    """
+    """Make equal panels for pictures of one shape; `height`: the most of one row, in inches."""
     import matplotlib.pyplot as plt
 
     columns = -(-count // rows)
@@ -112,14 +92,14 @@ def show(
     image: ArrayLike,
     title: str = "",
     *,
-    spacing: Sequence[float] | None = None,
+    spacing: Spacing = None,
     box: Box | None = None,
     **options: Any,
 ) -> None:
     """Draw one slice, row 0 at the top, with the proportions that its pixels have in mm.
 
-    A few very bright pixels would make the rest black, so white is at the 99.5th percentile.
-    `box`: rows and columns to show; axes count pixels of the whole slice all the same.
+    White is at the 99.5th percentile, lest a few bright pixels make the rest black. `box`: rows and
+    columns to show; axes count pixels of the whole slice all the same.
     """
     whole = np.asarray(image)
     whole = whole.astype(np.uint8) if whole.dtype == bool else whole
@@ -139,10 +119,7 @@ def show(
 
 
 def outline(ax: Axes, mask: ArrayLike | None, color: str = "mask", **options: Any) -> None:
-    """Draw the border of a mask on a slice; nothing for an empty mask, or for none.
-
-    `color`: a name of the palette, or one of matplotlib's. `label`: for a legend.
-    """
+    """Draw the border of a mask, if it has one; `color`: the palette's, or matplotlib's."""
     found = np.asarray(False if mask is None else mask)
     color, label = PALETTE.get(color, color), options.pop("label", None)
     if found.any() and not found.all():
@@ -177,17 +154,13 @@ def box_of(mask: ArrayLike, margin: float = 0.12) -> Box:
 def table(
     frame: DataFrame, formats: Mapping[str, str] | None = None, *, most: int = 40
 ) -> Markdown:
-    """Show a table's columns, formatted by name; of many rows some, evenly spread.
-
-    Texts are escaped; NaN and None read as a dash. Numbers stand on the right.
-    """
+    """Show a table, columns formatted by name, texts escaped; of many rows some, evenly spread."""
     from IPython.display import Markdown
     from pandas import isna
     from pandas.api.types import is_bool_dtype, is_integer_dtype, is_numeric_dtype
 
-    forms: dict[Any, str] = {
-        name: ",d" if is_integer_dtype(kind) else ".4g" for name, kind in frame.dtypes.items()
-    }
+    kinds = frame.dtypes.items()
+    forms: dict[Any, str] = {name: ",d" if is_integer_dtype(one) else ".4g" for name, one in kinds}
     forms |= dict(formats or {})
     numeric = [is_numeric_dtype(kind) and not is_bool_dtype(kind) for kind in frame.dtypes]
 

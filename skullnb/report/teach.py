@@ -43,7 +43,8 @@ from skullnb.report.chapter import SVG, Chapter
 from skullnb.study.validation import zero_failure_bound
 
 MIME = "application/vnd.skullnb.exercise+json"
-UNANSWERED = "No answer yet. Put yours in the place of the three dots and run this cell again."
+UNANSWERED = "No answer yet. In the notebook, put yours in the place of the three dots and run"
+UNANSWERED += " the cell again."
 ROUNDING = 0.005  # a share read off a printout has two decimals
 
 # What the exercises ask about, where the slices do not say.
@@ -89,7 +90,7 @@ class When:
 
 VERBS: dict[str, Callable[[Any, tuple[Any, ...], float], bool]] = {
     "is": lambda answer, values, off: any(
-        isclose(answer, one, rel_tol=1e-9, abs_tol=off) for one in values
+        answer is not None and isclose(answer, one, rel_tol=1e-9, abs_tol=off) for one in values
     ),
     "between": lambda answer, ends, off: ends[0] - off <= answer <= ends[1] + off,
     "outside": lambda answer, ends, off: not ends[0] - off <= answer <= ends[1] + off,
@@ -164,10 +165,15 @@ def _hints() -> dict[str, dict[str, str]]:
 
 def _for_the_page(reads: Any, pairs: Any, chapter: Chapter) -> dict[str, Any]:
     """The pairs as the page's script reads them; nothing outside a report."""
-    if os.environ.get(SVG) != "1" or reads not in (number, rules):
+    if os.environ.get(SVG) != "1" or reads not in (number, rules, level_or_none):
+        return {}
+    asked = list(pairs(chapter))
+    if asked[0][0] is is_none:  # which nobody can type
         return {}
     listed = [
-        (one if isinstance(one, When) else When("is", (one,)), text) for one, text in pairs(chapter)
+        (one if isinstance(one, When) else When("is", (one,)), text)
+        for one, text in asked
+        if one is not is_none
     ]
     return {
         "choices": list(RULES) if reads is rules else [],
@@ -217,6 +223,11 @@ def rules(answer: Any) -> set[str]:
     if unknown := sorted(names - set(RULES)):
         raise ValueError(f"No rule is called {unknown[0]!r}; the rules are {', '.join(RULES)}.")
     return names
+
+
+def is_none(answer: Any) -> bool:
+    """Hold for the answer that there is none."""
+    return answer is None
 
 
 def level_or_none(answer: Any) -> float | None:
@@ -474,7 +485,7 @@ def check_explore(chapter: Chapter) -> Iterator[Asked]:
     trace = chapter.trace()
     half = np.count_nonzero(trace.brain) / 2
     if not half:
-        yield "none", lambda level: level is None
+        yield "none", is_none
         yield "no_brain", OTHERWISE
         return
     levels = range(trace.threshold + 1, 256)
@@ -482,8 +493,8 @@ def check_explore(chapter: Chapter) -> Iterator[Asked]:
     left = _brain_at(trace, lowest)
     shared = np.count_nonzero(left & trace.brain) / (np.count_nonzero(left) or 1)
     kind = "right" if shared >= 0.5 else "another" if left.any() else "empty"
-    yield kind, lambda level: level == lowest, {"shared": shared}
-    yield "not_none", lambda level: level is None
+    yield kind, When("is", (lowest,)), {"shared": shared}
+    yield "not_none", is_none
     yield "no_level", NOT_WHOLE
     yield "no_level", When("outside", (0, 255))
     yield "otsu", When("between", (0, trace.threshold)), {"threshold": trace.threshold}
