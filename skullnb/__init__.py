@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from skullnb import heads, metrics, phantom
     from skullnb.stack import Stack, read_stack, write_masks
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 __all__ = [
     "PipelineSettings",

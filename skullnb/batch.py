@@ -24,13 +24,12 @@ import numpy as np
 
 from skullnb import masking
 from skullnb.errors import BatchStopped, InvalidSetting, SkullnbError, UnreadableFile
-from skullnb.pipeline import Mask, PipelineSettings, load, measure_slice
+from skullnb.pipeline import PipelineSettings, load, measure_slice
 from skullnb.pipeline.measure import add_neighbour_signs
-from skullnb.stack import refuse_place, split_series
+from skullnb.stack import many, refuse_place, split_series
 from skullnb.stack.checks import expand, needed
-from skullnb.stack.many import CHANGED, Slices, import_zarr, is_zarr, open_slices, pixels_of
+from skullnb.stack.many import PACKED, Slices, is_zarr, open_slices, pixels_of, shape_of
 
-PACKED = ".packed.npy"
 KINDS = (PACKED, ".npy", ".zarr")
 _LARGE = 10**9  # bytes of a .npy whose masks are no longer made in memory
 _CHUNK_BYTES = 4 * 2**20  # a worker holds the masks of one chunk
@@ -42,13 +41,14 @@ _OWN = ("rows", "lock", "about.json", "masks", "replaced", ".skullnb-")
 
 @dataclass(frozen=True)
 class Batch:
-    """What came of a batch: masks, table, counts by status, which slices look wrong, remarks."""
+    """What came of a batch: masks, table, counts by status, what is wrong or failed, remarks."""
 
     path: Path
     table: Path
     counts: dict[str, int]
     wrong: str
-    remarks: tuple[str, ...]
+    failed: str
+    remarks: list[str]
     n_resumed: int
     seconds: float
 
@@ -63,6 +63,7 @@ class Work:
     chunk: int
     settings: PipelineSettings
     versions: Mapping[str, str]
+    steps_mm: tuple[float, ...] = ()  # from slice to slice of each file; 0 = it is no volume
 
     def do(self, number: int) -> int:
         """Mask one chunk: first the masks, then the rows, which say that it is done."""
@@ -72,8 +73,8 @@ class Work:
         start, stop = number * self.chunk, min((number + 1) * self.chunk, self.slices.shape[0])
         masks, rows = np.zeros((stop - start, *self.slices.shape[1:]), dtype=np.uint8), []
         for index, (name, at, image, spacing_mm) in enumerate(self.slices.read(start, stop)):
-            group = name if max(self.slices.counts) > 1 else ""
-            rows.append({"source": name, "slice": at, "group": group})
+            kernel = masking.kernel_of(self.settings, spacing_mm)
+            rows.append({"source": name, "slice": at, **kernel})
             try:
                 if isinstance(image, SkullnbError):
                     raise image
@@ -83,44 +84,28 @@ class Work:
                 masks[index] = found.mask
             except SkullnbError as error:
                 rows[-1] |= {"status": "failed", "reason": str(error)}
-        self.write(start, masks)
+        many.write_slices(self.masks, self.stored, start, masks)
         part = self.masks.parent / "rows" / f"{number:06d}.json"
         part.with_suffix(".new").write_text(json.dumps(rows, default=int))
         part.with_suffix(".new").replace(part)
         return stop - start
 
-    def create(self) -> None:
-        """Make the file of masks, as long as it will be, or the array, where 255 is missing."""
-        if self.masks.suffix == ".zarr":
-            kept = {"chunks": (self.chunk, *self.stored[1:]), "dtype": "uint8", "fill_value": 255}
-            import_zarr().create_array(self.masks, shape=self.stored, overwrite=True, **kept)
-            return
-        self.masks.unlink(missing_ok=True)
-        needed, free = int(np.prod(self.stored)), shutil.disk_usage(self.masks.parent).free
-        if needed > free:
-            raise BatchStopped(
-                f"The masks take {needed / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free; make "
-                f"room, or write {PACKED} (an eighth) or .zarr (compressed)."
-            )
-        np.lib.format.open_memmap(self.masks, mode="w+", dtype=np.uint8, shape=self.stored)
-
-    def write(self, start: int, masks: Mask) -> None:
-        """Write masks from slice `start` on."""
-        if self.masks.suffix == ".zarr":
-            import_zarr().open_array(self.masks, mode="r+")[start : start + len(masks)] = masks
-            return
-        rows = np.packbits(masks, axis=-1) if self.masks.name.endswith(PACKED) else masks
-        # Not through a memory map: on a full disk that ends in a signal, not in an error.
-        with self.masks.open("r+b") as file:
-            file.seek(start * rows[0].size - int(np.prod(self.stored)), os.SEEK_END)
-            file.write(rows.data)
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Join the rows of all chunks, with the signs that neighbours give."""
-        parts = sorted(self.masks.parent.glob("rows/*.json"))
+    def rows(self, on_warning: str) -> list[dict[str, Any]]:
+        """Join the rows of all chunks, with the signs that neighbours in a volume give."""
+        parts = sorted(self.masks.parent.glob("rows/*.json"), key=lambda one: int(one.stem))
         rows = [row for part in parts for row in json.loads(part.read_text())]
-        add_neighbour_signs([row for row in rows if row.get("status") != "failed"])
-        return [{"index": index, **row} for index, row in enumerate(rows)]
+        ends, single = np.cumsum(self.slices.counts), max(self.slices.counts) == 1
+        files = np.searchsorted(ends, np.arange(len(rows)) + self.slices.first, side="right")
+        kept, names, steps_mm = [], [], []
+        for row, file in zip(rows, files.tolist(), strict=True):
+            is_volume = self.steps_mm[file] > 0 and not single
+            row["group"] = self.slices.volumes[file].name if is_volume else ""
+            if row.get("status") != "failed":
+                kept.append(row)
+                names.append(str(file) if is_volume else "")
+                steps_mm.append(self.steps_mm[file])
+        add_neighbour_signs(kept, names, steps_mm)
+        return masking.complete(rows, on_warning)
 
 
 def mask_batch(
@@ -155,8 +140,8 @@ def mask_batch(
     if on_warning not in masking.ON_WARNING or least < 1:
         raise InvalidSetting("Workers and chunk are at least 1, on_warning is keep or empty.")
     slices, opened = open_slices(images, **words)
-    spacings = [slices.spacing_mm or one.spacing_mm for one in opened]
-    used = [settings.at(one) for one in dict.fromkeys(spacings)]  # refused now, not slice by slice
+    for spacing_mm in {one.spacing_mm for one in opened}:
+        settings.at(spacing_mm)  # refused now, not slice by slice
     places = (path, *masking.beside(path, parquet=parquet))
     asked = {**asdict(settings), **vars(slices), "on_warning": on_warning}
     about = {"input": slices.fingerprint(), **masking.versions()}
@@ -164,7 +149,9 @@ def mask_batch(
     folder, (n, height, width) = path.with_name(f"{path.name}.partial"), slices.shape
     size = min(chunk or max(1, _CHUNK_BYTES // (height * width)), n)
     stored = n, height, -(-width // 8) if kind == PACKED else width
-    work = Work(slices, folder / f"masks{kind}", stored, size, settings, masking.versions())
+    steps_mm = tuple(one.grid.steps_mm[0] if one.grid else 0.0 for one in opened)
+    versions = masking.versions()
+    work = Work(slices, folder / f"masks{kind}", stored, size, settings, versions, steps_mm)
     (told, differs), n_resumed = _known(places[2], about), n
     ours = not differs and work.masks.exists()  # stopped shortly before its end
     finished = not (overwrite or differs or ours) and all(one.exists() for one in places)
@@ -175,19 +162,18 @@ def mask_batch(
             work = _begin(work, about, overwrite)
             n_resumed = _work_through(work, workers, scheduler, progress)
             if slices.fingerprint() != about["input"]:
-                raise BatchStopped(CHANGED)
+                raise BatchStopped(many.CHANGED)
             _refuse_places(places, images, work, ours, overwrite)
-            rows, found = work.rows(), dict[str, None]()
-            for one, spacing_mm in zip(opened, spacings, strict=True):
-                found |= dict.fromkeys(masking.remarks_on(settings, spacing_mm, one.remarks))
-            statuses = [row["status"] for row in rows]
-            told = masking.describe(statuses, range(n), used[0], on_warning, tuple(found))
-            masking.write_json(told | {"Batch": about}, places[2])
+            rows = work.rows(on_warning)
+            volumes = [(one.path.name, one.spacing_mm, one.remarks) for one in opened]
+            told = masking.describe(rows, "index", settings, volumes, on_warning)
+            told["Batch"] = about
+            masking.write_json(told, places[2])
             masking.write_table(rows, places[1])
-            _publish(work, rows, on_warning, path)
+            _publish(work, rows, path)
         shutil.rmtree(folder)
-    counts, remarks, seconds = told["Counts"], tuple(told["Remarks"]), time.monotonic() - started
-    return Batch(path, places[1], counts, told["LooksWrong"], remarks, n_resumed, seconds)
+    seconds, said = time.monotonic() - started, (told["LooksWrong"], told["Failed"])
+    return Batch(path, places[1], told["Counts"], *said, told["Remarks"], n_resumed, seconds)
 
 
 def is_for_batch(images: str | Path, output: str | Path) -> bool:
@@ -253,7 +239,7 @@ def _begin(work: Work, about: Mapping[str, Any], overwrite: bool) -> Work:
     """Return the work as it was begun, or begin it; refuse what was begun otherwise."""
     folder, path = work.masks.parent, work.masks.with_name("about.json")
     begun, differs = _known(path, about)
-    if not differs and _shape(work.masks) == work.stored:
+    if not differs and shape_of(work.masks) == work.stored:
         return replace(work, chunk=begun["chunk"])
     if path.exists() and not overwrite:
         why = f"begun differently: {differs}" if differs else "harmed, its masks are gone or cut"
@@ -262,7 +248,7 @@ def _begin(work: Work, about: Mapping[str, Any], overwrite: bool) -> Work:
     path.unlink(missing_ok=True)
     shutil.rmtree(folder / "rows", ignore_errors=True)
     (folder / "rows").mkdir()
-    work.create()
+    many.create_masks(work.masks, work.stored, work.chunk)
     masking.write_json({"Batch": about, "chunk": work.chunk}, path)
     return work
 
@@ -280,26 +266,18 @@ def _refuse_places(
         raise UnreadableFile(f"{told}; write it to another folder.")
     for one in places:
         allowed = overwrite or (ours and one != path)
-        if one.suffix != ".zarr" or not _shape(one):
+        if one.suffix != ".zarr" or not shape_of(one):
             refuse_place(one, work.slices.files(), allowed)
         elif not allowed:
             raise UnreadableFile(f"{one} exists already; name another, or allow it (--overwrite).")
 
 
-def _shape(masks: Path) -> tuple[int, ...]:
-    """Return the shape of stored masks; () where there are none that can be read."""
-    with suppress(Exception):  # numpy and zarr fail in many ways
-        opened = import_zarr().open_array if masks.suffix == ".zarr" else np.lib.format.open_memmap
-        return tuple(opened(masks, mode="r").shape)
-    return ()
-
-
-def _publish(work: Work, rows: list[dict[str, Any]], on_warning: str, path: Path) -> None:
+def _publish(work: Work, rows: list[dict[str, Any]], path: Path) -> None:
     """Give the masks their name."""
     nothing = np.zeros((1, *work.slices.shape[1:]), dtype=np.uint8)
     for row in rows:
-        if on_warning == "empty" and row["status"] == "warned":
-            work.write(row["index"], nothing)
+        if row["status"] == "warned" and not row["written_px"]:
+            many.write_slices(work.masks, work.stored, row["index"], nothing)
     if work.masks.suffix != ".zarr":
         with work.masks.open("rb") as file:
             os.fsync(file.fileno())

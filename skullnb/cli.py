@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from skullnb import __version__, batch, masking
 from skullnb import evidence as rules
@@ -184,8 +185,7 @@ _OPTIONS = {
         "--border",
         type=click.Choice(["dilation", "dark growth"]),
         default="dilation",
-        show_default=True,
-        help="The article's one dilation, or a border that is looked for (needs the spacing).",
+        hidden=True,  # until there is more than one
     ),
 }
 
@@ -201,6 +201,9 @@ def about(*without: str, argument: bool = False) -> Callable[[Callable[..., Any]
         @functools.wraps(command)
         def packed(**given: Any) -> Any:
             typed = {name: given.pop(name) for name in names}
+            origin = click.get_current_context().get_parameter_source("kernel_width")
+            if typed.get("reach_mm") is not None and origin is ParameterSource.COMMANDLINE:
+                raise click.UsageError("Give --reach-mm or --kernel-width, not both.")
             return command(Data(**typed | {"axis": typed["axis"] or ""}), **given)
 
         for name in reversed(names):
@@ -311,7 +314,11 @@ def report(data: Data, **options: Any) -> None:
 @click.option("--strict", is_flag=True, help="Exit code 1 if any slice looks wrong or is empty.")
 @click.option("--bids", is_flag=True, help="Name masks as in a BIDS derivative dataset.")
 @click.option("--suffix", default="", help="Images of a BIDS dataset to take.  [default: T1w]")
-@click.option("--workers", type=click.IntRange(1, 256), help="Threads.  [default: processors]")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 256),
+    help="Volumes, or a batch's chunks, side by side.  [default: processors]",
+)
 @click.option("--scheduler", default="", help="Batch: a Dask cluster does it, tcp://HOST:PORT.")
 @click.option("--chunk", type=click.IntRange(1), help="Batch: slices written and marked together.")
 @click.option("--parquet", is_flag=True, help="Batch: the table as Parquet instead of CSV.")
@@ -319,13 +326,15 @@ def report(data: Data, **options: Any) -> None:
 def mask(data: Data, output: Path, strict: bool, bids: bool, **options: Any) -> None:
     """Write the skull masks of IMAGES: a file, a folder, or a pattern in quotes.
 
+    Without IMAGES they are of the head inside the package. Files of one slice each are one stack if
+    OUTPUT is a file such as masks.npy or masks.tif, else each has a mask of its own in a folder.
     Beside every mask, on its image's own grid, are a table with a row for each slice, which says
     what looks wrong, and a JSON file that says how it was made. A volume that fails does not stop
     the others; the exit code is 1 then.
 
     More slices than memory holds go as a batch into one .npy, .packed.npy (a bit a pixel) or .zarr.
     If it is interrupted, run the same command again: it resumes. It is a batch with any option
-    marked so, for zarr and packed bits, and from a .npy above 1 GB.
+    whose help begins with "Batch:", for zarr and packed bits, and from a .npy above 1 GB.
 
     \b
     Examples:
@@ -387,8 +396,8 @@ def _mask_batch(data: Data, output: Path, options: dict[str, Any]) -> set[str]:
             sys.exit(EXIT_INTERRUPTED)
     for line in done.remarks:
         say(line, err=True)
-    if done.wrong:
-        say(done.wrong)
+    for line in filter(None, (done.wrong, done.failed)):
+        say(line)
     n, n_new = done.counts["slices"], done.counts["slices"] - done.n_resumed
     before = f"{done.n_resumed:,} of them done before, " if done.n_resumed else ""
     speed = f"{n_new / done.seconds:,.0f} a second, " if n_new else ""
@@ -466,7 +475,8 @@ def evidence(
         visit = lambda _: bar.update()  # noqa: E731
         ledger = rules.combine([rules.build_ledger(one, settings, visit=visit) for one in stacks])
     say(", ".join(f"{one.name}: {len(one)} slices" for one in stacks))
-    table, verdict = rules.summarise(ledger), rules.verdict(ledger)
+    whose = "your data" if data.images and not open_heads.known(data.images) else "other heads"
+    table, verdict = rules.summarise(ledger), rules.verdict(ledger, whose)
     for row in table.to_dict("records"):
         line = f"  {row['rule']:18}  {row['evidence']}"
         if row["n_changed"] and row["iou"] == row["iou"]:

@@ -238,12 +238,12 @@ def summarise(ledger: pd.DataFrame, by: str | Sequence[str] = ()) -> pd.DataFram
     )
 
 
-def verdict(ledger: pd.DataFrame) -> str:
+def verdict(ledger: pd.DataFrame, whose: str = "your data") -> str:
     """Say in one plain sentence what the slices showed about the rules, and what they did not.
 
     How many rules were exercised; which never fired, changed nothing, or were exercised on
-    synthetic slices only; which lower the mean IoU; and whether slices are synthetic. No text from
-    outside is in it.
+    synthetic slices only; which lower the mean IoU; and whether slices are synthetic. `whose` names
+    the real slices. No text from outside is in it.
 
     Examples
     --------
@@ -255,7 +255,7 @@ def verdict(ledger: pd.DataFrame) -> str:
     """
     found = summarise(ledger)
     n, n_real = int(found.n_slices.max()), int(found.n_real.max())
-    data = "your data" if n_real else "these slices"
+    data = whose if n_real else "these slices"
     phantoms, changed = found.status == SYNTHETIC_ONLY, found.n_changed > 0
     parts = [f"{(found.status == EXERCISED).sum()} of {len(found)} rules exercised"]
     for chosen, what in (

@@ -25,7 +25,8 @@ import numpy as np
 from skullnb import heads
 from skullnb.errors import InvalidSetting, SkullnbError, in_one_line, sentence
 from skullnb.pipeline import PipelineSettings, SliceMeasure, load, measure_stack
-from skullnb.reach import reach_mm, span_remark
+from skullnb.pipeline.signs import kernel_sign
+from skullnb.reach import asked_remark, reach_mm, span_remark
 from skullnb.stack import (
     MASK_KINDS,
     Stack,
@@ -37,6 +38,7 @@ from skullnb.stack import (
     writing,
 )
 from skullnb.stack.checks import expand, stem, suffix_of
+from skullnb.stack.read import open_volume
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,25 +54,39 @@ BIDS_DESCRIPTION, BIDS_VERSION = "SkullAndInside", "1.10.0"
 
 _WITHOUT_GRID = {kind: kind for kind in (".npy", ".npz", ".tif", ".tiff", ".png")}
 _WITHOUT_GRID |= {".jpg": ".png", ".jpeg": ".png"}
+_COLUMNS = (
+    *("index", "source", "slice", "group", "status", "kernel_width", "spacing_mm", "threshold"),
+    *("n_components", "n_edge_touching", "brain_px", "dilated_px", "mask_px", "written_px"),
+    *("reason", "warnings"),
+)
+_NO_SHA256 = "not computed: all images would be read once more; see Batch.input"
 _DATASET = "dataset_description.json"
 _DATATYPES = ("anat", "func", "dwi", "fmap", "perf", "pet")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 
 Visit = Callable[[int, SliceMeasure], object]
+Spacing = tuple[float, float] | None  # (row, column) in mm, where it is known
 
 
 @dataclass(frozen=True)
 class Job:
-    """One volume (or an open head's name), its mask's file, and the folder made for all masks."""
+    """One volume (or an open head's name), its mask's file, and the folder made for all masks.
+
+    Files of one slice each, of which one file of masks is made, are `together`, and `source` is the
+    first.
+    """
 
     source: Volume | str
     path: Path
     folder: Path | None = None
     bids: bool = False
+    together: tuple[Path, ...] = ()
 
     @property
     def name(self) -> str:
         """What the volume is called."""
+        if self.together:
+            return self.together[0].resolve().parent.name
         return self.source if isinstance(self.source, str) else self.source.name
 
     @property
@@ -145,7 +161,19 @@ def say_wrong(statuses: Iterable[str], numbers: Iterable[int]) -> str:
     pairs = list(zip(statuses, numbers, strict=True))
     wrong = [number for status, number in pairs if status == "warned"]
     look, told = "looks" if len(wrong) == 1 else "look", ranges_of(wrong, MOST_RANGES)
-    return f"{len(wrong)} of {len(pairs)} slices {look} wrong: {told}" if wrong else ""
+    several = "s" * (len(pairs) != 1)
+    return f"{len(wrong)} of {len(pairs)} slice{several} {look} wrong: {told}" if wrong else ""
+
+
+def say_failed(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Say which rows of a batch's table failed, and why the first did; "" when none did."""
+    failed = [row for row in rows if row["status"] == "failed"]
+    if not failed:
+        return ""
+    told = ranges_of((row["index"] for row in failed), MOST_RANGES)
+    why = failed[0]["reason"] if len(failed) == 1 else f"the first because: {failed[0]['reason']}"
+    slices = "slice" if len(rows) == 1 else "slices"
+    return f"{len(failed)} of {len(rows)} {slices} failed: {told}; {why}"
 
 
 def warning_lines(table: pd.DataFrame) -> list[str]:
@@ -198,11 +226,12 @@ def plan_masks(
     """Decide where the masks of all volumes go, before any is made.
 
     `images` is a file, a folder, a pattern or a BIDS dataset, of which the images are taken that
-    end in `suffix` (T1w), or a name that `heads.open_data` knows. For one volume `output` may
-    be a file, else it is a folder: there a mask is called after its volume, with `_mask`, and is
-    NIfTI where the volume has an orientation, otherwise of the volume's kind. With `bids` the
-    folder is a derivative dataset. Raises SkullnbError if masks would meet in one file or replace
-    an image, if a name is no BIDS name and should be, and if there are no images.
+    end in `suffix` (T1w), or a name that `heads.open_data` knows. For one volume, or files of one
+    slice each, `output` may be a file with all masks, else it is a folder: there a mask is called
+    after its volume, with `_mask`, and is NIfTI where the volume has an orientation, otherwise of
+    the volume's kind. With `bids` the folder is a derivative dataset. Raises SkullnbError if masks
+    would meet in one file or replace an image, if a name is no BIDS name and should be, and if
+    there are no images.
     """
     output, known = expand(output), heads.known(str(images))
     sources: Sequence[Volume | str] = [known] if known else []
@@ -213,6 +242,9 @@ def plan_masks(
         raise InvalidSetting(f"BIDS masks go into a folder, and {output.name} is a file's name.")
     if len(sources) == 1 and is_one and not bids:
         return [Job(sources[0], output)]
+    if is_file and suffix_of(output) != ".png" and _single(sources, suffix_of(output)):
+        paths = tuple(map(_place, sources))
+        return [Job(sources[0], output, together=paths)]
     if is_file:
         raise InvalidSetting(
             f"{images} stands for {len(sources)} volumes, and their masks don't go into one file "
@@ -263,6 +295,7 @@ def mask_volumes(
         raise InvalidSetting(f"on_warning is {' or '.join(ON_WARNING)}, not {on_warning!r}.")
     words: Any = {"slices": slices, "axis": axis, "spacing_mm": spacing_mm}
     words["nan_background"] = nan_background
+    load()  # before any clock starts
 
     def one(job: Job) -> Masked:
         started = time.monotonic()
@@ -271,7 +304,7 @@ def mask_volumes(
             if job.path.parent.is_dir() or job.folder is None:
                 _refuse_places(job, (), overwrite)
             opened: Any = heads.open_data if isinstance(job.source, str) else read_stack
-            stack = opened(job.source, **words)
+            stack = opened(job.together or job.source, **words)
             found = _mask_stack(stack, job, settings, on_warning, overwrite, visit)
         except (SkullnbError, OSError, MemoryError) as error:
             if len(jobs) == 1:
@@ -288,7 +321,6 @@ def mask_volumes(
     if size < 2:
         yield from map(one, jobs)
         return
-    load()
     with one_opencv_thread(), ThreadPoolExecutor(size) as pool:
         yield from pool.map(one, jobs)
 
@@ -302,6 +334,8 @@ def _mask_stack(
     visit: Visit | None,
 ) -> dict[str, Any]:
     """Mask one volume and write all that belongs to it."""
+    import pandas as pd
+
     own = (*stack.sources, *stack.reference_sources)
     if job.folder is None:
         _refuse_places(job, own, overwrite)
@@ -314,24 +348,30 @@ def _mask_stack(
             visit(index, measure)
 
     table = measure_stack(stack, used, keep)
-    if on_warning == "empty":
-        masks[(table["status"] == "warned").to_numpy()] = 0
-    table["written_px"] = np.count_nonzero(masks, axis=(1, 2))
-    remarks = remarks_on(settings, stack.spacing_mm, stack.remarks)
-    statuses, numbers = table["status"].tolist(), table["slice"].tolist()
+    names = [one.name for one in stack.sources] or [stack.name]
+    table["source"] = [names[number] for number in stack.volume_numbers]
+    found: list[Any] = table.to_dict("records")
+    kernel = kernel_of(settings, stack.spacing_mm)
+    rows = complete([row | kernel for row in found], on_warning)
+    table = pd.DataFrame(rows)
+    masks[(table["written_px"] == 0).to_numpy()] = 0
+    named = [_bids_source(one) for one in stack.sources] or [stack.name]
+    # A stack has one spacing, and its remarks name their files.
+    sources = [(one, stack.spacing_mm, ()) for one in named]
+    remarks = remarks_on(settings, [(job.name, stack.spacing_mm, stack.remarks)])
     account = {
-        "Sources": [_bids_source(one) for one in stack.sources] or [stack.name],
+        **describe(rows, "slice", settings, sources, on_warning),
+        "Remarks": list(remarks),
         "SourceSHA256": stack.fingerprint(),
         "Axis": stack.axis,
         "Slices": ranges_of(sorted(stack.slice_numbers)),
-        **describe(statuses, numbers, used, on_warning, remarks, stack.spacing_mm),
     }
     if job.folder is not None:
         job.path.parent.mkdir(parents=True, exist_ok=True)
         _refuse_places(job, own, overwrite)
     rows_path, about_path = job.beside
-    with writing(rows_path) as rows, writing(about_path) as about:
-        write_table(table, rows)
+    with writing(rows_path) as table_path, writing(about_path) as about:
+        write_table(rows, table_path)
         about.write_text(_json(account), encoding="utf-8")
         write_masks(masks, job.path, stack, overwrite=overwrite)
     if job.bids and job.folder and not (job.folder / _DATASET).exists():
@@ -339,29 +379,84 @@ def _mask_stack(
     return {"table": table, "kernel_width": used.kernel_width, "remarks": remarks}
 
 
+def kernel_of(settings: PipelineSettings, spacing_mm: Spacing) -> dict[str, Any]:
+    """Give what a row says of its kernel: the width in px, and the spacing as it is typed."""
+    known = "" if spacing_mm is None else "x".join(f"{one:g}" for one in spacing_mm)
+    return {"kernel_width": settings.at(spacing_mm).kernel_width, "spacing_mm": known}
+
+
+def complete(rows: list[dict[str, Any]], on_warning: str) -> list[dict[str, Any]]:
+    """Add to rows, by every door, their place among all, and how large a mask was written."""
+    for index, row in enumerate(rows):
+        kept = row["status"] == "ok" or (row["status"] == "warned" and on_warning == "keep")
+        row |= {"index": index, "written_px": row["mask_px"] if kept else 0}
+    return rows
+
+
 def remarks_on(
-    settings: PipelineSettings, spacing_mm: tuple[float, float] | None, more: Sequence[str] = ()
+    settings: PipelineSettings, volumes: Sequence[tuple[str, Spacing, Sequence[str]]]
 ) -> tuple[str, ...]:
-    """Say what is remarkable about a volume as a whole, first of all the kernel's span in mm."""
-    width = settings.kernel_width if settings.reach_mm is None else 0
-    return tuple(filter(None, (span_remark(width, spacing_mm) if width else "", *more)))
+    """Say what is remarkable about volumes (name, spacing, remarks), as a kernel's span in mm.
+
+    What holds for several is said once, of the first, with how many more there are.
+    """
+    about: dict[str, list[str]] = {}
+    for name, spacing_mm, remarks in volumes:
+        span = _span_of(settings, spacing_mm)
+        spans = [f"{name}: {span}" if len(volumes) > 1 else span] if span else []
+        for remark in (*spans, *remarks):
+            named = remark.startswith((f"{name} ", f"{name}: "))
+            about.setdefault(remark.removeprefix(name) if named else remark, []).append(name)
+    told = []
+    for words, names in about.items():
+        more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
+        told.append(f"{names[0]}{more}{words}" if words[:1] in (" ", ":") else words)
+    return tuple(told)
+
+
+def _span_of(settings: PipelineSettings, spacing_mm: Spacing) -> str:
+    """Say how far a kernel reaches, where that is remarkable and no warning says it already."""
+    if settings.reach_mm is not None:
+        return asked_remark(settings, spacing_mm)
+    told = kernel_sign(settings, spacing_mm)
+    return "" if told else span_remark(settings.kernel_width, spacing_mm)
 
 
 def describe(
-    statuses: Sequence[str],
-    numbers: Sequence[int],
-    used: PipelineSettings,
+    rows: Sequence[Mapping[str, Any]],
+    numbered: str,
+    settings: PipelineSettings,
+    sources: Sequence[tuple[str, Spacing, Sequence[str]]],
     on_warning: str,
-    remarks: Sequence[str],
-    spacing_mm: tuple[float, float] | None = None,
 ) -> dict[str, Any]:
-    """Say for a JSON file what masks are, how they were made, and which of them look wrong."""
+    """Say for a JSON file what masks are, how they were made, and which of them look wrong.
+
+    Slices are called by their column `numbered`, `sources` are as for `remarks_on`. `settings` are
+    those asked for; what a source's spacing made of them is among `Kernels`, and at the top where
+    it is the same for all.
+    """
     from skullnb import __version__
 
-    named = list(zip(statuses, numbers, strict=True))
-    reach = None
-    if spacing_mm is not None and used.border == "dilation" and used.kernel_width:
-        reach = [round(one, 3) for one in reach_mm(used.kernel_width, spacing_mm)]
+    statuses, numbers = [row["status"] for row in rows], [row[numbered] for row in rows]
+    of_status = {
+        kind: ranges_of(n for n, one in zip(numbers, statuses, strict=True) if one == kind)
+        for kind in ("warned", "empty", "failed")
+    }
+    alike: dict[Spacing, list[str]] = {}
+    for name, spacing_mm, _ in sources:
+        alike.setdefault(spacing_mm, []).append(name)
+    kernels: list[dict[str, Any]] = []
+    for spacing_mm, names in alike.items():
+        used, reach = settings.at(spacing_mm), None
+        if spacing_mm is not None and used.border == "dilation" and used.kernel_width:
+            reach = [round(one, 3) for one in reach_mm(used.kernel_width, spacing_mm)]
+        kernel = {"KernelWidth": used.kernel_width, "SpacingMm": spacing_mm, "ReachMm": reach}
+        kernels.append({**kernel, "Sources": names})
+    same = {
+        name: kernels[0][name] if all(one[name] == kernels[0][name] for one in kernels) else None
+        for name in ("KernelWidth", "SpacingMm", "ReachMm")
+    }
+    width = same.pop("KernelWidth")
     return {
         "Description": DESCRIPTION,
         # BIDS knows Brain, Lesion, Face and ROI; a mask that holds bone is no brain mask.
@@ -369,15 +464,20 @@ def describe(
         "SpatialReference": "orig",
         "GeneratedBy": [{"Name": "skullnb", "Version": __version__}],
         "Versions": versions(),
-        "Settings": asdict(used),
-        "SpacingMm": spacing_mm,
-        "ReachMm": reach,
+        "Sources": [name for name, *_ in sources],
+        "SourceSHA256": _NO_SHA256,
+        "SettingsAsked": asdict(settings),
+        "Settings": asdict(settings) | {"kernel_width": width, "reach_mm": None},
+        **same,
+        "Kernels": kernels,
         "Counts": count(statuses),
         "LooksWrong": say_wrong(statuses, numbers),
-        "SlicesWithWarning": ranges_of(number for one, number in named if one == "warned"),
-        "SlicesWithEmptyMask": ranges_of(number for one, number in named if one == "empty"),
+        "SlicesWithWarning": of_status["warned"],
+        "SlicesWithEmptyMask": of_status["empty"],
+        "SlicesFailed": of_status["failed"],
+        "Failed": say_failed(rows),
         "OnWarning": on_warning,
-        "Remarks": list(remarks),
+        "Remarks": list(remarks_on(settings, sources)),
     }
 
 
@@ -396,8 +496,8 @@ def write_table(table: pd.DataFrame | list[dict[str, Any]], path: Path) -> None:
         for row in rows
     ]
     names = list(dict.fromkeys(name for row in rows for name in row))
-    first = [name for name in ("index", "source", "slice", "group", "status") if name in names]
-    names = first + [name for name in names if name not in first]
+    if "status" in names:  # a table of slices, in one order whatever its first row holds
+        names = [one for one in _COLUMNS if one in names] + [x for x in names if x not in _COLUMNS]
     tabs = path.suffix == ".tsv"
     with writing(path) as temporary:
         if path.suffix == ".parquet":
@@ -472,6 +572,15 @@ def _plain(value: Any) -> Any:
 def _refuse_places(job: Job, own: Sequence[Path], overwrite: bool) -> None:
     for path in (job.path, *job.beside):
         refuse_place(path, own, overwrite, MASK_KINDS if path == job.path else ())
+
+
+def _single(sources: Sequence[Volume | str], kind: str) -> bool:
+    """Whether files hold a slice each and are one stack; a NIfTI file holds one volume's slices."""
+    if any(isinstance(one, str) or one.frames for one in sources):
+        return False
+    opened = (open_volume(one) for one in sources if not isinstance(one, str))
+    lies = kind.startswith(".nii")
+    return all(one.shape[0] == 1 and not (lies and one.grid) for one in opened)
 
 
 def _place(source: Volume | str) -> Path:

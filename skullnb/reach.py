@@ -15,6 +15,7 @@ from scipy import ndimage
 
 from skullnb.errors import InvalidSetting
 from skullnb.pipeline import Mask, PipelineSettings, dilate, structuring_element
+from skullnb.pipeline.signs import say_nearest, say_reach
 
 # What four open heads chose for one another (chapter 12; a test holds it to the stored rows).
 CHOSEN_REACHES_MM = (7.0, 8.0)
@@ -158,7 +159,7 @@ def span_remark(kernel_width: int, spacing_mm: Sequence[float] | None) -> str:
     --------
     >>> print(span_remark(26, (1.0, 1.0)))
     a kernel of 26 px reaches 12.5 mm here, where the border of the open heads was best met by 7 to
-    8 mm; --reach-mm 7.5, or --kernel-width 15, would reach that
+    8 mm, and --reach-mm 7.5, or --kernel-width 15, is the nearest of odd width and reaches 7 mm
     >>> span_remark(15, (1.0, 1.0))
     ''
     """
@@ -171,15 +172,34 @@ def span_remark(kernel_width: int, spacing_mm: Sequence[float] | None) -> str:
     try:
         width = kernel_width_for(aim, spacing_mm)
     except InvalidSetting:  # of a width that the pipeline does not take
-        advice = "no kernel that the pipeline takes would; check the spacing"
+        advice = "no kernel that the pipeline takes would, so check the spacing"
     else:
         if abs(width - kernel_width) <= 1:
             return ""
-        advice = f"--reach-mm {aim:g}, or --kernel-width {width}, would reach that"
-    distance = " x ".join(dict.fromkeys(f"{one:.3g}" for one in here))
+        advice = say_nearest(width, spacing_mm)
     return (
-        f"a kernel of {kernel_width} px reaches {distance} mm here, where the border of the open "
-        f"heads was best met by {least:g} to {most:g} mm; {advice}"
+        f"a kernel of {kernel_width} px reaches {say_reach(kernel_width, spacing_mm)} here, where "
+        f"the border of the open heads was best met by {least:g} to {most:g} mm, and {advice}"
+    )
+
+
+def asked_remark(settings: PipelineSettings, spacing_mm: tuple[float, float] | None) -> str:
+    """Say when the kernel that a reach in mm became reaches another distance, by a tenth or more.
+
+    Examples
+    --------
+    >>> print(asked_remark(PipelineSettings(reach_mm=7.5), (3.0, 3.0)))
+    a reach of 7.5 mm was asked for, and 5 px, the nearest of odd width, reaches 6 mm here
+    """
+    asked = settings.reach_mm
+    if asked is None or spacing_mm is None:
+        return ""
+    width = settings.at(spacing_mm).kernel_width
+    if all(abs(one - asked) < 0.1 * asked or one == asked for one in reach_mm(width, spacing_mm)):
+        return ""
+    return (
+        f"a reach of {asked:g} mm was asked for, and {width} px, the nearest of odd width, "
+        f"reaches {say_reach(width, spacing_mm)} here"
     )
 
 

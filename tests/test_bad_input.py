@@ -300,7 +300,7 @@ WORDS = {
     "mask scan.npy -o m.npy --kernel-width 100000": "from 0 to 1023",
     "mask scan.npy -o m.npy --kernel-width 2.5": "not a valid integer",
     "mask scan.npy -o m.npy --reach-mm nan": "reach",
-    "mask scan.npy -o m.npy --reach-mm 3 --kernel-width 9": "give one of them",
+    "mask scan.npy -o m.npy --reach-mm 3 --kernel-width 9": "not both",
     "mask scan.npy -o m.npy --bids": "BIDS masks go into a folder",
     "mask scan.npy -o m.npy --workers 0": "not in the range",
     "mask scan.npy -o m.zarr --chunk 0": "not in the range",

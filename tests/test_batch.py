@@ -251,11 +251,34 @@ def test_a_slice_that_leaps_beside_its_neighbours_is_warned_in_whichever_chunk(d
     images[5, 3:37, 3:42] = 900
     images[5, [2, -3], :] = 0
     np.save("scans.npy", images)
-    tables = [batch(f"{n}.npy", chunk=n).table for n in (1, 5, 12)]
+    volume = nib.Nifti1Image(images.transpose(2, 1, 0), np.diag([4.0, 4, 2, 1]))
+    nib.save(volume, "scans.nii.gz")
+    tables = [batch(f"{n}.npy", "scans.nii.gz", chunk=n).table for n in (1, 5, 12)]
     first, *others = [pd.read_csv(table) for table in tables]
-    assert first["status"][5] == "warned"
+    told = first["warnings"].astype(str).str.contains("around it")
+    assert np.flatnonzero(told).tolist() == [5]
     for other in others:
         pd.testing.assert_frame_equal(first, other)
+    # Slices in a plain array may be of as many people.
+    assert not pd.read_csv(batch().table)["warnings"].astype(str).str.contains("around it").any()
+
+
+def test_slices_of_several_volumes_are_held_against_their_own(desk):
+    """The batch begins in the midst of the first of two heads, one half the size of the other."""
+    Path("two").mkdir()
+    whole = IMAGES[:1].repeat(12, 0)
+    half = np.full_like(whole, 20)
+    half[:, 8:20, 8:20] = half[:, 2] = 900  # a brain, and a scalp that touches the frame
+    for name, images in (("a", whole), ("b", half)):
+        images[6, 6:36, 6:36] = 20
+        images[6, 8:17, 8:17] = 900  # a piece of it
+        images += np.arange(45, dtype=np.int16) % 9
+        volume = nib.Nifti1Image(images.transpose(2, 1, 0), np.diag([6.0, 6, 2, 1]))
+        nib.save(volume, f"two/{name}.nii.gz")
+    table = pd.read_csv(batch(images="two", slices="3:", chunk=4).table)
+    told = table["warnings"].astype(str).str.contains("around it")
+    assert table["index"][told].tolist() == [3, 15]
+    assert table["slice"][told].tolist() == [6, 6]
 
 
 def test_what_looks_wrong_is_left_empty_where_that_is_asked_for(desk):
@@ -295,6 +318,72 @@ def test_what_the_system_refuses_stops_the_batch_and_fails_no_slice(desk, monkey
     monkeypatch.setattr(many, "pixels_of", refused)
     with pytest.raises(UnreadableFile, match=r"scans.npy can't be read"):
         batch()
+
+
+def test_each_volume_s_own_kernel_is_told_in_rows_and_description(desk):
+    Path("parts").mkdir()
+    for name, spacing in (("a", 0.5), ("b", 1.0), ("c", 0.5), ("d", 2.0)):
+        image = nib.Nifti1Image(IMAGES[:3].transpose(2, 1, 0), np.diag([-spacing, -spacing, 9, 1]))
+        nib.save(image, f"parts/{name}.nii")
+    done = mask_batch("parts", "m.npy", PipelineSettings(reach_mm=2.0), workers=1)
+    table = pd.read_csv(done.table).groupby("source").first()
+    assert table["kernel_width"].tolist() == [9, 5, 9, 3]
+    assert table["spacing_mm"].tolist() == ["0.5x0.5", "1x1", "0.5x0.5", "2x2"]
+    told = json.loads(Path("m.json").read_text())
+    assert told["SettingsAsked"]["reach_mm"] == 2
+    assert (told["Settings"]["kernel_width"], told["SpacingMm"]) == (None, None)
+    assert told["Sources"] == ["a.nii", "b.nii", "c.nii", "d.nii"]
+    kernels = [(one["KernelWidth"], one["ReachMm"], one["Sources"]) for one in told["Kernels"]]
+    assert kernels == [
+        (9, [2, 2], ["a.nii", "c.nii"]),
+        (5, [2, 2], ["b.nii"]),
+        (3, [2, 2], ["d.nii"]),
+    ]
+    assert told["SourceSHA256"].startswith("not computed: ")
+
+
+def test_a_remark_says_which_files_it_is_about(desk):
+    Path("parts").mkdir()
+    for name, spacing in (("a", 1.0), ("b", 0.5), ("c", 1.0)):
+        image = nib.Nifti1Image(IMAGES[:3].transpose(2, 1, 0), np.diag([-spacing, -spacing, 9, 1]))
+        nib.save(image, f"parts/{name}.nii")
+    done = batch(images="parts", spacing_mm="1")
+    assert [one for one in done.remarks if "by its header" in one] == [
+        "b.nii has pixels of 0.5 x 0.5 mm by its header, but 1 x 1 mm were given, which are used"
+    ]
+    (span,) = [one for one in done.remarks if "a kernel of" in one]
+    assert span.startswith("a.nii (and 2 more): a kernel of 5 px")
+
+
+def test_files_of_one_slice_are_numbered_among_all_of_them(desk):
+    Path("parts").mkdir()
+    for number in range(12):
+        np.save(f"parts/p{number}.npy", IMAGES[number])
+    done = batch(images="parts", slices="2:12", chunk=3)
+    table = pd.read_csv(done.table)
+    assert table["slice"].tolist() == list(range(2, 12))
+    assert table["source"].tolist() == [f"p{number}.npy" for number in range(2, 12)]
+
+
+def test_slices_that_failed_are_named_with_a_reason(desk):
+    images = IMAGES.astype(np.float32)
+    images[[4, 9], 5, 5] = np.nan
+    np.save("scans.npy", images)
+    result = run("scans.npy", "-o", "m.npy", "--chunk", 9, expect=1)
+    assert "2 of 60 slices failed: 4, 9; the first because: Slice 4 has 1 of" in result.stdout
+    told = json.loads(Path("m.json").read_text())
+    assert told["SlicesFailed"] == "4, 9"
+    assert told["Failed"] in result.stdout
+
+
+def test_rows_of_more_chunks_than_a_file_s_name_has_digits_for_stay_in_order(desk):
+    slices, _ = open_slices("scans.npy")
+    work = Work(slices, desk / "w" / "m.npy", (1, 1, 1), 1, SETTINGS, {}, (0.0,))
+    (desk / "w" / "rows").mkdir(parents=True)
+    for number in (999_999, 1_000_000):
+        row = {"source": "scans.npy", "slice": number, "group": "", "status": "failed"}
+        (desk / "w" / "rows" / f"{number:06d}.json").write_text(json.dumps([row]))
+    assert [row["slice"] for row in work.rows("keep")] == [999_999, 1_000_000]
 
 
 # --- stopped and resumed ------------------------------------------------------------------------
@@ -663,7 +752,7 @@ def test_a_disk_too_small_is_said_before_anything_is_done(desk, monkeypatch):
 
 
 def test_a_full_disk_ends_in_a_sentence_and_can_be_resumed(desk, monkeypatch):
-    real, calls = Work.write, []
+    real, calls = many.write_slices, []
 
     def full(self, *arguments):
         calls.append(arguments)
@@ -672,7 +761,7 @@ def test_a_full_disk_ends_in_a_sentence_and_can_be_resumed(desk, monkeypatch):
         real(self, *arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Work, "write", full)
+        patch.setattr(many, "write_slices", full)
         with pytest.raises(BatchStopped, match=r"The disk is full, so m.npy.*run the same command"):
             batch(workers=1, chunk=3)
     assert batch().n_resumed > 0

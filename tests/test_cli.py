@@ -80,6 +80,24 @@ def test_every_command_teaches_by_example(command):
     assert f"skullnb {command}" in text.split("Usage:")[1].split("\n", 1)[1]
 
 
+def test_no_option_is_offered_that_can_only_fail():
+    for command in COMMANDS:
+        assert "dark growth" not in run(command, "--help").stdout
+
+
+def test_a_reach_and_a_width_are_refused_together_even_where_the_width_is_the_default(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((1, 9, 9)))
+    both = ("--reach-mm", "7.5", "--kernel-width", "26", "--spacing", "1")
+    done = run("mask", tmp_path / "a.npy", "-o", tmp_path / "m.npy", *both, expect=2)
+    assert "not both" in done.stderr
+
+
+def test_of_the_head_inside_the_package_it_is_not_said_that_it_is_yours():
+    said = run("evidence", "--slices", "0:2").stdout
+    assert "value on other heads is unknown" in said
+    assert "your data" not in said
+
+
 @pytest.mark.parametrize("command", ["report", "mask", "sweep", "evidence", "lab"])
 def test_the_words_every_command_shares_are_called_and_told_alike(command):
     shared = {"--spacing", "--slices", "--axis", "--nan-background"}

@@ -153,6 +153,29 @@ def test_a_kernel_that_spans_another_distance_is_remarked_on_by_every_door(tmp_p
     assert "--kernel-width" in line
 
 
+def test_what_every_slice_is_warned_of_is_not_remarked_on_as_well(tmp_path):
+    save(tmp_path / "scan.nii", HEAD, oblique((4.0, 4.0, 5.0)))
+    (done,) = mask(tmp_path / "scan.nii", tmp_path / "m.nii", PipelineSettings())
+    assert done.table["warnings"].astype(str).str.contains("26 px reaches 50 mm").all()
+    assert not [remark for remark in done.remarks if "px" in remark]
+
+
+def test_a_reach_asked_for_that_pixels_cannot_give_is_remarked_on(tmp_path):
+    save(tmp_path / "scan.nii", HEAD, oblique((3.0, 3.0, 5.0)))
+    (done,) = mask(tmp_path / "scan.nii", tmp_path / "m.nii", PipelineSettings(reach_mm=7.5))
+    assert "7.5 mm was asked for" in done.remarks[0]
+    assert "reaches 6 mm" in done.remarks[0]
+
+
+def test_loading_the_kernels_is_in_no_volume_s_time(tmp_path, monkeypatch):
+    order = []
+    monkeypatch.setattr(masking, "load", lambda: order.append("load"))
+    monkeypatch.setattr(masking.time, "monotonic", lambda: order.append("clock") or 0.0)
+    save(tmp_path / "scan.nii", HEAD, oblique((3.0, 3.0, 5.0)))
+    mask(tmp_path / "scan.nii", tmp_path / "m.nii")
+    assert order[:2] == ["load", "clock"]
+
+
 def test_no_remark_where_nothing_would_change(tmp_path):
     save(tmp_path / "scan.nii", HEAD, oblique((3.0, 3.0, 5.0)))
     (done,) = mask(tmp_path / "scan.nii", tmp_path / "m.nii")
@@ -342,6 +365,7 @@ def test_warnings_that_differ_in_their_numbers_only_are_one_line_with_the_number
         "slice 6: other",
     ]
     assert say_wrong(status, range(3, 8)) == "4 of 5 slices look wrong: 3, 5-7"
+    assert say_wrong(status[:1], (3,)) == "1 of 1 slice looks wrong: 3"
     assert say_wrong(status[:2], (3, 4)) == "1 of 2 slices looks wrong: 3"
     assert say_wrong(["ok"], [3]) == ""
     assert ranges_of([]) == ""
@@ -515,3 +539,84 @@ def test_the_built_in_head_is_masked_where_no_images_are_named_as_its_files_are(
     assert images[0].shape == (274, 384, 16)
     np.testing.assert_allclose(images[0].affine, images[1].affine)
     np.testing.assert_array_equal(images[0].dataobj, images[1].dataobj)
+
+
+# --- files of one slice each, and what both doors say -------------------------------------------
+
+
+def pictures(folder, n=3):
+    """Pictures of the head's slices, of another size of brain each."""
+    folder.mkdir()
+    for number in range(n):
+        image = HEAD[number] // 4
+        image[26 - number : 28] = 8
+        cv2.imwrite(str(folder / f"p{number}.png"), image.astype(np.uint8))
+    return folder
+
+
+def test_files_of_one_slice_are_one_stack_in_a_file_and_masks_of_their_own_in_a_folder(tmp_path):
+    scans = pictures(tmp_path / "scans")
+    (done,) = mask(scans, tmp_path / "m.npy")
+    apart = mask(scans, tmp_path / "out")
+    assert [one.path.name for one in apart] == [f"p{number}_mask.png" for number in range(3)]
+    for number, one in enumerate(apart):
+        picture = read_stack(one.path).images[0]
+        np.testing.assert_array_equal(np.load(done.path)[number], picture // 255)
+    assert done.name == "scans"
+    assert done.table["slice"].tolist() == [0, 1, 2]
+    assert done.table["source"].tolist() == ["p0.png", "p1.png", "p2.png"]
+    told = told_of(tmp_path / "m.json")
+    assert told["Sources"] == list(told["SourceSHA256"]) == ["p0.png", "p1.png", "p2.png"]
+    assert told["Slices"] == "0-2"
+    assert len(mask(scans, tmp_path / "t.tif", slices="1:")[0].table) == 2
+    for name in ("one.nii", "two.nii"):
+        save(tmp_path / "nifti" / name, HEAD[:1])
+    assert len(mask(tmp_path / "nifti", tmp_path / "n.npy")[0].table) == 2
+    for source, output in ((scans, "m.png"), (tmp_path / "nifti", "m.nii.gz")):
+        with pytest.raises(InvalidSetting, match="name a folder"):
+            plan_masks(source, tmp_path / output)
+
+
+@pytest.mark.parametrize("on_warning", ["keep", "empty"])
+def test_the_tables_of_both_doors_have_the_same_columns_and_rows(wrong, tmp_path, on_warning):
+    words = [wrong, "--kernel-width", 5, "--spacing", "4x3", "--on-warning", on_warning]
+    run(*words, "-o", tmp_path / "volume.npy")
+    run(*words, "-o", tmp_path / "batch.npy", "--chunk", 3)
+    one, other = (pd.read_csv(tmp_path / f"{door}.csv") for door in ("volume", "batch"))
+    assert one.columns.tolist() == other.columns.tolist()
+    assert {"index", "source", "slice", "group", "kernel_width", "written_px"} <= set(one)
+    pd.testing.assert_frame_equal(one, other)
+    for door, table in (("volume", one), ("batch", other)):
+        written = np.count_nonzero(np.load(tmp_path / f"{door}.npy"), axis=(1, 2))
+        assert table["written_px"].tolist() == written.tolist()
+    told, by_batch = (told_of(tmp_path / f"{door}.json") for door in ("volume", "batch"))
+    assert set(told) - set(by_batch) == {"Axis", "Slices"}
+    assert told["Kernels"] == by_batch["Kernels"]
+
+
+def test_what_was_asked_for_and_what_was_used_are_both_told(tmp_path):
+    save(tmp_path / "scan.nii")
+    mask(tmp_path / "scan.nii", tmp_path / "m.nii", PipelineSettings(reach_mm=8))
+    told = told_of(tmp_path / "m.json")
+    assert told["SettingsAsked"]["reach_mm"] == 8
+    assert (told["Settings"]["kernel_width"], told["Settings"]["reach_mm"]) == (5, None)
+    assert told["Kernels"] == [
+        {"KernelWidth": 5, "SpacingMm": [4, 4], "ReachMm": [8, 8], "Sources": ["scan.nii"]}
+    ]
+
+
+@pytest.mark.parametrize("door", [[], ["--chunk", "2"]])
+@pytest.mark.parametrize(("given", "said"), [("1x1", True), ("4.05x3.95", False)])
+def test_a_spacing_that_contradicts_the_header_is_remarked_on(tmp_path, door, given, said):
+    save(tmp_path / "scan.nii")
+    result = run(tmp_path / "scan.nii", "-o", tmp_path / "m.npy", "--spacing", given, *door)
+    words = "scan.nii has pixels of 4 x 4 mm by its header, but 1 x 1 mm were given"
+    assert (words in result.stderr) == said
+    assert any(words in one for one in told_of(tmp_path / "m.json")["Remarks"]) == said
+
+
+def test_the_help_says_what_is_masked_without_images_and_which_options_are_a_batch_s():
+    told = " ".join(run("--help").stdout.split())
+    assert "Without IMAGES they are of the head inside the package" in told
+    assert 'whose help begins with "Batch:"' in told
+    assert "Volumes, or a batch's chunks, side by side" in told

@@ -1,4 +1,5 @@
 import cv2
+import nibabel as nib
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -27,7 +28,7 @@ from skullnb.pipeline import (
     trace_skull_mask,
     with_neighbours,
 )
-from skullnb.stack import Stack
+from skullnb.stack import Stack, read_stack
 from skullnb.study import article
 
 # The article's way is exact where its own subtraction does not overflow.
@@ -274,6 +275,9 @@ def test_an_impossible_kernel_width_is_refused(width):
         ({"reach_mm": float("inf")}, "finite and not negative"),
         ({"reach_mm": "7"}, "finite and not negative"),
         ({"reach_mm": 7, "kernel_width": 25}, r"25 px\) and a reach \(7 mm\)"),
+        ({"fill_holes": "no"}, "fill_holes must be True or False, not 'no'"),
+        ({"fill_holes": 1}, "True or False"),
+        ({"drop_edge_touching": None}, "True or False"),
         ({"border": "snake"}, '"dilation" or "dark growth"'),
     ],
 )
@@ -363,7 +367,7 @@ def test_no_inner_component_gives_an_empty_mask_and_says_why():
     image[:, :5] = 1.0
     trace = trace_skull_mask(image)
     assert not trace.mask.any()
-    assert trace.reason == "every bright component touches the frame (1 of 1)"
+    assert trace.reason == "every bright component touches the frame (1 in all)"
 
 
 def test_a_threshold_above_everything_says_that_nothing_is_bright():
@@ -475,11 +479,51 @@ def test_a_stack_is_measured_a_row_a_slice():
 
 def test_a_slice_unlike_its_neighbours_is_warned_about_within_its_volume_only():
     rows = [{"group": "a", "mask_px": 900, "threshold": 20, "reason": "", "warnings": ()}] * 6
-    rows = [dict(row) for row in rows]
-    rows[3]["mask_px"], rows[5]["group"], rows[5]["mask_px"] = 300, "b", 100
-    table = with_neighbours(rows)
+    rows = [row | {"slice": number} for number, row in enumerate(rows)]
+    rows[3]["mask_px"], rows[5]["mask_px"] = 300, 100
+    table = with_neighbours(rows, [*"aaaaab"])
     assert table["status"].tolist() == ["ok", "ok", "ok", "warned", "ok", "ok"]
     assert "67% smaller" in table.loc[3, "warnings"][0]
+
+
+def heads_of_many_sizes(tmp_path, **words):
+    """Write heads of people of all sizes, and read them as a command does."""
+    sizes = np.random.default_rng(3).uniform(0.5, 1, 12)
+    images = [cv2.resize(head(), None, fx=one, fy=one) for one in sizes]
+    pads = [[(n - m, 0) for n, m in zip(head().shape, one.shape, strict=True)] for one in images]
+    images = np.stack([np.pad(one, pad) for one, pad in zip(images, pads, strict=True)])
+    np.save(tmp_path / "heads.npy", images)
+    affine = np.diag([2.5, 2.5, 2.5, 1])
+    nib.save(nib.Nifti1Image(images.transpose(2, 1, 0), affine), tmp_path / "heads.nii.gz")
+    for number, image in enumerate(images):
+        (tmp_path / "single").mkdir(exist_ok=True)
+        np.save(tmp_path / "single" / f"{number}.npy", image)
+    return images
+
+
+@pytest.mark.parametrize(
+    ("name", "groups", "is_volume"),
+    [
+        ("heads.npy", "", False),
+        ("single", "", False),
+        ("heads.nii.gz", "", True),
+        ("heads.npy", "him", True),
+        ("single", ",".join(["him"] * 12), True),
+    ],
+)
+def test_only_slices_of_a_known_volume_are_neighbours(tmp_path, name, groups, is_volume):
+    heads_of_many_sizes(tmp_path)
+    table = measure_stack(read_stack(tmp_path / name, groups=groups), PipelineSettings(1))
+    assert table["warnings"].astype(str).str.contains("around it").any() == is_volume
+
+
+def test_several_files_of_slices_are_no_volumes_without_a_grid(tmp_path):
+    images = heads_of_many_sizes(tmp_path)
+    (tmp_path / "two").mkdir()
+    np.save(tmp_path / "two" / "a.npy", images[:6])
+    np.save(tmp_path / "two" / "b.npy", images[6:])
+    table = measure_stack(read_stack(tmp_path / "two"), PipelineSettings(1))
+    assert not table["warnings"].astype(str).str.contains("around it").any()
 
 
 def test_the_word_for_a_slice_is_its_worst():

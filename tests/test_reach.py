@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -6,9 +8,10 @@ from scipy import ndimage
 
 from skullnb.errors import InvalidSetting
 from skullnb.phantom import subject
-from skullnb.pipeline import dilate, structuring_element, trace_skull_mask
+from skullnb.pipeline import PipelineSettings, dilate, structuring_element, trace_skull_mask
 from skullnb.reach import (
     CHOSEN_REACHES_MM,
+    asked_remark,
     grown_pixel,
     kernel_reach,
     kernel_width_for,
@@ -69,8 +72,9 @@ def test_no_odd_width_reaches_nearer_to_what_was_asked_and_of_two_the_narrower(r
     width = kernel_width_for(reach, spacing)
     assert width % 2 == 1
     off = abs(reach_mm(width, spacing)[0] - reach)
-    assert off <= abs((width + 1) / 2 * spacing - reach) + 1e-9
-    assert width == 1 or off < abs((width - 3) / 2 * spacing - reach) + 1e-9
+    # A thousandth of a pixel is no difference.
+    assert off <= abs((width + 1) / 2 * spacing - reach) + 1.01e-3 * spacing
+    assert width == 1 or off < abs((width - 3) / 2 * spacing - reach) + 1.01e-3 * spacing
     assert kernel_width_for(7.5, 1.0) == 15  # 15 and 17 are equally near
 
 
@@ -101,7 +105,7 @@ def test_a_kernel_that_reaches_too_far_is_remarked_on_with_both_ways_out():
     remark = span_remark(26, (1.0, 1.0))
     assert "reaches 12.5 mm here" in remark
     assert "7 to 8 mm" in remark
-    assert remark.endswith("--reach-mm 7.5, or --kernel-width 15, would reach that")
+    assert remark.endswith("--kernel-width 15, is the nearest of odd width and reaches 7 mm")
     assert "0.65 x 1.2 mm" in span_remark(26, (0.052, 0.096))
     assert span_remark(26, (0.001, 0.001)).endswith("check the spacing")
 
@@ -125,6 +129,22 @@ def test_whoever_takes_the_advice_hears_no_more_and_nobody_is_told_to_keep_what_
 )
 def test_a_kernel_is_not_remarked_on_without_cause(width, spacing):
     assert span_remark(width, spacing) == ""
+
+
+@given(st.integers(20, 200), st.floats(0.8, 8), st.floats(0.8, 8))
+def test_the_reach_that_is_promised_is_the_one_that_comes(width, row, column):
+    remark = span_remark(width, (row, column))
+    if remark:
+        advised, told = re.search(r"--kernel-width (\d+), .* reaches (.*) mm$", remark).groups()
+        sides = reach_mm(int(advised), (row, column))
+        assert {f"{one:.3g}" for one in sides} == set(told.split(" x "))
+
+
+def test_a_reach_that_pixels_cannot_give_is_told():
+    found = asked_remark(PipelineSettings(reach_mm=7.5), (3.0, 3.0))
+    assert found.endswith("5 px, the nearest of odd width, reaches 6 mm here")
+    for asked, spacing in ((7.5, (1.0, 1.0)), (0, (1.0, 1.0)), (7.5, None), (None, (3.0, 3.0))):
+        assert asked_remark(PipelineSettings(reach_mm=asked), spacing) == ""
 
 
 # --- from overlap to distance -------------------------------------------------------------------

@@ -7,11 +7,13 @@ from hypothesis.extra.numpy import arrays
 from real_data import real_data
 
 from skullnb import heads
+from skullnb.metrics import iou
 from skullnb.phantom import published_stack, variant
 from skullnb.pipeline import (
     PipelineSettings,
     label_components,
     measure_slice,
+    measure_stack,
     normalise,
     trace_skull_mask,
 )
@@ -214,7 +216,12 @@ def test_a_kernel_that_reaches_twice_as_far_as_any_head_chose_is_told(width, mm,
 def test_the_sentence_on_a_wide_kernel_names_both_ways_out():
     sentence = trace_skull_mask(head(), spacing_mm=(3.0, 3.0)).warnings[0]
     assert "26 px reaches 37.5 mm" in sentence
-    assert "--reach-mm 7.5 or --kernel-width 5 fits" in sentence
+    assert sentence.endswith(
+        "--reach-mm 7.5, or --kernel-width 5, is the nearest of odd width and reaches 6 mm"
+    )
+    sentence = trace_skull_mask(head(), spacing_mm=(3.0, 1.5)).warnings[0]
+    assert "26 px reaches 37.5 x 18.8 mm" in sentence
+    assert "--kernel-width 7, is the nearest of odd width and reaches 9 x 4.5 mm" in sentence
 
 
 def test_bright_tissue_that_lies_mostly_outside_the_chosen_component_is_told():
@@ -278,11 +285,11 @@ def test_a_quantile_of_counts_is_that_of_the_pixels(image, share):
 
 def test_a_slice_unlike_its_neighbours_is_told():
     areas, levels = [100, 104, 60, 108, 112, 0, 116], [50, 50, 50, 90, 50, 0, 50]
-    assert [list(one) for one in s.neighbour_signs(areas, levels)] == [
+    assert [list(one) for one in s.neighbour_signs(areas, levels, ["a"] * 7)] == [
         *([], [], [s.AREA_JUMP], [s.THRESHOLD_JUMP]),
         *([], [], []),
     ]
-    assert s.neighbour_signs(areas, levels)[2] == {
+    assert s.neighbour_signs(areas, levels, ["a"] * 7)[2] == {
         s.AREA_JUMP: "the mask is 44% smaller than those of the slices around it"
     }
 
@@ -290,15 +297,71 @@ def test_a_slice_unlike_its_neighbours_is_told():
 def test_a_right_slice_among_warned_ones_is_left_in_peace():
     areas = [300, 300, 200, 300, 300, 205, 210]
     warned = [True, True, False, True, True, False, False]
-    assert s.AREA_JUMP in s.neighbour_signs(areas, [50] * 7)[2]
-    assert s.neighbour_signs(areas, [50] * 7, warned=warned)[2] == {}
+    assert s.AREA_JUMP in s.neighbour_signs(areas, [50] * 7, ["a"] * 7)[2]
+    assert s.neighbour_signs(areas, [50] * 7, ["a"] * 7, warned=warned)[2] == {}
 
 
 def test_volumes_and_far_slices_are_not_compared():
     areas, groups = [100, 100, 50, 50, 100, 50], list("aabbab")
     assert s.neighbour_signs(areas, [50] * 6, groups) == [{}] * 6
-    assert s.neighbour_signs([100, 100, *[0] * 5, 50], [50] * 8) == [{}] * 8
-    assert s.neighbour_signs([], []) == []
+    assert s.neighbour_signs([100, 100, *[0] * 5, 50], [50] * 8, ["a"] * 8) == [{}] * 8
+    assert s.neighbour_signs([], [], []) == []
+
+
+@pytest.mark.parametrize(
+    ("numbers", "step_mm", "is_told"),
+    [
+        ([0, 1, 2, 3, 4], 1.0, True),
+        ([4, 3, 2, 1, 0], 1.0, True),
+        ([0, 5, 10, 15, 20], 0.1, True),
+        ([0, 5, 10, 15, 20], 1.0, True),
+        ([0, 5, 10, 15, 20], 2.5, False),
+        ([0, 6, 12, 18, 24], 0.0, False),
+        ([0, 1, 2, 3, 4], 5.0, True),
+        ([0, 1, 2, 3, 4], 16.0, False),
+        ([7] * 5, 0.0, True),  # files with a slice each
+    ],
+)
+def test_only_slices_close_by_are_neighbours(numbers, step_mm, is_told):
+    found = s.neighbour_signs([100, 100, 50, 100, 100], [50] * 5, ["a"] * 5, numbers, [step_mm] * 5)
+    assert bool(found[2]) == is_told
+
+
+def test_slices_of_no_known_volume_have_no_neighbours():
+    assert s.neighbour_signs([100, 100, 50, 100, 100], [50] * 5, [""] * 5) == [{}] * 5
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 4, 6, 8, 12])
+def test_no_right_slice_is_unlike_its_neighbours_however_many_are_left_out(monkeypatch, step):
+    monkeypatch.setenv(heads.FOLDER_VARIABLE, str(real_data()))
+    stack, masks = heads.load("colin27")[::step], []
+    table = measure_stack(
+        stack, PipelineSettings(reach_mm=7.5), lambda _, one: masks.append(one.mask)
+    )
+    for mask, reference, told in zip(masks, stack.reference, table["warnings"], strict=True):
+        assert iou(mask, reference) < 0.8 or not any("around it" in one for one in told)
+
+
+def test_no_sentence_holds_what_tables_put_between_sentences():
+    """Of all facts there are a few that show every sign of a single slice between them."""
+    plain = s.SliceFacts(99, 99, 9, 200.0, 1000, 0, 900, 1000, 900, 0, 0, 1500, 1500)
+    slices = [
+        plain._replace(n_levels=2, hot_level=3.0, mask_px=50),
+        plain._replace(mask_px=9500, mask_hull_px=20000, chosen_px=500),
+        plain._replace(bright_px=2000, chosen_px=400, beside_px=900, edge_px=900),
+        plain._replace(bright_px=9000),
+        plain._replace(bright_in_hull_px=1000),
+        plain._replace(bright_in_hull_px=1000, chosen_px=500),
+    ]
+    found = s.kernel_sign(PipelineSettings(), (3.0, 4.0))
+    for facts in slices:
+        found |= s.warnings_of(facts, PipelineSettings())
+        found |= s.warnings_of(facts, PipelineSettings(), (9.0, 9.0))
+    found |= s.warnings_of(plain, PipelineSettings(), None, "all is dark")
+    for one in s.neighbour_signs([9, 9, 1, 9, 9], [9, 9, 1, 9, 9], ["a"] * 5):
+        found |= one
+    assert set(found) == set(s.SIGNS)
+    assert not [one for one in found.values() if ";" in one]
 
 
 def test_brain_and_scalp_joined_at_the_eyes_of_a_real_head_are_told():

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skullnb.errors import InvalidSetting, ShapeMismatch, SkullnbError, UnreadableFile
+from skullnb.pipeline import measure_stack
 from skullnb.stack import (
     Stack,
     list_volumes,
@@ -199,6 +200,37 @@ def test_files_of_one_slice_each_are_chosen_like_the_slices_of_one_volume(folder
     np.save(masks, MASKS * 255)
     with_masks = read_stack(folder / "*.tif", masks, slices="4,1")
     np.testing.assert_array_equal(with_masks.reference, MASKS[[4, 1]])
+
+
+def test_a_row_of_files_of_one_slice_says_which_file_it_is_of(folder):
+    for number in (1, 2, 10):
+        save_tiff(folder / f"s{number}.tif", IMAGES[number % 3])
+    stack = read_stack(folder / "*.tif")
+    assert stack.slice_numbers == (0, 1, 2)
+    table = measure_stack(stack)
+    assert table["slice"].tolist() == [0, 1, 2]
+    assert table["source"].tolist() == ["s1.tif", "s2.tif", "s10.tif"]
+    assert read_stack(folder / "*.tif", slices="2").slice_numbers == (2,)
+    for number in (1, 2):
+        save(folder / f"n{number}.nii", IMAGES[number : number + 1])
+    stack = read_stack(folder / "*.nii")
+    assert (stack.slice_numbers, stack.groups) == ((0, 1), None)
+    for number, part in enumerate(stack.split()):
+        path = write_masks(part.images > 0, folder / f"m{number}.nii", part)
+        assert read_stack(path).images.any()
+
+
+def test_a_pattern_is_named_only_where_it_would_do(folder):
+    for place in ("S1", "S2"):
+        (folder / place).mkdir()
+        save_tiff(folder / place / "a.tif", IMAGES[0])
+    with pytest.raises(UnreadableFile, match=r"or all with the pattern '.*/\*\*/\*.tif'"):
+        read_stack(folder)
+    np.savez(folder / "S1" / "reference.npz", IMAGES)
+    with pytest.raises(UnreadableFile, match=r"or all of a kind with the pattern '.*/\*.tif'"):
+        read_stack(folder)
+    with pytest.raises(UnreadableFile, match=r"one of them and its series, as in '.*/S1#2'"):
+        read_stack(f"{folder}#2")
 
 
 def test_a_volume_file_is_one_group_and_an_array_has_none(folder):

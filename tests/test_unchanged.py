@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -75,7 +76,8 @@ def traced(image: NDArray[Any], **chosen: Any) -> dict[str, Any]:
         "chosen": int(trace.chosen),
         "areas": [int(np.count_nonzero(one)) for one in (trace.brain, trace.dilated, trace.mask)],
         "rules": [[int(one.fired), int(one.n_pixels)] for one in trace.rules],
-        "reason": trace.reason,
+        # "(3 of 3)" has been said as "(3 in all)" since.
+        "reason": re.sub(r"\((\d+) in all\)", r"(\1 of \1)", trace.reason),
     }
 
 

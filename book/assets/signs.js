@@ -151,7 +151,7 @@ const skullnbSigns = (() => {
     if (facts.levels === 1) return "the slice is flat: every pixel has the same value";
     if (!components) return "no pixel is above the threshold";
     const n = components;
-    return `every bright component touches the frame (${n} of ${n})`;
+    return `every bright component touches the frame (${n} in all)`;
   }
 
   function warningsOf(facts, settings, spacing = null, reason = "") {
@@ -169,12 +169,16 @@ const skullnbSigns = (() => {
   }
 
   function kernelSign({ kernelWidth }, spacing) {
-    const pixel = (spacing[0] + spacing[1]) / 2, reach = ((kernelWidth - 1) / 2) * pixel;
-    if (reach <= 16) return [];
-    const width = Math.max(1 + 2 * Math.ceil(7.5 / pixel - 0.5), 1);
-    return [`the kernel of ${kernelWidth} px reaches ${general(reach, 3)} mm here, more than twice `
-      + "the 8 mm that any open head chose, so the mask may cover too much; --reach-mm 7.5 or "
-      + `--kernel-width ${width} fits`];
+    const pixel = (spacing[0] + spacing[1]) / 2;
+    if (((kernelWidth - 1) / 2) * pixel <= 16) return [];
+    const width = 1 + 2 * Math.max(Math.ceil(7.5 / pixel - 0.5), 0);
+    const reach = (one) => {
+      const sides = new Set(spacing.map((mm) => general(((one - 1) / 2) * mm, 3)));
+      return `${[...sides].join(" x ")} mm`;
+    };
+    return [`the kernel of ${kernelWidth} px reaches ${reach(kernelWidth)} here, more than twice `
+      + "the 8 mm that any open head chose, so the mask may cover too much, and --reach-mm 7.5, or "
+      + `--kernel-width ${width}, is the nearest of odd width and reaches ${reach(width)}`];
   }
 
   function sizeSigns(facts, spacing) {

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -289,9 +290,9 @@ def measure_stack(
     Returns
     -------
     DataFrame
-        A row a slice: slice (its number in its file), group, threshold, n_components,
-        n_edge_touching, brain_px, dilated_px, mask_px, reason, warnings (a tuple of str), and
-        status ("ok", "warned" or "empty").
+        A row a slice: source (its file, where there are several), slice (its number there), group,
+        threshold, n_components, n_edge_touching, brain_px, dilated_px, mask_px, reason, warnings (a
+        tuple of str), and status ("ok", "warned" or "empty").
 
     Raises
     ------
@@ -308,32 +309,58 @@ def measure_stack(
     """
     settings = (settings or PipelineSettings()).at(stack.spacing_mm)
     groups = stack.groups or [""] * len(stack.images)
+    files = [{"source": one.name} for one in stack.sources] if len(stack.sources) > 1 else []
     rows = []
     for index, number in enumerate(stack.slice_numbers):
         measure = measure_slice(
             stack.images[index], settings, stack.spacing_mm, slice_number=number
         )
-        rows.append({"slice": number, "group": groups[index], **measure.row()})
+        own = files[stack.volume_numbers[index]] if files else {}
+        rows.append({**own, "slice": number, "group": groups[index], **measure.row()})
         if visit:
             visit(index, measure)
-    return with_neighbours(rows)
+    volumes, steps_mm = _volumes_of(stack)
+    return with_neighbours(rows, volumes, steps_mm)
 
 
-def with_neighbours(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    """Make a table of the rows of `measure_slice` (with group), with signs beside neighbours."""
+def _volumes_of(stack: Any) -> tuple[list[str], list[float]]:
+    """Name the volume of each slice, "" where none is known, and give mm from slice to slice.
+
+    A grid makes a volume, and so does a label that was given and is not just the file's name.
+    """
+    volumes, steps_mm = [], []
+    several = Counter(stack.volume_numbers)
+    for index, number in enumerate(stack.volume_numbers):
+        label = stack.groups[index] if stack.groups else ""
+        grid = stack.grids[number] if stack.grids else None
+        path = stack.sources[number] if stack.sources else None
+        if grid is None and path and f"{path.name}.".startswith(f"{label}."):
+            label = ""
+        # One file of several slices is a volume of its own; files of one make up one together.
+        volumes.append(f"{number} {label}" if label and several[number] > 1 else label)
+        steps_mm.append(grid.steps_mm[0] if grid is not None and several[number] > 1 else 0.0)
+    return volumes, steps_mm
+
+
+def with_neighbours(
+    rows: list[dict[str, Any]], volumes: list[str], steps_mm: list[float] | None = None
+) -> pd.DataFrame:
+    """Make a table of the rows of `measure_slice`, with signs beside neighbours."""
     import pandas as pd
 
-    add_neighbour_signs(rows)
+    add_neighbour_signs(rows, volumes, steps_mm)
     return pd.DataFrame(rows)
 
 
-def add_neighbour_signs(rows: list[dict[str, Any]]) -> None:
-    """Add to rows, in the order of their slices, what tells each from its group's nearby slices."""
+def add_neighbour_signs(
+    rows: list[dict[str, Any]], volumes: list[str], steps_mm: list[float] | None = None
+) -> None:
+    """Add to rows what tells each from its volume's nearby slices; words as `neighbour_signs`."""
     areas = [row["mask_px"] for row in rows]
     thresholds = [row["threshold"] for row in rows]
-    groups = [row["group"] for row in rows]
     warned = [bool(row["warnings"]) for row in rows]
-    beside = neighbour_signs(areas, thresholds, groups, warned)
+    numbers = [row["slice"] for row in rows]
+    beside = neighbour_signs(areas, thresholds, volumes, numbers, steps_mm, warned)
     for row, signs in zip(rows, beside, strict=True):
         row["warnings"] = (*row["warnings"], *signs.values())
         row["status"] = status_of(row["reason"], row["warnings"])
@@ -348,7 +375,7 @@ def status_of(reason: str, warnings: tuple[str, ...]) -> str:
 def load() -> ModuleType | None:
     """Give the fast kernels, compiled or from their cache; None where numba does not work.
 
-    Loading takes about half a second in every process. Compiling comes before it, once for an
+    Loading takes a second or more in every process. Compiling comes before it, once for an
     installation, and a terminal is told. Call this before starting workers, or a clock.
     """
     patience = threading.Timer(_PATIENCE, _tell_a_terminal)

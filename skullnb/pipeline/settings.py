@@ -78,6 +78,9 @@ class PipelineSettings:
             )
         if self.connectivity not in (4, 8):
             raise InvalidSetting(f"connectivity must be 4 or 8, not {self.connectivity!r}.")
+        for name in ("drop_edge_touching", "fill_holes"):
+            if not isinstance(getattr(self, name), bool | np.bool_):
+                raise InvalidSetting(f"{name} must be True or False, not {getattr(self, name)!r}.")
         if self.threshold != "otsu" and not (
             _is_int(self.threshold) and 0 <= int(self.threshold) <= 255
         ):
@@ -126,7 +129,7 @@ class PipelineSettings:
         if spacing_mm is None:
             raise InvalidSetting(
                 f"A reach of {self.reach_mm:g} mm needs the size of a pixel, which is not known "
-                "here; give the spacing in mm, or a kernel width in px."
+                "here; give the spacing in mm (--spacing), or a kernel width in px."
             )
         spacing = float(np.mean(np.broadcast_to(spacing_mm, (2,))))
         if not np.isfinite(spacing) or np.min(spacing_mm) <= 0:

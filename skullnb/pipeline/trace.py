@@ -81,7 +81,7 @@ class SkullMaskTrace:
     reason : str
         Why the mask is empty; "" when it is not.
     warnings : tuple of str
-        What succeeded and yet looks wrong.
+        What succeeded and yet looks wrong, and an empty mask.
     """
 
     settings: PipelineSettings
@@ -180,7 +180,7 @@ def empty_reason(facts: SliceFacts, n_components: int) -> str:
         return "the slice is flat: every pixel has the same value"
     if n_components == 0:
         return "no pixel is above the threshold"
-    return f"every bright component touches the frame ({n_components} of {n_components})"
+    return f"every bright component touches the frame ({n_components} in all)"
 
 
 def _rule_records(

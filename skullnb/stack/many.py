@@ -1,10 +1,13 @@
-"""Slices of any number of files, or of a zarr array, read one at a time; no pixels are kept."""
+"""Slices of any number of files, or of a zarr array, one at a time, and masks of as many."""
 
 from __future__ import annotations
 
 import json
 import mmap
+import os
+import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -13,10 +16,11 @@ from typing import Any
 import numpy as np
 
 from skullnb.errors import BatchStopped, InvalidSetting, SkullnbError, UnreadableFile
-from skullnb.stack.checks import expand, needed, parse_slices, parse_spacing
+from skullnb.stack.checks import Array, expand, needed, parse_slices, parse_spacing
 from skullnb.stack.model import Volume
-from skullnb.stack.read import list_volumes, open_volume
+from skullnb.stack.read import list_volumes, open_volume, with_spacing
 
+PACKED = ".packed.npy"  # a bit a pixel
 CHANGED = (
     "The images were changed while masks were being made of them, so the masks may be of both; "
     "allow overwriting (--overwrite) to begin anew."
@@ -46,8 +50,11 @@ class Slices:
     nan_background: bool = False
 
     def read(self, start: int, stop: int) -> Iterator[tuple[str, int, Any, Any]]:
-        """Give each slice's file, number there, pixels (or why they can't be read) and spacing."""
-        offset = -self.first
+        """Give each slice's file, number, pixels (or why they can't be read) and spacing.
+
+        The number is that in its file, or the file's where every file holds one slice.
+        """
+        offset, single = -self.first, max(self.counts) == 1 < len(self.counts)
         for volume, n in zip(self.volumes, self.counts, strict=True):
             low, high = max(start - offset, 0), min(stop - offset, n)
             offset += n
@@ -70,8 +77,8 @@ class Slices:
                     raise
                 told = UnreadableFile(f"{name} is damaged about slice {low}; make a new copy.")
                 images = [error if isinstance(error, SkullnbError) else told] * (high - low)
-            for number, image in zip(range(low, high), images, strict=True):
-                yield name, number, image, spacing_mm
+            for at, image in enumerate(images, offset - n + self.first if single else low):
+                yield name, at, image, spacing_mm
             _let_go(images)
 
     def files(self) -> list[Path]:
@@ -101,7 +108,8 @@ def open_slices(
     """
     path = expand(images).absolute()
     volumes = [Volume(path)] if is_zarr(path) else list_volumes(path, suffix, every_series=True)
-    opened = [_open(one, axis, nan_background) for one in volumes]
+    spacing = parse_spacing(spacing_mm)
+    opened = [with_spacing(_open(one, axis, nan_background), spacing) for one in volumes]
     counts, sizes = [one.shape[0] for one in opened], {one.shape[1:] for one in opened}
     if len(sizes) > 1:
         told = " and ".join(f"{rows} x {columns}" for rows, columns in sorted(sizes))
@@ -114,7 +122,7 @@ def open_slices(
         tuple(counts),
         (len(chosen), *sizes.pop()),
         chosen[0],
-        parse_spacing(spacing_mm),
+        spacing,
         axis,
         nan_background,
     )
@@ -130,6 +138,42 @@ def is_zarr(path: Path) -> bool:
 def import_zarr() -> Any:
     """Import zarr, or say how to get it."""
     return needed("zarr", "A zarr array", "batch")
+
+
+def create_masks(path: Path, shape: tuple[int, int, int], chunk: int) -> None:
+    """Make a .npy as long as it will be, or a zarr array of such chunks, where 255 is missing."""
+    if path.suffix == ".zarr":
+        kept = {"chunks": (chunk, *shape[1:]), "dtype": "uint8", "fill_value": 255}
+        import_zarr().create_array(path, shape=shape, overwrite=True, **kept)
+        return
+    path.unlink(missing_ok=True)
+    size, free = int(np.prod(shape)), shutil.disk_usage(path.parent).free
+    if size > free:
+        raise BatchStopped(
+            f"The masks take {size / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free; make room, "
+            f"or write {PACKED} (an eighth) or .zarr (compressed)."
+        )
+    np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+
+
+def write_slices(path: Path, shape: tuple[int, int, int], start: int, masks: Array) -> None:
+    """Write masks from slice `start` on into what `create_masks` made."""
+    if path.suffix == ".zarr":
+        import_zarr().open_array(path, mode="r+")[start : start + len(masks)] = masks
+        return
+    rows = np.packbits(masks, axis=-1) if path.name.endswith(PACKED) else masks
+    # Not through a memory map: on a full disk that ends in a signal, not in an error.
+    with path.open("r+b") as file:
+        file.seek(start * rows[0].size - int(np.prod(shape)), os.SEEK_END)
+        file.write(rows.data)
+
+
+def shape_of(masks: Path) -> tuple[int, ...]:
+    """Return the shape of masks in a .npy or .zarr; () where there are none that can be read."""
+    with suppress(Exception):  # numpy and zarr fail in many ways
+        opened = import_zarr().open_array if masks.suffix == ".zarr" else np.lib.format.open_memmap
+        return tuple(opened(masks, mode="r").shape)
+    return ()
 
 
 @lru_cache(maxsize=2)

@@ -261,7 +261,8 @@ class Stack:
         The file (or the folder of a DICOM series), its grid where it has an orientation, and all
         the files it is stored in. Empty for arrays made in memory, as are `reference_sources`.
     volume_numbers, slice_numbers : tuple of int
-        For each slice, which of the volumes it is from, and its number there.
+        For each slice, which of the volumes it is from, and its number there (of files of one
+        slice each the file's own).
     axis : str
         Along which volumes were cut; "" without orientation, or where they differ.
     remarks : tuple of str

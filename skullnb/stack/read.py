@@ -43,6 +43,7 @@ READERS: dict[str, Callable[[Path, str, str], Volume]] = {
 }
 KINDS = f"{', '.join(READERS)} and DICOM"
 
+_TYPED = 0.02  # how far a spacing typed with two digits is from its header's
 _MOST_LISTED = 6
 _MOST_LOOKED_AT = 20_000  # files, in search of folders that would do
 
@@ -75,7 +76,7 @@ def read_stack(
     groups : str, Path or sequence of str
         One label a slice, counted before `slices` are chosen, or one a file: separated by commas,
         or in a text file with one a line. Without them a volume's name is the label where a file
-        is known to be one; files of one slice each are one volume.
+        is known to be one; several files of one slice each have none.
     spacing_mm : str, float or pair
         (row, column) as `0.5` or `0.667x0.7`, before what the header says.
     slices : str or int
@@ -94,6 +95,7 @@ def read_stack(
     Returns
     -------
     Stack
+        Slices have their numbers in their files, or of the files where each holds one slice.
         Memory-mapped for one .npy, uncompressed TIFF, or uncompressed NIfTI without scaling. What
         is worth saying of the files is in its `remarks`.
 
@@ -117,7 +119,7 @@ def read_stack(
     """
     axis, spacing, labels = parse_axis(axis), parse_spacing(spacing_mm), parse_groups(groups)
     volumes = [
-        open_volume(one, axis, nan_background=nan_background)
+        with_spacing(open_volume(one, axis, nan_background=nan_background), spacing)
         for one in list_volumes(images, suffix)
     ]
     _same_slice_shape(volumes)
@@ -129,7 +131,7 @@ def read_stack(
     return Stack(
         images=_load(volumes, positions),
         reference=_load(references, positions) if references else None,
-        spacing_mm=spacing or _same_spacing(volumes),
+        spacing_mm=_same_spacing(volumes),
         groups=None if all_groups is None else tuple(all_groups[i] for i in positions),
         name=name or _name(volumes, images),
         sources=tuple(volume.path for volume in volumes),
@@ -183,6 +185,23 @@ def open_volume(
     return opened
 
 
+def with_spacing(volume: Volume, spacing_mm: tuple[float, float] | None) -> Volume:
+    """Return an opened volume with a spacing that was given, and remark on another in its header.
+
+    >>> scan = Volume(Path("scan.nii"), spacing_mm=(3.0, 3.0))
+    >>> with_spacing(scan, (1.0, 1.0)).remarks[0]
+    'scan.nii has pixels of 3 x 3 mm by its header, but 1 x 1 mm were given, which are used'
+    """
+    if spacing_mm is None:
+        return volume
+    own, remarks = volume.spacing_mm, volume.remarks
+    if own is not None and not np.allclose(own, spacing_mm, rtol=_TYPED):
+        header, given = ("{:.4g} x {:.4g} mm".format(*one) for one in (own, spacing_mm))
+        told = f"{volume.path.name} has pixels of {header} by its header, but {given} were given"
+        remarks = (*remarks, f"{told}, which are used")
+    return replace(volume, spacing_mm=spacing_mm, remarks=remarks)
+
+
 def split_series(path: str | Path) -> tuple[Path, str]:
     """Split the number of a series, as in `dicom#6`, off a path; "" where there is none."""
     whole = expand(path)
@@ -199,7 +218,7 @@ def list_files(path: str | Path, suffix: str = "") -> list[Path]:
     """
     if not str(path).strip():
         raise InvalidSetting("No images are given; name a file or a folder.")
-    path, _ = split_series(path)
+    path, number = split_series(path)
     if path.is_file():
         return [path]
     if path.is_dir():
@@ -223,7 +242,7 @@ def list_files(path: str | Path, suffix: str = "") -> list[Path]:
     elif suffix:
         files = [file for file in files if stem(file).endswith(f"_{suffix.lstrip('_')}")]
     if not files:
-        raise _nothing_in(path, "no file of a kind that is read")
+        raise _nothing_in(path, "no file of a kind that is read", number)
     for file in files:
         refuse_strange_name(file)
     return sorted(files, key=natural_key)
@@ -302,7 +321,7 @@ def _bids_files(folder: Path, suffix: str) -> list[Path]:
     return files
 
 
-def _nothing_in(path: Path, what: str) -> UnreadableFile:
+def _nothing_in(path: Path, what: str, number: str = "") -> UnreadableFile:
     """Say that a path holds nothing to read, and which folders in or beside it do."""
     folder = path if path.is_dir() else path.parent
     within = (Path(here, name) for here, _, names in os.walk(folder) for name in sorted(names))
@@ -312,12 +331,14 @@ def _nothing_in(path: Path, what: str) -> UnreadableFile:
         return UnreadableFile(f"{path} holds {what}; the kinds are {KINDS}.")
     listed = [f"{one} ({count})" for one, count in sorted(folders.items())[:_MOST_LISTED]]
     more = f" and {len(folders) - _MOST_LISTED} more" if len(folders) > _MOST_LISTED else ""
-    endings = {suffix_of(file) for file in found}
-    ending = endings.pop() if len(endings) == 1 else ""
-    return UnreadableFile(
-        f"{path} holds {what}, but these folders do: {', '.join(listed)}{more}; name one of them, "
-        f"or all with the pattern '{folder}/**/*{ending}'."
-    )
+    told = f"{path} holds {what}, but these folders do: {', '.join(listed)}{more}; name one of them"
+    if number:  # of a series, which is one folder's
+        return UnreadableFile(f"{told} and its series, as in '{min(folders)}#{number}'.")
+    endings = Counter(suffix_of(file) for file in found)
+    (ending, _), every = endings.most_common(1)[0], "all" if len(endings) == 1 else "all of a kind"
+    if not ending and len(endings) > 1:  # a pattern would take the others too
+        return UnreadableFile(f"{told}.")
+    return UnreadableFile(f"{told}, or {every} with the pattern '{folder}/**/*{ending}'.")
 
 
 def _choose_series(series: list[Volume], number: str, every_series: bool) -> list[Volume]:
@@ -429,10 +450,13 @@ def _refuse_crossed_names(pairs: list[tuple[Volume, Volume]]) -> None:
 
 
 def _choose(slices: str | int, counts: list[int]) -> tuple[list[int], list[int], list[int]]:
-    """Choose slices: for each its file, its number there, and its position before choosing."""
+    """Choose slices: for each its file, its number, and its position before choosing.
+
+    The number is that in its file, or the file's where every file holds one slice.
+    """
     if max(counts) == 1:
         files = parse_slices(slices, len(counts))
-        return files, [0] * len(files), files
+        return files, files, files
     starts = np.cumsum([0, *counts]).tolist()
     per_file = [parse_slices(slices, count) for count in counts]
     numbers = [number for some in per_file for number in some]
@@ -485,7 +509,8 @@ def _label_slices(
     stored = [volume.groups or () for volume in volumes]
     labels = labels or (tuple(label for some in stored for label in some) if all(stored) else None)
     if labels is None:
-        if (len(volumes) == 1 or max(counts) == 1) and all(one.grid is None for one in volumes):
+        one_file = len(volumes) == 1 and volumes[0].grid is None
+        if one_file or max(counts) == 1 < len(volumes):
             return None
         stems = [volume.name for volume in volumes]
         # scan.npy and scan.nii are two files: their stems must not make one group of them.

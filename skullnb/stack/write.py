@@ -199,7 +199,8 @@ def _write_nifti(path: Path, masks: Array, stack: Stack) -> None:
         )
     else:
         volume = np.zeros(grid.shape, np.uint8, order="F")
-        grid.cut(volume)[list(stack.slice_numbers)] = masks
+        n = grid.slices_shape[0]  # a file of one slice may have a number among others
+        grid.cut(volume)[list(stack.slice_numbers) if n > 1 else [0]] = masks
         kind = nib.Nifti2Image if isinstance(grid.header, nib.Nifti2Header) else nib.Nifti1Image
         # Without an affine of its own the image keeps the header's, codes and quaternion included.
         image = kind(volume, None, grid.header)

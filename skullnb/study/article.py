@@ -9,7 +9,6 @@ and the timing chapter starts from here. Nothing else of the package is used.
 
 from __future__ import annotations
 
-from functools import partial
 from multiprocessing import Pool
 from pathlib import Path
 from typing import Any
@@ -41,23 +40,19 @@ def binarise(levels: Mask) -> Mask:
 def choose_brain(binary: Mask) -> Mask:
     """Step 3: the largest bright component that does not touch the border, (H, W) uint8 {0, 1}."""
     n_labels, labels = cv2.connectedComponents(binary)  # added
-    edge_labels, inner_labels, areas = set(), [], []
-    for label in range(1, n_labels):
-        component = labels == label
-        borders = (
-            np.any(component[0, :]),
-            np.any(component[-1, :]),
-            np.any(component[:, 0]),
-            np.any(component[:, -1]),
-        )
-        if any(borders):
-            edge_labels.add(label)
+    at_frame, free, areas = set(), [], []  # added
+    for number in range(1, n_labels):
+        blob = labels == number
+        top, bottom = np.any(blob[0, :]), np.any(blob[-1, :])
+        left, right = np.any(blob[:, 0]), np.any(blob[:, -1])
+        if top or bottom or left or right:
+            at_frame.add(number)  # as in the article, where it is not read again either
         else:
-            inner_labels.append(label)
-            areas.append(np.count_nonzero(component))  # added
-    if not inner_labels:  # added
+            free.append(number)
+            areas.append(np.count_nonzero(blob))  # added
+    if not free:  # added
         return np.zeros(binary.shape, dtype=np.uint8)
-    brain: Mask = (labels == inner_labels[np.argmax(areas)]).astype(np.uint8)  # added
+    brain: Mask = (labels == free[np.argmax(areas)]).astype(np.uint8)  # added
     return brain
 
 
@@ -102,18 +97,24 @@ def skull_mask(image: NDArray[Any], kernel_width: int = 26) -> Mask:
 def batch_script(images: Path, masks: Path, kernel_width: int = 26, processes: int = 8) -> None:
     """Do a batch in the way of the author's present script.
 
-    Each worker opens the (N, H, W) .npy file as a memory map and is sent the numbers of slices;
-    each mask is written into the output, a memory map too, as soon as it comes.
+    Each worker opens the (N, H, W) .npy file as a memory map, once, and is sent the numbers of
+    slices; each mask comes back by pickle and is written into the output, a memory map too.
     """
     shape = np.load(images, mmap_mode="r", allow_pickle=False).shape
     output = np.lib.format.open_memmap(masks, mode="w+", dtype=np.uint8, shape=shape)
-    worker = partial(_numbered_mask, images, kernel_width)
-    with Pool(processes) as pool:
-        for number, mask in pool.imap_unordered(worker, range(len(output))):
+    with Pool(processes, _open, (images, kernel_width)) as pool:
+        for number, mask in pool.imap_unordered(_numbered_mask, range(len(output))):
             output[number] = mask
     output.flush()
 
 
-def _numbered_mask(images: Path, kernel_width: int, number: int) -> tuple[int, Mask]:
+_opened: dict[str, Any] = {}  # by a worker
+
+
+def _open(images: Path, kernel_width: int) -> None:
     stack = np.load(images, mmap_mode="r", allow_pickle=False)
-    return number, skull_mask(stack[number], kernel_width)
+    _opened.update(stack=stack, kernel_width=kernel_width)
+
+
+def _numbered_mask(number: int) -> tuple[int, Mask]:
+    return number, skull_mask(_opened["stack"][number], _opened["kernel_width"])

@@ -222,15 +222,22 @@ def edge_outcome(trace: SkullMaskTrace, reference: NDArray[np.uint8]) -> dict[st
     return {"n_edge_touching": trace.n_edge_touching} | scores
 
 
-def signs_of(traces: Sequence[SkullMaskTrace], spacing_mm: Any, beside: bool = True) -> list[str]:
+def signs_of(
+    traces: Sequence[SkullMaskTrace],
+    spacing_mm: Any,
+    numbers: Sequence[int] | None = None,
+    step_mm: float = 0.0,
+) -> list[str]:
     """Name the signs of failure on slices of one volume, joined by ;, with no reference mask.
 
-    `beside` compares each slice with its neighbours too.
+    With their `numbers` in the volume, `step_mm` apart, neighbours are compared too.
     """
     found = [warnings_of(one.facts, one.settings, spacing_mm, one.reason) for one in traces]
-    if beside:
+    if numbers is not None:
         areas, levels = [one.facts.mask_px for one in traces], [one.threshold for one in traces]
-        jumps = neighbour_signs(areas, levels, warned=[bool(one) for one in found])
+        one_volume, steps_mm = ["head"] * len(found), [step_mm] * len(found)
+        warned = [bool(one) for one in found]
+        jumps = neighbour_signs(areas, levels, one_volume, numbers, steps_mm, warned)
         found = [one | jump for one, jump in zip(found, jumps, strict=True)]
     return [";".join(one) for one in found]
 
@@ -360,7 +367,7 @@ def _widths(stack: Stack) -> DataFrame:
 
 def _slices(stack: Stack) -> Iterator[dict[str, Any]]:
     traces = [trace_skull_mask(image, spacing_mm=stack.spacing_mm) for image in stack.images]
-    signs = signs_of(traces, stack.spacing_mm)
+    signs = signs_of(traces, stack.spacing_mm, stack.slice_numbers, _step_mm(stack))
     for (place, _, reference), trace, shown in zip(_each(stack), traces, signs, strict=True):
         yield place | {
             "threshold": trace.threshold,
@@ -386,7 +393,7 @@ def _crops(stacks: Mapping[str, Stack], reaches: Mapping[str, float]) -> Iterato
                 "threshold": trace.threshold,
                 **edge_outcome(trace, reference[frame]),
                 "chosen": what_was_chosen(trace, reference[frame]),
-                "signs": signs_of([trace], spacing, beside=False)[0],
+                "signs": signs_of([trace], spacing)[0],
             }
 
 
@@ -394,9 +401,15 @@ def _head(stack: Stack) -> str:
     return (stack.groups or ("",))[0]
 
 
+def _step_mm(stack: Stack) -> float:
+    grid = stack.grids[0] if stack.grids else None
+    return grid.steps_mm[0] if grid else 0.0
+
+
 def _unscored(volume: Stack) -> Iterator[dict[str, Any]]:
     for region, numbers in UNSCORED.items():
-        signs = signs_of([trace_skull_mask(volume.images[n]) for n in numbers], volume.spacing_mm)
+        traces = [trace_skull_mask(volume.images[number]) for number in numbers]
+        signs = signs_of(traces, volume.spacing_mm, numbers, _step_mm(volume))
         for number, shown in zip(numbers, signs, strict=True):
             yield {"region": region, "slice": number, "signs": shown}
 
