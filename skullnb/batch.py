@@ -294,11 +294,12 @@ def _work_through(
     n_before = n_done = sum(min(work.chunk, n - number * work.chunk) for number in done)
     progress(n_done, n)
     left = (number for number in range(-(-n // work.chunk)) if number not in done)
-    with _crew(workers, scheduler) as pool:
+    with masking.stopped_between() as look, _crew(workers, scheduler) as pool:
         waiting = {pool.submit(work.do, one) for one in islice(left, _AHEAD)}
         try:
             while waiting:
-                finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                finished, waiting = wait(waiting, masking.LOOK_EVERY, FIRST_COMPLETED)
+                look()
                 n_done += sum(one.result() for one in finished)
                 waiting |= {pool.submit(work.do, one) for one in islice(left, len(finished))}
                 progress(n_done, n)

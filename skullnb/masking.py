@@ -10,10 +10,12 @@ import csv
 import json
 import os
 import re
+import signal
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -321,8 +323,16 @@ def mask_volumes(
     if size < 2:
         yield from map(one, jobs)
         return
-    with one_opencv_thread(), ThreadPoolExecutor(size) as pool:
-        yield from pool.map(one, jobs)
+    with stopped_between() as look, one_opencv_thread(), ThreadPoolExecutor(size) as pool:
+        begun = [pool.submit(one, job) for job in jobs]
+        try:
+            for future in begun:
+                while wait([future], timeout=LOOK_EVERY).not_done:
+                    look()
+                yield future.result()
+        finally:
+            for future in begun:
+                future.cancel()
 
 
 def _mask_stack(
@@ -551,6 +561,34 @@ def one_opencv_thread() -> Iterator[None]:
         yield
     finally:
         cv2.setNumThreads(before)
+
+
+LOOK_EVERY = 0.2  # seconds until a run on several workers notices that it is told to stop
+
+
+@contextmanager
+def stopped_between() -> Iterator[Callable[[], None]]:
+    """Keep signals to stop until the function that this yields is called; it raises them then.
+
+    Raised just anywhere, an interrupt can leave a lock of the pool held, and nothing ends any more.
+    """
+    told: list[int] = []
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)
+            if number and callable(signal.getsignal(number)):
+                before[number] = signal.signal(number, lambda number, _: told.append(number))
+
+    def look() -> None:
+        if told:
+            raise KeyboardInterrupt
+
+    try:
+        yield look
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def n_processors() -> int:

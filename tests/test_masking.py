@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import threading
 from pathlib import Path
 
@@ -620,3 +621,13 @@ def test_the_help_says_what_is_masked_without_images_and_which_options_are_a_bat
     assert "Without IMAGES they are of the head inside the package" in told
     assert 'whose help begins with "Batch:"' in told
     assert "Volumes, or a batch's chunks, side by side" in told
+
+
+def test_a_signal_to_stop_waits_until_no_lock_is_held():
+    before = signal.getsignal(signal.SIGINT)
+    with masking.stopped_between() as look:
+        look()
+        signal.raise_signal(signal.SIGINT)  # would be raised right here
+        with pytest.raises(KeyboardInterrupt):
+            look()
+    assert signal.getsignal(signal.SIGINT) is before
