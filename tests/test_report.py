@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -758,3 +759,15 @@ def test_nothing_of_the_browser_stays_where_a_socket_may_have_a_name_so_long(
     own_browser.write_text(f'#!/bin/sh\ntouch "$TMPDIR/socket"\nprintf %%PDF- > {pdf}\n')
     pages.print_pdf(tmp_path / "page.html", pdf, own_browser)
     assert names(tmp_path / "tmp") == left
+
+
+def test_a_weak_proxy_whose_object_is_gone_does_not_stop_the_pages():
+    class Passing:
+        pass
+
+    one = Passing()
+    left_over = weakref.proxy(one)
+    del one
+    living = pages._living_objects()
+    assert not any(left_over is found for found in living)
+    assert [isinstance(found, Passing) for found in living].count(True) == 0

@@ -6,21 +6,25 @@ Book's settings, from a copy of the book's sources laid out as the project itsel
 
 from __future__ import annotations
 
+import gc
 import os
 import posixpath
 import re
 import shutil
 import subprocess
 import sys
+import weakref
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from html import escape as html_escape
+from importlib import import_module
 from importlib.util import find_spec
 from io import BytesIO, StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -208,6 +212,11 @@ def address() -> dict[str, Any]:
     return found
 
 
+def _living_objects() -> list[Any]:
+    """Give all objects but weak proxies."""
+    return [one for one in gc.get_objects() if type(one) not in weakref.ProxyTypes]
+
+
 def build(work: Path, front: str, *, strict: bool, scrub: Callable[[str], str]) -> None:
     """Build `work/html` from `work/staged`, which goes; `front` is the notebook on the index.
 
@@ -226,6 +235,9 @@ def build(work: Path, front: str, *, strict: bool, scrub: Callable[[str], str]) 
     config, _ = get_final_config(
         user_yaml=staged / "_config.yml", cli_config=options, sourcedir=staged
     )
+    toc: Any = import_module("sphinx_external_toc.collectors")
+    # It asks every object alive for its class; a weak proxy whose object is gone raises at that.
+    toc.gc = SimpleNamespace(get_objects=_living_objects)
     try:
         with patch_docutils(None), docutils_namespace():
             app = Sphinx(
