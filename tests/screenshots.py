@@ -22,8 +22,8 @@ LOOKS = {
 
 def book_pages(html: Path) -> list[Path]:
     """Return the pages that a reader meets: the landing page first, then the others by name."""
-    left_out = {"genindex.html", "search.html", "index.html"}
-    found = [*html.glob("*.html"), *html.glob("notebooks/*.html")]
+    left_out = {"genindex.html", "py-modindex.html", "search.html", "index.html"}
+    found = [*html.glob("*.html"), *html.glob("notebooks/*.html"), *html.glob("book/*.html")]
     return [html / "index.html", *sorted(page for page in found if page.name not in left_out)]
 
 

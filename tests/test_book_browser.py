@@ -133,7 +133,9 @@ def test_a_reader_can_move_the_step_that_a_chapter_is_about(page: Page, html: Pa
         page.locator("figure.is-live").wait_for()
         mask = page.locator(".live-numbers dl div", has_text="Mask, px").locator("dd")
         before = mask.inner_text()
-        page.get_by_label(control).press("PageUp")  # one level more may change no pixel
+        page.get_by_role("slider", name=control).press(
+            "PageUp"
+        )  # one level more may change no pixel
         expect(mask).not_to_have_text(before)
 
 
