@@ -101,7 +101,8 @@ def disc(radius_mm: float, spacing_mm: tuple[float, float]) -> NDArray[np.int64]
     """Give for rows 0, 1, 2, ... from a disc's middle how many px it reaches to each side."""
     down, across = (np.arange(int(radius_mm / size) + 2) * size for size in spacing_mm)
     within = (down * down)[:, None] + across * across <= radius_mm * radius_mm
-    return np.count_nonzero(within[within[:, 0]], axis=1) - 1
+    n_pixels: NDArray[np.int64] = np.count_nonzero(within[within[:, 0]], axis=1)
+    return n_pixels - 1
 
 
 def _dilate(picture: _Picture, rows: NDArray[np.int64]) -> _Picture:
