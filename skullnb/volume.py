@@ -1,0 +1,219 @@
+"""A whole head: the brain found in 3D, and the border looked for in every slice.
+
+One Otsu threshold holds for the volume. Its bright voxels are opened by the smallest ball that
+frees the brain from the scalp; the deepest component is the brain. From there the mask grows
+through the dark, as in `skullnb.pipeline.border`, but as far as 3D distances allow: near the vertex
+the brain lies below a slice, not in it.
+
+Distances are exact and whole numbers: squared, one axis after the other, and cut off at the
+farthest that is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
+
+from skullnb.errors import InvalidImage, InvalidSetting
+from skullnb.pipeline.border import REACH_MM, closed_brain, erode, grow_inside, head_of
+from skullnb.pipeline.settings import as_stack
+from skullnb.pipeline.steps import Mask, binarise, fill_holes, otsu_threshold
+
+LOWEST, HIGHEST = 0.1, 99.8  # percentiles that become 0 and 255, so that a hot voxel has no say
+OPENINGS_MM = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 7.0)
+DEEPEST_MM = 16.0  # deeper counts as that deep
+COARSE_MM = 2.0  # voxels in which components are told apart, where they are smaller
+MOST_ML = 1700.0  # of bright brain
+# Brain and scalp are joined in a slice where less of the bright tissue lies outside the brain.
+LEAST_OUTSIDE, MOST_JOINED = 0.05, 0.05
+SHARE = 0.85  # of the threshold: darker voxels are grown through
+LEAST_MM = 2.0  # grown whatever the brightness
+# Marrow can shine, but bone and fluid are at least so thick where so much of the head lies outside.
+BONE_MM, SCALP_MM = 5.0, 10.0
+
+Voxels = NDArray[np.bool_]
+Spacing = tuple[float, float, float]
+
+
+@dataclass(frozen=True, eq=False)
+class WholeHead:
+    """What was found in a volume: levels 0..255, brain and masks, all (N, H, W)."""
+
+    levels: Mask
+    threshold: int
+    opening_mm: float
+    brain: Voxels
+    masks: Mask
+
+
+def skull_mask_of_volume(
+    volume: ArrayLike, spacing_mm: Spacing, reach_mm: float = REACH_MM
+) -> Mask:
+    """Mark the outer surface of the skull and everything inside it, in a whole head or part of one.
+
+    Parameters
+    ----------
+    volume : (N, H, W) array, real
+        Axial slices, ascending from the feet, of any thickness; any intensities.
+    spacing_mm : (slice, row, column)
+        In mm from voxel to voxel.
+    reach_mm : float
+        The farthest that the border may be from the brain, in mm.
+
+    Returns
+    -------
+    (N, H, W) uint8 {0, 1}
+
+    Raises
+    ------
+    InvalidImage
+        If the volume is not finite, flat, or a single slice; if it has no skull; and if brain and
+        scalp don't come apart.
+    InvalidSetting
+        If spacing or reach are not numbers above zero.
+
+    Examples
+    --------
+    >>> from skullnb import heads
+    >>> head = heads.load("studyforrest")
+    >>> masks = skull_mask_of_volume(head.images, head.grids[0].steps_mm)
+    >>> masks.shape, int(masks[0].sum())
+    ((16, 384, 274), 47029)
+    """
+    return find_whole_head(volume, spacing_mm, reach_mm).masks
+
+
+def find_whole_head(
+    volume: ArrayLike, spacing_mm: Spacing, reach_mm: float = REACH_MM
+) -> WholeHead:
+    """Do as `skull_mask_of_volume`, and keep what was found on the way."""
+    voxels, spacing = _checked(volume, spacing_mm, reach_mm)
+    levels = _levels_of(voxels)
+    threshold = otsu_threshold(levels.reshape(-1, levels.shape[2]))
+    bright = levels > threshold
+    heads = np.stack([head_of(one, threshold, spacing[1:]) for one in levels])
+    _refuse_stripped(bright, heads, spacing)
+    box = ndimage.find_objects(bright.view(np.uint8))[0]
+    brain = np.zeros_like(bright)
+    brain[box], opening = _find_brain(bright[box], spacing)
+    masks = np.stack(list(_grow(levels, threshold, brain, heads, spacing, reach_mm)))
+    return WholeHead(levels, threshold, opening, brain, masks)
+
+
+def _checked(
+    volume: ArrayLike, spacing_mm: Spacing, reach_mm: float
+) -> tuple[NDArray[Any], Spacing]:
+    """Give the volume as an array and the spacing as three floats, or say what is wrong."""
+    voxels = np.ascontiguousarray(as_stack(volume))
+    if voxels.dtype.kind not in "iuf" or voxels.size == 0:
+        raise InvalidImage(f"The volume is {voxels.dtype} of shape {voxels.shape}; give numbers.")
+    if len(voxels) == 1:
+        raise InvalidImage(
+            "The whole-head method needs a volume, and this is one slice; mask it slice by slice."
+        )
+    if voxels.dtype.kind == "f" and not np.isfinite(voxels).all():
+        raise InvalidImage("The volume has voxels that are NaN or infinite; replace them.")
+    spacing = np.asarray(spacing_mm, dtype=np.float64)
+    if spacing.shape != (3,) or not (np.isfinite(spacing) & (spacing > 0)).all():
+        raise InvalidSetting(
+            f"The spacing must be three numbers of mm above zero (slice, row, column), "
+            f"not {spacing_mm!r}."
+        )
+    if not 0 < reach_mm < np.inf:
+        raise InvalidSetting(f"The reach must be a number of mm above zero, not {reach_mm!r}.")
+    slices, rows, columns = spacing.tolist()
+    return voxels, (slices, rows, columns)
+
+
+def _levels_of(voxels: NDArray[Any]) -> Mask:
+    """Map the volume to 0..255, with what is beyond the percentiles at the ends."""
+    low, high = np.percentile(voxels, (LOWEST, HIGHEST)).tolist()
+    if not low < high:
+        raise InvalidImage(f"The volume is flat: nearly all voxels are {low:g}; there is no head.")
+    levels = np.empty(voxels.shape, dtype=np.uint8)
+    for image, into in zip(voxels, levels, strict=True):
+        into[:] = np.clip((image - low) * (255 / (high - low)), 0, 255)
+    return levels
+
+
+def _refuse_stripped(bright: Voxels, heads: Voxels, spacing: Spacing) -> None:
+    """Refuse a head without the dark of bone below its surface."""
+
+
+def _find_brain(bright: Voxels, spacing: Spacing) -> tuple[Voxels, float]:
+    """Find the brain by the smallest opening (mm) that frees it."""
+    depth, scale = _squared_distances(bright, spacing, DEEPEST_MM)
+    steps = [max(1, int(COARSE_MM / size + 1e-6)) for size in spacing]
+    coarse = depth[tuple(slice(step // 2, None, step) for step in steps)]
+    finer = np.ix_(
+        *(
+            np.minimum(np.arange(n) // step, m - 1)
+            for n, m, step in zip(depth.shape, coarse.shape, steps, strict=True)
+        )
+    )
+    n_bright = bright.sum(axis=(1, 2))
+    for opening in OPENINGS_MM:
+        least = opening * opening * scale
+        labels, n_components = ndimage.label(coarse > least, np.ones((3, 3, 3)))
+        if not n_components:
+            break
+        weights = np.bincount(labels.ravel(), coarse.ravel())
+        weights[0] = 0
+        core = ndimage.binary_dilation(labels == weights.argmax(), np.ones((3, 3, 3)))
+        brain = _within(core[finer] & (depth > least), spacing, opening) & bright
+        n_brain = brain.sum(axis=(1, 2))
+        # Slices through the thick of the brain; elsewhere it may be all that is bright.
+        thick = n_brain >= n_brain.max() / 2
+        joined = n_bright - n_brain < LEAST_OUTSIDE * n_bright
+        if joined[thick].mean() < MOST_JOINED and n_brain.sum() * np.prod(spacing) <= MOST_ML * 1e3:
+            return brain, opening
+    raise InvalidImage(
+        f"Brain and scalp don't come apart, even when {OPENINGS_MM[-1]:g} mm are taken off both; "
+        "mask this volume slice by slice."
+    )
+
+
+def _grow(
+    levels: Mask, threshold: int, brain: Voxels, heads: Voxels, spacing: Spacing, reach_mm: float
+) -> Iterator[Mask]:
+    """Look for the border in every slice, from a brain of which distances are 3D."""
+    pixel = spacing[1:]
+    closed = np.stack([closed_brain(one, pixel) for one in brain])
+    away, scale = _squared_distances(~closed, spacing, reach_mm + 1)
+    dark = SHARE * threshold
+    for squared, head, image in zip(away, heads, levels, strict=True):
+        bone = (squared <= BONE_MM**2 * scale) & erode(head, SCALP_MM, pixel)
+        near = bone | (squared <= LEAST_MM**2 * scale)
+        far = squared <= reach_mm**2 * scale
+        yield fill_holes(grow_inside(head, near & far, far, image < dark, pixel))
+
+
+def _within(core: Voxels, spacing: Spacing, distance_mm: float) -> Voxels:
+    """Voxels within so many mm of a core."""
+    squared, scale = _squared_distances(~core, spacing, distance_mm + 1)
+    return np.asarray(squared <= distance_mm**2 * scale)
+
+
+def _squared_distances(
+    voxels: Voxels, spacing: Spacing, most_mm: float
+) -> tuple[NDArray[np.uint16], int]:
+    """Squared distances to the nearest voxel that is not set, cut off at `most_mm`.
+
+    They are whole numbers of mm² / scale; the scale comes with them.
+    """
+    scale = 2 ** int(np.log2(32767 / most_mm**2))  # a sum of two stays below 65536
+    squared = voxels * np.uint16(most_mm**2 * scale)
+    for axis, size in enumerate(spacing):
+        before = squared.copy()
+        ours, theirs = np.moveaxis(squared, axis, 0), np.moveaxis(before, axis, 0)
+        for step in range(1, min(int(most_mm / size), len(ours) - 1) + 1):
+            more = np.uint16(round((step * size) ** 2 * scale))
+            np.minimum(ours[step:], theirs[:-step] + more, out=ours[step:])
+            np.minimum(ours[:-step], theirs[step:] + more, out=ours[:-step])
+    return squared, scale
