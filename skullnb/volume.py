@@ -27,7 +27,7 @@ from skullnb.pipeline.steps import Mask, binarise, fill_holes, otsu_threshold
 
 LOWEST, HIGHEST = 0.1, 99.8  # percentiles that become 0 and 255, so that a hot voxel has no say
 OPENINGS_MM = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 7.0)
-DEEPEST_MM = 16.0  # deeper counts as that deep
+DEEPEST_MM, FARTHEST_MM = 8.0, 16.0  # under a surface, from air; what is more counts as that
 COARSE_MM = 2.0  # voxels in which components are told apart, where they are smaller
 # The brain is free where of its core, a ball inside its surface, hardly anything is nearer to the
 # air than the ball and this. Of 60 volumes .003 of free brains at most, .015 and more of others.
@@ -100,8 +100,13 @@ def find_whole_head(
     threshold = otsu_threshold(levels.reshape(-1, levels.shape[2]))
     bright = levels > threshold
     heads = np.stack([head_of(one, threshold, spacing[1:]) for one in levels])
-    brain, opening = _find_brain(bright, heads, spacing)
-    masks = np.stack(list(_grow(levels, threshold, brain, heads, spacing, reach_mm)))
+    # All happens in the box of the head; the air around shows where it ends.
+    (head,) = ndimage.find_objects(heads.view(np.uint8))
+    box = tuple(slice(max(0, one.start - 8), one.stop + 8) for one in head)
+    brain, masks = np.zeros_like(bright), np.zeros_like(levels)
+    brain[box], opening = _find_brain(bright[box], heads[box], spacing)
+    grown = _grow(levels[box], threshold, brain[box], heads[box], spacing, reach_mm)
+    masks[box] = np.stack(list(grown))
     return WholeHead(levels, threshold, opening, brain, masks)
 
 
@@ -147,7 +152,7 @@ def _find_brain(bright: Voxels, heads: Voxels, spacing: Spacing) -> tuple[Voxels
     steps = [max(1, int(COARSE_MM / size + 1e-6)) for size in spacing]
     some = tuple(slice(step // 2, None, step) for step in steps)
     slices, rows, columns = np.multiply(spacing, steps).tolist()
-    air, unit = _squared_distances(heads[some], (slices, rows, columns), DEEPEST_MM)
+    air, unit = _squared_distances(heads[some], (slices, rows, columns), FARTHEST_MM)
     near, far = np.square(BONE_SHELL_MM) * unit
     shell = bright[some][(air > near) & (air <= far)]
     if not shell.size or shell.mean() > MOST_BRIGHT:
@@ -207,11 +212,15 @@ def _squared_distances(
     """
     scale = 2 ** int(np.log2(32767 / most_mm**2))  # a sum of two stays below 65536
     squared = voxels * np.uint16(most_mm**2 * scale)
-    for axis, size in enumerate(spacing):
-        before = squared.copy()
-        ours, theirs = np.moveaxis(squared, axis, 0), np.moveaxis(before, axis, 0)
-        for step in range(1, min(int(most_mm / size), len(ours) - 1) + 1):
-            more = np.uint16(round((step * size) ** 2 * scale))
-            np.minimum(ours[step:], theirs[:-step] + more, out=ours[step:])
-            np.minimum(ours[:-step], theirs[step:] + more, out=ours[:-step])
+    for axis, other in ((2, 0), (1, 0), (0, 1)):  # planes are small enough for the cache
+        for plane in np.moveaxis(squared, (other, axis), (0, 1)):
+            before = plane.copy()
+            farther, most = np.empty_like(before), before.max()
+            for step in range(1, len(plane)):
+                more = round((step * spacing[axis]) ** 2 * scale)
+                if more >= most:
+                    break
+                np.add(before, np.uint16(more), out=farther)
+                np.minimum(plane[step:], farther[:-step], out=plane[step:])
+                np.minimum(plane[:-step], farther[step:], out=plane[:-step])
     return squared, scale
