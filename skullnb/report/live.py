@@ -25,6 +25,7 @@ from skullnb import heads, phantom
 from skullnb.errors import InvalidSetting
 from skullnb.metrics import iou
 from skullnb.pipeline import PipelineSettings, SkullMaskTrace, normalise, trace_skull_mask
+from skullnb.pipeline.border import REACH_MM
 from skullnb.report import plot
 from skullnb.report.chapter import MOST_SHOWN, Chapter, spread
 from skullnb.stack import Stack
@@ -263,6 +264,7 @@ def _config(
             "border": settings.border,
             "kernelWidth": settings.kernel_width,
             "kernelShape": settings.kernel_shape,
+            "reachMm": settings.reach_mm or REACH_MM,
             "fillHoles": settings.fill_holes,
         },
         "sources": list(sources),
