@@ -214,7 +214,7 @@ const skullnb = (() => {
     brain, { pixels: levels }, threshold, spacing,
     reachMm = 14, share = 0.9, marginMm = 3, closingMm = 8,
   ) {
-    const where = (rule) => likeness(brain, Uint8Array.from(levels, (level, i) => rule(level, i)));
+    const where = (rule) => likeness(brain, levels.map(rule));
     const kernel = (mm) => disc(mm, spacing);
     const head = largest(fillHoles(close(where((level) => level > 0.5 * threshold), kernel(3))));
     const inside = erode(head, kernel(marginMm)).pixels;
