@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from skullnb.errors import InvalidSetting
 from skullnb.pipeline import steps
-from skullnb.pipeline.settings import PipelineSettings, as_slice, as_stack
+from skullnb.pipeline.settings import DARK_GROWTH, PipelineSettings, as_slice, as_stack
 from skullnb.pipeline.signs import (
     HOT_QUANTILE,
     SliceFacts,
@@ -108,7 +109,11 @@ def create_skull_mask(image: ArrayLike, dilation_size: int = 26) -> Mask:
     return next(masks_by_width(image, (dilation_size,)))
 
 
-def create_skull_masks(images: ArrayLike, settings: PipelineSettings | None = None) -> Mask:
+def create_skull_masks(
+    images: ArrayLike,
+    settings: PipelineSettings | None = None,
+    spacing_mm: tuple[float, float] | None = None,
+) -> Mask:
     """Skull masks of all slices of a stack.
 
     Parameters
@@ -116,6 +121,8 @@ def create_skull_masks(images: ArrayLike, settings: PipelineSettings | None = No
     images : (N, H, W) array, real
     settings : PipelineSettings, optional
         The article's when left out.
+    spacing_mm : (row, column), optional
+        In mm per pixel: what a reach in mm and dark growth need.
 
     Returns
     -------
@@ -124,19 +131,23 @@ def create_skull_masks(images: ArrayLike, settings: PipelineSettings | None = No
     Raises
     ------
     InvalidImage, InvalidSetting
-        If a slice, which is named, is not a finite, real, non-empty 2D array; or the settings hold
-        a reach in mm: `settings.at(spacing_mm)` settles it.
+        If a slice, which is named, is not a finite, real, non-empty 2D array, or a spacing is
+        needed and not given.
 
     Examples
     --------
     >>> create_skull_masks(np.zeros((2, 8, 8))).shape
     (2, 8, 8)
     """
-    settings = (settings or PipelineSettings()).at(None)
+    settings = (settings or PipelineSettings()).at(spacing_mm)
     stack = as_stack(images)
     masks = np.empty(stack.shape, dtype=np.uint8)
     for number, image in enumerate(stack):
-        _begin(image, settings, number)(settings, masks[number])
+        if settings.border == DARK_GROWTH:
+            found = measure_slice(image, settings, spacing_mm, slice_number=number)
+            masks[number] = found.mask
+        else:
+            _begin(image, settings, number)(settings, masks[number])
     return masks
 
 
@@ -155,7 +166,7 @@ def masks_by_width(
     widths : iterable of int
         In px; refused as by `create_skull_mask`.
     settings : PipelineSettings, optional
-        All the rest; its kernel width and reach are not used.
+        All the rest; its kernel width and reach are not used, and dark growth is refused.
     slice_number : int, optional
         Named in error messages.
 
@@ -171,6 +182,8 @@ def masks_by_width(
     [400, 480, 568]
     """
     settings = replace(settings or PipelineSettings(), reach_mm=None)
+    if settings.border == DARK_GROWTH:
+        raise InvalidSetting('Dark growth has no kernel width; use border="dilation" to vary it.')
     grow = _begin(image, settings, slice_number)
     for width in widths:
         mask = np.empty(np.shape(image), dtype=np.uint8)
@@ -216,7 +229,7 @@ def measure_slice(
     """
     settings = (settings or PipelineSettings()).at(spacing_mm)
     fast = load()
-    if not fast:
+    if not fast or settings.border == DARK_GROWTH:
         trace = trace_skull_mask(image, settings, spacing_mm=spacing_mm, slice_number=slice_number)
         return SliceMeasure(
             mask=trace.mask,

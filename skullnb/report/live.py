@@ -25,7 +25,7 @@ from skullnb import heads, phantom
 from skullnb.errors import InvalidSetting
 from skullnb.metrics import iou
 from skullnb.pipeline import PipelineSettings, SkullMaskTrace, normalise, trace_skull_mask
-from skullnb.pipeline.border import REACH_MM
+from skullnb.pipeline.settings import REACH_MM
 from skullnb.report import plot
 from skullnb.report.chapter import MOST_SHOWN, Chapter, spread
 from skullnb.stack import Stack
