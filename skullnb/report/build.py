@@ -20,11 +20,12 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from skullnb.errors import InvalidSetting, ReportFailed, UnreadableFile
-from skullnb.report.chapter import FORMAT, PARAMETERS, SVG, Chapter, as_json, bare
+from skullnb.report.chapter import DATA, FORMAT, PARAMETERS, SVG, Chapter, as_json, bare
 
 MARKER = ".skullnb-report"
 """A file in every report; a folder without it is never overwritten."""
@@ -66,30 +67,13 @@ def build_report(
     progress: Callable[[int, int, str], None] = lambda done, total, text: None,
     **parameters: Any,
 ) -> Report:
-    """Run the notebooks on the given data and build the pages about them.
+    """Run the notebooks on the given data and build the pages about them in `output_dir`.
 
     Without images that is the book, about the head inside the package; with images a report about
-    them, which opens with a verdict and leaves out what is not about them. What is impossible is
+    them. `parameters` are those of every notebook, `chapters` names or numbers of notebooks ("05").
+    A student gets no answer. `single_file` and `pdf` also write `book.html` and `book.pdf`;
+    `progress` is called as ``progress(done, total, text)`` after each step. What is impossible is
     refused before a notebook runs; a notebook that fails has a page that shows where.
-
-    Parameters
-    ----------
-    images, reference, **parameters
-        As in every notebook.
-    output_dir : path
-        Gets `html/index.html`, `results.json`, `results/`, `notebooks/`.
-    chapters : sequence of str
-        Names or numbers, such as "05-dilation" or "05"; empty = those of the book or the report.
-    workers : int
-        How many run at the same time.
-    overwrite : bool
-        Replace the output folder if it is a report.
-    student : bool
-        Leave every answer out of pages and notebooks, and the teacher's page out of the book.
-    single_file, pdf : bool
-        Also write all pages as one file, `book.html`, and as `book.pdf`.
-    progress : callable, optional
-        Called as ``progress(done, total, text)`` after each step.
     """
     _require_extra()
     import nbformat
@@ -102,7 +86,8 @@ def build_report(
     output = Path(os.path.realpath(Path(output_dir).expanduser()))
     if workers < 1:
         raise InvalidSetting(f"The number of workers is {workers}; it must be at least 1.")
-    given = {"images": str(images), "reference": str(reference), **parameters}
+    given = {"images": images, "reference": reference, **parameters}
+    given |= {name: str(one) for name, one in given.items() if name in DATA}
     toc_name = "_toc-report.yml" if given["images"] else "_toc.yml"
     front, book = FRONT[toc_name], find_assets("book")
     toc = yaml.safe_load((book / toc_name).read_text("utf-8"))
@@ -110,7 +95,7 @@ def build_report(
     chapter = Chapter(front, given)
     stack, chosen = chapter.stack, chapter.parameters
     files = [*stack.sources, *stack.reference_sources]
-    files += filter(Path.is_file, [Path(str(chosen["groups"]))])  # or they are labels
+    files += filter(Path.is_file, [Path(chosen["groups"])])  # or they are labels
     _refuse(output, overwrite, files)
     for number, image in zip(stack.slice_numbers, stack.images, strict=True):
         as_slice(image, number)  # a notebook would find out too, but late and on a page of its own
@@ -119,10 +104,9 @@ def build_report(
     with _workplace(output) as work:
         scrub = _path_scrubber([work, output, *(path.resolve().parent for path in files)])
         failures: dict[str, str] = {}
-        done = 0
+        done = count(1)
 
         def finish(name: str, notebook: Any, error: str) -> None:
-            nonlocal done
             notebook = _cleaned(notebook, scrub)
             if error:
                 failures[name] = scrub(error)
@@ -134,8 +118,7 @@ def build_report(
                     for kind in ("image/svg+xml", teach.MIME):  # for pages only
                         one.get("data", {}).pop(kind, None)
             nbformat.write(notebook, work / "notebooks" / f"{name}.ipynb")
-            done += 1
-            progress(done, total, f"{name} {'failed' if error else 'done'}")
+            progress(next(done), total, f"{name} {'failed' if error else 'done'}")
 
         progress(0, total, "running the notebooks")
         only = {name: one for name, one in chosen.items() if one != PARAMETERS[name]}
