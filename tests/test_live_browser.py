@@ -789,21 +789,6 @@ def test_a_page_asks_only_for_its_own_files_and_only_for_the_slice_it_shows(
     context.close()
 
 
-def test_in_a_single_file_the_slices_may_stand_in_the_page(
-    chromium: Browser, site: Path, tmp_path: Path
-) -> None:
-    html = site.read_text(encoding="utf-8")
-    for name in SCRIPTS:
-        text = (ASSETS / f"{name}.js").read_text(encoding="utf-8")
-        html = html.replace(f'<script src="{name}.js"></script>', f"<script>{text}</script>")
-    inside = (site.parent / "live" / "studyforrest-8.js").read_text("ascii")
-    html = html.replace('<link rel="stylesheet" href="skullnb.css">', "")
-    (tmp_path / "alone.html").write_text(f"{html}<script>{inside}</script>", encoding="utf-8")
-    for page in opened(chromium, tmp_path / "alone.html"):
-        assert shown(page, "Threshold") == "85"
-        drop(page, "own.npy", npy(np.eye(30)))
-
-
 def test_the_settings_are_those_of_the_report(
     chromium: Browser, head: Stack, tmp_path: Path
 ) -> None:

@@ -349,7 +349,7 @@ def check_five_slices(chapter: Chapter) -> Iterator[Asked]:
 def check_evidence(chapter: Chapter) -> Iterator[Asked]:
     """Which rules could be struck, one at a time, without changing a mask."""
     table = summarise(build_ledger(chapter.stack, chapter.settings)).set_index("rule")
-    changed, fired = (dict(table[name].astype(int)) for name in ("n_changed", "n_fired"))
+    changed, fired = (table[name].astype(int).to_dict() for name in ("n_changed", "n_fired"))
     silent = tuple(rule for rule in RULES if not changed.get(rule))
     needed = tuple(rule for rule in RULES if rule not in silent)
     yield "right", When("exactly", silent)
