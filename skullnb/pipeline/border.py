@@ -77,9 +77,9 @@ def grow_through_dark(
     (400, 1588)
     """
     spacing = float(spacing_mm[0]), float(spacing_mm[1])
-    near, far = np.zeros((2, *brain.shape), dtype=np.bool_)
     if not brain.any():
-        return near.astype(np.uint8)
+        return np.zeros(brain.shape, dtype=np.uint8)
+    near, far = np.zeros((2, *brain.shape), dtype=np.bool_)
     closed, farthest = closed_brain(brain > 0, spacing), disc(reach_mm, spacing)
     # Nothing grows farther than this window, nor does closing the result lead out of it.
     window = _box(closed, len(farthest) - 1, int(farthest[0]))
