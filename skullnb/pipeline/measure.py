@@ -106,7 +106,11 @@ def create_skull_mask(image: ArrayLike, dilation_size: int = 26) -> Mask:
     >>> print(create_skull_mask(image, dilation_size=3).sum())
     480
     """
-    return next(masks_by_width(image, (dilation_size,)))
+    settings = PipelineSettings(kernel_width=dilation_size)
+    grow = _begin(image, settings, None)
+    mask = np.empty(np.shape(image), dtype=np.uint8)
+    grow(settings, mask)
+    return mask
 
 
 def create_skull_masks(
