@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from skullnb import heads, metrics
+from skullnb import evidence, heads, metrics
 from skullnb.errors import InvalidSetting
 from skullnb.pipeline import (
     RULES,
@@ -26,6 +26,7 @@ from skullnb.pipeline import (
     trace_skull_mask,
 )
 from skullnb.pipeline.border import disc, grow_through_dark
+from skullnb.pipeline.trace import GROW
 from skullnb.stack import Stack
 from skullnb.sweep import sweep_kernel_width
 
@@ -197,10 +198,29 @@ def test_the_trace_names_the_rule_and_counts_what_it_changed() -> None:
     levels = drawn_head(40, 51, 63, (1.0, 1.0))
     trace = trace_skull_mask(levels, GROWTH, spacing_mm=(1.0, 1.0))
     names = [record.name for record in trace.rules]
-    assert names == [*RULES[:4], "grow through the dark", "fill holes"]
+    assert names == [*RULES[:4], GROW, "fill holes"]
     grown = trace.rules[4]
     assert grown.fired
     assert grown.n_pixels == np.count_nonzero(trace.dilated != trace.brain)
+
+
+def test_the_ledger_says_what_the_rule_is_worth_and_keeps_it_apart_from_the_dilation() -> None:
+    head = heads.load("studyforrest").select([4, 9])
+    ledger = evidence.build_ledger(head, GROWTH)
+    account = evidence.summarise(ledger).set_index("rule")
+    assert list(account.index) == [*RULES[:4], GROW, "fill holes"]
+    assert account.loc[GROW, "status"] == "exercised"
+    assert account.loc[GROW, "iou"] - account.loc[GROW, "iou_off"] > 0.1
+    # Without a threshold nothing is dark, and whatever is not black is brain.
+    bare = evidence.switch_off(
+        trace_skull_mask(head.images[0], GROWTH, spacing_mm=head.spacing_mm), "threshold"
+    )
+    zero = replace(GROWTH, threshold=0)
+    np.testing.assert_array_equal(
+        bare, create_skull_masks(head.images[:1], zero, head.spacing_mm)[0]
+    )
+    with pytest.raises(InvalidSetting, match="different settings"):
+        evidence.combine([ledger, evidence.build_ledger(head)])
 
 
 def test_a_head_that_is_all_margin_leaves_an_empty_mask_and_says_why() -> None:
