@@ -7,9 +7,10 @@ import io
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,9 @@ class Command(click.Group):
         """Run the command; say what went wrong in a sentence."""
         let_anything_be_said()
         try:
-            with told_to_stop(), warnings.catch_warnings():
+            usual: Any = lambda handler: handler is signal.SIG_DFL  # noqa: E731  and no nohup's
+            stop = masking.handling(signal.default_int_handler, usual, *masking.ENDING)
+            with stop, warnings.catch_warnings():
                 # What libraries remark on a damaged file would stand above the sentence.
                 warnings.simplefilter("ignore")
                 warnings.filterwarnings("always", "The disk of .* keeps no locks")
@@ -59,21 +62,6 @@ class Command(click.Group):
             with suppress(OSError):  # the terminal may be gone
                 click.echo("Stopped.", err=True)
             raise click.exceptions.Exit(EXIT_INTERRUPTED) from error
-
-
-@contextmanager
-def told_to_stop() -> Iterator[None]:
-    """Tidy up as after Ctrl-C when a system, a scheduler or a closed terminal ends the command."""
-    before = {}
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        if number and signal.getsignal(number) is signal.SIG_DFL:  # and not under nohup
-            before[number] = signal.signal(number, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def let_anything_be_said() -> None:
@@ -101,20 +89,65 @@ def progress_bar(**words: Any) -> Any:
 # --- the words that every command shares ----------------------------------------------------------
 
 
+def _word(default: Any, flag: str, **about: Any) -> Any:
+    """Make a field of `Data` that is an option of the command line as well."""
+    return field(default=default, metadata={"flag": flag, "default": default, **about})
+
+
 @dataclass(frozen=True)
 class Data:
     """What a command is about, and how the masks are made; as typed."""
 
-    images: str = ""
-    reference: str = ""
-    groups: str = ""
-    spacing_mm: str = ""
-    slices: str = ""
-    axis: str = ""
-    nan_background: bool = False
-    kernel_width: int = 26
-    reach_mm: float | None = None
-    border: str = "dilation"
+    images: str = _word(
+        "",
+        "--images",
+        help="Scans: a file, a folder, a pattern in quotes, dicom#6 (its series 6), phantom, or an "
+        "open head's name.  [default: the head inside the package]",
+    )
+    reference: str = _word("", "--reference", help="Reference mask, as the images.")
+    groups: str = _word(
+        "", "--groups", help="Volume of each slice: a text file, or labels with commas."
+    )
+    spacing_mm: str = _word(
+        "",
+        "--spacing",
+        help='Millimetres per pixel, "row x column", as "0.67x0.70"; headers know theirs.',
+    )
+    slices: str = _word(
+        "",
+        "--slices",
+        help='Slices, from 0: "104:127" (127 left out), "3" or "1,5,9". Axial ones ascend.',
+    )
+    axis: str = _word(
+        None,
+        "--axis",
+        type=click.Choice(AXES),
+        help="Axis to slice a volume along.  [default: as it was acquired]",
+    )
+    nan_background: bool = _word(
+        False,
+        "--nan-background",
+        is_flag=True,
+        help="Take NaN for background; it is refused otherwise.",
+    )
+    kernel_width: int = _word(
+        26,
+        "--kernel-width",
+        show_default=True,
+        help="Side of the elliptical kernel in px; it reaches half as far.",
+    )
+    reach_mm: float | None = _word(
+        None,
+        "--reach-mm",
+        type=float,
+        help="Instead: how far the kernel carries a border, at each volume's own spacing.",
+    )
+    border: str = _word(
+        "dilation",
+        "--border",
+        type=click.Choice(["dilation", "dark growth"]),
+        hidden=True,  # until there is more than one
+    )
 
     def pick(self, *names: str) -> dict[str, Any]:
         """Return some words by the parameters' names."""
@@ -122,72 +155,24 @@ class Data:
 
     @property
     def settings(self) -> PipelineSettings:
-        """Return the pipeline's settings."""
+        """The pipeline's settings."""
         return PipelineSettings(**self.pick("kernel_width", "reach_mm", "border"))
 
     @property
-    def words(self) -> dict[str, Any]:
-        """Return what notebooks take."""
-        return {name: word for name, word in asdict(self).items() if name != "border"}
+    def reading(self) -> dict[str, Any]:
+        """How volumes are read."""
+        return self.pick("spacing_mm", "slices", "axis", "nan_background")
 
     @property
-    def reading(self) -> dict[str, Any]:
-        """Return how volumes are read."""
-        return self.pick("spacing_mm", "slices", "axis", "nan_background")
+    def words(self) -> dict[str, Any]:
+        """What notebooks take."""
+        names = ("images", "reference", "groups", "kernel_width", "reach_mm")
+        return self.pick(*names) | self.reading
 
     def open(self) -> Stack:
         """Open the slices."""
         return open_heads.open_data(**self.pick("images", "reference", "groups"), **self.reading)
 
-
-_OPTIONS = {
-    "images": click.option(
-        "--images",
-        default="",
-        help="Scans: a file, a folder, a pattern in quotes, dicom#6 (its series 6), phantom, or an "
-        "open head's name.  [default: the head inside the package]",
-    ),
-    "reference": click.option("--reference", default="", help="Reference mask, as the images."),
-    "groups": click.option(
-        "--groups", default="", help="Volume of each slice: a text file, or labels with commas."
-    ),
-    "spacing_mm": click.option(
-        "--spacing",
-        "spacing_mm",
-        default="",
-        help='Millimetres per pixel, "row x column", as "0.67x0.70"; headers know theirs.',
-    ),
-    "slices": click.option(
-        "--slices",
-        default="",
-        help='Slices, from 0: "104:127" (127 left out), "3" or "1,5,9". Axial ones ascend.',
-    ),
-    "axis": click.option(
-        "--axis",
-        type=click.Choice(AXES),
-        help="Axis to slice a volume along.  [default: as it was acquired]",
-    ),
-    "nan_background": click.option(
-        "--nan-background", is_flag=True, help="Take NaN for background; it is refused otherwise."
-    ),
-    "kernel_width": click.option(
-        "--kernel-width",
-        default=26,
-        show_default=True,
-        help="Side of the elliptical kernel in px; it reaches half as far.",
-    ),
-    "reach_mm": click.option(
-        "--reach-mm",
-        type=float,
-        help="Instead: how far the kernel carries a border, at each volume's own spacing.",
-    ),
-    "border": click.option(
-        "--border",
-        type=click.Choice(["dilation", "dark growth"]),
-        default="dilation",
-        hidden=True,  # until there is more than one
-    ),
-}
 
 _PATH = click.Path(path_type=Path)
 _overwrite = click.option("--overwrite", is_flag=True, help="Replace what is already there.")
@@ -195,43 +180,25 @@ _overwrite = click.option("--overwrite", is_flag=True, help="Replace what is alr
 
 def about(*without: str, argument: bool = False) -> Callable[[Callable[..., Any]], Any]:
     """Give a command the shared words but some, packed as its first argument, a `Data`."""
-    names = [name for name in _OPTIONS if name not in without]
+    words = {one.name: dict(one.metadata) for one in fields(Data) if one.name not in without}
 
     def decorate(command: Callable[..., Any]) -> Any:
         @functools.wraps(command)
         def packed(**given: Any) -> Any:
-            typed = {name: given.pop(name) for name in names}
+            typed = {name: given.pop(name) for name in words}
             origin = click.get_current_context().get_parameter_source("kernel_width")
             if typed.get("reach_mm") is not None and origin is ParameterSource.COMMANDLINE:
                 raise click.UsageError("Give --reach-mm or --kernel-width, not both.")
             return command(Data(**typed | {"axis": typed["axis"] or ""}), **given)
 
-        for name in reversed(names):
-            as_argument = argument and name == "images"
-            option = click.argument("images", default="") if as_argument else _OPTIONS[name]
-            packed = option(packed)
+        for name, word in reversed(words.items()):
+            if argument and name == "images":
+                packed = click.argument(name, default="")(packed)
+            else:
+                packed = click.option(word.pop("flag"), name, **word)(packed)
         return packed
 
     return decorate
-
-
-def free(path: Path, own: Iterable[Path], overwrite: bool) -> Path:
-    """Return where to write, refused now where that can't be: before the work, not after it."""
-    refuse_place(expand(path), own, overwrite)
-    return expand(path)
-
-
-@contextmanager
-def made(folder: Path) -> Iterator[None]:
-    """Make a folder to write in; leave no empty one behind."""
-    new = [one for one in (folder, *folder.parents) if not one.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        yield
-    finally:
-        for one in new:
-            with suppress(OSError):  # there is something in it
-                one.rmdir()
 
 
 def own_files(data: Data, stack: Stack) -> list[Path]:
@@ -323,7 +290,7 @@ def report(data: Data, **options: Any) -> None:
 @click.option("--chunk", type=click.IntRange(1), help="Batch: slices written and marked together.")
 @click.option("--parquet", is_flag=True, help="Batch: the table as Parquet instead of CSV.")
 @_overwrite
-def mask(data: Data, output: Path, strict: bool, bids: bool, **options: Any) -> None:
+def mask(data: Data, output: Path, strict: bool, **options: Any) -> None:
     """Write the skull masks of IMAGES: a file, a folder, or a pattern in quotes.
 
     Without IMAGES they are of the head inside the package. Files of one slice each are one stack if
@@ -344,39 +311,41 @@ def mask(data: Data, output: Path, strict: bool, bids: bool, **options: Any) -> 
         skullnb mask scans.npy -o masks.packed.npy --workers 4
     """
     for_batch = {name: options.pop(name) for name in ("scheduler", "chunk", "parquet")}
-    if any(for_batch.values()) or batch.is_for_batch(data.images, output):
-        if bids:
-            raise click.UsageError("--bids does not go with a batch.")
-        found = _mask_batch(data, output, options | for_batch)
+    if not any(for_batch.values()) and not batch.is_for_batch(data.images, output):
+        found = _mask_volumes(data, output, options)
+    elif options.pop("bids"):
+        raise click.UsageError("--bids does not go with a batch.")
     else:
-        jobs = masking.plan_masks(data.images, output, bids=bids, suffix=options.pop("suffix"))
-        found = _mask_volumes(data, jobs, output, options)
+        found = _mask_batch(data, output, options | for_batch)
     if "failed" in found or (strict and found & {"warned", "empty"}):
         sys.exit(EXIT_PARTLY)
 
 
-def _mask_volumes(
-    data: Data, jobs: list[masking.Job], output: Path, options: dict[str, Any]
-) -> set[str]:
+def _mask_volumes(data: Data, output: Path, options: dict[str, Any]) -> set[str]:
     """Mask volumes; return which kinds of slices and volumes there were."""
-    done: list[masking.Masked] = []
+    words = {name: options.pop(name) for name in ("bids", "suffix")}
+    jobs, done = masking.plan_masks(data.images, output, **words), list[masking.Masked]()
+    for line in masking.what_is_taken(data.images, (file for job in jobs for file in job.files)):
+        say(line, err=True)
     with progress_bar(unit=" slices") as bar:
-        options["visit"] = lambda index, measure: bar.update()
+        options["progress"] = bar.update
         for one in masking.mask_volumes(jobs, data.settings, **data.reading, **options):
             bar.clear()
             if not done:
                 click.echo(masking.HEADING)
             say(one)
             lines = [] if one.table is None else masking.warning_lines(one.table)
-            for line in (*one.remarks, *lines, *filter(None, [one.error])):
+            for line in (*one.account.get("Remarks", ()), *lines, *filter(None, [one.error])):
                 say(f"{one.name}, {line}", err=True)
             done.append(one)
     for one in done:
-        if one.wrong:
-            say(f"{one.name}: {one.wrong}")
-    say(f"{masking.summary_line(done)}; in {output}")
-    kinds = {kind for one in done for kind, many in one.counts.items() if many}
-    return kinds | {one.status for one in done}
+        for line in filter(None, map(one.account.get, ("LooksWrong", "Failed"))):
+            say(f"{one.name}: {line}")
+    several = "s" * (len(done) != 1)
+    kinds = Counter(one.status for one in done)
+    told = ", ".join(f"{n} {kind}" for kind, n in kinds.items())
+    say(f"{len(done)} volume{several}: {told}; in {output}")
+    return {kind for one in done for kind, n in one.counts.items() if n} | set(kinds)
 
 
 def _mask_batch(data: Data, output: Path, options: dict[str, Any]) -> set[str]:
@@ -394,9 +363,9 @@ def _mask_batch(data: Data, output: Path, options: dict[str, Any]) -> set[str]:
             bar.clear()
             click.echo("Stopped; the same command goes on from here.", err=True)
             sys.exit(EXIT_INTERRUPTED)
-    for line in done.remarks:
+    for line in done.account["Remarks"]:
         say(line, err=True)
-    for line in filter(None, (done.wrong, done.failed)):
+    for line in filter(None, map(done.account.get, ("LooksWrong", "Failed"))):
         say(line)
     n, n_new = done.counts["slices"], done.counts["slices"] - done.n_resumed
     before = f"{done.n_resumed:,} of them done before, " if done.n_resumed else ""
@@ -425,7 +394,8 @@ def sweep(data: Data, widths: str, csv: Path | None, overwrite: bool) -> None:
         skullnb sweep --images scans.nii.gz --reference masks.nii.gz --widths 10:41:2
     """
     wanted, stack = sweeps.parse_widths(widths), data.open()
-    place = free(csv, own_files(data, stack), overwrite) if csv else None
+    if csv:
+        refuse_place(expand(csv), own_files(data, stack), overwrite)
     table = sweeps.sweep_kernel_width(stack, wanted)
     best = sweeps.best_width(table)
     say(f"{stack.name}: {len(stack)} slices, mean over slices")
@@ -434,8 +404,8 @@ def sweep(data: Data, widths: str, csv: Path | None, overwrite: bool) -> None:
         star = "  *" if row["kernel_width"] == best else ""
         click.echo(f"{row['kernel_width']:4.0f} px  {row['iou']:.4f}  {row['dice']:.4f}{star}")
     click.echo("* best on these very slices: tuned and tested on the same data")
-    if place:
-        masking.write_table(table, place)
+    if csv:
+        masking.write_table(table, expand(csv))
 
 
 @main.command()
@@ -463,12 +433,14 @@ def evidence(
         skullnb evidence scans.nii.gz --reference masks.nii.gz
         skullnb evidence T1.mgz --slices 104:127 --with-phantom thick-soft-tissue-cut
     """
-    settings, stack = data.settings, data.open()
-    places = []
+    settings, stack, places = data.settings, data.open(), []
     if output:
-        click.get_current_context().with_resource(made(expand(output)))
-        files, names = own_files(data, stack), ("evidence.csv", "evidence.json")
-        places = [free(output / name, files, overwrite) for name in names]
+        folder = expand(output).absolute()
+        places = [expand(output) / name for name in ("evidence.csv", "evidence.json")]
+        there = next(one for one in folder.parents if one.exists())
+        new = there / folder.relative_to(there).parts[0]
+        for place in places if folder.is_dir() else [new]:
+            refuse_place(place, own_files(data, stack), overwrite)
     stack = replace(stack, synthetic=stack.synthetic or synthetic)
     stacks = [stack, *map(drawn.variant, variants)]
     with progress_bar(total=sum(map(len, stacks)), unit=" slices") as bar:
@@ -492,6 +464,7 @@ def evidence(
             "versions": masking.versions(),
             "inputs": stack.fingerprint(),
         }
+        folder.mkdir(parents=True, exist_ok=True)
         masking.write_table(ledger, places[0])
         masking.write_json(told, places[1])
         say(f"{places[0]}: {len(ledger)} rows; {places[1]}: the verdict")
@@ -510,9 +483,9 @@ def collate(folder: Path, output: Path, overwrite: bool) -> None:
     """
     from skullnb.report import build
 
-    place = free(output, folder.rglob("*.json"), overwrite)
+    refuse_place(expand(output), folder.rglob("*.json"), overwrite)
     table = build.collate(folder)
-    masking.write_table(table, place)
+    masking.write_table(table, expand(output))
     say(f"{output}: {len(table)} runs, {len(table.columns)} columns")
 
 
