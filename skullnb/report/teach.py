@@ -190,11 +190,6 @@ def rules(answer: Any) -> set[str]:
     return names
 
 
-def is_none(answer: Any) -> bool:
-    """Hold for the answer that there is none."""
-    return answer is None
-
-
 # --- the steps ---
 
 
@@ -405,7 +400,7 @@ def check_explore(chapter: Chapter) -> Iterator[Asked]:
     trace = chapter.trace()
     half = np.count_nonzero(trace.brain) / 2
     if not half:
-        yield "none", is_none
+        yield "none", lambda answer: answer is None
         yield "no_brain", OTHERWISE
         return
     levels = range(trace.threshold + 1, 256)
@@ -414,7 +409,7 @@ def check_explore(chapter: Chapter) -> Iterator[Asked]:
     shared = np.count_nonzero(left & trace.brain) / (np.count_nonzero(left) or 1)
     kind = "right" if shared >= 0.5 else "another" if left.any() else "empty"
     yield kind, lowest, {"shared": shared}
-    yield "not_none", is_none
+    yield "not_none", lambda answer: answer is None
     yield "no_level", (NOT_WHOLE, When("outside", (0, 255)))
     yield "otsu", When("between", (0, trace.threshold)), {"threshold": trace.threshold}
     yield "too_low", When("between", (0, lowest))
