@@ -37,8 +37,9 @@ if TYPE_CHECKING:
     from IPython.display import Markdown
     from pandas import DataFrame
 
+DATA = ("images", "reference", "groups", "spacing_mm", "slices", "axis")
 PARAMETERS: dict[str, Any] = {
-    **dict.fromkeys(("images", "reference", "groups", "spacing_mm", "slices", "axis"), ""),
+    **dict.fromkeys(DATA, ""),
     **{"kernel_width": PipelineSettings().kernel_width, "reach_mm": None, "output_dir": ""},
     "nan_background": False,
 }
@@ -48,6 +49,8 @@ MOST_SHOWN = 5
 """Pages show a handful of slices; more would be a wall of pictures."""
 
 FORMAT = "skullnb-results-2"
+SVG = "SKULLNB_SVG"
+"""Set to 1 where figures are to be drawn as SVG beside PNG, as in a report."""
 
 
 class Chapter:
@@ -212,10 +215,6 @@ class Chapter:
         return f"{self.name} on {self.stack.name}"
 
 
-SVG = "SKULLNB_SVG"
-"""Set to 1 where figures are to be drawn as SVG beside PNG, as in a report."""
-
-DATA = ("images", "reference", "groups", "spacing_mm", "slices", "axis")
 _open = lru_cache(maxsize=1)(open_data)  # notebooks that open the same data twice read them once
 
 
