@@ -140,13 +140,16 @@ class Data:
         None,
         "--reach-mm",
         type=float,
-        help="Instead: how far the kernel carries a border, at each volume's own spacing.",
+        help="Instead: how far the kernel carries a border, at each volume's own spacing; with "
+        "dark growth, the most that it grows.  [default there: 14]",
     )
     border: str = _word(
         "dilation",
         "--border",
         type=click.Choice(["dilation", "dark growth"]),
-        hidden=True,  # until there is more than one
+        show_default=True,
+        help="How the border is found: by one dilation, as in the article, or by growing through "
+        "the dark around the brain, which needs to know the size of a pixel.",
     )
 
     def pick(self, *names: str) -> dict[str, Any]:
