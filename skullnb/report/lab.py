@@ -63,6 +63,8 @@ def launch_lab(
     chosen = Chapter(NOTEBOOK, {**parameters, **full}).parameters
     try:
         notebook = copy_notebook(Path(folder).absolute(), chosen)
+    except UnreadableFile:
+        raise
     except OSError as error:
         raise UnreadableFile(
             f"Cannot write to the folder {Path(folder).name!r}: {error.strerror}; choose another."

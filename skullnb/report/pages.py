@@ -16,7 +16,6 @@ import subprocess
 import sys
 import weakref
 from base64 import b64encode
-from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -268,7 +267,7 @@ def build(work: Path, front: str, *, strict: bool, scrub: Callable[[str], str]) 
 
 # ---- one file, and paper -------------------------------------------------------------------------
 
-_REFERENCES = ("for", "aria-labelledby", "aria-describedby", "aria-controls", "list", "headers")
+_NAMES = ("id", "for", "aria-labelledby", "aria-describedby", "aria-controls", "list", "headers")
 
 
 def write_book_files(work: Path, book: Path, keep_html: bool, browser: Path | None) -> None:
@@ -300,10 +299,14 @@ def single_file(html: Path, book: Path) -> str:
     names = list(dict.fromkeys(str(link["href"]) for link in contents if link.get("href")))
     slugs = {name: "page-" + Path(name).stem for name in names}
     articles = {name: parse(name).select_one("article.bd-article") for name in names}
-    targets = _unique_ids(articles, slugs)
     for name, article in articles.items():
         for tag in article.select("a.headerlink, script[src]"):
             tag.decompose()
+        for attribute in _NAMES:  # pages share some
+            for tag in article.select(f"[{attribute}]:not(svg *)"):
+                named = tag[attribute]
+                words = named if isinstance(named, list) else str(named).split()
+                tag[attribute] = " ".join(f"{slugs[name]}-{word}" for word in words)
         for box in article.select(".pst-scrollable-table-container, .output.text_html"):
             box["tabindex"] = "0"  # what scrolls does so by keyboard
         for link in article.select("a[href]"):
@@ -313,7 +316,7 @@ def single_file(html: Path, book: Path) -> str:
             page = posixpath.normpath(posixpath.join(posixpath.dirname(name), unquote(to.path)))
             page = page if to.path else name
             if page in slugs:
-                link["href"] = "#" + targets.get((page, unquote(to.fragment)), slugs[page])
+                link["href"] = "#" + "-".join(filter(None, [slugs[page], unquote(to.fragment)]))
             else:  # a file that stays behind
                 link.unwrap()
         for image in article.select("img[src]"):
@@ -338,26 +341,6 @@ def single_file(html: Path, book: Path) -> str:
         slices=[one.read_text("ascii") for one in sorted((html / "_static/live").glob("*.js"))],
     )
     return text
-
-
-def _unique_ids(articles: Mapping[str, Any], slugs: Mapping[str, str]) -> dict[Any, str]:
-    """Rename ids that several pages share; the new id for each page and old one."""
-    ids = {name: [str(tag["id"]) for tag in one.select("[id]")] for name, one in articles.items()}
-    uses = Counter(one for found in ids.values() for one in set(found))
-    targets = {
-        (name, one): one if uses[one] == 1 else f"{slugs[name]}-{one}"
-        for name, found in ids.items()
-        for one in found
-    }
-    for name, article in articles.items():
-        for tag in article.select("[id]"):
-            tag["id"] = targets[name, str(tag["id"])]
-        for attribute in _REFERENCES:
-            for tag in article.select(f"[{attribute}]"):
-                old = tag[attribute]
-                words = old if isinstance(old, list) else str(old).split()
-                tag[attribute] = " ".join(targets.get((name, word), word) for word in words)
-    return targets
 
 
 def _data_uri(file: Path) -> str:
