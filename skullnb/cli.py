@@ -453,7 +453,7 @@ def evidence(
     whose = "your data" if data.images and not open_heads.known(data.images) else "other heads"
     table, verdict = rules.summarise(ledger), rules.verdict(ledger, whose)
     for row in table.to_dict("records"):
-        line = f"  {row['rule']:18}  {row['evidence']}"
+        line = f"  {row['rule']:{table['rule'].str.len().max()}}  {row['evidence']}"
         if row["n_changed"] and row["iou"] == row["iou"]:
             scores = f"IoU {row['iou']:.4f}, without it {row['iou_off']:.4f}"
             line = f"{line:54}  {row['effect']}: {scores}"

@@ -306,7 +306,7 @@ def test_the_commands_take_the_rule_and_say_what_was_used(tmp_path: Path) -> Non
 
     done = run("evidence", scan, "--border", "dark growth", "-o", tmp_path)
     assert done.exit_code == 0, done.output
-    assert f"{GROW:18}  exercised, changed 2 of 2" in done.output
+    assert f"{GROW}  exercised, changed 2 of 2" in done.output
     told = json.loads((tmp_path / "evidence.json").read_text("utf-8"))
     assert told["settings"] == asdict(replace(GROWTH, reach_mm=14.0))
 
