@@ -8,8 +8,8 @@ import signal
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -33,12 +33,6 @@ EXIT_PARTLY, EXIT_INTERRUPTED = 1, 130
 # --- what surrounds every command: sentences instead of tracebacks, and being told to stop --------
 
 
-class Sentence(click.ClickException):
-    """One clear sentence on stderr, no traceback, exit code 2."""
-
-    exit_code = 2
-
-
 class Command(click.Group):
     """A group whose commands turn refusals into one sentence."""
 
@@ -57,7 +51,7 @@ class Command(click.Group):
         except (SkullnbError, OSError, MemoryError, RuntimeError) as error:
             if not (told := sentence(error)):
                 raise
-            raise Sentence(told) from error
+            raise click.UsageError(told) from error  # without a traceback, with exit code 2
         except KeyboardInterrupt as error:
             with suppress(OSError):  # the terminal may be gone
                 click.echo("Stopped.", err=True)
@@ -86,12 +80,27 @@ def progress_bar(**words: Any) -> Any:
     return tqdm(file=sys.stderr, disable=not sys.stderr.isatty(), leave=False, **words)
 
 
+def follow(bar: Any) -> Callable[..., None]:
+    """Move a bar to what is done, of how much; say the step where nobody watches."""
+
+    def progress(done: int, total: int, step: str = "") -> None:
+        bar.total = total
+        bar.set_description_str(step)
+        bar.update(done - bar.n)
+        if bar.disable and step:
+            click.echo(f"[{done}/{total}] {step}", err=True)
+
+    return progress
+
+
 # --- the words that every command shares ----------------------------------------------------------
 
 
-def _word(default: Any, flag: str, **about: Any) -> Any:
+def _word(flag: str, told: str = "", default: Any = "", **about: Any) -> Any:
     """Make a field of `Data` that is an option of the command line as well."""
-    return field(default=default, metadata={"flag": flag, "default": default, **about})
+    return field(
+        default=default, metadata={"flag": flag, "help": told, "default": default, **about}
+    )
 
 
 @dataclass(frozen=True)
@@ -99,57 +108,47 @@ class Data:
     """What a command is about, and how the masks are made; as typed."""
 
     images: str = _word(
-        "",
         "--images",
-        help="Scans: a file, a folder, a pattern in quotes, dicom#6 (its series 6), phantom, or an "
+        "Scans: a file, a folder, a pattern in quotes, dicom#6 (its series 6), phantom, or an "
         "open head's name.  [default: the head inside the package]",
     )
-    reference: str = _word("", "--reference", help="Reference mask, as the images.")
-    groups: str = _word(
-        "", "--groups", help="Volume of each slice: a text file, or labels with commas."
-    )
+    reference: str = _word("--reference", "Reference mask, as the images.")
+    groups: str = _word("--groups", "Volume of each slice: a text file, or labels with commas.")
     spacing_mm: str = _word(
-        "",
-        "--spacing",
-        help='Millimetres per pixel, "row x column", as "0.67x0.70"; headers know theirs.',
+        "--spacing", 'Millimetres per pixel, "row x column", as "0.67x0.70"; headers know theirs.'
     )
     slices: str = _word(
-        "",
-        "--slices",
-        help='Slices, from 0: "104:127" (127 left out), "3" or "1,5,9". Axial ones ascend.',
+        "--slices", 'Slices, from 0: "104:127" (127 left out), "3" or "1,5,9". Axial ones ascend.'
     )
     axis: str = _word(
-        None,
         "--axis",
+        "Axis to slice a volume along.  [default: as it was acquired]",
+        None,
         type=click.Choice(AXES),
-        help="Axis to slice a volume along.  [default: as it was acquired]",
     )
     nan_background: bool = _word(
-        False,
-        "--nan-background",
-        is_flag=True,
-        help="Take NaN for background; it is refused otherwise.",
+        "--nan-background", "Take NaN for background; it is refused otherwise.", False, is_flag=True
     )
     kernel_width: int = _word(
-        26,
         "--kernel-width",
+        "Side of the elliptical kernel in px; it reaches half as far.",
+        26,
         show_default=True,
-        help="Side of the elliptical kernel in px; it reaches half as far.",
     )
     reach_mm: float | None = _word(
-        None,
         "--reach-mm",
+        "Instead: how far the kernel carries a border, at each volume's own spacing; with dark "
+        "growth, the most that it grows.  [default there: 14]",
+        None,
         type=float,
-        help="Instead: how far the kernel carries a border, at each volume's own spacing; with "
-        "dark growth, the most that it grows.  [default there: 14]",
     )
     border: str = _word(
-        "dilation",
         "--border",
+        "How the border is found: by one dilation, as in the article, or by growing through the "
+        "dark around the brain, which needs to know the size of a pixel.",
+        "dilation",
         type=click.Choice(["dilation", "dark growth"]),
         show_default=True,
-        help="How the border is found: by one dilation, as in the article, or by growing through "
-        "the dark around the brain, which needs to know the size of a pixel.",
     )
 
     def pick(self, *names: str) -> dict[str, Any]:
@@ -204,6 +203,19 @@ def about(*without: str, argument: bool = False) -> Callable[[Callable[..., Any]
     return decorate
 
 
+@contextmanager
+def made(folder: Path) -> Iterator[None]:
+    """Make a folder to write in; leave no empty one behind."""
+    new = [one for one in (folder, *folder.parents) if not one.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        for one in new:
+            with suppress(OSError):  # there is something in it
+                one.rmdir()
+
+
 def own_files(data: Data, stack: Stack) -> list[Path]:
     """List the files that all comes from, which no table takes the place of."""
     labels = []
@@ -246,15 +258,7 @@ def report(data: Data, **options: Any) -> None:
     from skullnb.report.build import build_report
 
     with progress_bar(unit=" steps") as bar:
-
-        def progress(done: int, total: int, text: str) -> None:
-            bar.total = total
-            bar.set_description_str(text)
-            bar.update(done - bar.n)
-            if bar.disable:
-                click.echo(f"[{done}/{total}] {text}", err=True)
-
-        done = build_report(**data.words, **options, progress=progress)
+        done = build_report(**data.words, **options, progress=follow(bar))
     say(f"Open {done.index}  (all numbers: {done.results}; {done.seconds:.0f} s)")
     for path in done.files:
         say(f"The whole book: {path}")
@@ -354,12 +358,7 @@ def _mask_volumes(data: Data, output: Path, options: dict[str, Any]) -> set[str]
 def _mask_batch(data: Data, output: Path, options: dict[str, Any]) -> set[str]:
     """Mask a batch; return which kinds of slices there were."""
     with progress_bar(unit=" slices") as bar:
-
-        def progress(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        options |= {"progress": progress, **data.reading}
+        options |= {"progress": follow(bar), **data.reading}
         try:
             done = batch.mask_batch(data.images, output, data.settings, **options)
         except KeyboardInterrupt:
@@ -438,12 +437,10 @@ def evidence(
     """
     settings, stack, places = data.settings, data.open(), []
     if output:
-        folder = expand(output).absolute()
+        click.get_current_context().with_resource(made(expand(output)))
         places = [expand(output) / name for name in ("evidence.csv", "evidence.json")]
-        there = next(one for one in folder.parents if one.exists())
-        new = there / folder.relative_to(there).parts[0]
-        for place in places if folder.is_dir() else [new]:
-            refuse_place(place, own_files(data, stack), overwrite)
+    for place in places:
+        refuse_place(place, own_files(data, stack), overwrite)
     stack = replace(stack, synthetic=stack.synthetic or synthetic)
     stacks = [stack, *map(drawn.variant, variants)]
     with progress_bar(total=sum(map(len, stacks)), unit=" slices") as bar:
@@ -467,7 +464,6 @@ def evidence(
             "versions": masking.versions(),
             "inputs": stack.fingerprint(),
         }
-        folder.mkdir(parents=True, exist_ok=True)
         masking.write_table(ledger, places[0])
         masking.write_json(told, places[1])
         say(f"{places[0]}: {len(ledger)} rows; {places[1]}: the verdict")
@@ -528,10 +524,10 @@ def phantom(
     if n_slices is not None and seed is None:
         raise click.UsageError("--n-slices goes with --seed.")
     refuse_place(expand(output), (), overwrite, STACK_KINDS)
-    if variant is not None:
-        stack = drawn.variant(variant)
+    if seed is not None:
+        stack = drawn.subject(seed, n_slices or 5)
     else:
-        stack = drawn.published_stack() if seed is None else drawn.subject(seed, n_slices or 5)
+        stack = drawn.published_stack() if variant is None else drawn.variant(variant)
     for path in write_stack(stack, output, overwrite=overwrite):
         say(f"{path}: {stack.name} (synthetic), {len(stack)} slices")
 
@@ -593,7 +589,7 @@ def fetch_heads(names: tuple[str, ...], everything: bool) -> None:
         raise InvalidSetting(f"Name the heads to fetch, or add --all; there are {known}.")
     for head in chosen:
         paths = open_heads.fetch(head.name, progress=sys.stderr.isatty())
-        click.echo(f"{head.name}: {_size(head)}, in {paths[0].parent}")
+        click.echo(f"{head.name}: {head.size}, in {paths[0].parent}")
         click.echo(f"{head.name}: {head.licence}")
 
 
@@ -602,20 +598,14 @@ def fetch_heads(names: tuple[str, ...], everything: bool) -> None:
 def show(name: str) -> None:
     """Say what is known of a head: licence, citation, reference mask, addresses."""
     head = open_heads.find(name)
-    row, column = head.spacing_mm
+    spacing, taken = "{:g} x {:g} mm".format(*head.spacing_mm), head.slices or "all"
     inside = "inside the package; made from " if name == open_heads.BUILT_IN else ""
+    here = "" if open_heads.is_here(name) else ", not here yet"
     click.echo(f"head       {head.title}; group {head.group}")
-    taken = f"{head.n_slices} axial ({head.slices or 'all'})"
-    click.echo(f"slices     {taken}, {head.contrast}, {row:g} x {column:g} mm")
+    click.echo(f"slices     {head.n_slices} axial ({taken}), {head.contrast}, {spacing}")
     click.echo(f"licence    {head.licence}")
     click.echo(f"cite       {head.citation}")
     click.echo(f"reference  {head.reference}. {head.trust}")
-    here = "" if open_heads.is_here(name) else ", not here yet"
-    click.echo(f"files      {inside}{_size(head)}{here}")
+    click.echo(f"files      {inside}{head.size}{here}")
     for file in head.files:
         click.echo(f"{file.sha256}  {file.address}")
-
-
-def _size(head: open_heads.Head) -> str:
-    n = len(head.files)
-    return f"{n} file{'s' * (n != 1)}, {head.n_bytes / 1e6:.1f} MB"

@@ -67,6 +67,12 @@ class Head:
         """Bytes of all its files."""
         return sum(file.n_bytes for file in self.files)
 
+    @property
+    def size(self) -> str:
+        """Say how many files they are, and how large together."""
+        n = len(self.files)
+        return f"{n} file{'s' * (n != 1)}, {self.n_bytes / 1e6:.1f} MB"
+
 
 def _read_heads() -> dict[str, Head]:
     heads = tomllib.loads((DATA / "heads.toml").read_text(encoding="utf-8"))
