@@ -168,7 +168,7 @@ class Data:
     @property
     def words(self) -> dict[str, Any]:
         """What notebooks take."""
-        names = ("images", "reference", "groups", "kernel_width", "reach_mm")
+        names = ("images", "reference", "groups", "kernel_width", "reach_mm", "border")
         return self.pick(*names) | self.reading
 
     def open(self) -> Stack:
@@ -238,7 +238,7 @@ def main() -> None:
 
 
 @main.command()
-@about("border")
+@about()
 @click.option("-o", "--output", "output_dir", default="report", show_default=True, type=_PATH)
 @click.option("--chapter", "chapters", multiple=True, help='Only this, such as "05". Repeatable.')
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(1, 64))
@@ -533,7 +533,7 @@ def phantom(
 
 
 @main.command()
-@about("border")
+@about()
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
 @click.option("--port", default=0, show_default="any free one", type=click.IntRange(0, 65535))
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)

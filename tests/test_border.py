@@ -32,6 +32,7 @@ from skullnb.pipeline import (
 )
 from skullnb.pipeline.border import disc, grow_through_dark
 from skullnb.pipeline.trace import GROW
+from skullnb.report.chapter import open_chapter
 from skullnb.stack import Stack, write_stack
 from skullnb.sweep import sweep_kernel_width
 
@@ -334,3 +335,12 @@ def test_a_kernel_width_beside_the_rule_is_refused_by_the_commands(tmp_path: Pat
     assert done.exit_code != 0
     assert "dark growth has no kernel" in done.output
     assert not any(tmp_path.iterdir())
+
+
+def test_chapters_about_the_articles_steps_keep_to_them() -> None:
+    asked = {"border": "dark growth", "reach_mm": 12}
+    assert open_chapter("05-dilation", asked).settings == PipelineSettings()
+    mine = open_chapter("15-your-data", asked)
+    assert mine.settings == replace(GROWTH, reach_mm=12.0)
+    assert mine.scores is not None
+    assert mine.scores["iou"].mean() > 0.96
