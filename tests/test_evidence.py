@@ -315,7 +315,6 @@ def test_without_the_dilation_the_brains_own_holes_are_still_filled():
 
 
 def test_what_makes_no_sense_is_refused_in_a_sentence():
-    assert tuple(evidence.DEFINITIONS) == RULES
     ledger = build_ledger(Stack(np.zeros((1, 4, 4))))
     with pytest.raises(InvalidSetting, match="no rule 'erode'; the rules are flat-image guard"):
         switch_off(trace_skull_mask(np.zeros((4, 4))), "erode")

@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from skullnb.pipeline.steps import Mask, fill_holes
+from skullnb.pipeline.settings import DARK_GROWTH, REACH_MM, PipelineSettings
+from skullnb.pipeline.steps import Mask, dilate, fill_holes
 
-REACH_MM = 14.0  # the most that the brain grows
 SHARE = 0.9  # of the threshold: darker pixels are grown through
 MARGIN_MM = 3.0  # from the head's outline: not to be entered, as it is skin
 CLOSING_MM = 8.0  # of the result
@@ -77,11 +77,11 @@ def grow_through_dark(
     (400, 1588)
     """
     spacing = float(spacing_mm[0]), float(spacing_mm[1])
-    near, far = np.zeros((2, *brain.shape), dtype=np.bool_)
     if not brain.any():
-        return near.astype(np.uint8)
+        return np.zeros(brain.shape, dtype=np.uint8)
+    near, far = np.zeros((2, *brain.shape), dtype=np.bool_)
     closed, farthest = closed_brain(brain > 0, spacing), disc(reach_mm, spacing)
-    # Nothing grows farther than this window.
+    # Nothing grows farther than this window, nor does closing the result lead out of it.
     window = _box(closed, len(farthest) - 1, int(farthest[0]))
     near[window] = _dilate(closed[window], disc(min(LEAST_MM, reach_mm), spacing))
     far[window] = _dilate(closed[window], farthest)
@@ -121,6 +121,21 @@ def grow_inside(
     found = near | _dilate(_erode(found, opening), opening)
     grown[window] = _close(_largest(found), disc(closing_mm, spacing_mm))
     return grown
+
+
+def grow(
+    brain: Mask,
+    normalised: Mask,
+    threshold: int,
+    settings: PipelineSettings,
+    spacing_mm: tuple[float, float] | None,
+) -> Mask:
+    """Do step 4 as settled settings say: dilate the chosen component, or grow it."""
+    if settings.border != DARK_GROWTH:
+        return dilate(brain, settings.kernel_width, settings.kernel_shape)
+    assert spacing_mm is not None, "PipelineSettings.at sees to it"
+    assert settings.reach_mm is not None, "and to this"
+    return grow_through_dark(brain, normalised, threshold, spacing_mm, settings.reach_mm)
 
 
 def erode(picture: _Picture, by_mm: float, spacing_mm: tuple[float, float]) -> _Picture:
