@@ -209,6 +209,7 @@ def test_one_volume_goes_to_a_file_or_into_a_folder_that_is_there(tmp_path):
     for source, target, expected in (
         (tmp_path / "scan.npy", tmp_path / "m.npy", "m.npy"),
         (tmp_path / "scan.npy", inner, "scan_mask.npy"),
+        (save(tmp_path / "phantom.nii"), there, "phantom_mask.nii.gz"),
         (inner, tmp_path / "m.nii.gz", "m.nii.gz"),
         (inner, tmp_path / "new", "only_mask.npy"),
         ("", tmp_path / "new", "studyforrest_mask.nii.gz"),
