@@ -349,7 +349,8 @@ def finish_rows(
     for index, row in enumerate(rows):
         written = row["status"] == "ok" or (row["status"] == "warned" and on_warning == "keep")
         row |= {"index": index, "written_px": row["mask_px"] if written else 0}
-    return [{name: row.get(name) for name in COLUMNS} for row in rows]
+        rows[index] = {name: row.get(name) for name in COLUMNS}
+    return rows
 
 
 # --- several at a time ----------------------------------------------------------------------------
