@@ -147,14 +147,13 @@ def fixed_masks() -> list[tuple[NDArray[Any], NDArray[Any]]]:
     return [(one.astype(np.uint8), other.astype(bool)) for one, other in pairs]
 
 
-def made_up_scores() -> tuple[Any, Any, Any, Any]:
-    """Five heads of three slices, each with a best width of its own and pixels of its own size."""
+def made_up_scores() -> tuple[Any, Any, Any]:
+    """Five heads of three slices, each with a best width of its own."""
     draw = np.random.Generator(np.random.PCG64(8)).integers
     widths = np.arange(10, 43, 2)
     best = (18 + draw(0, 17, 5)).repeat(3) + draw(-1, 2, 15)
     scores = (9800 - 2 * (widths - best[:, np.newaxis]) ** 2) / 10_000
-    spacing = (draw(30, 51, 5) / 100).repeat(3)
-    return scores, widths, tuple("aaabbbcccdddeee"), spacing
+    return scores, widths, tuple("aaabbbcccdddeee")
 
 
 def volume_metrics() -> Any:
