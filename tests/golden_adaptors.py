@@ -136,7 +136,7 @@ def history_of(stack: Stack) -> Any:
     thresholds = history.scan(stack, history.fixed_threshold, (1, 4, 28, 60), ending="filled")
     passes = history.scan(stack, history.component_grown_in_passes, (1, 3, 10))
     table = history.measure(stack)
-    masks = [history.masks(image, history.RECIPES) for image in stack.images]
+    make = {one.name: one.make_mask for one in history.RECIPES}
     return plain(
         {
             "recipes": [
@@ -144,8 +144,8 @@ def history_of(stack: Stack) -> Any:
                     "version": row.version,
                     "name": row.recipe,
                     "slices": [
-                        metrics.iou(found[row.recipe], reference)
-                        for found, reference in zip(masks, stack.reference, strict=True)
+                        metrics.iou(make[row.recipe](image), reference)
+                        for image, reference in zip(stack.images, stack.reference, strict=True)
                     ],
                     "iou": row.iou,
                 }
