@@ -56,7 +56,7 @@ def flood_from_edges(image: ArrayLike) -> Mask:
 
 
 def fixed_threshold(image: ArrayLike, level: int, ending: str = "all") -> Mask:
-    """v3 and v4, a candidate: "all" above a level, 0..255, the "largest" of it, or that "filled"."""
+    """v3 and v4, a candidate: "all" above a level (0..255), the "largest" part, or it "filled"."""
     bright = pipeline.binarise(pipeline.normalise(image), level)
     if ending == "all":
         return bright
