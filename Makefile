@@ -50,7 +50,7 @@ mutants: $(VENV)/test,browser.stamp
 	$(BIN)/python tests/removed_functions.py
 
 same-answer:
-	$(PYTHON) tests/same_answer.py $(VENV)-versions $(PYTHONS) --lowest --report
+	$(PYTHON) tests/same_answer.py $(VENV)-versions $(PYTHONS) --report
 
 check: $(VENV)/test,browser.stamp
 	$(BIN)/ruff check
