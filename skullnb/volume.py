@@ -20,10 +20,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
+from skullnb import metrics
 from skullnb.errors import InvalidImage, InvalidSetting
-from skullnb.pipeline.border import REACH_MM, closed_brain, erode, grow_inside, head_of
-from skullnb.pipeline.settings import as_stack
-from skullnb.pipeline.steps import Mask, binarise, fill_holes, otsu_threshold
+from skullnb.pipeline.border import MARGIN_MM, closed_brain, erode, grow_inside, head_of
+from skullnb.pipeline.measure import SliceMeasure
+from skullnb.pipeline.settings import REACH_MM, as_stack
+from skullnb.pipeline.signs import AREA_JUMP, HOLLOW, _hull
+from skullnb.pipeline.steps import Mask, binarise, fill_holes, label_components, otsu_threshold
 
 LOWEST, HIGHEST = 0.1, 99.8  # percentiles that become 0 and 255, so that a hot voxel has no say
 OPENINGS_MM = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 7.0)
@@ -39,19 +42,34 @@ LEAST_MM = 2.0  # grown whatever the brightness
 # Marrow can shine, but bone and fluid are at least so thick where so much of the head lies outside.
 BONE_MM, SCALP_MM = 5.0, 10.0
 
+JOINED, LOPSIDED, FRAMED, BRAIN_SIZE = "joined", "lopsided", "touches the frame", "brain size"
+SIGNS = (BRAIN_SIZE, JOINED, LOPSIDED, HOLLOW, FRAMED, AREA_JUMP)
+"""Names of the signs of a volume; the last is told by `neighbour_signs`."""
+LEAST_ML, MOST_ML = 900.0, 1700.0  # of bright brain in a whole head
+MOST_ON_SKIN, LEAST_ALIKE, LEAST_FILL = 0.25, 0.80, 0.90
+NEAR_MARGIN_MM = MARGIN_MM + 1.5  # an outline so near the skin was stopped by the margin only
+
 Voxels = NDArray[np.bool_]
 Spacing = tuple[float, float, float]
 
 
 @dataclass(frozen=True, eq=False)
 class WholeHead:
-    """What was found in a volume: levels 0..255, brain and masks, all (N, H, W)."""
+    """What was found in a volume: levels 0..255, head, brain, mask before and after filling."""
 
     levels: Mask
+    spacing_mm: Spacing
     threshold: int
     opening_mm: float
+    heads: Voxels
     brain: Voxels
+    grown: Mask
     masks: Mask
+
+    @property
+    def brain_ml(self) -> float:
+        """Millilitres of bright brain."""
+        return float(np.count_nonzero(self.brain) * np.prod(self.spacing_mm) / 1000)
 
 
 def skull_mask_of_volume(
@@ -103,11 +121,82 @@ def find_whole_head(
     # All happens in the box of the head; the air around shows where it ends.
     (head,) = ndimage.find_objects(heads.view(np.uint8))
     box = tuple(slice(max(0, one.start - 8), one.stop + 8) for one in head)
-    brain, masks = np.zeros_like(bright), np.zeros_like(levels)
+    brain, grown = np.zeros_like(bright), np.zeros_like(levels)
     brain[box], opening = _find_brain(bright[box], heads[box], spacing)
-    grown = _grow(levels[box], threshold, brain[box], heads[box], spacing, reach_mm)
-    masks[box] = np.stack(list(grown))
-    return WholeHead(levels, threshold, opening, brain, masks)
+    images = _grow(levels[box], threshold, brain[box], heads[box], spacing, reach_mm)
+    grown[box] = np.stack(list(images))
+    masks = np.stack([fill_holes(one) for one in grown])
+    return WholeHead(levels, spacing, threshold, opening, heads, brain, grown, masks)
+
+
+def measure_volume(
+    volume: ArrayLike, spacing_mm: Spacing, reach_mm: float = REACH_MM, axis: str = "axial"
+) -> list[SliceMeasure]:
+    """Do as `skull_mask_of_volume`, and say of every slice what a table needs to know."""
+    found = find_whole_head(volume, spacing_mm, reach_mm)
+    measures = []
+    for i, signs in enumerate(signs_of_volume(found, axis)):
+        _, components = label_components(binarise(found.levels[i], found.threshold))
+        mask_px = int(np.count_nonzero(found.masks[i]))
+        reason = "" if mask_px else "the brain does not come near this slice"
+        warned = (f"the mask is empty: {reason}",) if reason else tuple(signs.values())
+        measures.append(
+            SliceMeasure(
+                mask=found.masks[i],
+                threshold=found.threshold,
+                n_components=len(components),
+                n_edge_touching=int(components["touches_edge"].sum()),
+                brain_px=int(np.count_nonzero(found.brain[i])),
+                dilated_px=int(np.count_nonzero(found.grown[i])),
+                mask_px=mask_px,
+                reason=reason,
+                warnings=warned,
+            )
+        )
+    return measures
+
+
+def signs_of_volume(found: WholeHead, axis: str = "axial") -> list[dict[str, str]]:
+    """Tell the signs that a mask went wrong for every slice that has one, a sentence by name."""
+    pixel, about_all = found.spacing_mm[1:], {}
+    is_cut = found.brain[0].any() or found.brain[-1].any()
+    if found.brain_ml > MOST_ML or (found.brain_ml < LEAST_ML and not is_cut):
+        about_all[BRAIN_SIZE] = (
+            f"what was taken for the brain has {found.brain_ml:.0f} mL of bright tissue, and whole "
+            f"brains have {LEAST_ML:.0f} to {MOST_ML:.0f}, so look at the whole volume"
+        )
+    told = []
+    for mask, head in zip(found.masks, found.heads, strict=True):
+        signs: dict[str, str] = {}
+        told.append(signs)
+        if not mask.any():
+            continue
+        signs |= about_all
+        outline = mask > cv2.erode(mask, np.ones((3, 3), dtype=np.uint8))
+        on_skin = (outline & ~erode(head, NEAR_MARGIN_MM, pixel)).sum() / outline.sum()
+        if on_skin > MOST_ON_SKIN:
+            signs[JOINED] = (
+                f"{on_skin:.0%} of the outline runs along the skin, so brain and scalp may be "
+                "joined, or the bone is not dark"
+            )
+        columns = np.flatnonzero(mask) % mask.shape[1]
+        mirrored = np.roll(mask[:, ::-1], round(2 * columns.mean()) + 1, axis=1)
+        alike = metrics.iou(mask, mirrored)
+        if alike < LEAST_ALIKE and axis != "sagittal":
+            signs[LOPSIDED] = (
+                f"the mask and its mirror image overlap by {alike:.0%} only, and heads are nearly "
+                "symmetric"
+            )
+        _, left, end = _hull(mask != 0)
+        fill = np.count_nonzero(mask) / int((end - left).sum())
+        if fill < LEAST_FILL:
+            signs[HOLLOW] = (
+                f"the mask fills only {fill:.0%} of its convex hull, but the outline of a skull is "
+                "nearly convex"
+            )
+        if mask[[0, -1]].any() or mask[:, [0, -1]].any():
+            signs[FRAMED] = "the mask touches the frame, so a part of the head may be cut off"
+    return told
 
 
 def _checked(
@@ -194,7 +283,7 @@ def _grow(
         bone = (squared <= BONE_MM**2 * scale) & erode(head, SCALP_MM, pixel)
         near = bone | (squared <= LEAST_MM**2 * scale)
         far = squared <= reach_mm**2 * scale
-        yield fill_holes(grow_inside(head, near & far, far, image < dark, pixel))
+        yield grow_inside(head, near & far, far, image < dark, pixel)
 
 
 def _within(core: Voxels, spacing: Spacing, distance_mm: float) -> Voxels:
