@@ -117,7 +117,7 @@ def find_whole_head(
     levels = _levels_of(voxels)
     threshold = otsu_threshold(levels.reshape(-1, levels.shape[2]))
     bright = levels > threshold
-    heads = np.stack([head_of(one, threshold, spacing[1:]) for one in levels])
+    heads = np.stack([_head_of(one, threshold, spacing[1:]) for one in levels])
     # All happens in the box of the head; the air around shows where it ends.
     (head,) = ndimage.find_objects(heads.view(np.uint8))
     box = tuple(slice(max(0, one.start - 8), one.stop + 8) for one in head)
@@ -233,6 +233,16 @@ def _levels_of(voxels: NDArray[Any]) -> Mask:
     for image, into in zip(voxels, levels, strict=True):
         into[:] = np.clip((image - low) * (255 / (high - low)), 0, 255)
     return levels
+
+
+def _head_of(image: Mask, threshold: int, pixel: tuple[float, float]) -> Voxels:
+    """Find the head as `head_of` does; where the frame cuts it, the frame is its wall."""
+    walled = image.copy()
+    for line in (walled[0], walled[-1], walled[:, 0], walled[:, -1]):
+        bright = np.flatnonzero(line > threshold)
+        if bright.size:
+            line[bright[0] : bright[-1] + 1] = 255
+    return head_of(walled, threshold, pixel)
 
 
 def _find_brain(bright: Voxels, heads: Voxels, spacing: Spacing) -> tuple[Voxels, float]:

@@ -22,6 +22,7 @@ ROOMS = (
     "study",
     "batch",
     "masking",
+    "volume",
     "sweep",
     "evidence",
     "reach",
