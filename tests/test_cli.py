@@ -71,10 +71,10 @@ COMMANDS = ["report", "mask", "sweep", "evidence", "heads", "phantom", "lab", "c
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_teaches_by_example_and_offers_nothing_that_can_only_fail(command):
+def test_every_command_teaches_by_example_and_offers_only_what_it_can_do(command):
     text = run(command, "--help").stdout
     assert f"skullnb {command}" in text.split("Usage:")[1].split("\n", 1)[1]
-    assert "dark growth" not in text
+    assert ("dark growth" in text) == (command in ("report", "mask", "evidence", "lab"))
 
 
 def test_the_help_says_what_is_masked_without_images_and_which_options_are_a_batch_s():
