@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from skullnb import evidence, metrics, pipeline
+from skullnb import metrics
 from skullnb.errors import InvalidImage, InvalidSetting
 from skullnb.evidence import (
     EXERCISED,
@@ -290,28 +290,6 @@ def test_slices_keep_their_place_in_the_stack_and_the_number_of_their_file():
     assert ledger.position.unique().tolist() == seen == [0, 1]
     assert ledger.slice.unique().tolist() == [3, 4]
     assert (ledger.group == "").all()
-
-
-def test_an_ablation_does_not_begin_from_the_image_again(monkeypatch):
-    calls = []
-    for name in ("trace_skull_mask", "label_components"):
-        called = getattr(pipeline, name)
-        monkeypatch.setattr(
-            evidence.pipeline,
-            name,
-            lambda *a, _name=name, _called=called, **b: calls.append(_name) or _called(*a, **b),
-        )
-    build_ledger(head(), SMALL)
-    # Once for the threshold; no other rule comes before the components.
-    assert calls == ["trace_skull_mask", "label_components"]
-
-
-def test_without_the_dilation_the_brains_own_holes_are_still_filled():
-    image = np.zeros((40, 40))
-    image[10:30, 10:30] = 1.0
-    image[18:22, 18:22] = 0.0
-    trace = trace_skull_mask(image, PipelineSettings(kernel_width=3))
-    assert switch_off(trace, DILATE).sum() == trace.brain.sum() + 16
 
 
 def test_what_makes_no_sense_is_refused_in_a_sentence():
