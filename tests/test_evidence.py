@@ -95,7 +95,7 @@ def literal_without(image, chosen, rule):
 
 
 @given(stacks(), any_settings)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_every_row_equals_a_recomputation_without_any_shared_stage(stack, chosen):
     ledger = build_ledger(stack, chosen)
     assert ledger.rule.tolist() == list(RULES) * len(stack)
@@ -135,7 +135,6 @@ def rows_of(slices):
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans(), st.booleans()), min_size=1, max_size=6))
-@settings(deadline=None)
 def test_every_rule_gets_exactly_the_status_that_its_definition_gives(slices):
     fired, changed, synthetic = np.array(slices, dtype=bool).T
     changed &= fired  # nothing changes where a rule did not fire
@@ -164,17 +163,12 @@ def test_every_rule_gets_exactly_the_status_that_its_definition_gives(slices):
 
 
 @given(stacks(), stacks())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_combined_ledger_holds_the_slices_of_its_parts(first, second):
     parts = [build_ledger(first), build_ledger(second)]
-    both = combine(parts)
-    drawn = [first.synthetic] * len(first) + [second.synthetic] * len(second)
-    assert both.synthetic[both.rule == EDGE].tolist() == drawn
-    one, other, whole = (summarise(part) for part in (*parts, both))
+    one, other, whole = (summarise(part) for part in (*parts, combine(parts)))
     for name in ("n_slices", "n_fired", "n_changed", "n_real", "n_pixels", "changed_px"):
         assert (whole[name] == one[name] + other[name]).all()
-    if not (first.synthetic or second.synthetic):
-        assert not (whole.status == SYNTHETIC_ONLY).any()
 
 
 def test_on_the_built_in_stack_the_status_of_every_rule_is_known_and_said_to_be_synthetic():

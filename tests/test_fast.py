@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
 from skullnb.errors import InvalidImage
@@ -99,8 +100,17 @@ def assert_same_as_trace(image, chosen):
     assert [*found.row().values()] == [*counts, *areas, trace.reason, trace.warnings]
 
 
-@given(any_image(), st.integers(1, 61))
-@settings(max_examples=300)
+@st.composite
+def wild_floats(draw):
+    """Any floats of a range that the article's own subtraction can hold."""
+    kinds = st.sampled_from([(np.float32, 2.0**100), (np.float64, 1e300), (np.float16, 3e4)])
+    (kind, most), sides = draw(kinds), st.integers(1, 24)
+    elements = st.floats(-most, most, width=np.finfo(kind).bits)
+    return draw(hnp.arrays(kind, draw(st.tuples(sides, sides)), elements=elements))
+
+
+@given(st.one_of(any_image(), wild_floats()), st.integers(1, 61))
+@settings(max_examples=400)
 def test_any_image_gives_the_mask_of_the_article(image, width):
     np.testing.assert_array_equal(create_skull_mask(image, width), of_article(image, width))
 
