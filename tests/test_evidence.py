@@ -95,7 +95,7 @@ def literal_without(image, chosen, rule):
 
 
 @given(stacks(), any_settings)
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 def test_every_row_equals_a_recomputation_without_any_shared_stage(stack, chosen):
     ledger = build_ledger(stack, chosen)
     assert ledger.rule.tolist() == list(RULES) * len(stack)
@@ -135,6 +135,7 @@ def rows_of(slices):
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans(), st.booleans()), min_size=1, max_size=6))
+@settings(deadline=None)
 def test_every_rule_gets_exactly_the_status_that_its_definition_gives(slices):
     fired, changed, synthetic = np.array(slices, dtype=bool).T
     changed &= fired  # nothing changes where a rule did not fire
@@ -163,7 +164,7 @@ def test_every_rule_gets_exactly_the_status_that_its_definition_gives(slices):
 
 
 @given(stacks(), stacks())
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 def test_a_combined_ledger_holds_the_slices_of_its_parts(first, second):
     parts = [build_ledger(first), build_ledger(second)]
     one, other, whole = (summarise(part) for part in (*parts, combine(parts)))

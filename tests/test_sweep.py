@@ -27,7 +27,7 @@ def square_heads(**about):
     st.sampled_from([None, (2.0, 2.0)]),
     st.lists(st.sampled_from(metrics.OVERLAPS + metrics.DISTANCES), min_size=1, unique=True),
 )
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 def test_every_row_is_what_the_whole_pipeline_gives(widths, spacing, names):
     stack = square_heads(spacing_mm=spacing, groups=("anna", "ben"))
     sweep = sweep_kernel_width(stack, widths, names)
