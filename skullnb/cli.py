@@ -303,8 +303,8 @@ def mask(data: Data, output: Path, strict: bool, **options: Any) -> None:
     Without IMAGES they are of the head inside the package. Files of one slice each are one stack if
     OUTPUT is a file such as masks.npy or masks.tif, else each has a mask of its own in a folder.
     Beside every mask, on its image's own grid, are a table with a row for each slice, which says
-    what looks wrong, and a JSON file that says how it was made. A volume that fails does not stop
-    the others; the exit code is 1 then.
+    what looks wrong, and a JSON file that says how it was made. A slice or a volume that fails does
+    not stop the others; the exit code is 1 then.
 
     More slices than memory holds go as a batch into one .npy, .packed.npy (a bit a pixel) or .zarr.
     If it is interrupted, run the same command again: it resumes. It is a batch with any option

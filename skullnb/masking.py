@@ -211,8 +211,9 @@ def what_is_taken(images: str | Path, files: Iterable[Path]) -> list[str]:
     """Say which files of a folder of several kinds are taken for images, and which are not."""
     folder = stacks.split_series(images)[0].absolute()
     taken = {one for one in map(Path.absolute, files) if one.parent == folder and one.is_file()}
-    left = {one for one in folder.iterdir() if suffix_of(one) in READERS} if taken else taken
-    left = {one for one in left - taken if one.with_suffix(".hdr") not in taken}
+    others = [one for one in folder.iterdir() if not one.name.startswith(".")] if taken else []
+    left = [one for one in others if suffix_of(one) in READERS and one not in taken]
+    left = [one for one in left if one.with_suffix(".hdr") not in taken]  # its pixels
     kinds = [
         Counter(suffix_of(one) if suffix_of(one) in READERS else "DICOM" for one in some)
         for some in (taken, left)
@@ -235,7 +236,7 @@ def _are_one_stack(volumes: Sequence[Volume], kind: str) -> bool:
 
 def _path(source: Volume, folder: Path) -> Path:
     """Name a mask after its volume; its kind is the volume's where that has no orientation."""
-    own = ".npy" if source.name == "phantom" else suffix_of(source.path)
+    own = ".npy" if str(source.path) == "phantom" else suffix_of(source.path)
     kind = ".nii.gz" if source.frames else _WITHOUT_GRID.get(own, ".nii.gz")
     return folder / f"{source.name}_mask{kind}"
 
@@ -352,7 +353,8 @@ def finish_rows(
     for index, row in enumerate(rows):
         written = row["status"] == "ok" or (row["status"] == "warned" and on_warning == "keep")
         row |= {"index": index, "written_px": row["mask_px"] if written else 0}
-    return [{name: row.get(name) for name in COLUMNS} for row in rows]
+        rows[index] = {name: row.get(name) for name in COLUMNS}
+    return rows
 
 
 # --- several at a time ----------------------------------------------------------------------------
@@ -413,9 +415,8 @@ def threads(size: int | None) -> Iterator[Executor]:
 
 def n_processors() -> int:
     """Count the processors that this program may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    every = range(os.cpu_count() or 1)
+    return len(getattr(os, "sched_getaffinity", lambda _: every)(0))
 
 
 # --- what is said ---------------------------------------------------------------------------------

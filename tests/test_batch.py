@@ -165,21 +165,15 @@ def test_many_files_are_one_batch_in_natural_order(desk):
     ]
 
 
-def test_files_of_one_slice_are_numbered_among_all_of_them(desk):
+def test_a_range_of_slices_is_a_shard_and_files_of_one_slice_are_numbered_among_all(desk):
     Path("parts").mkdir()
     for number in range(12):
         np.save(f"parts/p{number}.npy", IMAGES[number])
-    table = pd.read_csv(batch(images="parts", slices="2:12", chunk=3).table)
+    done = batch(images="parts", slices="2:12", chunk=3)
+    np.testing.assert_array_equal(np.load("m.npy"), EXPECTED[2:12])
+    table = pd.read_csv(done.table)
     assert table["slice"].tolist() == list(range(2, 12))
     assert table["source"].tolist() == [f"p{number}.npy" for number in range(2, 12)]
-
-
-def test_a_range_of_slices_is_a_shard(desk):
-    done = batch(slices="10:40")
-    np.testing.assert_array_equal(np.load("m.npy"), EXPECTED[10:40])
-    assert pd.read_csv(done.table)["slice"].tolist() == list(range(10, 40))
-    with pytest.raises(InvalidSetting, match="one range of slices"):
-        batch("n.npy", slices="1,5,9")
 
 
 def test_each_volume_s_own_kernel_is_used_and_told_in_rows_and_description(desk):
