@@ -33,7 +33,7 @@ $(VENV)/%.stamp: pyproject.toml constraints.txt hatch_build.py
 	@touch $@
 
 # Everything that developing takes; groups need a newer pip than some Pythons bring.
-$(VENV)/dev.stamp: $(VENV)/bench,cluster,itk,lab.stamp
+$(VENV)/dev.stamp: $(VENV)/test,browser.stamp
 	@$(INSTALL) 'pip>=25.1'
 	@$(INSTALL) --group dev
 	@touch $@
