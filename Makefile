@@ -86,7 +86,7 @@ release-check:
 	$(VENV)-release/bin/twine check --strict dist/*
 
 same-answer:
-	$(PYTHON) tests/same_answer.py $(VENV)-versions $(PYTHONS) --lowest --report
+	$(PYTHON) tests/same_answer.py $(VENV)-versions $(PYTHONS) --report
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff check
