@@ -17,7 +17,6 @@ import sys
 import weakref
 from base64 import b64encode
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from functools import partial
 from html import escape as html_escape
 from importlib import import_module
