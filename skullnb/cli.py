@@ -40,9 +40,8 @@ class Command(click.Group):
         """Run the command; say what went wrong in a sentence."""
         let_anything_be_said()
         try:
-            usual: Any = lambda handler: handler is signal.SIG_DFL  # noqa: E731  and no nohup's
-            stop = masking.handling(signal.default_int_handler, usual, *masking.ENDING)
-            with stop, warnings.catch_warnings():
+            as_ctrl_c = signal.default_int_handler, ends_all, *masking.ENDING
+            with masking.handling(*as_ctrl_c), warnings.catch_warnings():
                 # What libraries remark on a damaged file would stand above the sentence.
                 warnings.simplefilter("ignore")
                 warnings.filterwarnings("always", "The disk of .* keeps no locks")
@@ -56,6 +55,11 @@ class Command(click.Group):
             with suppress(OSError):  # the terminal may be gone
                 click.echo("Stopped.", err=True)
             raise click.exceptions.Exit(EXIT_INTERRUPTED) from error
+
+
+def ends_all(handler: Any) -> bool:
+    """Whether a signal would just end the program; under nohup it is ignored."""
+    return handler is signal.SIG_DFL
 
 
 def let_anything_be_said() -> None:

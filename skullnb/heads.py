@@ -74,17 +74,12 @@ class Head:
         return f"{n} file{'s' * (n != 1)}, {self.n_bytes / 1e6:.1f} MB"
 
 
-def _read_heads() -> dict[str, Head]:
-    heads = tomllib.loads((DATA / "heads.toml").read_text(encoding="utf-8"))
-    for name, entry in heads.items():
-        entry["files"] = tuple(HeadFile(**file) for file in entry["files"])
-        entry["spacing_mm"] = tuple(entry["spacing_mm"])
-        heads[name] = Head(name=name, **entry)
-    return heads
-
-
-HEADS = _read_heads()
+HEADS: dict[str, Head] = {}
 """The open heads by name."""
+
+for _name, _entry in tomllib.loads((DATA / "heads.toml").read_text(encoding="utf-8")).items():
+    _entry["files"] = tuple(HeadFile(**file) for file in _entry["files"])
+    HEADS[_name] = Head(_name, **_entry | {"spacing_mm": tuple(_entry["spacing_mm"])})
 
 
 def find(name: str) -> Head:

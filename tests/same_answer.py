@@ -36,6 +36,7 @@ VERSIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("3.12", ("opencv-python-headless==4.*", "numba")),
     ("3.13", ("numpy==2.1.*", "opencv-python-headless==4.10.*")),
     ("3.13", ("opencv-python-headless==5.*",)),
+    ("3.14", ()),
 )
 
 

@@ -114,6 +114,15 @@ def test_a_reader_can_move_the_step_that_a_chapter_is_about(page: Page, html: Pa
         expect(mask).not_to_have_text(before)
 
 
+def test_a_slice_on_the_sheet_of_all_leads_to_its_live_figure(page: Page, html: Path) -> None:
+    from playwright.sync_api import expect
+
+    page.goto((html / "notebooks" / "15-your-data.html").as_uri())
+    page.locator("figure.is-live").wait_for()
+    page.get_by_role("link", name="slice 3", exact=True).press("Enter")
+    expect(page.get_by_label("Slice", exact=True)).to_have_value("studyforrest-3")
+
+
 def test_a_reader_can_try_an_image_of_their_own_on_a_page_that_may_connect_to_nothing(
     page: Page, html: Path
 ) -> None:

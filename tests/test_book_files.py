@@ -23,8 +23,8 @@ STATE = """() => ({
     broken: Array.from(document.images).filter((one) => !one.naturalWidth).length,
     images: document.images.length,
     dead: Array.from(document.querySelectorAll("a[href^='#']"))
-        .filter((one) => !document.getElementById(decodeURIComponent(one.hash.slice(1))))
-        .map((one) => one.outerHTML.slice(0, 100)),
+        .map((one) => decodeURIComponent(one.getAttribute("href").slice(1)))
+        .filter((id) => !document.getElementById(id)),
     outward: Array.from(document.querySelectorAll("a[href]"))
         .map((one) => one.getAttribute("href")).filter((one) => !/^(#|https?:|mailto:)/.test(one)),
     twice: Object.entries(Object.groupBy(document.querySelectorAll("[id]"), (one) => one.id))

@@ -91,8 +91,8 @@ def test_what_can_not_work_is_refused_before_a_notebook_starts(
 
 
 def test_a_missing_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build, "find_spec", lambda name: name != "papermill")
-    with pytest.raises(ReportFailed, match=r"needs papermill.*skullnb\[report\]"):
+    monkeypatch.setitem(sys.modules, "papermill", None)
+    with pytest.raises(InvalidSetting, match=r"A report needs papermill.*skullnb\[report\]"):
         build_report()
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
@@ -196,18 +195,16 @@ class Variant:
     """What to change in the published stack."""
 
     description: str
-    anatomy: Mapping[str, Any] = field(default_factory=dict)
-    acquisition: Mapping[str, Any] = field(default_factory=dict)
-    contrast: float = 1.0
+    recipe: Recipe = NOMINAL
     levels: tuple[float, ...] = PUBLISHED_LEVELS  # mm
     cut: tuple[str, ...] = ()  # sides on which the frame cuts the head
     margin: float = 1.5  # mm kept outside the widest skull there; negative cuts the brain
 
 
-PLAIN: dict[str, Any] = {"otsu_level": None}  # no bright vessels: the threshold falls where it may
-NOISE, COIL = 5 * NOMINAL.acquisition.noise, 4 * NOMINAL.acquisition.coil
+PLAIN = Acquisition(otsu_level=None)  # no bright vessels: the threshold falls where it may
+NOISY, COIL = replace(PLAIN, noise=5 * PLAIN.noise), replace(PLAIN, coil=4 * PLAIN.coil)
 GAP, GAP_SD = NOMINAL.anatomy.gap, NOMINAL.anatomy.gap_sd  # mm
-THICK = {"scalp": 30.0}  # mm
+THICK, BRIDGE = Recipe(Anatomy(scalp=30.0)), Recipe(Anatomy(bridge=4.0))  # mm
 TWO = ("left", "right")
 ALL = ("left", "right", "top", "bottom")
 
@@ -218,12 +215,12 @@ _VARIANTS = {
     "brain-touches-frame": Variant(
         "The frame cuts through the brain on the right.", cut=("right",), margin=-22.5
     ),
-    "bridge": Variant("A bright corridor 8 mm wide joins brain and scalp.", {"bridge": 4.0}),
+    "bridge": Variant("A bright corridor 8 mm wide joins brain and scalp.", BRIDGE),
     "bridge-and-cut": Variant(
-        "The bridge, and the scalp cut left and right.", {"bridge": 4.0}, levels=LOW, cut=TWO
+        "The bridge, and the scalp cut left and right.", BRIDGE, levels=LOW, cut=TWO
     ),
     "hemispheres-apart": Variant(
-        "Fluid parts the hemispheres on every slice.", {"touching": 0.0}, levels=ABOVE_CALLOSUM
+        "Fluid parts the hemispheres on every slice.", Recipe(Anatomy(touching=0.0)), ABOVE_CALLOSUM
     ),
     "thick-soft-tissue": Variant("30 mm of soft tissue, uncut: larger than the brain.", THICK),
     "thick-soft-tissue-cut": Variant(
@@ -233,14 +230,17 @@ _VARIANTS = {
     "vertex-cut": Variant(
         "Slices near the top, the scalp cut left and right.", levels=VERTEX_CLOSE, cut=TWO
     ),
-    "low-contrast": Variant("All tissues at 0.4 of their contrast.", {}, PLAIN, contrast=0.4),
-    "noise": Variant("Five times the noise.", {}, PLAIN | {"noise": NOISE}),
-    "strong-coil": Variant("Four times the coil's rise to the rim.", {}, PLAIN | {"coil": COIL}),
+    "low-contrast": Variant(
+        "All tissues at 0.4 of their contrast.",
+        Recipe(intensities=Intensities(contrast=0.4), acquisition=PLAIN),
+    ),
+    "noise": Variant("Five times the noise.", Recipe(acquisition=NOISY)),
+    "strong-coil": Variant("Four times the coil's rise to the rim.", Recipe(acquisition=COIL)),
     "narrow-gap": Variant(
-        "Half the gap from brain to outer skull.", {"gap": GAP / 2, "gap_sd": GAP_SD / 2}
+        "Half the gap from brain to outer skull.", Recipe(Anatomy(gap=GAP / 2, gap_sd=GAP_SD / 2))
     ),
     "wide-gap": Variant(
-        "Twice the gap from brain to outer skull.", {"gap": GAP * 2, "gap_sd": GAP_SD * 2}
+        "Twice the gap from brain to outer skull.", Recipe(Anatomy(gap=GAP * 2, gap_sd=GAP_SD * 2))
     ),
 }
 
@@ -275,9 +275,7 @@ def variant(name: str) -> Stack:
     if name not in _VARIANTS:
         raise InvalidSetting(f"No variant called {name!r}: choose one of {', '.join(VARIANTS)}.")
     v = _VARIANTS[name]
-    tissue, acquisition = Intensities(contrast=v.contrast), Acquisition(**v.acquisition)
-    recipe = Recipe(Anatomy(**v.anatomy), tissue, acquisition)
-    stack = draw_stack(recipe, PUBLISHED_SEED, v.levels, f"synthetic phantom: {name}", "phantom")
+    stack = draw_stack(v.recipe, PUBLISHED_SEED, v.levels, f"synthetic phantom: {name}", "phantom")
     return cut_frame(stack, v.cut, v.margin) if v.cut else stack
 
 

@@ -19,13 +19,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from skullnb.errors import InvalidSetting, ReportFailed, UnreadableFile
 from skullnb.report.chapter import DATA, FORMAT, PARAMETERS, SVG, Chapter, as_json, bare
+from skullnb.stack.checks import needed
 
 MARKER = ".skullnb-report"
 """A file in every report; a folder without it is never overwritten."""
@@ -75,7 +75,8 @@ def build_report(
     `progress` is called as ``progress(done, total, text)`` after each step. What is impossible is
     refused before a notebook runs; a notebook that fails has a page that shows where.
     """
-    _require_extra()
+    for module in ("papermill", "nbclient", "jupyter_book", "matplotlib", "yaml"):
+        needed(module, "A report", "report")
     import nbformat
     import yaml
 
@@ -149,17 +150,6 @@ def find_assets(name: str) -> Path:
         if folder.is_dir():
             return folder
     raise UnreadableFile(f"This installation of skullnb has no {name!r} folder; install it again.")
-
-
-def _require_extra() -> None:
-    """Masks need no notebooks and no book, so a base install comes without them."""
-    needed = ("papermill", "nbclient", "jupyter_book", "matplotlib", "filelock")
-    missing = [name for name in needed if not find_spec(name)]
-    if missing:
-        raise ReportFailed(
-            f"A report needs {' and '.join(missing)}; install them with"
-            " `pip install 'skullnb[report]'`."
-        )
 
 
 # ---- which notebooks -----------------------------------------------------------------------------

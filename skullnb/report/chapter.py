@@ -329,22 +329,18 @@ def _environment() -> Any:
     found = jinja2.Environment(
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_written
     )
-    found.filters.update(f=_formatted, many=_many, span=_span)
+    found.filters.update(f=_written, many=_many, span=_span)
     return found
 
 
-def _written(value: Any) -> Any:
+def _written(value: Any, form: str = "") -> Any:
+    if isinstance(value, list | tuple):
+        return ", ".join(str(_written(one, form)) for one in value)
     if value is None or value != value:
         return "not available"
-    if isinstance(value, list | tuple):
-        return ", ".join(str(_written(one)) for one in value)
+    if form:
+        return format(value, form)
     return escape(value) if type(value) is str else value  # and not Markup: it is meant
-
-
-def _formatted(value: Any, form: str) -> str:
-    if isinstance(value, list | tuple):
-        return ", ".join(_formatted(one, form) for one in value)
-    return "not available" if value is None or value != value else format(value, form)
 
 
 def _many(count: int, noun: str) -> str:
@@ -353,7 +349,5 @@ def _many(count: int, noun: str) -> str:
 
 def _span(values: Sequence[Any], form: str = "") -> str:
     known = [one for one in values if one is not None and one == one]
-    if not known:
-        return "not available"
-    ends = [_formatted(min(known), form), _formatted(max(known), form)]
-    return " to ".join(dict.fromkeys(ends))
+    ends = [format(one, form) for one in (min(known), max(known))] if known else []
+    return " to ".join(dict.fromkeys(ends)) or "not available"

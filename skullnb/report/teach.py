@@ -13,7 +13,7 @@ import os
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache, wraps
+from functools import wraps
 from html import escape
 from importlib.resources import files
 from math import ceil, isclose
@@ -31,6 +31,7 @@ from skullnb.report.chapter import SVG, Chapter
 from skullnb.study.validation import zero_failure_bound
 
 MIME = "application/vnd.skullnb.exercise+json"
+HINTS = tomllib.loads((files("skullnb") / "data" / "hints.toml").read_text("utf-8"))
 UNANSWERED = "No answer yet. In the notebook, put yours in the place of the three dots and run"
 UNANSWERED += " the cell again."
 
@@ -111,7 +112,7 @@ def exercise(
 
     def made(asked: Callable[[Chapter], Iterator[Asked]]) -> Callable[[Any, Chapter], Verdict]:
         def pairs(chapter: Chapter) -> Iterator[tuple[Condition, str]]:
-            said = _hints()[asked.__name__.removeprefix("check_")]
+            said = HINTS[asked.__name__.removeprefix("check_")]
             for key, conditions, *numbers in asked(chapter):
                 text = said[key].format(**dict(*numbers))
                 for one in conditions if isinstance(conditions, tuple) else (conditions,):
@@ -137,11 +138,6 @@ def exercise(
     return made
 
 
-@lru_cache(maxsize=1)
-def _hints() -> dict[str, dict[str, str]]:
-    return tomllib.loads((files("skullnb") / "data" / "hints.toml").read_text("utf-8"))
-
-
 def _for_the_page(pairs: list[tuple[Condition, str]], by_name: bool) -> dict[str, Any]:
     """The pairs as the page's script reads them; nothing where it can't tell what is right."""
     if not isinstance(pairs[0][0], When):
@@ -165,11 +161,6 @@ def number(answer: Any) -> float:
     if value.dtype.kind not in "iufb" or value.size != 1 or not np.isfinite(value).all():
         raise ValueError("One number is asked for; this is something else, or several.")
     return float(value.item())
-
-
-def level_or_none(answer: Any) -> float | None:
-    """Read a number, or None as an answer of its own."""
-    return None if answer is None else number(answer)
 
 
 def array(answer: Any) -> NDArray[Any]:
@@ -394,7 +385,7 @@ def check_timing(chapter: Chapter) -> Iterator[Asked]:
     yield "otherwise", OTHERWISE
 
 
-@exercise(level_or_none)
+@exercise(lambda answer: None if answer is None else number(answer))
 def check_explore(chapter: Chapter) -> Iterator[Asked]:
     """The lowest level above Otsu's that leaves less than half of the middle slice's brain."""
     trace = chapter.trace()

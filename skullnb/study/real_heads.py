@@ -42,8 +42,7 @@ MEASURES = ("iou", "dice", "assd", "hd95", "nsd")
 POOR_IOU = 0.9
 WIDTHS = tuple(range(8, 51, 2))  # px, of *widths*
 
-SIDES = ("top", "bottom", "left", "right")
-CUTS = {"left and right": SIDES[2:], "all sides": SIDES}
+CUTS = {"left and right": (1,), "all sides": (0, 1)}  # along columns, and along rows too
 DEPTHS_MM = (2.0, 5.0)
 
 PICTURED = "mne-ecog"
@@ -177,23 +176,21 @@ def what_was_chosen(trace: SkullMaskTrace, reference: Mask) -> str:
 
 
 def cut_into_head(
-    image: NDArray[Any], depth_mm: float, spacing_mm: tuple[float, float], sides: Sequence[str]
-) -> tuple[slice, slice]:
-    """Rows and columns of a frame that cuts so many mm off the bright tissue on some `SIDES`."""
+    image: NDArray[Any], depth_mm: float, spacing_mm: tuple[float, float], axes: Sequence[int]
+) -> tuple[slice, ...]:
+    """Rows and columns of a frame that cuts so many mm off both ends of the bright tissue."""
     found = trace_skull_mask(image).components
     found = found[found["area"] >= 0.01 * found["area"].sum()]  # specks of noise are no head
-    frame = []
-    for axis, (first, size) in enumerate((("top", "height"), ("left", "width"))):
+    frame = [slice(0, side) for side in image.shape]
+    for axis in axes:
+        first, size = found[("top", "left")[axis]], found[("height", "width")[axis]]
         depth = round(depth_mm / spacing_mm[axis])
-        start, stop = 0, image.shape[axis]
-        if SIDES[2 * axis] in sides:
-            start = int(found[first].min(initial=stop)) + depth
-        if SIDES[2 * axis + 1] in sides:
-            stop = int((found[first] + found[size]).max(initial=0)) - depth
+        start = int(first.min(initial=image.shape[axis])) + depth
+        stop = int((first + size).max(initial=0)) - depth
         if stop <= start:
             raise InvalidSetting(f"Cutting {depth_mm:g} mm off the head leaves nothing; cut less.")
-        frame.append(slice(start, stop))
-    return frame[0], frame[1]
+        frame[axis] = slice(start, stop)
+    return tuple(frame)
 
 
 def edge_outcome(trace: SkullMaskTrace, reference: Mask) -> dict[str, Any]:
@@ -383,8 +380,8 @@ def _crops(stack: Stack, reach_mm: float) -> Iterator[dict[str, Any]]:
     settings = PipelineSettings(reach_mm=reach_mm).at(spacing)
     for i, (place, image, reference) in enumerate(_each(stack)):
         before = trace_skull_mask(image).threshold
-        for (sides, names), depth in product(CUTS.items(), DEPTHS_MM):
-            frame = cut_into_head(image, depth, spacing, names)
+        for (sides, axes), depth in product(CUTS.items(), DEPTHS_MM):
+            frame = cut_into_head(image, depth, spacing, axes)
             trace = trace_skull_mask(image[frame], settings, spacing_mm=spacing)
             yield {
                 **place,

@@ -26,11 +26,7 @@ METRICS = ("iou", "dice", "precision", "recall", "nsd")
 
 
 class Outcome(NamedTuple):
-    """What one way of testing says.
-
-    `folds` has a row a fold: held_out, chosen (the setting), score (on what was held out); `score`
-    is their mean, each volume counting once.
-    """
+    """A row a fold (held_out, chosen setting, score), and their mean, each volume counting once."""
 
     method: str
     folds: pd.DataFrame
@@ -139,18 +135,10 @@ def leave_one_volume_out(scores: pd.DataFrame) -> Outcome:
 
 
 def compare_splits(scores: pd.DataFrame) -> pd.DataFrame:
-    """Choose and test in all three ways.
+    """Choose and test in all three ways; scores of fewer than two volumes are refused.
 
-    Returns
-    -------
-    DataFrame
-        A row a method: unit (of the settings, "px" or "mm"), method, n_folds, chosen (every setting
-        that was, in rising order), score, and optimism: the same slices' score less this one.
-
-    Raises
-    ------
-    InvalidSetting
-        If there are not two volumes, or it is not known which slices are of which.
+    A row a method: unit (of the settings, "px" or "mm"), method, n_folds, chosen (every setting
+    that was, in rising order), score, and optimism: the same slices' score less this one.
     """
     import pandas as pd
 
@@ -186,11 +174,7 @@ def tune_on_each_volume(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 class Control(NamedTuple):
-    """What two splits say about a selector that has learned nothing.
-
-    `by_slice` and `by_volume` are its scores under the two splits, one a draw; `worth` is its
-    expected score on a new volume.
-    """
+    """Scores of an ignorant selector under two splits, one a draw, and what it is worth."""
 
     by_slice: Array
     by_volume: Array
