@@ -27,8 +27,6 @@ from skullnb.stack.checks import (
 )
 from skullnb.stack.model import Volume
 
-_LONGEST_LABEL = 4096  # bytes; four a letter
-
 
 def npz_names(path: Path) -> list[str]:
     """Return the names of the arrays in an .npz file; none for other files."""
@@ -67,24 +65,23 @@ def open_npz(path: Path, axis: str, part: str) -> Volume:
         )
     shape = stack_shape(path, *_npz_member(path, key))
 
-    def extra(name: str) -> Any:
-        if name not in names or part != "images":
-            return None
-        size, dtype = _npz_member(path, name)
-        if size_in_bytes(size, dtype) > max(shape[0], 2) * _LONGEST_LABEL:
-            raise UnreadableFile(f"{path.name} holds {name} too long to be labels or spacings.")
-        return _npz_array(path, name).tolist()
+    def read(name: str) -> Array:
+        _npz_member(path, name)
+        with np.load(path, allow_pickle=False) as archive:
+            return np.asarray(archive[name])
 
-    groups = extra("groups")
+    extras = {"groups", "spacing_mm", "synthetic"} & set(names) if part == "images" else ()
+    known = {name: read(name).tolist() for name in extras}
+    groups = known.get("groups")
     return Volume(
         path,
         shape=shape,
-        load=lambda: _npz_array(path, key).reshape(shape),
-        spacing_mm=parse_spacing(extra("spacing_mm")),
+        load=lambda: read(key).reshape(shape),
+        spacing_mm=parse_spacing(known.get("spacing_mm")),
         # A text would be taken for a file's name, and files name no files here.
         groups=parse_groups(groups.split(",") if isinstance(groups, str) else groups),
         remarks=slices_last(path, shape),
-        synthetic=bool(extra("synthetic")),
+        synthetic=bool(known.get("synthetic")),
     )
 
 
@@ -108,23 +105,12 @@ def _npz_member(path: Path, name: str) -> tuple[tuple[int, ...], Any]:
     return shape, dtype
 
 
-def _npz_array(path: Path, name: str) -> Array:
-    """Read the array that was checked; numpy.load prefers a member without the ending."""
-    with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as member:
-        array: Array = np.lib.format.read_array(member, allow_pickle=False)
-        return array
-
-
-_DEFLATES = (8, 32946)  # TIFF's two numbers for zlib
-
-
 def open_tiff(path: Path, axis: str, part: str) -> Volume:
     """Open a TIFF, one page a slice; see `skullnb.stack.read.open_volume`."""
     import tifffile
 
     # What an OME file says of other files is not asked: it could name any.
     with _tiff_errors(), tifffile.TiffFile(path, is_ome=False) as tiff:
-        len(tiff.pages)  # tifffile says now if they lead in a circle
         _refuse_dimensions(path, tiff.pages.first.description or "")
         series = tiff.series
         sizes = {(one.shape[-2:], one.dtype) for one in series}
@@ -135,13 +121,12 @@ def open_tiff(path: Path, axis: str, part: str) -> Volume:
             )
         first, page = series[0], series[0].keyframe
         # Some programs call any stack channels, so only a colour's number of them is colour.
-        colour = {
-            size for letter, size in zip(first.axes, first.shape, strict=True) if letter == "C"
-        }
+        named = list(zip(first.axes, first.shape, strict=True))
+        colour = "S" in first.axes or {("C", 2), ("C", 3), ("C", 4)} & set(named)
         # tifffile writes a mask of bool as if white were 0, and means 1 all the same.
         own_mask = page.dtype == np.bool_ and str(page.software).startswith("tifffile")
         grey = page.photometric == 1 or (page.photometric == 0 and own_mask)
-        if not grey or "S" in first.axes or colour & {2, 3, 4}:
+        if colour or not grey:
             raise UnreadableFile(
                 f"{path.name} holds colour channels or inverted grey (photometric "
                 f"{page.photometric}, axes {first.axes}); save grey values with black as 0, a page "
@@ -151,12 +136,11 @@ def open_tiff(path: Path, axis: str, part: str) -> Volume:
         if len(series) > 1:  # written a page at a time
             shape = (sum(one.size for one in series) // prod(shape[-2:]), *shape[-2:])
         shape = stack_shape(path, shape, first.dtype)
-        packed = page.compression != 1
-        promised = size_in_bytes(shape, first.dtype)
-        if not packed or page.compression in _DEFLATES:
-            bits = prod(shape) * int(page.bitspersample)
-            refuse_impossible_size(path, bits // 8, path.stat().st_size, packed=packed)
-        refuse_more_than_memory(path, promised)
+        plain, deflated = page.compression == 1, page.compression in (8, 32946)
+        if plain or deflated:
+            promised = prod(shape) * int(page.bitspersample) // 8
+            refuse_impossible_size(path, promised, path.stat().st_size, packed=deflated)
+        refuse_more_than_memory(path, size_in_bytes(shape, first.dtype))
         mappable = len(series) == 1 and page.is_memmappable and first.dataoffset is not None
         spacing = _tiff_spacing(tiff.imagej_metadata or {}, page)
 
@@ -174,9 +158,7 @@ def open_tiff(path: Path, axis: str, part: str) -> Volume:
 
 def _refuse_dimensions(path: Path, description: str) -> None:
     """Refuse an OME-TIFF whose pages are more than the slices of one volume."""
-    if "<OME" not in description:
-        return
-    named = re.findall(r'\bSize([ZCT])="(\d{1,9})"', description)
+    named = re.findall(r'\bSize([ZCT])="(\d{1,9})"', description if "<OME" in description else "")
     many = {letter: int(size) for letter, size in named if int(size) > 1}
     if len(many) > 1 or 2 <= many.get("C", 0) <= 4:
         words = {"Z": "slices", "C": "channels", "T": "time points"}
@@ -191,19 +173,16 @@ def _tiff_errors() -> Iterator[None]:
     """Raise what tifffile only logs: it skips pages it can't find and goes on without them."""
     messages: list[str] = []
 
-    class Collect(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            messages.append(record.getMessage())
+    def hear(record: logging.LogRecord) -> bool:
+        messages.extend([record.getMessage()] if record.levelno >= logging.ERROR else [])
+        return False
 
     logger = logging.getLogger("tifffile")
-    collect, passes_on = Collect(logging.ERROR), logger.propagate
-    logger.addHandler(collect)
-    logger.propagate = False
+    logger.addFilter(hear)
     try:
         yield
     finally:
-        logger.removeHandler(collect)
-        logger.propagate = passes_on
+        logger.removeFilter(hear)
     if messages:
         raise ValueError(messages[0])
 
@@ -218,10 +197,9 @@ def _tiff_spacing(imagej: dict[str, Any], page: Any) -> tuple[float, float] | No
     unit = str(imagej.get("unit", "")).strip().lower().replace("\\u00b5", "u")
     length = {"mm": 1.0, "cm": 10.0, "um": 0.001, "µm": 0.001, "micron": 0.001}.get(unit)
     if length is None and page.resolutionunit == 3:  # centimetre
-        dots = {72, 96, 150, 200, 300, 600}
-        printers = all(abs(2.54 * each - round(2.54 * each)) < 0.02 for each in (across, down))
-        if not (printers and {round(2.54 * across), round(2.54 * down)} <= dots):
-            length = 10.0
+        dots = (72, 96, 150, 200, 300, 600)
+        printers = all(np.isclose(2.54 * each, dots, 0, 0.02).any() for each in (across, down))
+        length = None if printers else 10.0
     if length is None or not (0 < across < np.inf and 0 < down < np.inf):
         return None
     # Stored as a fraction of 32-bit integers: six digits are what it can carry.
@@ -245,14 +223,11 @@ def _grey(path: Path) -> Array:
     pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if whole else None
     if pixels is None:
         raise ValueError("it can't be decoded")
-    if pixels.ndim == 2:
-        return np.asarray(pixels)
-    channels: Array = np.moveaxis(pixels, -1, 0)
-    full = 255 if pixels.dtype == np.uint8 else 65535
-    opaque = len(channels) < 4 or (channels[3] == full).all()
-    if not opaque or not all((channels[0] == one).all() for one in channels[1:3]):
+    grey, *others = np.atleast_3d(pixels).transpose(2, 0, 1)
+    see_through = others[2:] and (others[2] != (255 if pixels.dtype == np.uint8 else 65535)).any()
+    if see_through or any((grey != one).any() for one in others[:2]):
         raise UnreadableFile(
             f"{path.name} holds colour or transparency; save grey values, in one channel or three "
             "equal ones."
         )
-    return np.ascontiguousarray(channels[0])
+    return np.ascontiguousarray(grey)
