@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from importlib import import_module
-from math import prod
 from pathlib import Path
 from threading import RLock
 from typing import Any
@@ -20,11 +19,10 @@ from skullnb.errors import InvalidSetting, SkullnbError, UnreadableFile
 Array = np.ndarray[Any, Any]
 AXES = ("axial", "coronal", "sagittal")
 
-# No deflate stream expands by more than this (zlib's technical notes give 1030:1).
-_DEFLATE_LIMIT = 1032
 _LEAST_MM, _MOST_MM = 1e-6, 1e6  # what no scanner leaves, and all later arithmetic stands
 _LONGEST_LIST = 1 << 26  # bytes of a file of labels
 _NUMBER = r"(-?\d{1,18})?"  # no head has more slices than that has digits
+_LESS = "give a part of it, or a .npy, which is read in pieces."
 _SILENCE = RLock()  # what warnings are shown is the whole program's, so one thread at a time
 
 
@@ -41,6 +39,11 @@ def in_one_sentence(path: Path) -> Iterator[None]:
             f"{path.name} can't be read, it is damaged, cut short or not what its name says "
             f"({reason}); make a new copy of it."
         )
+        if re.search("pickle|Python objects", reason):  # where numpy's advice would be bad
+            told = (
+                f"{path.name} holds pickled Python objects, which could run code when opened; "
+                "save a plain array of numbers with numpy.save."
+            )
         package = getattr(error, "name", "") if isinstance(error, ModuleNotFoundError) else ""
         package = package or ("imagecodecs" if "imagecodecs" in reason else "")
         if package:  # for a rare kind of compression or container
@@ -48,9 +51,6 @@ def in_one_sentence(path: Path) -> Iterator[None]:
         elif isinstance(error, MemoryError):
             told = f"{path.name} needs more memory than there is; {_LESS}"
         raise UnreadableFile(told) from error
-
-
-_LESS = "give a part of it, or a .npy, which is read in pieces."
 
 
 @contextmanager
@@ -64,31 +64,18 @@ def silenced() -> Iterator[None]:
         yield
 
 
-def size_in_bytes(shape: Sequence[int], dtype: np.dtype[Any]) -> int:
-    """Return the size of an array in Python's unbounded integers."""
-    return int(dtype.itemsize) * prod(int(size) for size in shape)
-
-
-def refuse_impossible_size(path: Path, promised: int, stored: int, *, packed: bool) -> None:
-    """Refuse, before memory is taken, more bytes of pixels than are stored or memory can hold."""
-    if promised > stored * (_DEFLATE_LIMIT if packed else 1):
+def refuse_size(path: Path, promised: int, stored: int | None = None) -> None:
+    """Refuse, before memory is taken, more bytes of pixels than are stored, or memory can hold."""
+    told = f"{path.name} promises {promised:,} bytes of pixels"
+    if stored is not None and promised > stored:
         raise UnreadableFile(
-            f"{path.name} promises {promised:,} bytes of pixels but stores {stored:,}; it is cut "
-            "short or its header is wrong, make a new copy of it."
+            f"{told} but stores {stored:,}; it is cut short or its header is wrong, make a new "
+            "copy of it."
         )
-    if packed:
-        refuse_more_than_memory(path, promised)
-
-
-def refuse_more_than_memory(path: Path, promised: int) -> None:
-    """Refuse bytes of pixels that must be unpacked and that the computer has no memory for."""
     if not hasattr(os, "sysconf"):
         return  # Windows refuses by itself what it can't back with memory
     if promised > os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"):
-        raise UnreadableFile(
-            f"{path.name} promises {promised:,} bytes of pixels, more than this computer has "
-            f"memory for; {_LESS}"
-        )
+        raise UnreadableFile(f"{told}, more than this computer has memory for; {_LESS}")
 
 
 def told_dimensions(shape: Sequence[int]) -> str:
@@ -98,14 +85,12 @@ def told_dimensions(shape: Sequence[int]) -> str:
 
 def stack_shape(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, int, int]:
     """Return (N, H, W) for an array of slices without orientation, or refuse it."""
-    refuse_strange_pixels(path, dtype)
+    refuse_strange_pixels(path, shape, dtype)
     if len(shape) not in (2, 3):
         raise UnreadableFile(
             f"{path.name} has {told_dimensions(shape)}; give slices as (rows, columns) or "
             "(slices, rows, columns)."
         )
-    if min(shape) < 1:
-        raise UnreadableFile(f"{path.name} holds no pixels, its shape is {shape}.")
     n, height, width = (1, *shape)[-3:]
     if len(shape) == 3 and width in (1, 3, 4) and min(n, height) > 4:
         raise UnreadableFile(
@@ -126,18 +111,15 @@ def slices_last(path: Path, shape: tuple[int, int, int]) -> tuple[str, ...]:
     )
 
 
-def refuse_strange_pixels(path: Path, dtype: np.dtype[Any]) -> None:
-    """Refuse pixels that are not plain numbers."""
-    if dtype.names:
-        raise UnreadableFile(f"{path.name} holds colour or compound pixels; give grey values.")
-    if dtype.kind == "O":
-        raise UnreadableFile(
-            f"{path.name} holds pickled Python objects, which could run code when opened; "
-            "save a plain array of numbers with numpy.save."
-        )
+def refuse_strange_pixels(path: Path, shape: Sequence[int], dtype: np.dtype[Any]) -> None:
+    """Refuse pixels that are not plain numbers, and none."""
     if dtype.kind not in "buif":
-        kind = "complex numbers" if dtype.kind == "c" else f"values of type {dtype}"
-        raise UnreadableFile(f"{path.name} holds {kind}; give real grey values, or magnitudes.")
+        raise UnreadableFile(
+            f"{path.name} holds values of type {dtype}; give real grey values, of colours one "
+            "channel, of complex numbers magnitudes."
+        )
+    if min(shape, default=1) < 1:
+        raise UnreadableFile(f"{path.name} holds no pixels, its shape is {tuple(shape)}.")
 
 
 def binary_mask(reference: Array, what: str = "reference mask") -> Array:

@@ -20,7 +20,7 @@ from skullnb.stack.checks import (
     Array,
     in_one_sentence,
     natural_key,
-    refuse_impossible_size,
+    refuse_size,
     silenced,
 )
 from skullnb.stack.model import Frame, Volume
@@ -178,10 +178,10 @@ def _frames(file: Path, header: Any) -> list[Frame]:
     shape = int(header.Rows), int(header.Columns)
     if min(*shape, n_frames) < 1:
         raise UnreadableFile(f"{file.name} holds no pixels, its shape is {(n_frames, *shape)}.")
-    bits = n_frames * shape[0] * shape[1] * int(header.get("SamplesPerPixel") or 1)
     packed = _syntax(header).is_compressed or _syntax(header).is_deflated
-    promised = bits * int(header.BitsAllocated) // 8
-    refuse_impossible_size(file, promised, file.stat().st_size, packed=packed)
+    bits = int(header.get("SamplesPerPixel") or 1) * int(header.BitsAllocated)
+    stored = None if packed else file.stat().st_size
+    refuse_size(file, n_frames * shape[0] * shape[1] * bits // 8, stored)
     shared = (header.get("SharedFunctionalGroupsSequence") or [{}])[0]
     each = header.get("PerFrameFunctionalGroupsSequence") or [{}] * n_frames
     if len(each) != n_frames:

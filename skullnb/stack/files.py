@@ -17,10 +17,7 @@ from skullnb.stack.checks import (
     in_one_sentence,
     parse_groups,
     parse_spacing,
-    refuse_impossible_size,
-    refuse_more_than_memory,
-    refuse_strange_pixels,
-    size_in_bytes,
+    refuse_size,
     slices_last,
     stack_shape,
     suffix_of,
@@ -38,20 +35,14 @@ def npz_names(path: Path) -> list[str]:
 
 def open_npy(path: Path, axis: str, part: str) -> Volume:
     """Open an .npy file; see `skullnb.stack.read.open_volume`."""
-    with path.open("rb") as file:
-        if file.read(1) == b"\x80":
-            refuse_strange_pixels(path, np.dtype(object))
-        file.seek(0)
-        dimensions, dtype = _npy_header(file)
-        stored = path.stat().st_size - file.tell()
-    shape = stack_shape(path, dimensions, dtype)
-    refuse_impossible_size(path, size_in_bytes(shape, dtype), stored, packed=False)
 
     def load() -> Array:
-        array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
-        return array.reshape(shape)
+        return np.asanyarray(np.load(path, mmap_mode="r", allow_pickle=False))
 
-    return Volume(path, shape=shape, load=load, remarks=slices_last(path, shape))
+    array = load()
+    shape = stack_shape(path, array.shape, array.dtype)
+    remarks = slices_last(path, shape)
+    return Volume(path, shape=shape, load=lambda: load().reshape(shape), remarks=remarks)
 
 
 def open_npz(path: Path, axis: str, part: str) -> Volume:
@@ -63,46 +54,30 @@ def open_npz(path: Path, axis: str, part: str) -> Volume:
             f"{path.name} holds {len(names)} arrays ({', '.join(names[:6])}) and none is called "
             f"{part}; keep one array in it, or name two of them images and reference."
         )
-    shape = stack_shape(path, *_npz_member(path, key))
+    with zipfile.ZipFile(path) as archive, archive.open(f"{key}.npy") as member:
+        first = np.lib.format.read_magic(member) == (1, 0)
+        read = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
+        dimensions, _, dtype = read(member)
+    shape = stack_shape(path, dimensions, dtype)
+    refuse_size(path, prod(shape) * dtype.itemsize)
 
-    def read(name: str) -> Array:
-        _npz_member(path, name)
+    def load(name: str) -> Array:
         with np.load(path, allow_pickle=False) as archive:
             return np.asarray(archive[name])
 
     extras = {"groups", "spacing_mm", "synthetic"} & set(names) if part == "images" else ()
-    known = {name: read(name).tolist() for name in extras}
+    known = {name: load(name).tolist() for name in extras}
     groups = known.get("groups")
     return Volume(
         path,
         shape=shape,
-        load=lambda: read(key).reshape(shape),
+        load=lambda: load(key).reshape(shape),
         spacing_mm=parse_spacing(known.get("spacing_mm")),
         # A text would be taken for a file's name, and files name no files here.
         groups=parse_groups(groups.split(",") if isinstance(groups, str) else groups),
         remarks=slices_last(path, shape),
         synthetic=bool(known.get("synthetic")),
     )
-
-
-def _npy_header(file: Any) -> tuple[tuple[int, ...], Any]:
-    """Read shape and dtype of an .npy stream."""
-    first = np.lib.format.read_magic(file) == (1, 0)
-    read = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(file)
-    return shape, dtype
-
-
-def _npz_member(path: Path, name: str) -> tuple[tuple[int, ...], Any]:
-    """Return the shape and dtype of an array in an .npz; refuse one that its bytes can't hold."""
-    with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as member:
-        entry = archive.getinfo(f"{name}.npy")
-        shape, dtype = _npy_header(member)
-    if dtype.kind == "O":
-        refuse_strange_pixels(path, dtype)
-    packed = entry.compress_type != zipfile.ZIP_STORED
-    refuse_impossible_size(path, size_in_bytes(shape, dtype), entry.compress_size, packed=packed)
-    return shape, dtype
 
 
 def open_tiff(path: Path, axis: str, part: str) -> Volume:
@@ -136,11 +111,7 @@ def open_tiff(path: Path, axis: str, part: str) -> Volume:
         if len(series) > 1:  # written a page at a time
             shape = (sum(one.size for one in series) // prod(shape[-2:]), *shape[-2:])
         shape = stack_shape(path, shape, first.dtype)
-        plain, deflated = page.compression == 1, page.compression in (8, 32946)
-        if plain or deflated:
-            promised = prod(shape) * int(page.bitspersample) // 8
-            refuse_impossible_size(path, promised, path.stat().st_size, packed=deflated)
-        refuse_more_than_memory(path, size_in_bytes(shape, first.dtype))
+        refuse_size(path, prod(shape) * first.dtype.itemsize)
         mappable = len(series) == 1 and page.is_memmappable and first.dataoffset is not None
         spacing = _tiff_spacing(tiff.imagej_metadata or {}, page)
 

@@ -4,6 +4,7 @@ import gzip
 import re
 import zlib
 from importlib import import_module
+from math import prod
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,9 @@ from skullnb.errors import UnreadableFile
 from skullnb.stack.checks import (
     Array,
     needed,
-    refuse_impossible_size,
-    refuse_more_than_memory,
+    refuse_size,
     refuse_strange_pixels,
     silenced,
-    size_in_bytes,
     suffix_of,
     told_dimensions,
 )
@@ -53,11 +52,9 @@ def open_nibabel(path: Path, axis: str, part: str) -> Volume:
     shape = _one_volume(path, image.shape, dtype)
     store = Path((files.get("image") or next(iter(files.values()))).filename)
     packed = store.suffix.lower() in (".gz", ".mgz")
-    if hasattr(proxy, "offset"):  # MINC's own libraries look at their files' sizes
-        stored = store.stat().st_size - (0 if packed else int(proxy.offset))
-        refuse_impossible_size(path, size_in_bytes(shape, dtype), stored, packed=packed)
-    if (getattr(proxy, "slope", None), getattr(proxy, "inter", None)) != (1, 0):
-        refuse_more_than_memory(path, size_in_bytes(shape, np.dtype(np.float64)))
+    scaled = (getattr(proxy, "slope", None), getattr(proxy, "inter", None)) != (1, 0)
+    if packed or scaled:
+        refuse_size(path, prod(shape) * (8 if scaled else dtype.itemsize))
     affine, is_nifti = np.asarray(image.affine, dtype=float), isinstance(image, nib.Nifti1Pair)
 
     def load() -> Array:
@@ -97,7 +94,7 @@ def open_itk(path: Path, axis: str, part: str) -> Volume:
         raise UnreadableFile(f"{path.name} holds colour or compound pixels; give grey values.")
     n, bits = reader.GetDimension(), int(told.partition("-")[0])
     shape = _one_volume(path, reader.GetSize(), np.dtype(f"u{bits // 8}"))
-    refuse_more_than_memory(path, size_in_bytes(shape, np.dtype(f"u{bits // 8}")))
+    refuse_size(path, prod(shape) * bits // 8)
     affine, own = np.eye(4), min(n, 3)
     turned = np.reshape(reader.GetDirection(), (n, n))[:own, :own]
     affine[:own, :own] = turned * np.array(reader.GetSpacing())[:own]
@@ -111,15 +108,13 @@ def open_itk(path: Path, axis: str, part: str) -> Volume:
 
 
 def _one_volume(path: Path, shape: Any, dtype: np.dtype[Any]) -> tuple[int, ...]:
-    refuse_strange_pixels(path, dtype)
     sizes = tuple(int(size) for size in shape)
+    refuse_strange_pixels(path, sizes, dtype)
     if len(sizes) < 2 or any(size != 1 for size in sizes[3:]):
         raise UnreadableFile(
             f"{path.name} has {told_dimensions(sizes)}; give one volume of three, for "
             "example one time point or one echo."
         )
-    if min(sizes) < 1:
-        raise UnreadableFile(f"{path.name} holds no pixels, its shape is {sizes}.")
     return sizes
 
 
