@@ -6,15 +6,16 @@ import re
 import tempfile
 from pathlib import Path
 
+import cv2
 import nibabel as nib
 import numpy as np
 import pytest
 import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scans import FLAT, KINDS, save
 
 from skullnb.errors import InvalidSetting, ShapeMismatch, SkullnbError, UnreadableFile
-from skullnb.pipeline import measure_stack
 from skullnb.stack import (
     Stack,
     list_volumes,
@@ -71,33 +72,6 @@ def save_tiff(path, data, **options):
     return path
 
 
-def save_npy(path, data):
-    np.save(path, data)
-    return path
-
-
-def save(path, data):
-    """Store slices in whatever kind of file the name says, as if axial."""
-    match path.name.split(".", 1)[1]:
-        case "npy":
-            np.save(path, data)
-        case "npz":
-            np.savez_compressed(path, data)
-        case "tif":
-            save_tiff(path, data)
-        case "tiff":
-            save_tiff(path, data, compression="zlib", metadata=None)
-        case "nii" | "nii.gz":
-            save_nifti(path, data.transpose(2, 1, 0), FLAT)
-        case "mgh" | "mgz":
-            nib.MGHImage(data.transpose(2, 1, 0), FLAT).to_filename(path)
-    return path
-
-
-FLAT = np.diag([-1.0, -1, 1, 1])
-KINDS = [f"a.{kind}" for kind in ("npy", "npz", "tif", "tiff", "nii", "nii.gz", "mgz", "mgh")]
-
-
 @pytest.fixture
 def folder(tmp_path):
     return tmp_path
@@ -106,7 +80,7 @@ def folder(tmp_path):
 # --- reading -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", [f"a.{kind}" for kind in KINDS])
 def test_every_kind_of_file_gives_the_same_stack(folder, name):
     stack = read_stack(save(folder / name, IMAGES), slices="1:5")
     np.testing.assert_array_equal(stack.images, IMAGES[1:5])
@@ -119,7 +93,7 @@ def test_every_kind_of_file_gives_the_same_stack(folder, name):
 
 
 def test_a_nifti_image_of_two_dimensions_is_one_slice(folder):
-    path = save_nifti(folder / "flat.nii", IMAGES[0].T, np.diag([-1.0, -1, 1, 1]))
+    path = save_nifti(folder / "flat.nii", IMAGES[0].T, FLAT)
     stack = read_stack(path)
     np.testing.assert_array_equal(stack.images, IMAGES[:1])
     written = write_masks(MASKS[:1], folder / "mask.nii", stack)
@@ -190,6 +164,15 @@ def test_a_folder_is_read_in_natural_order_and_each_file_is_a_group(folder):
     ]
 
 
+def test_names_sort_naturally_whatever_their_endings_are(folder):
+    names = ["a.png", "a2.jpg", "a2.png", "A3.png", "a10.JPG", "a10b.png", "b.png"]
+    for number, name in enumerate(names):
+        cv2.imwrite(str(folder / name), np.full((8, 8), 10 * number, np.uint8))
+    stack = read_stack(folder)
+    assert [source.name for source in stack.sources] == names
+    np.testing.assert_allclose(stack.images[:, 4, 4], 10 * np.arange(7), atol=2)
+
+
 def test_files_of_one_slice_each_are_chosen_like_the_slices_of_one_volume(folder):
     for number in range(6):
         save_tiff(folder / f"slice-{number}.tif", IMAGES[number])
@@ -207,9 +190,8 @@ def test_a_row_of_files_of_one_slice_says_which_file_it_is_of(folder):
         save_tiff(folder / f"s{number}.tif", IMAGES[number % 3])
     stack = read_stack(folder / "*.tif")
     assert stack.slice_numbers == (0, 1, 2)
-    table = measure_stack(stack)
-    assert table["slice"].tolist() == [0, 1, 2]
-    assert table["source"].tolist() == ["s1.tif", "s2.tif", "s10.tif"]
+    names = [stack.sources[number].name for number in stack.volume_numbers]
+    assert names == ["s1.tif", "s2.tif", "s10.tif"]
     assert read_stack(folder / "*.tif", slices="2").slice_numbers == (2,)
     for number in (1, 2):
         save(folder / f"n{number}.nii", IMAGES[number : number + 1])
@@ -233,12 +215,11 @@ def test_a_pattern_is_named_only_where_it_would_do(folder):
         read_stack(f"{folder}#2")
 
 
-def test_a_volume_file_is_one_group_and_an_array_has_none(folder):
+def test_groups_are_given_per_slice_before_choosing_or_per_file_and_a_volume_is_one(folder):
     assert read_stack(save(folder / "s1.nii.gz", IMAGES)).groups == ("s1",) * 6
-    assert read_stack(save_npy(folder / "s1.npy", IMAGES)).groups is None
-
-
-def test_groups_are_given_per_slice_before_choosing_or_per_file(folder):
+    assert read_stack(save(folder / "s1.npy", IMAGES)).groups is None
+    folder = folder / "two"
+    folder.mkdir()
     for name in ("a.npy", "b.npy"):
         np.save(folder / name, IMAGES[:3])
     each = read_stack(folder, groups="p,p,q,r,r,s", slices="1:3")
@@ -312,14 +293,12 @@ def test_a_tiff_gives_its_spacing_only_where_it_is_beyond_doubt(folder, options,
     assert read_stack(path, spacing_mm="1x2").spacing_mm == (1, 2)
 
 
-@pytest.mark.parametrize(
-    ("units", "scale"), [("mm", 1), ("unknown", 1), ("micron", 0.001), ("meter", 1000)]
-)
-def test_zooms_are_read_in_the_units_of_the_header(folder, units, scale):
-    image = nib.Nifti1Image(RAS, RAS_AFFINE)
-    image.header.set_xyzt_units(units)
-    image.to_filename(folder / "a.nii")
-    assert read_stack(folder / "a.nii").spacing_mm == pytest.approx((0.8 * scale, 0.7 * scale))
+def test_zooms_are_read_in_the_units_of_the_header(folder):
+    for units, scale in (("mm", 1), ("unknown", 1), ("micron", 0.001), ("meter", 1000)):
+        image = nib.Nifti1Image(RAS, RAS_AFFINE)
+        image.header.set_xyzt_units(units)
+        image.to_filename(folder / "a.nii")
+        assert read_stack(folder / "a.nii").spacing_mm == pytest.approx((0.8 * scale, 0.7 * scale))
 
 
 # --- refusing ----------------------------------------------------------------------------------
@@ -377,7 +356,11 @@ def _tiff(folder, data, **options):
 REFUSED = {
     # name: (what is read, given a folder; the error; words it must hold); broken files are in
     # test_bad_input.py
-    "colour nifti": (lambda f: _rgb_nifti(f / "a.nii"), UnreadableFile, "a.nii holds colour"),
+    "colour nifti": (
+        lambda f: _rgb_nifti(f / "a.nii"),
+        UnreadableFile,
+        "a.nii holds values of type",
+    ),
     "tiff with channels": (
         lambda f: _tiff(f, IMAGES[:3], imagej=True, metadata={"axes": "CYX"}),
         UnreadableFile,
@@ -434,33 +417,6 @@ def test_the_memory_that_scaled_pixels_need_is_that_of_what_they_become(folder, 
     nib.save(image, folder / name)
     with pytest.raises(UnreadableFile, match="promises 32,000 bytes of pixels, more than"):
         read_stack(folder / name)
-
-
-def read_or_refusal(path):
-    """Read all pixels, or return the sentence that refuses them; any other failure passes."""
-    try:
-        return np.array(read_stack(path).images), ""
-    except SkullnbError as error:
-        return None, str(error)
-
-
-@pytest.mark.parametrize("name", KINDS)
-@settings(max_examples=25)
-@given(data=st.data())
-def test_a_file_cut_anywhere_is_refused_or_gives_the_same_pixels(name, data):
-    with tempfile.TemporaryDirectory() as folder:
-        path = save(Path(folder) / name, NOISE)
-        whole = path.read_bytes()
-        keep = data.draw(
-            st.integers(0, len(whole) - 1) | st.integers(len(whole) - 600, len(whole) - 1)
-        )
-        path.write_bytes(whole[:keep])
-        images, refusal = read_or_refusal(path)
-        if images is None:
-            assert name in refusal
-            assert "\n" not in refusal
-        else:
-            np.testing.assert_array_equal(images, NOISE)
 
 
 # --- writing -----------------------------------------------------------------------------------
@@ -527,9 +483,7 @@ def test_a_mask_keeps_the_header_s_geometry(
         del stack, before, after, again
 
 
-@pytest.mark.parametrize(
-    "name", ["m.npy", "m.npz", "m.tif", "m.tiff", "m.nii", "m.nii.gz", "M.NPY"]
-)
+@pytest.mark.parametrize("name", ["M.NPY", "m.npz", "m.tif", "m.tiff", "m.nii", "m.nii.gz"])
 @pytest.mark.parametrize("n", [1, 3])
 def test_masks_of_slices_without_orientation_come_back_as_they_were(folder, name, n):
     stack = Stack(IMAGES[:n], spacing_mm="0.667x0.7")
@@ -594,7 +548,7 @@ def test_a_mask_that_can_not_be_written_is_refused_and_leaves_nothing(
 
 
 def test_an_existing_file_is_replaced_when_allowed_but_never_the_source(folder):
-    source = save_npy(folder / "a.npy", IMAGES)
+    source = save(folder / "a.npy", IMAGES)
     stack = read_stack(source)
     with pytest.raises(UnreadableFile, match="one of the files the slices came from"):
         write_masks(MASKS, source, stack, overwrite=True)

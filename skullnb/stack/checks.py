@@ -39,7 +39,9 @@ def in_one_sentence(path: Path) -> Iterator[None]:
             f"{path.name} can't be read, it is damaged, cut short or not what its name says "
             f"({reason}); make a new copy of it."
         )
-        if re.search("pickle|Python objects", reason):  # where numpy's advice would be bad
+        if re.search(
+            "allow_pickle=False|Python objects", reason
+        ):  # where numpy's advice would be bad
             told = (
                 f"{path.name} holds pickled Python objects, which could run code when opened; "
                 "save a plain array of numbers with numpy.save."
@@ -65,13 +67,15 @@ def silenced() -> Iterator[None]:
 
 
 def refuse_size(path: Path, promised: int, stored: int | None = None) -> None:
-    """Refuse, before memory is taken, more bytes of pixels than are stored, or memory can hold."""
+    """Refuse, before memory is taken, more bytes than are stored or, if packed, memory holds."""
     told = f"{path.name} promises {promised:,} bytes of pixels"
-    if stored is not None and promised > stored:
-        raise UnreadableFile(
-            f"{told} but stores {stored:,}; it is cut short or its header is wrong, make a new "
-            "copy of it."
-        )
+    if stored is not None:
+        if promised > stored:
+            raise UnreadableFile(
+                f"{told} but stores {stored:,}; it is cut short or its header is wrong, make a new "
+                "copy of it."
+            )
+        return
     if not hasattr(os, "sysconf"):
         return  # Windows refuses by itself what it can't back with memory
     if promised > os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"):

@@ -37,7 +37,7 @@ def open_npy(path: Path, axis: str, part: str) -> Volume:
     """Open an .npy file; see `skullnb.stack.read.open_volume`."""
 
     def load() -> Array:
-        return np.asanyarray(np.load(path, mmap_mode="r", allow_pickle=False))
+        return np.lib.format.open_memmap(path, mode="r")
 
     array = load()
     shape = stack_shape(path, array.shape, array.dtype)

@@ -55,6 +55,9 @@ def open_nibabel(path: Path, axis: str, part: str) -> Volume:
     scaled = (getattr(proxy, "slope", None), getattr(proxy, "inter", None)) != (1, 0)
     if packed or scaled:
         refuse_size(path, prod(shape) * (8 if scaled else dtype.itemsize))
+    if not packed and hasattr(proxy, "offset"):
+        stored = store.stat().st_size - int(proxy.offset)
+        refuse_size(path, prod(shape) * dtype.itemsize, stored)
     affine, is_nifti = np.asarray(image.affine, dtype=float), isinstance(image, nib.Nifti1Pair)
 
     def load() -> Array:
