@@ -39,9 +39,8 @@ def in_one_sentence(path: Path) -> Iterator[None]:
             f"{path.name} can't be read, it is damaged, cut short or not what its name says "
             f"({reason}); make a new copy of it."
         )
-        if re.search(
-            "allow_pickle=False|Python objects", reason
-        ):  # where numpy's advice would be bad
+        # Where numpy's own advice would be to allow it.
+        if re.search("allow_pickle=False|Python objects", reason):
             told = (
                 f"{path.name} holds pickled Python objects, which could run code when opened; "
                 "save a plain array of numbers with numpy.save."
