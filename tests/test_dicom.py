@@ -441,7 +441,8 @@ def test_a_name_in_any_field_that_is_read_is_in_no_name_and_no_sentence(tmp_path
 
 def test_libraries_are_silent_while_we_read_and_heard_again_after(recwarn, caplog):
     def speak():
-        logging.getLogger("pydicom").warning(PLANTED)
+        for name in ("pydicom", "nibabel.global"):
+            logging.getLogger(name).warning(PLANTED)
         warnings.warn(PLANTED, stacklevel=1)
 
     with silenced(), silenced():

@@ -208,8 +208,8 @@ def test_a_pattern_is_named_only_where_it_would_do(folder):
         save_tiff(folder / place / "a.tif", IMAGES[0])
     with pytest.raises(UnreadableFile, match=r"or all with the pattern '.*/\*\*/\*.tif'"):
         read_stack(folder)
-    np.savez(folder / "S1" / "reference.npz", IMAGES)
-    with pytest.raises(UnreadableFile, match=r"or all of a kind with the pattern '.*/\*.tif'"):
+    np.savez(folder / "S1" / "reference.npz", IMAGES)  # which a pattern would take too
+    with pytest.raises(UnreadableFile, match=r"name one of them\."):
         read_stack(folder)
     with pytest.raises(UnreadableFile, match=r"one of them and its series, as in '.*/S1#2'"):
         read_stack(f"{folder}#2")
@@ -258,23 +258,6 @@ def test_a_reference_is_sliced_like_the_images_whatever_its_own_storage_order(fo
     assert list(stack.fingerprint()) == ["scan.nii", "mask.nii.gz (reference)"]
 
 
-def test_a_tiff_that_names_another_file_is_read_by_itself(folder):
-    other = np.full((1, 40, 48), 200, np.uint8)
-    tifffile.imwrite(folder / "other.ome.tif", other, ome=True, metadata={"axes": "ZYX"})
-    with tifffile.TiffFile(folder / "other.ome.tif") as tiff:
-        description = tiff.ome_metadata
-    place = '<TiffData IFD="0" PlaneCount="1">'
-    uuid = re.search(r'UUID="([^"]+)"', description)[1]
-    named = f'{place}<UUID FileName="other.ome.tif">{uuid}</UUID></TiffData>'
-    text = re.sub(r"<TiffData[^>]*/>", named, description).replace(uuid, f"{uuid[:-1]}x", 1)
-    assert named in text
-    own = np.arange(40 * 48, dtype=np.uint8).reshape(40, 48)
-    tifffile.imwrite(
-        folder / "own.tif", own, photometric="minisblack", description=text, metadata=None
-    )
-    np.testing.assert_array_equal(read_stack(folder / "own.tif").images, own[None])
-
-
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
@@ -304,107 +287,75 @@ def test_zooms_are_read_in_the_units_of_the_header(folder):
 # --- refusing ----------------------------------------------------------------------------------
 
 
-def _folder_of(folder, **arrays):
-    inner = folder / "inner"
-    inner.mkdir()
+def files(folder, **arrays):
+    """Write arrays as .npy, with __ for a slash in their names."""
     for name, array in arrays.items():
-        np.save(inner / f"{name}.npy", array)
-    return inner
-
-
-def _two_spacings(folder):
-    save_tiff(folder / "a.tif", IMAGES, resolution=(10, 10), resolutionunit="CENTIMETER")
-    save_tiff(folder / "b.tif", IMAGES, resolution=(20, 20), resolutionunit="CENTIMETER")
+        path = folder / f"{name.replace('__', '/')}.npy"
+        path.parent.mkdir(exist_ok=True)
+        np.save(path, array)
     return folder
 
 
-def _same_names(folder):
-    for inner in ("s1", "s2"):
-        (folder / inner).mkdir()
-        np.save(folder / inner / "t1.npy", IMAGES)
-    return folder / "s*" / "*.npy"
-
-
-def _crossed(folder):
-    for name in ("i/sub-1", "i/sub-2", "m/sub-1_mask", "m/sub-3_mask"):
-        (folder / name).parent.mkdir(exist_ok=True)
-        np.save(folder / f"{name}.npy", MASKS)
-    return folder / "i", folder / "m"
-
-
-def _mixed_sizes(path):
-    with tifffile.TiffWriter(path) as tiff:
-        tiff.write(IMAGES[0], metadata=None)
-        tiff.write(IMAGES[0, :5], metadata=None)
-    return path
-
-
-def _rgb_nifti(path):
-    colours = np.zeros((3, 4, 5), [("R", "u1"), ("G", "u1"), ("B", "u1")])
-    return save_nifti(path, colours)
-
-
-NOISE = np.random.default_rng(3).integers(0, 4000, (20, 64, 48)).astype(np.int16)
-COLOUR = np.zeros((9, 8, 4), np.uint8)
-
-
-def _tiff(folder, data, **options):
-    tifffile.imwrite(folder / "a.tif", data, **options)
+def tiffs(folder, *pages, **options):
+    with tifffile.TiffWriter(folder / "a.tif", imagej="metadata" in options) as tiff:
+        for page in pages:
+            tiff.write(page, **{"metadata": None, **options})
     return folder / "a.tif"
 
 
+def two_spacings(folder):
+    for name, resolution in (("a.tif", (10, 10)), ("b.tif", (20, 20))):
+        save_tiff(folder / name, IMAGES, resolution=resolution, resolutionunit="CENTIMETER")
+    return folder
+
+
+RGB = np.zeros((3, 4, 5), [("R", "u1"), ("G", "u1"), ("B", "u1")])
 REFUSED = {
-    # name: (what is read, given a folder; the error; words it must hold); broken files are in
-    # test_bad_input.py
-    "colour nifti": (
-        lambda f: _rgb_nifti(f / "a.nii"),
-        UnreadableFile,
-        "a.nii holds values of type",
-    ),
+    # name: what is read, given a folder; words of the refusal. Broken files: test_bad_input.py
+    "colour nifti": (lambda f: [save_nifti(f / "a.nii", RGB)], "a.nii holds values of type"),
     "tiff with channels": (
-        lambda f: _tiff(f, IMAGES[:3], imagej=True, metadata={"axes": "CYX"}),
-        UnreadableFile,
+        lambda f: [tiffs(f, IMAGES[:3], metadata={"axes": "CYX"})],
         "a.tif holds colour",
     ),
-    "tiff of two sizes": (lambda f: _mixed_sizes(f / "a.tif"), UnreadableFile, "2 sizes or types"),
+    "tiff of two sizes": (lambda f: [tiffs(f, IMAGES[0], IMAGES[0, :5])], "2 sizes or types"),
     "4D tiff": (
-        lambda f: _tiff(f, NOISE.reshape(2, 10, 64, 48), photometric="minisblack"),
-        UnreadableFile,
+        lambda f: [save_tiff(f / "a.tif", np.zeros((2, 10, 64, 48)))],
         "4 dimensions",
     ),
     "two sizes in a folder": (
-        lambda f: _folder_of(f, a=IMAGES, b=IMAGES[:, :5]),
-        ShapeMismatch,
+        lambda f: [files(f, a=IMAGES, b=IMAGES[:, :5])],
         "b.npy are 5 x 7 px, those of a.npy 9 x 7 px",
     ),
-    "two spacings in a folder": (_two_spacings, ShapeMismatch, "different spacings"),
-    "two files of one name": (_same_names, InvalidSetting, "2 of the files .* are called t1.npy"),
+    "two spacings in a folder": (lambda f: [two_spacings(f)], "different spacings"),
+    "two files of one name": (
+        lambda f: [files(f, s1__t1=IMAGES, s2__t1=IMAGES) / "s*" / "*.npy"],
+        "2 of the files .* are called t1.npy",
+    ),
     "reference of fewer slices": (
         lambda f: (save(f / "a.npy", IMAGES), save(f / "m.npy", MASKS[:3])),
-        ShapeMismatch,
         r"m.npy has the shape \(3, 9, 7\)",
     ),
     "fewer references than images": (
-        lambda f: (_folder_of(f, a=IMAGES, b=IMAGES), save(f / "m.npy", MASKS)),
-        ShapeMismatch,
+        lambda f: (files(f, i__a=IMAGES, i__b=IMAGES) / "i", save(f / "m.npy", MASKS)),
         "12 slices in 2 image .* 6 in 1 reference",
     ),
-    "references of another head": (_crossed, ShapeMismatch, "sub-2.npy .* sub-3_mask.npy"),
+    "references of another head": (
+        lambda f: (
+            files(f, **{"i__sub-1": MASKS, "i__sub-2": MASKS}) / "i",
+            files(f, **{"m__sub-1_mask": MASKS, "m__sub-3_mask": MASKS}) / "m",
+        ),
+        "sub-2.npy .* sub-3_mask.npy",
+    ),
 }
 
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_can_not_be_read_is_refused_in_one_sentence(folder, case):
-    make, error, words = REFUSED[case]
+    make, words = REFUSED[case]
     inputs = make(folder)
-    inputs = inputs if isinstance(inputs, tuple) else (inputs,)
-    with pytest.raises(error, match=words) as caught:
+    with pytest.raises(SkullnbError, match=words) as caught:
         read_stack(*inputs)
-    text = str(caught.value)
-    assert isinstance(caught.value, SkullnbError)
-    assert "\n" not in text
-    assert text.endswith(".")
-    assert len(text) < 500
+    assert re.fullmatch(r"[^\n]{20,500}\.", str(caught.value))
 
 
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
@@ -558,7 +509,7 @@ def test_an_existing_file_is_replaced_when_allowed_but_never_the_source(folder):
     np.testing.assert_array_equal(np.load(folder / "m.npy"), MASKS)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.int16, np.uint8])
+@pytest.mark.parametrize("dtype", [np.float32, np.uint8])
 def test_a_whole_stack_comes_back_from_npz_with_all_that_belongs_to_it(folder, dtype):
     stack = Stack(IMAGES.astype(dtype), MASKS, (0.5, 0.7), tuple("aabbcc"))
     assert write_stack(stack, folder / "s.npz") == (folder / "s.npz",)
@@ -641,17 +592,6 @@ def test_a_write_that_fails_half_way_leaves_nothing_and_keeps_the_old_file(
         assert "could not be written (No space left on device)" in str(caught.value)
     assert [path.name for path in folder.iterdir()] == [name]
     assert (folder / name).read_text() == "old"
-
-
-def test_a_header_that_nibabel_repairs_is_repaired_in_silence(folder, caplog):
-    path = save_nifti(folder / "a.nii", RAS)
-    content = bytearray(path.read_bytes())
-    content[252:254] = np.int16(99).tobytes()  # qform_code, which goes to 5
-    path.write_bytes(content)
-    np.testing.assert_array_equal(read_stack(path).images, CANONICAL["axial"])
-    assert caplog.text == ""
-    nib.load(path)
-    assert "qform_code" in caplog.text
 
 
 @pytest.mark.parametrize(("shift", "fits"), [(0.0, True), (0.3, True), (0.7, False), (50.0, False)])

@@ -103,17 +103,6 @@ def stack_shape(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tup
     return n, height, width
 
 
-def slices_last(path: Path, shape: tuple[int, int, int]) -> tuple[str, ...]:
-    """Remark on an array whose last axis is so short that it must be the slices."""
-    n, height, width = shape
-    if 2 * width > min(n, height) or max(n, height) > 2 * min(n, height):
-        return ()
-    return (
-        f"{path.name} has the shape {shape}, whose last axis looks like the slices, and the first "
-        "is taken for them; if so, move it with numpy.moveaxis(images, -1, 0).",
-    )
-
-
 def refuse_strange_pixels(path: Path, shape: Sequence[int], dtype: np.dtype[Any]) -> None:
     """Refuse pixels that are not plain numbers, and none."""
     if dtype.kind not in "buif":

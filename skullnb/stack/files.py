@@ -18,7 +18,6 @@ from skullnb.stack.checks import (
     parse_groups,
     parse_spacing,
     refuse_size,
-    slices_last,
     stack_shape,
     suffix_of,
 )
@@ -41,8 +40,7 @@ def open_npy(path: Path, axis: str, part: str) -> Volume:
 
     array = load()
     shape = stack_shape(path, array.shape, array.dtype)
-    remarks = slices_last(path, shape)
-    return Volume(path, shape=shape, load=lambda: load().reshape(shape), remarks=remarks)
+    return Volume(path, shape=shape, load=lambda: load().reshape(shape))
 
 
 def open_npz(path: Path, axis: str, part: str) -> Volume:
@@ -75,7 +73,6 @@ def open_npz(path: Path, axis: str, part: str) -> Volume:
         spacing_mm=parse_spacing(known.get("spacing_mm")),
         # A text would be taken for a file's name, and files name no files here.
         groups=parse_groups(groups.split(",") if isinstance(groups, str) else groups),
-        remarks=slices_last(path, shape),
         synthetic=bool(known.get("synthetic")),
     )
 
@@ -123,8 +120,7 @@ def open_tiff(path: Path, axis: str, part: str) -> Volume:
                 pages = [one.asarray().reshape(-1, *shape[1:]) for one in again.series]
         return np.concatenate(pages) if len(pages) > 1 else pages[0].reshape(shape)
 
-    remarks = slices_last(path, shape)
-    return Volume(path, shape=shape, load=load, spacing_mm=spacing, remarks=remarks)
+    return Volume(path, shape=shape, load=load, spacing_mm=spacing)
 
 
 def _refuse_dimensions(path: Path, description: str) -> None:

@@ -76,7 +76,6 @@ class Grid:
         cls, affine: Array, shape: tuple[int, ...], axis: str = "", code: str = "scanner"
     ) -> "Grid":
         """Make the grid of voxels of no NIfTI file; `code` says what the affine points to."""
-        affine = np.asarray(affine, dtype=float)
         # Only the header is wanted: one byte stands for all voxels.
         voxels = np.broadcast_to(np.uint8(0), shape)
         header = import_module("nibabel").Nifti1Image(voxels, affine).header
@@ -145,14 +144,15 @@ def voxel_sizes(affine: Array) -> Array:
     return np.asarray(np.linalg.norm(affine[:3, :3], axis=0))
 
 
-def acquired(affine: Array, shape: Sequence[int]) -> tuple[str, str]:
+def acquired(affine: Array, shape: Sequence[int], name: str = "The grid") -> tuple[str, str]:
     """Return the axis in which a volume was acquired, and why that is thought; axial in doubt.
 
     It is the one with a single slice, by far the largest step, or by far the fewest slices.
     """
     if not np.isfinite(affine).all() or np.linalg.matrix_rank(affine[:3, :3]) < 3:
         raise UnreadableFile(
-            "The affine is singular or not finite, so its axes can't be named; repair the header."
+            f"{name}: the affine is singular or not finite, so its axes can't be named; repair the "
+            "header."
         )
     names = [_ACROSS[int(axis)] for axis in _turning().io_orientation(affine)[:, 0]]
     sizes, counts = voxel_sizes(affine), np.array((*shape, 1, 1)[:3])
@@ -204,10 +204,7 @@ class Volume:
         header: Any = None,
     ) -> "Volume":
         """Return it with its place in space; `load` gives the voxels in storage order."""
-        try:
-            own, why = acquired(affine, shape)
-        except UnreadableFile as error:
-            raise UnreadableFile(f"{self.path.name}: {error}") from None
+        own, why = acquired(affine, shape, self.path.name)
         grid = Grid.of_affine(affine, shape, axis or own)
         grid = grid if header is None else replace(grid, header=header)
         remark = (
@@ -261,12 +258,9 @@ class Stack:
     volume_numbers, slice_numbers : tuple of int
         For each slice, which of the volumes it is from, and its number there (of files of one
         slice each the file's own).
-    axis : str
-        Along which volumes were cut; "" without orientation, or where they differ.
-    remarks : tuple of str
-        What reading found worth saying, in sentences.
-    synthetic : bool
-        Whether the slices were drawn, not scanned.
+    axis, remarks, synthetic
+        Along which volumes were cut ("" without orientation, or where they differ), what reading
+        found worth saying, in sentences, and whether the slices were drawn, not scanned.
 
     Raises
     ------
@@ -300,7 +294,7 @@ class Stack:
     def __post_init__(self) -> None:
         """Check the parts against one another and bring them to one form."""
         where = f"The images of {self.name}" if self.name else "The images"
-        images, reference = _as_array(self.images, where), self.reference
+        images, reference = np.asanyarray(self.images), self.reference
         if images.dtype.kind not in "buif":
             raise InvalidImage(f"{where} are {images.dtype}; grey values are real numbers.")
         if images.ndim != 3 or images.size == 0:
@@ -309,7 +303,7 @@ class Stack:
                 "each at least 1."
             )
         if reference is not None:
-            reference = _as_array(reference, "The reference")
+            reference = np.asanyarray(reference)
             if reference.shape != images.shape:
                 raise ShapeMismatch(
                     f"The reference has the shape {reference.shape}, the images {images.shape}; "
@@ -464,12 +458,3 @@ def _sha256_of_array(array: Array) -> str:
     for plane in array:
         digest.update(np.ascontiguousarray(plane).tobytes())
     return digest.hexdigest()
-
-
-def _as_array(values: Any, what: str) -> Array:
-    try:
-        return np.asanyarray(values)
-    except ValueError as error:
-        raise InvalidImage(
-            f"{what} has rows of several lengths; give a rectangle of numbers."
-        ) from error

@@ -176,6 +176,8 @@ def open_volume(
             raise UnreadableFile(f"There is no file {path}; check the path.")
         else:
             opened = replace(READERS[suffix_of(path)](path, axis, part), name=volume.name)
+            if opened.grid is None:
+                opened = replace(opened, remarks=_slices_last(path, opened.shape))
     if axis not in ("", "axial") and opened.grid is None:
         raise InvalidSetting(
             f"{path.name} has no orientation, so it can't be cut along the {axis} axis; leave the "
@@ -185,6 +187,17 @@ def open_volume(
     if nan_background and load is not None:
         return replace(opened, load=lambda: without_nan(load()))
     return opened
+
+
+def _slices_last(path: Path, shape: tuple[int, int, int]) -> tuple[str, ...]:
+    """Remark on an array whose last axis is so short that it must be the slices."""
+    n, height, width = shape
+    if 2 * width > min(n, height) or max(n, height) > 2 * min(n, height):
+        return ()
+    return (
+        f"{path.name} has the shape {shape}, whose last axis looks like the slices, and the first "
+        "is taken for them; if so, move it with numpy.moveaxis(images, -1, 0).",
+    )
 
 
 def with_spacing(volume: Volume, spacing_mm: tuple[float, float] | None) -> Volume:
@@ -321,13 +334,12 @@ def _nothing_in(path: Path, what: str, number: str = "") -> UnreadableFile:
         return UnreadableFile(f"{path} holds {what}; the kinds are {KINDS}.")
     listed = _listed([f"{one} ({count})" for one, count in sorted(folders.items())], ", ")
     told = f"{path} holds {what}, but these folders do: {listed}; name one of them"
+    endings = {suffix_of(file) for file in found}
     if number:  # of a series, which is one folder's
-        return UnreadableFile(f"{told} and its series, as in '{min(folders)}#{number}'.")
-    endings = Counter(suffix_of(file) for file in found)
-    (ending, _), every = endings.most_common(1)[0], "all" if len(endings) == 1 else "all of a kind"
-    if not ending and len(endings) > 1:  # a pattern would take the others too
-        return UnreadableFile(f"{told}.")
-    return UnreadableFile(f"{told}, or {every} with the pattern '{folder}/**/*{ending}'.")
+        told += f" and its series, as in '{min(folders)}#{number}'"
+    elif len(endings) == 1:
+        told += f", or all with the pattern '{folder}/**/*{endings.pop()}'"
+    return UnreadableFile(f"{told}.")
 
 
 def _listed(names: list[str], between: str) -> str:
