@@ -187,11 +187,7 @@ def stem(path: Path) -> str:
 
 
 def natural_key(path: Path) -> list[list[str | int]]:
-    """Return a key that sorts by name, runs of digits as numbers, and names alike by ending.
-
-    >>> sorted(map(Path, ["a10.png", "a2.png", "a2.jpg", "a.png"]), key=natural_key)
-    [...Path('a.png'), ...Path('a2.jpg'), ...Path('a2.png'), ...Path('a10.png')]
-    """
+    """Return a key for a.png, a2.jpg, a2.png, a10.png in this order: by name, then by ending."""
     both = [re.split(r"(\d+)", name.casefold()) for name in (stem(path), path.name)]
     return [[int(one) if one.isdecimal() else one for one in pieces] for pieces in both]
 
@@ -205,11 +201,7 @@ def parse_axis(axis: str) -> str:
 
 
 def parse_spacing(spacing: object) -> tuple[float, float] | None:
-    """Turn a spacing as typed into (row, column) in mm a pixel; None where there is none.
-
-    >>> parse_spacing("0.667x0.7"), parse_spacing(0.5), parse_spacing("")
-    ((0.667, 0.7), (0.5, 0.5), None)
-    """
+    """Turn a spacing as typed into (row, column) in mm a pixel; None where there is none."""
     if spacing is None or (isinstance(spacing, str) and not spacing.strip()):
         return None
     parts = re.split(r"[x×,]", spacing.lower()) if isinstance(spacing, str) else spacing
@@ -226,11 +218,7 @@ def parse_spacing(spacing: object) -> tuple[float, float] | None:
 
 
 def parse_slices(slices: object, n_slices: int) -> list[int]:
-    """Turn a choice of slices as typed into slice numbers, none twice; `""` is all of them.
-
-    >>> parse_slices("1:4, -1", 10)
-    [1, 2, 3, 9]
-    """
+    """Turn a choice of slices as typed into slice numbers, none twice; `""` is all of them."""
     text = "" if slices is None else str(slices).strip()
     there, chosen = f"there are {n_slices}: 0 to {n_slices - 1}", list[int]()
     for part in re.sub(r"\s*([:,])\s*", r"\1", text or ":").split(","):
@@ -258,11 +246,7 @@ def parse_slices(slices: object, n_slices: int) -> list[int]:
 
 
 def parse_groups(groups: object) -> tuple[str, ...] | None:
-    """Turn labels, given by commas, as a sequence, or in a text file with one a line, into a tuple.
-
-    >>> parse_groups("anna, anna, ben")
-    ('anna', 'anna', 'ben')
-    """
+    """Turn labels, given by commas, as a sequence or in a text file, one a line, into a tuple."""
     if groups is None or (isinstance(groups, str) and not groups.strip()):
         return None
     where = "the list of groups"

@@ -76,11 +76,7 @@ def _begins(path: Path) -> str:
 
 
 def find_series(files: Iterable[Path]) -> list[Volume]:
-    """Sort files into series, folder by folder; those that hold no image are left out.
-
-    The number is DICOM's own where it tells the series of a folder apart, otherwise they are
-    counted from 1.
-    """
+    """Sort files into series, folder by folder; those that hold no image are left out."""
     found: dict[Path, dict[str, tuple[str, list[Frame]]]] = defaultdict(dict)
     for file in files:
         with _without_quoting(file):
@@ -97,7 +93,7 @@ def find_series(files: Iterable[Path]) -> list[Volume]:
         here = sorted(
             series.values(), key=lambda one: (natural_key(Path(one[0])), one[1][0].file.name)
         )
-        numbers = [number for number, _ in here]
+        numbers = [number for number, _ in here]  # DICOM's own, where they tell series apart
         if "" in numbers or len(set(numbers)) < len(numbers):
             numbers = [str(count) for count in range(1, len(here) + 1)]
         for number, (_, frames) in zip(numbers, here, strict=True):
@@ -108,11 +104,7 @@ def find_series(files: Iterable[Path]) -> list[Volume]:
 
 
 def open_series(volume: Volume, axis: str) -> Volume:
-    """Open a series, cut along an anatomical axis or, for "", that in which it was acquired.
-
-    In grey values, slope and intercept applied: of the stored integer type where they change
-    nothing, otherwise float64. Images that say no position have no grid.
-    """
+    """Open a series, cut along an anatomical axis or, for "", that in which it was acquired."""
     frames, affine = _in_order(volume.frames, volume.name)
     rows, columns = frames[0].shape
     if affine is not None:
@@ -130,10 +122,7 @@ def open_series(volume: Volume, axis: str) -> Volume:
 
 
 def _in_order(images: Sequence[Frame], name: str) -> tuple[list[Frame], Array | None]:
-    """Sort images along their normal; return them and the affine from index to RAS mm.
-
-    The affine is None for the images of one file that doesn't say where they lie.
-    """
+    """Sort images along their normal; return them and the affine to RAS mm, None if not said."""
 
     def refuse(what: str) -> UnreadableFile:
         return UnreadableFile(f"{name} holds {what}.")

@@ -26,26 +26,18 @@ CHANGED = (
 
 @dataclass(frozen=True)
 class Slices:
-    """Slices of one size: of files, one file after another, or of a zarr array.
+    """Slices of one size: of files, one file after another, or of a zarr array."""
 
-    `volumes` are unopened, `counts` says how many slices each holds. `shape` (N, H, W) is that of
-    the slices chosen, of which `first` is the number of the first; `spacing_mm` (row, column) was
-    given, before what headers say.
-    """
-
-    volumes: tuple[Volume, ...]
-    counts: tuple[int, ...]
-    shape: tuple[int, int, int]
-    first: int = 0
-    spacing_mm: tuple[float, float] | None = None
+    volumes: tuple[Volume, ...]  # unopened
+    counts: tuple[int, ...]  # of the slices in each
+    shape: tuple[int, int, int]  # (N, H, W) of those chosen
+    first: int = 0  # its number among all
+    spacing_mm: tuple[float, float] | None = None  # (row, column), before what headers say
     axis: str = ""
     nan_background: bool = False
 
     def read(self, start: int, stop: int) -> Iterator[tuple[str, int, Any, Any]]:
-        """Give each slice's file, number, pixels (or why they can't be read) and spacing.
-
-        The number is that in its file, or the file's where every file holds one slice.
-        """
+        """Give each slice's file, number there, pixels (or why they can't be read) and spacing."""
         offset, single = -self.first, max(self.counts) == 1 < len(self.counts)
         for volume, n in zip(self.volumes, self.counts, strict=True):
             low, high = max(start - offset, 0), min(stop - offset, n)
@@ -95,10 +87,7 @@ def open_slices(
     suffix: str = "",
     nan_background: bool = False,
 ) -> tuple[Slices, list[Volume]]:
-    """Find the slices that a path stands for, and read the headers of its volumes, but no pixel.
-
-    The words are those of `read_stack`; `slices` is one range over all files together.
-    """
+    """Find the slices that a path stands for; `slices` is one range over all its files together."""
     path = expand(images).absolute()
     volumes = [Volume(path)] if is_zarr(path) else list_volumes(path, suffix, every_series=True)
     spacing = parse_spacing(spacing_mm)

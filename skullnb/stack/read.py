@@ -159,10 +159,7 @@ def read_stack(
 def open_volume(
     volume: Volume | Path, axis: str = "", part: str = "images", *, nan_background: bool = False
 ) -> Volume:
-    """Read what the header of a volume says; its pixels are read by `pixels()`.
-
-    `part` says which of the two to take from an .npz that holds images and a reference.
-    """
+    """Read what the header of a volume says; of an .npz, of its `part` "images" or "reference"."""
     volume = Volume(volume) if isinstance(volume, Path) else volume
     axis, path = parse_axis(axis), volume.path
     with in_one_sentence(path):
@@ -220,12 +217,7 @@ def split_series(path: str | Path) -> tuple[Path, str]:
 
 
 def list_files(path: str | Path, suffix: str = "") -> list[Path]:
-    """Return the files a path stands for, `slice-2` before `slice-10`, and `a` before `a2`.
-
-    Of a folder its files of a kind that is read are taken, of a BIDS dataset or one of its `sub-`
-    folders the images with the suffix. DICOM files are known by their contents where their names
-    have no ending.
-    """
+    """Return the files a path stands for: of a BIDS folder the images with the suffix."""
     if not str(path).strip():
         raise InvalidSetting("No images are given; name a file or a folder.")
     (path, number), suffix = split_series(path), suffix.lstrip("_")
@@ -261,11 +253,7 @@ def list_files(path: str | Path, suffix: str = "") -> list[Path]:
 def list_volumes(
     images: str | Path | Sequence[Path] | Volume, suffix: str = "", *, every_series: bool = False
 ) -> list[Volume]:
-    """Return the volumes a path stands for, in natural order of their names.
-
-    `images` and `suffix` are as in `read_stack`. Of several DICOM series in a folder one has to be
-    chosen by its number, as in `folder#6`, unless `every_series` is wanted.
-    """
+    """Return the volumes that `read_stack` would read, or those of every DICOM series there."""
     if isinstance(images, Volume):
         return [images]
     if isinstance(images, Sequence) and not isinstance(images, str):
@@ -306,10 +294,7 @@ def _is_read(file: Path) -> bool:
 
 
 def _bids_files(folder: Path, suffix: str) -> list[Path]:
-    """Return the images with a suffix of a BIDS dataset, a subject or a session, none elsewhere.
-
-    Where there are others only, they are named.
-    """
+    """Return the images with a suffix of a BIDS dataset, a subject or a session, none elsewhere."""
     within = folder.resolve().name.startswith(("sub-", "ses-"))
     subjects = [folder] if within else folder.glob("sub-*/")
     every = [file for one in subjects for file in one.glob("**/*.nii*") if _is_read(file)]
@@ -436,10 +421,8 @@ def _open_references(reference: str | Path, volumes: list[Volume]) -> list[Volum
 
 
 def _refuse_crossed_names(pairs: list[tuple[Volume, Volume]]) -> None:
-    """Refuse pairs whose names contradict their order, such as sub-2 with sub-3_mask.
-
-    Only where some mask is named after its image; otherwise the order is all there is.
-    """
+    """Refuse pairs whose names contradict their order, such as sub-2 with sub-3_mask."""
+    # Only where some mask is named after its image; otherwise the order is all there is.
     strangers = [(image, mask) for image, mask in pairs if image.name not in mask.name]
     if 0 < len(strangers) < len(pairs):
         image, mask = strangers[0]

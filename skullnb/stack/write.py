@@ -24,11 +24,7 @@ STACK_KINDS = (".npz", ".nii", ".nii.gz")
 def refuse_place(
     path: Path, own: Iterable[Path] = (), overwrite: bool = False, kinds: Iterable[str] = ()
 ) -> None:
-    """Refuse to write where something would be lost, where there is no folder, or a strange kind.
-
-    Called before long work, so that it is not done in vain. `own` are files that are never
-    replaced, those the slices came from; `kinds` the endings it may have, any when empty.
-    """
+    """Refuse, before long work, to write where something (its `own` input) would be lost."""
     kinds = tuple(kinds)
     if kinds and suffix_of(path) not in kinds:
         raise UnreadableFile(
@@ -52,10 +48,7 @@ def refuse_place(
 
 @contextmanager
 def writing(path: Path) -> Iterator[Path]:
-    """Give a passing name beside a file, and rename it to the file once all is on the disk.
-
-    Nobody meets half a file, and a write that fails leaves nothing and keeps what was there.
-    """
+    """Give a passing name beside a file, which becomes the file once all is on the disk."""
     # The ending stays, since it decides what the libraries write.
     temporary = path.with_name(f".skullnb-{uuid.uuid4().hex}{suffix_of(path)}")
     try:
