@@ -479,34 +479,25 @@ def test_a_stack_of_several_volumes_is_written_one_file_a_volume(folder):
         assert list(part.fingerprint()) == [f"{part.name}.nii", f"{part.name}.nii (reference)"]
 
 
-@pytest.mark.parametrize(
-    ("name", "masks", "error", "words"),
-    [
-        ("folder.npy", MASKS, UnreadableFile, "is a folder"),
-        ("m.npy", MASKS[:3], ShapeMismatch, r"\(3, 9, 7\), the slices \(6, 9, 7\)"),
-        ("m.npy", IMAGES, InvalidSetting, "The mask to write is not binary"),
-    ],
-)
-def test_a_mask_that_can_not_be_written_is_refused_and_leaves_nothing(
-    folder, name, masks, error, words
+def test_masks_replace_a_file_when_allowed_but_never_the_source_and_what_is_refused_leaves_nothing(
+    folder,
 ):
-    (folder / "there.npy").write_text("mine")
-    (folder / "folder.npy").mkdir()
-    with pytest.raises(error, match=words):
-        write_masks(masks, folder / name, Stack(IMAGES))
-    assert sorted(path.name for path in folder.iterdir()) == ["folder.npy", "there.npy"]
-    assert (folder / "there.npy").read_text() == "mine"
-
-
-def test_an_existing_file_is_replaced_when_allowed_but_never_the_source(folder):
     source = save(folder / "a.npy", IMAGES)
     stack = read_stack(source)
-    with pytest.raises(UnreadableFile, match="one of the files the slices came from"):
-        write_masks(MASKS, source, stack, overwrite=True)
+    for masks, error, words in (
+        (MASKS, UnreadableFile, "one of the files the slices came from"),
+        (MASKS[:3], ShapeMismatch, r"\(3, 9, 7\), the slices \(6, 9, 7\)"),
+        (IMAGES, InvalidSetting, "The mask to write is not binary"),
+    ):
+        with pytest.raises(error, match=words):
+            write_masks(masks, source, stack, overwrite=True)
     np.testing.assert_array_equal(np.load(source), IMAGES)
     (folder / "m.npy").write_text("old")
+    with pytest.raises(UnreadableFile, match="exists already"):
+        write_masks(MASKS, folder / "m.npy", stack)
     write_masks(MASKS, folder / "m.npy", stack, overwrite=True)
     np.testing.assert_array_equal(np.load(folder / "m.npy"), MASKS)
+    assert len(list(folder.iterdir())) == 2
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.uint8])
@@ -545,7 +536,7 @@ def test_one_place_says_what_may_be_written_and_one_writes_then_renames(folder):
     refuse_place(folder / "old.csv", overwrite=True)
     for path, options, words in (
         (folder / "old.csv", {}, "exists already"),
-        (folder / "old.csv", {"overwrite": True, "own": [folder / "old.csv"]}, "slices came from"),
+        (folder, {}, "is a folder"),
         (folder / "new.csv", {"kinds": (".tsv",)}, "not written; use .tsv"),
         (folder / "no" / "new.csv", {}, "There is no folder"),
     ):

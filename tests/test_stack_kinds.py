@@ -42,7 +42,6 @@ def save_volume(path, slices, axis="axial", steps=(1, 1, 1), kind=nib.Nifti1Imag
 @pytest.mark.parametrize(
     ("n_slices", "steps", "why"),
     [
-        (1, (1, 1, 1), "a single slice"),
         (1, (0.9, 0.9, 6), "a single slice"),
         (6, (1, 1, 9), "6 slices, 9 mm apart"),
         (30, (0.5, 0.5, 1), "30 slices, 1 mm apart"),
