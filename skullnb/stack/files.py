@@ -108,8 +108,9 @@ def open_tiff(path: Path, axis: str, part: str) -> Volume:
         if len(series) > 1:  # written a page at a time
             shape = (sum(one.size for one in series) // prod(shape[-2:]), *shape[-2:])
         shape = stack_shape(path, shape, first.dtype)
-        refuse_size(path, prod(shape) * first.dtype.itemsize)
         mappable = len(series) == 1 and page.is_memmappable and first.dataoffset is not None
+        stored = path.stat().st_size if mappable else None
+        refuse_size(path, prod(shape) * first.dtype.itemsize, stored)
         spacing = _tiff_spacing(tiff.imagej_metadata or {}, page)
 
     def load() -> Array:
