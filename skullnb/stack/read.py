@@ -260,9 +260,9 @@ def list_volumes(
         files, where, number = [expand(one) for one in images], Path("The list of images"), ""
     else:
         files, (where, number) = list_files(images, suffix), split_series(images)
-    others = [file for file in files if suffix_of(file) in READERS or not is_dicom(file)]
-    volumes = [Volume(file) for file in others]
-    series = find_series(file for file in files if file not in set(others))
+    others = {file for file in files if suffix_of(file) in READERS or not is_dicom(file)}
+    volumes = [Volume(file) for file in files if file in others]
+    series = find_series(file for file in files if file not in others)
     for folder in dict.fromkeys(one.path for one in series):
         here = [one for one in series if one.path == folder]
         volumes += _choose_series(here, number, every_series)
