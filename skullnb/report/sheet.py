@@ -37,6 +37,7 @@ class Card:
     status: str
     sentences: tuple[str, ...]
     facts: Mapping[str, str]
+    signs: tuple[str, ...] = ()
     mosaic: Mapping[str, Any] | None = None
     share_warned: float = 0.0
 
@@ -73,8 +74,9 @@ def draw_card(
         masked.name,
         anchor_of(number),
         masked.status,
-        (*sentences, *masking.warning_lines(masked.table)),
+        sentences,
         {name: value for name, value in facts.items() if value},
+        tuple(masking.warning_lines(masked.table)),
         _draw_mosaic(stack, masks, masked.table, shown),
         len(warned) / len(stack),
     )
