@@ -19,6 +19,7 @@ ROOMS = (
     "report.live",
     "report.chapter",
     "report.plot",
+    "report.address",
     "study",
     "batch",
     "masking",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -32,24 +32,12 @@ RULES = (
 )
 
 
-@dataclass(frozen=True)
-class RuleRecord:
-    """What one rule of the pipeline did on one slice.
+class RuleRecord(NamedTuple):
+    """What one rule of the pipeline did on one slice; only ablation tells if that mattered."""
 
-    Parameters
-    ----------
-    name : str
-        One of the names in `RULES`.
-    fired : bool
-        Whether the rule's condition occurred.
-    n_pixels : int
-        Pixels the rule itself set or removed. Whether that changed the final mask is a matter
-        of ablation, not of this count.
-    """
-
-    name: str
-    fired: bool
-    n_pixels: int
+    name: str  # one of `RULES`
+    fired: bool  # whether its condition occurred
+    n_pixels: int  # that the rule itself set or removed
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +53,6 @@ class SkullMaskTrace:
     threshold : int
         The level used; bright is strictly above it.
     binary : (H, W) uint8 {0, 1}
-        Bright pixels.
     labels : (H, W) int32
         Component labels, 0 = background.
     components : (n,) structured array
@@ -122,7 +109,7 @@ def trace_skull_mask(
     spacing_mm : (row, column), optional
         In mm per pixel: what a reach in mm needs, and warnings about the size of a head.
     slice_number : int, optional
-        Named in the error message when the slice cannot be worked on.
+        Named in error messages.
 
     Returns
     -------
@@ -131,10 +118,8 @@ def trace_skull_mask(
 
     Raises
     ------
-    InvalidImage
-        If the slice is not a finite, real, non-empty 2D array.
-    InvalidSetting
-        If the settings need a spacing, and none is given.
+    InvalidImage, InvalidSetting
+        If it is not a finite, real, non-empty 2D array, or a spacing is needed and not given.
 
     Examples
     --------
@@ -154,6 +139,18 @@ def trace_skull_mask(
 
     facts = facts_of(normalised, binary, labels, components, chosen, mask)
     reason = empty_reason(facts, len(components))
+    drop = components["touches_edge"] & settings.drop_edge_touching
+    others = components[~drop & (components["label"] != chosen)]
+    dilated_px = int(np.count_nonzero(dilated))
+    grown, filled = dilated_px - facts.chosen_px, facts.mask_px - dilated_px
+    did = (
+        (facts.n_levels == 1, 0),
+        (facts.n_levels > 1, facts.bright_px),
+        (bool(drop.any()), int(components["area"][drop].sum())),
+        (len(others) > 0, int(others["area"].sum())),
+        (grown > 0, grown),
+        (filled > 0, filled),
+    )
     return SkullMaskTrace(
         settings=settings,
         normalised=normalised,
@@ -165,7 +162,7 @@ def trace_skull_mask(
         brain=brain,
         dilated=dilated,
         mask=mask,
-        rules=_rule_records(facts, settings, components, chosen, dilated),
+        rules=tuple(RuleRecord(name, *one) for name, one in zip(RULES, did, strict=True)),
         facts=facts,
         reason=reason,
         warnings=tuple(warnings_of(facts, settings, spacing_mm, reason).values()),
@@ -181,27 +178,3 @@ def empty_reason(facts: SliceFacts, n_components: int) -> str:
     if n_components == 0:
         return "no pixel is above the threshold"
     return f"every bright component touches the frame ({n_components} in all)"
-
-
-def _rule_records(
-    facts: SliceFacts,
-    settings: PipelineSettings,
-    components: NDArray[Any],
-    chosen: int,
-    dilated: Mask,
-) -> tuple[RuleRecord, ...]:
-    flat = facts.n_levels == 1
-    drop = components["touches_edge"] & settings.drop_edge_touching
-    candidates = components[~drop]
-    passed_over = candidates["label"] != chosen
-    dilated_px = int(np.count_nonzero(dilated))
-    grown, filled = dilated_px - facts.chosen_px, facts.mask_px - dilated_px
-    records = (
-        (flat, 0),
-        (not flat, facts.bright_px),
-        (bool(drop.any()), int(components["area"][drop].sum())),
-        (len(candidates) > 1, int(candidates["area"][passed_over].sum())),
-        (grown > 0, grown),
-        (filled > 0, filled),
-    )
-    return tuple(RuleRecord(name, *record) for name, record in zip(RULES, records, strict=True))

@@ -17,7 +17,6 @@ import weakref
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from html import escape as html_escape
 from importlib import import_module
 from importlib.util import find_spec
@@ -33,6 +32,7 @@ import numpy as np
 from skullnb.errors import InvalidSetting, ReportFailed
 from skullnb.pipeline import create_skull_masks
 from skullnb.report import plot
+from skullnb.report.address import branch, source_address
 from skullnb.report.chapter import spread
 
 if TYPE_CHECKING:
@@ -189,24 +189,15 @@ def _banner(failures: Mapping[str, str], there: Iterable[str]) -> str:
 
 def address() -> dict[str, Any]:
     """Jupyter Book's settings for buttons that lead to the source, where its address is known."""
-    url = "/".join(os.environ.get(one, "") for one in ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY"))
-    root = Path(__file__).resolve().parents[2]
-    if not url.strip("/") and (root / ".git").exists():
-        with suppress(OSError):
-            git = ["git", "-C", str(root), "remote", "get-url", "origin"]
-            url = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
-    url = re.sub(r"^(?:ssh://)?git@([^:/]+)[:/]", r"https://\1/", url).removesuffix(".git")
-    parts = urlsplit(url)
-    if parts.scheme != "https" or not parts.hostname or not parts.path.strip("/"):
+    url = source_address(Path(__file__).resolve().parents[2])
+    if not url:
         return {}
-    url = f"https://{parts.hostname}{parts.path.rstrip('/')}"  # and no name or password
-    branch = os.environ.get("GITHUB_REF_NAME") or "main"
     buttons = ("use_repository_button", "use_edit_page_button", "use_issues_button")
     found: dict[str, Any] = {
-        "repository": {"url": url, "branch": branch, "path_to_book": ""},
+        "repository": {"url": url, "branch": branch(), "path_to_book": ""},
         "html": dict.fromkeys(buttons, True),
     }
-    if parts.hostname == "github.com":
+    if url.startswith("https://github.com/"):
         launch = {"binderhub_url": "https://mybinder.org", "notebook_interface": "jupyterlab"}
         found["launch_buttons"] = {**launch, "colab_url": "https://colab.research.google.com"}
     return found
