@@ -21,6 +21,7 @@ from fnmatch import fnmatch
 from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import cv2
 import numpy as np
@@ -249,6 +250,8 @@ def mask_volumes(
     overwrite: bool = False,
     workers: int | None = None,
     progress: Callable[[], object] = lambda: None,
+    sheet: Path | None = None,
+    seen: Callable[[Masked, Stack, Array], object] = lambda masked, stack, masks: None,
     **reading: Any,
 ) -> Iterator[Masked]:
     """Make the masks of volumes, each beside a table and a JSON file, in the order of the jobs.
@@ -257,7 +260,8 @@ def mask_volumes(
     A reach in mm becomes a kernel width at each volume's own spacing. `reading` are words of
     `read_stack`, for each volume. `on_warning="empty"` writes nothing on slices whose mask looks
     wrong. `workers` volumes are done side by side (as many as there are processors). `progress()`
-    is called after each slice.
+    is called after each slice, `seen` after each volume, with its slices and masks; JSON files
+    name the volume's place on the `sheet` that is to be made.
     """
     settings = settings or PipelineSettings()
     if on_warning not in ON_WARNING:
@@ -274,6 +278,11 @@ def mask_volumes(
             stack = job.open(**reading)
             masks, rows = mask_stack(stack, settings, on_warning, progress)
             account = _account_of(stack, rows, settings, on_warning)
+            account["Mask"] = job.path.name
+            account["VolumeCm3"] = _volume_cm3(stack, masks)
+            if sheet:
+                to_sheet = Path(os.path.relpath(sheet, job.path.parent)).as_posix()
+                account["Sheet"] = f"{to_sheet}#{anchor_of(job.path, sheet)}"
             if job.folder:
                 job.path.parent.mkdir(parents=True, exist_ok=True)
             with writing(tables[0]) as table, writing(tables[1]) as told:  # all of them or none
@@ -283,6 +292,7 @@ def mask_volumes(
             if job.folder and job.bids:
                 _describe_dataset(job.folder, stack.sources)
             found |= {"table": _frame(rows), "account": account}
+            seen(Masked(job.name, job.path, time.monotonic() - started, **found), stack, masks)
         except (SkullnbError, OSError, MemoryError) as error:
             if len(jobs) == 1:
                 raise
@@ -295,6 +305,19 @@ def mask_volumes(
         return
     with threads(size) as pool, closing(side_by_side(pool, one, jobs, len(jobs))) as done:
         yield from done
+
+
+def anchor_of(mask: Path, sheet: Path) -> str:
+    """Name the place of a mask on a sheet: where its file lies, seen from there."""
+    return quote(Path(os.path.relpath(mask, sheet.parent)).as_posix())
+
+
+def _volume_cm3(stack: Stack, masks: Array) -> float | None:
+    """Give the volume of masks; None where their slices are not of one known grid."""
+    grid = stack.grids[0] if len(stack.grids) == 1 else None
+    if grid is None or len(stack) == 1:
+        return None
+    return round(float(np.count_nonzero(masks) * np.prod(grid.steps_mm) / 1000), 1)
 
 
 def mask_stack(

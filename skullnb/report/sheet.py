@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,7 +37,7 @@ class Card:
     anchor: str
     status: str
     sentences: tuple[str, ...]
-    facts: Mapping[str, str]
+    facts: Mapping[str, str] = field(default_factory=dict)
     signs: tuple[str, ...] = ()
     mosaic: Mapping[str, Any] | None = None
     share_warned: float = 0.0
@@ -48,57 +49,53 @@ class Card:
         return order, -self.share_warned, self.name
 
 
-def anchor_of(number: int) -> str:
-    """Name the place of a volume on the page; names of files may hold any character."""
-    return f"volume-{number + 1}"
-
-
 def draw_card(
-    masked: masking.Masked, number: int, stack: Stack | None = None, masks: Any = None
+    masked: masking.Masked, sheet: Path, stack: Stack | None = None, masks: Any = None
 ) -> Card:
     """Make the card of a volume from what `mask_volumes` said of it, and its slices and masks."""
-    sentences = tuple(filter(None, (masked.error, masked.wrong, *masked.remarks)))
-    facts: dict[str, str] = {}
+    told = masked.account
+    sentences = (masked.error, told.get("LooksWrong"), told.get("Failed"), *told.get("Remarks", ()))
+    card = Card(
+        masked.name,
+        masking.anchor_of(masked.path, sheet),
+        masked.status,
+        tuple(filter(None, sentences)),
+    )
     if masked.table is None or stack is None:
-        return Card(masked.name, anchor_of(number), masked.status, sentences, facts)
+        return card
     warned = np.flatnonzero((masked.table["status"] == "warned").to_numpy())
-    volume = volume_cm3(stack, masks)
     shown = _choose(len(stack), warned)
+    reach = told["ReachMm"] and f"{np.mean(told['ReachMm']):.1f} mm"
     facts = {
         "slices": f"{len(stack)}" + (f" ({len(shown)} shown)" if len(shown) < len(stack) else ""),
-        "volume": "" if volume is None else f"{volume:,.0f} cm³",
-        "reach": masked.reach,
+        "volume": told["VolumeCm3"] and f"{told['VolumeCm3']:,.0f} cm³",
+        "reach": reach,
         "mask": masked.path.name,
     }
-    return Card(
-        masked.name,
-        anchor_of(number),
-        masked.status,
-        sentences,
-        {name: value for name, value in facts.items() if value},
-        tuple(masking.warning_lines(masked.table)),
-        _draw_mosaic(stack, masks, masked.table, shown),
-        len(warned) / len(stack),
+    return replace(
+        card,
+        facts={name: value for name, value in facts.items() if value},
+        signs=tuple(masking.warning_lines(masked.table)),
+        mosaic=_draw_mosaic(stack, masks, masked.table, shown),
+        share_warned=len(warned) / len(stack),
     )
 
 
-def volume_cm3(stack: Stack, masks: NDArray[np.uint8]) -> float | None:
-    """Give the volume of the masks in cm3; None where the slices are of no one known grid."""
-    grid = stack.grids[0] if len(stack.grids) == 1 else None
-    if grid is None or len(stack) == 1:
-        return None
-    return float(np.count_nonzero(masks) * np.prod(grid.steps_mm) / 1000)
+def require_extra() -> None:
+    """Refuse in a sentence where what draws a sheet is not installed."""
+    for module in ("jinja2", "PIL.Image"):
+        needed(module, "A sheet", "report")
 
 
 def write_sheet(cards: Sequence[Card], path: Path) -> None:
     """Write the page, whole or not at all."""
     jinja2 = needed("jinja2", "A sheet", "report")
     page = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    counts = masking.count(one.status for one in cards)
     html = page.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
         cards=sorted(cards, key=lambda one: one.rank),
-        counts={kind: many for kind, many in counts.items() if many and kind != "slices"},
+        counts=Counter(one.status for one in sorted(cards, key=lambda one: one.rank)),
     )
+    path.parent.mkdir(parents=True, exist_ok=True)
     with writing(path) as temporary:
         temporary.write_text(html, encoding="utf-8")
 
