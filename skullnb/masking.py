@@ -15,7 +15,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, wait
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatch
 from itertools import groupby, islice
@@ -112,8 +112,7 @@ class Masked:
     @property
     def status(self) -> str:
         """`ok`, `warned` (some slices look wrong), `empty` (all of them) or `failed`."""
-        alike = [kind for kind, n in self.counts.items() if n == self.counts["slices"] > 0]
-        return "failed" if self.error else [*alike[1:], "warned"][0]
+        return "failed" if self.error else _status_of(self.counts)
 
     def __str__(self) -> str:
         """One line under `HEADING`."""
@@ -278,7 +277,7 @@ def mask_volumes(
             stack = job.open(**reading)
             masks, rows = mask_stack(stack, settings, on_warning, progress)
             account = _account_of(stack, rows, settings, on_warning)
-            account["Mask"] = job.path.name
+            account |= {"Mask": job.path.name, "Status": _status_of(account["Counts"])}
             account["VolumeCm3"] = _volume_cm3(stack, masks)
             if sheet:
                 to_sheet = Path(os.path.relpath(sheet, job.path.parent)).as_posix()
@@ -305,6 +304,12 @@ def mask_volumes(
         return
     with threads(size) as pool, closing(side_by_side(pool, one, jobs, len(jobs))) as done:
         yield from done
+
+
+def _status_of(counts: Mapping[str, int]) -> str:
+    """Sum up slices of one status as that, and others as `warned`."""
+    alike = [kind for kind, n in counts.items() if n == counts["slices"] > 0]
+    return [*alike[1:], "warned"][0]
 
 
 def anchor_of(mask: Path, sheet: Path) -> str:
@@ -508,6 +513,29 @@ def _account_of(stack: Stack, rows: list[Row], settings: PipelineSettings, on_wa
     own = {"SourceSHA256": stack.fingerprint(), "Axis": stack.axis}
     own["Slices"] = ranges_of(sorted(stack.slice_numbers))
     return describe(rows, "slice", settings, sources, on_warning) | own
+
+
+def masks_in(folder: Path) -> Iterator[Row]:
+    """Read the JSON files of masks below a folder: a row a mask, paths seen from the folder."""
+    for path in sorted(folder.rglob("*.json")):
+        place = path.relative_to(folder).parent
+        if any(part.startswith(".") for part in place.parts):
+            continue
+        with suppress(OSError, ValueError, RecursionError):
+            told = json.loads(path.read_text(encoding="utf-8"))
+            if not (isinstance(told, dict) and {"Mask", "Counts", "Status"} <= told.keys()):
+                continue
+            sheet = told.get("Sheet") and os.path.normpath(place / told["Sheet"])
+            yield {
+                "run": place.as_posix(),
+                "mask": (place / told["Mask"]).as_posix(),
+                "status": told["Status"],
+                **told["Counts"],
+                "cm3": told["VolumeCm3"],
+                "reach_mm": told["ReachMm"] and float(np.mean(told["ReachMm"])),
+                "looks_wrong": told["LooksWrong"],
+                "sheet": sheet and Path(sheet).as_posix(),
+            }
 
 
 def _of_all(numbers: Sequence[int], rows: Sequence[Row], do: str) -> str:

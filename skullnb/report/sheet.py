@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
@@ -153,7 +153,8 @@ def _grey(image: NDArray[Any]) -> NDArray[np.uint8]:
     """Bring a slice to 0..255, without a say for its darkest and brightest half percent."""
     pixels = np.asarray(image, dtype=np.float64)
     low, high = np.percentile(pixels, (0.5, 99.5))
-    return np.uint8(np.clip((pixels - low) / max(high - low, 1e-300), 0, 1) * 255)
+    shares = np.clip((pixels - low) / max(high - low, 1e-300), 0, 1)
+    return (shares * 255).astype(np.uint8)
 
 
 def _outline(mask: NDArray[np.uint8], size: tuple[int, int]) -> str:
