@@ -13,7 +13,6 @@
 PYTHON ?= python3
 PYTHONS ?= $(shell which python3.11 python3.12 python3.13 python3.14 2>/dev/null)
 VENV := .venv
-FUZZ_SECONDS ?= 60
 BIN := $(VENV)/bin
 PIP := python -m pip install --quiet --disable-pip-version-check
 INSTALL := $(BIN)/$(PIP) --constraint constraints.txt

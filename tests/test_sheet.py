@@ -65,7 +65,7 @@ def test_collate_has_a_row_a_mask_with_what_a_lab_wants_to_sort_by(made):
     assert row[["slices", "warned", "empty", "status"]].tolist() == [5, 0, 0, "ok"]
     assert row["cm3"] > 100
     assert row["sheet"] == "look.html#out/good_mask.nii.gz"
-    assert table["warned"].max() == 5
+    assert table["empty"].max() == 5
 
 
 def test_a_sheet_is_not_written_over_what_is_there_nor_for_a_batch(made, tmp_path):

@@ -154,7 +154,8 @@ def _grey(image: NDArray[Any]) -> NDArray[np.uint8]:
     pixels = np.asarray(image, dtype=np.float64)
     low, high = np.percentile(pixels, (0.5, 99.5))
     shares = np.clip((pixels - low) / max(high - low, 1e-300), 0, 1)
-    return (shares * 255).astype(np.uint8)
+    grey: NDArray[np.uint8] = (shares * 255).astype(np.uint8)
+    return grey
 
 
 def _outline(mask: NDArray[np.uint8], size: tuple[int, int]) -> str:
