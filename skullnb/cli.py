@@ -304,6 +304,9 @@ def report(data: Data, **options: Any) -> None:
     type=click.IntRange(1, 256),
     help="Volumes, or a batch's chunks, side by side.  [default: processors]",
 )
+@click.option(
+    "--sheet", type=_PATH, help="Also one page (.html) to look through all masks, the worst first."
+)
 @click.option("--scheduler", default="", help="Batch: a Dask cluster does it, tcp://HOST:PORT.")
 @click.option("--chunk", type=click.IntRange(1), help="Batch: slices written and marked together.")
 @click.option("--parquet", is_flag=True, help="Batch: the table as Parquet instead of CSV.")
@@ -325,7 +328,7 @@ def mask(data: Data, output: Path, strict: bool, **options: Any) -> None:
     Examples:
         skullnb mask T1.mgz -o mask.nii.gz --slices 104:127 --reach-mm 7.5
         skullnb mask T1.mgz -o mask.nii.gz --method whole-head
-        skullnb mask dicom/ -o masks/
+        skullnb mask dicom/ -o masks/ --sheet masks/look.html
         skullnb mask raw/ -o derivatives/skullnb --bids
         skullnb mask scans.npy -o masks.packed.npy --workers 4
     """
@@ -339,9 +342,10 @@ def mask(data: Data, output: Path, strict: bool, **options: Any) -> None:
             raise click.UsageError("--method whole-head does not go with a batch.")
     if not is_batch:
         found = _mask_volumes(data, output, options)
-    elif options.pop("bids"):
-        raise click.UsageError("--bids does not go with a batch.")
     else:
+        for name in ("bids", "sheet"):
+            if options.pop(name):
+                raise click.UsageError(f"--{name} does not go with a batch.")
         del options["method"]
         found = _mask_batch(data, output, options | for_batch)
     if "failed" in found or (strict and found & {"warned", "empty"}):
@@ -352,6 +356,16 @@ def _mask_volumes(data: Data, output: Path, options: dict[str, Any]) -> set[str]
     """Mask volumes; return which kinds of slices and volumes there were."""
     words = {name: options.pop(name) for name in ("bids", "suffix")}
     jobs, done = masking.plan_masks(data.images, output, **words), list[masking.Masked]()
+    cards: list[Any] = []
+    if path := options["sheet"]:
+        from skullnb.report import sheet
+
+        path = options["sheet"] = expand(path)
+        own = [file for job in jobs for file in (*job.files, job.path)]
+        if path.parent.is_dir() or path.parent != expand(output):  # which is made for the masks
+            refuse_place(path, own, options["overwrite"], (".html",))
+        sheet.require_extra()
+        options["seen"] = lambda one, *of: cards.append(sheet.draw_card(one, path, *of))
     for line in masking.what_is_taken(data.images, (file for job in jobs for file in job.files)):
         say(line, err=True)
     with progress_bar(unit=" slices") as bar:
@@ -368,6 +382,10 @@ def _mask_volumes(data: Data, output: Path, options: dict[str, Any]) -> set[str]
     for one in done:
         for line in filter(None, map(one.account.get, ("LooksWrong", "Failed"))):
             say(f"{one.name}: {line}")
+    if path:
+        cards += [sheet.draw_card(one, path) for one in done if one.error]
+        sheet.write_sheet(cards, path)
+        say(f"Look through them: {path}")
     several = "s" * (len(done) != 1)
     kinds = Counter(one.status for one in done)
     told = ", ".join(f"{n} {kind}" for kind, n in kinds.items())

@@ -15,12 +15,13 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, wait
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatch
 from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import cv2
 import numpy as np
@@ -114,8 +115,7 @@ class Masked:
     @property
     def status(self) -> str:
         """`ok`, `warned` (some slices look wrong), `empty` (all of them) or `failed`."""
-        alike = [kind for kind, n in self.counts.items() if n == self.counts["slices"] > 0]
-        return "failed" if self.error else [*alike[1:], "warned"][0]
+        return "failed" if self.error else _status_of(self.counts)
 
     def __str__(self) -> str:
         """One line under `HEADING`."""
@@ -255,6 +255,8 @@ def mask_volumes(
     overwrite: bool = False,
     workers: int | None = None,
     progress: Callable[[], object] = lambda: None,
+    sheet: Path | None = None,
+    seen: Callable[[Masked, Stack, Array], object] = lambda masked, stack, masks: None,
     **reading: Any,
 ) -> Iterator[Masked]:
     """Make the masks of volumes, each beside a table and a JSON file, in the order of the jobs.
@@ -263,8 +265,9 @@ def mask_volumes(
     A reach in mm becomes a kernel width at each volume's own spacing. `reading` are words of
     `read_stack`, for each volume. `on_warning="empty"` writes nothing on slices whose mask looks
     wrong. `workers` volumes are done side by side (as many as there are processors). `progress()`
-    is called after each slice. The whole-head method (`skullnb.volume`) grows its border in the
-    dark.
+    is called after each slice, `seen` after each volume, with its slices and masks; JSON files
+    name the volume's place on the `sheet` that is to be made. The whole-head
+    method (`skullnb.volume`) grows its border in the dark.
     """
     settings = settings or PipelineSettings()
     if method == WHOLE_HEAD:
@@ -282,7 +285,16 @@ def mask_volumes(
                     refuse_place(path, job.files, overwrite, kinds)
             stack = job.open(**reading)
             masks, rows = mask_stack(stack, settings, on_warning, progress, method)
-            account = {**_account_of(stack, rows, settings, on_warning), "Method": method}
+            account = _account_of(stack, rows, settings, on_warning)
+            account |= {
+                "Method": method,
+                "Mask": job.path.name,
+                "Status": _status_of(account["Counts"]),
+            }
+            account["VolumeCm3"] = _volume_cm3(stack, masks)
+            if sheet:
+                to_sheet = Path(os.path.relpath(sheet, job.path.parent)).as_posix()
+                account["Sheet"] = f"{to_sheet}#{anchor_of(job.path, sheet)}"
             if job.folder:
                 job.path.parent.mkdir(parents=True, exist_ok=True)
             with writing(tables[0]) as table, writing(tables[1]) as told:  # all of them or none
@@ -292,6 +304,7 @@ def mask_volumes(
             if job.folder and job.bids:
                 _describe_dataset(job.folder, stack.sources)
             found |= {"table": _frame(rows), "account": account}
+            seen(Masked(job.name, job.path, time.monotonic() - started, **found), stack, masks)
         except (SkullnbError, OSError, MemoryError) as error:
             if len(jobs) == 1:
                 raise
@@ -304,6 +317,25 @@ def mask_volumes(
         return
     with threads(size) as pool, closing(side_by_side(pool, one, jobs, len(jobs))) as done:
         yield from done
+
+
+def _status_of(counts: Mapping[str, int]) -> str:
+    """Sum up slices of one status as that, and others as `warned`."""
+    alike = [kind for kind, n in counts.items() if n == counts["slices"] > 0]
+    return [*alike[1:], "warned"][0]
+
+
+def anchor_of(mask: Path, sheet: Path) -> str:
+    """Name the place of a mask on a sheet: where its file lies, seen from there."""
+    return quote(Path(os.path.relpath(mask, sheet.parent)).as_posix())
+
+
+def _volume_cm3(stack: Stack, masks: Array) -> float | None:
+    """Give the volume of masks; None where their slices are not of one known grid."""
+    grid = stack.grids[0] if len(stack.grids) == 1 else None
+    if grid is None or len(stack) == 1:
+        return None
+    return round(float(np.count_nonzero(masks) * np.prod(grid.steps_mm) / 1000), 1)
 
 
 def mask_stack(
@@ -522,6 +554,29 @@ def _account_of(stack: Stack, rows: list[Row], settings: PipelineSettings, on_wa
     own = {"SourceSHA256": stack.fingerprint(), "Axis": stack.axis}
     own["Slices"] = ranges_of(sorted(stack.slice_numbers))
     return describe(rows, "slice", settings, sources, on_warning) | own
+
+
+def masks_in(folder: Path) -> Iterator[Row]:
+    """Read the JSON files of masks below a folder: a row a mask, paths seen from the folder."""
+    for path in sorted(folder.rglob("*.json")):
+        place = path.relative_to(folder).parent
+        if any(part.startswith(".") for part in place.parts):
+            continue
+        with suppress(OSError, ValueError, RecursionError):
+            told = json.loads(path.read_text(encoding="utf-8"))
+            if not (isinstance(told, dict) and {"Mask", "Counts", "Status"} <= told.keys()):
+                continue
+            sheet = told.get("Sheet") and os.path.normpath(place / told["Sheet"])
+            yield {
+                "run": place.as_posix(),
+                "mask": (place / told["Mask"]).as_posix(),
+                "status": told["Status"],
+                **told["Counts"],
+                "cm3": told["VolumeCm3"],
+                "reach_mm": told["ReachMm"] and float(np.mean(told["ReachMm"])),
+                "looks_wrong": told["LooksWrong"],
+                "sheet": sheet and Path(sheet).as_posix(),
+            }
 
 
 def _of_all(numbers: Sequence[int], rows: Sequence[Row], do: str) -> str:

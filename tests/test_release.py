@@ -113,9 +113,9 @@ def sentences() -> list[str]:
         f"a batch is at least {int(batch)} times as fast",
         f"IoU is {mean:.4f} as a mean over slices and {pooled:.4f} over all pixels",
         f"fired on {o['fired']} of the {o['n']} slices",
-        f"On {o['crops'][real_heads.NOTHING]} of {o['n_crops']} crops the rule changed nothing; it "
-        f"helped on {o['crops'][real_heads.HELPS]}, hurt on {o['crops'][real_heads.HURTS]}, and on "
-        f"{o['crops'][real_heads.LOSES]} it lost",
+        f"On {o['crops']['changes nothing']} of {o['n_crops']} crops the rule changed nothing; it "
+        f"helped on {o['crops']['helps']}, hurt on {o['crops']['hurts']}, and on "
+        f"{o['crops']['loses the brain']} it lost",
         f"Filling holes changed {o['filled']} of {o['n']} masks",
         f"scores {tuned[0]} on the slices that chose it and {tuned[1]} on other heads; leaving out "
         f"single slices shows only {lost} of that",
