@@ -283,6 +283,13 @@ def report(data: Data, **options: Any) -> None:
     "many slices); a folder for several volumes.",
 )
 @click.option(
+    "--method",
+    type=click.Choice(masking.METHODS),
+    default=masking.SLICES,
+    show_default=True,
+    help="whole-head finds the brain in 3D, and grows the border in the dark: for volumes.",
+)
+@click.option(
     "--on-warning",
     type=click.Choice(masking.ON_WARNING),
     default="keep",
@@ -320,14 +327,23 @@ def mask(data: Data, output: Path, strict: bool, **options: Any) -> None:
     \b
     Examples:
         skullnb mask T1.mgz -o mask.nii.gz --slices 104:127 --reach-mm 7.5
+        skullnb mask T1.mgz -o mask.nii.gz --method whole-head
         skullnb mask dicom/ -o masks/ --sheet masks/look.html
         skullnb mask raw/ -o derivatives/skullnb --bids
         skullnb mask scans.npy -o masks.packed.npy --workers 4
     """
     for_batch = {name: options.pop(name) for name in ("scheduler", "chunk", "parquet")}
-    if not any(for_batch.values()) and not batch.is_for_batch(data.images, output):
+    is_batch = any(for_batch.values()) or batch.is_for_batch(data.images, output)
+    if options["method"] == masking.WHOLE_HEAD:
+        origin = click.get_current_context().get_parameter_source("kernel_width")
+        if origin is ParameterSource.COMMANDLINE:
+            raise click.UsageError("--method whole-head has no kernel; leave --kernel-width out.")
+        if is_batch:
+            raise click.UsageError("--method whole-head does not go with a batch.")
+    if not is_batch:
         found = _mask_volumes(data, output, options)
     else:
+        del options["method"]
         for name in ("bids", "sheet"):
             if options.pop(name):
                 raise click.UsageError(f"--{name} does not go with a batch.")
