@@ -266,8 +266,8 @@ def mask_volumes(
     `read_stack`, for each volume. `on_warning="empty"` writes nothing on slices whose mask looks
     wrong. `workers` volumes are done side by side (as many as there are processors). `progress()`
     is called after each slice, `seen` after each volume, with its slices and masks; JSON files
-    name the volume's place on the `sheet` that is to be made. The whole-head
-    method (`skullnb.volume`) grows its border in the dark.
+    name the volume's place on the `sheet` that is to be made. The whole-head method
+    (`skullnb.volume`) grows its border in the dark.
     """
     settings = settings or PipelineSettings()
     if method == WHOLE_HEAD:
