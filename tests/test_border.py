@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from skullnb.pipeline import Mask, fill_holes
+from skullnb import heads, metrics
+from skullnb.errors import InvalidSetting
+from skullnb.pipeline import (
+    RULES,
+    Mask,
+    PipelineSettings,
+    create_skull_masks,
+    fill_holes,
+    masks_by_width,
+    measure_slice,
+    measure_stack,
+    trace_skull_mask,
+)
 from skullnb.pipeline.border import disc, grow_through_dark
+from skullnb.stack import Stack
+from skullnb.sweep import sweep_kernel_width
 
 Spacing = tuple[float, float]
+GROWTH = PipelineSettings(border="dark growth")
 
 
 def footprint(radius_mm: float, spacing: Spacing) -> np.ndarray:
@@ -143,3 +162,96 @@ def test_its_arrays_may_be_read_only_and_are_not_changed() -> None:
     np.testing.assert_array_equal(grow_through_dark(brain, levels, 100, (1.0, 1.0)), before)
     strided = np.asfortranarray(brain), np.asfortranarray(levels)
     np.testing.assert_array_equal(grow_through_dark(*strided, 100, (1.0, 1.0)), before)
+
+
+@pytest.mark.parametrize("settings", [GROWTH, replace(GROWTH, reach_mm=5, fill_holes=False)])
+def test_every_door_gives_the_same_mask(settings: PipelineSettings) -> None:
+    head = heads.load("studyforrest").select([2, 9])
+    reach_mm = settings.reach_mm or 14.0
+    masks = create_skull_masks(head.images, settings, head.spacing_mm)
+    table = measure_stack(head, settings)
+    for image, mask, (_, row) in zip(head.images, masks, table.iterrows(), strict=True):
+        trace = trace_skull_mask(image, settings, spacing_mm=head.spacing_mm)
+        assert trace.settings == replace(settings, reach_mm=reach_mm)
+        own = trace.brain, trace.normalised, trace.threshold, head.spacing_mm
+        np.testing.assert_array_equal(trace.dilated, grow_through_dark(*own, reach_mm))
+        filled = fill_holes(trace.dilated) if settings.fill_holes else trace.dilated
+        np.testing.assert_array_equal(trace.mask, filled)
+        np.testing.assert_array_equal(mask, filled)
+        measure = measure_slice(image, settings, head.spacing_mm)
+        np.testing.assert_array_equal(measure.mask, filled)
+        assert measure.warnings == trace.warnings == row["warnings"]
+        assert measure.dilated_px == row["dilated_px"] == np.count_nonzero(trace.dilated)
+
+
+def test_the_border_of_a_real_head_is_met_better_than_by_any_one_kernel() -> None:
+    head = heads.load("studyforrest")
+    assert head.reference is not None
+    grown = create_skull_masks(head.images, GROWTH, head.spacing_mm)
+    scores = [metrics.iou(*pair) for pair in zip(grown, head.reference, strict=True)]
+    assert np.mean(scores) == pytest.approx(0.9649, abs=1e-4)
+    assert np.min(scores) > 0.92
+
+
+def test_the_trace_names_the_rule_and_counts_what_it_changed() -> None:
+    levels = drawn_head(40, 51, 63, (1.0, 1.0))
+    trace = trace_skull_mask(levels, GROWTH, spacing_mm=(1.0, 1.0))
+    names = [record.name for record in trace.rules]
+    assert names == [*RULES[:4], "grow through the dark", "fill holes"]
+    grown = trace.rules[4]
+    assert grown.fired
+    assert grown.n_pixels == np.count_nonzero(trace.dilated != trace.brain)
+
+
+def test_a_head_that_is_all_margin_leaves_an_empty_mask_and_says_why() -> None:
+    levels = drawn_head(2, 2, 2, (1.0, 1.0))
+    trace = trace_skull_mask(levels, GROWTH, spacing_mm=(1.0, 1.0))
+    assert trace.brain.any()
+    assert not trace.mask.any()
+    assert trace.reason == "nothing of the chosen component lies 3 mm inside the head's outline"
+    assert trace.warnings[-1] == f"the mask is empty: {trace.reason}"
+    assert measure_slice(levels, GROWTH, (1.0, 1.0)).status == "empty"
+
+
+@pytest.mark.parametrize(
+    "door",
+    [
+        lambda image: create_skull_masks(image[None], GROWTH),
+        lambda image: trace_skull_mask(image, GROWTH),
+        lambda image: measure_slice(image, GROWTH),
+        lambda image: measure_stack(Stack(image[None]), GROWTH),
+        lambda image: GROWTH.at(None),
+    ],
+)
+def test_without_a_spacing_every_door_says_what_is_missing(door: Callable[[Any], Any]) -> None:
+    with pytest.raises(InvalidSetting, match=r"Dark growth needs the size of a pixel, .*--spacing"):
+        door(np.eye(9))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"kernel_width": 30}, "30 px.* is given, and dark growth has no kernel; give the most"),
+        ({"kernel_width": 30, "reach_mm": 9.0}, "Both a kernel width"),
+        ({"reach_mm": -1}, "The reach must be a number of mm"),
+    ],
+)
+def test_a_kernel_and_an_impossible_reach_are_refused(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(InvalidSetting, match=said):
+        replace(GROWTH, **given)
+
+
+def test_pixels_of_no_size_are_refused() -> None:
+    for spacing, said in (((0.0, 1.0), "spacing must be"), ((1e-3, 1e-3), "more than 1023")):
+        with pytest.raises(InvalidSetting, match=said):
+            GROWTH.at(spacing)
+
+
+def test_a_sweep_over_kernel_widths_is_refused() -> None:
+    image = np.eye(9)
+    with pytest.raises(InvalidSetting, match="Dark growth has no kernel width"):
+        next(masks_by_width(image, [26], GROWTH))
+    stack = Stack(image[None], np.ones((1, 9, 9), dtype=np.uint8), (1.0, 1.0))
+    for widths in ([26], [24, 26]):
+        with pytest.raises(InvalidSetting, match="ark growth has no kernel"):
+            sweep_kernel_width(stack, widths, settings=GROWTH)

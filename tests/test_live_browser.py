@@ -144,7 +144,7 @@ def random_settings(rng: np.random.Generator) -> PipelineSettings:
 
 def in_page(settings: PipelineSettings) -> dict[str, Any]:
     """Name settings as the page does."""
-    return dict(live._config("whole", settings, [], "", 0)["settings"])
+    return dict(live.configure("whole", settings, Stack(np.eye(2)[np.newaxis]))["settings"])
 
 
 def compare(found: dict[str, Any], trace: SkullMaskTrace, reference: np.ndarray | None) -> None:
@@ -183,8 +183,8 @@ def test_a_synthetic_head_is_written_by_name_and_starts_at_the_articles_width(
     chromium: Browser, head: Stack, tmp_path: Path
 ) -> None:
     own, bridge = PipelineSettings(kernel_width=9), live._of_the_package("bridge")
-    synthetic = {"key": "bridge-2", "label": "bridge", "kernelWidth": 26}
-    config = live._config("whole", own, [*live._sources(head), synthetic], "bridge-2", 3)
+    config = live.configure("whole", own, head) | {"start": "bridge-2"}
+    config["sources"].append({"key": "bridge-2", "label": "bridge", "kernelWidth": 26})
     config = live.write_slices(config, head, tmp_path / "live")
     for page in opened(chromium, write_page(tmp_path, head, live.figure_html(config))):
         for key, stack, index, width in (
@@ -280,13 +280,8 @@ def test_the_kernel_is_opencvs_at_every_width(page: Page) -> None:
     assert found == expected
 
 
-def read_in_page(page: Page, files: list[bytes]) -> list[Any]:
-    """Read files as the page reads a dropped one: levels and shape, or the complaint."""
-    return [one[0] if isinstance(one, list) else one for one in read_stacks_in_page(page, files)]
-
-
-def read_stacks_in_page(page: Page, files: list[bytes], axes: Sequence[str] = ()) -> list[Any]:
-    """Read the same, but every slice of a file, cut across an axis."""
+def read_in_page(page: Page, files: list[bytes], axes: Sequence[str] = ()) -> list[Any]:
+    """Read files as the page reads dropped ones: every slice's levels, or the complaint."""
     return list(
         page.evaluate(
             """([files, axes]) => Promise.all(files.map(async (file, i) => {
@@ -312,8 +307,11 @@ def read_stacks_in_page(page: Page, files: list[bytes], axes: Sequence[str] = ()
 
 
 def levels_of(found: dict[str, Any]) -> np.ndarray:
-    assert "error" not in found, found
     return np.frombuffer(b64decode(found["levels"]), np.uint8).reshape(found["shape"])
+
+
+def png(image: np.ndarray, *options: int) -> bytes:
+    return cv2.imencode(".png", image, options)[1].tobytes()
 
 
 def npy(array: np.ndarray) -> bytes:
@@ -333,32 +331,28 @@ def test_arrays_are_normalised_bit_for_bit_whatever_their_type(page: Page) -> No
             images.append((scale * rng.uniform(-1, 1, (23, 17))).astype(kind))
             images.append((scale * rng.random((40, 31)) ** 6).astype(kind))
         images.append(np.full((5, 4), 7.5, kind))
-    images.append(np.asfortranarray(rng.random((9, 14)).astype(np.float32)))
-    images.append(rng.integers(0, 900, (1, 9, 14)))
+    images.append(rng.random((9, 14)).astype(np.float32, order="F"))
+    stack = rng.integers(0, 900, (6, 9, 14)).astype("<i2")
+    images += [stack[:1], stack, np.asfortranarray(stack), stack.astype(">f8")]
     found = read_in_page(page, [npy(image) for image in images])
-    for image, one in zip(images, found, strict=True):
-        expected = normalise(image.reshape(image.shape[-2:]))
-        np.testing.assert_array_equal(levels_of(one), expected, err_msg=str(image.dtype))
+    for image, slices in zip(images, found, strict=True):
+        for one, expected in zip(slices, image.reshape(-1, *image.shape[-2:]), strict=True):
+            np.testing.assert_array_equal(levels_of(one), normalise(expected), str(image.dtype))
 
 
-def test_a_grey_jpeg_is_read_as_opencv_reads_it_but_for_a_level(page: Page) -> None:
-    grey = cv2.GaussianBlur(np.random.default_rng(5).random((60, 70)), (0, 0), 3)
-    file = cv2.imencode(".jpg", normalise(grey))[1]
-    [found] = read_in_page(page, [file.tobytes()])
-    expected = normalise(cv2.imdecode(file, cv2.IMREAD_UNCHANGED))
-    assert np.abs(levels_of(found).astype(int) - expected).max() <= 2
-
-
-def test_grey_png_files_of_8_and_16_bits_are_read_exactly(page: Page) -> None:
+def test_grey_pictures_are_read_exactly_and_a_jpeg_but_for_a_level(page: Page) -> None:
     rng = np.random.default_rng(5)
     rough = rng.integers(0, 2**16, (37, 52)).astype(np.uint16)
     smooth = np.add.outer(np.arange(37), 3 * np.arange(52)).astype(np.uint8)
     grey = [rough, rough.astype(np.uint8), smooth, np.zeros((1, 9), np.uint8)]
-    files = [cv2.imencode(".png", image)[1].tobytes() for image in grey]
-    files.append(cv2.imencode(".png", cv2.cvtColor(smooth, cv2.COLOR_GRAY2BGR))[1].tobytes())
-    files.append(cv2.imencode(".png", cv2.cvtColor(smooth, cv2.COLOR_GRAY2BGRA))[1].tobytes())
-    for image, found in zip([*grey, smooth, smooth], read_in_page(page, files), strict=True):
-        np.testing.assert_array_equal(levels_of(found), normalise(image))
+    in_colour = [cv2.cvtColor(smooth, kind) for kind in (cv2.COLOR_GRAY2BGR, cv2.COLOR_GRAY2BGRA)]
+    jpeg = cv2.imencode(".jpg", normalise(cv2.GaussianBlur(rng.random((60, 70)), (0, 0), 3)))[1]
+    files = [*map(png, [*grey, *in_colour]), jpeg.tobytes()]
+    *found, [photo] = read_in_page(page, files)
+    for image, [one] in zip([*grey, smooth, smooth], found, strict=True):
+        np.testing.assert_array_equal(levels_of(one), normalise(image))
+    expected = normalise(cv2.imdecode(jpeg, cv2.IMREAD_UNCHANGED))
+    assert np.abs(levels_of(photo).astype(int) - expected).max() <= 2
 
 
 @pytest.mark.parametrize("is_flat", [True, False])
@@ -395,19 +389,10 @@ def test_nifti_slices_are_cut_and_scaled_as_python_does(
         axes.append(axis)
         expected.append(read_stack(path, axis=axis))
         assert not is_flat or len(expected[-1]) == 1
-    for slices, stack in zip(read_stacks_in_page(page, files, axes), expected, strict=True):
+    for slices, stack in zip(read_in_page(page, files, axes), expected, strict=True):
         for one, image in zip(slices, stack.images, strict=True):
             np.testing.assert_array_equal(levels_of(one), normalise(image))
             np.testing.assert_allclose(one["spacing"], stack.spacing_mm, rtol=1e-6)
-
-
-def test_a_stack_of_arrays_is_read_in_both_orders(page: Page) -> None:
-    rng = np.random.default_rng(9)
-    images = rng.integers(0, 900, (6, 9, 14)).astype("<i2")
-    files = [npy(images), npy(np.asfortranarray(images)), npy(images.astype(">f8"))]
-    for slices in read_stacks_in_page(page, files):
-        for one, image in zip(slices, images, strict=True):
-            np.testing.assert_array_equal(levels_of(one), normalise(image))
 
 
 def test_a_nifti_file_in_the_other_byte_order_or_without_a_place_is_read(
@@ -424,16 +409,14 @@ def test_a_nifti_file_in_the_other_byte_order_or_without_a_place_is_read(
         nib.save(image, tmp_path / f"{name}.nii")
         files.append(tmp_path / f"{name}.nii")
     assert files[0].read_bytes()[:4] == (348).to_bytes(4, "big")
-    for file, one in zip(files, read_in_page(page, [f.read_bytes() for f in files]), strict=True):
+    for file, [one] in zip(files, read_in_page(page, [f.read_bytes() for f in files]), strict=True):
         np.testing.assert_array_equal(levels_of(one), normalise(read_stack(file).images[0]))
 
 
 def test_what_cannot_be_read_is_refused_in_one_sentence_that_says_what_to_do(page: Page) -> None:
     rng = np.random.default_rng(8)
     grey = rng.integers(0, 256, (20, 30)).astype(np.uint8)
-    colour = cv2.imencode(".png", rng.integers(0, 256, (20, 30, 3)).astype(np.uint8))[1].tobytes()
-    clear = np.dstack([grey, grey, grey, grey])
-    png = cv2.imencode(".png", grey)[1].tobytes()
+    rgb = rng.integers(0, 256, (20, 30, 3)).astype(np.uint8)
     volumes = nib.Nifti1Image(rng.random((8, 9, 7, 2)), np.eye(4)).to_bytes()
     slab = nib.Nifti1Image(rng.random((8, 9, 1)), np.eye(4)).to_bytes()
     hole = np.ones((4, 4))
@@ -441,15 +424,13 @@ def test_what_cannot_be_read_is_refused_in_one_sentence_that_says_what_to_do(pag
     refused = {
         "none of the kinds": b"hello, this is a text" * 30,
         "none of the kinds ": b"",
-        "in colour": colour,
-        "in colour: save": cv2.imencode(".jpg", cv2.imdecode(np.frombuffer(colour, np.uint8), 1))[
-            1
-        ].tobytes(),
+        "in colour": png(rgb),
+        "in colour: save": cv2.imencode(".jpg", rgb)[1].tobytes(),
         "damaged JPEG": b"\xff\xd8\xff" + bytes(80),
-        "transparent in places": cv2.imencode(".png", clear)[1].tobytes(),
-        "damaged PNG": png[:20],
-        "damaged or cut short": png[:300],
-        "palette, few bits": cv2.imencode(".png", grey, [cv2.IMWRITE_PNG_BILEVEL, 1])[1].tobytes(),
+        "transparent in places": png(np.dstack([grey] * 4)),
+        "damaged PNG": png(grey)[:20],
+        "damaged or cut short": png(grey)[:300],
+        "palette, few bits": png(grey, cv2.IMWRITE_PNG_BILEVEL, 1),
         "shape is (2, 7, 8, 9)": npy(rng.random((2, 7, 8, 9))),
         "(7, 8, 3), is that of a picture in colour": npy(rng.random((7, 8, 3))),
         "holds no slices": npy(np.zeros((0, 5, 5))),
@@ -469,45 +450,41 @@ def test_what_cannot_be_read_is_refused_in_one_sentence_that_says_what_to_do(pag
         "cut short: it promises more": slab[:-10],
         "damaged or cut short: make": gzip.compress(slab)[:-12],
     }
-    found = read_in_page(page, list(refused.values()))
-    for expected, one in zip(refused, found, strict=True):
-        assert expected.strip() in one.get("error", ""), one
+    for expected, one in zip(refused, read_in_page(page, [*refused.values()]), strict=True):
+        assert expected.strip() in one["error"], one
         assert one["error"].endswith(".")
 
 
 def test_a_dropped_image_becomes_a_slice_and_leaves_no_trace_of_its_name_as_html(
     page: Page, head: Stack
 ) -> None:
-    name = "<img src=x onerror=document.title='caught'>.npy"
+    name = "<img src=x onerror=document.title='caught'>"
     image = head.images[1][40:300, 20:251].astype(np.float64)
-    file = {"name": name, "mimeType": "application/octet-stream", "buffer": npy(image)}
-    page.set_input_files("figure.live input[type=file]", files=[file])
-    page.wait_for_function("document.querySelector('figure.live').live.key === 'own'")
+    drop(page, f"{name}.npy", npy(image))
     found = page.evaluate("result(document.querySelector('figure.live').live)")
     compare(found, trace_skull_mask(image), None)
     option = page.get_by_label("Slice", exact=True).locator("option").last
-    assert option.text_content() == name
+    assert option.text_content() == f"{name}.npy"
+    drop(page, "another.npy", npy(image))
+    option.filter(has_text="another.npy").wait_for(state="attached")
+    complaint = page.get_by_role("alert")
+    for kind in (".npy", ".PNG", ".jpg", ".nii", ".nii.gz"):
+        drop(page, f"cut{kind}", b"no image")
+        said = complaint.filter(has_text=f"cut{kind}: It is damaged, cut short, or")
+        said.filter(has_text="not what its name says").wait_for()
+    drop(page, f"{name}.txt", b"no image")
+    complaint.filter(has_text="none of the kinds").wait_for()
+    assert complaint.inner_text().startswith(f"{name}.txt")
+    assert complaint.inner_text().endswith("The figure below still shows another.npy.")
     assert page.locator("figure.live img").count() == 0
     assert page.title() != "caught"
 
-    file["name"] = "another.npy"
-    page.set_input_files("figure.live input[type=file]", files=[file])
-    option.filter(has_text="another.npy").wait_for(state="attached")
 
-    for kind in (".npy", ".PNG", ".jpg", ".nii", ".nii.gz"):
-        file = {"name": f"cut{kind}", "mimeType": "", "buffer": b"no image"}
-        page.set_input_files("figure.live input[type=file]", files=[file])
-        said = page.get_by_role("alert").filter(has_text=f"cut{kind}: It is damaged, cut short, or")
-        said.filter(has_text="not what its name says").wait_for()
-
-    name = "<img src=x onerror=document.title='caught'>.txt"
-    file = {"name": name, "mimeType": "text/plain", "buffer": b"no image"}
+def drop(page: Page, name: str, content: bytes) -> None:
+    """Give the page a file, and wait until it shows a file of the reader's."""
+    file = {"name": name, "mimeType": "", "buffer": content}
     page.set_input_files("figure.live input[type=file]", files=[file])
-    complaint = page.get_by_role("alert")
-    complaint.filter(has_text="none of the kinds").wait_for()
-    assert complaint.inner_text().startswith(name)
-    assert complaint.inner_text().endswith("The figure below still shows another.npy.")
-    assert page.locator("figure.live img").count() == 0
+    page.wait_for_function("document.querySelector('figure.live').live.key === 'own'")
 
 
 def test_a_dropped_volume_is_gone_through_slice_by_slice_and_cut_another_way(page: Page) -> None:
@@ -515,8 +492,7 @@ def test_a_dropped_volume_is_gone_through_slice_by_slice_and_cut_another_way(pag
     cropped[0, 3, 4] = np.nan
     affine = np.diag([0.9, 0.9, 5, 1])
     volume = nib.Nifti1Image(cropped.transpose(2, 1, 0)[::-1, ::-1], affine)
-    file = {"name": "head.nii", "mimeType": "", "buffer": volume.to_bytes()}
-    page.set_input_files("figure.live input[type=file]", files=[file])
+    drop(page, "head.nii", volume.to_bytes())
     live_number = "document.querySelector('figure.live').live.number"
     slider = page.get_by_label("Slice number")
     slider.wait_for()
@@ -544,6 +520,14 @@ def test_a_dropped_volume_is_gone_through_slice_by_slice_and_cut_another_way(pag
     assert page.locator(".live-complaint").text_content() == ""
 
 
+def save(page: Page, kind: str, folder: Path) -> Path:
+    """Have the page save its mask, and give where it is."""
+    with page.expect_download() as download:
+        page.get_by_role("button", name=f"Save the mask as {kind}").click()
+    download.value.save_as(folder / download.value.suggested_filename)
+    return Path(folder / download.value.suggested_filename)
+
+
 @pytest.mark.parametrize("maker", [nib.Nifti1Image, nib.Nifti2Image])
 def test_saved_masks_are_pythons_and_lie_where_the_scan_lies(
     page: Page, tmp_path: Path, maker: Any
@@ -553,19 +537,12 @@ def test_saved_masks_are_pythons_and_lie_where_the_scan_lies(
     scan = maker(images.transpose(1, 2, 0), affine)
     scan.header.set_slope_inter(0.5, 3)
     nib.save(scan, tmp_path / "scan.nii")
-    page.set_input_files("figure.live input[type=file]", files=[tmp_path / "scan.nii"])
-    page.wait_for_function("document.querySelector('figure.live').live.key === 'own'")
+    drop(page, "scan.nii", (tmp_path / "scan.nii").read_bytes())
     stack = read_stack(tmp_path / "scan.nii")
     masks = create_skull_masks(stack.images)
-    saved = {}
-    for kind in (".png", ".npy", ".nii"):
-        with page.expect_download() as download:
-            page.get_by_role("button", name=f"Save the mask as {kind}").click()
-        saved[kind] = tmp_path / download.value.suggested_filename
-        download.value.save_as(saved[kind])
-    assert [path.name for path in saved.values()] == [
-        *("scan_slice1_mask.png", "scan_mask.npy", "scan_mask.nii"),
-    ]
+    saved = {kind: save(page, kind, tmp_path) for kind in (".png", ".npy", ".nii")}
+    names = ["scan_slice1_mask.png", "scan_mask.npy", "scan_mask.nii"]
+    assert [path.name for path in saved.values()] == names
     picture = cv2.imread(str(saved[".png"]), cv2.IMREAD_UNCHANGED)
     np.testing.assert_array_equal(picture, 255 * masks[1])
     np.testing.assert_array_equal(np.load(saved[".npy"]), masks)
@@ -580,10 +557,7 @@ def test_saved_masks_of_a_slice_without_geometry_are_as_python_writes_them(
 ) -> None:
     alone = Stack(head.images[1:2], spacing_mm=head.spacing_mm)
     expected = write_masks(create_skull_masks(alone.images), tmp_path / "python.nii", alone)
-    with page.expect_download() as download:
-        page.get_by_role("button", name="Save the mask as .nii").click()
-    download.value.save_as(tmp_path / "page.nii")
-    mine, its = nib.load(tmp_path / "page.nii"), nib.load(expected)
+    mine, its = nib.load(save(page, ".nii", tmp_path)), nib.load(expected)
     np.testing.assert_array_equal(mine.get_fdata(), its.get_fdata())
     np.testing.assert_allclose(mine.affine, its.affine, rtol=1e-6)
     assert mine.header.get_xyzt_units() == its.header.get_xyzt_units()
@@ -745,18 +719,15 @@ def test_where_the_outline_lies_its_colour_is_on_the_canvas(page: Page) -> None:
     assert {page.evaluate(count, colour) for colour in colours.values()} == {0}
 
 
+STILL = png(np.zeros((60, 90), np.uint8))
+
+
 def test_print_and_a_page_without_script_show_the_still_picture(
     chromium: Browser, head: Stack, tmp_path: Path
 ) -> None:
-    config = live.write_slices(
-        live._config("whole", PipelineSettings(), live._sources(head), "studyforrest-8", 3),
-        head,
-        tmp_path / "live",
-    )
-    html = live.figure_html(
-        config, live.encode_png(np.zeros((60, 90), np.uint8)), "a still picture"
-    )
-    path = write_page(tmp_path, head, html)
+    config = live.configure("whole", PipelineSettings(), head, start=1)
+    config = live.write_slices(config, head, tmp_path / "live")
+    path = write_page(tmp_path, head, live.figure_html(config, STILL, "a still picture"))
     for page in opened(chromium, path):
         still = page.get_by_alt_text("a still picture")
         assert not still.is_visible()
@@ -773,15 +744,30 @@ def test_print_and_a_page_without_script_show_the_still_picture(
 def test_where_a_slice_is_missing_the_still_picture_stays_and_the_page_says_so(
     chromium: Browser, head: Stack, tmp_path: Path
 ) -> None:
-    sources = live._sources(head)
-    config = live._config("whole", PipelineSettings(), sources, "studyforrest-8", 3)
-    html = live.figure_html(
-        {**config, "note": ""}, live.encode_png(np.zeros((6, 9), np.uint8)), "x"
-    )
+    config = live.configure("whole", PipelineSettings(), head, start=1) | {"note": ""}
     page = chromium.new_page()
-    page.goto(write_page(tmp_path, head, html).as_uri())
+    page.goto(write_page(tmp_path, head, live.figure_html(config, STILL, "x")).as_uri())
     page.get_by_role("alert").filter(has_text="could not be loaded").wait_for()
     assert page.get_by_alt_text("x").is_visible()
+    page.close()
+
+
+def test_a_link_to_a_slice_opens_it_in_its_figure_also_from_another_page(
+    chromium: Browser, head: Stack, tmp_path: Path
+) -> None:
+    config = live.configure("whole", PipelineSettings(), head, start=1)
+    config = live.write_slices(config, head, tmp_path / "live")
+    keys = [source["key"] for source in config["sources"]]
+    links = "".join(f'<a href="#live-{key}">{key}</a> ' for key in keys)
+    path = write_page(tmp_path, head, links + live.figure_html(config, STILL, "x", keys))
+    shows = "(key) => document.querySelector('figure.live').live.key === key"
+    for page in opened(chromium, path):
+        for key in keys:
+            page.get_by_role("link", name=key, exact=True).press("Enter")
+            page.wait_for_function(shows, arg=key)
+    page = chromium.new_page()
+    page.goto(f"{path.as_uri()}#live-{keys[2]}")
+    page.wait_for_function(shows, arg=keys[2])
     page.close()
 
 
@@ -801,23 +787,6 @@ def test_a_page_asks_only_for_its_own_files_and_only_for_the_slice_it_shows(
     assert all(url.startswith(site.parent.as_uri()) for url in asked)
     assert [Path(url).name for url in asked if "/live/" in url] == ["studyforrest-8.js"]
     context.close()
-
-
-def test_in_a_single_file_the_slices_may_stand_in_the_page(
-    chromium: Browser, site: Path, tmp_path: Path
-) -> None:
-    html = site.read_text(encoding="utf-8")
-    for name in SCRIPTS:
-        text = (ASSETS / f"{name}.js").read_text(encoding="utf-8")
-        html = html.replace(f'<script src="{name}.js"></script>', f"<script>{text}</script>")
-    inside = (site.parent / "live" / "studyforrest-8.js").read_text("ascii")
-    html = html.replace('<link rel="stylesheet" href="skullnb.css">', "")
-    (tmp_path / "alone.html").write_text(f"{html}<script>{inside}</script>", encoding="utf-8")
-    for page in opened(chromium, tmp_path / "alone.html"):
-        assert shown(page, "Threshold") == "85"
-        file = {"name": "own.npy", "mimeType": "", "buffer": npy(np.eye(30))}
-        page.set_input_files("figure.live input[type=file]", files=[file])
-        page.wait_for_function("document.querySelector('figure.live').live.key === 'own'")
 
 
 def test_the_settings_are_those_of_the_report(

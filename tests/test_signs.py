@@ -27,21 +27,10 @@ IMAGES = arrays(
 )
 
 
-def facts_of(trace):
-    return s.facts_of(
-        trace.normalised,
-        trace.binary,
-        trace.labels,
-        trace.components,
-        trace.chosen,
-        trace.mask,
-    )
-
-
 def signs(image, spacing_mm=None, **settings):
     """Names of the signs of a slice."""
     trace = trace_skull_mask(image, PipelineSettings(**settings), spacing_mm=spacing_mm)
-    found = s.warnings_of(facts_of(trace), trace.settings, spacing_mm, trace.reason)
+    found = s.warnings_of(trace.facts, trace.settings, spacing_mm, trace.reason)
     assert tuple(found.values()) == trace.warnings
     assert list(found) == [name for name in s.SIGNS if name in found]
     return list(found)
@@ -76,33 +65,21 @@ def confusion(stack, **settings):
 
 
 @pytest.mark.parametrize(
-    ("name", "sign"),
+    ("name", "expected"),
     [
         ("thick-soft-tissue", s.SCALP_RING),
         ("strong-coil", s.SCALP_RING),
         ("bridge", s.MERGED),
         ("hemispheres-apart", s.PART),
         ("brain-touches-frame", s.DROPPED),
+        *((name, "") for name in ("scalp-cut-all-sides", "vertex-cut", "wide-gap")),
     ],
 )
-def test_a_head_built_to_fail_shows_the_sign_of_its_failure(name, sign):
+def test_a_head_shows_the_sign_of_the_failure_that_it_was_built_for_or_none(name, expected):
     stack = variant(name)
     for image in stack.images[::2]:
-        assert sign in signs(image, stack.spacing_mm)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "scalp-cut-all-sides",
-        "vertex-cut",
-        "wide-gap",
-    ],
-)
-def test_a_head_on_which_the_brain_is_chosen_shows_none(name):
-    stack = variant(name)
-    for image in stack.images[::2]:
-        assert signs(image, stack.spacing_mm) == []
+        found = signs(image, stack.spacing_mm)
+        assert expected in found if expected else not found
 
 
 def test_the_published_slices_show_none():
@@ -124,10 +101,6 @@ def test_of_a_speck_only_its_size_and_what_was_dropped_are_told():
     assert set(signs(binary * 1.0, kernel_width=3)) - {s.HOT} == speck
     binary[60:, :] = np.arange(80) % 20 > 0
     assert signs_of_binary(binary) == [s.DROPPED]
-
-
-def test_a_part_inside_or_around_the_chosen_one_is_no_other_half():
-    assert signs(head(), kernel_width=9) == []
 
 
 def test_a_filled_and_a_hollow_outermost_component_get_different_names():
@@ -177,29 +150,22 @@ def test_padding_is_no_tissue_whatever_its_level_and_place(level, place):
 
 def test_tissue_that_touches_the_frame_is_no_padding():
     image = np.where((Y > 80) & (abs(X) < 60), 150 + X // 4, head())
-    assert facts_of(trace_skull_mask(image)).padding_px == 0
-    assert facts_of(trace_skull_mask(np.where(Y > 93, 150, head()))).padding_px == 6 * 200
+    assert trace_skull_mask(image).facts.padding_px == 0
+    assert trace_skull_mask(np.where(Y > 93, 150, head())).facts.padding_px == 6 * 200
 
 
-def test_half_a_brain_is_missed_also_where_the_frame_cut_it():
+def test_what_the_frame_cuts_off_hides_no_missing_half_and_makes_no_brain_merged():
     halves = np.where((RADIUS < 70) & (abs(X) < 4), 0, head(scalp=83))
     assert signs(halves, kernel_width=9) == [s.PART]
     assert s.PART in signs(halves[:, 45:], kernel_width=9)
+    assert signs(head()[25:-25, 25:-25], kernel_width=9) == []
 
 
-def test_a_scalp_that_the_frame_cut_off_makes_no_brain_merged():
-    tight = head()[25:-25, 25:-25]
-    assert signs(tight, kernel_width=9) == []
-
-
-def test_two_levels_are_no_scan():
+def test_two_levels_and_a_hot_pixel_are_no_scan():
     for low, high in ((0, 1), (0, 255), (-5.0, 1e9)):
         assert s.TWO_LEVELS in signs(np.where(head() > 100, high, low), kernel_width=9)
-    assert s.TWO_LEVELS not in signs(head(), kernel_width=9)
-
-
-def test_a_hot_pixel_is_told():
     image = head().astype(float)
+    assert signs(image, kernel_width=9) == []
     image[3, 3] = 1e5
     assert s.HOT in signs(image)
 
@@ -213,15 +179,17 @@ def test_a_kernel_that_reaches_twice_as_far_as_any_head_chose_is_told(width, mm,
     assert s.WIDE_KERNEL not in signs(head(), kernel_width=width)
 
 
-def test_the_sentence_on_a_wide_kernel_names_both_ways_out():
-    sentence = trace_skull_mask(head(), spacing_mm=(3.0, 3.0)).warnings[0]
-    assert "26 px reaches 37.5 mm" in sentence
+@pytest.mark.parametrize(
+    ("mm", "reach", "width", "nearest"),
+    [((3.0, 3.0), "37.5 mm", 5, "6 mm"), ((3.0, 1.5), "37.5 x 18.8 mm", 7, "9 x 4.5 mm")],
+)
+def test_the_sentence_on_a_wide_kernel_names_both_ways_out(mm, reach, width, nearest):
+    sentence = trace_skull_mask(head(), spacing_mm=mm).warnings[0]
+    assert f"26 px reaches {reach}" in sentence
     assert sentence.endswith(
-        "--reach-mm 7.5, or --kernel-width 5, is the nearest of odd width and reaches 6 mm"
+        f"--reach-mm 7.5, or --kernel-width {width}, is the nearest of odd width and reaches "
+        f"{nearest}"
     )
-    sentence = trace_skull_mask(head(), spacing_mm=(3.0, 1.5)).warnings[0]
-    assert "26 px reaches 37.5 x 18.8 mm" in sentence
-    assert "--kernel-width 7, is the nearest of odd width and reaches 9 x 4.5 mm" in sentence
 
 
 def test_bright_tissue_that_lies_mostly_outside_the_chosen_component_is_told():
@@ -283,29 +251,47 @@ def test_a_quantile_of_counts_is_that_of_the_pixels(image, share):
     assert found == pytest.approx(np.quantile(image, share))
 
 
-def test_a_slice_unlike_its_neighbours_is_told():
-    areas, levels = [100, 104, 60, 108, 112, 0, 116], [50, 50, 50, 90, 50, 0, 50]
-    assert [list(one) for one in s.neighbour_signs(areas, levels, ["a"] * 7)] == [
+def jumps(areas, levels=None, volumes="", numbers=None, step_mm=0.0, warned=None):
+    """Signs beside neighbours, of slices of one volume in their order unless told otherwise."""
+    n = len(areas)
+    numbers, warned = range(n) if numbers is None else numbers, warned or [False] * n
+    volumes, levels = list(volumes or "a" * n), levels or [50] * n
+    return s.neighbour_signs(areas, levels, volumes, numbers, [step_mm] * n, warned)
+
+
+def test_a_slice_unlike_its_neighbours_is_told_in_one_sentence():
+    found = jumps([100, 104, 60, 108, 112, 0, 116], [50, 50, 50, 90, 50, 0, 50])
+    assert [list(one) for one in found] == [
         *([], [], [s.AREA_JUMP], [s.THRESHOLD_JUMP]),
         *([], [], []),
     ]
-    assert s.neighbour_signs(areas, levels, ["a"] * 7)[2] == {
-        s.AREA_JUMP: "the mask is 44% smaller than those of the slices around it"
+    assert [*found[2].values()] == ["the mask is 44% smaller than those of the slices around it"]
+    both = jumps([100, 100, 3785, 100, 100], [20, 20, 30, 20, 20])[2]
+    assert list(both) == [s.AREA_JUMP, s.THRESHOLD_JUMP]
+    assert set(both.values()) == {
+        "the mask is 37.9 times as large as, and the threshold is 50% higher than, "
+        "those of the slices around it"
     }
+    assert "is 200% larger than those" in jumps([100, 100, 300, 100, 100])[2][s.AREA_JUMP]
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"areas": [100, 100, 50, 50, 100, 50], "volumes": "aabbab"},
+        {"areas": [100, 100, *[0] * 5, 50]},
+        {"areas": [100, 100, 50, 100, 100], "volumes": [""] * 5},
+        {"areas": []},
+    ],
+)
+def test_only_slices_of_the_same_volume_are_compared(others):
+    assert not any(jumps(**others))
 
 
 def test_a_right_slice_among_warned_ones_is_left_in_peace():
     areas = [300, 300, 200, 300, 300, 205, 210]
-    warned = [True, True, False, True, True, False, False]
-    assert s.AREA_JUMP in s.neighbour_signs(areas, [50] * 7, ["a"] * 7)[2]
-    assert s.neighbour_signs(areas, [50] * 7, ["a"] * 7, warned=warned)[2] == {}
-
-
-def test_volumes_and_far_slices_are_not_compared():
-    areas, groups = [100, 100, 50, 50, 100, 50], list("aabbab")
-    assert s.neighbour_signs(areas, [50] * 6, groups) == [{}] * 6
-    assert s.neighbour_signs([100, 100, *[0] * 5, 50], [50] * 8, ["a"] * 8) == [{}] * 8
-    assert s.neighbour_signs([], [], []) == []
+    assert jumps(areas)[2]
+    assert not jumps(areas, warned=[1, 1, 0, 1, 1, 0, 0])[2]
 
 
 @pytest.mark.parametrize(
@@ -323,12 +309,8 @@ def test_volumes_and_far_slices_are_not_compared():
     ],
 )
 def test_only_slices_close_by_are_neighbours(numbers, step_mm, is_told):
-    found = s.neighbour_signs([100, 100, 50, 100, 100], [50] * 5, ["a"] * 5, numbers, [step_mm] * 5)
+    found = jumps([100, 100, 50, 100, 100], numbers=numbers, step_mm=step_mm)
     assert bool(found[2]) == is_told
-
-
-def test_slices_of_no_known_volume_have_no_neighbours():
-    assert s.neighbour_signs([100, 100, 50, 100, 100], [50] * 5, [""] * 5) == [{}] * 5
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, 4, 6, 8, 12])
@@ -358,8 +340,7 @@ def test_no_sentence_holds_what_tables_put_between_sentences():
         found |= s.warnings_of(facts, PipelineSettings())
         found |= s.warnings_of(facts, PipelineSettings(), (9.0, 9.0))
     found |= s.warnings_of(plain, PipelineSettings(), None, "all is dark")
-    for one in s.neighbour_signs([9, 9, 1, 9, 9], [9, 9, 1, 9, 9], ["a"] * 5):
-        found |= one
+    found |= jumps([9, 9, 1, 9, 9], [9, 9, 1, 9, 9])[2]
     assert set(found) == set(s.SIGNS)
     assert not [one for one in found.values() if ";" in one]
 

@@ -21,8 +21,15 @@ from exercises import (
 )
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from skullnb.pipeline import PipelineSettings, dilate, fill_holes, normalise, trace_skull_mask
-from skullnb.report import teach
+from skullnb.pipeline import (
+    PipelineSettings,
+    SkullMaskTrace,
+    dilate,
+    fill_holes,
+    normalise,
+    trace_skull_mask,
+)
+from skullnb.report import pages, teach
 from skullnb.report.build import strip_answers
 from skullnb.report.chapter import SVG, Chapter, open_chapter
 from skullnb.study import article
@@ -57,17 +64,6 @@ def odd(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 
 # ---- the engine ----------------------------------------------------------------------------------
-
-
-def test_the_first_pair_is_what_is_right_and_of_the_others_the_first_that_holds_is_said() -> None:
-    pairs = [(3, "A triangle."), (4, "A square."), (teach.When("even"), "Even.")]
-    said = [teach.judge(answer, iter(pairs)) for answer in (3, 4, 8, 5)]
-    assert [one.right for one in said] == [True, False, False, False]
-    assert [str(one) for one in said[:3]] == [
-        "Right. A triangle.",
-        "Not yet. A square.",
-        "Not yet. Even.",
-    ]
 
 
 @pytest.mark.parametrize(
@@ -141,16 +137,15 @@ def test_what_a_student_works_out_is_right(chapter: Chapter) -> None:
     assert set(CHECKS) - set(expected) == {"check_explore"}
     for name, answer in expected.items():
         assert CHECKS[name](answer, chapter).right, name
-    trace = chapter.trace()
-    half, level = np.count_nonzero(trace.brain) / 2, trace.threshold
-    while np.count_nonzero(trace_skull_mask(chapter.image, at(level)).brain) >= half:
+    half, level = np.count_nonzero(chapter.trace().brain) / 2, chapter.trace().threshold
+    while np.count_nonzero(pipeline_at(chapter, level).brain) >= half:
         level += 1
     right = [teach.check_explore(one, chapter).right for one in (level - 1, level, level + 1)]
     assert right == [False, True, False]
 
 
-def at(level: int) -> PipelineSettings:
-    return PipelineSettings(threshold=level)
+def pipeline_at(chapter: Chapter, level: int) -> SkullMaskTrace:
+    return trace_skull_mask(chapter.image, PipelineSettings(threshold=level))
 
 
 @pytest.mark.parametrize(
@@ -216,14 +211,18 @@ def test_normalising_is_told_what_is_wrong_with_it(chapter: Chapter) -> None:
         assert said in teach.check_normalise(answer, chapter).text
 
 
-@pytest.mark.parametrize("images", ["", "phantom"])
-def test_no_hint_gives_the_answer_away(images: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(params=["", "phantom"])
+def asked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the pages of a report ask, by the name of the check."""
     monkeypatch.setenv(SVG, "1")
-    chapter = open_chapter("03-threshold", {"images": images})
-    for name, check in CHECKS.items():
-        (verb, values, _, _), *others = check(..., chapter).page.get(
-            "pairs", [["always", [], 0, ""]]
-        )
+    chapter = open_chapter("03-threshold", {"images": request.param})
+    found = {name: check(..., chapter).page for name, check in CHECKS.items()}
+    return {name: page for name, page in found.items() if page}
+
+
+def test_no_hint_gives_the_answer_away(asked: dict[str, Any]) -> None:
+    for name, page in asked.items():
+        (verb, values, _, _), *others = page["pairs"]
         numbers = {f"{value:,.4g}" for value in values if not isinstance(value, str)}
         for *_, sentence in others:
             words = set(re.findall(r"\d[\d,.]*\d|\d", sentence))
@@ -233,60 +232,49 @@ def test_no_hint_gives_the_answer_away(images: str, monkeypatch: pytest.MonkeyPa
 # ---- on the page ---------------------------------------------------------------------------------
 
 
-def test_a_notebook_run_by_hand_carries_no_answer(
+def exercise_cell(chapter: Chapter) -> Any:
+    data = teach.check_validation(..., chapter)._repr_mimebundle_()
+    output = new_output("execute_result", data=data, execution_count=1)
+    return new_code_cell("answer = ...", outputs=[output], metadata={"tags": ["exercise"]})
+
+
+def test_a_page_holds_a_form_and_no_answer_where_it_is_a_students_or_run_by_hand(
     chapter: Chapter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(SVG, raising=False)
-    shown = teach.check_validation(..., chapter)._repr_mimebundle_()
-    assert set(shown) == {"text/plain", "text/markdown"}
-
-
-def test_a_students_page_holds_no_answer_and_a_page_a_form(
-    chapter: Chapter, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    assert set(exercise_cell(chapter).outputs[0].data) == {"text/plain", "text/markdown"}
     monkeypatch.setenv(SVG, "1")
-    data = teach.check_validation(..., chapter)._repr_mimebundle_()
-    made = [new_output("execute_result", data=data, execution_count=1)]
-    source = "answer = ...\nteach.check_validation(answer, chapter)"
-    cell = new_code_cell(source, outputs=made, metadata={"tags": ["exercise"]})
-    notebook, students = (new_notebook(cells=[cell.copy()]) for _ in range(2))
-    teach.publish(notebook)
+    notebook, students = (new_notebook(cells=[exercise_cell(chapter)]) for _ in range(2))
+    pages.publish(notebook, str, {})
     [output] = notebook.cells[0].outputs
-    [page] = re.findall(
-        r'^<form class="exercise" data-exercise="([^"]*)">', output.data["text/html"]
-    )
+    form = r'^<form class="exercise" data-exercise="([^"]*)">'
+    [page] = re.findall(form, output.data["text/html"])
     assert json.loads(unescape(page))["pairs"][0][:2] == ["is", [149]]
-    assert "149" not in json.dumps(new_output("display_data", data={"text/plain": "x"}))
     strip_answers(students)
-    teach.publish(students)
+    pages.publish(students, str, {})
     assert "149" not in json.dumps(students)
 
 
 @pytest.mark.browser
 @pytest.mark.slow
+@pytest.mark.parametrize("asked", [""], indirect=True)
 def test_the_page_says_what_python_says(
-    chromium: Browser, chapter: Chapter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    chromium: Browser, chapter: Chapter, asked: dict[str, Any], tmp_path: Path
 ) -> None:
     rng = np.random.default_rng(11)
-    page = chromium.new_page()
     script = Path(__file__).resolve().parents[1] / "book" / "assets" / "exercise.js"
-    monkeypatch.setenv(SVG, "1")
-    pages = {name: check(..., chapter).page for name, check in CHECKS.items()}
-    forms = "".join(teach.exercise_html(one) for one in pages.values() if one)
-    text = (
-        f'<!doctype html><meta charset="utf-8"><script>{script.read_text("utf-8")}</script>{forms}'
-    )
-    (tmp_path / "page.html").write_text(text, encoding="utf-8")
+    forms = "".join(map(teach.exercise_html, asked.values()))
+    head = f'<!doctype html><meta charset="utf-8"><script>{script.read_text("utf-8")}</script>'
+    (tmp_path / "page.html").write_text(head + forms, encoding="utf-8")
+    page = chromium.new_page()
     page.goto((tmp_path / "page.html").as_uri())
-    for name, one in pages.items():
-        if not one:
-            continue
-        known = [value for _, values, _, _ in one["pairs"] for value in values]
+    for name, one in asked.items():
         if one["choices"]:
             tried: list[Any] = [
                 list(rng.permutation(one["choices"])[:n]) for n in (0, 1, 2, 3, 4, 6)
             ]
         else:
+            known = [value for _, values, _, _ in one["pairs"] for value in values]
             near = [value + step for value in known for step in (0, 0.004, 0.5, -1)]
             tried = [*near, *rng.normal(0, 200, 40), *rng.random(20)]
             tried = [float(value) for value in tried if abs(value) < 1e15]

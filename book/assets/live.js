@@ -479,7 +479,14 @@ const skullnbLive = (() => {
       panel.querySelector(".live-foot").before(saver);
     }
     figure.append(complaint);
-    figure.ready = open(config.start);
+
+    // A link to a slice, as the sheet of all slices has them, leads to a place in this figure.
+    function follow() {
+      const place = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+      if (figure.contains(place) && place.dataset.key) return open(place.dataset.key);
+    }
+    window.addEventListener("hashchange", follow);
+    figure.ready = open(config.start).then(follow);
   }
 
   document.addEventListener("DOMContentLoaded", () => {

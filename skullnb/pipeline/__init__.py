@@ -16,8 +16,6 @@ from skullnb.pipeline.measure import (
     masks_by_width,
     measure_slice,
     measure_stack,
-    status_of,
-    with_neighbours,
 )
 from skullnb.pipeline.settings import MAX_KERNEL_WIDTH, PipelineSettings
 from skullnb.pipeline.signs import SIGNS, SliceFacts
@@ -59,8 +57,6 @@ __all__ = [
     "measure_stack",
     "normalise",
     "otsu_threshold",
-    "status_of",
     "structuring_element",
     "trace_skull_mask",
-    "with_neighbours",
 ]

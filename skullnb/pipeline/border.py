@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from skullnb.pipeline.steps import Mask, fill_holes
+from skullnb.pipeline.settings import DARK_GROWTH, REACH_MM, PipelineSettings
+from skullnb.pipeline.steps import Mask, dilate, fill_holes
 
-REACH_MM = 14.0  # the most that the brain grows
 SHARE = 0.9  # of the threshold: darker pixels are grown through
 MARGIN_MM = 3.0  # from the head's outline: not to be entered, as it is skin
 CLOSING_MM = 8.0  # of the result
@@ -77,24 +77,70 @@ def grow_through_dark(
     (400, 1588)
     """
     spacing = float(spacing_mm[0]), float(spacing_mm[1])
-    grown = np.zeros(brain.shape, dtype=np.uint8)
+    near, far = np.zeros((2, *brain.shape), dtype=np.bool_)
     if not brain.any():
-        return grown
-    bright = normalised > HEAD_SHARE * threshold
-    head = _largest(_filled(_close(bright, disc(HEAD_CLOSING_MM, spacing))))
-    closed = _filled(_close(brain > 0, disc(BRAIN_CLOSING_MM, spacing)))
-
+        return near.astype(np.uint8)
+    closed, farthest = closed_brain(brain > 0, spacing), disc(reach_mm, spacing)
     # Nothing grows farther than this window, nor does closing the result lead out of it.
-    farthest = disc(reach_mm, spacing)
     window = _box(closed, len(farthest) - 1, int(farthest[0]))
-    inside = _erode(head, disc(margin_mm, spacing))[window]
-    dark = normalised[window] < share * threshold
-    near = _dilate(closed[window], disc(min(LEAST_MM, reach_mm), spacing)) & inside
-    found = near | (dark & inside & _dilate(closed[window], farthest))
-    opening = disc(OPENING_MM, spacing)
+    near[window] = _dilate(closed[window], disc(min(LEAST_MM, reach_mm), spacing))
+    far[window] = _dilate(closed[window], farthest)
+    head = head_of(normalised, threshold, spacing)
+    return grow_inside(
+        head, near, far, normalised < share * threshold, spacing, margin_mm, closing_mm
+    )
+
+
+def closed_brain(brain: _Picture, spacing_mm: tuple[float, float]) -> _Picture:
+    """Close gaps of a brain of up to 8 mm, and its holes."""
+    return _filled(_close(brain, disc(BRAIN_CLOSING_MM, spacing_mm)))
+
+
+def head_of(normalised: Mask, threshold: float, spacing_mm: tuple[float, float]) -> _Picture:
+    """Find the head: what is bright, with all that it encloses."""
+    # Filled before the largest is taken, as brain and scalp may be apart.
+    bright = normalised > HEAD_SHARE * threshold
+    return _largest(_filled(_close(bright, disc(HEAD_CLOSING_MM, spacing_mm))))
+
+
+def grow_inside(
+    head: _Picture,
+    near: _Picture,
+    far: _Picture,
+    dark: _Picture,
+    spacing_mm: tuple[float, float],
+    margin_mm: float = MARGIN_MM,
+    closing_mm: float = CLOSING_MM,
+) -> Mask:
+    """Grow from `near`, whatever its brightness, to what is dark in `far`, all inside a head."""
+    grown, window = np.zeros(head.shape, dtype=np.uint8), _box(far, 0, 0)
+    inside = erode(head, margin_mm, spacing_mm)[window]
+    near = near[window] & inside
+    opening = disc(OPENING_MM, spacing_mm)
+    found = near | (dark[window] & inside & far[window])
     found = near | _dilate(_erode(found, opening), opening)
-    grown[window] = _close(_largest(found), disc(closing_mm, spacing))
+    grown[window] = _close(_largest(found), disc(closing_mm, spacing_mm))
     return grown
+
+
+def grow(
+    brain: Mask,
+    normalised: Mask,
+    threshold: int,
+    settings: PipelineSettings,
+    spacing_mm: tuple[float, float] | None,
+) -> Mask:
+    """Do step 4 as settled settings say: dilate the chosen component, or grow it."""
+    if settings.border != DARK_GROWTH:
+        return dilate(brain, settings.kernel_width, settings.kernel_shape)
+    assert spacing_mm is not None, "PipelineSettings.at sees to it"
+    assert settings.reach_mm is not None, "and to this"
+    return grow_through_dark(brain, normalised, threshold, spacing_mm, settings.reach_mm)
+
+
+def erode(picture: _Picture, by_mm: float, spacing_mm: tuple[float, float]) -> _Picture:
+    """Take so many mm off a picture; everything outside the frame is background."""
+    return _erode(picture, disc(by_mm, spacing_mm))
 
 
 def disc(radius_mm: float, spacing_mm: tuple[float, float]) -> NDArray[np.int64]:

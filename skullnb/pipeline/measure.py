@@ -19,13 +19,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skullnb.pipeline.settings import (
-    PipelineSettings,
-    as_pixels,
-    as_slice,
-    as_stack,
-    refuse_not_finite,
-)
+from skullnb.errors import InvalidSetting
+from skullnb.pipeline import steps
+from skullnb.pipeline.settings import DARK_GROWTH, PipelineSettings, as_slice, as_stack
 from skullnb.pipeline.signs import (
     HOT_QUANTILE,
     SliceFacts,
@@ -33,19 +29,7 @@ from skullnb.pipeline.signs import (
     quantile_of_counts,
     warnings_of,
 )
-from skullnb.pipeline.steps import (
-    Mask,
-    binarise,
-    choose_brain,
-    component_mask,
-    dilate,
-    fill_holes,
-    label_components,
-    normalise,
-    otsu_threshold,
-    structuring_element,
-    threshold_of,
-)
+from skullnb.pipeline.steps import Mask
 from skullnb.pipeline.trace import empty_reason, trace_skull_mask
 
 if TYPE_CHECKING:
@@ -53,9 +37,6 @@ if TYPE_CHECKING:
 
 COMPILING = "Compiling the fast masks, once for this installation (about half a minute) ..."
 _PATIENCE = 3.0  # seconds until a slow start is explained
-
-_WORD = 64  # pixels that the kernels hold in a number
-_FLAT = -2  # of `fast.levels_of_floats`
 _held = threading.local()
 
 
@@ -91,7 +72,7 @@ class SliceMeasure:
     @property
     def status(self) -> str:
         """Say "empty", "warned" or "ok"."""
-        return status_of(self.reason, self.warnings)
+        return "empty" if self.reason else "warned" if self.warnings else "ok"
 
     def row(self) -> dict[str, Any]:
         """Give everything but the mask, by name."""
@@ -115,10 +96,8 @@ def create_skull_mask(image: ArrayLike, dilation_size: int = 26) -> Mask:
 
     Raises
     ------
-    InvalidImage
-        If the slice is not a finite, real, non-empty 2D array.
-    InvalidSetting
-        If the kernel width is not a whole number from 0 to 1023.
+    InvalidImage, InvalidSetting
+        If it is not a finite, real, non-empty 2D array, or the width no whole number up to 1023.
 
     Examples
     --------
@@ -127,13 +106,14 @@ def create_skull_mask(image: ArrayLike, dilation_size: int = 26) -> Mask:
     >>> print(create_skull_mask(image, dilation_size=3).sum())
     480
     """
-    settings, pixels = PipelineSettings(kernel_width=dilation_size), as_pixels(image)
-    mask = np.empty(pixels.shape, dtype=np.uint8)
-    _begin(pixels, settings, None)(settings, mask)
-    return mask
+    return next(masks_by_width(image, (dilation_size,)))
 
 
-def create_skull_masks(images: ArrayLike, settings: PipelineSettings | None = None) -> Mask:
+def create_skull_masks(
+    images: ArrayLike,
+    settings: PipelineSettings | None = None,
+    spacing_mm: tuple[float, float] | None = None,
+) -> Mask:
     """Skull masks of all slices of a stack.
 
     Parameters
@@ -141,6 +121,8 @@ def create_skull_masks(images: ArrayLike, settings: PipelineSettings | None = No
     images : (N, H, W) array, real
     settings : PipelineSettings, optional
         The article's when left out.
+    spacing_mm : (row, column), optional
+        In mm per pixel: what a reach in mm and dark growth need.
 
     Returns
     -------
@@ -148,21 +130,24 @@ def create_skull_masks(images: ArrayLike, settings: PipelineSettings | None = No
 
     Raises
     ------
-    InvalidImage
-        If a slice cannot be worked on; the message gives its number.
-    InvalidSetting
-        If the settings hold a reach in mm: `settings.at(spacing_mm)` settles it.
+    InvalidImage, InvalidSetting
+        If a slice, which is named, is not a finite, real, non-empty 2D array, or a spacing is
+        needed and not given.
 
     Examples
     --------
     >>> create_skull_masks(np.zeros((2, 8, 8))).shape
     (2, 8, 8)
     """
-    settings = (settings or PipelineSettings()).at(None)
+    settings = (settings or PipelineSettings()).at(spacing_mm)
     stack = as_stack(images)
     masks = np.empty(stack.shape, dtype=np.uint8)
     for number, image in enumerate(stack):
-        _begin(as_pixels(image, number), settings, number)(settings, masks[number])
+        if settings.border == DARK_GROWTH:
+            found = measure_slice(image, settings, spacing_mm, slice_number=number)
+            masks[number] = found.mask
+        else:
+            _begin(image, settings, number)(settings, masks[number])
     return masks
 
 
@@ -179,23 +164,15 @@ def masks_by_width(
     ----------
     image : (H, W) array, real
     widths : iterable of int
-        Kernel widths in px.
+        In px; refused as by `create_skull_mask`.
     settings : PipelineSettings, optional
-        All the rest; its kernel width and reach are not used.
+        All the rest; its kernel width and reach are not used, and dark growth is refused.
     slice_number : int, optional
-        Named in the error message when the slice cannot be worked on.
+        Named in error messages.
 
     Yields
     ------
     (H, W) uint8 {0, 1}
-        The same as `create_skull_mask` gives at that width.
-
-    Raises
-    ------
-    InvalidImage
-        If the slice is not a finite, real, non-empty 2D array.
-    InvalidSetting
-        If a kernel width is not a whole number from 0 to 1023.
 
     Examples
     --------
@@ -205,10 +182,11 @@ def masks_by_width(
     [400, 480, 568]
     """
     settings = replace(settings or PipelineSettings(), reach_mm=None)
-    pixels = as_pixels(image, slice_number)
-    grow = _begin(pixels, settings, slice_number)
+    if settings.border == DARK_GROWTH:
+        raise InvalidSetting('Dark growth has no kernel width; use border="dilation" to vary it.')
+    grow = _begin(image, settings, slice_number)
     for width in widths:
-        mask = np.empty(pixels.shape, dtype=np.uint8)
+        mask = np.empty(np.shape(image), dtype=np.uint8)
         grow(replace(settings, kernel_width=width), mask)
         yield mask
 
@@ -230,7 +208,7 @@ def measure_slice(
     spacing_mm : (row, column), optional
         In mm per pixel: what a reach in mm needs, and warnings about the size of a head.
     slice_number : int, optional
-        Named in the error message when the slice cannot be worked on.
+        Named in error messages.
 
     Returns
     -------
@@ -239,10 +217,8 @@ def measure_slice(
 
     Raises
     ------
-    InvalidImage
-        If the slice is not a finite, real, non-empty 2D array.
-    InvalidSetting
-        If the settings need a spacing, and none is given.
+    InvalidImage, InvalidSetting
+        If it is not a finite, real, non-empty 2D array, or a spacing is needed and not given.
 
     Examples
     --------
@@ -252,11 +228,26 @@ def measure_slice(
     480
     """
     settings = (settings or PipelineSettings()).at(spacing_mm)
-    pixels = as_pixels(image, slice_number)
-    mask = np.empty(pixels.shape, dtype=np.uint8)
-    facts, threshold, n_components, n_edge_touching, dilated_px = _measure(
-        pixels, settings, slice_number, mask
-    )
+    fast = load()
+    if not fast or settings.border == DARK_GROWTH:
+        trace = trace_skull_mask(image, settings, spacing_mm=spacing_mm, slice_number=slice_number)
+        return SliceMeasure(
+            mask=trace.mask,
+            threshold=trace.threshold,
+            n_components=len(trace.components),
+            n_edge_touching=trace.n_edge_touching,
+            brain_px=trace.facts.chosen_px,
+            dilated_px=int(np.count_nonzero(trace.dilated)),
+            mask_px=trace.facts.mask_px,
+            reason=trace.reason,
+            warnings=trace.warnings,
+        )
+    found = levels, counts, threshold, components = _cut(fast, image, settings, slice_number)
+    mask = np.empty(np.shape(image), dtype=np.uint8)
+    dilated_px, mask_px, columns = _grow(fast, found, settings, mask)
+    n_components, n_edge_touching, areas, hull_px = fast.facts_of(levels, *components, columns)
+    n_levels, hot_level = np.count_nonzero(counts), quantile_of_counts(counts, HOT_QUANTILE)
+    facts = SliceFacts._make((*mask.shape, int(n_levels), hot_level, *areas, mask_px, hull_px))
     reason = empty_reason(facts, n_components)
     return SliceMeasure(
         mask=mask,
@@ -265,7 +256,7 @@ def measure_slice(
         n_edge_touching=n_edge_touching,
         brain_px=facts.chosen_px,
         dilated_px=dilated_px,
-        mask_px=facts.mask_px,
+        mask_px=mask_px,
         reason=reason,
         warnings=tuple(warnings_of(facts, settings, spacing_mm, reason).values()),
     )
@@ -296,10 +287,8 @@ def measure_stack(
 
     Raises
     ------
-    InvalidImage
-        If a slice cannot be worked on; the message gives its number.
-    InvalidSetting
-        If the settings need a spacing that the stack has not.
+    InvalidImage, InvalidSetting
+        If a slice, which is named, cannot be worked on, or a spacing is needed and not known.
 
     Examples
     --------
@@ -307,20 +296,21 @@ def measure_stack(
     >>> measure_stack(Stack(np.zeros((2, 8, 8))))["status"].tolist()
     ['empty', 'empty']
     """
+    import pandas as pd
+
     settings = (settings or PipelineSettings()).at(stack.spacing_mm)
     groups = stack.groups or [""] * len(stack.images)
     files = [{"source": one.name} for one in stack.sources] if len(stack.sources) > 1 else []
     rows = []
     for index, number in enumerate(stack.slice_numbers):
-        measure = measure_slice(
-            stack.images[index], settings, stack.spacing_mm, slice_number=number
-        )
+        image = stack.images[index]
+        measure = measure_slice(image, settings, stack.spacing_mm, slice_number=number)
         own = files[stack.volume_numbers[index]] if files else {}
         rows.append({**own, "slice": number, "group": groups[index], **measure.row()})
         if visit:
             visit(index, measure)
-    volumes, steps_mm = _volumes_of(stack)
-    return with_neighbours(rows, volumes, steps_mm)
+    add_neighbour_signs(rows, *_volumes_of(stack))
+    return pd.DataFrame(rows)
 
 
 def _volumes_of(stack: Any) -> tuple[list[str], list[float]]:
@@ -342,33 +332,18 @@ def _volumes_of(stack: Any) -> tuple[list[str], list[float]]:
     return volumes, steps_mm
 
 
-def with_neighbours(
-    rows: list[dict[str, Any]], volumes: list[str], steps_mm: list[float] | None = None
-) -> pd.DataFrame:
-    """Make a table of the rows of `measure_slice`, with signs beside neighbours."""
-    import pandas as pd
-
-    add_neighbour_signs(rows, volumes, steps_mm)
-    return pd.DataFrame(rows)
-
-
 def add_neighbour_signs(
-    rows: list[dict[str, Any]], volumes: list[str], steps_mm: list[float] | None = None
+    rows: list[dict[str, Any]], volumes: list[str], steps_mm: list[float]
 ) -> None:
     """Add to rows what tells each from its volume's nearby slices; words as `neighbour_signs`."""
-    areas = [row["mask_px"] for row in rows]
-    thresholds = [row["threshold"] for row in rows]
+    areas, levels, numbers = (
+        [row[name] for row in rows] for name in ("mask_px", "threshold", "slice")
+    )
     warned = [bool(row["warnings"]) for row in rows]
-    numbers = [row["slice"] for row in rows]
-    beside = neighbour_signs(areas, thresholds, volumes, numbers, steps_mm, warned)
+    beside = neighbour_signs(areas, levels, volumes, numbers, steps_mm, warned)
     for row, signs in zip(rows, beside, strict=True):
-        row["warnings"] = (*row["warnings"], *signs.values())
-        row["status"] = status_of(row["reason"], row["warnings"])
-
-
-def status_of(reason: str, warnings: tuple[str, ...]) -> str:
-    """Sum a slice up in a word: "empty", "warned" or "ok"."""
-    return "empty" if reason else "warned" if warnings else "ok"
+        row["warnings"] = told = (*row["warnings"], *dict.fromkeys(signs.values()))
+        row["status"] = "empty" if row["reason"] else "warned" if told else "ok"
 
 
 @lru_cache(maxsize=1)
@@ -394,77 +369,50 @@ def _tell_a_terminal() -> None:
 
 
 def _begin(
-    pixels: NDArray[Any], settings: PipelineSettings, number: int | None
+    image: ArrayLike, settings: PipelineSettings, number: int | None
 ) -> Callable[[PipelineSettings, Mask], object]:
     """Do steps 1 to 3; what is returned does 4 and 5, into a mask that is there already."""
-    fast = load()
-    if fast:
-        return partial(_grow, fast, _cut(fast, pixels, settings, number))
-    normalised = normalise(as_slice(pixels, number))
-    binary = binarise(normalised, threshold_of(normalised, settings))
-    labels, components = label_components(binary, settings.connectivity)
-    chosen = choose_brain(components, settings.drop_edge_touching)
-    return partial(_grow_by_steps, component_mask(labels, chosen))
+    if fast := load():
+        return partial(_grow, fast, _cut(fast, image, settings, number))
+    settings = replace(settings, kernel_width=0)
+    return partial(_grow_by_steps, trace_skull_mask(image, settings, slice_number=number).brain)
 
 
 def _grow_by_steps(brain: Mask, settings: PipelineSettings, mask: Mask) -> None:
-    dilated = dilate(brain, settings.kernel_width, settings.kernel_shape)
-    mask[...] = fill_holes(dilated) if settings.fill_holes else dilated
-
-
-def _measure(
-    pixels: NDArray[Any], settings: PipelineSettings, number: int | None, mask: Mask
-) -> tuple[SliceFacts, int, int, int, int]:
-    """Write the mask; its facts, threshold, numbers of components and at the frame, dilated px."""
-    fast = load()
-    if not fast:
-        trace = trace_skull_mask(pixels, settings, slice_number=number)
-        mask[...] = trace.mask
-        numbers = trace.threshold, len(trace.components), trace.n_edge_touching
-        return trace.facts, *numbers, int(np.count_nonzero(trace.dilated))
-    found = _cut(fast, pixels, settings, number)
-    dilated_px, mask_px, columns = _grow(fast, found, settings, mask)
-    if found is None:
-        level = 0 if settings.threshold == "otsu" else int(settings.threshold)
-        return SliceFacts._make((*pixels.shape, 1, *[0] * 10)), level, 0, 0, 0
-    levels, counts, threshold, components = found
-    n_components, n_touching, areas, hull_px = fast.facts_of(levels, *components, columns)
-    n_levels, hot_level = np.count_nonzero(counts), quantile_of_counts(counts, HOT_QUANTILE)
-    facts = (*pixels.shape, int(n_levels), hot_level, *areas, mask_px, hull_px)
-    return SliceFacts._make(facts), threshold, n_components, n_touching, dilated_px
+    dilated = steps.dilate(brain, settings.kernel_width, settings.kernel_shape)
+    mask[...] = steps.fill_holes(dilated) if settings.fill_holes else dilated
 
 
 def _cut(
-    fast: ModuleType, pixels: NDArray[Any], settings: PipelineSettings, number: int | None
-) -> Any:
-    """Do steps 1 to 3: levels, counts, threshold, and components; None for a flat slice.
+    fast: ModuleType, image: ArrayLike, settings: PipelineSettings, number: int | None
+) -> tuple[NDArray[Any], NDArray[Any], int, Any]:
+    """Do steps 1 to 3: levels, counts, threshold, and components.
 
     The components are what `fast.components_of` gives, up to the chosen one's first run.
     """
+    pixels = as_slice(image, number, finite=False)
     height, width = pixels.shape
     # Dark columns fill up the last word of each row, and there is always one. The memory stays the
     # thread's for its next slice: fresh memory can cost more than the step that fills it.
-    shape = height, (width // _WORD + 1) * _WORD
+    shape = height, (width // fast.WORD + 1) * fast.WORD
     if getattr(_held, "shape", None) != shape:
         _held.shape, _held.levels = shape, np.empty(shape, dtype=np.uint8)
         _held.pairs = np.zeros(2**16, dtype=np.uint32)
     levels, counts = _held.levels, np.zeros(256, dtype=np.int64)
     room = levels, levels.view(np.uint64), _held.pairs, counts
     threshold = _find_levels(fast, pixels, number, room)
-    if threshold == _FLAT:
-        return None
     if settings.threshold != "otsu":
         threshold = int(settings.threshold)
     elif threshold < 0:
-        threshold = otsu_threshold(levels[:, :width])
+        threshold = steps.otsu_threshold(levels[:, :width])
     drop, diagonal = bool(settings.drop_edge_touching), settings.connectivity == 8
     eights = levels.ravel().view(np.uint64)
     *parts, chosen, n_equal = fast.components_of(eights, height, width, threshold, diagonal, drop)
     if n_equal > 1:
         edges, first, owner = parts[:3]
-        binary = binarise(levels[:, :width], threshold)
-        labels, components = label_components(binary, settings.connectivity)
-        row, column = divmod(int(np.argmax(labels == choose_brain(components, drop))), width)
+        binary = steps.binarise(levels[:, :width], threshold)
+        labels, components = steps.label_components(binary, settings.connectivity)
+        row, column = divmod(int(np.argmax(labels == steps.choose_brain(components, drop))), width)
         starts = edges[2 * first[row] : 2 * first[row + 1] : 2]
         chosen = int(owner[first[row] + np.searchsorted(starts, column)])
     return levels, counts, threshold, (*parts, chosen)
@@ -472,10 +420,10 @@ def _cut(
 
 def _grow(fast: ModuleType, found: Any, settings: PipelineSettings, mask: Mask) -> Any:
     """Do steps 4 and 5 with what `_cut` found; what `fast.grow` gives."""
-    if found is None or found[3][-1] < 0:
+    edges, first, owner, _, _, chosen = found[3]
+    if chosen < 0:
         mask[...] = 0
         return 0, 0, np.empty((2, 0), dtype=np.int32)
-    edges, first, owner, _, _, chosen = found[3]
     rows = _kernel_rows(settings.kernel_width, settings.kernel_shape)
     return fast.grow(edges, first, owner, chosen, rows, bool(settings.fill_holes), mask)
 
@@ -483,29 +431,28 @@ def _grow(fast: ModuleType, found: Any, settings: PipelineSettings, mask: Mask) 
 def _find_levels(
     fast: ModuleType, pixels: NDArray[Any], number: int | None, room: tuple[NDArray[Any], ...]
 ) -> int:
-    """Do step 1, and count; Otsu's threshold, -1 where OpenCV must be asked, or `_FLAT`."""
+    """Do step 1, and count; Otsu's threshold, or -1 where OpenCV must be asked."""
     kind = pixels.dtype.newbyteorder("=")
     pixels = np.ascontiguousarray(pixels, dtype=kind)
     if kind in (np.float32, np.float64):
         bits = (pixels.ravel().view(f"{code}{kind.itemsize}") for code in "iu")
         threshold: int = fast.levels_of_floats(pixels, kind.type(255), *bits, *room)
-        if threshold >= _FLAT:
+        if threshold >= -1:
             return threshold
-    if kind.kind == "f" and not np.isfinite(pixels).all():
-        refuse_not_finite(pixels, number)
+    as_slice(pixels, number)  # refuses what is not finite
     low, high = pixels.min(), pixels.max()
     if low == high:
-        return _FLAT
-    level_of = np.arange(256, dtype=np.uint8)
+        room[0][...], room[-1][0] = 0, pixels.size
+        return 0
     if kind.kind in "iu" and int(high) - int(low) < 2**16:
         # Differences of 16 bits are right even where the numbers themselves wrap around.
         places = pixels.astype(np.uint16) - low.astype(np.uint16)
         values = np.arange(int(high) - int(low) + 1).astype(kind) + low
-        level_of = normalise(values[None])[0]
+        level_of = steps.normalise(values[None])[0]
     else:
-        places = normalise(pixels).astype(np.uint16)
-    threshold = fast.levels_by_table(places, level_of, *room)
-    return threshold
+        places = steps.normalise(pixels).astype(np.uint16)
+        level_of = np.arange(256, dtype=np.uint8)
+    return int(fast.levels_by_table(places, level_of, *room))
 
 
 @lru_cache(maxsize=128)
@@ -515,7 +462,7 @@ def _kernel_rows(width: int, shape: str) -> NDArray[np.int64]:
     Each row of the kernels there are is one run about the anchor, and of two rows one reaches as
     far as the other on both sides or farther, so that every row can start from the one before.
     """
-    element, anchor = structuring_element(max(width, 1), shape), width // 2
+    element, anchor = steps.structuring_element(max(width, 1), shape), width // 2
     found = []
     for y, row in enumerate(element):
         columns = np.flatnonzero(row)

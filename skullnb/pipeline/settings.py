@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass, replace
-from typing import Any, NoReturn
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,6 +20,7 @@ DEFAULT_KERNEL_WIDTH = 26
 
 SHAPES = {"ellipse": cv2.MORPH_ELLIPSE, "rectangle": cv2.MORPH_RECT}
 DILATION, DARK_GROWTH = "dilation", "dark growth"
+REACH_MM = 14.0  # of dark growth, unless another is asked for
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class PipelineSettings:
         symmetric: 26 reaches 12 px towards the top and left, 13 towards the bottom and right.
     reach_mm : float, optional
         How far the dilation carries the border, in mm, instead of a kernel width: `at` turns it
-        into one.
+        into one. With dark growth, the most that the border moves; 14 mm where left out.
     kernel_shape : {"ellipse", "rectangle"}
         Shape of the structuring element, as OpenCV draws it.
     connectivity : {8, 4}
@@ -45,7 +46,8 @@ class PipelineSettings:
     fill_holes : bool
         Fill what the dilated component encloses.
     border : {"dilation", "dark growth"}
-        How the outer border is found; the article dilates.
+        How the outer border is found: the article dilates; dark growth
+        (`skullnb.pipeline.border`) looks for it, has no kernel, and needs a spacing.
 
     Raises
     ------
@@ -69,40 +71,39 @@ class PipelineSettings:
 
     def __post_init__(self) -> None:
         """Refuse values outside what they may be."""
-        _check_width(self.kernel_width)
-        if self.reach_mm is not None:
-            self._check_reach(self.reach_mm)
-        if self.kernel_shape not in SHAPES:
+        width, reach, level = self.kernel_width, self.reach_mm, self.threshold
+        number = isinstance(reach, int | float | np.number) and not isinstance(reach, bool)
+        fine = reach is None or (number and 0 <= reach < np.inf)
+        wanted = f"a whole number of pixels from 0 to {MAX_KERNEL_WIDTH}"
+        _check(_is_whole(width, MAX_KERNEL_WIDTH), "The kernel width", wanted, width)
+        _check(fine, "The reach", "a number of mm that is finite and not negative", reach)
+        if reach is not None and width != DEFAULT_KERNEL_WIDTH:
             raise InvalidSetting(
-                f"kernel_shape must be one of {', '.join(SHAPES)}, not {self.kernel_shape!r}."
+                f"Both a kernel width ({width} px) and a reach ({reach:g} mm) are given; "
+                "give one of them."
             )
-        if self.connectivity not in (4, 8):
-            raise InvalidSetting(f"connectivity must be 4 or 8, not {self.connectivity!r}.")
+        wanted = f"one of {', '.join(SHAPES)}"
+        _check(self.kernel_shape in SHAPES, "kernel_shape", wanted, self.kernel_shape)
+        _check(self.connectivity in (4, 8), "connectivity", "4 or 8", self.connectivity)
         for name in ("drop_edge_touching", "fill_holes"):
-            if not isinstance(getattr(self, name), bool | np.bool_):
-                raise InvalidSetting(f"{name} must be True or False, not {getattr(self, name)!r}.")
-        if self.threshold != "otsu" and not (
-            _is_int(self.threshold) and 0 <= int(self.threshold) <= 255
-        ):
+            value = getattr(self, name)
+            _check(isinstance(value, bool | np.bool_), name, "True or False", value)
+        fine = level == "otsu" or _is_whole(level, 255)
+        _check(fine, "threshold", '"otsu" or a whole number from 0 to 255', level)
+        wanted = f'"{DILATION}" or "{DARK_GROWTH}"'
+        _check(self.border in (DILATION, DARK_GROWTH), "border", wanted, self.border)
+        if self.border == DARK_GROWTH and width != DEFAULT_KERNEL_WIDTH:
             raise InvalidSetting(
-                f'threshold must be "otsu" or a whole number from 0 to 255, not {self.threshold!r}.'
-            )
-        if self.border not in (DILATION, DARK_GROWTH):
-            raise InvalidSetting(
-                f'border must be "{DILATION}" or "{DARK_GROWTH}", not {self.border!r}.'
-            )
-        if self.border == DARK_GROWTH:
-            raise InvalidSetting(
-                f'border="{DARK_GROWTH}" is not available in this version; use "{DILATION}".'
+                f"A kernel width ({width} px) is given, and dark growth has no kernel; give the "
+                "most that it may grow, reach_mm (--reach-mm), or neither."
             )
 
     def at(self, spacing_mm: tuple[float, float] | None) -> PipelineSettings:
         """Settle what depends on the size of a pixel: the reach in mm becomes a kernel width.
 
-        A reach of r mm becomes the odd, hence symmetric, width 2 n + 1 px whose reach n is nearest
-        to r / spacing (of two that are equally near the narrower), where the spacing is the mean of
-        row and column. The element is round in pixels: where
-        pixels are longer one way, it reaches farther that way, and the reach is met on average.
+        It becomes the odd, hence symmetric, width 2 n + 1 px whose reach n is nearest to the one
+        asked for (of two that are equally near the narrower), at the mean of row and column. Where
+        pixels are longer one way, the kernel reaches farther that way. Dark growth keeps its reach.
 
         Parameters
         ----------
@@ -124,49 +125,35 @@ class PipelineSettings:
         >>> PipelineSettings(reach_mm=6).at((0.5, 0.5)).kernel_width
         25
         """
-        if self.reach_mm is None:
+        grows = self.border == DARK_GROWTH
+        reach = REACH_MM if grows and self.reach_mm is None else self.reach_mm
+        if reach is None:
             return self
         if spacing_mm is None:
+            what, instead = f"A reach of {reach:g} mm", "a kernel width in px"
+            if grows:
+                what, instead = "Dark growth", f'take border="{DILATION}" (--border {DILATION})'
             raise InvalidSetting(
-                f"A reach of {self.reach_mm:g} mm needs the size of a pixel, which is not known "
-                "here; give the spacing in mm (--spacing), or a kernel width in px."
+                f"{what} needs the size of a pixel, which is not known here; give the spacing in "
+                f"mm (--spacing), or {instead}."
             )
         spacing = float(np.mean(np.broadcast_to(spacing_mm, (2,))))
-        if not np.isfinite(spacing) or np.min(spacing_mm) <= 0:
-            raise InvalidSetting(f"The spacing must be finite and above zero, not {spacing_mm!r}.")
-        radius = math.ceil(round(min(self.reach_mm / spacing, 1e6), 3) - 0.5)
-        if 2 * radius + 1 > MAX_KERNEL_WIDTH:
+        fine = np.isfinite(spacing) and np.min(spacing_mm) > 0
+        _check(fine, "The spacing", "finite and above zero", spacing_mm)
+        width = 2 * math.ceil(round(min(reach / spacing, 1e6), 3) - 0.5) + 1
+        if width > MAX_KERNEL_WIDTH:
             raise InvalidSetting(
-                f"A reach of {self.reach_mm:g} mm at {spacing:g} mm a pixel asks for a kernel of "
-                f"{2 * radius + 1} px, more than {MAX_KERNEL_WIDTH}; check both numbers."
+                f"A reach of {reach:g} mm at {spacing:g} mm a pixel asks for a kernel of "
+                f"{width} px, more than {MAX_KERNEL_WIDTH}; check both numbers."
             )
-        return replace(self, kernel_width=2 * radius + 1, reach_mm=None)
-
-    def _check_reach(self, reach_mm: float) -> None:
-        number = isinstance(reach_mm, int | float | np.number) and not isinstance(reach_mm, bool)
-        if not number or not 0 <= reach_mm < np.inf:
-            raise InvalidSetting(
-                f"The reach must be a number of mm that is finite and not negative, "
-                f"not {reach_mm!r}."
-            )
-        if self.kernel_width != DEFAULT_KERNEL_WIDTH:
-            raise InvalidSetting(
-                f"Both a kernel width ({self.kernel_width} px) and a reach ({reach_mm:g} mm) are "
-                "given; give one of them."
-            )
+        if grows:
+            return replace(self, reach_mm=float(reach))
+        return replace(self, kernel_width=width, reach_mm=None)
 
 
-def as_slice(image: ArrayLike, number: int | None = None) -> NDArray[Any]:
-    """Give an (H, W) array of integers or finite floats back, or say why it is no slice."""
-    pixels = as_pixels(image, number)
-    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
-        refuse_not_finite(pixels, number)
-    return pixels
-
-
-def as_pixels(image: ArrayLike, number: int | None = None) -> NDArray[Any]:
-    """Do as `as_slice`, but without a look at every pixel: some may not be finite."""
-    where = _name(number)
+def as_slice(image: ArrayLike, number: int | None = None, *, finite: bool = True) -> NDArray[Any]:
+    """Give an (H, W) array of real numbers back, `finite` ones if so asked, or say why not."""
+    where = "The image" if number is None else f"Slice {number}"
     if isinstance(image, np.ma.MaskedArray):
         raise InvalidImage(f"{where} is a masked array; fill it with `.filled(value)` first.")
     pixels = as_array(image, where)
@@ -175,20 +162,24 @@ def as_pixels(image: ArrayLike, number: int | None = None) -> NDArray[Any]:
             f"{where} has pixels of type {pixels.dtype}; give real numbers (integers or floats)."
         )
     if pixels.ndim != 2:
-        _refuse_axes(pixels, where)
+        hint = ""
+        if pixels.ndim == 3:
+            _look_at_last_axis(pixels.shape, where)
+            hint = "; use create_skull_masks for a stack of slices"
+        raise InvalidImage(
+            f"{where} has {pixels.ndim} dimension(s), shape {pixels.shape}; "
+            f"give one 2D slice (rows, columns){hint}."
+        )
     if pixels.size == 0:
         raise InvalidImage(f"{where} is empty, shape {pixels.shape}; give at least one pixel.")
-    return pixels
-
-
-def as_array(values: ArrayLike, what: str) -> NDArray[Any]:
-    """Give the values as an array; refuse rows of several lengths, `what` begins the sentence."""
-    try:
-        return np.asanyarray(values)
-    except ValueError as error:
+    if finite and pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+        n_bad = np.count_nonzero(~np.isfinite(pixels))
         raise InvalidImage(
-            f"{what} has rows of several lengths; give a rectangle of numbers."
-        ) from error
+            f"{where} has {n_bad} of {pixels.size} pixels that are NaN or infinite; "
+            "crop or replace them, or take NaN as background: --nan-background, or "
+            "read_stack(..., nan_background=True)."
+        )
+    return pixels
 
 
 def as_stack(images: ArrayLike) -> NDArray[Any]:
@@ -201,11 +192,21 @@ def as_stack(images: ArrayLike) -> NDArray[Any]:
         )
     if stack.shape[0] == 0:
         raise InvalidImage("The stack has no slices; give at least one.")
-    look_at_last_axis(stack.shape, "The stack")
+    _look_at_last_axis(stack.shape, "The stack")
     return stack
 
 
-def look_at_last_axis(shape: tuple[int, ...], what: str) -> None:
+def as_array(values: ArrayLike, what: str) -> NDArray[Any]:
+    """Give the values as an array; refuse rows of several lengths, `what` begins the sentence."""
+    try:
+        return np.asanyarray(values)
+    except ValueError as error:
+        raise InvalidImage(
+            f"{what} has rows of several lengths; give a rectangle of numbers."
+        ) from error
+
+
+def _look_at_last_axis(shape: tuple[int, ...], what: str) -> None:
     """Refuse colours along the last axis of three; warn where it looks like the slices'."""
     *others, last = shape
     if last in (1, 3, 4) and min(others) > 4:
@@ -221,37 +222,11 @@ def look_at_last_axis(shape: tuple[int, ...], what: str) -> None:
         )
 
 
-def refuse_not_finite(pixels: NDArray[Any], number: int | None = None) -> NoReturn:
-    """Say how many pixels are not finite."""
-    n_bad = pixels.size - int(np.count_nonzero(np.isfinite(pixels)))
-    raise InvalidImage(
-        f"{_name(number)} has {n_bad} of {pixels.size} pixels that are NaN or infinite; "
-        "crop or replace them, or take NaN as background: --nan-background, or "
-        "read_stack(..., nan_background=True)."
-    )
+def _is_whole(value: Any, most: int) -> bool:
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    return whole and 0 <= value <= most
 
 
-def _refuse_axes(pixels: NDArray[Any], where: str) -> NoReturn:
-    if pixels.ndim == 3:
-        look_at_last_axis(pixels.shape, where)
-    hint = "; use create_skull_masks for a stack of slices" if pixels.ndim == 3 else ""
-    raise InvalidImage(
-        f"{where} has {pixels.ndim} dimension(s), shape {pixels.shape}; "
-        f"give one 2D slice (rows, columns){hint}."
-    )
-
-
-def _name(number: int | None) -> str:
-    return "The image" if number is None else f"Slice {number}"
-
-
-def _is_int(value: object) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool | np.bool_)
-
-
-def _check_width(width: int) -> None:
-    if not _is_int(width) or not 0 <= width <= MAX_KERNEL_WIDTH:
-        raise InvalidSetting(
-            f"The kernel width must be a whole number of pixels from 0 to {MAX_KERNEL_WIDTH}, "
-            f"not {width!r}."
-        )
+def _check(is_right: object, what: str, wanted: str, value: object) -> None:
+    if not is_right:
+        raise InvalidSetting(f"{what} must be {wanted}, not {value!r}.")

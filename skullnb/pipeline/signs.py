@@ -63,6 +63,11 @@ PADDING_SHARE = 0.75
 # differed by 21% at most. Of every 2nd to 16th slice of five open stacks, no right one differed
 # from neighbours within 12 mm; from those within 16 mm some did.
 AREA_CHANGE, THRESHOLD_CHANGE, NEARBY, NEARBY_MM = 0.25, 0.40, 5, 10.0
+MANY_TIMES = 2.0  # a larger change is told as a factor
+_JUMPS = {
+    AREA_JUMP: ("mask", AREA_CHANGE, "larger", "smaller", "large"),
+    THRESHOLD_JUMP: ("threshold", THRESHOLD_CHANGE, "higher", "lower", "high"),
+}
 
 
 class SliceFacts(NamedTuple):
@@ -88,22 +93,19 @@ def facts_of(
 ) -> SliceFacts:
     """Measure one slice from the arrays of its trace; `components` as `label_components` gives."""
     counts = cv2.calcHist([normalised], [0], None, [256], [0, 256]).ravel().astype(np.int64)
-    others = components[components["label"] != chosen]
-    corners = labels[[0, 0, -1, -1], [0, -1, 0, -1]]
-    is_padding = np.isin(others["label"], corners)
-    is_padding[is_padding] = [_has_one_level(one, normalised, labels) for one in others[is_padding]]
+    is_own = components["label"] == chosen
+    others = components[~is_own]
+    is_padding = np.isin(others["label"], labels[[0, 0, -1, -1], [0, -1, 0, -1]])
+    for i in np.flatnonzero(is_padding):
+        levels = np.bincount(normalised[labels == others["label"][i]])
+        is_padding[i] = levels.max() >= PADDING_SHARE * levels.sum()
     tissue = others[~is_padding]
-    chosen_px = hull_px = bright_in_hull_px = beside_px = 0
-    if chosen:
-        own = components[components["label"] == chosen][0]
-        chosen_px = int(own["area"])
-        top, left, end = _hull(labels == chosen)
-        hull_px = int((end - left).sum())
-        ends = zip(binary[top : top + len(end)], left.tolist(), end.tolist(), strict=True)
-        bright_in_hull_px = sum(cv2.countNonZero(row[i:j]) for row, i, j in ends)
-        beside = ~(_holds(tissue, own) | _holds(own, tissue))
-        beside_px = int(tissue["area"][beside].max(initial=0))
-    _, left, end = _hull(mask != 0)
+    top, left, end = _hull(labels == chosen if chosen else labels < 0)
+    ends = zip(binary[top : top + len(end)], left.tolist(), end.tolist(), strict=True)
+    # Neither box holds the other where one is ahead on some sides, and the other on others.
+    ahead = _sides(tissue) - (_sides(components[is_own]) if chosen else 0)
+    beside = (ahead > 0).any(axis=0) & (ahead < 0).any(axis=0) & bool(chosen)
+    _, mask_left, mask_end = _hull(mask != 0)
     return SliceFacts(
         height=normalised.shape[0],
         width=normalised.shape[1],
@@ -111,13 +113,13 @@ def facts_of(
         hot_level=quantile_of_counts(counts, HOT_QUANTILE),
         bright_px=int(np.count_nonzero(binary)),
         padding_px=int(others["area"][is_padding].sum()),
-        chosen_px=chosen_px,
-        hull_px=hull_px,
-        bright_in_hull_px=bright_in_hull_px,
-        beside_px=beside_px,
+        chosen_px=int(components["area"][is_own].sum()),
+        hull_px=int((end - left).sum()),
+        bright_in_hull_px=sum(cv2.countNonZero(row[i:j]) for row, i, j in ends),
+        beside_px=int(tissue["area"][beside].max(initial=0)),
         edge_px=int(tissue["area"][tissue["touches_edge"]].max(initial=0)),
         mask_px=int(np.count_nonzero(mask)),
-        mask_hull_px=int((end - left).sum()),
+        mask_hull_px=int((mask_end - mask_left).sum()),
     )
 
 
@@ -147,27 +149,26 @@ def warnings_of(
 
 
 def neighbour_signs(
-    mask_px: Sequence[int],
+    areas: Sequence[int],
     thresholds: Sequence[int],
     volumes: Sequence[str],
-    numbers: Sequence[int] | None = None,
-    steps_mm: Sequence[float] | None = None,
-    warned: Sequence[bool] | None = None,
+    numbers: Sequence[int],
+    steps_mm: Sequence[float],
+    warned: Sequence[bool],
 ) -> list[dict[str, str]]:
     """Tell for each slice how it differs from the slices of its volume nearby that show no sign.
 
-    `volumes` names the volume of each slice, "" where none is known: such slices have no
-    neighbours. `numbers` are those of the slices there (in order and complete without them, and
-    where a number comes twice), and `steps_mm` the mm from one to the next (0 = not known).
+    `areas` are those of masks in px, `volumes` name the volume of each slice ("" = not known: no
+    neighbours), `numbers` are those of the slices there and `steps_mm` the mm from one to the next
+    (0 = not known). A slice that differs in both ways has two signs and one sentence.
     """
-    areas, levels = np.asarray(mask_px), np.asarray(thresholds)
-    named = np.asarray(volumes, dtype=str)
-    steps = np.asarray(steps_mm if steps_mm is not None else np.zeros(len(areas)))
-    silent = (areas > 0) & ~np.asarray(warned if warned is not None else areas == 0, dtype=bool)
+    values = {AREA_JUMP: np.asarray(areas), THRESHOLD_JUMP: np.asarray(thresholds)}
+    named, steps, full = np.array(volumes, dtype=str), np.array(steps_mm), np.asarray(areas) > 0
+    silent = full & ~np.asarray(warned, dtype=bool)
     found: list[dict[str, str]] = [{} for _ in areas]
     for volume in filter(None, np.unique(named).tolist()):
         same = np.flatnonzero(named == volume)
-        places = np.arange(len(areas))[same] if numbers is None else np.asarray(numbers)[same]
+        places = np.asarray(numbers)[same]
         if len(np.unique(places)) < len(places):  # of files with a slice each
             places = np.arange(len(same))
         reach = min(NEARBY, NEARBY_MM / max(float(steps[same].max()), 1e-9))
@@ -175,28 +176,19 @@ def neighbour_signs(
             away = np.abs(places - place)
             close = np.flatnonzero((away <= reach) & (same != number) & silent[same])
             near = same[close[np.argsort(away[close], kind="stable")[:NEARBY]]]
-            if areas[number] == 0 or len(near) < 2:
+            if not full[number] or len(near) < 2:
                 continue
-            for sign, what, values, limit, more, less in (
-                (AREA_JUMP, "mask", areas, AREA_CHANGE, "larger", "smaller"),
-                (THRESHOLD_JUMP, "threshold", levels, THRESHOLD_CHANGE, "higher", "lower"),
-            ):
-                change = values[number] / max(1.0, float(np.median(values[near]))) - 1
-                if abs(change) > limit:
-                    found[number][sign] = (
-                        f"the {what} is {abs(change):.0%} {more if change > 0 else less} than "
-                        "those of the slices around it"
-                    )
+            told = {}
+            for sign, (what, limit, more, less, much) in _JUMPS.items():
+                times = values[sign][number] / max(1.0, float(np.median(values[sign][near])))
+                change = f"{abs(times - 1):.0%} {more if times > 1 else less} than"
+                if times > 1 + MANY_TIMES:
+                    change = f"{times:.1f} times as {much} as"
+                if abs(times - 1) > limit:
+                    told[sign] = f"the {what} is {change}"
+            sentence = ", and ".join(told.values()) + ","[: len(told) - 1]
+            found[number] = dict.fromkeys(told, f"{sentence} those of the slices around it")
     return found
-
-
-def hull_rows(first: Array, last: Array) -> tuple[Array, Array]:
-    """First and last column of a convex hull by row, from those of its pixels (none: last < first).
-
-    A pixel belongs to the hull when its centre lies in or on the hull of the pixels' centres.
-    """
-    rows = np.flatnonzero(last >= first)
-    return _envelope(rows, first[rows]), -_envelope(rows, -last[rows])
 
 
 def quantile_of_counts(counts: Array, share: float) -> float:
@@ -273,16 +265,17 @@ def _choice_signs(facts: SliceFacts) -> dict[str, str]:
         tissue = max(facts.bright_px - facts.padding_px, 1)
         outside = max(0.0, 1 - facts.bright_in_hull_px / tissue)
         cut = facts.edge_px >= CUT_SHARE * own
-        if outside < (LEAST_OUTSIDE_CUT if cut else LEAST_OUTSIDE):
-            found = {
-                SCALP_RING: f"the chosen component is the outermost and fills only {fill:.0%} of "
-                "its hull, so it may be the scalp"
-            }
-            if fill >= RING_FILL:
-                found = {
-                    MERGED: f"only {outside:.1%} of the bright tissue lies around the chosen "
-                    "component, so brain and scalp may be joined, or the scan has no scalp"
-                }
+        is_outermost = outside < (LEAST_OUTSIDE_CUT if cut else LEAST_OUTSIDE)
+        if is_outermost and fill < RING_FILL:
+            found[SCALP_RING] = (
+                f"the chosen component is the outermost and fills only {fill:.0%} of its hull, so "
+                "it may be the scalp"
+            )
+        elif is_outermost:
+            found[MERGED] = (
+                f"only {outside:.1%} of the bright tissue lies around the chosen component, so "
+                "brain and scalp may be joined, or the scan has no scalp"
+            )
         elif fill < SPARSE_FILL:
             found[SPARSE] = (
                 f"the chosen component fills only {fill:.0%} of its convex hull, so it may be "
@@ -306,23 +299,22 @@ def _choice_signs(facts: SliceFacts) -> dict[str, str]:
     return found
 
 
-def _has_one_level(component: Any, normalised: Array, labels: Array) -> bool:
-    """Whether most pixels of a component share one level."""
-    top, left, height, width = (int(component[n]) for n in ("top", "left", "height", "width"))
-    box = slice(top, top + height), slice(left, left + width)
-    levels = normalised[box][labels[box] == component["label"]]
-    return bool(np.bincount(levels).max() >= PADDING_SHARE * len(levels))
+def _sides(components: Array) -> Array:
+    """Bounding boxes as four numbers a component, each larger where its side lies further out."""
+    top, left = components["top"], components["left"]
+    return np.stack([-top, -left, top + components["height"], left + components["width"]])
 
 
 def _hull(pixels: Array) -> tuple[int, Array, Array]:
-    """First row of the convex hull of some pixels, and by row its first column and end column."""
+    """First row of the convex hull of some pixels, and by row its first column and end column.
+
+    A pixel belongs to the hull when its centre lies in or on the hull of the pixels' centres.
+    """
     rows = np.flatnonzero(pixels.any(axis=1))
     if not len(rows):
         return 0, rows, rows
-    there = pixels[rows[0] : rows[-1] + 1]
-    first, last = there.argmax(axis=1), there.shape[1] - 1 - there[:, ::-1].argmax(axis=1)
-    last[~there.any(axis=1)] = -1
-    left, right = hull_rows(first, last)
+    last = pixels.shape[1] - 1 - pixels[rows, ::-1].argmax(axis=1)
+    left, right = _envelope(rows, pixels[rows].argmax(axis=1)), -_envelope(rows, -last)
     return int(rows[0]), left, right + 1
 
 
@@ -331,21 +323,9 @@ def _envelope(rows: Array, columns: Array) -> Array:
     far = columns.max() + 1
     # With two points added far right, only the left side of the hull is left to find.
     points = np.stack([np.append(columns, [far, far]), np.append(rows, rows[[0, -1]])], axis=1)
-    corners = cv2.convexHull(points.astype(np.int32))[:, 0].astype(np.int64)
-    corners = corners[corners[:, 0] < far]
-    x, y = corners[np.argsort(corners[:, 1])].T
-    row = np.arange(rows[0], rows[-1] + 1)
-    start = np.searchsorted(y, row, side="right") - 1
-    end = np.minimum(start + 1, len(y) - 1)
-    fallen = (x[start] - x[end]) * (row - y[start]) // np.maximum(y[end] - y[start], 1)
-    return np.asarray(x[start] - fallen)
-
-
-def _holds(outer: Any, inner: Any) -> Any:
-    """Whether the bounding box of one holds that of the other."""
-    return (
-        (outer["top"] <= inner["top"])
-        & (outer["left"] <= inner["left"])
-        & (outer["top"] + outer["height"] >= inner["top"] + inner["height"])
-        & (outer["left"] + outer["width"] >= inner["left"] + inner["width"])
-    )
+    corners = cv2.convexHull(points.astype(np.int32))[:, 0]
+    x, y = corners[(corners[:, 0] < far).nonzero()[0]].T
+    order = np.argsort(y)
+    between = np.interp(np.arange(rows[0], rows[-1] + 1), y[order], x[order])
+    # Where it lies between two pixels, it does so by at least one part in so many rows.
+    return np.asarray(np.ceil(between - 1e-6), dtype=np.int64)

@@ -16,25 +16,21 @@ from skullnb.pipeline.settings import SHAPES, PipelineSettings, as_slice
 
 Mask = NDArray[np.uint8]
 
-COMPONENT_DTYPE = np.dtype(
-    [
-        ("label", np.int32),
-        ("area", np.int64),
-        ("top", np.int32),
-        ("left", np.int32),
-        ("height", np.int32),
-        ("width", np.int32),
-        ("touches_edge", np.bool_),
-    ]
-)
+_STATS = {
+    "area": cv2.CC_STAT_AREA,
+    "top": cv2.CC_STAT_TOP,
+    "left": cv2.CC_STAT_LEFT,
+    "height": cv2.CC_STAT_HEIGHT,
+    "width": cv2.CC_STAT_WIDTH,
+}
+_COLUMNS = [("label", np.int64), *((name, np.int64) for name in _STATS), ("touches_edge", np.bool_)]
 
 
 def normalise(image: ArrayLike) -> Mask:
     """Map a slice linearly from its minimum..maximum to 0..255, cutting decimals off.
 
-    Floating-point images are computed in their own precision, as in the article; integers are
-    taken to float64 first, because a difference of small integers wraps around. A range too
-    wide for the image's own precision is computed in a way that does not overflow.
+    Floats are computed in their own precision, as in the article; integers are taken to float64
+    first, as a difference of small ones wraps around. Too wide a range does not overflow.
 
     Parameters
     ----------
@@ -57,7 +53,14 @@ def normalise(image: ArrayLike) -> Mask:
     array([[  0,  63],
            [127, 255]], dtype=uint8)
     """
-    pixels, low, high = with_range(as_slice(image))
+    pixels = as_slice(image)
+    if pixels.dtype.kind in "iu":
+        pixels = pixels.astype(np.float64)
+    with np.errstate(over="ignore"):
+        if not np.isfinite(pixels.max() - pixels.min()):
+            # Halving loses nothing but the last bit of the smallest subnormals.
+            pixels = pixels.astype(np.promote_types(pixels.dtype, np.float64)) / 2
+    low, high = pixels.min(), pixels.max()
     if low == high:
         return np.zeros(pixels.shape, dtype=np.uint8)
     levels = (pixels - low) / (high - low) * 255
@@ -65,16 +68,9 @@ def normalise(image: ArrayLike) -> Mask:
 
 
 def otsu_threshold(normalised: Mask) -> int:
-    """Level that best splits the histogram into dark and bright (Otsu, 1979).
+    """Level in 0..255 that best splits the histogram into dark and bright (Otsu, 1979).
 
-    Parameters
-    ----------
-    normalised : (H, W) uint8
-
-    Returns
-    -------
-    int
-        In 0..255. OpenCV decides between levels that split equally well.
+    OpenCV decides between levels that split equally well. `normalised` is (H, W) uint8.
 
     Examples
     --------
@@ -86,17 +82,9 @@ def otsu_threshold(normalised: Mask) -> int:
 
 
 def binarise(normalised: Mask, threshold: int) -> Mask:
-    """Bright pixels: strictly above the threshold.
+    """Bright pixels, (H, W) uint8 {0, 1}: strictly above the threshold.
 
-    Parameters
-    ----------
-    normalised : (H, W) uint8
-    threshold : int
-        In 0..255.
-
-    Returns
-    -------
-    (H, W) uint8 {0, 1}
+    `normalised` is (H, W) uint8, the threshold in 0..255.
 
     Examples
     --------
@@ -132,13 +120,10 @@ def label_components(binary: Mask, connectivity: int = 8) -> tuple[NDArray[np.in
     count, found, stats, _ = cv2.connectedComponentsWithStats(binary, connectivity=connectivity)
     labels: NDArray[np.int32] = np.asarray(found, dtype=np.int32)
     frame = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
-    components = np.zeros(count - 1, dtype=COMPONENT_DTYPE)
+    components = np.zeros(count - 1, dtype=_COLUMNS)
     components["label"] = np.arange(1, count)
-    components["area"] = stats[1:, cv2.CC_STAT_AREA]
-    components["top"] = stats[1:, cv2.CC_STAT_TOP]
-    components["left"] = stats[1:, cv2.CC_STAT_LEFT]
-    components["height"] = stats[1:, cv2.CC_STAT_HEIGHT]
-    components["width"] = stats[1:, cv2.CC_STAT_WIDTH]
+    for name, column in _STATS.items():
+        components[name] = stats[1:, column]
     components["touches_edge"] = np.isin(components["label"], frame)
     return labels, components
 
@@ -172,18 +157,9 @@ def choose_brain(components: NDArray[Any], drop_edge_touching: bool = True) -> i
 
 
 def component_mask(labels: NDArray[np.int32], chosen: int) -> Mask:
-    """Pixels of one component.
+    """Pixels of one component, (H, W) uint8 {0, 1}; 0 stands for "none".
 
-    Parameters
-    ----------
-    labels : (H, W) int32
-        From `label_components`.
-    chosen : int
-        A label; 0 stands for "none".
-
-    Returns
-    -------
-    (H, W) uint8 {0, 1}
+    `labels`, (H, W) int32, come from `label_components`.
 
     Examples
     --------
@@ -196,17 +172,13 @@ def component_mask(labels: NDArray[np.int32], chosen: int) -> Mask:
 
 
 def structuring_element(width: int, shape: str = "ellipse") -> Mask:
-    """OpenCV's structuring element of a given width.
+    """OpenCV's structuring element: (width, width) uint8 {0, 1}, its anchor at `width // 2`.
 
     Parameters
     ----------
     width : int
-        Side in px, at least 1. The anchor is at `width // 2`.
+        Side in px, at least 1.
     shape : {"ellipse", "rectangle"}
-
-    Returns
-    -------
-    (width, width) uint8 {0, 1}
 
     Raises
     ------
@@ -269,11 +241,8 @@ def fill_holes(mask: Mask) -> Mask:
     >>> fill_holes(np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], dtype=np.uint8))[1]
     array([1, 1, 1], dtype=uint8)
     """
-    # Flooding the background from outside a one-pixel margin gives the same answer as the
-    # article's scipy call in a tenth of its time.
-    height, width = mask.shape
-    flooded = np.zeros((height + 2, width + 2), dtype=np.uint8)
-    flooded[1:-1, 1:-1] = mask
+    # Flooding from a one-pixel margin takes a tenth of the time of the article's scipy call.
+    flooded = np.pad(np.ascontiguousarray(mask, dtype=np.uint8), 1)
     cv2.floodFill(flooded, None, (0, 0), 2, flags=4)
     return np.not_equal(flooded[1:-1, 1:-1], 2).astype(np.uint8)
 
@@ -283,17 +252,3 @@ def threshold_of(normalised: Mask, settings: PipelineSettings) -> int:
     if settings.threshold == "otsu":
         return otsu_threshold(normalised)
     return int(settings.threshold)
-
-
-def with_range(pixels: NDArray[Any]) -> tuple[NDArray[Any], Any, Any]:
-    """Give pixels as floats that the range does not overflow, with their extremes."""
-    if pixels.dtype.kind in "iu":
-        pixels = pixels.astype(np.float64)
-    low, high = pixels.min(), pixels.max()
-    with np.errstate(over="ignore"):
-        overflows = np.isfinite(low) and np.isfinite(high) and not np.isfinite(high - low)
-    if overflows:
-        # Halving loses nothing but the last bit of the smallest subnormals.
-        pixels = pixels.astype(np.promote_types(pixels.dtype, np.float64)) / 2
-        low, high = pixels.min(), pixels.max()
-    return pixels, low, high

@@ -15,20 +15,17 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from skullnb.errors import InvalidSetting, ReportFailed, UnreadableFile
-from skullnb.heads import open_data
-from skullnb.pipeline import PipelineSettings
-from skullnb.report.chapter import DATA, FORMAT, PARAMETERS, SVG, bare
-
-Progress = Callable[[int, int, str], None]
+from skullnb.report.chapter import DATA, FORMAT, PARAMETERS, SVG, Chapter, as_json, bare
 
 MARKER = ".skullnb-report"
 """A file in every report; a folder without it is never overwritten."""
@@ -36,7 +33,6 @@ MARKER = ".skullnb-report"
 FRONT = {"_toc.yml": "index", "_toc-report.yml": "15-your-data"}
 """The notebook that opens a book, and a report about other data; it runs when all others have."""
 
-_PLUMBING = {"answer", "parameters"}  # what a student's notebook does without
 _ENVIRONMENT = {
     # One thread each: the notebooks already share the processors.
     **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
@@ -61,13 +57,6 @@ def build_report(
     images: str | Path = "",
     reference: str | Path = "",
     *,
-    groups: str | Path = "",
-    spacing_mm: str = "",
-    slices: str = "",
-    axis: str = "",
-    nan_background: bool = False,
-    kernel_width: int = PipelineSettings().kernel_width,
-    reach_mm: float | None = None,
     output_dir: str | Path = "report",
     chapters: Sequence[str] = (),
     workers: int = 2,
@@ -75,66 +64,38 @@ def build_report(
     student: bool = False,
     single_file: bool = False,
     pdf: bool = False,
-    progress: Progress | None = None,
+    progress: Callable[[int, int, str], None] = lambda done, total, text: None,
+    **parameters: Any,
 ) -> Report:
-    """Run the notebooks on the given data and build the pages about them.
+    """Run the notebooks on the given data and build the pages about them in `output_dir`.
 
     Without images that is the book, about the head inside the package; with images a report about
-    them, which opens with a verdict and leaves out what is not about them.
-
-    Parameters
-    ----------
-    images, reference, groups, spacing_mm, slices, axis, nan_background, kernel_width, reach_mm
-        As in every notebook.
-    output_dir : path
-        Gets `html/index.html`, `results.json`, `results/`, `notebooks/`.
-    chapters : sequence of str
-        Names or numbers, such as "05-dilation" or "05"; empty = those of the book or the report.
-    workers : int
-        How many run at the same time.
-    overwrite : bool
-        Replace the output folder if it is a report.
-    student : bool
-        Leave every answer out of pages and notebooks, and the teacher's page out of the book.
-    single_file, pdf : bool
-        Also write all pages as one file, `book.html`, and as `book.pdf`.
-    progress : callable, optional
-        Called as ``progress(done, total, text)`` after each step.
-
-    Returns
-    -------
-    Report
-        `failed` names the notebooks that stopped with an error; their pages show where.
-
-    Raises
-    ------
-    SkullnbError
-        If data, settings, chapters or the output folder are not possible; nothing has run then.
-    ReportFailed
-        If the pages themselves could not be built.
+    them. `parameters` are those of every notebook, `chapters` names or numbers of notebooks ("05").
+    A student gets no answer. `single_file` and `pdf` also write `book.html` and `book.pdf`;
+    `progress` is called as ``progress(done, total, text)`` after each step. What is impossible is
+    refused before a notebook runs; a notebook that fails has a page that shows where.
     """
     _require_extra()
     import nbformat
+    import yaml
 
     from skullnb.pipeline.settings import as_slice
     from skullnb.report import pages, teach
 
-    browser = pages.require_browser() if pdf else None
-    started, tell = time.monotonic(), progress or (lambda done, total, text: None)
+    started, browser = time.monotonic(), pages.require_browser() if pdf else None
     output = Path(os.path.realpath(Path(output_dir).expanduser()))
-    words = (images, reference, groups, spacing_mm, slices, axis)
-    data = {name: str(word) for name, word in zip(DATA, words, strict=True)}
-    chosen = {**data, "kernel_width": kernel_width, "reach_mm": reach_mm}
-    chosen["nan_background"] = nan_background
     if workers < 1:
         raise InvalidSetting(f"The number of workers is {workers}; it must be at least 1.")
-    toc_name = "_toc-report.yml" if data["images"] else "_toc.yml"
-    toc, front = _read_toc(toc_name), FRONT[toc_name]
+    given = {"images": images, "reference": reference, **parameters}
+    given |= {name: str(one) for name, one in given.items() if name in DATA}
+    toc_name = "_toc-report.yml" if given["images"] else "_toc.yml"
+    front, book = FRONT[toc_name], find_assets("book")
+    toc = yaml.safe_load((book / toc_name).read_text("utf-8"))
     notebooks = _choose(toc, front, chapters)
-    stack = open_data(**data, nan_background=nan_background)
-    settings = PipelineSettings(kernel_width=kernel_width, reach_mm=reach_mm).at(stack.spacing_mm)
+    chapter = Chapter(front, given)
+    stack, chosen = chapter.stack, chapter.parameters
     files = [*stack.sources, *stack.reference_sources]
-    files += filter(Path.is_file, [Path(data["groups"])])  # or they are labels
+    files += filter(Path.is_file, [Path(chosen["groups"])])  # or they are labels
     _refuse(output, overwrite, files)
     for number, image in zip(stack.slice_numbers, stack.images, strict=True):
         as_slice(image, number)  # a notebook would find out too, but late and on a page of its own
@@ -142,34 +103,35 @@ def build_report(
     total = len(notebooks) + 1
     with _workplace(output) as work:
         scrub = _path_scrubber([work, output, *(path.resolve().parent for path in files)])
-        tell(0, total, "running the notebooks")
         failures: dict[str, str] = {}
-        only = {name: value for name, value in chosen.items() if value != PARAMETERS[name]}
-        ran = _run(notebooks, only, work, workers, front, is_book=not data["images"])
-        with closing(ran):
-            for done, (name, notebook, error) in enumerate(ran, start=1):
-                _clean(notebook, scrub)
-                if error:
-                    failures[name] = scrub(error)
-                if student:
-                    strip_answers(notebook)
-                nbformat.write(notebook, work / "staged" / f"{name}.ipynb")
-                for cell in notebook.cells:
-                    for one in cell.get("outputs", []):
-                        for kind in ("image/svg+xml", teach.MIME):  # for pages only
-                            one.get("data", {}).pop(kind, None)
-                nbformat.write(notebook, work / "notebooks" / f"{name}.ipynb")
-                tell(done, total, f"{name} {'failed' if error else 'done'}")
-        results = _collect(work / "results", {**chosen, "failed": failures})
+        done = count(1)
+
+        def finish(name: str, notebook: Any, error: str) -> None:
+            notebook = _cleaned(notebook, scrub)
+            if error:
+                failures[name] = scrub(error)
+            if student:
+                strip_answers(notebook)
+            nbformat.write(notebook, work / "staged" / f"{name}.ipynb")
+            for cell in notebook.cells:
+                for one in cell.get("outputs", []):
+                    for kind in ("image/svg+xml", teach.MIME):  # for pages only
+                        one.get("data", {}).pop(kind, None)
+            nbformat.write(notebook, work / "notebooks" / f"{name}.ipynb")
+            progress(next(done), total, f"{name} {'failed' if error else 'done'}")
+
+        progress(0, total, "running the notebooks")
+        only = {name: one for name, one in chosen.items() if one != PARAMETERS[name]}
+        _run(notebooks, {**only, "output_dir": str(work)}, work, workers, front, finish)
+        results = _collect(work / "results", chosen, failures)
         (work / "results.json").write_text(results, encoding="utf-8")
         contents = _fit(toc, {path.stem for path in notebooks} - {front}, student=student)
-        book = find_assets("book")
-        pages.stage(work, book, contents, front, stack, settings, failures)
+        pages.stage(work, book, contents, front, stack, chapter.settings, failures)
         pages.build(work, front, strict=not failures, scrub=scrub)
         if single_file or browser:
             pages.write_book_files(work, book, single_file, browser)
         _put_in_place(work, output, overwrite)
-    tell(total, total, "pages built")
+    progress(total, total, "pages built")
     wanted = {"book.html": single_file, "book.pdf": pdf}
     return Report(
         index=output / "html" / "index.html",
@@ -203,60 +165,34 @@ def _require_extra() -> None:
 # ---- which notebooks -----------------------------------------------------------------------------
 
 
-def _read_toc(name: str) -> dict[str, Any]:
-    import yaml  # comes with the extra
-
-    found: dict[str, Any] = yaml.safe_load((find_assets("book") / name).read_text("utf-8"))
-    return found
-
-
 def _choose(toc: Mapping[str, Any], front: str, chapters: Sequence[str]) -> list[Path]:
-    """Find the notebooks that run, the front page last; unknown names are refused."""
-    folder = find_assets("notebooks")
-    there = {path.stem: path for path in sorted(folder.glob("*.ipynb"))}
-    if not there:
-        raise UnreadableFile(f"There is no notebook in {folder.name!r}; install skullnb again.")
-    names = [Path(file).name for part in toc["parts"] for file in _files(part)]
+    """Find the notebooks that run; unknown names are refused."""
+    there = {path.stem: path for path in sorted(find_assets("notebooks").glob("*.ipynb"))}
+    names = [Path(one["file"]).name for part in toc["parts"] for one in part["chapters"]]
+    for wanted in chapters:
+        if not any(wanted in (name, name.split("-")[0]) for name in there):
+            raise InvalidSetting(
+                f"There is no chapter {wanted!r}; the chapters are {', '.join(there)}."
+            )
     if chapters:
-        names = []
-        for wanted in chapters:
-            found = [name for name in there if wanted in (name, name.split("-")[0])]
-            if not found:
-                raise InvalidSetting(
-                    f"There is no chapter {wanted!r}; the chapters are {', '.join(there)}."
-                )
-            names += found
-    chosen = sorted({name for name in names if name in there} - {front})
-    return [there[name] for name in [*chosen, front] if name in there]
+        names = [name for name in there if {name, name.split("-")[0]} & set(chapters)]
+    return [path for name, path in there.items() if name in (*names, front)]
 
 
-def _files(part: Mapping[str, Any]) -> list[str]:
-    return [entry["file"] for entry in part["chapters"]]
-
-
-def _fit(toc: Mapping[str, Any], there: Iterable[str], *, student: bool) -> dict[str, Any]:
+def _fit(toc: Mapping[str, Any], ran: Iterable[str], *, student: bool) -> dict[str, Any]:
     """Fit the contents to the notebooks that were run; one that it does not list joins the end."""
-    listed = {file for part in toc["parts"] for file in _files(part)}
-    new = [f"notebooks/{name}" for name in sorted(there) if f"notebooks/{name}" not in listed]
-    parts = []
+    left, parts = [f"notebooks/{name}" for name in sorted(ran)], []
     for part in toc["parts"]:
-        files = [one for one in _files(part) if not (student and one == "book/teaching")]
-        run = [one for one in files if _is_there(one, there)]
-        chapters = [one for one in files if one.startswith("notebooks/")]
-        if set(chapters) & set(run) or not chapters:  # its own pages alone are no part
-            parts.append({**part, "chapters": [{"file": file} for file in run]})
-    if new:
-        parts.append({"caption": "Further chapters", "chapters": [{"file": one} for one in new]})
+        files = [one["file"] for one in part["chapters"]]
+        pages = [one for one in files if one.startswith("book/")]
+        kept = [one for one in files if one in pages or one in left]
+        if kept != pages or files == pages:  # its own pages alone are no part
+            kept = [one for one in kept if not (student and one == "book/teaching")]
+            parts.append({**part, "chapters": [{"file": one} for one in kept]})
+        left = [one for one in left if one not in kept]
+    if left:
+        parts.append({"caption": "Further chapters", "chapters": [{"file": one} for one in left]})
     return {**toc, "parts": [part for part in parts if part["chapters"]]}
-
-
-def _is_there(file: str, notebooks: Iterable[str]) -> bool:
-    folder, _, name = file.partition("/")
-    return (
-        name in notebooks
-        if folder == "notebooks"
-        else (find_assets("book") / f"{name}.md").is_file()
-    )
 
 
 # ---- running -------------------------------------------------------------------------------------
@@ -264,16 +200,15 @@ def _is_there(file: str, notebooks: Iterable[str]) -> bool:
 
 def _run(
     notebooks: Sequence[Path],
-    chosen: Mapping[str, Any],
+    given: Mapping[str, Any],
     work: Path,
     workers: int,
     front: str,
-    *,
-    is_book: bool,
-) -> Generator[tuple[str, Any, str]]:
-    """Run notebooks; yield each one's name, the executed notebook, and the error or "".
+    finish: Callable[[str, Any, str], None],
+) -> None:
+    """Run notebooks, the front page last; `finish` takes each one's name, itself, and its error.
 
-    The front page runs last. Closing the iterator, or an interrupt, stops what still runs.
+    An error or interrupt here stops what still runs.
     """
     from nbclient import NotebookClient
     from papermill.iorw import load_notebook_node
@@ -286,17 +221,15 @@ def _run(
     # starts a kernel takes it away where it is the current folder.
     paths = [str(work / "kernels"), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, **_ENVIRONMENT, "PYTHONPATH": os.pathsep.join(paths)}
-    clients: dict[str, Any] = {}
+    clients: list[Any] = []
     stopped: list[bool] = []
 
     def run(path: Path) -> tuple[str, Any, str]:
         notebook = load_notebook_node(str(path))
-        if not is_book:
-            drop_cells(notebook, {"book-only"})
+        leave_out(notebook, cells={"book-only"} if "images" in given else set())
         for cell in notebook.cells:
             if cell.cell_type == "code":
                 cell.outputs, cell.execution_count = [], None
-        given = {**chosen, "output_dir": str(work)}
         notebook = parameterize_notebook(notebook, given, kernel_name="python3", language="python")
         client = NotebookClient(
             notebook,
@@ -307,7 +240,7 @@ def _run(
         )
         client.create_kernel_manager().connection_file = str(work / "kernels" / f"{path.stem}.json")
         client.owns_km = True
-        clients[path.stem] = client
+        clients.append(client)
         if stopped:
             return path.stem, notebook, "stopped"
         try:
@@ -322,71 +255,64 @@ def _run(
     with ThreadPoolExecutor(workers) as pool:
         futures: list[Future[tuple[str, Any, str]]] = []
         try:
-            for last in (False, True):
-                futures = [
-                    pool.submit(run, one) for one in notebooks if (one.stem == front) == last
-                ]
+            for is_last in (False, True):
+                now = [one for one in notebooks if (one.stem == front) == is_last]
+                futures = [pool.submit(run, one) for one in now]
                 for future in as_completed(futures):
-                    yield future.result()
+                    finish(*future.result())
         finally:
             stopped.append(True)
             while [one for one in futures if not (one.cancel() or one.done())]:
-                for client in list(clients.values()):
+                for client in [*clients]:
                     with suppress(Exception):  # one that has just ended, or not yet begun
                         client.km.provisioner.process.kill()
                 time.sleep(0.1)
     shutil.rmtree(work / "kernels")
 
 
-def drop_cells(notebook: Any, tags: Iterable[str]) -> None:
-    """Take cells with one of these tags out of a notebook."""
+def leave_out(notebook: Any, cells: Iterable[str], outputs: Iterable[str] = ()) -> None:
+    """Take out of a notebook what has one of these tags: cells, or only what came of them."""
     from nbconvert.preprocessors import TagRemovePreprocessor
 
-    remover: Any = TagRemovePreprocessor
-    remover = remover(remove_cell_tags=set(tags), enabled=True)
-    remover.preprocess(notebook, {})
-
-
-def _clean(notebook: Any, scrub: Callable[[Any], Any]) -> None:
-    """Take out what no reader should see: full paths, records of the run, dead widgets."""
-    import nbformat
-
-    _keep(notebook.metadata, "kernelspec", "language_info")
-    cells = []
-    for cell in notebook.cells:
-        _keep(cell.metadata, "tags", "mystnb")
-        if "injected-parameters" in cell.metadata.get("tags", []):
-            kept = [one for one in cell.source.splitlines()[1:] if not one.startswith("output_dir")]
-            if not kept:
-                continue
-            cell.metadata["tags"] = ["injected-parameters", "remove-cell"]
-            cell.source = "\n".join(["# Parameters", *map(scrub, kept)])
-        for output in cell.get("outputs", []):
-            data = output.get("data", {})
-            for kind in [kind for kind in data if "jupyter.widget" in kind]:
-                del data[kind]
-                if "image/png" not in data:  # a widget's name alone says nothing
-                    data.clear()
-            for key in [key for key in output if key != "output_type"]:
-                value = scrub(output[key])
-                output[key] = nbformat.from_dict(value) if isinstance(value, dict) else value
-        if cell.cell_type == "code":
-            cell.outputs = [one for one in cell.outputs if one.get("data", True)]
-        cells.append(cell)
-    notebook.cells = cells
-
-
-def _keep(metadata: dict[str, Any], *names: str) -> None:
-    for name in [name for name in metadata if name not in names]:
-        del metadata[name]
+    make: Any = TagRemovePreprocessor
+    tags = {"remove_cell_tags": set(cells), "remove_all_outputs_tags": set(outputs)}
+    make(enabled=True, **tags).preprocess(notebook, {})
 
 
 def strip_answers(notebook: Any) -> None:
     """Make a notebook its student version: no answers, no plumbing, the exercise not yet run."""
-    drop_cells(notebook, _PLUMBING)
-    for cell in notebook.cells:
-        if "exercise" in cell.metadata.get("tags", []):
-            cell.outputs, cell.execution_count = [], None
+    leave_out(notebook, cells={"answer", "parameters"}, outputs={"exercise"})
+
+
+def _cleaned(notebook: Any, scrub: Callable[[Any], Any]) -> Any:
+    """Give a notebook without what no reader should see: full paths, records of the run, widgets.
+
+    A widget that has no kernel is dead; only its picture stays, where it has one.
+    """
+    import nbformat
+
+    notebook = nbformat.from_dict(scrub(notebook))
+    _keep(notebook.metadata, "kernelspec", "language_info")
+    for cell in [*notebook.cells]:
+        _keep(cell.metadata, "tags", "mystnb")
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            kept = [one for one in cell.source.splitlines() if not one.startswith("output_dir")]
+            cell.metadata["tags"] = ["injected-parameters", "remove-cell"]
+            cell.source = "\n".join(kept)
+            if len(kept) == 1:
+                notebook.cells.remove(cell)
+        for output in [*cell.get("outputs", [])]:
+            data = output.get("data", {})
+            kinds = [kind for kind in data if "jupyter.widget" not in kind]
+            if len(kinds) < len(data) and "image/png" not in kinds:
+                cell.outputs.remove(output)
+            _keep(data, *kinds)
+    return notebook
+
+
+def _keep(mapping: dict[str, Any], *names: str) -> None:
+    for name in [name for name in mapping if name not in names]:
+        del mapping[name]
 
 
 def _path_scrubber(folders: Iterable[Path]) -> Callable[[Any], Any]:
@@ -416,14 +342,13 @@ def _path_scrubber(folders: Iterable[Path]) -> Callable[[Any], Any]:
 # ---- numbers -------------------------------------------------------------------------------------
 
 
-def _collect(folder: Path, chosen: Mapping[str, Any]) -> str:
+def _collect(folder: Path, parameters: Mapping[str, Any], failed: Mapping[str, str]) -> str:
     """Bring the numbers of all notebooks together, as the text of results.json.
 
     Those of a notebook that failed are not whole, so only its error is there.
     """
     from skullnb.study.timing import versions
 
-    failed = chosen["failed"]
     for name in failed:
         (folder / f"{name}.json").unlink(missing_ok=True)
     contents = [read_results(path) for path in sorted(folder.glob("*.json"))]
@@ -435,34 +360,32 @@ def _collect(folder: Path, chosen: Mapping[str, Any]) -> str:
                     f"The {name} changed while the notebooks ran: {one['chapter']!r} saw others"
                     " than those before it; run them all again."
                 )
-    together = {
-        "format": FORMAT,
-        "parameters": bare(chosen),
-        "inputs": inputs,
-        "versions": versions(),
-        "chapters": {one["chapter"]: one["values"] for one in contents},
-        "failed": dict(failed),
-    }
-    return json.dumps(together, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-_MOST_BYTES = 100_000_000  # results on 10,000 slices are a hundredth of this
-_PARTS = {"chapter": str, "parameters": dict, "inputs": dict, "versions": dict, "values": dict}
+    return as_json(
+        {
+            "format": FORMAT,
+            "parameters": bare(parameters),
+            "inputs": inputs,
+            "versions": versions(),
+            "chapters": {one["chapter"]: one["values"] for one in contents},
+            "failed": dict(failed),
+        }
+    )
 
 
 def read_results(path: Path, called: str = "") -> dict[str, Any]:
     """Read the results file of one notebook; anything else is refused in a sentence."""
     name = called or path.name
-    if path.exists() and (not path.is_file() or path.stat().st_size > _MOST_BYTES):
-        raise UnreadableFile(f"{name!r} is no file of results: no file at all, or far too large.")
+    if not path.is_file():
+        raise UnreadableFile(f"{name!r} is no file of results.")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UnreadableFile(f"Cannot read {name!r}: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:
         raise UnreadableFile(f"{name!r} is not JSON, or is cut short.") from error
+    parts = {"chapter": str, "parameters": dict, "inputs": dict, "versions": dict, "values": dict}
     whole = isinstance(content, dict) and content.get("format") == FORMAT
-    if not whole or not all(isinstance(content.get(key), kind) for key, kind in _PARTS.items()):
+    if not whole or not all(isinstance(content.get(key), kind) for key, kind in parts.items()):
         raise UnreadableFile(f"{name!r} is not a whole skullnb results file; make it again.")
     found: dict[str, Any] = content
     return found
@@ -474,7 +397,6 @@ def collate(folder: str | Path) -> Any:
     `folder` holds a folder for each run, at any depth: the `output_dir` of notebooks, or reports;
     hidden ones do not count. Returns a DataFrame with a row a run: `run` (its folder), the
     parameters, and every single number or text as `chapter.name`; lists stay in the runs' files.
-    A broken results file, or none, is refused.
     """
     import pandas as pd
 
@@ -537,30 +459,23 @@ def _workplace(output: Path) -> Iterator[Path]:
             f"Another report is being made in {output.name!r}; wait for it, or choose another"
             " output folder."
         ) from error
+    # A name of its own: kernels of a killed run may write into theirs for a moment.
+    work = output.with_name(f".{output.name}-{uuid.uuid4().hex[:8]}.partial")
+    # All eight digits, or `a` would take what is of `a-2`.
+    remains = re.compile(rf"\.{re.escape(output.name)}-[0-9a-f]{{8}}\.(old|partial)")
     try:
-        for old in _beside(output, "old"):
-            _give_back(old, output)
-            if (output / MARKER).is_file():
-                shutil.rmtree(old, ignore_errors=True)
-        for partial in _beside(output, "partial"):
-            shutil.rmtree(partial, ignore_errors=True)
-        # A name of its own: kernels of a killed run may write into theirs for a moment.
-        work = output.with_name(f".{output.name}-{uuid.uuid4().hex[:8]}.partial")
+        for path in filter(lambda one: remains.fullmatch(one.name), [*output.parent.iterdir()]):
+            if path.suffix == ".old":
+                _give_back(path, output)
+            if path.suffix == ".partial" or (output / MARKER).is_file():
+                shutil.rmtree(path, ignore_errors=True)
         work.mkdir()
-        try:
-            yield work
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
+        yield work
     finally:
+        shutil.rmtree(work, ignore_errors=True)
         with suppress(OSError):  # Windows removes no open file
             Path(lock.lock_file).unlink()
         lock.release()
-
-
-def _beside(output: Path, kind: str) -> list[Path]:
-    """What runs for this output left: all eight digits, or `a` would take what is of `a-2`."""
-    name = re.compile(rf"\.{re.escape(output.name)}-[0-9a-f]{{8}}\.{kind}")
-    return [path for path in output.parent.iterdir() if name.fullmatch(path.name)]
 
 
 def _put_in_place(work: Path, output: Path, overwrite: bool) -> None:

@@ -24,7 +24,6 @@ from skullnb.errors import InvalidSetting
 from skullnb.heads import open_data
 from skullnb.metrics import score_slices
 from skullnb.pipeline import (
-    Mask,
     PipelineSettings,
     SkullMaskTrace,
     create_skull_masks,
@@ -63,21 +62,30 @@ class Chapter:
         numbers) are its own.
     settings : PipelineSettings
         The article's, with the chosen kernel width, or the one that a reach in mm asks for.
-    is_built_in, is_phantom : bool
-        Whether the data are the head inside the package, or the article's stand-in.
+    is_built_in : bool
+        Whether the data are the head inside the package.
     """
 
     def __init__(self, name: str, parameters: Mapping[str, Any]) -> None:
-        given = {key: str(parameters[key]) for key in DATA}
-        self.name, self.parameters = name, dict(parameters)
-        self.stack: Stack = _open(**given, nan_background=bool(parameters["nan_background"]))
-        width, reach = parameters["kernel_width"], parameters["reach_mm"]
+        for one in parameters:
+            if one not in PARAMETERS:
+                close = difflib.get_close_matches(one, PARAMETERS, n=1)
+                hint = (
+                    f"did you mean {close[0]!r}?" if close else f"it has {', '.join(PARAMETERS)}."
+                )
+                raise InvalidSetting(f"The notebook {name!r} has no parameter {one!r}; {hint}")
+        self.name, self.parameters = name, {**PARAMETERS, **parameters}
+        given = {key: str(self.parameters[key]) for key in DATA}
+        background = bool(self.parameters["nan_background"])
+        self.stack: Stack = _open(**given, nan_background=background)
+        width, reach = self.parameters["kernel_width"], self.parameters["reach_mm"]
         chosen = PipelineSettings(kernel_width=width, reach_mm=reach or None)
         self.settings = chosen.at(self.stack.spacing_mm)
-        self.is_built_in, self.is_phantom = not given["images"], given["images"] == "phantom"
+        self.is_built_in = not given["images"]
         self.images, self.reference = self.stack.images, self.stack.reference
         self.spacing_mm, self.numbers = self.stack.spacing_mm, self.stack.slice_numbers
         self.values: dict[str, Any] = {}
+        self._inputs = self.stack.fingerprint() if self.parameters["output_dir"] else {}
         self._captions: list[str] = []
         self._traces: dict[int, SkullMaskTrace] = {}
 
@@ -121,49 +129,35 @@ class Chapter:
         return measure_stack(self.stack, self.settings)
 
     @cached_property
-    def masks(self) -> Mask:
-        """Skull masks of all slices, (N, H, W) uint8 {0, 1}."""
-        return create_skull_masks(self.images, self.settings)
-
-    @cached_property
     def scores(self) -> DataFrame | None:
         """Every metric of every slice, from `metrics.score_slices`; None without a reference."""
         if self.reference is None:
             return None
-        return score_slices(self.masks, self.reference, self.spacing_mm, self.numbers)
-
-    @property
-    def collected(self) -> dict[str, dict[str, Any]]:
-        """What the other notebooks of this run have recorded; nothing when one runs alone."""
-        folder = Path(str(self.parameters["output_dir"])) / "results"
-        if not self.parameters["output_dir"]:
-            return {}
-        found = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")]
-        return {one["chapter"]: one["values"] for one in found if one["chapter"] != self.name}
+        masks = create_skull_masks(self.images, self.settings)
+        return score_slices(masks, self.reference, self.spacing_mm, self.numbers)
 
     def record(self, **values: Any) -> None:
         """Keep numbers, texts, and arrays, columns, lists or dicts of them in the results file.
 
         JSON has no NaN and no infinity: NaN is kept as None, infinity as "inf" or "-inf".
         """
+        from skullnb.study.timing import versions
+
         self.values.update({name: plain(value) for name, value in values.items()})
         if not self.parameters["output_dir"]:
             return
-        from skullnb.study.timing import versions
-
         file = Path(str(self.parameters["output_dir"])) / "results" / f"{self.name}.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
         content = {
             "format": FORMAT,
             "chapter": self.name,
             "parameters": bare(self.parameters),
-            "inputs": self._fingerprint,
+            "inputs": self._inputs,
             "versions": versions(),
             "values": self.values,
         }
-        file.parent.mkdir(parents=True, exist_ok=True)
         with writing(file) as passing:
-            text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-            passing.write_text(text, encoding="utf-8", errors="backslashreplace")
+            passing.write_text(as_json(content), encoding="utf-8", errors="backslashreplace")
 
     def say(self, template: str, **values: Any) -> Markdown:
         """Fill numbers into a text, and record them: no number is typed by hand.
@@ -217,10 +211,6 @@ class Chapter:
         """Name the notebook and its data."""
         return f"{self.name} on {self.stack.name}"
 
-    @cached_property
-    def _fingerprint(self) -> dict[str, str]:
-        return dict(self.stack.fingerprint())
-
 
 SVG = "SKULLNB_SVG"
 """Set to 1 where figures are to be drawn as SVG beside PNG, as in a report."""
@@ -255,26 +245,16 @@ def open_chapter(name: str, names: Mapping[str, Any] | None = None) -> Chapter:
     26
     """
     names = names or {}
-    injected = [name for cell in names.get("In", ()) for name in _injected(cell)]
-    for one in injected:
-        if one not in PARAMETERS:
-            close = difflib.get_close_matches(one, PARAMETERS, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(PARAMETERS)}."
-            raise InvalidSetting(f"The notebook {name!r} has no parameter {one!r}; {hint}")
-    chapter = Chapter(name, {key: names.get(key, usual) for key, usual in PARAMETERS.items()})
+    # What papermill's cell sets stays in the history of the notebook, known or not.
+    cells = [ast.parse(one) for one in names.get("In", ()) if one.startswith("# Parameters\n")]
+    lines = [one for cell in cells for one in cell.body if isinstance(one, ast.Assign)]
+    injected = {ast.unparse(one.targets[0]) for one in lines}
+    chapter = Chapter(name, {key: names[key] for key in names if key in {*PARAMETERS, *injected}})
     if names:
         import matplotlib.pyplot as plt
 
         plt.rcParams.update(STYLE)
     return chapter
-
-
-def _injected(cell: str) -> list[str]:
-    """Names that a cell of papermill's sets; they stay in the history of the notebook."""
-    if not cell.startswith("# Parameters\n"):
-        return []
-    found = [one.targets for one in ast.parse(cell).body if isinstance(one, ast.Assign)]
-    return [ast.unparse(target) for targets in found for target in targets]
 
 
 def bare(parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -285,6 +265,11 @@ def bare(parameters: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in parameters.items()
         if name in PARAMETERS and name != "output_dir"
     }
+
+
+def as_json(content: Mapping[str, Any]) -> str:
+    """Write plain values as the text of a file."""
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def spread(n: int, most: int = MOST_SHOWN) -> list[int]:
@@ -306,13 +291,13 @@ def plain(value: Any) -> Any:
         return plain(value.tolist())
     if isinstance(value, list | tuple | set | range):
         return [plain(one) for one in value]
+    if value is None or type(value).__name__ == "NAType":
+        return None
+    if not isinstance(value, bool | int | float | str):
+        raise InvalidSetting(f"A result must be a number or a text, not {type(value).__name__}.")
     if isinstance(value, float) and not math.isfinite(value):
         return None if math.isnan(value) else str(value)
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if type(value).__name__ == "NAType":
-        return None
-    raise InvalidSetting(f"A result must be a number or a text, not {type(value).__name__}.")
+    return value
 
 
 def fill(template: str, values: Mapping[str, Any]) -> str:
@@ -336,11 +321,7 @@ def _environment() -> Any:
     import jinja2
 
     found = jinja2.Environment(
-        undefined=jinja2.StrictUndefined,
-        autoescape=False,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_written,
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_written
     )
     found.filters.update(f=_formatted, many=_many, span=_span)
     return found

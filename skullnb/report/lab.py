@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import glob
-import json
 import os
 import re
 import secrets
 import signal
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from skullnb.errors import SkullnbError, UnreadableFile
-from skullnb.heads import open_data
-from skullnb.pipeline import PipelineSettings
 from skullnb.report.build import find_assets
-from skullnb.report.chapter import DATA, PARAMETERS
+from skullnb.report.chapter import PARAMETERS, Chapter
 from skullnb.stack import writing
 
 NOTEBOOK = "14-explore.ipynb"
-FOLDER = "skullnb-lab"
 UPLOAD_BYTES = 64_000_000
 """The most that an upload in the explorer may hold."""
 
@@ -31,25 +28,18 @@ _ALLOWS_ROOT = re.compile(r"--(ServerApp\.)?allow[-_]root")
 
 def launch_lab(
     images: str | Path = "",
-    reference: str | Path = "",
     *,
-    groups: str | Path = "",
-    spacing_mm: str = "",
-    slices: str = "",
-    axis: str = "",
-    nan_background: bool = False,
-    kernel_width: int = PipelineSettings().kernel_width,
-    reach_mm: float | None = None,
-    folder: str | Path = FOLDER,
+    folder: str | Path = "skullnb-lab",
     port: int = 0,
     open_browser: bool = True,
     arguments: Sequence[str] = (),
+    **parameters: Any,
 ) -> None:
     """Open the explorer in JupyterLab, on this machine only, and wait until JupyterLab ends.
 
-    The notebooks in `folder` are copies, and an earlier copy is never overwritten. `port` 0 is
-    JupyterLab's own choice. It prints its address, with a token, whether or not a browser opens.
-    `arguments` are handed to JupyterLab. What is impossible is refused before anything starts.
+    `images` and `parameters` are those of every notebook; the notebooks in `folder` are copies, and
+    an earlier copy is never overwritten. `port` 0 is JupyterLab's own choice. It prints its
+    address, with a token, whether or not a browser opens. `arguments` are handed to JupyterLab.
     """
     missing = [name for name in ("jupyterlab", "ipywidgets") if not find_spec(name)]
     if missing:
@@ -68,16 +58,11 @@ def launch_lab(
             "JupyterLab does not start as root unless it is allowed to; run "
             "`skullnb lab -- --allow-root`, or `make lab LAB='-- --allow-root'` in a clone."
         )
-    words = (*(_full(str(one)) for one in (images, reference, groups)), spacing_mm, slices, axis)
-    data = {name: str(word) for name, word in zip(DATA, words, strict=True)}
-    stack = open_data(**data, nan_background=nan_background)
-    chosen = {**data, "kernel_width": kernel_width, "reach_mm": reach_mm}
-    chosen["nan_background"] = nan_background
-    PipelineSettings(kernel_width=kernel_width, reach_mm=reach_mm).at(stack.spacing_mm)
+    named = {**parameters, "images": images}
+    full = {name: _full(str(named.get(name, ""))) for name in ("images", "reference", "groups")}
+    chosen = Chapter(NOTEBOOK, {**parameters, **full}).parameters
     try:
         notebook = copy_notebook(Path(folder).absolute(), chosen)
-    except UnreadableFile:
-        raise
     except OSError as error:
         raise UnreadableFile(
             f"Cannot write to the folder {Path(folder).name!r}: {error.strerror}; choose another."
@@ -91,43 +76,39 @@ def copy_notebook(folder: Path, parameters: Mapping[str, Any]) -> Path:
     The other chapters are copied as they are, because it links to them. An earlier copy whose
     cells say the same is taken again; any other stays, and the new one gets another name.
     """
+    import nbformat
+
     chapters = find_assets("notebooks")
-    source = json.loads((chapters / NOTEBOOK).read_text(encoding="utf-8"))
-    changed = {name: one for name, one in parameters.items() if one != PARAMETERS[name]}
-    cells = []
-    for cell in source["cells"]:
-        cells.append(cell | {"outputs": [], "execution_count": None} if "outputs" in cell else cell)
-        if changed and "parameters" in cell["metadata"].get("tags", []):
-            lines = [f"{name} = {value!r}" for name, value in changed.items()]
-            tags = {"tags": ["injected-parameters"]}
-            own = {"cell_type": "code", "id": "chosen", "metadata": tags, "execution_count": None}
-            cells.append({**own, "outputs": [], "source": "\n".join(["# Parameters", *lines])})
-    text = json.dumps({**source, "cells": cells}, indent=1, ensure_ascii=False) + "\n"
+    notebook = nbformat.read(chapters / NOTEBOOK, as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    changed = [f"{name} = {one!r}" for name, one in parameters.items() if one != PARAMETERS[name]]
+    if changed:
+        tagged = [cell.metadata.get("tags", []) for cell in notebook.cells]
+        place = next(n for n, tags in enumerate(tagged) if "parameters" in tags)
+        own = {"metadata": {"tags": ["injected-parameters"]}}
+        cell = nbformat.v4.new_code_cell("\n".join(["# Parameters", *changed]), **own)
+        notebook.cells.insert(place + 1, cell)
     folder.mkdir(parents=True, exist_ok=True)
     for chapter in chapters.glob("*.ipynb"):
         if chapter.name != NOTEBOOK and not (folder / chapter.name).exists():
             _write(folder / chapter.name, chapter.read_text(encoding="utf-8"))
     number, path = 1, folder / NOTEBOOK
     while path.exists():
-        if _sources(path.read_text(encoding="utf-8")) == _sources(text):
-            return path
+        with suppress(Exception):  # whatever has been made of it
+            earlier = nbformat.read(path, as_version=4)
+            if [cell.source for cell in earlier.cells] == [cell.source for cell in notebook.cells]:
+                return path
         number += 1
         path = folder / NOTEBOOK.replace(".", f"-{number}.")
-    _write(path, text)
+    _write(path, nbformat.writes(notebook))
     return path
 
 
 def _write(path: Path, text: str) -> None:
     with writing(path) as passing:
         passing.write_text(text, encoding="utf-8")
-
-
-def _sources(notebook: str) -> list[str] | None:
-    """What stands in the cells; running and saving a notebook changes the rest."""
-    try:
-        return ["".join(cell["source"]) for cell in json.loads(notebook)["cells"]]
-    except (ValueError, KeyError, TypeError):  # whatever has been made of it
-        return None
 
 
 def _full(path: str) -> str:
@@ -137,8 +118,8 @@ def _full(path: str) -> str:
         return path
     if Path(name).exists():
         return str(Path(path).absolute())
-    pattern = str(Path(glob.escape(str(Path.cwd()))) / path)
-    return pattern if glob.glob(pattern) else path  # noqa: PTH207 - a whole pattern, from the root
+    here = glob.escape(str(Path.cwd()))
+    return str(Path(here) / path) if glob.glob(path) else path  # noqa: PTH207 - "**" as it comes
 
 
 def _is_root() -> bool:

@@ -10,8 +10,10 @@ from disk may run scripts, and may not fetch data.
 from __future__ import annotations
 
 import json
+import re
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from html import escape
 from io import BytesIO
@@ -25,7 +27,7 @@ from skullnb import heads, phantom
 from skullnb.errors import InvalidSetting
 from skullnb.metrics import iou
 from skullnb.pipeline import PipelineSettings, SkullMaskTrace, normalise, trace_skull_mask
-from skullnb.pipeline.border import REACH_MM
+from skullnb.pipeline.settings import REACH_MM
 from skullnb.report import plot
 from skullnb.report.chapter import MOST_SHOWN, Chapter, spread
 from skullnb.stack import Stack
@@ -47,13 +49,16 @@ FOCUS: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
     "border": ({"mask": "mask", "brain": "brain"}, ("reference",)),
 }
 HEAD, PHANTOM, OWN = "studyforrest", "phantom", "slice"
+_LINK = re.compile(r'<a xlink:href="live:([\w-]+)"[^>]*>(.*?)</a>', re.DOTALL)
 
 
+@dataclass(frozen=True)
 class LiveFigure:
     """A picture for the notebook, with what the book needs to make it live."""
 
-    def __init__(self, png: bytes, config: Mapping[str, Any], text: str = "") -> None:
-        self.png, self.config, self.text = png, dict(config), text
+    png: bytes
+    config: dict[str, Any]
+    text: str = ""
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         return {
@@ -103,27 +108,62 @@ def live_figure(
             f"No live figure is about {focus!r}; choose one of {', '.join(FOCUS)}."
         )
     stack, settings, index = chapter.stack, chapter.settings, [*slices, chapter.middle][0]
-    sources, trace, start = _sources(stack, slices), chapter.trace(index), _key(stack, index)
+    config = configure(focus, settings, stack, slices, start=index)
+    trace = chapter.trace(index)
+    # Pixels of another size would ask for another width than the article's.
+    article = replace(settings, kernel_width=PipelineSettings().kernel_width)
+    for name, number in heads:
+        label, width = f"synthetic: {name.replace('-', ' ')}", article.kernel_width
+        source = {"key": f"{name}-{number}", "label": label, "kernelWidth": width}
+        config["sources"].append(source)
     if heads:
         name, index = heads[0]
-        stack, start = _of_the_package(name), f"{name}-{index}"
-        settings = _for_a_phantom(settings)
-        trace = trace_skull_mask(stack.images[index], settings, spacing_mm=stack.spacing_mm)
-        sources += [
-            {
-                "key": f"{name}-{number}",
-                "label": f"synthetic: {name.replace('-', ' ')}",
-                "kernelWidth": settings.kernel_width,
-            }
-            for name, number in heads
-        ]
+        stack, config["start"] = _of_the_package(name), f"{name}-{index}"
+        trace = trace_skull_mask(stack.images[index], article, spacing_mm=stack.spacing_mm)
     reference = None if stack.reference is None else np.asarray(stack.reference[index])
     score = "" if reference is None else f", IoU {iou(trace.mask, reference):.4f}"
     what = f"threshold {trace.threshold}, brain {int(trace.brain.sum()):,} px, mask "
     what += f"{int(trace.mask.sum()):,} px{score}"
     png = _still(trace, focus, reference, stack.spacing_mm, what)
-    config = _config(focus, chapter.settings, sources, start, len(chapter.stack))
     return LiveFigure(png, config, f"live figure: {focus}; {what}")
+
+
+def configure(
+    focus: str, settings: PipelineSettings, stack: Stack, slices: Sequence[int] = (), start: int = 0
+) -> dict[str, Any]:
+    """Say what a figure of slices needs; of a large stack a few are live, and those in `slices`."""
+    most = MOST_LIVE if len(stack) <= MOST_LIVE else MOST_SHOWN
+    shown = sorted({*spread(len(stack), most), len(stack) // 2, *slices})
+    return {
+        "focus": focus,
+        "settings": {
+            "threshold": settings.threshold,
+            "connectivity": settings.connectivity,
+            "dropEdgeTouching": settings.drop_edge_touching,
+            "border": settings.border,
+            "kernelWidth": settings.kernel_width,
+            "kernelShape": settings.kernel_shape,
+            "reachMm": settings.reach_mm or REACH_MM,
+            "fillHoles": settings.fill_holes,
+        },
+        "sources": [
+            {"key": _key(stack, i), "label": f"slice {stack.slice_numbers[i]}"} for i in shown
+        ],
+        "start": _key(stack, start),
+        "of": len(stack),
+        "palette": dict(plot.PALETTE),
+    }
+
+
+def link_to(stack: Stack, index: int) -> str:
+    """Give the `url` with which a part of a figure leads to a slice that is live on the same page.
+
+    `index` is the slice's place in the chapter's stack. What leads nowhere is not drawn.
+
+    >>> link_to(heads.load("studyforrest"), 3)
+    'live:studyforrest-3'
+    """
+    return f"live:{_key(stack, index)}"
 
 
 def publish(notebook: Any, stack: Stack, folder: Path) -> None:
@@ -133,46 +173,59 @@ def publish(notebook: Any, stack: Stack, folder: Path) -> None:
     """
     import nbformat
 
-    for cell in notebook.cells:
-        for number, output in enumerate(cell.get("outputs", [])):
-            data = output.get("data", {})
-            if MIME not in data:
-                continue
-            config = write_slices(json.loads(data.pop(MIME)), stack, folder)
-            if config["sources"]:
-                alt = data.get("text/plain", "")
-                html = figure_html(config, b64decode(data["image/png"]), alt)
-                cell.outputs[number] = nbformat.v4.new_output(
-                    "display_data", data={"text/html": html}
-                )
+    outputs = [one for cell in notebook.cells for one in cell.get("outputs", [])]
+    drawings = [one["data"] for one in outputs if "image/svg+xml" in one.get("data", {})]
+    wanted = {link[1] for one in drawings for link in _LINK.finditer(one["image/svg+xml"])}
+    labels: dict[str, str] = {}
+    for output in outputs:
+        data = output.get("data", {})
+        if MIME not in data:
+            continue
+        config = write_slices(json.loads(data.pop(MIME)), stack, folder)
+        here = {one["key"]: one["label"] for one in config["sources"]}
+        if here:
+            linked = (wanted & here.keys()) - labels.keys()
+            png, alt = b64decode(data["image/png"]), data.get("text/plain", "")
+            html = figure_html(config, png, alt, sorted(linked))
+            output.clear()
+            output.update(nbformat.v4.new_output("display_data", {"text/html": html}))
+            labels |= here
+
+    def point(link: re.Match[str]) -> str:
+        key, drawn = link.groups()
+        if key not in labels:
+            return ""
+        return f'<a href="#live-{key}" aria-label="{labels[key]}">{drawn}</a>'
+
+    for data in drawings:
+        data["image/svg+xml"] = _LINK.sub(point, data["image/svg+xml"])
 
 
 def try_it(stack: Stack, settings: PipelineSettings, folder: Path) -> str:
     """Write the figure into which a reader may drop an image; the report's slices are there too."""
-    middle = _key(stack, len(stack) // 2)
-    config = _config("whole", settings, _sources(stack), middle, len(stack))
+    config = configure("whole", settings, stack, start=len(stack) // 2)
     return figure_html({**write_slices(config, stack, folder), "drop": True})
 
 
-def figure_html(config: Mapping[str, Any], png: bytes = b"", alt: str = "") -> str:
-    """Write the element that `book/assets/live.js` makes live.
+def figure_html(
+    config: Mapping[str, Any], png: bytes = b"", alt: str = "", linked: Sequence[str] = ()
+) -> str:
+    """Write the element that `book/assets/live.js` makes live; `linked`: slices that links lead to.
 
-    Examples
-    --------
     >>> figure_html({"focus": "whole"})
     '<figure class="live" data-live="{&quot;focus&quot;: &quot;whole&quot;}"></figure>'
     """
-    image = ""
+    inside = "".join(f'<span id="live-{key}" data-key="{key}"></span>' for key in linked)
     if png:
         data = b64encode(png).decode("ascii")
-        image = f'<img alt="{escape(alt)}" src="data:image/png;base64,{data}">'
-    return f'<figure class="live" data-live="{escape(json.dumps(config))}">{image}</figure>'
+        inside += f'<img alt="{escape(alt)}" src="data:image/png;base64,{data}">'
+    return f'<figure class="live" data-live="{escape(json.dumps(config))}">{inside}</figure>'
 
 
 def write_slices(config: Mapping[str, Any], stack: Stack, folder: Path) -> dict[str, Any]:
-    """Write the slices that a figure uses into `folder`, without those too large for a page.
+    """Write a figure's slices into `folder`; give its settings with those not too large for a page.
 
-    Gives the figure's settings with the slices that are live, and a note how many those are.
+    A note says how many those are.
     """
     folder.mkdir(parents=True, exist_ok=True)
     kept = []
@@ -191,27 +244,27 @@ def write_slices(config: Mapping[str, Any], stack: Stack, folder: Path) -> dict[
     return {**config, "sources": kept, "start": start, "note": note}
 
 
-def encode_png(levels: NDArray[Any]) -> bytes:
-    """Encode 8-bit levels as a grey PNG, without loss and without colour management."""
-    from PIL import Image
-
-    file = BytesIO()
-    Image.fromarray(levels).save(file, "PNG", optimize=True)
-    return file.getvalue()
-
-
 def _script(key: str, stack: Stack) -> str:
     name, _, number = key.rpartition("-")
     index = int(number)
     if name != OWN:  # a slice that comes with the package, by its number
         stack = _of_the_package(name)
         index = list(stack.slice_numbers).index(index)
-    data: dict[str, Any] = {"image": _base64(normalise(stack.images[index]))}
+    data: dict[str, Any] = {"image": _png(normalise(stack.images[index]))}
     if stack.reference is not None:
-        data["reference"] = _base64(np.asarray(stack.reference[index], dtype=np.uint8) * 255)
+        data["reference"] = _png(np.asarray(stack.reference[index], dtype=np.uint8) * 255)
     if stack.spacing_mm is not None:
         data["spacing"] = stack.spacing_mm
     return f"skullnbLive.take({json.dumps(key)}, {json.dumps(data)});\n"
+
+
+def _png(levels: NDArray[np.uint8]) -> str:
+    """Encode levels as a grey PNG in base64, without loss and without colour management."""
+    from PIL import Image
+
+    file = BytesIO()
+    Image.fromarray(levels).save(file, "PNG", optimize=True)
+    return b64encode(file.getvalue()).decode("ascii")
 
 
 @lru_cache(maxsize=3)  # slices are asked for one by one, and a head takes a second to draw
@@ -221,10 +274,6 @@ def _of_the_package(name: str) -> Stack:
     return phantom.published_stack() if name == PHANTOM else phantom.variant(name)
 
 
-def _base64(levels: Any) -> str:
-    return b64encode(encode_png(np.asarray(levels, dtype=np.uint8))).decode("ascii")
-
-
 def _key(stack: Stack, index: int) -> str:
     """Name a slice, by its number where anybody's `_of_the_package` finds the same."""
     if stack.sources == _of_the_package(HEAD).sources:
@@ -232,46 +281,6 @@ def _key(stack: Stack, index: int) -> str:
     if stack.synthetic and not stack.sources and stack.name == _of_the_package(PHANTOM).name:
         return f"{PHANTOM}-{stack.slice_numbers[index]}"
     return f"{OWN}-{index}"
-
-
-def _sources(stack: Stack, chosen: Sequence[int] = ()) -> list[dict[str, Any]]:
-    """Slices that are live: all of a small stack, else a few spread over it and those chosen."""
-    most = MOST_LIVE if len(stack) <= MOST_LIVE else MOST_SHOWN
-    shown = sorted({*spread(len(stack), most), len(stack) // 2, *chosen})
-    return [{"key": _key(stack, i), "label": f"slice {stack.slice_numbers[i]}"} for i in shown]
-
-
-def _for_a_phantom(settings: PipelineSettings) -> PipelineSettings:
-    """The chapter's settings at the article's width: another would fit pixels of another size."""
-    from dataclasses import replace
-
-    return replace(settings, kernel_width=PipelineSettings().kernel_width)
-
-
-def _config(
-    focus: str,
-    settings: PipelineSettings,
-    sources: Sequence[Mapping[str, Any]],
-    start: str,
-    n_slices: int,
-) -> dict[str, Any]:
-    return {
-        "focus": focus,
-        "settings": {
-            "threshold": settings.threshold,
-            "connectivity": settings.connectivity,
-            "dropEdgeTouching": settings.drop_edge_touching,
-            "border": settings.border,
-            "kernelWidth": settings.kernel_width,
-            "kernelShape": settings.kernel_shape,
-            "reachMm": settings.reach_mm or REACH_MM,
-            "fillHoles": settings.fill_holes,
-        },
-        "sources": list(sources),
-        "start": start,
-        "of": n_slices,
-        "palette": dict(plot.PALETTE),
-    }
 
 
 def _still(trace: SkullMaskTrace, focus: str, reference: Any, spacing_mm: Any, title: str) -> bytes:

@@ -7,6 +7,7 @@ Book's settings, from a copy of the book's sources laid out as the project itsel
 from __future__ import annotations
 
 import gc
+import mimetypes
 import os
 import posixpath
 import re
@@ -16,8 +17,9 @@ import sys
 import weakref
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from html import escape as html_escape
 from importlib import import_module
 from importlib.util import find_spec
@@ -56,49 +58,40 @@ def stage(
     `work/staged` holds the executed notebooks already. `front`: the one that becomes the index.
     """
     import nbformat
-    import yaml  # comes with the extra
+    import yaml
 
-    from skullnb.report import live, teach
+    from skullnb.report import live
 
     staged = work / "staged"
     shutil.copytree(book, staged / "book", ignore=shutil.ignore_patterns("__pycache__", "_build"))
     (staged / "notebooks").mkdir()
-    files = [entry["file"] for part in toc["parts"] for entry in part["chapters"]]
-    there = {toc["root"], *files}
-    slices = staged / "book" / "assets" / "live"
+    (staged / "book" / "_generated").mkdir()
     (staged / "_toc.yml").write_text(yaml.safe_dump(dict(toc), sort_keys=False), encoding="utf-8")
-    config = yaml.safe_load((staged / "book" / "_config.yml").read_text("utf-8"))
+    config = yaml.safe_load((book / "_config.yml").read_text("utf-8"))
     for name, own in address().items():
         config[name] = {**config.get(name, {}), **own}
     (staged / "_config.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
-    (staged / "book" / "_generated").mkdir()
     draw_cover(stack, settings, staged / "book" / "assets" / "cover.png")
+    slices = staged / "book" / "assets" / "live"
     trial = live.try_it(stack, settings, slices)
     (staged / "book" / "_generated" / "try-it.html").write_text(trial, encoding="utf-8")
+    files = [entry["file"] for part in toc["parts"] for entry in part["chapters"]]
+    link = partial(relink, there={toc["root"], *files}, front=front)
     for path in sorted(staged.glob("*.ipynb")):
-        name = path.stem
-        notebook = nbformat.read(path, as_version=4)
+        notebook, name = nbformat.read(path, as_version=4), path.stem
         path.unlink()
         place = toc["root"] if name == front else f"notebooks/{name}"
         live.publish(notebook, stack, slices)
-        teach.publish(notebook)
-        number = re.match(r"0*(\d+)-", name) if name != front else None
-        for cell in notebook.cells:
-            if cell.cell_type == "markdown":
-                cell.source = relink(cell.source, "notebooks", place, there, front)
-                if number:  # the file's name has it, and the title not
+        failed = failures if name == front else {name: failures[name]} if name in failures else {}
+        publish(notebook, partial(link, folder="notebooks", place=place), failed)
+        if name != front and (number := re.match(r"0*(\d+)-", name)):
+            for cell in notebook.cells:  # the file's name has it, and the title not
+                if cell.cell_type == "markdown":
                     cell.source = re.sub(r"\A# ", f"# {number[1]} · ", cell.source)
-            else:
-                cell.outputs = _numbered(cell.outputs, place, there, front)
-        said = {name: failures[name]} if name in failures else {}
-        if banner := _banner(failures if name == front else said, there):
-            titles = [n for n, cell in enumerate(notebook.cells) if cell.source.startswith("# ")]
-            place_of = next((n for n in titles if notebook.cells[n].cell_type == "markdown"), -1)
-            notebook.cells.insert(place_of + 1, nbformat.v4.new_markdown_cell(banner))
         nbformat.write(notebook, staged / f"{place}.ipynb")
     for page in (staged / "book").glob("*.md"):
-        text = page.read_text(encoding="utf-8")
-        page.write_text(relink(text, "book", f"book/{page.stem}", there, front), encoding="utf-8")
+        text = link(page.read_text(encoding="utf-8"), folder="book", place=f"book/{page.stem}")
+        page.write_text(text, encoding="utf-8")
 
 
 def draw_cover(stack: Stack, settings: PipelineSettings, file: Path) -> None:
@@ -118,25 +111,22 @@ def draw_cover(stack: Stack, settings: PipelineSettings, file: Path) -> None:
     fig.savefig(file)
 
 
-def relink(text: str, folder: str, place: str, there: Iterable[str], front: str = "index") -> str:
+def relink(text: str, folder: str, place: str, there: set[str], front: str = "index") -> str:
     """Point links where the pages are; a link to a page that is not there becomes plain text.
 
     `folder`: where the text lies in the project. `place`: of the page it is on, without ending.
     `there`: all pages. `front`: the notebook that is the index.
 
-    Examples
-    --------
     >>> text = "[data](01-data.ipynb), [terms](../book/glossary.md#otsu), [holes](06-holes.ipynb)"
     >>> relink(text, "notebooks", "index", {"notebooks/01-data", "book/glossary"})
     '[data](notebooks/01-data.ipynb), [terms](book/glossary.md#otsu), holes'
     """
-    pages = set(there)
 
     def point(link: re.Match[str]) -> str:
         target = posixpath.normpath(posixpath.join(folder, link["target"]))
         page, ending = posixpath.splitext(target)
         page = "index" if page == f"notebooks/{front}" else page
-        if page not in pages:
+        if page not in there:
             return link["text"]
         shown = posixpath.relpath(page, posixpath.dirname(place) or ".")
         return f"[{link['text']}]({shown}{ending}{link['part'] or ''})"
@@ -144,47 +134,52 @@ def relink(text: str, folder: str, place: str, there: Iterable[str], front: str 
     return _LINK.sub(point, text)
 
 
-def _numbered(outputs: list[Any], place: str, there: Iterable[str], front: str) -> list[Any]:
-    """Bring a picture and its caption, two outputs of a cell, together in one figure."""
+def publish(notebook: Any, link: Callable[[str], str], failures: Mapping[str, str]) -> None:
+    """Make an executed notebook a page's source, in place: links, figures, exercises, failures."""
     import nbformat
 
-    found: list[Any] = []
-    caption = None
-    for output in outputs:
-        data, about = output.get("data", {}), output.get("metadata", {}).get("skullnb")
-        if about:
-            caption, alt = about["caption"], html_escape(about["alt"])
-            drawn = data.get("image/svg+xml")
-            if drawn:
-                drawn = drawn.replace("<svg ", f'<svg role="img" aria-label="{alt}" ', 1)
-            else:
-                drawn = f'<img alt="{alt}" src="data:image/png;base64,{data["image/png"]}">'
-            name = f"figure-{about['figure'].replace('.', '-')}"
-            text = (
-                f'```{{raw}} html\n<figure class="numbered" id="{name}">\n{drawn}\n<figcaption>\n'
-                f"```\n\n{relink(caption, 'notebooks', place, there, front)}\n\n"
-                "```{raw} html\n</figcaption></figure>\n```\n"
-            )
-            found.append(nbformat.v4.new_output("display_data", data={"text/markdown": text}))
-        elif caption is None or data.get("text/markdown") != caption:
-            if "text/markdown" in data:
-                said = data["text/markdown"]
-                data["text/markdown"] = relink(said, "notebooks", place, there, front)
+    from skullnb.report import teach
+
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = link(cell.source)
+            continue
+        found, caption = [], None
+        for output in cell.outputs:
+            data, about = output.get("data", {}), output.get("metadata", {}).get("skullnb")
+            said = data.get("text/markdown")
+            if about:  # a picture; its caption is the next output
+                caption = about["caption"]
+                data = {"text/markdown": _figure(data["image/svg+xml"], about, link(caption))}
+                output = nbformat.v4.new_output("display_data", data)
+            elif teach.MIME in data:
+                data = {"text/html": teach.exercise_html(data[teach.MIME])}
+                output = nbformat.v4.new_output("display_data", data)
+            elif said and said == caption:
+                continue
+            elif said:
+                data["text/markdown"] = link(said)
             found.append(output)
-    return found
+        cell.outputs = found
+    if failures:
+        lines = [f"- [{one}]({one}.ipynb): {plot.escape(failures[one])}" for one in failures]
+        many = len(failures)
+        several = f"{many} notebooks stopped" if many > 1 else "One notebook stopped"
+        title = f":::{{admonition}} {several} with an error; what stands after it did not run"
+        banner = "\n".join([title, ":class: error", "", link("\n".join(lines)), ":::", ""])
+        starts = [n for n, cell in enumerate(notebook.cells) if cell.cell_type == "markdown"]
+        place = next((n for n in starts if notebook.cells[n].source.startswith("# ")), -1)
+        notebook.cells.insert(place + 1, nbformat.v4.new_markdown_cell(banner))
 
 
-def _banner(failures: Mapping[str, str], there: Iterable[str]) -> str:
-    if not failures:
-        return ""
-    links = {name: f"[{name}](notebooks/{name}.ipynb)" for name in failures}
-    lines = [
-        f"- {links[name] if f'notebooks/{name}' in set(there) else name}: {plot.escape(error)}"
-        for name, error in failures.items()
-    ]
-    several = f"{len(failures)} notebooks stopped" if len(failures) > 1 else "One notebook stopped"
-    title = f"{several} with an error; what stands after it did not run"
-    return "\n".join([f":::{{admonition}} {title}", ":class: error", "", *lines, ":::", ""])
+def _figure(svg: str, about: Mapping[str, str], caption: str) -> str:
+    """Write a drawing and its caption as one figure; a drawing with links is no mere image."""
+    role, name = "group" if "<a " in svg else "img", about["figure"].replace(".", "-")
+    drawn = svg.replace("<svg ", f'<svg role="{role}" aria-label="{html_escape(about["alt"])}" ', 1)
+    return (
+        f'```{{raw}} html\n<figure class="numbered" id="figure-{name}">\n{drawn}\n<figcaption>\n'
+        f"```\n\n{caption}\n\n```{{raw}} html\n</figcaption></figure>\n```\n"
+    )
 
 
 def address() -> dict[str, Any]:
@@ -274,7 +269,6 @@ def build(work: Path, front: str, *, strict: bool, scrub: Callable[[str], str]) 
 # ---- one file, and paper -------------------------------------------------------------------------
 
 _REFERENCES = ("for", "aria-labelledby", "aria-describedby", "aria-controls", "list", "headers")
-_MIME = {".svg": "image/svg+xml", ".webp": "image/webp", ".jpg": "image/jpeg", ".gif": "image/gif"}
 
 
 def write_book_files(work: Path, book: Path, keep_html: bool, browser: Path | None) -> None:
@@ -292,19 +286,21 @@ def single_file(html: Path, book: Path) -> str:
 
     `book`: its sources, with the file's template; of scripts only those found there go in.
     """
+    import jinja2
     from bs4 import BeautifulSoup
 
-    def parse(page: Path) -> Any:
-        return BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
+    def parse(page: str) -> Any:
+        return BeautifulSoup((html / page).read_text(encoding="utf-8"), "html.parser")
 
-    index = parse(html / "index.html")
-    links = [str(link["href"]) for link in index.select("nav.bd-links a.internal")]
-    names = list(dict.fromkeys(["index.html", *(one for one in links if not one.startswith("#"))]))
+    index = parse("index.html")
+    contents = index.select("nav.bd-links p.caption, nav.bd-links a.internal")
+    for link in contents:
+        if str(link.get("href", "")).startswith("#"):  # the page itself
+            link["href"] = "index.html"
+    names = list(dict.fromkeys(str(link["href"]) for link in contents if link.get("href")))
     slugs = {name: "page-" + Path(name).stem for name in names}
-    found = {name: parse(html / name).select_one("article.bd-article") for name in names}
-    articles = {name: article for name, article in found.items() if article}
+    articles = {name: parse(name).select_one("article.bd-article") for name in names}
     targets = _unique_ids(articles, slugs)
-    sections = []
     for name, article in articles.items():
         for tag in article.select("a.headerlink, script[src]"):
             tag.decompose()
@@ -325,34 +321,23 @@ def single_file(html: Path, book: Path) -> str:
                 source = unquote(urlsplit(str(image["src"])).path)
                 image["src"] = _data_uri((html / name).parent / source)
                 image["decoding"] = "async"
-        inner = article.decode_contents()
-        sections.append(f'<article class="bd-article" id="{slugs[name]}">{inner}</article>')
-
-    hrefs = [str(one["href"]) for one in index.select("link[rel=stylesheet]")]
-    sheets = [html / urlsplit(href).path for href in hrefs]
+    sheets = [urlsplit(str(one["href"])).path for one in index.select("link[rel=stylesheet]")]
     scripts = [Path(urlsplit(str(tag["src"])).path).name for tag in index.select("script[src]")]
-    own = [book / "assets" / one for one in scripts if (book / "assets" / one).is_file()]
-    contents = []
-    for tag in index.select("nav.bd-links p.caption, nav.bd-links a.internal"):
-        text = html_escape(tag.get_text(" ", strip=True))
-        href = str(tag.get("href", ""))
-        slug = slugs["index.html" if href.startswith("#") else href] if href else ""
-        line = f'<li><a href="#{slug}">{text}</a></li>' if href else f'<li class="part">{text}</li>'
-        contents.append(line)
-    parts = {
-        "title": html_escape(index.title.get_text(strip=True) if index.title else "skullnb"),
-        "icon": _data_uri(html / "_static" / "favicon.svg"),
-        "styles": "\n".join(_styles(sheet) for sheet in sheets),
-        "scripts": "\n".join(f"<script>\n{one.read_text('utf-8')}</script>" for one in own),
-        "slices": "\n".join(
-            f"<script>{one.read_text('ascii')}</script>"
-            for one in sorted((html / "_static" / "live").glob("*.js"))
-        ),
-        "contents": "\n".join(contents),
-        "articles": "\n".join(sections),
-    }
-    template = (book / "single-file.html").read_text(encoding="utf-8")
-    return re.sub(r"<!--(\w+)-->", lambda slot: parts.get(slot[1], slot[0]), template)
+    scripts = [one for one in scripts if (book / "assets" / one).is_file()]
+    template: Any = jinja2.Template((book / "single-file.html").read_text(encoding="utf-8"))
+    text: str = template.render(
+        title=html_escape(index.title.get_text(strip=True)),
+        icon=_data_uri(html / "_static" / "favicon.svg"),
+        styles=[_styles(html / sheet) for sheet in sheets],
+        scripts=[(book / "assets" / one).read_text("utf-8") for one in scripts],
+        contents=[
+            (slugs.get(link.get("href")), html_escape(link.get_text(" ", strip=True)))
+            for link in contents
+        ],
+        articles=[(slugs[name], one.decode_contents()) for name, one in articles.items()],
+        slices=[one.read_text("ascii") for one in sorted((html / "_static/live").glob("*.js"))],
+    )
+    return text
 
 
 def _unique_ids(articles: Mapping[str, Any], slugs: Mapping[str, str]) -> dict[Any, str]:
@@ -378,7 +363,7 @@ def _unique_ids(articles: Mapping[str, Any], slugs: Mapping[str, str]) -> dict[A
 def _data_uri(file: Path) -> str:
     from PIL import Image
 
-    data, mime = file.read_bytes(), _MIME.get(file.suffix, "image/png")
+    data, mime = file.read_bytes(), mimetypes.guess_type(file.name, strict=False)[0]
     if mime == "image/png":  # the same pixels in half of the bytes
         packed = BytesIO()
         with Image.open(file) as picture:

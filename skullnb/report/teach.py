@@ -1,9 +1,9 @@
 """Exercises that answer: what is right, and for each likely mistake a hint where to look.
 
-A check is data: names of sentences with a condition each, worked out on the slices at hand. The
-first is what is right; of the others the first that holds is said. A condition is the value itself
-or a `When`, so that the book's pages can ask it too: the cell of an exercise that nobody has
-answered carries its conditions along while a report is made. No hint gives the answer away.
+A check asks an answer one condition after the other; each names its sentence in `data/hints.toml`.
+The first is what is right; of the others the first that holds is said, and none gives the answer
+away. Conditions that are a `When` can be asked by the book's pages, too: while a report is made,
+the cell of an exercise that nobody has answered carries them along.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import tomllib
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache, wraps
 from html import escape
@@ -19,25 +19,13 @@ from importlib.resources import files
 from math import ceil, isclose
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from skullnb import metrics
 from skullnb.evidence import build_ledger, summarise
-from skullnb.pipeline import (
-    MAX_KERNEL_WIDTH,
-    RULES,
-    Mask,
-    SkullMaskTrace,
-    binarise,
-    choose_brain,
-    component_mask,
-    dilate,
-    fill_holes,
-    label_components,
-    normalise,
-    trace_skull_mask,
-)
+from skullnb.pipeline import MAX_KERNEL_WIDTH, RULES, Mask, SkullMaskTrace, steps, trace_skull_mask
 from skullnb.reach import kernel_reach, kernel_width_for
 from skullnb.report.chapter import SVG, Chapter
 from skullnb.study.validation import zero_failure_bound
@@ -45,7 +33,6 @@ from skullnb.study.validation import zero_failure_bound
 MIME = "application/vnd.skullnb.exercise+json"
 UNANSWERED = "No answer yet. In the notebook, put yours in the place of the three dots and run"
 UNANSWERED += " the cell again."
-ROUNDING = 0.005  # a share read off a printout has two decimals
 
 # What the exercises ask about, where the slices do not say.
 HOLES_WIDTH = 10  # px; narrow enough to leave holes to the fill
@@ -75,19 +62,6 @@ class Verdict:
         return shown | ({MIME: self.page} if self.page else {})
 
 
-@dataclass(frozen=True)
-class When:
-    """A condition that Python and the pages' script decide alike: a verb of `VERBS`, its values."""
-
-    verb: str
-    values: tuple[Any, ...] = ()
-    off: float = 0.0
-
-    def __call__(self, answer: Any) -> bool:
-        """Whether it holds for an answer."""
-        return bool(VERBS[self.verb](answer, self.values, self.off))
-
-
 VERBS: dict[str, Callable[[Any, tuple[Any, ...], float], bool]] = {
     "is": lambda answer, values, off: any(
         answer is not None and isclose(answer, one, rel_tol=1e-9, abs_tol=off) for one in values
@@ -102,9 +76,25 @@ VERBS: dict[str, Callable[[Any, tuple[Any, ...], float], bool]] = {
     "always": lambda answer, values, off: True,
 }
 
-Condition = float | When | Callable[[Any], bool]
-Asked = tuple[str, Condition] | tuple[str, Condition, dict[str, Any]]
+
+@dataclass(frozen=True)
+class When:
+    """A condition that Python and the pages' script decide alike: a verb of `VERBS`, its values."""
+
+    verb: str
+    values: tuple[Any, ...] = ()
+    off: float = 0.0
+
+    def __call__(self, answer: Any) -> bool:
+        """Whether it holds for an answer."""
+        return bool(VERBS[self.verb](answer, self.values, self.off))
+
+
+Condition = When | Callable[[Any], bool]
+# The name of a sentence, the value or condition, or several, to which it belongs, and its numbers.
+Asked = tuple[str, Any] | tuple[str, Any, dict[str, Any]]
 NOT_WHOLE, OTHERWISE = When("fraction"), When("always")
+NO_COUNT = (NOT_WHOLE, When("between", (-1e18, 0)))
 
 
 def about(value: float, share: float = 1e-3) -> When:
@@ -112,46 +102,38 @@ def about(value: float, share: float = 1e-3) -> When:
     return When("is", (float(value),), abs(float(value)) * share)
 
 
-def judge(answer: Any, pairs: Iterator[tuple[Condition, str]]) -> Verdict:
-    """Give the sentence of the first pair that holds.
-
-    Examples
-    --------
-    >>> judge(4, iter([(3, "A triangle."), (When("even"), "Odd."), (OTHERWISE, "Count.")]))
-    Not yet. Odd.
-    """
-    for place, (condition, text) in enumerate(pairs):
-        if condition(answer) if callable(condition) else When("is", (condition,))(answer):
-            return Verdict(place == 0, ("Not yet. " if place else "Right. ") + text)
-    return Verdict(False, "Not yet. Look at the question again.")
+def read_off(share: float) -> When:
+    """Hold for a share that is read off a printout, which has two decimals."""
+    return When("is", (share,), 0.005)
 
 
 def exercise(
     reads: Callable[[Any], Any],
 ) -> Callable[[Callable[[Chapter], Iterator[Asked]]], Callable[[Any, Chapter], Verdict]]:
-    """Make a check of what a chapter's answers are asked, one condition after the other.
+    """Make a check of what is asked; `reads` turns what was written into what conditions take."""
 
-    Each names its sentence in `data/hints.toml`, with the numbers to put in. `reads` turns what
-    was written into what the conditions look at.
-    """
-
-    def made(
-        asked: Callable[[Chapter], Iterator[Asked]],
-    ) -> Callable[[Any, Chapter], Verdict]:
+    def made(asked: Callable[[Chapter], Iterator[Asked]]) -> Callable[[Any, Chapter], Verdict]:
         def pairs(chapter: Chapter) -> Iterator[tuple[Condition, str]]:
             said = _hints()[asked.__name__.removeprefix("check_")]
-            for key, condition, *numbers in asked(chapter):
-                yield condition, said[key].format(**(numbers[0] if numbers else {}))
+            for key, conditions, *numbers in asked(chapter):
+                text = said[key].format(**dict(*numbers))
+                for one in conditions if isinstance(conditions, tuple) else (conditions,):
+                    yield one if callable(one) else When("is", (one,)), text
 
         @wraps(asked)
         def check(answer: Any, chapter: Chapter) -> Verdict:
             if answer is ...:
-                return Verdict(False, UNANSWERED, _for_the_page(reads, pairs, chapter))
+                is_report = os.environ.get(SVG) == "1"
+                page = _for_the_page(list(pairs(chapter)), reads is rules) if is_report else {}
+                return Verdict(False, UNANSWERED, page)
             try:
                 read = reads(answer)
             except ValueError as error:
                 return Verdict(False, f"Not yet. {error}")
-            return judge(read, pairs(chapter))
+            for place, (condition, text) in enumerate(pairs(chapter)):
+                if condition(read):
+                    return Verdict(place == 0, ("Not yet. " if place else "Right. ") + text)
+            return Verdict(False, "Not yet. Look at the question again.")
 
         return check
 
@@ -163,34 +145,15 @@ def _hints() -> dict[str, dict[str, str]]:
     return tomllib.loads((files("skullnb") / "data" / "hints.toml").read_text("utf-8"))
 
 
-def _for_the_page(reads: Any, pairs: Any, chapter: Chapter) -> dict[str, Any]:
-    """The pairs as the page's script reads them; nothing outside a report."""
-    if os.environ.get(SVG) != "1" or reads not in (number, rules, level_or_none):
+def _for_the_page(pairs: list[tuple[Condition, str]], by_name: bool) -> dict[str, Any]:
+    """The pairs as the page's script reads them; nothing where it can't tell what is right."""
+    if not isinstance(pairs[0][0], When):
         return {}
-    asked = list(pairs(chapter))
-    if asked[0][0] is is_none:  # which nobody can type
-        return {}
-    listed = [
-        (one if isinstance(one, When) else When("is", (one,)), text)
-        for one, text in asked
-        if one is not is_none
-    ]
+    asked = [(one, text) for one, text in pairs if isinstance(one, When)]
     return {
-        "choices": list(RULES) if reads is rules else [],
-        "pairs": [[one.verb, list(one.values), one.off, text] for one, text in listed],
+        "choices": list(RULES) if by_name else [],
+        "pairs": [[one.verb, list(one.values), one.off, text] for one, text in asked],
     }
-
-
-def publish(notebook: Any) -> None:
-    """Make the exercises of an executed notebook answer on the page, in place."""
-    import nbformat
-
-    for cell in notebook.cells:
-        for place, output in enumerate(cell.get("outputs", [])):
-            page = output.get("data", {}).pop(MIME, None)
-            if page:
-                data = {"text/html": exercise_html(page)}
-                cell.outputs[place] = nbformat.v4.new_output("display_data", data=data)
 
 
 def exercise_html(page: Mapping[str, Any]) -> str:
@@ -205,6 +168,11 @@ def number(answer: Any) -> float:
     if value.dtype.kind not in "iufb" or value.size != 1 or not np.isfinite(value).all():
         raise ValueError("One number is asked for; this is something else, or several.")
     return float(value.item())
+
+
+def level_or_none(answer: Any) -> float | None:
+    """Read a number, or None as an answer of its own."""
+    return None if answer is None else number(answer)
 
 
 def array(answer: Any) -> NDArray[Any]:
@@ -230,11 +198,6 @@ def is_none(answer: Any) -> bool:
     return answer is None
 
 
-def level_or_none(answer: Any) -> float | None:
-    """Read a number, or None as an answer of its own."""
-    return None if answer is None else number(answer)
-
-
 # --- the steps ---
 
 
@@ -258,28 +221,20 @@ def check_data(chapter: Chapter) -> Iterator[Asked]:
 @exercise(array)
 def check_normalise(chapter: Chapter) -> Iterator[Asked]:
     """The middle slice, normalised by hand."""
-    image, levels = chapter.image, normalise(chapter.image)
-    lowest, highest = float(image.min()), float(image.max())
-    exact = 255 * (image.astype(np.float64) - lowest) / (highest - lowest or 1.0)
-    yield (
-        "right",
-        lambda given: (
-            given.dtype == np.uint8 and given.shape == levels.shape and _agree(given, levels)
-        ),
-    )
+    image, levels = chapter.image, steps.normalise(chapter.image)
+    row, column = np.unravel_index(np.argmax(image), image.shape)
+    exact = _scaled(image, [image])
+    several = np.floor(_scaled(image, [chapter.images[index] for index in chapter.shown]))
+    yield "right", lambda given: given.dtype == np.uint8 and _agree(given, levels)
     yield "no_numbers", lambda given: given.dtype.kind not in "iuf"
     yield "shape", lambda given: given.shape != image.shape, {"shape": image.shape}
     yield "type", lambda given: _agree(given, levels)
     yield "scale", lambda given: given.max() <= 1 < levels.max()
     yield "decimals", lambda given: _agree(given, exact, 1e-3)
     yield "rounded", lambda given: _agree(given, np.rint(exact))
-    least = min(float(chapter.images[index].min()) for index in chapter.shown)
-    most = max(float(chapter.images[index].max()) for index in chapter.shown)
-    spread = 255 * (image.astype(np.float64) - least) / (most - least or 1.0)
-    yield "several", lambda given: _agree(given, np.floor(spread))
+    yield "several", lambda given: _agree(given, several)
     yield "highest", lambda given: bool((given[levels == 255] != 255).any())
     yield "lowest", lambda given: given[levels == 0].max() > 0
-    row, column = np.unravel_index(np.argmax(image), image.shape)
     yield "otherwise", OTHERWISE, {"row": row, "column": column}
 
 
@@ -325,31 +280,25 @@ def check_dilation(chapter: Chapter) -> Iterator[Asked]:
     width = chapter.settings.kernel_width
     yield "right", 2 * width - 1
     yield "same", width
-    yield "unlikely", NOT_WHOLE
-    yield "unlikely", When("outside", (1, 4 * width))
+    yield "unlikely", (NOT_WHOLE, When("outside", (1, 4 * width)))
     yield "narrower", When("between", (1, width))
-    reach = sum(kernel_reach(width)) / 4
-    yield "otherwise", OTHERWISE, {"reach": reach}
+    yield "otherwise", OTHERWISE, {"reach": sum(kernel_reach(width)) / 4}
 
 
 @exercise(number)
 def check_holes(chapter: Chapter) -> Iterator[Asked]:
     """On how many pixels filling before and after the dilation differ, at another width."""
     trace, width = chapter.trace(), chapter.settings.kernel_width
-    grown, filled = dilate(trace.brain, HOLES_WIDTH), fill_holes(trace.brain)
-    after, before = fill_holes(grown), dilate(filled, HOLES_WIDTH)
+    grown, filled = steps.dilate(trace.brain, HOLES_WIDTH), steps.fill_holes(trace.brain)
+    after, before = steps.fill_holes(grown), steps.dilate(filled, HOLES_WIDTH)
+    own = steps.fill_holes(steps.dilate(trace.brain, width))
     yield "right", _differing(after, before)
-    yield "no_count", NOT_WHOLE
-    yield "no_count", When("between", (-1e18, -1))
-    yield (
-        "one_mask",
-        When("is", tuple(int(np.count_nonzero(one)) for one in (after, before, grown))),
-    )
+    yield "no_count", (NOT_WHOLE, When("between", (-1e18, -1)))
+    yield "one_mask", tuple(int(np.count_nonzero(one)) for one in (after, before, grown))
     yield "unfilled", _differing(grown, before)
     yield "fill_alone", _differing(grown, after)
     yield "other_kernel", _differing(after, trace.mask), {"width": HOLES_WIDTH}
-    own = fill_holes(dilate(trace.brain, width))
-    yield "other_width", _differing(own, dilate(filled, width)), {"width": HOLES_WIDTH}
+    yield "other_width", _differing(own, steps.dilate(filled, width)), {"width": HOLES_WIDTH}
     yield "otherwise", OTHERWISE
 
 
@@ -358,22 +307,20 @@ def check_metrics(_: Chapter) -> Iterator[Asked]:
     """A mask of the right size whose IoU with a square of 4 x 4 pixels is one third."""
     square = np.zeros((14, 14), dtype=np.uint8)
     square[5:9, 5:9] = 1
+    size = int(square.sum())
 
-    def is_mask(mask: Any) -> bool:
-        plain = mask.shape == square.shape and mask.dtype.kind in "biuf"
-        return bool(plain and np.isin(mask, (0, 1)).all())
-
-    def is_as_large(mask: Any) -> bool:
-        return is_mask(mask) and np.count_nonzero(mask) == np.count_nonzero(square)
+    def is_shaped(mask: Any) -> bool:
+        return mask.shape == square.shape and mask.dtype.kind in "biuf"
 
     def overlap(mask: Any) -> float:
-        return metrics.iou(mask.astype(np.uint8), square)
+        is_mask = is_shaped(mask) and np.isin(mask, (0, 1)).all()
+        return metrics.iou(mask.astype(np.uint8), square) if is_mask else np.nan
 
-    yield "right", lambda mask: is_as_large(mask) and isclose(overlap(mask), 1 / 3)
-    yield "shape", lambda mask: mask.shape != square.shape or mask.dtype.kind not in "biuf"
-    yield "no_mask", lambda mask: not is_mask(mask)
-    yield "too_small", lambda mask: np.count_nonzero(mask) < square.sum()
-    yield "too_large", lambda mask: np.count_nonzero(mask) > square.sum()
+    yield "right", lambda mask: isclose(overlap(mask), 1 / 3) and mask.sum() == size
+    yield "shape", lambda mask: not is_shaped(mask)
+    yield "no_mask", lambda mask: np.isnan(overlap(mask))
+    yield "too_small", lambda mask: mask.sum() < size
+    yield "too_large", lambda mask: mask.sum() > size
     yield "apart", lambda mask: overlap(mask) == 0
     yield "same", lambda mask: overlap(mask) == 1
     yield "too_much", lambda mask: overlap(mask) > 1 / 3
@@ -388,13 +335,13 @@ def check_five_slices(chapter: Chapter) -> Iterator[Asked]:
     """Which share of what the largest component misses of the mask lies in its holes."""
     trace = chapter.trace()
     n_mask, n_brain = int(trace.mask.sum()), int(trace.brain.sum())
-    n_holes, n_missing = int(fill_holes(trace.brain).sum()) - n_brain, n_mask - n_brain
+    n_holes, n_missing = int(steps.fill_holes(trace.brain).sum()) - n_brain, n_mask - n_brain
     share = n_holes / max(n_missing, 1)
-    yield "right", When("is", (share,), ROUNDING)
+    yield "right", read_off(share)
     yield "no_share", When("outside", (0, 1))
-    yield "outside", When("is", (1 - share,), ROUNDING)
-    yield "of_mask", When("is", (n_holes / max(n_mask, 1),), ROUNDING)
-    yield "missing", When("is", (n_missing / max(n_mask, 1),), ROUNDING)
+    yield "outside", read_off(1 - share)
+    yield "of_mask", read_off(n_holes / max(n_mask, 1))
+    yield "missing", read_off(n_missing / max(n_mask, 1))
     yield "otherwise", OTHERWISE, {"n_missing": n_missing}
 
 
@@ -402,19 +349,15 @@ def check_five_slices(chapter: Chapter) -> Iterator[Asked]:
 def check_evidence(chapter: Chapter) -> Iterator[Asked]:
     """Which rules could be struck, one at a time, without changing a mask."""
     table = summarise(build_ledger(chapter.stack, chapter.settings)).set_index("rule")
-    changed = table["n_changed"].astype(int).to_dict()
-    silent = [rule for rule in RULES if not changed.get(rule)]
-    needed = [rule for rule in RULES if rule not in silent]
-    fired = [rule for rule in silent if rule in table.index and table.loc[rule, "n_fired"]]
-    yield "right", When("exactly", tuple(silent))
-    yield "opposite", When("exactly", tuple(needed))
+    changed, fired = (table[name].astype(int).to_dict() for name in ("n_changed", "n_fired"))
+    silent = tuple(rule for rule in RULES if not changed.get(rule))
+    needed = tuple(rule for rule in RULES if rule not in silent)
+    yield "right", When("exactly", silent)
+    yield "opposite", When("exactly", needed)
     for rule in needed:
-        yield (
-            "needed",
-            When("names", (rule,)),
-            {"rule": rule, "n": changed[rule], "s": "s" * (changed[rule] != 1)},
-        )
-    yield "fired", When("lacks", tuple(fired))
+        told = {"rule": rule, "n": changed[rule], "s": "s" * (changed[rule] != 1)}
+        yield "needed", When("names", (rule,)), told
+    yield "fired", When("lacks", tuple(rule for rule in silent if fired.get(rule)))
     yield "silent", OTHERWISE
 
 
@@ -422,10 +365,8 @@ def check_evidence(chapter: Chapter) -> Iterator[Asked]:
 def check_validation(chapter: Chapter) -> Iterator[Asked]:
     """How many volumes without a failure rule out a failure rate of 2%."""
     enough = next(n for n in range(1, 10_000) if zero_failure_bound(n) <= FAILURE_RATE)
-    here = len(set(chapter.stack.groups or ("one",)))
-    yield "right", enough, {"here": here}
-    yield "uncounted", NOT_WHOLE
-    yield "uncounted", When("between", (-1e18, 0))
+    yield "right", enough, {"here": len(set(chapter.stack.groups or ("one",)))}
+    yield "uncounted", NO_COUNT
     yield "rule_of_three", round(3 / FAILURE_RATE)
     yield "too_few", When("between", (1, enough)), {"rate": FAILURE_RATE}
     yield "otherwise", OTHERWISE
@@ -434,12 +375,11 @@ def check_validation(chapter: Chapter) -> Iterator[Asked]:
 @exercise(number)
 def check_reach(chapter: Chapter) -> Iterator[Asked]:
     """The odd kernel width that reaches 7 mm where a pixel measures 0.7 mm."""
-    wanted, half = kernel_width_for(REACH_MM, PIXEL_MM), round(REACH_MM / PIXEL_MM)
+    wanted = kernel_width_for(REACH_MM, PIXEL_MM)
     yield "right", wanted
-    yield "no_width", NOT_WHOLE
-    yield "no_width", When("between", (-1e18, 0))
+    yield "no_width", NO_COUNT
     yield "too_wide", When("between", (MAX_KERNEL_WIDTH + 1, 1e18))
-    yield "one_side", half
+    yield "one_side", round(REACH_MM / PIXEL_MM)
     yield "in_mm", When("is", (REACH_MM, 2 * REACH_MM, 2 * REACH_MM + 1))
     yield "own_width", chapter.settings.kernel_width
     yield "even", When("even")
@@ -452,13 +392,12 @@ def check_other_heads(chapter: Chapter) -> Iterator[Asked]:
     """How much of the middle slice's mask is left after the tightest crop."""
     trace = chapter.trace()
     box = tightest_box(trace)
-    old = trace.mask[box]
-    new = trace_skull_mask(chapter.image[box], chapter.settings).mask
+    old, new = trace.mask[box], trace_skull_mask(chapter.image[box], chapter.settings).mask
     share = int((new & old).sum()) / max(int(old.sum()), 1)
-    yield "right", When("is", (share,), ROUNDING), {"share": share}
+    yield "right", read_off(share), {"share": share}
     yield "no_share", When("outside", (0, 1))
     yield "everything", 1
-    yield "lost", When("is", (1 - share,), ROUNDING)
+    yield "lost", read_off(1 - share)
     yield "otherwise", OTHERWISE
 
 
@@ -470,11 +409,10 @@ def check_timing(chapter: Chapter) -> Iterator[Asked]:
     """How many workers it takes until a storage of 1 GB a second is the limit, masks packed."""
     pixels, item = chapter.image.size, chapter.image.dtype.itemsize
     packed = ceil(BYTES_A_SECOND / (pixels * (item + 1 / 8)) / SLICES_A_SECOND)
-    bytewise = ceil(BYTES_A_SECOND / (pixels * (item + 1)) / SLICES_A_SECOND)
     yield "right", packed
     yield "nobody", When("between", (-1e18, 0))
     yield "uncounted", NOT_WHOLE
-    yield "bytes", bytewise
+    yield "bytes", ceil(BYTES_A_SECOND / (pixels * (item + 1)) / SLICES_A_SECOND)
     yield "too_few", When("between", (0, packed))
     yield "otherwise", OTHERWISE
 
@@ -493,10 +431,9 @@ def check_explore(chapter: Chapter) -> Iterator[Asked]:
     left = _brain_at(trace, lowest)
     shared = np.count_nonzero(left & trace.brain) / (np.count_nonzero(left) or 1)
     kind = "right" if shared >= 0.5 else "another" if left.any() else "empty"
-    yield kind, When("is", (lowest,)), {"shared": shared}
+    yield kind, lowest, {"shared": shared}
     yield "not_none", is_none
-    yield "no_level", NOT_WHOLE
-    yield "no_level", When("outside", (0, 255))
+    yield "no_level", (NOT_WHOLE, When("outside", (0, 255)))
     yield "otsu", When("between", (0, trace.threshold)), {"threshold": trace.threshold}
     yield "too_low", When("between", (0, lowest))
     yield "too_high", OTHERWISE
@@ -505,14 +442,11 @@ def check_explore(chapter: Chapter) -> Iterator[Asked]:
 @exercise(number)
 def check_your_data(chapter: Chapter) -> Iterator[Asked]:
     """Which slice's mask differs most in area from the stack's median, by its number."""
-    areas = chapter.rows["mask_px"].to_numpy()
-    numbers = np.asarray(chapter.numbers)
+    areas, numbers = chapter.rows["mask_px"].to_numpy(), np.asarray(chapter.numbers)
     off = np.abs(areas - np.median(areas))
-    yield "right", When("is", tuple(int(one) for one in numbers[off == off.max()][:100]))
-    ends = int(numbers.min()), int(numbers.max())
-    yield "no_slice", NOT_WHOLE
-    yield "no_slice", When("outside", ends)
-    yield "largest", When("is", tuple(int(one) for one in numbers[areas == areas.max()][:100]))
+    yield "right", When("is", tuple(numbers[off == off.max()][:100].tolist()))
+    yield "no_slice", (NOT_WHOLE, When("outside", (int(numbers.min()), int(numbers.max()))))
+    yield "largest", When("is", tuple(numbers[areas == areas.max()][:100].tolist()))
     yield "otherwise", OTHERWISE
 
 
@@ -520,29 +454,38 @@ def check_your_data(chapter: Chapter) -> Iterator[Asked]:
 
 
 def tightest_box(trace: SkullMaskTrace) -> tuple[slice, slice]:
-    """Give the rows and columns of the smallest frame that holds the chosen component."""
-    for one in trace.components[trace.components["label"] == trace.chosen]:
-        top, left = int(one["top"]), int(one["left"])
-        return slice(top, top + int(one["height"])), slice(left, left + int(one["width"]))
-    return slice(None), slice(None)
+    """Give rows and columns of the smallest frame that holds the brain; all where there is none."""
+    left, top, width, height = cv2.boundingRect(trace.brain)
+    return slice(top, top + height or None), slice(left, left + width or None)
 
 
 def _upper_half(image: Any) -> float:
     return float(np.mean(image > (float(image.min()) + float(image.max())) / 2))
 
 
+def _scaled(image: Any, whose: list[Any]) -> NDArray[np.float64]:
+    """The slice on a scale from 0 to 255 that spans some slices' range."""
+    low, high = min(float(one.min()) for one in whose), max(float(one.max()) for one in whose)
+    scaled: NDArray[np.float64] = 255 * (image.astype(np.float64) - low) / (high - low or 1.0)
+    return scaled
+
+
 def _agree(given: Any, expected: Any, step: float = 0.0) -> bool:
     """Whether nearly all pixels agree; a rare one may fall on the other side of a level."""
+    if given.shape != expected.shape:
+        return False
     return float(np.mean(np.abs(given.astype(np.float64) - expected) <= step)) > 0.999
 
 
-def _differing(one: Collection[Any], other: Collection[Any]) -> int:
-    return int(np.count_nonzero(np.asarray(one) != np.asarray(other)))
+def _differing(one: Mask, other: Mask) -> int:
+    return int(np.count_nonzero(one != other))
 
 
 def _brain_at(trace: SkullMaskTrace, level: int) -> Mask:
     """Steps 2 and 3 at another level; normalising is not done again."""
-    labels, components = label_components(
-        binarise(trace.normalised, level), trace.settings.connectivity
+    labels, components = steps.label_components(
+        steps.binarise(trace.normalised, level), trace.settings.connectivity
     )
-    return component_mask(labels, choose_brain(components, trace.settings.drop_edge_touching))
+    return steps.component_mask(
+        labels, steps.choose_brain(components, trace.settings.drop_edge_touching)
+    )
