@@ -10,7 +10,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -27,7 +26,7 @@ from skullnb.pipeline import Mask, fill_holes, normalise, otsu_threshold
 from skullnb.pipeline.border import grow_through_dark
 from skullnb.stack import Stack
 from skullnb.study.real_heads import FOLDER, MEASURES, POOR_IOU
-from skullnb.study.timing import versions
+from skullnb.study.timing import machine, versions
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -148,11 +147,10 @@ def _scan(name: str) -> Any:
 
 def record(folder: Path = FOLDER) -> None:
     """Measure everything and store it; some minutes."""
-    started = time.monotonic()
     measure().round(4).to_csv(folder / "tools.csv", index=False, lineterminator="\n")
-    told = {
+    told: dict[str, Any] = {
         "date": datetime.now(UTC).date().isoformat(),
-        "minutes": round((time.monotonic() - started) / 60, 1),
+        "machine": machine(),
         "versions": versions() | {package: version(package) for package, _ in TOOLS.values()},
     }
     (folder / "tools.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
