@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -68,10 +69,10 @@ def brain_of(tool: str, scan: Any) -> tuple[NDArray[np.bool_], float, float]:
         files = {name: f"{folder}/{name}.nii.gz" for name in ("scan", "mask", "brain")}
         nib.save(canonical, files["scan"])
         program, *words = command.format(**files).split()
-        place = Path(sys.executable).with_name(program)
+        place = shutil.which(program, path=Path(sys.executable).parent) or program
         # Waited for by hand: only so the system tells what this one process and its own took.
         process = subprocess.Popen(
-            [str(place if place.exists() else program), *words],
+            [place, *words],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
