@@ -5,25 +5,36 @@
 # make same-answer  whether masks and numbers depend on versions
 # make lab          the explorer in JupyterLab; as root: make lab LAB='-- --allow-root'
 # make bench        every time of chapter 13, measured here; some minutes on a quiet machine
+# make fuzz         inputs that end in anything but a refusal; a quarter of an hour
+# make neurolibre   the book in the layout that NeuroLibre builds from: neurolibre/
+# make release-check  what checkers of metadata, workflows and distributions say: dist/
 # All set themselves up; PYTHON chooses the interpreter.
 
 PYTHON ?= python3
-PYTHONS ?= python3.11 python3.12 python3.13
+PYTHONS ?= $(shell which python3.11 python3.12 python3.13 python3.14 2>/dev/null)
 VENV := .venv
 BIN := $(VENV)/bin
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PIP := python -m pip install --quiet --disable-pip-version-check
+INSTALL := $(BIN)/$(PIP) --constraint constraints.txt
 
-.PHONY: help report test coverage mutants same-answer lab bench check format screenshots clean
+.PHONY: help report test coverage mutants same-answer lab bench fuzz neurolibre release-check check format \
+	screenshots clean
 .DEFAULT_GOAL := help
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 
 # A stamp is as old as the last install of that extra; the project's metadata decides when to redo it.
-$(VENV)/%.stamp: pyproject.toml constraints.txt
+$(VENV)/%.stamp: pyproject.toml constraints.txt hatch_build.py
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing skullnb[$*] into $(VENV) ..."
 	@$(INSTALL) --editable '.[$*]'
+	@touch $@
+
+# Everything that developing takes; groups need a newer pip than some Pythons bring.
+$(VENV)/dev.stamp: $(VENV)/test,browser.stamp
+	@$(INSTALL) 'pip>=25.1'
+	@$(INSTALL) --group dev
 	@touch $@
 
 report: $(VENV)/report.stamp
@@ -32,37 +43,59 @@ report: $(VENV)/report.stamp
 lab: $(VENV)/lab.stamp
 	@$(BIN)/skullnb lab $(LAB)
 
-test: $(VENV)/test,browser.stamp check
+test: $(VENV)/dev.stamp check
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 bench: $(VENV)/bench.stamp
 	OPENCV_FOR_THREADS_NUM=1 $(BIN)/python -m skullnb.study.timing --record
 
-coverage: $(VENV)/test,browser.stamp
+coverage: $(VENV)/dev.stamp
 	$(BIN)/python -m coverage erase
 	$(BIN)/python -m coverage run -m pytest --numprocesses 2 --dist loadfile
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
 
-mutants: $(VENV)/test,browser.stamp
+mutants: $(VENV)/dev.stamp
 	@$(INSTALL) mutmut
 	OPENCV_FOR_THREADS_NUM=1 $(BIN)/mutmut run --max-children 2
 	$(BIN)/python tests/removed_functions.py
 
-same-answer:
-	$(PYTHON) tests/same_answer.py $(VENV)-versions $(PYTHONS) --lowest --report
+fuzz: $(VENV)/dev.stamp
+	env -u CI SKULLNB_EXAMPLES=1500 $(BIN)/python -m pytest tests/test_fuzz.py --numprocesses 2
 
-check: $(VENV)/test,browser.stamp
+neurolibre: $(VENV)/report.stamp
+	@$(BIN)/python book/neurolibre.py neurolibre
+
+# The tag that a release is made for names VERSION; elsewhere any will do.
+release-check: VERSION ?= $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' skullnb/__init__.py)
+release-check:
+	@test -x $(VENV)-release/bin/python || $(PYTHON) -m venv $(VENV)-release
+	@$(VENV)-release/bin/$(PIP) 'pip>=25.1'
+	@$(VENV)-release/bin/$(PIP) --group release
+	@grep -qx '__version__ = "$(VERSION)"' skullnb/__init__.py \
+		|| { echo "skullnb/__init__.py has another version than $(VERSION)."; exit 1; }
+	$(VENV)-release/bin/sp-repo-review .
+	$(VENV)-release/bin/zizmor --offline --persona=auditor .
+	$(VENV)-release/bin/validate-pyproject pyproject.toml
+	$(VENV)-release/bin/cffconvert --validate
+	rm -rf dist
+	$(VENV)-release/bin/python -m build --outdir dist
+	$(VENV)-release/bin/twine check --strict dist/*
+
+same-answer:
+	$(PYTHON) tests/same_answer.py $(VENV)-versions $(PYTHONS) --report
+
+check: $(VENV)/dev.stamp
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-format: $(VENV)/test,browser.stamp
+format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-screenshots: $(VENV)/test,browser.stamp
+screenshots: $(VENV)/dev.stamp
 	$(BIN)/python tests/screenshots.py
 
 clean:
-	rm -rf build dist report screenshots mutants .coverage* .venv-versions .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build dist report neurolibre screenshots mutants .coverage* .venv-versions .venv-release .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -12,21 +12,19 @@ import os
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from skullnb import masking
-from skullnb.errors import BatchStopped, InvalidSetting, SkullnbError, UnreadableFile
-from skullnb.pipeline import PipelineSettings, load, measure_slice
-from skullnb.pipeline.measure import add_neighbour_signs
-from skullnb.stack import many, refuse_place, split_series
+from skullnb.errors import BatchStopped, InvalidImage, InvalidSetting, SkullnbError, UnreadableFile
+from skullnb.pipeline import PipelineSettings, load
+from skullnb.stack import many, refuse_place
 from skullnb.stack.checks import expand, needed
 from skullnb.stack.many import PACKED, Slices, is_zarr, open_slices, pixels_of, shape_of
 
@@ -41,16 +39,18 @@ _OWN = ("rows", "lock", "about.json", "masks", "replaced", ".skullnb-")
 
 @dataclass(frozen=True)
 class Batch:
-    """What came of a batch: masks, table, counts by status, what is wrong or failed, remarks."""
+    """What came of a batch: masks, table, its JSON file, and how many slices were done before."""
 
     path: Path
     table: Path
-    counts: dict[str, int]
-    wrong: str
-    failed: str
-    remarks: list[str]
+    account: Mapping[str, Any]
     n_resumed: int
     seconds: float
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Slices, and how many there are of each status."""
+        return dict(self.account["Counts"])
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,11 @@ class Work:
     versions: Mapping[str, str]
     steps_mm: tuple[float, ...] = ()  # from slice to slice of each file; 0 = it is no volume
 
+    @property
+    def parts(self) -> list[Path]:
+        """The files of rows, one of each chunk that is done."""
+        return sorted(self.masks.parent.glob("rows/*.json"), key=lambda one: int(one.stem))
+
     def do(self, number: int) -> int:
         """Mask one chunk: first the masks, then the rows, which say that it is done."""
         if masking.versions() != self.versions:
@@ -73,17 +78,8 @@ class Work:
         start, stop = number * self.chunk, min((number + 1) * self.chunk, self.slices.shape[0])
         masks, rows = np.zeros((stop - start, *self.slices.shape[1:]), dtype=np.uint8), []
         for index, (name, at, image, spacing_mm) in enumerate(self.slices.read(start, stop)):
-            kernel = masking.kernel_of(self.settings, spacing_mm)
-            rows.append({"source": name, "slice": at, **kernel})
-            try:
-                if isinstance(image, SkullnbError):
-                    raise image
-                settings = self.settings.at(spacing_mm)
-                found = measure_slice(image, settings, spacing_mm, slice_number=at)
-                rows[-1] |= found.row()
-                masks[index] = found.mask
-            except SkullnbError as error:
-                rows[-1] |= {"status": "failed", "reason": str(error)}
+            row = masking.mask_slice(image, self.settings, spacing_mm, at, masks[index])
+            rows.append({"source": name, "slice": at, **row})
         many.write_slices(self.masks, self.stored, start, masks)
         part = self.masks.parent / "rows" / f"{number:06d}.json"
         part.with_suffix(".new").write_text(json.dumps(rows, default=int))
@@ -92,20 +88,15 @@ class Work:
 
     def rows(self, on_warning: str) -> list[dict[str, Any]]:
         """Join the rows of all chunks, with the signs that neighbours in a volume give."""
-        parts = sorted(self.masks.parent.glob("rows/*.json"), key=lambda one: int(one.stem))
-        rows = [row for part in parts for row in json.loads(part.read_text())]
+        rows = [row for part in self.parts for row in json.loads(part.read_text())]
         ends, single = np.cumsum(self.slices.counts), max(self.slices.counts) == 1
-        files = np.searchsorted(ends, np.arange(len(rows)) + self.slices.first, side="right")
-        kept, names, steps_mm = [], [], []
-        for row, file in zip(rows, files.tolist(), strict=True):
-            is_volume = self.steps_mm[file] > 0 and not single
-            row["group"] = self.slices.volumes[file].name if is_volume else ""
-            if row.get("status") != "failed":
-                kept.append(row)
-                names.append(str(file) if is_volume else "")
-                steps_mm.append(self.steps_mm[file])
-        add_neighbour_signs(kept, names, steps_mm)
-        return masking.complete(rows, on_warning)
+        places = np.arange(len(rows)) + self.slices.first
+        files = np.searchsorted(ends, places, side="right").tolist()
+        volumes = ["" if single or not self.steps_mm[file] else str(file) for file in files]
+        for row, volume in zip(rows, volumes, strict=True):
+            row["group"] = self.slices.volumes[int(volume)].name if volume else ""
+        steps_mm = [self.steps_mm[file] for file in files]
+        return masking.finish_rows(rows, volumes, steps_mm, on_warning)
 
 
 def mask_batch(
@@ -142,7 +133,7 @@ def mask_batch(
     slices, opened = open_slices(images, **words)
     for spacing_mm in {one.spacing_mm for one in opened}:
         settings.at(spacing_mm)  # refused now, not slice by slice
-    places = (path, *masking.beside(path, parquet=parquet))
+    places = (path, *masking.beside(path, ".parquet" if parquet else ".csv"))
     asked = {**asdict(settings), **vars(slices), "on_warning": on_warning}
     about = {"input": slices.fingerprint(), **masking.versions()}
     about |= {name: str(one) for name, one in asked.items() if name != "volumes"}
@@ -155,25 +146,37 @@ def mask_batch(
     (told, differs), n_resumed = _known(places[2], about), n
     ours = not differs and work.masks.exists()  # stopped shortly before its end
     finished = not (overwrite or differs or ours) and all(one.exists() for one in places)
+
+    def refuse() -> None:
+        """Refuse names that other files have, and that lie where masks would be read as images."""
+        masking.refuse_among(path, images, deep=is_zarr(expand(images)))
+        for one in places:
+            allowed = overwrite or (ours and one != path)
+            if one.suffix != ".zarr" or not shape_of(one):
+                refuse_place(one, slices.files(), allowed)
+            elif not allowed:
+                told = f"{one} exists already; name another, or allow it (--overwrite)."
+                raise UnreadableFile(told)
+
     if not finished:
-        _refuse_places(places, images, work, ours, overwrite)
+        refuse()
     with _alone(folder, path):
         if not finished:
             work = _begin(work, about, overwrite)
             n_resumed = _work_through(work, workers, scheduler, progress)
             if slices.fingerprint() != about["input"]:
                 raise BatchStopped(many.CHANGED)
-            _refuse_places(places, images, work, ours, overwrite)
-            rows = work.rows(on_warning)
+            refuse()
+            rows = _rows_of(work, on_warning)
             volumes = [(one.path.name, one.spacing_mm, one.remarks) for one in opened]
             told = masking.describe(rows, "index", settings, volumes, on_warning)
+            told["Remarks"] += masking.what_is_taken(images, slices.files())
             told["Batch"] = about
             masking.write_json(told, places[2])
             masking.write_table(rows, places[1])
             _publish(work, rows, path)
         shutil.rmtree(folder)
-    seconds, said = time.monotonic() - started, (told["LooksWrong"], told["Failed"])
-    return Batch(path, places[1], told["Counts"], *said, told["Remarks"], n_resumed, seconds)
+    return Batch(path, places[1], told, n_resumed, time.monotonic() - started)
 
 
 def is_for_batch(images: str | Path, output: str | Path) -> bool:
@@ -253,23 +256,50 @@ def _begin(work: Work, about: Mapping[str, Any], overwrite: bool) -> Work:
     return work
 
 
-def _refuse_places(
-    places: Sequence[Path], images: str | Path, work: Work, ours: bool, overwrite: bool
-) -> None:
-    """Refuse names that other files have, and that lie where masks would be read as images."""
-    path, whole = places[0], split_series(images)[0].absolute()
-    own = path.parent.resolve() / path.name
-    around = own.parents if is_zarr(whole) else own.parents[:1]
-    matches = not whole.exists() and path.match(str(whole))  # a pattern
-    if matches or whole.resolve() in (own, *around):
-        told = f"{path.name} would lie among the images, which are read as a whole"
-        raise UnreadableFile(f"{told}; write it to another folder.")
-    for one in places:
-        allowed = overwrite or (ours and one != path)
-        if one.suffix != ".zarr" or not shape_of(one):
-            refuse_place(one, work.slices.files(), allowed)
-        elif not allowed:
-            raise UnreadableFile(f"{one} exists already; name another, or allow it (--overwrite).")
+def _work_through(
+    work: Work, workers: int | None, scheduler: str, progress: Callable[[int, int], object]
+) -> int:
+    """Do all chunks that are not done, some at a time; return how many slices were done before."""
+    n, done = work.slices.shape[0], {int(one.stem) for one in work.parts}
+    n_before = n_done = sum(min(work.chunk, n - number * work.chunk) for number in done)
+    progress(n_done, n)
+    left = (number for number in range(-(-n // work.chunk)) if number not in done)
+    with (
+        _crew(workers, scheduler) as pool,
+        closing(masking.side_by_side(pool, work.do, left, _AHEAD)) as found,
+    ):
+        for n_more in found:
+            n_done += n_more
+            progress(n_done, n)
+    return n_before
+
+
+@contextmanager
+def _crew(workers: int | None, scheduler: str) -> Iterator[Executor]:
+    """Have workers ready: threads of this process, or those of a Dask cluster."""
+    if not scheduler:
+        load()  # compiled once, not by every worker
+        with masking.threads(workers) as pool:
+            yield pool
+        return
+    distributed = needed("distributed", "A Dask cluster", "cluster")
+    try:
+        client = distributed.Client(scheduler, timeout="10s", set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise InvalidSetting(f"No Dask scheduler answers at {scheduler!r}; start it.") from error
+    with client:
+        if not client.nthreads():
+            raise InvalidSetting(f"The Dask cluster at {scheduler!r} has no workers; start some.")
+        yield client.get_executor(pure=False)
+
+
+def _rows_of(work: Work, on_warning: str) -> list[dict[str, Any]]:
+    """Return the rows of all slices; forget them where not one slice could be masked."""
+    try:
+        return work.rows(on_warning)
+    except InvalidImage:
+        shutil.rmtree(work.masks.parent / "rows")
+        raise
 
 
 def _publish(work: Work, rows: list[dict[str, Any]], path: Path) -> None:
@@ -284,46 +314,3 @@ def _publish(work: Work, rows: list[dict[str, Any]], path: Path) -> None:
     elif path.exists():  # no folder can replace another in one step
         path.replace(work.masks.with_name(f"replaced-{time.time_ns()}"))
     work.masks.replace(path)
-
-
-def _work_through(
-    work: Work, workers: int | None, scheduler: str, progress: Callable[[int, int], object]
-) -> int:
-    """Do all chunks that are not done, some at a time; return how many slices were done before."""
-    n, done = work.slices.shape[0], {int(one.stem) for one in work.masks.parent.glob("rows/*.json")}
-    n_before = n_done = sum(min(work.chunk, n - number * work.chunk) for number in done)
-    progress(n_done, n)
-    left = (number for number in range(-(-n // work.chunk)) if number not in done)
-    with masking.stopped_between() as look, _crew(workers, scheduler) as pool:
-        waiting = {pool.submit(work.do, one) for one in islice(left, _AHEAD)}
-        try:
-            while waiting:
-                finished, waiting = wait(waiting, masking.LOOK_EVERY, FIRST_COMPLETED)
-                look()
-                n_done += sum(one.result() for one in finished)
-                waiting |= {pool.submit(work.do, one) for one in islice(left, len(finished))}
-                progress(n_done, n)
-        finally:
-            for one in waiting:
-                one.cancel()
-    return n_before
-
-
-@contextmanager
-def _crew(workers: int | None, scheduler: str) -> Iterator[Executor]:
-    """Have workers ready: threads of this process, or those of a Dask cluster."""
-    if not scheduler:
-        load()  # compiled once, not by every worker
-        size = workers or masking.n_processors()
-        with masking.one_opencv_thread(), ThreadPoolExecutor(size) as pool:
-            yield pool
-        return
-    distributed = needed("distributed", "A Dask cluster", "cluster")
-    try:
-        client = distributed.Client(scheduler, timeout="10s", set_as_default=False)
-    except (OSError, ValueError) as error:
-        raise InvalidSetting(f"No Dask scheduler answers at {scheduler!r}; start it.") from error
-    with client:
-        if not client.nthreads():
-            raise InvalidSetting(f"The Dask cluster at {scheduler!r} has no workers; start some.")
-        yield client.get_executor(pure=False)

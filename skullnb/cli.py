@@ -7,9 +7,10 @@ import io
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +33,6 @@ EXIT_PARTLY, EXIT_INTERRUPTED = 1, 130
 # --- what surrounds every command: sentences instead of tracebacks, and being told to stop --------
 
 
-class Sentence(click.ClickException):
-    """One clear sentence on stderr, no traceback, exit code 2."""
-
-    exit_code = 2
-
-
 class Command(click.Group):
     """A group whose commands turn refusals into one sentence."""
 
@@ -45,7 +40,8 @@ class Command(click.Group):
         """Run the command; say what went wrong in a sentence."""
         let_anything_be_said()
         try:
-            with told_to_stop(), warnings.catch_warnings():
+            as_ctrl_c = signal.default_int_handler, ends_all, *masking.ENDING
+            with masking.handling(*as_ctrl_c), warnings.catch_warnings():
                 # What libraries remark on a damaged file would stand above the sentence.
                 warnings.simplefilter("ignore")
                 warnings.filterwarnings("always", "The disk of .* keeps no locks")
@@ -54,26 +50,16 @@ class Command(click.Group):
         except (SkullnbError, OSError, MemoryError, RuntimeError) as error:
             if not (told := sentence(error)):
                 raise
-            raise Sentence(told) from error
+            raise click.UsageError(told) from error  # without a traceback, with exit code 2
         except KeyboardInterrupt as error:
             with suppress(OSError):  # the terminal may be gone
                 click.echo("Stopped.", err=True)
             raise click.exceptions.Exit(EXIT_INTERRUPTED) from error
 
 
-@contextmanager
-def told_to_stop() -> Iterator[None]:
-    """Tidy up as after Ctrl-C when a system, a scheduler or a closed terminal ends the command."""
-    before = {}
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        if number and signal.getsignal(number) is signal.SIG_DFL:  # and not under nohup
-            before[number] = signal.signal(number, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def ends_all(handler: Any) -> bool:
+    """Whether a signal would just end the program; under nohup it is ignored."""
+    return handler is signal.SIG_DFL
 
 
 def let_anything_be_said() -> None:
@@ -98,23 +84,76 @@ def progress_bar(**words: Any) -> Any:
     return tqdm(file=sys.stderr, disable=not sys.stderr.isatty(), leave=False, **words)
 
 
+def follow(bar: Any) -> Callable[..., None]:
+    """Move a bar to what is done, of how much; say the step where nobody watches."""
+
+    def progress(done: int, total: int, step: str = "") -> None:
+        bar.total = total
+        bar.set_description_str(step)
+        bar.update(done - bar.n)
+        if bar.disable and step:
+            click.echo(f"[{done}/{total}] {step}", err=True)
+
+    return progress
+
+
 # --- the words that every command shares ----------------------------------------------------------
+
+
+def _word(flag: str, told: str = "", default: Any = "", **about: Any) -> Any:
+    """Make a field of `Data` that is an option of the command line as well."""
+    return field(
+        default=default, metadata={"flag": flag, "help": told, "default": default, **about}
+    )
 
 
 @dataclass(frozen=True)
 class Data:
     """What a command is about, and how the masks are made; as typed."""
 
-    images: str = ""
-    reference: str = ""
-    groups: str = ""
-    spacing_mm: str = ""
-    slices: str = ""
-    axis: str = ""
-    nan_background: bool = False
-    kernel_width: int = 26
-    reach_mm: float | None = None
-    border: str = "dilation"
+    images: str = _word(
+        "--images",
+        "Scans: a file, a folder, a pattern in quotes, dicom#6 (its series 6), phantom, or an "
+        "open head's name.  [default: the head inside the package]",
+    )
+    reference: str = _word("--reference", "Reference mask, as the images.")
+    groups: str = _word("--groups", "Volume of each slice: a text file, or labels with commas.")
+    spacing_mm: str = _word(
+        "--spacing", 'Millimetres per pixel, "row x column", as "0.67x0.70"; headers know theirs.'
+    )
+    slices: str = _word(
+        "--slices", 'Slices, from 0: "104:127" (127 left out), "3" or "1,5,9". Axial ones ascend.'
+    )
+    axis: str = _word(
+        "--axis",
+        "Axis to slice a volume along.  [default: as it was acquired]",
+        None,
+        type=click.Choice(AXES),
+    )
+    nan_background: bool = _word(
+        "--nan-background", "Take NaN for background; it is refused otherwise.", False, is_flag=True
+    )
+    kernel_width: int = _word(
+        "--kernel-width",
+        "Side of the elliptical kernel in px; it reaches half as far.",
+        26,
+        show_default=True,
+    )
+    reach_mm: float | None = _word(
+        "--reach-mm",
+        "Instead: how far the kernel carries a border, at each volume's own spacing; with dark "
+        "growth, the most that it grows.  [default there: 14]",
+        None,
+        type=float,
+    )
+    border: str = _word(
+        "--border",
+        "How the border is found: by one dilation, as in the article, or by growing through the "
+        "dark around the brain, which needs to know the size of a pixel.",
+        "dilation",
+        type=click.Choice(["dilation", "dark growth"]),
+        show_default=True,
+    )
 
     def pick(self, *names: str) -> dict[str, Any]:
         """Return some words by the parameters' names."""
@@ -122,72 +161,24 @@ class Data:
 
     @property
     def settings(self) -> PipelineSettings:
-        """Return the pipeline's settings."""
+        """The pipeline's settings."""
         return PipelineSettings(**self.pick("kernel_width", "reach_mm", "border"))
 
     @property
-    def words(self) -> dict[str, Any]:
-        """Return what notebooks take."""
-        return {name: word for name, word in asdict(self).items() if name != "border"}
+    def reading(self) -> dict[str, Any]:
+        """How volumes are read."""
+        return self.pick("spacing_mm", "slices", "axis", "nan_background")
 
     @property
-    def reading(self) -> dict[str, Any]:
-        """Return how volumes are read."""
-        return self.pick("spacing_mm", "slices", "axis", "nan_background")
+    def words(self) -> dict[str, Any]:
+        """What notebooks take."""
+        names = ("images", "reference", "groups", "kernel_width", "reach_mm", "border")
+        return self.pick(*names) | self.reading
 
     def open(self) -> Stack:
         """Open the slices."""
         return open_heads.open_data(**self.pick("images", "reference", "groups"), **self.reading)
 
-
-_OPTIONS = {
-    "images": click.option(
-        "--images",
-        default="",
-        help="Scans: a file, a folder, a pattern in quotes, dicom#6 (its series 6), phantom, or an "
-        "open head's name.  [default: the head inside the package]",
-    ),
-    "reference": click.option("--reference", default="", help="Reference mask, as the images."),
-    "groups": click.option(
-        "--groups", default="", help="Volume of each slice: a text file, or labels with commas."
-    ),
-    "spacing_mm": click.option(
-        "--spacing",
-        "spacing_mm",
-        default="",
-        help='Millimetres per pixel, "row x column", as "0.67x0.70"; headers know theirs.',
-    ),
-    "slices": click.option(
-        "--slices",
-        default="",
-        help='Slices, from 0: "104:127" (127 left out), "3" or "1,5,9". Axial ones ascend.',
-    ),
-    "axis": click.option(
-        "--axis",
-        type=click.Choice(AXES),
-        help="Axis to slice a volume along.  [default: as it was acquired]",
-    ),
-    "nan_background": click.option(
-        "--nan-background", is_flag=True, help="Take NaN for background; it is refused otherwise."
-    ),
-    "kernel_width": click.option(
-        "--kernel-width",
-        default=26,
-        show_default=True,
-        help="Side of the elliptical kernel in px; it reaches half as far.",
-    ),
-    "reach_mm": click.option(
-        "--reach-mm",
-        type=float,
-        help="Instead: how far the kernel carries a border, at each volume's own spacing.",
-    ),
-    "border": click.option(
-        "--border",
-        type=click.Choice(["dilation", "dark growth"]),
-        default="dilation",
-        hidden=True,  # until there is more than one
-    ),
-}
 
 _PATH = click.Path(path_type=Path)
 _overwrite = click.option("--overwrite", is_flag=True, help="Replace what is already there.")
@@ -195,30 +186,25 @@ _overwrite = click.option("--overwrite", is_flag=True, help="Replace what is alr
 
 def about(*without: str, argument: bool = False) -> Callable[[Callable[..., Any]], Any]:
     """Give a command the shared words but some, packed as its first argument, a `Data`."""
-    names = [name for name in _OPTIONS if name not in without]
+    words = {one.name: dict(one.metadata) for one in fields(Data) if one.name not in without}
 
     def decorate(command: Callable[..., Any]) -> Any:
         @functools.wraps(command)
         def packed(**given: Any) -> Any:
-            typed = {name: given.pop(name) for name in names}
+            typed = {name: given.pop(name) for name in words}
             origin = click.get_current_context().get_parameter_source("kernel_width")
             if typed.get("reach_mm") is not None and origin is ParameterSource.COMMANDLINE:
                 raise click.UsageError("Give --reach-mm or --kernel-width, not both.")
             return command(Data(**typed | {"axis": typed["axis"] or ""}), **given)
 
-        for name in reversed(names):
-            as_argument = argument and name == "images"
-            option = click.argument("images", default="") if as_argument else _OPTIONS[name]
-            packed = option(packed)
+        for name, word in reversed(words.items()):
+            if argument and name == "images":
+                packed = click.argument(name, default="")(packed)
+            else:
+                packed = click.option(word.pop("flag"), name, **word)(packed)
         return packed
 
     return decorate
-
-
-def free(path: Path, own: Iterable[Path], overwrite: bool) -> Path:
-    """Return where to write, refused now where that can't be: before the work, not after it."""
-    refuse_place(expand(path), own, overwrite)
-    return expand(path)
 
 
 @contextmanager
@@ -256,7 +242,7 @@ def main() -> None:
 
 
 @main.command()
-@about("border")
+@about()
 @click.option("-o", "--output", "output_dir", default="report", show_default=True, type=_PATH)
 @click.option("--chapter", "chapters", multiple=True, help='Only this, such as "05". Repeatable.')
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(1, 64))
@@ -276,15 +262,7 @@ def report(data: Data, **options: Any) -> None:
     from skullnb.report.build import build_report
 
     with progress_bar(unit=" steps") as bar:
-
-        def progress(done: int, total: int, text: str) -> None:
-            bar.total = total
-            bar.set_description_str(text)
-            bar.update(done - bar.n)
-            if bar.disable:
-                click.echo(f"[{done}/{total}] {text}", err=True)
-
-        done = build_report(**data.words, **options, progress=progress)
+        done = build_report(**data.words, **options, progress=follow(bar))
     say(f"Open {done.index}  (all numbers: {done.results}; {done.seconds:.0f} s)")
     for path in done.files:
         say(f"The whole book: {path}")
@@ -305,6 +283,13 @@ def report(data: Data, **options: Any) -> None:
     "many slices); a folder for several volumes.",
 )
 @click.option(
+    "--method",
+    type=click.Choice(masking.METHODS),
+    default=masking.SLICES,
+    show_default=True,
+    help="whole-head finds the brain in 3D, and grows the border in the dark: for volumes.",
+)
+@click.option(
     "--on-warning",
     type=click.Choice(masking.ON_WARNING),
     default="keep",
@@ -319,18 +304,21 @@ def report(data: Data, **options: Any) -> None:
     type=click.IntRange(1, 256),
     help="Volumes, or a batch's chunks, side by side.  [default: processors]",
 )
+@click.option(
+    "--sheet", type=_PATH, help="Also one page (.html) to look through all masks, the worst first."
+)
 @click.option("--scheduler", default="", help="Batch: a Dask cluster does it, tcp://HOST:PORT.")
 @click.option("--chunk", type=click.IntRange(1), help="Batch: slices written and marked together.")
 @click.option("--parquet", is_flag=True, help="Batch: the table as Parquet instead of CSV.")
 @_overwrite
-def mask(data: Data, output: Path, strict: bool, bids: bool, **options: Any) -> None:
+def mask(data: Data, output: Path, strict: bool, **options: Any) -> None:
     """Write the skull masks of IMAGES: a file, a folder, or a pattern in quotes.
 
     Without IMAGES they are of the head inside the package. Files of one slice each are one stack if
     OUTPUT is a file such as masks.npy or masks.tif, else each has a mask of its own in a folder.
     Beside every mask, on its image's own grid, are a table with a row for each slice, which says
-    what looks wrong, and a JSON file that says how it was made. A volume that fails does not stop
-    the others; the exit code is 1 then.
+    what looks wrong, and a JSON file that says how it was made. A slice or a volume that fails does
+    not stop the others; the exit code is 1 then.
 
     More slices than memory holds go as a batch into one .npy, .packed.npy (a bit a pixel) or .zarr.
     If it is interrupted, run the same command again: it resumes. It is a batch with any option
@@ -339,64 +327,85 @@ def mask(data: Data, output: Path, strict: bool, bids: bool, **options: Any) -> 
     \b
     Examples:
         skullnb mask T1.mgz -o mask.nii.gz --slices 104:127 --reach-mm 7.5
-        skullnb mask dicom/ -o masks/
+        skullnb mask T1.mgz -o mask.nii.gz --method whole-head
+        skullnb mask dicom/ -o masks/ --sheet masks/look.html
         skullnb mask raw/ -o derivatives/skullnb --bids
         skullnb mask scans.npy -o masks.packed.npy --workers 4
     """
     for_batch = {name: options.pop(name) for name in ("scheduler", "chunk", "parquet")}
-    if any(for_batch.values()) or batch.is_for_batch(data.images, output):
-        if bids:
-            raise click.UsageError("--bids does not go with a batch.")
-        found = _mask_batch(data, output, options | for_batch)
+    is_batch = any(for_batch.values()) or batch.is_for_batch(data.images, output)
+    if options["method"] == masking.WHOLE_HEAD:
+        origin = click.get_current_context().get_parameter_source("kernel_width")
+        if origin is ParameterSource.COMMANDLINE:
+            raise click.UsageError("--method whole-head has no kernel; leave --kernel-width out.")
+        if is_batch:
+            raise click.UsageError("--method whole-head does not go with a batch.")
+    if not is_batch:
+        found = _mask_volumes(data, output, options)
     else:
-        jobs = masking.plan_masks(data.images, output, bids=bids, suffix=options.pop("suffix"))
-        found = _mask_volumes(data, jobs, output, options)
+        del options["method"]
+        for name in ("bids", "sheet"):
+            if options.pop(name):
+                raise click.UsageError(f"--{name} does not go with a batch.")
+        found = _mask_batch(data, output, options | for_batch)
     if "failed" in found or (strict and found & {"warned", "empty"}):
         sys.exit(EXIT_PARTLY)
 
 
-def _mask_volumes(
-    data: Data, jobs: list[masking.Job], output: Path, options: dict[str, Any]
-) -> set[str]:
+def _mask_volumes(data: Data, output: Path, options: dict[str, Any]) -> set[str]:
     """Mask volumes; return which kinds of slices and volumes there were."""
-    done: list[masking.Masked] = []
+    words = {name: options.pop(name) for name in ("bids", "suffix")}
+    jobs, done = masking.plan_masks(data.images, output, **words), list[masking.Masked]()
+    cards: list[Any] = []
+    if path := options["sheet"]:
+        from skullnb.report import sheet
+
+        path = options["sheet"] = expand(path)
+        own = [file for job in jobs for file in (*job.files, job.path)]
+        if path.parent.is_dir() or path.parent != expand(output):  # which is made for the masks
+            refuse_place(path, own, options["overwrite"], (".html",))
+        sheet.require_extra()
+        options["seen"] = lambda one, *of: cards.append(sheet.draw_card(one, path, *of))
+    for line in masking.what_is_taken(data.images, (file for job in jobs for file in job.files)):
+        say(line, err=True)
     with progress_bar(unit=" slices") as bar:
-        options["visit"] = lambda index, measure: bar.update()
+        options["progress"] = bar.update
         for one in masking.mask_volumes(jobs, data.settings, **data.reading, **options):
             bar.clear()
             if not done:
                 click.echo(masking.HEADING)
             say(one)
             lines = [] if one.table is None else masking.warning_lines(one.table)
-            for line in (*one.remarks, *lines, *filter(None, [one.error])):
+            for line in (*one.account.get("Remarks", ()), *lines, *filter(None, [one.error])):
                 say(f"{one.name}, {line}", err=True)
             done.append(one)
     for one in done:
-        if one.wrong:
-            say(f"{one.name}: {one.wrong}")
-    say(f"{masking.summary_line(done)}; in {output}")
-    kinds = {kind for one in done for kind, many in one.counts.items() if many}
-    return kinds | {one.status for one in done}
+        for line in filter(None, map(one.account.get, ("LooksWrong", "Failed"))):
+            say(f"{one.name}: {line}")
+    if path:
+        cards += [sheet.draw_card(one, path) for one in done if one.error]
+        sheet.write_sheet(cards, path)
+        say(f"Look through them: {path}")
+    several = "s" * (len(done) != 1)
+    kinds = Counter(one.status for one in done)
+    told = ", ".join(f"{n} {kind}" for kind, n in kinds.items())
+    say(f"{len(done)} volume{several}: {told}; in {output}")
+    return {kind for one in done for kind, n in one.counts.items() if n} | set(kinds)
 
 
 def _mask_batch(data: Data, output: Path, options: dict[str, Any]) -> set[str]:
     """Mask a batch; return which kinds of slices there were."""
     with progress_bar(unit=" slices") as bar:
-
-        def progress(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        options |= {"progress": progress, **data.reading}
+        options |= {"progress": follow(bar), **data.reading}
         try:
             done = batch.mask_batch(data.images, output, data.settings, **options)
         except KeyboardInterrupt:
             bar.clear()
             click.echo("Stopped; the same command goes on from here.", err=True)
             sys.exit(EXIT_INTERRUPTED)
-    for line in done.remarks:
+    for line in done.account["Remarks"]:
         say(line, err=True)
-    for line in filter(None, (done.wrong, done.failed)):
+    for line in filter(None, map(done.account.get, ("LooksWrong", "Failed"))):
         say(line)
     n, n_new = done.counts["slices"], done.counts["slices"] - done.n_resumed
     before = f"{done.n_resumed:,} of them done before, " if done.n_resumed else ""
@@ -425,7 +434,8 @@ def sweep(data: Data, widths: str, csv: Path | None, overwrite: bool) -> None:
         skullnb sweep --images scans.nii.gz --reference masks.nii.gz --widths 10:41:2
     """
     wanted, stack = sweeps.parse_widths(widths), data.open()
-    place = free(csv, own_files(data, stack), overwrite) if csv else None
+    if csv:
+        refuse_place(expand(csv), own_files(data, stack), overwrite)
     table = sweeps.sweep_kernel_width(stack, wanted)
     best = sweeps.best_width(table)
     say(f"{stack.name}: {len(stack)} slices, mean over slices")
@@ -434,8 +444,8 @@ def sweep(data: Data, widths: str, csv: Path | None, overwrite: bool) -> None:
         star = "  *" if row["kernel_width"] == best else ""
         click.echo(f"{row['kernel_width']:4.0f} px  {row['iou']:.4f}  {row['dice']:.4f}{star}")
     click.echo("* best on these very slices: tuned and tested on the same data")
-    if place:
-        masking.write_table(table, place)
+    if csv:
+        masking.write_table(table, expand(csv))
 
 
 @main.command()
@@ -463,12 +473,12 @@ def evidence(
         skullnb evidence scans.nii.gz --reference masks.nii.gz
         skullnb evidence T1.mgz --slices 104:127 --with-phantom thick-soft-tissue-cut
     """
-    settings, stack = data.settings, data.open()
-    places = []
+    settings, stack, places = data.settings, data.open(), []
     if output:
         click.get_current_context().with_resource(made(expand(output)))
-        files, names = own_files(data, stack), ("evidence.csv", "evidence.json")
-        places = [free(output / name, files, overwrite) for name in names]
+        places = [expand(output) / name for name in ("evidence.csv", "evidence.json")]
+    for place in places:
+        refuse_place(place, own_files(data, stack), overwrite)
     stack = replace(stack, synthetic=stack.synthetic or synthetic)
     stacks = [stack, *map(drawn.variant, variants)]
     with progress_bar(total=sum(map(len, stacks)), unit=" slices") as bar:
@@ -478,7 +488,7 @@ def evidence(
     whose = "your data" if data.images and not open_heads.known(data.images) else "other heads"
     table, verdict = rules.summarise(ledger), rules.verdict(ledger, whose)
     for row in table.to_dict("records"):
-        line = f"  {row['rule']:18}  {row['evidence']}"
+        line = f"  {row['rule']:{table['rule'].str.len().max()}}  {row['evidence']}"
         if row["n_changed"] and row["iou"] == row["iou"]:
             scores = f"IoU {row['iou']:.4f}, without it {row['iou_off']:.4f}"
             line = f"{line:54}  {row['effect']}: {scores}"
@@ -510,9 +520,9 @@ def collate(folder: Path, output: Path, overwrite: bool) -> None:
     """
     from skullnb.report import build
 
-    place = free(output, folder.rglob("*.json"), overwrite)
+    refuse_place(expand(output), folder.rglob("*.json"), overwrite)
     table = build.collate(folder)
-    masking.write_table(table, place)
+    masking.write_table(table, expand(output))
     say(f"{output}: {len(table)} runs, {len(table.columns)} columns")
 
 
@@ -552,16 +562,16 @@ def phantom(
     if n_slices is not None and seed is None:
         raise click.UsageError("--n-slices goes with --seed.")
     refuse_place(expand(output), (), overwrite, STACK_KINDS)
-    if variant is not None:
-        stack = drawn.variant(variant)
+    if seed is not None:
+        stack = drawn.subject(seed, n_slices or 5)
     else:
-        stack = drawn.published_stack() if seed is None else drawn.subject(seed, n_slices or 5)
+        stack = drawn.published_stack() if variant is None else drawn.variant(variant)
     for path in write_stack(stack, output, overwrite=overwrite):
         say(f"{path}: {stack.name} (synthetic), {len(stack)} slices")
 
 
 @main.command()
-@about("border")
+@about()
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
 @click.option("--port", default=0, show_default="any free one", type=click.IntRange(0, 65535))
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
@@ -617,7 +627,7 @@ def fetch_heads(names: tuple[str, ...], everything: bool) -> None:
         raise InvalidSetting(f"Name the heads to fetch, or add --all; there are {known}.")
     for head in chosen:
         paths = open_heads.fetch(head.name, progress=sys.stderr.isatty())
-        click.echo(f"{head.name}: {_size(head)}, in {paths[0].parent}")
+        click.echo(f"{head.name}: {head.size}, in {paths[0].parent}")
         click.echo(f"{head.name}: {head.licence}")
 
 
@@ -626,20 +636,14 @@ def fetch_heads(names: tuple[str, ...], everything: bool) -> None:
 def show(name: str) -> None:
     """Say what is known of a head: licence, citation, reference mask, addresses."""
     head = open_heads.find(name)
-    row, column = head.spacing_mm
+    spacing, taken = "{:g} x {:g} mm".format(*head.spacing_mm), head.slices or "all"
     inside = "inside the package; made from " if name == open_heads.BUILT_IN else ""
+    here = "" if open_heads.is_here(name) else ", not here yet"
     click.echo(f"head       {head.title}; group {head.group}")
-    taken = f"{head.n_slices} axial ({head.slices or 'all'})"
-    click.echo(f"slices     {taken}, {head.contrast}, {row:g} x {column:g} mm")
+    click.echo(f"slices     {head.n_slices} axial ({taken}), {head.contrast}, {spacing}")
     click.echo(f"licence    {head.licence}")
     click.echo(f"cite       {head.citation}")
     click.echo(f"reference  {head.reference}. {head.trust}")
-    here = "" if open_heads.is_here(name) else ", not here yet"
-    click.echo(f"files      {inside}{_size(head)}{here}")
+    click.echo(f"files      {inside}{head.size}{here}")
     for file in head.files:
         click.echo(f"{file.sha256}  {file.address}")
-
-
-def _size(head: open_heads.Head) -> str:
-    n = len(head.files)
-    return f"{n} file{'s' * (n != 1)}, {head.n_bytes / 1e6:.1f} MB"

@@ -1,9 +1,8 @@
 """Which rule of the pipeline fired on which slice, and what it changed.
 
-A good score says that the pipeline as a whole did well on some slices. It does not say which of its
-rules those slices ever needed. The ledger does: a table with a row for each slice and rule, which
-holds whether the rule *fired* (its condition occurred), how many pixels it set or removed, and what
-becomes of the mask, IoU and Dice without it. From that follows the rule's status:
+A good score does not say which of the pipeline's rules the slices ever needed. The ledger does: a
+row for each slice and rule holds whether the rule *fired* (its condition occurred), how many pixels
+it set or removed, and what becomes of the mask, IoU and Dice without it. That gives its status:
 
 - **exercised**: it fired, and changed the mask of at least one slice
 - **inert**: it fired, and changed no mask
@@ -27,48 +26,28 @@ from skullnb import pipeline
 from skullnb.errors import InvalidSetting
 from skullnb.metrics import count_pixels, overlaps_of
 from skullnb.pipeline import Mask, PipelineSettings, SkullMaskTrace
+from skullnb.pipeline.border import grow
+from skullnb.pipeline.steps import threshold_of
+from skullnb.pipeline.trace import GROW
 from skullnb.stack import Stack
 
 if TYPE_CHECKING:
     import pandas as pd
 
-EXERCISED = "exercised"
-INERT = "inert"
-NEVER_FIRED = "never fired"
-SYNTHETIC_ONLY = "synthetic only"
-STATUSES = (EXERCISED, INERT, NEVER_FIRED, SYNTHETIC_ONLY)
-
+STATUSES = ("exercised", "inert", "never fired", "synthetic only")
+EXERCISED, INERT, NEVER_FIRED, SYNTHETIC_ONLY = STATUSES
 # A smaller change of the mean IoU is not called help or harm.
 NOTABLE_IOU = 0.0005
-
-# For each rule: when it fires, and what the pipeline does without it.
-DEFINITIONS = {
-    "flat-image guard": (
-        "all pixels of the slice have the same value",
-        "the division by the range is done all the same (0/0, taken as it comes)",
-    ),
-    "threshold": (
-        "the slice has more than one grey level",
-        "no level is chosen: every pixel above 0 is bright",
-    ),
-    "drop edge-touching": (
-        "a bright component touches the frame",
-        "such components stay candidates for the brain",
-    ),
-    "choose largest": (
-        "there is more than one candidate for the brain",
-        "all candidates are kept",
-    ),
-    "dilate": ("the dilation adds a pixel", "kernel width 0: the component stays as it is"),
-    "fill holes": ("the filling adds a pixel", "holes stay open"),
-}
 
 
 def switch_off(trace: SkullMaskTrace, rule: str) -> Mask:
     """Skull mask, (H, W) uint8 {0, 1}, of a traced slice if one of its rules were not there.
 
-    `DEFINITIONS` says what that means for each rule. Stages before the rule come from the trace;
-    only those after it run again, and none where the rule did not fire.
+    Without the *flat-image guard* the division by the range is done all the same; without
+    *threshold* every pixel above 0 is bright; without *drop edge-touching* such components stay
+    candidates for the brain; without *choose largest* all candidates are kept; without *dilate*,
+    or *grow through the dark*, the component stays as it is; without *fill holes* they stay open.
+    Stages before the rule come from the trace, and nothing runs again where it did not fire.
 
     Examples
     --------
@@ -79,35 +58,33 @@ def switch_off(trace: SkullMaskTrace, rule: str) -> Mask:
     1894 400
     """
     fired = {record.name: record.fired for record in trace.rules}
-    if rule not in fired or rule not in DEFINITIONS:
+    if rule not in fired:
         raise InvalidSetting(f"There is no rule {rule!r}; the rules are {', '.join(fired)}.")
     if not fired[rule]:
         return trace.mask
-    settings = trace.settings
     if rule == "fill holes":
         return trace.dilated
-    if rule == "dilate":
-        return pipeline.fill_holes(trace.brain) if settings.fill_holes else trace.brain
+    settings, labels, components = trace.settings, trace.labels, trace.components
+    brain, drop = trace.brain, settings.drop_edge_touching
+    levels, level = trace.normalised, trace.threshold
     if rule == "choose largest":
-        dropped = trace.components["touches_edge"] & settings.drop_edge_touching
         # One entry a label; label 0, the background, is never kept.
-        brain = np.concatenate([[False], ~dropped]).astype(np.uint8)[trace.labels]
-    elif rule == "drop edge-touching":
-        chosen = pipeline.choose_brain(trace.components, drop_edge_touching=False)
-        brain = pipeline.component_mask(trace.labels, chosen)
-    else:
-        levels, level = trace.normalised, 0
-        if rule == "flat-image guard":
-            with np.errstate(invalid="ignore"):
-                # C leaves open what NaN becomes as uint8; what this machine makes of it is used.
-                levels = (np.zeros(levels.shape) / 0 * 255).astype(np.uint8)
-            given = settings.threshold
-            level = pipeline.otsu_threshold(levels) if given == "otsu" else int(given)
-        binary = pipeline.binarise(levels, level)
-        labels, components = pipeline.label_components(binary, settings.connectivity)
-        chosen = pipeline.choose_brain(components, settings.drop_edge_touching)
-        brain = pipeline.component_mask(labels, chosen)
-    dilated = pipeline.dilate(brain, settings.kernel_width, settings.kernel_shape)
+        kept = [False, *~(components["touches_edge"] & drop)]
+        brain = np.array(kept, dtype=np.uint8)[labels]
+    elif rule not in ("dilate", GROW):
+        if rule == "drop edge-touching":
+            drop = False
+        else:
+            level = 0
+            if rule == "flat-image guard":
+                with np.errstate(invalid="ignore"):  # C leaves open what NaN becomes as uint8
+                    levels = (np.zeros(levels.shape) / 0 * 255).astype(np.uint8)
+                level = threshold_of(levels, settings)
+            binary = pipeline.binarise(levels, level)
+            labels, components = pipeline.label_components(binary, settings.connectivity)
+        brain = pipeline.component_mask(labels, pipeline.choose_brain(components, drop))
+    stays = rule in ("dilate", GROW)
+    dilated = brain if stays else grow(brain, levels, level, settings, trace.spacing_mm)
     return pipeline.fill_holes(dilated) if settings.fill_holes else dilated
 
 
@@ -124,7 +101,7 @@ def build_ledger(
     stack : Stack
         With or without a reference mask; ``stack.synthetic`` says whether its slices were drawn.
     settings : PipelineSettings, optional
-        The article's when left out. The rules are those of the settings in use.
+        The article's when left out.
     visit : callable, optional
         Called as ``visit(position)`` after each slice.
 
@@ -163,13 +140,12 @@ def build_ledger(
             mask = switch_off(trace, record.name)
             changed = int(np.count_nonzero(mask != trace.mask))
             without = _overlap(mask, reference) if changed else scores
-            did = (record.name, record.fired, record.n_pixels, changed)
-            rows.append((*about, *did, *scores, *without))
+            rows.append((*about, *record, changed, *scores, *without))
         if visit:
             visit(i)
-    about_columns = ["stack", "group", "position", "slice", "synthetic"]
-    rule_columns = ["rule", "fired", "n_pixels", "changed_px", "iou", "dice", "iou_off", "dice_off"]
-    ledger = pd.DataFrame(rows, columns=about_columns + rule_columns)
+    columns = "stack group position slice synthetic rule fired n_pixels changed_px"
+    columns += " iou dice iou_off dice_off"
+    ledger = pd.DataFrame(rows, columns=columns.split())
     ledger.attrs["settings"] = asdict(settings)
     return ledger
 
@@ -216,8 +192,7 @@ def summarise(ledger: pd.DataFrame, by: str | Sequence[str] = ()) -> pd.DataFram
         `STATUSES`); effect on the mean IoU in words; evidence (the status with the count that it
         rests on); n_slices, n_fired, n_changed; n_real, n_fired_real, n_changed_real (of slices
         that are not synthetic); n_pixels, changed_px (sums); iou, iou_off, dice, dice_off (means
-        over the real slices with a reference mask, where there are real slices at all: a score on
-        phantoms is none on scans).
+        over the real slices with a reference mask, if any slice is real).
 
     Examples
     --------
@@ -241,9 +216,7 @@ def summarise(ledger: pd.DataFrame, by: str | Sequence[str] = ()) -> pd.DataFram
 def verdict(ledger: pd.DataFrame, whose: str = "your data") -> str:
     """Say in one plain sentence what the slices showed about the rules, and what they did not.
 
-    How many rules were exercised; which never fired, changed nothing, or were exercised on
-    synthetic slices only; which lower the mean IoU; and whether slices are synthetic. `whose` names
-    the real slices. No text from outside is in it.
+    `whose` names the real slices; no other text from outside is in it.
 
     Examples
     --------
@@ -279,25 +252,25 @@ def verdict(ledger: pd.DataFrame, whose: str = "your data") -> str:
 
 def _account(rows: pd.DataFrame) -> dict[str, Any]:
     """Sum the rows of one rule up."""
-    real = ~rows.synthetic
-    n, n_real = _counts(rows), _counts(rows[real])
-    scored = rows[real] if n_real[0] else rows
+    real = rows[~rows.synthetic]
+    (n, n_fired, n_changed), n_real = _counts(rows), _counts(real)
+    scored = real if len(real) else rows
     scores = {name: scored[name].mean() for name in ("iou", "iou_off", "dice", "dice_off")}
-    found, on_real = _reached(*n), _reached(*n_real)
-    phantoms = n_real[0] > 0 and found != on_real
+    status = _reached(n_fired, n_changed)
+    if len(real) and status != _reached(*n_real[1:]):
+        status = SYNTHETIC_ONLY
     evidence = {
-        NEVER_FIRED: f"0 of {n[0]}",
-        INERT: f"fired on {n[1]} of {n[0]}",
-        EXERCISED: f"changed {n[2]} of {n[0]}",
-        SYNTHETIC_ONLY: f"changed {n[2] - n_real[2]} of {n[0] - n_real[0]} synthetic slices; "
+        NEVER_FIRED: f"0 of {n}",
+        INERT: f"fired on {n_fired} of {n}",
+        EXERCISED: f"changed {n_changed} of {n}",
+        SYNTHETIC_ONLY: f"changed {n_changed - n_real[2]} of {n - n_real[0]} synthetic slices; "
         f"fired on {n_real[1]} of {n_real[0]} real ones",
     }
-    status = SYNTHETIC_ONLY if phantoms else found
     return {
         "status": status,
-        "effect": _effect(*(n_real if n_real[0] else n), scores["iou"], scores["iou_off"]),
+        "effect": _effect(*_counts(scored)[1:], scores["iou"], scores["iou_off"]),
         "evidence": f"{status}, {evidence[status]}",
-        **dict(zip(("n_slices", "n_fired", "n_changed"), n, strict=True)),
+        **{"n_slices": n, "n_fired": n_fired, "n_changed": n_changed},
         **dict(zip(("n_real", "n_fired_real", "n_changed_real"), n_real, strict=True)),
         "n_pixels": int(rows.n_pixels.sum()),
         "changed_px": int(rows.changed_px.sum()),
@@ -310,13 +283,11 @@ def _counts(rows: pd.DataFrame) -> tuple[int, int, int]:
     return len(rows), int(rows.fired.sum()), int((rows.changed_px > 0).sum())
 
 
-def _reached(n: int, n_fired: int, n_changed: int) -> str:
-    if not n_fired:
-        return NEVER_FIRED
-    return EXERCISED if n_changed else INERT
+def _reached(n_fired: int, n_changed: int) -> str:
+    return EXERCISED if n_changed else INERT if n_fired else NEVER_FIRED
 
 
-def _effect(n: int, n_fired: int, n_changed: int, iou: float, iou_off: float) -> str:
+def _effect(n_fired: int, n_changed: int, iou: float, iou_off: float) -> str:
     """Say in a few words what a rule did to the score."""
     if not n_changed:
         return "changes nothing" if n_fired else "did not fire"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,9 +18,6 @@ from skullnb.errors import InvalidSetting, UnreadableFile
 from skullnb.pipeline import fill_holes
 from skullnb.stack import Grid, Stack, read_stack
 from skullnb.stack.checks import parse_slices
-
-if TYPE_CHECKING:
-    import pooch
 
 DATA = Path(__file__).with_name("data")
 
@@ -70,23 +67,19 @@ class Head:
         """Bytes of all its files."""
         return sum(file.n_bytes for file in self.files)
 
-
-def _read_heads() -> dict[str, Head]:
-    heads = tomllib.loads((DATA / "heads.toml").read_text(encoding="utf-8"))
-    for name, entry in heads.items():
-        entry["files"] = tuple(HeadFile(**file) for file in entry["files"])
-        entry["spacing_mm"] = tuple(entry["spacing_mm"])
-        heads[name] = Head(name=name, **entry)
-    return heads
+    @property
+    def size(self) -> str:
+        """Say how many files they are, and how large together."""
+        n = len(self.files)
+        return f"{n} file{'s' * (n != 1)}, {self.n_bytes / 1e6:.1f} MB"
 
 
-HEADS = _read_heads()
+HEADS: dict[str, Head] = {}
 """The open heads by name."""
 
-
-def names() -> tuple[str, ...]:
-    """Return the names that `load` takes."""
-    return tuple(HEADS)
+for _name, _entry in tomllib.loads((DATA / "heads.toml").read_text(encoding="utf-8")).items():
+    _entry["files"] = tuple(HeadFile(**file) for file in _entry["files"])
+    HEADS[_name] = Head(_name, **_entry | {"spacing_mm": tuple(_entry["spacing_mm"])})
 
 
 def find(name: str) -> Head:
@@ -103,24 +96,18 @@ def known(images: str) -> str:
     return images if images in ("phantom", *HEADS) and not Path(images).exists() else ""
 
 
-def folder() -> Path:
-    """Return the folder that the files of heads are kept in."""
-    return Path(_store(()).abspath)
-
-
 def is_here(name: str) -> bool:
     """Say whether a head can be loaded without a download, judged by its files' sizes."""
-    paths = [(folder() / file.name, file.n_bytes) for file in find(name).files]
-    return name == BUILT_IN or all(
-        path.is_file() and path.stat().st_size == size for path, size in paths
-    )
+    files, folder = find(name).files, Path(_store().abspath)
+    paths = [folder / file.name for file in files]
+    sizes = [path.stat().st_size if path.is_file() else -1 for path in paths]
+    return name == BUILT_IN or sizes == [file.n_bytes for file in files]
 
 
 def fetch(name: str, *, progress: bool = False) -> tuple[Path, ...]:
     """Return the files of a head, in the registry's order, downloading what is not here yet.
 
     Each has the sha256 that the registry says. `progress` shows a bar for each file on stderr.
-    Raises UnreadableFile if a file can't be downloaded, or what came is not the registered file.
 
     >>> fetch("colin28")
     Traceback (most recent call last):
@@ -130,7 +117,7 @@ def fetch(name: str, *, progress: bool = False) -> tuple[Path, ...]:
     import pooch
 
     files = find(name).files
-    store, paths = _store(files), []
+    store, paths = _store(*files), []
     for file in files:
         try:
             downloader = pooch.HTTPDownloader(progressbar=progress, timeout=30)
@@ -138,7 +125,7 @@ def fetch(name: str, *, progress: bool = False) -> tuple[Path, ...]:
         except ValueError as error:  # pooch has thrown the file away
             raise UnreadableFile(
                 f"What came from {file.address} is not the registered file, its sha256 differs, so "
-                f"it was not kept; try again, or put a copy at {folder() / file.name}."
+                f"it was not kept; try again, or put a copy at {store.abspath / file.name}."
             ) from error
         except Exception as error:  # every layer of the network fails in its own way
             raise UnreadableFile(
@@ -149,7 +136,8 @@ def fetch(name: str, *, progress: bool = False) -> tuple[Path, ...]:
     return tuple(paths)
 
 
-def _store(files: tuple[HeadFile, ...]) -> pooch.Pooch:
+def _store(*files: HeadFile) -> Any:
+    """Return pooch's store of heads, in which it knows these files."""
     import pooch
 
     pooch.get_logger().setLevel("WARNING")  # it would print every file's name
@@ -190,44 +178,41 @@ def load(name: str) -> Stack:
     Stack('studyforrest': 16 slices of 384 x 274 px, int16, 0.666667 x 0.699988 mm,
     with reference, 1 group)
     """
-    head = find(name)
+    head, path = find(name), DATA / f"{name}.npz"
+    if name == "colin27":
+        return _colin27(head)
+    with np.load(path, allow_pickle=False) as file:
+        stored = dict(file)
     if name == BUILT_IN:
-        return _inside(head)
-    return _colin27(head) if name == "colin27" else _with_mask(head)
-
-
-def _inside(head: Head) -> Stack:
-    """Read the head that is part of this package."""
-    path = DATA / f"{head.name}.npz"
-    with np.load(path, allow_pickle=False) as stored:
-        images, reference, affine = stored["images"], stored["reference"], stored["affine"]
-        spacing_mm = tuple(stored["spacing_mm"].tolist())
-    return Stack(
-        images=images,
-        reference=reference,
-        spacing_mm=spacing_mm,
-        groups=(head.group,) * len(images),
-        name=head.name,
-        sources=(path,),
-        grids=(Grid.of_affine(affine, images.shape[::-1], "axial"),),
-        axis="axial",
-    )
-
-
-def _with_mask(head: Head) -> Stack:
-    """Read a head whose reference mask is part of this package."""
-    stack = read_stack(
-        fetch(head.name), groups=head.group, slices=head.slices, axis="axial", name=head.name
-    )
-    path = DATA / f"{head.name}.npz"
-    with np.load(path, allow_pickle=False) as stored:
-        reference, slices = stored["reference"], stored["slices"]
-    if tuple(slices.tolist()) != stack.slice_numbers:
+        images = stored["images"]
+        return Stack(
+            images=images,
+            reference=stored["reference"],
+            spacing_mm=tuple(stored["spacing_mm"].tolist()),
+            groups=(head.group,) * len(images),
+            name=name,
+            sources=(path,),
+            grids=(Grid.of_affine(stored["affine"], images.shape[::-1], "axial"),),
+            axis="axial",
+        )
+    files, own = fetch(name), head.slices
+    stack = read_stack(files, groups=head.group, slices=own, axis="axial", name=name)
+    if tuple(stored["slices"].tolist()) != stack.slice_numbers:
         raise UnreadableFile(
             f"The reference mask {path.name} is for other slices than those of the head; install "
             "skullnb again."
         )
-    return replace(stack, reference=reference, reference_sources=(path,))
+    return replace(stack, reference=stored["reference"], reference_sources=(path,))
+
+
+def load_whole(name: str) -> Stack:
+    """Return all axial slices of an open head; only of colin27 do all have a reference mask."""
+    head = replace(find(name), slices="")
+    if name == "colin27":
+        return _colin27(head)
+    if name == BUILT_IN:
+        return load(name)
+    return read_stack(fetch(name), groups=head.group, axis="axial", name=name)
 
 
 def _colin27(head: Head) -> Stack:
@@ -238,14 +223,13 @@ def _colin27(head: Head) -> Stack:
     # Plain arrays, which run no code when opened.
     options = {"variable_names": ["mri"], "simplify_cells": True}
     scan, labelled = (loadmat(path, **options)["mri"] for path in paths)
-    anatomy, labels = np.asarray(scan["anatomy"]), np.asarray(labelled["seg"])
     affine = np.array(scan["transform"], dtype=float)
     affine[:3, 3] += affine[:3, :3].sum(axis=1)  # MATLAB counts voxels from 1
-    grid = Grid.of_affine(affine, anatomy.shape, "axial", code="mni")
+    grid = Grid.of_affine(affine, scan["anatomy"].shape, "axial", code="mni")
     numbers = parse_slices(head.slices, grid.slices_shape[0])
-    inside = np.isin(grid.cut(labels)[numbers], _SKULL_AND_INSIDE).astype(np.uint8)
+    inside = np.isin(grid.cut(labelled["seg"])[numbers], _SKULL_AND_INSIDE).astype(np.uint8)
     return Stack(
-        images=grid.cut(anatomy)[numbers].copy(),
+        images=grid.cut(scan["anatomy"])[numbers].copy(),
         reference=np.stack([fill_holes(one) for one in inside]),
         spacing_mm=head.spacing_mm,
         groups=(head.group,) * len(numbers),
@@ -259,44 +243,19 @@ def _colin27(head: Head) -> Stack:
 
 
 def open_data(
-    images: str = "",
-    reference: str = "",
-    *,
-    groups: str = "",
-    spacing_mm: str = "",
-    slices: str = "",
-    axis: str = "",
-    nan_background: bool = False,
+    images: str = "", *, slices: str = "", nan_background: bool = False, **own: Any
 ) -> Stack:
-    """Open what a command or notebook is about.
+    """Open what a command or notebook is about: a head by its name, or what `read_stack` reads.
 
-    Parameters
-    ----------
-    images : str
-        "" is the head inside the package, "phantom" the stand-in for the article's slices, the
-        name of an open head that head; anything else is read by `skullnb.stack.read_stack`.
-    reference, groups, spacing_mm, slices, axis, nan_background
-        As in `skullnb.stack.read_stack`. The first three kinds of `images` bring their own; of
-        these, `slices` chooses.
+    "" is the head inside the package, "phantom" the stand-in for the article's slices. These have
+    a reference, groups, a spacing and an axis of their own; of all others `own` says them.
 
-    Returns
-    -------
-    Stack
-
-    Raises
-    ------
-    InvalidSetting
-        If something is given that named heads bring themselves.
-
-    Examples
-    --------
     >>> open_data(slices="4:8").name, len(open_data("phantom"))
     ('studyforrest', 5)
     """
     name = known(images)
-    own: Any = {"reference": reference, "groups": groups, "spacing_mm": spacing_mm, "axis": axis}
     if not name:
-        return read_stack(images, **own, slices=slices, nan_background=nan_background)
+        return read_stack(images, slices=slices, nan_background=nan_background, **own)
     for parameter, value in own.items():
         if value:
             raise InvalidSetting(

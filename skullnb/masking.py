@@ -6,182 +6,626 @@ says how the mask was made. In a BIDS derivative dataset all three have names th
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import re
 import signal
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor, wait
+from contextlib import closing, contextmanager, suppress
+from dataclasses import asdict, dataclass, field, replace
+from fnmatch import fnmatch
+from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import cv2
 import numpy as np
 
-from skullnb import heads
-from skullnb.errors import InvalidSetting, SkullnbError, in_one_line, sentence
-from skullnb.pipeline import PipelineSettings, SliceMeasure, load, measure_stack
+from skullnb import __version__, errors, heads
+from skullnb import stack as stacks
+from skullnb.errors import InvalidSetting, SkullnbError
+from skullnb.pipeline import PipelineSettings, SliceMeasure, load, measure_slice
+from skullnb.pipeline.measure import _volumes_of, add_neighbour_signs
+from skullnb.pipeline.settings import DARK_GROWTH, DILATION, REACH_MM
 from skullnb.pipeline.signs import kernel_sign
 from skullnb.reach import asked_remark, reach_mm, span_remark
-from skullnb.stack import (
-    MASK_KINDS,
-    Stack,
-    Volume,
-    list_volumes,
-    read_stack,
-    refuse_place,
-    write_masks,
-    writing,
-)
-from skullnb.stack.checks import expand, stem, suffix_of
-from skullnb.stack.read import open_volume
+from skullnb.stack import MASK_KINDS, Stack, Volume, refuse_place, writing
+from skullnb.stack.checks import Array, expand, stem, suffix_of
+from skullnb.stack.read import READERS
+from skullnb.volume import measure_volume
 
 if TYPE_CHECKING:
     import pandas as pd
 
-
 HEADING = "status  slices  warned  empty     Otsu  kernel           area    time  volume"
 """Above the lines of `Masked`: Otsu is the range of the thresholds of all slices."""
 
-DESCRIPTION = "The outer surface of the skull and everything inside it (bone, CSF, brain), no scalp"
 ON_WARNING = ("keep", "empty")
-MOST_RANGES = 20  # in a sentence; tables and JSON files name all
-BIDS_DESCRIPTION, BIDS_VERSION = "SkullAndInside", "1.10.0"
-
-_WITHOUT_GRID = {kind: kind for kind in (".npy", ".npz", ".tif", ".tiff", ".png")}
-_WITHOUT_GRID |= {".jpg": ".png", ".jpeg": ".png"}
-_COLUMNS = (
+METHODS = SLICES, WHOLE_HEAD = "slice-by-slice", "whole-head"
+ENDING = ("SIGTERM", "SIGHUP")  # what a system, a scheduler or a closed terminal sends
+COLUMNS = (
     *("index", "source", "slice", "group", "status", "kernel_width", "spacing_mm", "threshold"),
     *("n_components", "n_edge_touching", "brain_px", "dilated_px", "mask_px", "written_px"),
     *("reason", "warnings"),
 )
-_NO_SHA256 = "not computed: all images would be read once more; see Batch.input"
+_MOST_RANGES = 20  # in a sentence; tables and JSON files name all
+_LOOK_EVERY = 0.2  # seconds until a run on several workers notices that it is told to stop
+_WITHOUT_GRID = {kind: kind for kind in (".npy", ".npz", ".tif", ".tiff", ".png")}
+_WITHOUT_GRID |= {".jpg": ".png", ".jpeg": ".png"}
 _DATASET = "dataset_description.json"
-_DATATYPES = ("anat", "func", "dwi", "fmap", "perf", "pet")
+_GENERATED_BY = [{"Name": "skullnb", "Version": __version__}]
 _NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 
-Visit = Callable[[int, SliceMeasure], object]
 Spacing = tuple[float, float] | None  # (row, column) in mm, where it is known
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Job:
-    """One volume (or an open head's name), its mask's file, and the folder made for all masks.
+    """A volume, or files of one stack, and where the masks go; `folder` is the one for all masks.
 
-    Files of one slice each, of which one file of masks is made, are `together`, and `source` is the
-    first.
+    An open head is a volume whose path is its name.
     """
 
-    source: Volume | str
+    volumes: tuple[Volume, ...]
     path: Path
     folder: Path | None = None
     bids: bool = False
-    together: tuple[Path, ...] = ()
 
     @property
     def name(self) -> str:
-        """What the volume is called."""
-        if self.together:
-            return self.together[0].resolve().parent.name
-        return self.source if isinstance(self.source, str) else self.source.name
+        """What the volume is called, or the folder of several files."""
+        first, *others = self.volumes
+        return first.path.resolve().parent.name if others else first.name
 
     @property
-    def beside(self) -> tuple[Path, Path]:
-        """The table and the JSON file beside the mask."""
-        return beside(self.path, tabs=self.bids)
+    def files(self) -> list[Path]:
+        """The files it is read from."""
+        return [file for volume in self.volumes for file in volume.files]
+
+    def open(self, **reading: Any) -> Stack:
+        """Open the slices."""
+        first, *others = self.volumes
+        if heads.known(str(first.path)):
+            return heads.open_data(str(first.path), **reading)
+        return stacks.read_stack([one.path for one in self.volumes] if others else first, **reading)
 
 
 @dataclass(frozen=True)
 class Masked:
-    """What came of one volume: its table (a row a slice), the kernel that was used, or an error."""
+    """What came of one volume: its table (a row a slice) and its JSON file, or an error."""
 
     name: str
     path: Path
     seconds: float
     table: pd.DataFrame | None = None
-    kernel_width: int = 0
-    remarks: tuple[str, ...] = ()
+    account: Mapping[str, Any] = field(default_factory=dict)
     error: str = ""
 
     @property
     def counts(self) -> dict[str, int]:
         """Slices, and how many of them are ok, warned and empty."""
-        return count([] if self.table is None else self.table["status"])
+        return dict(self.account.get("Counts", {}))
 
     @property
     def status(self) -> str:
         """`ok`, `warned` (some slices look wrong), `empty` (all of them) or `failed`."""
-        found = self.counts
-        whole = [kind for kind in ("empty", "ok") if found[kind] == found["slices"]]
-        return "failed" if self.error else [*whole, "warned"][0]
-
-    @property
-    def wrong(self) -> str:
-        """Say which slices look wrong, such as "80 of 190 slices look wrong: 27-66"."""
-        return "" if self.table is None else say_wrong(self.table["status"], self.table["slice"])
+        return "failed" if self.error else _status_of(self.counts)
 
     def __str__(self) -> str:
         """One line under `HEADING`."""
         slices = warned = empty = otsu = kernel = area = "-"
         if self.table is not None:
             slices, _, warned, empty, *_ = map(str, self.counts.values())
-            otsu = "-".join(map(str, sorted({*self.table["threshold"].agg(["min", "max"])})))
-            kernel, area = f"{self.kernel_width} px", f"{self.table['mask_px'].sum()} px"
+            levels = self.table["threshold"].dropna()
+            otsu = "-".join(map(str, sorted({levels.min(), levels.max()})))
+            used = self.account["Settings"]
+            grows = used["border"] == DARK_GROWTH
+            kernel = f"{used['reach_mm']:g} mm" if grows else f"{used['kernel_width']} px"
+            area = f"{self.table['mask_px'].sum()} px"
         facts = f"{slices:>6}  {warned:>6}  {empty:>5}  {otsu:>7}  {kernel:>6}  {area:>13}"
-        where = in_one_line(self.name if self.error else f"{self.name} -> {self.path.name}")
+        where = errors.in_one_line(self.name if self.error else f"{self.name} -> {self.path.name}")
         return f"{self.status:6}  {facts}  {self.seconds:4.1f} s  {where}"
 
 
-def beside(mask: Path, *, tabs: bool = False, parquet: bool = False) -> tuple[Path, Path]:
+# --- where masks go -------------------------------------------------------------------------------
+
+
+def beside(mask: Path, kind: str = ".csv") -> tuple[Path, Path]:
     """Return the table and the JSON file beside a mask.
 
-    Examples
-    --------
     >>> [path.name for path in beside(Path("T1_mask.nii.gz"))]
     ['T1_mask.csv', 'T1_mask.json']
     """
     name = mask.name if mask.suffix == ".zarr" else stem(mask)
-    kind = ".tsv" if tabs else ".parquet" if parquet else ".csv"
     return mask.with_name(name + kind), mask.with_name(f"{name}.json")
 
 
-def count(statuses: Iterable[str]) -> dict[str, int]:
-    """Count slices: all, and those of each status."""
-    found = Counter(statuses)
-    kinds = ("ok", "warned", "empty", *(["failed"] if found["failed"] else []))
-    return {"slices": found.total(), **{kind: found[kind] for kind in kinds}}
+def plan_masks(
+    images: str | Path, output: str | Path, *, bids: bool = False, suffix: str = ""
+) -> list[Job]:
+    """Decide where the masks of all volumes go, and refuse what can't be, before any is made.
+
+    `images` is a file, a folder, a pattern or a BIDS dataset, of which the images are taken that
+    end in `suffix` (T1w), or a name that `heads.open_data` knows. For one volume, or files of one
+    slice each, `output` may be a file with all masks, else it is a folder: there a mask is called
+    after its volume, with `_mask`, and is NIfTI where the volume has an orientation, otherwise of
+    the volume's kind. With `bids` the folder is a derivative dataset.
+    """
+    output, head = expand(output), heads.known(str(images))
+    volumes = [Volume(Path(head))] if head else []
+    volumes = volumes or stacks.list_volumes(images, suffix, every_series=True)
+    is_file = suffix_of(output) in MASK_KINDS and not output.is_dir()
+    is_one = is_file or (expand(images).is_file() and not output.is_dir())
+    if is_file and bids:
+        raise InvalidSetting(f"BIDS masks go into a folder, and {output.name} is a file's name.")
+    if is_one and len(volumes) == 1 and not bids:
+        jobs = [Job((volumes[0],), output)]
+    elif not is_file:
+        place = _bids_path if bids else _path
+        jobs = [Job((one,), place(one, output), output, bids) for one in volumes]
+    elif _are_one_stack(volumes, suffix_of(output)):
+        jobs = [Job(tuple(volumes), output)]
+    else:
+        raise InvalidSetting(
+            f"{images} stands for {len(volumes)} volumes, and their masks don't go into one file "
+            f"{output.name}; name a folder."
+        )
+    path, times = Counter(job.path for job in jobs).most_common(1)[0]
+    if times > 1:
+        same = [str(job.volumes[0].path) for job in jobs if job.path == path]
+        raise InvalidSetting(
+            f"The masks of {' and '.join(same[:3])} would both be called {path.name}; take them "
+            "apart with a pattern such as 'scans/*_T1w.nii.gz'."
+        )
+    for job in jobs:
+        if not head:
+            refuse_among(job.path, images)
+    return jobs
 
 
-def say_wrong(statuses: Iterable[str], numbers: Iterable[int]) -> str:
-    """Say how many slices look wrong, and which; "" when none does."""
-    pairs = list(zip(statuses, numbers, strict=True))
-    wrong = [number for status, number in pairs if status == "warned"]
-    look, told = "looks" if len(wrong) == 1 else "look", ranges_of(wrong, MOST_RANGES)
-    several = "s" * (len(pairs) != 1)
-    return f"{len(wrong)} of {len(pairs)} slice{several} {look} wrong: {told}" if wrong else ""
+def refuse_among(path: Path, images: str | Path, *, deep: bool = False) -> None:
+    """Refuse a mask's name in a folder of images, or one of a pattern: it would be read as one.
+
+    `deep` says that folders in the folder are read too.
+    """
+    whole, own = stacks.split_series(images)[0].absolute(), path.absolute()
+    if whole.is_dir():
+        own = own.parent.resolve() / own.name
+        meets = whole.resolve() in (own, *(own.parents if deep else own.parents[:1]))
+    elif "**" in str(whole):
+        meets = fnmatch(str(own), str(whole).replace("/**/", "/*"))
+    else:
+        meets = not whole.exists() and own.match(str(whole))
+    if meets:
+        raise errors.UnreadableFile(
+            f"{path.name} would lie among the images, which are read as a whole; write it to "
+            "another folder."
+        )
 
 
-def say_failed(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Say which rows of a batch's table failed, and why the first did; "" when none did."""
-    failed = [row for row in rows if row["status"] == "failed"]
-    if not failed:
-        return ""
-    told = ranges_of((row["index"] for row in failed), MOST_RANGES)
-    why = failed[0]["reason"] if len(failed) == 1 else f"the first because: {failed[0]['reason']}"
+def what_is_taken(images: str | Path, files: Iterable[Path]) -> list[str]:
+    """Say which files of a folder of several kinds are taken for images, and which are not."""
+    folder = stacks.split_series(images)[0].absolute()
+    taken = {one for one in map(Path.absolute, files) if one.parent == folder and one.is_file()}
+    others = [one for one in folder.iterdir() if not one.name.startswith(".")] if taken else []
+    left = [one for one in others if suffix_of(one) in READERS and one not in taken]
+    left = [one for one in left if one.with_suffix(".hdr") not in taken]  # its pixels
+    kinds = [
+        Counter(suffix_of(one) if suffix_of(one) in READERS else "DICOM" for one in some)
+        for some in (taken, left)
+    ]
+    if len(kinds[0] + kinds[1]) < 2:
+        return []
+    told, rest = (" and ".join(f"{n} {kind}" for kind, n in sorted(some.items())) for some in kinds)
+    rest = f", and {rest} are not" if rest else ""
+    return [f"of the files in {folder.name}, {told} are taken{rest}"]
+
+
+def _are_one_stack(volumes: Sequence[Volume], kind: str) -> bool:
+    """Whether files hold a slice each and are one stack; a NIfTI file holds one volume's slices."""
+    if kind == ".png" or any(one.frames for one in volumes):
+        return False
+    lies = kind.startswith(".nii")
+    opened = map(stacks.open_volume, volumes)
+    return all(one.shape[0] == 1 and not (lies and one.grid) for one in opened)
+
+
+def _path(source: Volume, folder: Path) -> Path:
+    """Name a mask after its volume; its kind is the volume's where that has no orientation."""
+    own = ".npy" if str(source.path) == "phantom" else suffix_of(source.path)
+    kind = ".nii.gz" if source.frames else _WITHOUT_GRID.get(own, ".nii.gz")
+    return folder / f"{source.name}_mask{kind}"
+
+
+# --- masks and rows -------------------------------------------------------------------------------
+
+
+def mask_volumes(
+    jobs: Sequence[Job],
+    settings: PipelineSettings | None = None,
+    *,
+    method: str = SLICES,
+    on_warning: str = "keep",
+    overwrite: bool = False,
+    workers: int | None = None,
+    progress: Callable[[], object] = lambda: None,
+    sheet: Path | None = None,
+    seen: Callable[[Masked, Stack, Array], object] = lambda masked, stack, masks: None,
+    **reading: Any,
+) -> Iterator[Masked]:
+    """Make the masks of volumes, each beside a table and a JSON file, in the order of the jobs.
+
+    A single job raises what goes wrong; among several the failed one is reported and the rest done.
+    A reach in mm becomes a kernel width at each volume's own spacing. `reading` are words of
+    `read_stack`, for each volume. `on_warning="empty"` writes nothing on slices whose mask looks
+    wrong. `workers` volumes are done side by side (as many as there are processors). `progress()`
+    is called after each slice, `seen` after each volume, with its slices and masks; JSON files
+    name the volume's place on the `sheet` that is to be made. The whole-head method
+    (`skullnb.volume`) grows its border in the dark.
+    """
+    settings = settings or PipelineSettings()
+    if method == WHOLE_HEAD:
+        settings = replace(settings, border=DARK_GROWTH)
+    if on_warning not in ON_WARNING:
+        raise InvalidSetting(f"on_warning is {' or '.join(ON_WARNING)}, not {on_warning!r}.")
+    load()  # before any clock starts
+
+    def one(job: Job) -> Masked:
+        started, found = time.monotonic(), Row()
+        try:
+            tables = beside(job.path, ".tsv" if job.bids else ".csv")
+            if job.path.parent.is_dir() or job.folder is None:  # asked before the long work
+                for path, kinds in zip((job.path, *tables), (MASK_KINDS, (), ()), strict=True):
+                    refuse_place(path, job.files, overwrite, kinds)
+            stack = job.open(**reading)
+            masks, rows = mask_stack(stack, settings, on_warning, progress, method)
+            account = _account_of(stack, rows, settings, on_warning)
+            account |= {
+                "Method": method,
+                "Mask": job.path.name,
+                "Status": _status_of(account["Counts"]),
+            }
+            account["VolumeCm3"] = _volume_cm3(stack, masks)
+            if sheet:
+                to_sheet = Path(os.path.relpath(sheet, job.path.parent)).as_posix()
+                account["Sheet"] = f"{to_sheet}#{anchor_of(job.path, sheet)}"
+            if job.folder:
+                job.path.parent.mkdir(parents=True, exist_ok=True)
+            with writing(tables[0]) as table, writing(tables[1]) as told:  # all of them or none
+                write_table(rows, table)
+                write_json(account, told)
+                stacks.write_masks(masks, job.path, stack, overwrite=overwrite)
+            if job.folder and job.bids:
+                _describe_dataset(job.folder, stack.sources)
+            found |= {"table": _frame(rows), "account": account}
+            seen(Masked(job.name, job.path, time.monotonic() - started, **found), stack, masks)
+        except (SkullnbError, OSError, MemoryError) as error:
+            if len(jobs) == 1:
+                raise
+            found["error"] = errors.sentence(error) or "It stopped."
+        return Masked(job.name, job.path, time.monotonic() - started, **found)
+
+    size = min(workers or n_processors(), len(jobs))
+    if size < 2:
+        yield from map(one, jobs)
+        return
+    with threads(size) as pool, closing(side_by_side(pool, one, jobs, len(jobs))) as done:
+        yield from done
+
+
+def _status_of(counts: Mapping[str, int]) -> str:
+    """Sum up slices of one status as that, and others as `warned`."""
+    alike = [kind for kind, n in counts.items() if n == counts["slices"] > 0]
+    return [*alike[1:], "warned"][0]
+
+
+def anchor_of(mask: Path, sheet: Path) -> str:
+    """Name the place of a mask on a sheet: where its file lies, seen from there."""
+    return quote(Path(os.path.relpath(mask, sheet.parent)).as_posix())
+
+
+def _volume_cm3(stack: Stack, masks: Array) -> float | None:
+    """Give the volume of masks; None where their slices are not of one known grid."""
+    grid = stack.grids[0] if len(stack.grids) == 1 else None
+    if grid is None or len(stack) == 1:
+        return None
+    return round(float(np.count_nonzero(masks) * np.prod(grid.steps_mm) / 1000), 1)
+
+
+def mask_stack(
+    stack: Stack,
+    settings: PipelineSettings,
+    on_warning: str = "keep",
+    progress: Callable[[], object] = lambda: None,
+    method: str = SLICES,
+) -> tuple[Array, list[Row]]:
+    """Make the masks to be written of a stack, (N, H, W) of uint8 {0, 1}, and a row a slice."""
+    whole = list[Any]()
+    if method == WHOLE_HEAD:
+        steps_mm = _steps_of(stack)
+        reach_mm = REACH_MM if settings.reach_mm is None else settings.reach_mm
+        whole = measure_volume(stack.images, steps_mm, reach_mm, stack.axis)
+    masks = np.zeros(stack.images.shape, dtype=np.uint8)
+    names = [one.name for one in stack.sources] or [stack.name]
+    groups, rows = stack.groups or [""] * len(stack), []
+    for index, number in enumerate(stack.slice_numbers):
+        image, source = stack.images[index], names[stack.volume_numbers[index]]
+        image = whole[index] if whole else image
+        row = mask_slice(image, settings, stack.spacing_mm, number, masks[index])
+        rows.append({"source": source, "slice": number, "group": groups[index], **row})
+        progress()
+    rows = finish_rows(rows, *_volumes_of(stack), on_warning)
+    masks[[not row["written_px"] for row in rows]] = 0
+    return masks, rows
+
+
+def mask_slice(
+    image: Any, settings: PipelineSettings, spacing_mm: Spacing, number: int, mask: Array
+) -> Row:
+    """Put the mask of a slice in its place, and return its row: why there is none, if it fails.
+
+    `image` may be a refusal, as it could not be read, or a measure that is there already.
+    """
+    known = "" if spacing_mm is None else "x".join(f"{one:g}" for one in spacing_mm)
+    used = settings.at(spacing_mm)
+    width = used.kernel_width if used.border == DILATION else None
+    row: Row = {"kernel_width": width, "spacing_mm": known}
+    try:
+        if isinstance(image, SkullnbError):
+            raise image
+        found: SliceMeasure = image
+        if not isinstance(image, SliceMeasure):
+            found = measure_slice(image, used, spacing_mm, slice_number=number)
+    except SkullnbError as error:
+        return row | {"status": "failed", "reason": str(error), "warnings": ()}
+    mask[...] = found.mask
+    return row | found.row()
+
+
+def _steps_of(stack: Stack) -> tuple[float, float, float]:
+    """Give mm from slice to slice, row to row and column to column of slices of one volume."""
+    apart = set(np.diff(stack.slice_numbers).tolist()) or {1}
+    grid = stack.grids[0] if len(stack.grids) == 1 else None
+    if grid is None or len(apart) > 1:
+        raise InvalidSetting(
+            f"The whole-head method needs to know how far slices are apart, and {stack.name} "
+            "does not say so, or not all are equally far; give one NIfTI or DICOM volume."
+        )
+    return grid.steps_mm[0] * apart.pop(), *(stack.spacing_mm or grid.spacing_mm)
+
+
+def finish_rows(
+    rows: list[Row], volumes: Sequence[str], steps_mm: Sequence[float], on_warning: str
+) -> list[Row]:
+    """Add to rows the signs beside neighbours, their place among all, and how much is written.
+
+    `volumes` and `steps_mm` are as in `add_neighbour_signs`. Raises InvalidImage if all failed.
+    """
+    kept = [index for index, row in enumerate(rows) if row.get("status") != "failed"]
+    if not kept:
+        raise errors.InvalidImage(rows[0]["reason"])
+    own, steps_mm = [volumes[index] for index in kept], [steps_mm[index] for index in kept]
+    add_neighbour_signs([rows[index] for index in kept], own, steps_mm)
+    for index, row in enumerate(rows):
+        written = row["status"] == "ok" or (row["status"] == "warned" and on_warning == "keep")
+        row |= {"index": index, "written_px": row["mask_px"] if written else 0}
+        rows[index] = {name: row.get(name) for name in COLUMNS}
+    return rows
+
+
+# --- several at a time ----------------------------------------------------------------------------
+
+
+def side_by_side(
+    pool: Executor, do: Callable[[Any], Any], items: Iterable[Any], ahead: int
+) -> Generator[Any]:
+    """Yield what workers make of items, in order, `ahead` of them begun; close it to stop.
+
+    A signal to stop is raised here, when no worker is being asked: raised just anywhere, it can
+    leave a lock of the pool held, and nothing ends any more.
+    """
+    told: list[int] = []
+    items, begun = iter(items), deque[Any]()
+    with handling(lambda number, _: told.append(number), callable, "SIGINT", *ENDING):
+        try:
+            while True:
+                begun.extend(pool.submit(do, one) for one in islice(items, ahead - len(begun)))
+                if not begun:
+                    return
+                while not told and wait([begun[0]], timeout=_LOOK_EVERY).not_done:
+                    pass
+                if told:
+                    raise KeyboardInterrupt
+                yield begun.popleft().result()
+        finally:
+            for future in begun:
+                future.cancel()
+
+
+@contextmanager
+def handling(handler: Any, which: Callable[[Any], bool], *names: str) -> Iterator[None]:
+    """Answer signals with a handler, those that are answered by such a one now."""
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (getattr(signal, name) for name in names if hasattr(signal, name)):
+            if which(signal.getsignal(number)):
+                before[number] = signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number, own in before.items():
+            signal.signal(number, own)
+
+
+@contextmanager
+def threads(size: int | None) -> Iterator[Executor]:
+    """Have workers ready, as many as processors where nothing is said, with one of OpenCV each."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        with ThreadPoolExecutor(size or n_processors()) as pool:
+            yield pool
+    finally:
+        cv2.setNumThreads(before)
+
+
+def n_processors() -> int:
+    """Count the processors that this program may use."""
+    every = range(os.cpu_count() or 1)
+    return len(getattr(os, "sched_getaffinity", lambda _: every)(0))
+
+
+# --- what is said ---------------------------------------------------------------------------------
+
+
+def describe(
+    rows: Sequence[Row],
+    numbered: str,
+    settings: PipelineSettings,
+    sources: Sequence[tuple[str, Spacing, Sequence[str]]],
+    on_warning: str,
+) -> Row:
+    """Say for a JSON file what masks are, how they were made, and which of them look wrong.
+
+    Slices are called by their column `numbered`; of each source there are name, spacing and
+    remarks. `settings` are those asked for; what a source's spacing made of them is among
+    `Kernels`, and at the top where it is the same for all.
+    """
+    numbers: dict[str, list[int]] = {"ok": [], "warned": [], "empty": []}
+    for row in rows:
+        numbers.setdefault(row["status"], []).append(row[numbered])
+    warned, failed = numbers["warned"], numbers.get("failed", [])
+    why = next((row["reason"] for row in rows if row["status"] == "failed"), "")
+    why = f"the first because: {why}" if len(failed) > 1 else why
+    kernels: dict[Spacing, Row] = {}
+    for name, spacing_mm, _ in sources:
+        if spacing_mm not in kernels:
+            used, reach = settings.at(spacing_mm), None
+            width = used.kernel_width if used.border == DILATION else None
+            if used.reach_mm is not None:  # of dark growth, the most
+                reach = [used.reach_mm] * 2
+            elif spacing_mm is not None and width:
+                reach = [round(one, 3) for one in reach_mm(width, spacing_mm)]
+            kernel = {"KernelWidth": width, "SpacingMm": spacing_mm, "ReachMm": reach}
+            kernels[spacing_mm] = {**kernel, "Sources": []}
+        kernels[spacing_mm]["Sources"].append(name)
+    first, *others = kernels.values()
+    same = {
+        name: value if all(one[name] == value for one in others) else None
+        for name, value in first.items()
+    }
+    return {
+        "Description": "The outer surface of the skull and everything inside it (bone, CSF, brain),"
+        " no scalp",
+        # BIDS knows Brain, Lesion, Face and ROI; a mask that holds bone is no brain mask.
+        "Type": "ROI",
+        "SpatialReference": "orig",
+        "GeneratedBy": _GENERATED_BY,
+        "Versions": versions(),
+        "Sources": [name for name, *_ in sources],
+        "SourceSHA256": "not computed: all images would be read once more; see Batch.input",
+        "SettingsAsked": asdict(settings),
+        "Settings": asdict(used) | {"kernel_width": same["KernelWidth"]},
+        "SpacingMm": same["SpacingMm"],
+        "ReachMm": same["ReachMm"],
+        "Kernels": list(kernels.values()),
+        "Counts": {"slices": len(rows), **{kind: len(some) for kind, some in numbers.items()}},
+        "LooksWrong": _of_all(warned, rows, "looks wrong" if len(warned) == 1 else "look wrong"),
+        "SlicesWithWarning": ranges_of(warned),
+        "SlicesWithEmptyMask": ranges_of(numbers["empty"]),
+        "SlicesFailed": ranges_of(failed),
+        "Failed": f"{_of_all(failed, rows, 'failed')}; {why}" if failed else "",
+        "OnWarning": on_warning,
+        "Remarks": _remarks_on(settings, sources),
+    }
+
+
+def _account_of(stack: Stack, rows: list[Row], settings: PipelineSettings, on_warning: str) -> Row:
+    """Describe the masks of a volume; its stack has one spacing, and remarks that name files."""
+    first, *others = [_bids_source(one) for one in stack.sources] or [stack.name]
+    sources: list[Any] = [(first, stack.spacing_mm, stack.remarks)]
+    sources += [(one, stack.spacing_mm, ()) for one in others]
+    own = {"SourceSHA256": stack.fingerprint(), "Axis": stack.axis}
+    own["Slices"] = ranges_of(sorted(stack.slice_numbers))
+    return describe(rows, "slice", settings, sources, on_warning) | own
+
+
+def masks_in(folder: Path) -> Iterator[Row]:
+    """Read the JSON files of masks below a folder: a row a mask, paths seen from the folder."""
+    for path in sorted(folder.rglob("*.json")):
+        place = path.relative_to(folder).parent
+        if any(part.startswith(".") for part in place.parts):
+            continue
+        with suppress(OSError, ValueError, RecursionError):
+            told = json.loads(path.read_text(encoding="utf-8"))
+            if not (isinstance(told, dict) and {"Mask", "Counts", "Status"} <= told.keys()):
+                continue
+            sheet = told.get("Sheet") and os.path.normpath(place / told["Sheet"])
+            yield {
+                "run": place.as_posix(),
+                "mask": (place / told["Mask"]).as_posix(),
+                "status": told["Status"],
+                **told["Counts"],
+                "cm3": told["VolumeCm3"],
+                "reach_mm": told["ReachMm"] and float(np.mean(told["ReachMm"])),
+                "looks_wrong": told["LooksWrong"],
+                "sheet": sheet and Path(sheet).as_posix(),
+            }
+
+
+def _of_all(numbers: Sequence[int], rows: Sequence[Row], do: str) -> str:
+    """Say which of all slices do something, such as "1 of 16 slices failed: 4"."""
     slices = "slice" if len(rows) == 1 else "slices"
-    return f"{len(failed)} of {len(rows)} {slices} failed: {told}; {why}"
+    told = f"{len(numbers)} of {len(rows)} {slices} {do}: {ranges_of(numbers, _MOST_RANGES)}"
+    return told if numbers else ""
+
+
+def _remarks_on(
+    settings: PipelineSettings, sources: Sequence[tuple[str, Spacing, Sequence[str]]]
+) -> list[str]:
+    """Say what is remarkable about sources; what holds for several once, with their number."""
+    about: dict[str, list[str]] = {}
+    for name, spacing_mm, remarks in sources:
+        span = ""
+        if settings.border == DILATION and settings.reach_mm is not None:
+            span = asked_remark(settings, spacing_mm)
+        elif settings.border == DILATION and not kernel_sign(settings, spacing_mm):
+            span = span_remark(settings.kernel_width, spacing_mm)
+        spans = [f"{name}: {span}" if len(sources) > 1 else span] if span else []
+        for remark in (*spans, *remarks):
+            named = remark.startswith((f"{name} ", f"{name}: "))
+            about.setdefault(remark.removeprefix(name) if named else remark, []).append(name)
+    told = []
+    for words, names in about.items():
+        more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
+        told.append(f"{names[0]}{more}{words}" if words[:1] in (" ", ":") else words)
+    return told
 
 
 def warning_lines(table: pd.DataFrame) -> list[str]:
     """Write one line for every kind of warning, with the slices that it is about.
 
-    Numbers that differ from slice to slice are given as ranges, such as "fills only 20-60% of".
+    Parameters
+    ----------
+    table : DataFrame
+        A row a slice, as `measure_stack` gives it: slice, and warnings (a tuple of str).
+
+    Returns
+    -------
+    list of str
+        Numbers that differ from slice to slice are ranges there.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> warning_lines(pd.DataFrame({"slice": [4, 5], "warnings": [("fills 20%",), ("fills 60%",)]}))
+    ['slices 4-5: fills 20-60%']
     """
     # A kind is the words; what stands between them are its numbers.
     about: dict[tuple[str, ...], list[tuple[int, list[str]]]] = {}
@@ -190,351 +634,71 @@ def warning_lines(table: pd.DataFrame) -> list[str]:
             kind = tuple(_NUMBER.split(text))
             about.setdefault(kind, []).append((number, _NUMBER.findall(text)))
     lines = []
-    for words, found in about.items():
-        slices, values = (
-            [number for number, _ in found],
-            zip(*(some for _, some in found), strict=True),
-        )
-        sentence = words[0]
-        for word, numbers in zip(words[1:], values, strict=True):
-            low, high = min(numbers, key=float), max(numbers, key=float)
-            sentence += (low if low == high else f"{low}-{high}") + word
-        lines.append(f"slice{'s' * (len(slices) > 1)} {ranges_of(slices, MOST_RANGES)}: {sentence}")
+    for (told, *words), found in about.items():
+        slices = [number for number, _ in found]
+        for word, *values in zip(words, *(some for _, some in found), strict=True):
+            low, high = min(values, key=float), max(values, key=float)
+            told += (low if low == high else f"{low}-{high}") + word
+        lines.append(f"slice{'s' * (len(slices) > 1)} {ranges_of(slices, _MOST_RANGES)}: {told}")
     return lines
 
 
 def ranges_of(numbers: Iterable[int], most: int | None = None) -> str:
     """Write ascending whole numbers as ranges, and say how many more there are than `most`.
 
+    Parameters
+    ----------
+    numbers : iterable of int
+    most : int, optional
+        Ranges to write; all when left out.
+
+    Returns
+    -------
+    str
+
     Examples
     --------
     >>> ranges_of([0, 1, 2, 7, 9, 10]), ranges_of([1, 3, 4, 7], most=2)
     ('0-2, 7, 9-10', '1, 3-4 and 1 more')
     """
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
+    alike = groupby(enumerate(numbers), lambda pair: pair[1] - pair[0])
+    runs = [[number for _, number in run] for _, run in alike]
     told = [f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs]
     more = sum(map(len, runs[most:])) if most else 0
     return ", ".join(told[:most]) + (f" and {more} more" if more else "")
 
 
-def plan_masks(
-    images: str | Path, output: str | Path, *, bids: bool = False, suffix: str = ""
-) -> list[Job]:
-    """Decide where the masks of all volumes go, before any is made.
-
-    `images` is a file, a folder, a pattern or a BIDS dataset, of which the images are taken that
-    end in `suffix` (T1w), or a name that `heads.open_data` knows. For one volume, or files of one
-    slice each, `output` may be a file with all masks, else it is a folder: there a mask is called
-    after its volume, with `_mask`, and is NIfTI where the volume has an orientation, otherwise of
-    the volume's kind. With `bids` the folder is a derivative dataset. Raises SkullnbError if masks
-    would meet in one file or replace an image, if a name is no BIDS name and should be, and if
-    there are no images.
-    """
-    output, known = expand(output), heads.known(str(images))
-    sources: Sequence[Volume | str] = [known] if known else []
-    sources = sources or list_volumes(images, suffix, every_series=True)
-    is_file = suffix_of(output) in MASK_KINDS and not output.is_dir()
-    is_one = is_file or (not known and expand(images).is_file() and not output.is_dir())
-    if is_file and bids:
-        raise InvalidSetting(f"BIDS masks go into a folder, and {output.name} is a file's name.")
-    if len(sources) == 1 and is_one and not bids:
-        return [Job(sources[0], output)]
-    if is_file and suffix_of(output) != ".png" and _single(sources, suffix_of(output)):
-        paths = tuple(map(_place, sources))
-        return [Job(sources[0], output, together=paths)]
-    if is_file:
-        raise InvalidSetting(
-            f"{images} stands for {len(sources)} volumes, and their masks don't go into one file "
-            f"{output.name}; name a folder."
-        )
-    place = _bids_path if bids else _path
-    jobs = [Job(one, place(one, output), output, bids) for one in sources]
-    path, times = Counter(job.path for job in jobs).most_common(1)[0]
-    if times > 1:
-        same = [str(_place(job.source)) for job in jobs if job.path == path]
-        raise InvalidSetting(
-            f"The masks of {' and '.join(same[:3])} would both be called {path.name}; take them "
-            "apart with a pattern such as 'scans/*_T1w.nii.gz'."
-        )
-    own = {_place(one).resolve() for one in sources}
-    for job in jobs:
-        if job.path.resolve() in own:
-            raise InvalidSetting(
-                f"{job.path.name}, the mask of {_place(job.source).name}, is itself among the "
-                "images; write to another folder, or name the images with a pattern."
-            )
-    return jobs
-
-
-def mask_volumes(
-    jobs: Sequence[Job],
-    settings: PipelineSettings | None = None,
-    *,
-    slices: str = "",
-    axis: str = "",
-    spacing_mm: str = "",
-    nan_background: bool = False,
-    on_warning: str = "keep",
-    overwrite: bool = False,
-    workers: int | None = None,
-    visit: Visit | None = None,
-) -> Iterator[Masked]:
-    """Make the masks of volumes, each beside a table and a JSON file, in the order of the jobs.
-
-    A single job raises what goes wrong; among several the failed one is reported and the rest done.
-    A reach in mm becomes a kernel width at each volume's own spacing. `slices`, `axis`,
-    `spacing_mm` and `nan_background` are as in `read_stack`, for each volume. `on_warning="empty"`
-    writes nothing on slices whose mask looks wrong. `workers` volumes are done side by side (as
-    many as there are processors). `visit(index, measure)` is called after each slice.
-    """
-    settings = settings or PipelineSettings()
-    if on_warning not in ON_WARNING:
-        raise InvalidSetting(f"on_warning is {' or '.join(ON_WARNING)}, not {on_warning!r}.")
-    words: Any = {"slices": slices, "axis": axis, "spacing_mm": spacing_mm}
-    words["nan_background"] = nan_background
-    load()  # before any clock starts
-
-    def one(job: Job) -> Masked:
-        started = time.monotonic()
-        try:
-            # Asked before the long work, and again when the volume's own files are known.
-            if job.path.parent.is_dir() or job.folder is None:
-                _refuse_places(job, (), overwrite)
-            opened: Any = heads.open_data if isinstance(job.source, str) else read_stack
-            stack = opened(job.together or job.source, **words)
-            found = _mask_stack(stack, job, settings, on_warning, overwrite, visit)
-        except (SkullnbError, OSError, MemoryError) as error:
-            if len(jobs) == 1:
-                raise
-            return Masked(
-                job.name,
-                job.path,
-                time.monotonic() - started,
-                error=sentence(error) or "It stopped.",
-            )
-        return Masked(job.name, job.path, time.monotonic() - started, **found)
-
-    size = min(workers or n_processors(), len(jobs))
-    if size < 2:
-        yield from map(one, jobs)
-        return
-    with stopped_between() as look, one_opencv_thread(), ThreadPoolExecutor(size) as pool:
-        begun = [pool.submit(one, job) for job in jobs]
-        try:
-            for future in begun:
-                while wait([future], timeout=LOOK_EVERY).not_done:
-                    look()
-                yield future.result()
-        finally:
-            for future in begun:
-                future.cancel()
-
-
-def _mask_stack(
-    stack: Stack,
-    job: Job,
-    settings: PipelineSettings,
-    on_warning: str,
-    overwrite: bool,
-    visit: Visit | None,
-) -> dict[str, Any]:
-    """Mask one volume and write all that belongs to it."""
-    import pandas as pd
-
-    own = (*stack.sources, *stack.reference_sources)
-    if job.folder is None:
-        _refuse_places(job, own, overwrite)
-    used = settings.at(stack.spacing_mm)
-    masks = np.zeros(stack.images.shape, dtype=np.uint8)
-
-    def keep(index: int, measure: SliceMeasure) -> None:
-        masks[index] = measure.mask
-        if visit:
-            visit(index, measure)
-
-    table = measure_stack(stack, used, keep)
-    names = [one.name for one in stack.sources] or [stack.name]
-    table["source"] = [names[number] for number in stack.volume_numbers]
-    found: list[Any] = table.to_dict("records")
-    kernel = kernel_of(settings, stack.spacing_mm)
-    rows = complete([row | kernel for row in found], on_warning)
-    table = pd.DataFrame(rows)
-    masks[(table["written_px"] == 0).to_numpy()] = 0
-    named = [_bids_source(one) for one in stack.sources] or [stack.name]
-    # A stack has one spacing, and its remarks name their files.
-    sources = [(one, stack.spacing_mm, ()) for one in named]
-    remarks = remarks_on(settings, [(job.name, stack.spacing_mm, stack.remarks)])
-    account = {
-        **describe(rows, "slice", settings, sources, on_warning),
-        "Remarks": list(remarks),
-        "SourceSHA256": stack.fingerprint(),
-        "Axis": stack.axis,
-        "Slices": ranges_of(sorted(stack.slice_numbers)),
-    }
-    if job.folder is not None:
-        job.path.parent.mkdir(parents=True, exist_ok=True)
-        _refuse_places(job, own, overwrite)
-    rows_path, about_path = job.beside
-    with writing(rows_path) as table_path, writing(about_path) as about:
-        write_table(rows, table_path)
-        about.write_text(_json(account), encoding="utf-8")
-        write_masks(masks, job.path, stack, overwrite=overwrite)
-    if job.bids and job.folder and not (job.folder / _DATASET).exists():
-        _describe_dataset(job.folder, stack.sources)
-    return {"table": table, "kernel_width": used.kernel_width, "remarks": remarks}
-
-
-def kernel_of(settings: PipelineSettings, spacing_mm: Spacing) -> dict[str, Any]:
-    """Give what a row says of its kernel: the width in px, and the spacing as it is typed."""
-    known = "" if spacing_mm is None else "x".join(f"{one:g}" for one in spacing_mm)
-    return {"kernel_width": settings.at(spacing_mm).kernel_width, "spacing_mm": known}
-
-
-def complete(rows: list[dict[str, Any]], on_warning: str) -> list[dict[str, Any]]:
-    """Add to rows, by every door, their place among all, and how large a mask was written."""
-    for index, row in enumerate(rows):
-        kept = row["status"] == "ok" or (row["status"] == "warned" and on_warning == "keep")
-        row |= {"index": index, "written_px": row["mask_px"] if kept else 0}
-    return rows
-
-
-def remarks_on(
-    settings: PipelineSettings, volumes: Sequence[tuple[str, Spacing, Sequence[str]]]
-) -> tuple[str, ...]:
-    """Say what is remarkable about volumes (name, spacing, remarks), as a kernel's span in mm.
-
-    What holds for several is said once, of the first, with how many more there are.
-    """
-    about: dict[str, list[str]] = {}
-    for name, spacing_mm, remarks in volumes:
-        span = _span_of(settings, spacing_mm)
-        spans = [f"{name}: {span}" if len(volumes) > 1 else span] if span else []
-        for remark in (*spans, *remarks):
-            named = remark.startswith((f"{name} ", f"{name}: "))
-            about.setdefault(remark.removeprefix(name) if named else remark, []).append(name)
-    told = []
-    for words, names in about.items():
-        more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
-        told.append(f"{names[0]}{more}{words}" if words[:1] in (" ", ":") else words)
-    return tuple(told)
-
-
-def _span_of(settings: PipelineSettings, spacing_mm: Spacing) -> str:
-    """Say how far a kernel reaches, where that is remarkable and no warning says it already."""
-    if settings.reach_mm is not None:
-        return asked_remark(settings, spacing_mm)
-    told = kernel_sign(settings, spacing_mm)
-    return "" if told else span_remark(settings.kernel_width, spacing_mm)
-
-
-def describe(
-    rows: Sequence[Mapping[str, Any]],
-    numbered: str,
-    settings: PipelineSettings,
-    sources: Sequence[tuple[str, Spacing, Sequence[str]]],
-    on_warning: str,
-) -> dict[str, Any]:
-    """Say for a JSON file what masks are, how they were made, and which of them look wrong.
-
-    Slices are called by their column `numbered`, `sources` are as for `remarks_on`. `settings` are
-    those asked for; what a source's spacing made of them is among `Kernels`, and at the top where
-    it is the same for all.
-    """
-    from skullnb import __version__
-
-    statuses, numbers = [row["status"] for row in rows], [row[numbered] for row in rows]
-    of_status = {
-        kind: ranges_of(n for n, one in zip(numbers, statuses, strict=True) if one == kind)
-        for kind in ("warned", "empty", "failed")
-    }
-    alike: dict[Spacing, list[str]] = {}
-    for name, spacing_mm, _ in sources:
-        alike.setdefault(spacing_mm, []).append(name)
-    kernels: list[dict[str, Any]] = []
-    for spacing_mm, names in alike.items():
-        used, reach = settings.at(spacing_mm), None
-        if spacing_mm is not None and used.border == "dilation" and used.kernel_width:
-            reach = [round(one, 3) for one in reach_mm(used.kernel_width, spacing_mm)]
-        kernel = {"KernelWidth": used.kernel_width, "SpacingMm": spacing_mm, "ReachMm": reach}
-        kernels.append({**kernel, "Sources": names})
-    same = {
-        name: kernels[0][name] if all(one[name] == kernels[0][name] for one in kernels) else None
-        for name in ("KernelWidth", "SpacingMm", "ReachMm")
-    }
-    width = same.pop("KernelWidth")
-    return {
-        "Description": DESCRIPTION,
-        # BIDS knows Brain, Lesion, Face and ROI; a mask that holds bone is no brain mask.
-        "Type": "ROI",
-        "SpatialReference": "orig",
-        "GeneratedBy": [{"Name": "skullnb", "Version": __version__}],
-        "Versions": versions(),
-        "Sources": [name for name, *_ in sources],
-        "SourceSHA256": _NO_SHA256,
-        "SettingsAsked": asdict(settings),
-        "Settings": asdict(settings) | {"kernel_width": width, "reach_mm": None},
-        **same,
-        "Kernels": kernels,
-        "Counts": count(statuses),
-        "LooksWrong": say_wrong(statuses, numbers),
-        "SlicesWithWarning": of_status["warned"],
-        "SlicesWithEmptyMask": of_status["empty"],
-        "SlicesFailed": of_status["failed"],
-        "Failed": say_failed(rows),
-        "OnWarning": on_warning,
-        "Remarks": list(remarks_on(settings, sources)),
-    }
-
-
 def versions() -> dict[str, str]:
     """Return the versions of what decides the masks."""
-    from skullnb import __version__
-
     return {"skullnb": __version__, "OpenCV": cv2.__version__, "numpy": np.__version__}
 
 
-def write_table(table: pd.DataFrame | list[dict[str, Any]], path: Path) -> None:
+# --- tables and JSON files ------------------------------------------------------------------------
+
+
+def write_table(table: pd.DataFrame | list[Row], path: Path) -> None:
     """Write a table as CSV, TSV as BIDS has it, or Parquet, by its ending; no formula is in it."""
-    rows: list[Any] = table if isinstance(table, list) else table.to_dict("records")
-    rows = [
-        {**row, "warnings": "; ".join(row.get("warnings", ()))} if "reason" in row else row
-        for row in rows
-    ]
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    if "status" in names:  # a table of slices, in one order whatever its first row holds
-        names = [one for one in _COLUMNS if one in names] + [x for x in names if x not in _COLUMNS]
-    tabs = path.suffix == ".tsv"
+    frame = _frame(table) if isinstance(table, list) else table
+    if {"reason", "warnings"} <= set(frame):
+        frame = frame.assign(warnings=frame["warnings"].map("; ".join))
+    sep, blank = ("\t", "n/a") if path.suffix == ".tsv" else (",", "")
     with writing(path) as temporary:
         if path.suffix == ".parquet":
-            import pandas as pd
-
-            frame = pd.DataFrame(rows, columns=names).convert_dtypes()
-            frame.to_parquet(temporary, index=False)
+            frame.convert_dtypes().to_parquet(temporary, index=False)
             return
-        with temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, delimiter="\t" if tabs else ",", lineterminator="\n")
-            writer.writerow(map(guarded, names))
-            blank = "n/a" if tabs else ""
-            for row in rows:
-                cells = [row.get(name) for name in names]
-                writer.writerow(
-                    blank if one is None or one != one else guarded(one) for one in cells
-                )
+        cells = frame.astype(object).where(frame.notna(), blank).map(_guarded)
+        cells.rename(columns=_guarded).to_csv(temporary, sep=sep, index=False)
 
 
-def guarded(value: Any) -> Any:
-    """Put an apostrophe before a text that a spreadsheet would take for a formula.
+def _frame(rows: list[Row]) -> pd.DataFrame:
+    """Make a table in which whole numbers stay whole beside what is missing."""
+    import pandas as pd
 
-    Examples
-    --------
-    >>> guarded("=1+1"), guarded("a=b"), guarded(-0.5)
-    ("'=1+1", 'a=b', -0.5)
-    """
+    return pd.DataFrame(rows, dtype=object)
+
+
+def _guarded(value: Any) -> Any:
+    """Put an apostrophe before a text that a spreadsheet would take for a formula."""
     starts = isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r", "'"))
     return f"'{value}" if starts else value
 
@@ -542,128 +706,38 @@ def guarded(value: Any) -> Any:
 def write_json(content: Mapping[str, Any], path: Path) -> None:
     """Write JSON, whole or not at all."""
     with writing(path) as temporary:
-        temporary.write_text(_json(content), encoding="utf-8")
-
-
-def summary_line(masked: Sequence[Masked]) -> str:
-    """Say how a run over volumes went, such as "2 volumes: 1 ok, 1 failed"."""
-    found = Counter(one.status for one in masked)
-    told = ", ".join(f"{many} {kind}" for kind, many in found.items())
-    return f"{len(masked)} volume{'s' * (len(masked) != 1)}: {told}"
-
-
-@contextmanager
-def one_opencv_thread() -> Iterator[None]:
-    """Keep OpenCV to one thread: workers run side by side already."""
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before)
-
-
-LOOK_EVERY = 0.2  # seconds until a run on several workers notices that it is told to stop
-
-
-@contextmanager
-def stopped_between() -> Iterator[Callable[[], None]]:
-    """Keep signals to stop until the function that this yields is called; it raises them then.
-
-    Raised just anywhere, an interrupt can leave a lock of the pool held, and nothing ends any more.
-    """
-    told: list[int] = []
-    before: dict[int, Any] = {}
-    if threading.current_thread() is threading.main_thread():
-        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-            number = getattr(signal, name, None)
-            if number and callable(signal.getsignal(number)):
-                before[number] = signal.signal(number, lambda number, _: told.append(number))
-
-    def look() -> None:
-        if told:
-            raise KeyboardInterrupt
-
-    try:
-        yield look
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def n_processors() -> int:
-    """Count the processors that this program may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _json(content: Mapping[str, Any]) -> str:
-    return json.dumps(content, indent=1, ensure_ascii=False, default=_plain) + "\n"
-
-
-def _plain(value: Any) -> Any:
-    """Turn what JSON does not know into what it does."""
-    return value.item() if isinstance(value, np.generic) else str(value)
-
-
-def _refuse_places(job: Job, own: Sequence[Path], overwrite: bool) -> None:
-    for path in (job.path, *job.beside):
-        refuse_place(path, own, overwrite, MASK_KINDS if path == job.path else ())
-
-
-def _single(sources: Sequence[Volume | str], kind: str) -> bool:
-    """Whether files hold a slice each and are one stack; a NIfTI file holds one volume's slices."""
-    if any(isinstance(one, str) or one.frames for one in sources):
-        return False
-    opened = (open_volume(one) for one in sources if not isinstance(one, str))
-    lies = kind.startswith(".nii")
-    return all(one.shape[0] == 1 and not (lies and one.grid) for one in opened)
-
-
-def _place(source: Volume | str) -> Path:
-    return Path(source) if isinstance(source, str) else source.path
-
-
-def _path(source: Volume | str, folder: Path) -> Path:
-    """Name a mask after its volume; its kind is the volume's where that has no orientation."""
-    if isinstance(source, str):
-        return folder / f"{source}_mask{'.npy' if source == 'phantom' else '.nii.gz'}"
-    own = "" if source.frames else suffix_of(source.path)
-    return folder / f"{source.name}_mask{_WITHOUT_GRID.get(own, '.nii.gz')}"
+        text = json.dumps(content, indent=1, ensure_ascii=False, default=lambda one: one.item())
+        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 # --- BIDS -----------------------------------------------------------------------------------------
 
 
-def _bids_path(source: Volume | str, dataset: Path) -> Path:
+def _bids_path(source: Volume, dataset: Path) -> Path:
     """Return where the mask of a volume belongs in a derivative dataset.
 
     The source's entities are kept; `desc` says of which image the mask is, and what it marks.
     """
-    place = _place(source)
-    name = source if isinstance(source, str) else source.name
-    found = re.fullmatch(r"(sub-[A-Za-z0-9]+(?:_[a-z]+-[A-Za-z0-9]+)*)_([A-Za-z0-9]+)", name)
+    name = r"(sub-[A-Za-z0-9]+(?:_[a-z]+-[A-Za-z0-9]+)*)_([A-Za-z0-9]+)"
+    found = re.fullmatch(name, source.name)
     if not found:
         raise InvalidSetting(
-            f"{place.name} has no BIDS name; call it sub-LABEL_T1w.nii.gz or "
+            f"{source.path.name} has no BIDS name; call it sub-LABEL_T1w.nii.gz or "
             "sub-LABEL_ses-LABEL_T1w.nii.gz (labels of letters and digits), or leave --bids out."
         )
-    entities = [part.split("-") for part in found[1].split("_")]
-    kept = [f"{key}-{label}" for key, label in entities if key != "desc"]
-    desc = "".join(label for key, label in entities if key == "desc") + found[2]
-    folders = [part for part in kept[:2] if part.startswith(("sub-", "ses-"))]
-    datatype = place.parent.name if place.parent.name in _DATATYPES else _DATATYPES[0]
-    file = "_".join([*kept, f"desc-{desc}{BIDS_DESCRIPTION}", "mask.nii.gz"])
+    entities, own = found[1].split("_"), source.path.parent.name
+    kept = [one for one in entities if not one.startswith("desc-")]
+    desc = "".join(one[5:] for one in entities if one.startswith("desc-")) + found[2]
+    folders = [one for one in kept[:2] if one.startswith(("sub-", "ses-"))]
+    datatype = own if own in ("anat", "func", "dwi", "fmap", "perf", "pet") else "anat"
+    file = "_".join([*kept, f"desc-{desc}SkullAndInside", "mask.nii.gz"])
     return dataset.joinpath(*folders, datatype, file)
 
 
 def _bids_source(source: Path) -> str:
     """Name a source by its place in its dataset, or by its name alone."""
     root = _root(source)
-    if root is None:
-        return source.name
-    return f"bids:raw:{source.resolve().relative_to(root).as_posix()}"
+    return f"bids:raw:{source.resolve().relative_to(root).as_posix()}" if root else source.name
 
 
 def _root(source: Path) -> Path | None:
@@ -672,19 +746,14 @@ def _root(source: Path) -> Path | None:
 
 
 def _describe_dataset(dataset: Path, sources: Sequence[Path]) -> None:
-    """Write a derivative dataset's description, with a link to what it is made from."""
-    from skullnb import __version__
-
-    content: dict[str, Any] = {
-        "Name": "Skull masks",
-        "BIDSVersion": BIDS_VERSION,
-        "DatasetType": "derivative",
-        "GeneratedBy": [{"Name": "skullnb", "Version": __version__}],
-    }
+    """Write a derivative dataset's description, if it has none, with a link to its source."""
+    if (dataset / _DATASET).exists():
+        return
+    content: Row = {"Name": "Skull masks", "BIDSVersion": "1.10.0", "DatasetType": "derivative"}
+    content["GeneratedBy"] = _GENERATED_BY
     root = next(filter(None, map(_root, sources)), None)
-    if root is not None:
-        link = os.path.relpath(root, dataset.resolve())
-        content["DatasetLinks"] = {"raw": Path(link).as_posix()}
+    if root:
+        content["DatasetLinks"] = {"raw": Path(os.path.relpath(root, dataset.resolve())).as_posix()}
     write_json(content, dataset / _DATASET)
     if not (dataset / ".bidsignore").exists():  # BIDS knows no table of a mask
         (dataset / ".bidsignore").write_text("*_mask.tsv\n", encoding="utf-8")

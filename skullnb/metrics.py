@@ -1,20 +1,13 @@
 """How well a mask agrees with a reference mask: overlap and surface distances.
 
-Conventions
------------
-Border
-    The pixels of a mask with at least one of the face neighbours (4 in 2D, 6 in 3D) outside it;
-    beyond the array counts as outside.
-Distance
-    From the centre of a border pixel to the centre of the nearest border pixel of the other
-    mask, in mm when a spacing is given, in px otherwise.
-Percentile
-    Linear between the order statistics. HD95 is the larger of the two directed 95th percentiles.
-Mean
-    ASSD averages over the border pixels of both masks pooled together.
-Empty masks
-    Both empty: overlaps are NaN (there is nothing to overlap), distances 0, surface overlap 1.
-    One empty: overlaps 0, distances infinite, surface overlap 0.
+A border is the pixels of a mask with at least one of the face neighbours (4 in 2D, 6 in 3D) outside
+it; beyond the array counts as outside. Distances are from the centre of a border pixel to the
+centre of the nearest border pixel of the other mask, in mm when a spacing is given, in px
+otherwise. HD95 is the larger of the two directed 95th percentiles, linear between order statistics;
+ASSD is the mean over the border pixels of both masks pooled together.
+
+Two empty masks have overlaps of NaN (there is nothing to overlap), distances of 0 and a surface
+overlap of 1; if one is empty, overlaps are 0, distances infinite, and the surface overlap is 0.
 
 These are the choices discussed in Maier-Hein et al. (2024), "Metrics reloaded"; Nikolov et al.
 (2021) define the normalised surface distance.
@@ -24,11 +17,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import ndimage
+from scipy.ndimage import binary_erosion
 
 from skullnb.errors import InvalidImage, InvalidSetting, ShapeMismatch
 from skullnb.pipeline.settings import as_array
@@ -42,22 +35,14 @@ COUNTS = ("true_positive", "false_positive", "false_negative")
 OVERLAPS = ("iou", "dice", "precision", "recall", "volume_difference")
 DISTANCES = ("hausdorff", "hd95", "assd", "nsd")
 
-# Tolerance of the normalised surface distance in `score`: 1 mm, or 1 px without a spacing.
-NSD_TOLERANCE = 1.0
-
 
 def iou(mask: ArrayLike, reference: ArrayLike) -> float:
-    """Intersection over union of two binary masks (Jaccard, 1912), in [0, 1].
+    """Intersection over union of two masks (Jaccard, 1912), in [0, 1]; NaN when both are empty.
 
     Parameters
     ----------
     mask, reference : array of bool or {0, 1}
         Same shape, any dimension.
-
-    Returns
-    -------
-    float
-        NaN when both are empty.
 
     Raises
     ------
@@ -75,8 +60,6 @@ def iou(mask: ArrayLike, reference: ArrayLike) -> float:
 def dice(mask: ArrayLike, reference: ArrayLike) -> float:
     """Twice the intersection over the sum of the areas (Dice, 1945), in [0, 1]; as `iou`.
 
-    Examples
-    --------
     >>> dice([[1, 1, 0]], [[0, 1, 1]])
     0.5
     """
@@ -86,8 +69,6 @@ def dice(mask: ArrayLike, reference: ArrayLike) -> float:
 def precision(mask: ArrayLike, reference: ArrayLike) -> float:
     """Share of the mask that the reference confirms, in [0, 1]; as `iou`, and 0 when one is empty.
 
-    Examples
-    --------
     >>> precision([[1, 1, 1, 1]], [[0, 1, 1, 1]])
     0.75
     """
@@ -97,8 +78,6 @@ def precision(mask: ArrayLike, reference: ArrayLike) -> float:
 def recall(mask: ArrayLike, reference: ArrayLike) -> float:
     """Share of the reference that the mask covers, in [0, 1]; as `iou`, and 0 when one is empty.
 
-    Examples
-    --------
     >>> recall([[0, 1, 1, 1]], [[1, 1, 1, 1]])
     0.75
     """
@@ -106,12 +85,10 @@ def recall(mask: ArrayLike, reference: ArrayLike) -> float:
 
 
 def volume_difference(mask: ArrayLike, reference: ArrayLike) -> float:
-    """How much larger the mask is than the reference, relative to the reference; as `iou`.
+    """How much larger the mask is than the reference, as a part of that; as `iou`.
 
     Negative when the mask is too small, infinite when only the reference is empty.
 
-    Examples
-    --------
     >>> volume_difference([[1, 1, 1, 0]], [[1, 1, 0, 0]])
     0.5
     """
@@ -119,7 +96,7 @@ def volume_difference(mask: ArrayLike, reference: ArrayLike) -> float:
 
 
 def hausdorff(mask: ArrayLike, reference: ArrayLike, spacing_mm: Spacing = None) -> float:
-    """Largest distance from a border pixel of either mask to the other border.
+    """Largest distance from a border pixel of either mask to the other border, in mm or px.
 
     Parameters
     ----------
@@ -127,11 +104,6 @@ def hausdorff(mask: ArrayLike, reference: ArrayLike, spacing_mm: Spacing = None)
         Same shape, any dimension.
     spacing_mm : float or sequence of float, optional
         Pixel size along each axis in mm; px are used without it.
-
-    Returns
-    -------
-    float
-        In mm, or px; 0 when both are empty, infinite when one is.
 
     Raises
     ------
@@ -149,8 +121,6 @@ def hausdorff(mask: ArrayLike, reference: ArrayLike, spacing_mm: Spacing = None)
 def hd95(mask: ArrayLike, reference: ArrayLike, spacing_mm: Spacing = None) -> float:
     """Larger of the two directed 95th percentiles of the border distances; as `hausdorff`.
 
-    Examples
-    --------
     >>> round(hd95([[1, 1, 0, 0]], [[1, 1, 1, 1]]), 3)
     1.85
     """
@@ -160,8 +130,6 @@ def hd95(mask: ArrayLike, reference: ArrayLike, spacing_mm: Spacing = None) -> f
 def assd(mask: ArrayLike, reference: ArrayLike, spacing_mm: Spacing = None) -> float:
     """Mean distance over the border pixels of both masks; as `hausdorff`.
 
-    Examples
-    --------
     >>> assd([[1, 1, 0]], [[1, 1, 1]])
     0.2
     """
@@ -173,11 +141,8 @@ def nsd(
 ) -> float:
     """Share of both borders within a tolerance of the other (Nikolov et al., 2021), in [0, 1].
 
-    As `hausdorff`, but 1 when both are empty and 0 when one is. The tolerance, zero or more, is in
-    mm with a spacing, in px without.
+    As `hausdorff`; the tolerance, zero or more, is in mm with a spacing, in px without.
 
-    Examples
-    --------
     >>> nsd([[1, 1, 0, 0]], [[1, 1, 1, 1]], tolerance=1)
     0.833...
     """
@@ -185,24 +150,13 @@ def nsd(
 
 
 def score(mask: ArrayLike, reference: ArrayLike, spacing_mm: Spacing = None) -> dict[str, float]:
-    """Compute every metric of one slice.
-
-    Parameters
-    ----------
-    mask, reference : (H, W) array of bool or {0, 1}
-    spacing_mm : (row, column), optional
-        In mm per pixel.
+    """Compute every metric of one slice; as `hausdorff`.
 
     Returns
     -------
     dict of str to float
         By name: the pixels of `COUNTS`, then `OVERLAPS`, then `DISTANCES` in mm with a spacing, in
         px without; the NSD at a tolerance of 1.
-
-    Raises
-    ------
-    ShapeMismatch, InvalidImage, InvalidSetting
-        If the shapes differ, a mask is not binary, or the spacing does not fit.
 
     Examples
     --------
@@ -268,18 +222,13 @@ def aggregate(scores: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     scores : DataFrame
-        From `score_slices`; all in the same unit.
+        From `score_slices`; at least one slice, all in the same unit (else InvalidSetting).
 
     Returns
     -------
     DataFrame
         Two rows. "mean": every metric averaged over the slices, without those where it is NaN.
         "pooled": the overlaps of the pixels of all slices together; NaN for the distances.
-
-    Raises
-    ------
-    InvalidSetting
-        If there is no slice, or the units are mixed.
 
     Examples
     --------
@@ -293,16 +242,9 @@ def aggregate(scores: pd.DataFrame) -> pd.DataFrame:
         found = "no slice" if scores.empty else "mixed units"
         raise InvalidSetting(f"Cannot aggregate {found}; give scores of slices in one unit.")
     names = [*OVERLAPS, *DISTANCES]
-    mean = {name: mean_of_known(scores[name]) for name in names}
     pooled = overlaps_of(*(int(scores[name].sum()) for name in COUNTS))
-    return pd.DataFrame([mean, pooled], index=["mean", "pooled"], columns=names)
-
-
-def mean_of_known(values: ArrayLike) -> float:
-    """Mean of the values that are not NaN; NaN when all are."""
-    known = np.asarray(values, dtype=np.float64)
-    known = known[~np.isnan(known)]
-    return float(known.mean()) if known.size else float("nan")
+    together = [scores[names].mean().to_dict(), pooled]
+    return pd.DataFrame(together, index=["mean", "pooled"], columns=names)
 
 
 def count_pixels(mask: NDArray[np.bool_], reference: NDArray[np.bool_]) -> tuple[int, int, int]:
@@ -314,7 +256,7 @@ def count_pixels(mask: NDArray[np.bool_], reference: NDArray[np.bool_]) -> tuple
 def overlaps_of(both: int, only_mask: int, only_reference: int) -> dict[str, float]:
     """All overlaps, by name, from the pixel counts."""
     in_mask, in_reference = both + only_mask, both + only_reference
-    union = both + only_mask + only_reference
+    union = in_mask + only_reference
     if union == 0:
         return dict.fromkeys(OVERLAPS, float("nan"))
     difference = in_mask - in_reference
@@ -355,10 +297,19 @@ def _distances(
     mask: NDArray[np.bool_],
     reference: NDArray[np.bool_],
     spacing_mm: Spacing,
-    tolerance: float = NSD_TOLERANCE,
+    tolerance: float = 1.0,
 ) -> dict[str, float]:
     """All border distances, by name; the borders are looked up once for all."""
-    spacing = _spacing(spacing_mm, mask.ndim)
+    try:
+        given = np.asarray(1.0 if spacing_mm is None else spacing_mm, dtype=np.float64)
+        spacing = np.broadcast_to(given, (mask.ndim,))
+    except ValueError:
+        spacing = np.zeros(1)
+    if not np.all(np.isfinite(spacing) & (spacing > 0)):
+        raise InvalidSetting(
+            f"The spacing must be finite and above zero, in mm: one for each of the {mask.ndim} "
+            f"axes of the mask, or one for all; not {spacing_mm!r}."
+        )
     if not tolerance >= 0:
         raise InvalidSetting(f"The tolerance must be zero or more, not {tolerance!r}.")
     if not mask.any() or not reference.any():
@@ -370,7 +321,7 @@ def _distances(
     # map costs with the area of the frame.
     from scipy.spatial import KDTree
 
-    ours, theirs = _border(mask) * spacing, _border(reference) * spacing
+    ours, theirs = (np.argwhere(one & ~binary_erosion(one)) * spacing for one in (mask, reference))
     to_reference = KDTree(theirs).query(ours)[0]
     to_mask = KDTree(ours).query(theirs)[0]
     every = np.concatenate([to_reference, to_mask])
@@ -381,26 +332,3 @@ def _distances(
         "assd": math.fsum(every) / every.size,
         "nsd": float(np.mean(every <= tolerance)),
     }
-
-
-def _border(mask: NDArray[np.bool_]) -> NDArray[Any]:
-    return np.argwhere(mask & ~ndimage.binary_erosion(mask))
-
-
-def _spacing(spacing_mm: Spacing, ndim: int) -> NDArray[np.float64]:
-    """Pixel sizes, one for each axis; 1 px without a spacing."""
-    if spacing_mm is None:
-        return np.ones(ndim)
-    try:
-        given = np.asarray(spacing_mm, dtype=np.float64)
-    except ValueError:
-        raise InvalidSetting(f"The spacing must be numbers in mm, not {spacing_mm!r}.") from None
-    if given.ndim > 1 or (given.ndim == 1 and given.size != ndim):
-        raise InvalidSetting(
-            f"The spacing has {given.size} value(s) for a mask of {ndim} dimension(s); "
-            "give one for each axis, or a single one for all."
-        )
-    spacing = np.broadcast_to(given, (ndim,))
-    if not np.all(np.isfinite(spacing) & (spacing > 0)):
-        raise InvalidSetting(f"The spacing must be finite and above zero, not {spacing_mm!r}.")
-    return spacing

@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from skullnb import metrics as _metrics
 from skullnb.errors import InvalidSetting
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DEFAULT_WIDTHS = tuple(range(16, 37, 2))
-_ABOUT = ("position", "slice", "group", "kernel_width", "reach_mm")
 
 
 def sweep_kernel_width(
@@ -36,7 +34,7 @@ def sweep_kernel_width(
     Parameters
     ----------
     stack : Stack
-        With a reference mask.
+        With a reference mask (else InvalidSetting).
     widths : iterable of int
         Kernel widths in px.
     metrics : sequence of str
@@ -52,11 +50,6 @@ def sweep_kernel_width(
         group ("" where unknown), kernel_width in px, reach_mm (the kernel's mean reach; only where
         the spacing is known), and a column for each metric.
 
-    Raises
-    ------
-    InvalidSetting
-        If there is no reference mask, no width, or an unknown metric.
-
     Examples
     --------
     >>> images = np.zeros((1, 40, 40))
@@ -70,6 +63,7 @@ def sweep_kernel_width(
     import pandas as pd
 
     settings = replace(settings or PipelineSettings(), reach_mm=None)
+    spacing = stack.spacing_mm
     if stack.reference is None:
         raise InvalidSetting(
             "The sweep compares masks with a reference mask, and this stack has none; give one."
@@ -81,17 +75,23 @@ def sweep_kernel_width(
     widths = [replace(settings, kernel_width=width).kernel_width for width in widths]
     if not widths:
         raise InvalidSetting("The sweep needs at least one kernel width.")
-    columns = [*_ABOUT[: 5 if stack.spacing_mm else 4], *metrics]
-    reaches = [_reach(width, stack, settings) for width in widths]
-    rows: list[tuple[object, ...]] = []
+    is_far = not set(metrics).isdisjoint(_metrics.DISTANCES)  # overlaps cost a hundredth
+    rows: list[dict[str, object]] = []
     for i, number in enumerate(stack.slice_numbers):
         reference = np.asarray(stack.reference[i]).astype(np.bool_)
-        group = stack.groups[i] if stack.groups else ""
+        about = {"position": i, "slice": number, "group": stack.groups[i] if stack.groups else ""}
         masks = masks_by_width(stack.images[i], widths, settings, slice_number=number)
-        for width, reach, mask in zip(widths, reaches, masks, strict=True):
-            scores = _scores(mask.view(np.bool_), reference, stack.spacing_mm, metrics)
-            rows.append((i, number, group, width, *reach, *scores))
-    return pd.DataFrame(rows, columns=columns)
+        for width, mask in zip(widths, masks, strict=True):
+            pair = mask.view(np.bool_), reference
+            overlaps = _metrics.overlaps_of(*_metrics.count_pixels(*pair))
+            scores = _metrics.score(*pair, spacing) if is_far else overlaps
+            row = {**about, "kernel_width": width, **{name: scores[name] for name in metrics}}
+            rows.append(row)
+    table = pd.DataFrame(rows)
+    if spacing:
+        reach = {one: np.mean(reach_mm(one, spacing, settings.kernel_shape)) for one in widths}
+        table.insert(4, "reach_mm", table["kernel_width"].map(reach))
+    return table
 
 
 def summarise(sweep: pd.DataFrame) -> pd.DataFrame:
@@ -100,8 +100,8 @@ def summarise(sweep: pd.DataFrame) -> pd.DataFrame:
     A row for each width, in rising order: kernel_width, reach_mm where it is known, and the mean of
     each metric over the slices that have one (mask and reference not both empty).
     """
-    kept = [name for name in sweep.columns if name not in _ABOUT[:4]]
-    return sweep.groupby("kernel_width", as_index=False)[kept].mean()
+    means = sweep.groupby("kernel_width", as_index=False).mean(numeric_only=True)
+    return means.drop(columns=["position", "slice"], errors="ignore")
 
 
 def best_width(sweep: pd.DataFrame, metric: str = "iou") -> int:
@@ -121,12 +121,8 @@ def best_width(sweep: pd.DataFrame, metric: str = "iou") -> int:
 
 
 def parse_widths(text: str) -> tuple[int, ...]:
-    """Read kernel widths in px as a person writes them: "first:end[:step]", or with commas.
+    """Read kernel widths in px: "first:end[:step]" without the end, as in Python, or with commas.
 
-    As in Python, the end of a range is left out.
-
-    Examples
-    --------
     >>> parse_widths("22:31:2"), parse_widths("25, 26")
     ((22, 24, 26, 28, 30), (25, 26))
     """
@@ -145,23 +141,3 @@ def parse_widths(text: str) -> tuple[int, ...]:
             f'The kernel widths {text!r} are not understood; write "16:37:2" or "22,24,26".'
         )
     return widths
-
-
-def _reach(width: int, stack: Stack, settings: PipelineSettings) -> tuple[float, ...]:
-    """Mean reach of a kernel in mm over all sides, or nothing where the spacing is unknown."""
-    if not stack.spacing_mm:
-        return ()
-    return (float(np.mean(reach_mm(width, stack.spacing_mm, settings.kernel_shape))),)
-
-
-def _scores(
-    mask: NDArray[np.bool_],
-    reference: NDArray[np.bool_],
-    spacing_mm: tuple[float, float] | None,
-    names: Sequence[str],
-) -> list[float]:
-    if set(names) & set(_metrics.DISTANCES):
-        scores = _metrics.score(mask, reference, spacing_mm)
-    else:  # which cost a hundredth
-        scores = _metrics.overlaps_of(*_metrics.count_pixels(mask, reference))
-    return [scores[name] for name in names]

@@ -8,7 +8,6 @@ import json
 import os
 import struct
 import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -182,68 +181,6 @@ def archive(members: dict[str, bytes], size: int | None = None) -> Make:
             for entry in file.infolist() if size is not None else ():
                 entry.file_size = size
         return folder / "scan.npz"
-
-    return make
-
-
-def zeros(n_bytes: int, head: bytes = b"") -> bytes:
-    """Some bytes and then zeros, as a raw deflate stream of little more than 0.1 % of them."""
-    first = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
-    packed = first.compress(head) + first.flush(zlib.Z_FULL_FLUSH)
-    # A block after a full flush stands for itself, so one may be repeated.
-    again = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
-    block = again.compress(bytes(_BLOCK)) + again.flush(zlib.Z_FULL_FLUSH)
-    return packed + block * -(-n_bytes // _BLOCK) + zlib.compressobj(9, 8, -15).flush()
-
-
-_BLOCK = 1 << 25
-
-
-def npz_bomb(n_bytes: int, head: bytes, name: str = "images") -> Make:
-    """An archive of one member, written by hand: zipfile would have to pack every zero."""
-
-    def make(folder: Path) -> Path:
-        packed, entry = zeros(n_bytes, head), f"{name}.npy".encode()
-        size = len(head) + -(-n_bytes // _BLOCK) * _BLOCK
-        facts = struct.pack("<HHHHIII", 0, 8, 0, 0, 0, len(packed), size) + struct.pack(
-            "<HH", len(entry), 0
-        )
-        local = b"PK\3\4" + b"\x14\0" + facts + entry + packed
-        central = b"PK\1\2" + b"\x14\0\x14\0" + facts + bytes(14) + entry
-        end = struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, 1, 1, len(central), len(local), 0)
-        return content("scan.npz", local + central + end)(folder)
-
-    return make
-
-
-def gzip_bomb(n_bytes: int, name: str, head: bytes) -> Make:
-    def make(folder: Path) -> Path:
-        return content(name, b"\x1f\x8b\x08" + bytes(7) + zeros(n_bytes, head) + bytes(8))(folder)
-
-    return make
-
-
-def nifti_with_extension(n_bytes: int) -> bytes:
-    """The beginning of a volume whose extension says that it has as many bytes."""
-    header = nib.Nifti1Image(NOISE.T, AFFINE).header
-    header["vox_offset"], header["magic"] = 352 + 16, b"n+1"
-    return header.binaryblock + b"\1\0\0\0" + struct.pack("<ii", n_bytes, 6) + bytes(8)
-
-
-def tiff_bomb(n_bytes: int) -> Make:
-    """A small page, the one strip of which unpacks to far more."""
-
-    def make(folder: Path) -> Path:
-        path = tiff(NOISE[0].astype(np.uint16), photometric="minisblack", compression="zlib")(
-            folder
-        )
-        packed = b"\x78\xda" + zeros(n_bytes)
-        with tifffile.TiffFile(path, mode="r+b") as file:
-            tags = file.pages[0].tags
-            tags["StripOffsets"].overwrite(path.stat().st_size)
-            tags["StripByteCounts"].overwrite(len(packed))
-        path.write_bytes(path.read_bytes() + packed)
-        return path
 
     return make
 

@@ -25,9 +25,7 @@ class Changer:
     """A pytest plugin that looks at the cells which nbval has collected."""
 
     def __init__(self) -> None:
-        self.tried = 0
-        self.unnoticed: list[str] = []
-        self.ignored: list[str] = []
+        self.tried, self.unnoticed, self.ignored = 0, [], []
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         for item in session.items:

@@ -31,7 +31,6 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def same(old: Any, new: Any, relative: float = RELATIVE) -> bool:
-    """Tell whether two single values are equal, fractions to a relative difference."""
     if isinstance(old, float) and isinstance(new, float | int) and not isinstance(new, bool):
         # What is 0 but for rounding has no relative difference worth the name.
         return math.isclose(old, new, rel_tol=relative, abs_tol=relative * 1e-3)
@@ -39,7 +38,6 @@ def same(old: Any, new: Any, relative: float = RELATIVE) -> bool:
 
 
 def differences(old: Any, new: Any, relative: float = RELATIVE) -> list[str]:
-    """List what differs, a line each; empty when all is equal."""
     before, after = dict(leaves(old)), dict(leaves(new))
     lines = [f"gone: {path} = {before[path]!r}" for path in before if path not in after]
     lines += [f"new: {path} = {after[path]!r}" for path in after if path not in before]

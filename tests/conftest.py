@@ -47,7 +47,7 @@ def chromium() -> Iterator[Browser]:
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
-        missing = "playwright is not installed (pip install 'skullnb[browser]')"
+        missing = "playwright is not installed (pip install --group browser)"
     program = find_browser()  # which may ask playwright, and that cannot be asked twice at a time
     if program is None:
         missing = "no Chromium on this machine (apt-get install chromium)"

@@ -70,31 +70,19 @@ def tie_images() -> dict[str, NDArray[Any]]:
     }
 
 
-@cache
-def published() -> Stack:
-    """Return the article's stand-in."""
-    return phantom.published_stack()
-
-
-@cache
-def variant(name: str) -> Stack:
-    """Draw one of the heads that break one assumption each."""
-    return phantom.variant(name)
+published = cache(phantom.published_stack)
+variant = cache(phantom.variant)
 
 
 @cache
 def small_cohort() -> Stack:
     """Three heads of two slices on coarse pixels, so that volumes can be held out."""
-    parts = [
-        phantom.subject(seed, 2, shape=(192, 156), spacing_mm=(1.5, 1.5)) for seed in (1, 2, 3)
-    ]
-    return Stack(
-        np.concatenate([one.images for one in parts]),
-        np.concatenate([one.reference for one in parts]),
-        spacing_mm=(1.5, 1.5),
-        groups=("anna", "anna", "ben", "ben", "cleo", "cleo"),
-        name="cohort",
+    spacing, groups = (1.5, 1.5), ("anna", "anna", "ben", "ben", "cleo", "cleo")
+    parts = [phantom.subject(seed, 2, shape=(192, 156), spacing_mm=spacing) for seed in (1, 2, 3)]
+    images, reference = (
+        np.concatenate([getattr(one, name) for one in parts]) for name in ("images", "reference")
     )
+    return Stack(images, reference, spacing, groups, "cohort")
 
 
 def odd() -> Stack:
@@ -127,7 +115,6 @@ def every_rule() -> Stack:
 
 
 def head(name: str, mirror: Path) -> Stack:
-    """Load one open head from the copies on this machine."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(heads.FOLDER_VARIABLE, str(mirror))
         return heads.load(name)

@@ -33,11 +33,6 @@ def shown_text(value: Any) -> str:
     return "" if text.startswith("<") else text  # what has no words of its own
 
 
-def _text_of(shown: Any) -> str:
-    """Return the text of what a cell displays before its last line: a bundle, or an object."""
-    return str(shown.get("text/plain", "")) if isinstance(shown, dict) else shown_text(shown)
-
-
 def run_cell(source: str, names: dict[str, Any]) -> str:
     """Run one cell as a notebook does; return what it prints and shows."""
     body = ast.parse(source).body
@@ -79,7 +74,9 @@ def main(folders: list[Path]) -> None:
     from skullnb.report import plot
 
     mpl.use("agg")
-    display.display = lambda shown, **_: print(_text_of(shown))
+    display.display = lambda shown, **_: print(
+        shown.get("text/plain", "") if isinstance(shown, dict) else shown_text(shown)
+    )
     # A figure's summary in words says what it draws.
     plot.picture = lambda figure, svg=False: {"image/png": ""}
     # Every report draws the same dozen heads; here they are drawn once.

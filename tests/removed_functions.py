@@ -2,9 +2,9 @@
 
 `python tests/removed_functions.py [NAME ...]` takes the body out of every public function and
 method of skullnb (or of those with such a part in their full name) in turn, so that it returns
-None, and runs its doctest, then the tests that mention it, its module or its package, those that
-mention most of them first, until one fails that passes when nothing is removed. Each time in a
-process of its own, forked when all tests have been collected. Left out are slow tests, and compiled
+None, and runs its doctest and the tests of files that mention it or its module, until one fails:
+each time in a process of its own, forked when all tests have been collected. Tests that fail anyway
+would hide what is missing, so run the whole suite before. Left out are slow tests, and compiled
 kernels, which the article's own operations stand against.
 """
 
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import gc
 import importlib
-import inspect
 import os
 import pkgutil
 import re
@@ -20,7 +19,6 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from types import FunctionType
@@ -41,12 +39,12 @@ def nothing(*_arguments: Any, **_options: Any) -> None:
     """Do nothing."""
 
 
-def public_functions(packages: list[str]) -> list[FunctionType]:
+def public_functions(parts: list[str]) -> list[FunctionType]:
     for module in pkgutil.walk_packages(skullnb.__path__, "skullnb."):
         if not module.name.endswith(("__main__", ".fast")):
             importlib.import_module(module.name)
     found = {
-        (one.__module__, one.__qualname__): one
+        name_of(one): one
         for one in gc.get_objects()
         if isinstance(one, FunctionType)
         and one.__code__.co_filename.startswith(str(ROOT / "skullnb"))
@@ -54,128 +52,87 @@ def public_functions(packages: list[str]) -> list[FunctionType]:
         and one.__module__ != "skullnb.pipeline.fast"
         and len(one.__code__.co_code) > len(nothing.__code__.co_code)  # not abstract
     }
-    chosen = packages or ["skullnb"]
-    return [found[name] for name in sorted(found) if any(one in ".".join(name) for one in chosen)]
+    return [found[name] for name in sorted(found) if any(part in name for part in parts or [""])]
+
+
+def name_of(function: FunctionType) -> str:
+    return f"{function.__module__}.{function.__qualname__}"
+
+
+def caches() -> list[Any]:
+    return [one for one in gc.get_objects() if isinstance(one, type(text_of)) and one != text_of]
 
 
 @cache
-def caches() -> list[Any]:
-    cached = type(cache(nothing))
-    found = [one for one in gc.get_objects() if isinstance(one, cached)]
-    return [one for one in found if one.__module__ != __name__]
+def text_of(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
 
 
 class Remover:
     """A pytest plugin that runs tests against each function's absence, instead of all tests."""
 
-    def __init__(self, packages: list[str]) -> None:
-        self.packages = packages
+    def __init__(self, parts: list[str]) -> None:
+        self.parts = parts
         self.failed = False
         self.survivors: list[str] = []
-        self.sound: set[pytest.Item] = set()  # tests that pass when nothing is removed
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self.failed |= report.failed and report.when != "teardown"
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        functions = public_functions(self.packages)
-        items = list(session.items)
-        caches()  # found once, and not in every process
+        functions, kept = public_functions(self.parts), caches()
         for function in functions:
-            name = f"{function.__module__}.{function.__qualname__}"
-            words = (function.__name__, *function.__module__.split(".")[:0:-1])
-            order = relevant(items, name, words)
-            while (failed := first_failure(self, order, function)) and failed not in self.sound:
-                if not first_failure(self, [failed]):
-                    self.sound.add(failed)
-                    break
-                print("FAILS ANYWAY", failed.nodeid, flush=True)
-                items.remove(failed)
-                order.remove(failed)
-            if not failed:
-                self.survivors.append(name)
-                print("SURVIVES", name, flush=True)
+            if not self.is_missed(function, relevant(session.items, function), kept):
+                self.survivors.append(name_of(function))
+                print("SURVIVES", name_of(function), flush=True)
         print(f"{len(functions)} functions removed, {len(self.survivors)} not missed")
         return True
 
-
-def first_failure(
-    remover: Remover, items: list[pytest.Item], removed: FunctionType | None = None
-) -> pytest.Item | None:
-    """Run tests in a process of its own until one fails, perhaps without a function."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
+    def is_missed(self, function: FunctionType, items: list[pytest.Item], kept: list[Any]) -> bool:
+        """Run tests without a function, in a process of its own, until one fails."""
+        child = os.fork()
+        if child:
+            status = os.waitpid(child, 0)[1]
+            return status == 0 or os.WTERMSIG(status) == signal.SIGSEGV  # a crash is noticed, too
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         signal.alarm(LONGEST_S)  # ends the process, whatever it waits for
         try:
-            if removed:
-                remove(removed)
-            for number, item in enumerate(items):
+            function.__defaults__ = function.__kwdefaults__ = None
+            free = function.__code__.co_freevars
+            function.__code__ = nothing.__code__.replace(co_freevars=free)
+            for one in kept:
+                one.cache_clear()  # or what was drawn at collection would hide the loss
+            for item in items:
                 item.ihook.pytest_runtest_protocol(item=item, nextitem=None)
-                if remover.failed:
-                    os.write(writer, str(number).encode())
-                if remover.failed or time.process_time() > PATIENCE_S:
+                if self.failed or time.process_time() > PATIENCE_S:
                     break
         except BaseException:
             traceback.print_exc()
-        os._exit(0)
-    os.waitpid(child, 0)
-    os.set_blocking(reader, False)  # what a test has started may hold the other end
-    os.close(writer)
-    with os.fdopen(reader, "rb", buffering=0) as answer:
-        said = answer.read()
-    return items[int(said)] if said else None
+        os._exit(not self.failed)
 
 
-def remove(function: FunctionType) -> None:
-    function.__defaults__ = function.__kwdefaults__ = None
-    function.__code__ = nothing.__code__.replace(co_freevars=function.__code__.co_freevars)
-    for kept in caches():
-        kept.cache_clear()  # or what was drawn at collection would hide the loss
-
-
-def relevant(items: list[pytest.Item], own: str, words: Sequence[str]) -> list[pytest.Item]:
-    """Bring the tests that may notice into an order, the likeliest first.
-
-    `own`: the function's full name, as its doctest has it. `words`: its name, its module's, and
-    so on up to its package's.
-    """
-
-    @cache
-    def says(text: str, word: str) -> bool:
-        return bool(re.search(rf"\b{word}\b", text))
+def relevant(items: list[pytest.Item], function: FunctionType) -> list[pytest.Item]:
+    """Bring the tests that may notice into an order, the likeliest first."""
+    module = function.__module__.rpartition(".")[2]
 
     def likeliness(item: pytest.Item) -> int:
         if not isinstance(item, pytest.Function):
-            return 100 * (item.name == own)
-        said = sum(says(file_of(item), word) for word in words)
-        near = any(word in item.path.stem.split("_") for word in words[1:])
-        return bool(said) * (said + 2 * says(source_of(item), words[0]) + 3 * near)
+            return 9 * (item.name == name_of(function))
+        named = re.search(rf"\b{function.__name__}\b", text_of(item.path)) is not None
+        return 2 * named + 3 * (module in item.path.stem) + (module in text_of(item.path))
 
     return sorted(filter(likeliness, items), key=likeliness, reverse=True)
 
 
-@cache
-def source_of(item: pytest.Function) -> str:
-    return inspect.getsource(item.function)
-
-
-@cache
-def file_of(item: pytest.Function) -> str:
-    return item.path.read_text(encoding="utf-8")
-
-
-def main(packages: list[str]) -> int:
+def main(parts: list[str]) -> int:
     cv2.setNumThreads(1)  # threads that a fork does not have would be waited for
-    remover = Remover(packages)
+    remover = Remover(parts)
     tests = [
         str(path)
         for path in sorted((ROOT / "tests").glob("test_*.py"))
         if not any(word in path.stem for word in LEFT_OUT)
     ]
-    options = ["-q", "-p", "no:cacheprovider"]
-    pytest.main([*options, *tests, str(ROOT / "skullnb")], plugins=[remover])
+    pytest.main(["-q", "-p", "no:cacheprovider", *tests, str(ROOT / "skullnb")], plugins=[remover])
     return int(bool(remover.survivors))
 
 

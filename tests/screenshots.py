@@ -8,9 +8,15 @@ The folder also gets a contact sheet for each look, with the tops of all pages s
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from skullnb.report.pages import find_browser
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 LOOKS = {
     "light": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"},
@@ -25,6 +31,23 @@ def book_pages(html: Path) -> list[Path]:
     left_out = {"genindex.html", "py-modindex.html", "search.html", "index.html"}
     found = [*html.glob("*.html"), *html.glob("notebooks/*.html"), *html.glob("book/*.html")]
     return [html / "index.html", *sorted(page for page in found if page.name not in left_out)]
+
+
+@contextmanager
+def opened(
+    browser: Browser, path: Path, asked: list[str] | None = None, **look: Any
+) -> Iterator[Page]:
+    """Open a page that must complain of nothing; `asked` gets the addresses that it asks for."""
+    context = browser.new_context(**look)
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("request", lambda request: [] if asked is None else asked.append(request.url))
+    page.on("console", lambda said: said.type == "error" and complaints.append(said.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(path.resolve().as_uri())
+    yield page
+    context.close()
+    assert complaints == []
 
 
 def take_screenshots(html: Path, folder: Path) -> dict[str, list[Path]]:

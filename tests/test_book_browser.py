@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 import pytest
-from screenshots import LOOKS, book_pages
+from screenshots import LOOKS, book_pages, opened
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -50,28 +50,19 @@ def page(chromium: Browser) -> Iterator[Page]:
 def test_every_page_is_quiet_whole_and_fits_the_window(
     chromium: Browser, html: Path, look: str
 ) -> None:
-    requests: list[str] = []
-    complaints: list[str] = []
+    asked: list[str] = []
+    failed: list[str] = []
     found: dict[str, Any] = {}
-    context = chromium.new_context(**LOOKS[look])
-    page = context.new_page()
-    page.on("request", lambda request: requests.append(request.url))
-    page.on(
-        "requestfailed",
-        lambda one: one.failure != LEFT and complaints.append(f"{one.failure}: {one.url}"),
-    )
-    page.on("console", lambda said: said.type == "error" and complaints.append(said.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    for path in book_pages(html):
-        page.goto(path.as_uri())
-        page.wait_for_load_state("networkidle")
-        found[path.name] = page.evaluate(NOISE)
-    theme = page.evaluate("document.documentElement.dataset.theme")
-    context.close()
-
+    with opened(chromium, html / "index.html", asked, **LOOKS[look]) as page:
+        page.on("requestfailed", lambda one: one.failure != LEFT and failed.append(one.url))
+        for path in book_pages(html):
+            page.goto(path.as_uri())
+            page.wait_for_load_state("networkidle")
+            found[path.name] = page.evaluate(NOISE)
+        theme = page.evaluate("document.documentElement.dataset.theme")
     assert theme == LOOKS[look]["color_scheme"]
-    assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
-    assert complaints == []
+    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
+    assert failed == []
     assert found == {name: {"overflow": 0, "noAlt": [], "broken": []} for name in found}
 
 
@@ -121,6 +112,15 @@ def test_a_reader_can_move_the_step_that_a_chapter_is_about(page: Page, html: Pa
         # One level more may change no pixel.
         page.get_by_role("slider", name=control).press("PageUp")
         expect(mask).not_to_have_text(before)
+
+
+def test_a_slice_on_the_sheet_of_all_leads_to_its_live_figure(page: Page, html: Path) -> None:
+    from playwright.sync_api import expect
+
+    page.goto((html / "notebooks" / "15-your-data.html").as_uri())
+    page.locator("figure.is-live").wait_for()
+    page.get_by_role("link", name="slice 3", exact=True).press("Enter")
+    expect(page.get_by_label("Slice", exact=True)).to_have_value("studyforrest-3")
 
 
 def test_a_reader_can_try_an_image_of_their_own_on_a_page_that_may_connect_to_nothing(

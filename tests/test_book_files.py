@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from screenshots import LOOKS, book_pages
-from test_book_access import violations
+from screenshots import LOOKS, book_pages, opened
+from test_book_access import barriers
 
 from skullnb.report.build import find_assets
 from skullnb.report.pages import find_browser, write_book_files
@@ -23,8 +23,8 @@ STATE = """() => ({
     broken: Array.from(document.images).filter((one) => !one.naturalWidth).length,
     images: document.images.length,
     dead: Array.from(document.querySelectorAll("a[href^='#']"))
-        .filter((one) => !document.getElementById(decodeURIComponent(one.hash.slice(1))))
-        .map((one) => one.outerHTML.slice(0, 100)),
+        .map((one) => decodeURIComponent(one.getAttribute("href").slice(1)))
+        .filter((id) => !document.getElementById(id)),
     outward: Array.from(document.querySelectorAll("a[href]"))
         .map((one) => one.getAttribute("href")).filter((one) => !/^(#|https?:|mailto:)/.test(one)),
     twice: Object.entries(Object.groupBy(document.querySelectorAll("[id]"), (one) => one.id))
@@ -51,23 +51,15 @@ class TestOneFile:
     def test_it_is_whole_and_quiet_and_fits_the_window(
         self, chromium: Browser, files: Path, look: str
     ) -> None:
-        requests, complaints = [], []
-        context = chromium.new_context(**LOOKS[look])
-        page = context.new_page()
-        page.on("request", lambda request: requests.append(request.url))
-        page.on("console", lambda said: said.type == "error" and complaints.append(said.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        # Its articles are those of the pages; only what the file itself adds is checked again.
-        page.goto((files / "book.html").as_uri())
-        found = violations(page, files / "book.html", look) if look == "phone" else []
-        state = page.evaluate(STATE)
-        theme = page.evaluate("document.documentElement.dataset.theme")
-        context.close()
+        asked: list[str] = []
+        with opened(chromium, files / "book.html", asked, **LOOKS[look]) as page:
+            # Its articles are those of the pages; only what the file itself adds is checked again.
+            assert look != "phone" or barriers(page, look) == []
+            state = page.evaluate(STATE)
+            theme = page.evaluate("document.documentElement.dataset.theme")
         assert theme == LOOKS[look]["color_scheme"]
-        addresses = {url for url in requests if not url.startswith("data:")}
+        addresses = {url for url in asked if not url.startswith("data:")}
         assert addresses == {(files / "book.html").as_uri()}
-        assert complaints == []
-        assert found == []
         assert state.pop("images") >= 0
         assert state == {"wide": 0, "broken": 0, "dead": [], "outward": [], "twice": []}
 
@@ -83,24 +75,20 @@ class TestOneFile:
     def test_its_contents_lead_to_a_chapter_by_keyboard(
         self, chromium: Browser, files: Path
     ) -> None:
-        page = chromium.new_page()
-        page.goto((files / "book.html").as_uri())
-        page.locator("header summary").press("Enter")
-        page.locator("header a", has_text="How far is it").press("Enter")
-        heading = page.locator("h1", has_text="How far is it")
-        assert heading.evaluate("one => one.getBoundingClientRect().top") < 300
-        assert not page.locator("header li").first.is_visible()
-        page.close()
+        with opened(chromium, files / "book.html") as page:
+            page.locator("header summary").press("Enter")
+            page.locator("header a", has_text="How far is it").press("Enter")
+            heading = page.locator("h1", has_text="How far is it")
+            assert heading.evaluate("one => one.getBoundingClientRect().top") < 300
+            assert not page.locator("header li").first.is_visible()
 
     def test_its_live_figures_find_their_slices_in_the_file(
         self, chromium: Browser, files: Path
     ) -> None:
-        page = chromium.new_page()
-        page.goto((files / "book.html").as_uri())
-        # The file's policy lets nobody evaluate text, so nothing is waited for in the page.
-        page.wait_for_selector("figure.live:not(.is-live)", state="detached")
-        assert page.locator("figure.is-live").count() > 3
-        page.close()
+        with opened(chromium, files / "book.html") as page:
+            # The file's policy lets nobody evaluate text, so nothing is waited for in the page.
+            page.wait_for_selector("figure.live:not(.is-live)", state="detached")
+            assert page.locator("figure.is-live").count() > 3
 
 
 @pytest.mark.browser

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from skullnb import heads, metrics
+from skullnb import evidence, heads, metrics
+from skullnb.cli import main
 from skullnb.errors import InvalidSetting
 from skullnb.pipeline import (
     RULES,
@@ -26,7 +31,9 @@ from skullnb.pipeline import (
     trace_skull_mask,
 )
 from skullnb.pipeline.border import disc, grow_through_dark
-from skullnb.stack import Stack
+from skullnb.pipeline.trace import GROW
+from skullnb.report.chapter import open_chapter
+from skullnb.stack import Stack, write_stack
 from skullnb.sweep import sweep_kernel_width
 
 Spacing = tuple[float, float]
@@ -197,10 +204,29 @@ def test_the_trace_names_the_rule_and_counts_what_it_changed() -> None:
     levels = drawn_head(40, 51, 63, (1.0, 1.0))
     trace = trace_skull_mask(levels, GROWTH, spacing_mm=(1.0, 1.0))
     names = [record.name for record in trace.rules]
-    assert names == [*RULES[:4], "grow through the dark", "fill holes"]
+    assert names == [*RULES[:4], GROW, "fill holes"]
     grown = trace.rules[4]
     assert grown.fired
     assert grown.n_pixels == np.count_nonzero(trace.dilated != trace.brain)
+
+
+def test_the_ledger_says_what_the_rule_is_worth_and_keeps_it_apart_from_the_dilation() -> None:
+    head = heads.load("studyforrest").select([4, 9])
+    ledger = evidence.build_ledger(head, GROWTH)
+    account = evidence.summarise(ledger).set_index("rule")
+    assert list(account.index) == [*RULES[:4], GROW, "fill holes"]
+    assert account.loc[GROW, "status"] == "exercised"
+    assert account.loc[GROW, "iou"] - account.loc[GROW, "iou_off"] > 0.1
+    # Without a threshold nothing is dark, and whatever is not black is brain.
+    bare = evidence.switch_off(
+        trace_skull_mask(head.images[0], GROWTH, spacing_mm=head.spacing_mm), "threshold"
+    )
+    zero = replace(GROWTH, threshold=0)
+    np.testing.assert_array_equal(
+        bare, create_skull_masks(head.images[:1], zero, head.spacing_mm)[0]
+    )
+    with pytest.raises(InvalidSetting, match="different settings"):
+        evidence.combine([ledger, evidence.build_ledger(head)])
 
 
 def test_a_head_that_is_all_margin_leaves_an_empty_mask_and_says_why() -> None:
@@ -255,3 +281,66 @@ def test_a_sweep_over_kernel_widths_is_refused() -> None:
     for widths in ([26], [24, 26]):
         with pytest.raises(InvalidSetting, match="ark growth has no kernel"):
             sweep_kernel_width(stack, widths, settings=GROWTH)
+
+
+def run(*words: Any) -> Result:
+    return CliRunner().invoke(main, [*map(str, words)])
+
+
+def test_the_commands_take_the_rule_and_say_what_was_used(tmp_path: Path) -> None:
+    head = heads.load("studyforrest").select([4, 9])
+    write_stack(head, tmp_path / "head.npz")
+    scan, mask = tmp_path / "head.npz", tmp_path / "mask.npy"
+    done = run("mask", scan, "-o", mask, "--border", "dark growth", "--reach-mm", 12)
+    assert done.exit_code == 0, done.output
+    assert "12 mm" in done.output
+    settings = replace(GROWTH, reach_mm=12.0)
+    expected = create_skull_masks(head.images, settings, head.spacing_mm)
+    np.testing.assert_array_equal(np.load(mask), expected)
+    told = json.loads((tmp_path / "mask.json").read_text("utf-8"))
+    assert told["Settings"] == {**asdict(settings), "kernel_width": None}
+    assert (told["ReachMm"], told["Kernels"][0]["KernelWidth"]) == ([12.0, 12.0], None)
+    assert not any("kernel" in remark or "reach" in remark for remark in told["Remarks"])
+    table = pd.read_csv(tmp_path / "mask.csv")
+    assert table["kernel_width"].isna().all()
+    assert table["mask_px"].tolist() == [int(one.sum()) for one in expected]
+
+    done = run("evidence", scan, "--border", "dark growth", "-o", tmp_path)
+    assert done.exit_code == 0, done.output
+    assert f"{GROW}  exercised, changed 2 of 2" in done.output
+    told = json.loads((tmp_path / "evidence.json").read_text("utf-8"))
+    assert told["settings"] == asdict(replace(GROWTH, reach_mm=14.0))
+
+
+def test_a_batch_takes_the_rule_too(tmp_path: Path) -> None:
+    head = heads.load("studyforrest").select([4, 9])
+    np.save(tmp_path / "scans.npy", head.images)
+    words = ("mask", tmp_path / "scans.npy", "-o", tmp_path / "masks.packed.npy")
+    words += ("--border", "dark growth")
+    bare = run(*words)
+    assert bare.exit_code == 2
+    assert "Dark growth needs the size of a pixel" in bare.output
+    done = run(*words, "--spacing", "0.7x0.7")
+    assert done.exit_code == 0, done.output
+    masks = np.unpackbits(np.load(tmp_path / "masks.packed.npy"), axis=-1, count=274)
+    np.testing.assert_array_equal(masks, create_skull_masks(head.images, GROWTH, (0.7, 0.7)))
+    again = run(*words, "--spacing", "0.7x0.7", "--reach-mm", 9)
+    assert again.exit_code != 0
+    assert "reach" in again.output or "exists" in again.output
+
+
+def test_a_kernel_width_beside_the_rule_is_refused_by_the_commands(tmp_path: Path) -> None:
+    output = ("-o", tmp_path / "mask.npy", "--border", "dark growth", "--kernel-width", 30)
+    done = run("mask", "studyforrest", *output)
+    assert done.exit_code != 0
+    assert "dark growth has no kernel" in done.output
+    assert not any(tmp_path.iterdir())
+
+
+def test_chapters_about_the_articles_steps_keep_to_them() -> None:
+    asked = {"border": "dark growth", "reach_mm": 12}
+    assert open_chapter("05-dilation", asked).settings == PipelineSettings()
+    mine = open_chapter("15-your-data", asked)
+    assert mine.settings == replace(GROWTH, reach_mm=12.0)
+    assert mine.scores is not None
+    assert mine.scores["iou"].mean() > 0.96

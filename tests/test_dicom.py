@@ -6,8 +6,6 @@ import io
 import json
 import logging
 import shutil
-import tempfile
-import threading
 import traceback
 import warnings
 from contextlib import suppress
@@ -18,8 +16,6 @@ import numpy as np
 import pydicom
 import pytest
 from dicoms import PLANES, PLANTED, oblique, patient_and_pixels, save_enhanced, save_series
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from pydicom.data import get_testdata_file
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless
@@ -27,7 +23,7 @@ from pydicom.uid import JPEG2000Lossless
 from skullnb.errors import InvalidSetting, SkullnbError, UnreadableFile
 from skullnb.stack import list_volumes, read_stack, write_masks
 from skullnb.stack.checks import silenced
-from skullnb.stack.dicom import _PIXELS, TAGS
+from skullnb.stack.dicom import TAGS
 
 rng = np.random.default_rng(5)
 PIXELS = rng.integers(0, 3000, (6, 9, 7)).astype(np.int16)
@@ -170,14 +166,6 @@ def test_values_are_read_from_the_bits_they_are_stored_in(tmp_path, stored, high
     np.testing.assert_array_equal(read_stack(path).images[0], values)
 
 
-def test_unusual_bits_of_compressed_pixels_are_refused(tmp_path):
-    dataset = pydicom.dcmread(get_testdata_file("MR_small_RLE.dcm", download=False))
-    dataset.BitsStored = 12
-    dataset.save_as(tmp_path / "a.dcm")
-    with pytest.raises(UnreadableFile, match="unusual bits"):
-        read_stack(tmp_path / "a.dcm")
-
-
 @pytest.mark.parametrize(
     ("padding", "kind", "fill"), [(-2000, "SS", 100), (63536, "US", 100), (0, "US", 0)]
 )
@@ -283,11 +271,6 @@ def localiser(folder):
     turned.save_as(paths[2])
 
 
-def cut_file(folder):
-    path = save_series(folder, PIXELS)[3]
-    path.write_bytes(path.read_bytes()[:-30])
-
-
 def save_enhanced_less(folder):
     folder.mkdir()
     path = save_enhanced(folder / "e.dcm", PIXELS, range(6), [1] * 6)
@@ -316,23 +299,12 @@ REFUSED = {
         lambda f: save_series(f, PIXELS, ImageOrientationPatient=[1, 0, 0, 0.6, 0.8, 0]),
         "not at right angles",
     ),
-    "promises too much": (
-        lambda f: save_series(f, PIXELS, Rows=9000),
-        "promises 126,000 bytes of pixels",
-    ),
     "frames that lie nowhere": (lambda f: save_enhanced_less(f), "6 images and says of 5"),
     "a mosaic": (
         lambda f: save_series(f, PIXELS[:1], ImageType=["ORIGINAL", "PRIMARY", "M", "MOSAIC"]),
         "holds a mosaic, all slices .* convert it to NIfTI",
     ),
-    "a CT scan": (lambda f: save_series(f, PIXELS, Modality="CT"), r"bone is bright \(CT\)"),
-    "ultrasound": (lambda f: save_series(f, PIXELS[:1], Modality="US"), "holds ultrasound"),
-    "cut short": (cut_file, "damaged, cut short"),
     "not numbers": (quoting, "damaged, cut short"),
-    "no preamble": (
-        lambda f: (f.mkdir(), (f / "a.dcm").write_bytes(b"nothing"))[0],
-        "a.dcm can't be read as DICOM",
-    ),
 }
 
 
@@ -351,39 +323,21 @@ def test_what_is_no_volume_is_refused_in_one_sentence_that_quotes_nothing(tmp_pa
 # --- compressed, damaged and strange files -----------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "MR_small_RLE.dcm",
-        "MR_small_bigendian.dcm",
-        "MR_small_implicit.dcm",
-        "MR_small_expb.dcm",
-        "MR_small_padded.dcm",
-    ],
-)
-def test_a_transfer_syntax_does_not_change_the_pixels(name):
-    plain = read_stack(get_testdata_file("MR_small.dcm", download=False))
-    np.testing.assert_array_equal(
-        read_stack(get_testdata_file(name, download=False)).images, plain.images
-    )
+@pytest.mark.parametrize("way", ["RLE", "bigendian", "implicit", "expb", "padded"])
+def test_a_transfer_syntax_does_not_change_the_pixels(way):
+    names = "MR_small.dcm", f"MR_small_{way}.dcm"
+    plain, other = (read_stack(get_testdata_file(name, download=False)) for name in names)
+    np.testing.assert_array_equal(other.images, plain.images)
 
 
-def test_what_no_plugin_decodes_is_said_with_what_to_install(tmp_path, monkeypatch):
+def test_what_nothing_decodes_is_said_with_what_to_install(tmp_path):
     path = save_series(tmp_path, PIXELS[:1])[0]
     dataset = pydicom.dcmread(path)
     dataset.file_meta.TransferSyntaxUID = JPEG2000Lossless
-    dataset.PixelData = encapsulate([PIXELS[0].tobytes()])
+    dataset.PixelData = encapsulate([PIXELS[0].tobytes()])  # these are no JPEG 2000 bytes
     dataset["PixelData"].is_undefined_length = True
     dataset.save_as(path)
-
-    class Missing:
-        is_available = False
-
-    monkeypatch.setattr("pydicom.pixels.get_decoder", lambda syntax: Missing)
     with pytest.raises(UnreadableFile, match=r"compressed \(JPEG 2000 .*skullnb\[dicom\]"):
-        read_stack(path)
-    monkeypatch.undo()
-    with pytest.raises(UnreadableFile, match="compressed"):  # these are no JPEG 2000 bytes
         read_stack(path)
 
 
@@ -431,32 +385,6 @@ def test_no_dicom_file_however_strange_ends_in_anything_but_pixels_or_one_senten
     assert read >= 10
 
 
-@settings(max_examples=40)
-@given(data=st.data())
-def test_a_dicom_file_cut_anywhere_is_refused_or_gives_the_same_pixels(data):
-    with tempfile.TemporaryDirectory() as folder:
-        path = save_series(Path(folder), PIXELS[:1], names="a.dcm")[0]
-        whole = path.read_bytes()
-        path.write_bytes(whole[: data.draw(st.integers(0, len(whole) - 1))])
-        images, refusal = pixels_or_refusal(path)
-        assert refusal or np.array_equal(images, PIXELS[:1])
-        assert "\n" not in refusal
-
-
-@settings(max_examples=60)
-@given(data=st.data())
-def test_a_dicom_file_with_damaged_bytes_never_fails_in_any_other_way(data):
-    with tempfile.TemporaryDirectory() as folder:
-        path = save_series(Path(folder), PIXELS[:1], names="a.dcm")[0]
-        content = bytearray(path.read_bytes())
-        for _ in range(data.draw(st.integers(1, 4))):
-            content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
-        path.write_bytes(content)
-        _, refusal = pixels_or_refusal(path)
-        assert "\n" not in refusal
-        assert PLANTED not in refusal
-
-
 # --- privacy -----------------------------------------------------------------------------------
 
 
@@ -497,7 +425,7 @@ def test_a_name_in_any_field_that_is_read_is_in_no_name_and_no_sentence(tmp_path
     path = save_series(tmp_path, PIXELS[:1] + 1, number=8, names="B.dcm")[0]
     whole = path.read_bytes()
     said = []
-    for keyword in sorted({*TAGS, *_PIXELS, "TransferSyntaxUID"}):
+    for keyword in sorted({*TAGS, "TransferSyntaxUID"}):
         dataset = pydicom.dcmread(io.BytesIO(whole))
         place = dataset.file_meta if keyword == "TransferSyntaxUID" else dataset
         place.pop(keyword, None)
@@ -511,26 +439,18 @@ def test_a_name_in_any_field_that_is_read_is_in_no_name_and_no_sentence(tmp_path
     assert not [text for text in said if PLANTED in text]
 
 
-def test_what_one_thread_silences_stays_silent_while_another_reads(tmp_path, recwarn, caplog):
-    begun, go_on = threading.Event(), threading.Event()
+def test_libraries_are_silent_while_we_read_and_heard_again_after(recwarn, caplog):
+    def speak():
+        for name in ("pydicom", "nibabel.global"):
+            logging.getLogger(name).warning(PLANTED)
+        warnings.warn(PLANTED, stacklevel=1)
 
-    def slow():
-        with silenced():
-            begun.set()
-            go_on.wait(60)
-            logging.getLogger("pydicom").warning(PLANTED)
-            warnings.warn(PLANTED, stacklevel=1)
-
-    thread = threading.Thread(target=slow)
-    with silenced():
-        thread.start()
-        begun.wait(60)
-    go_on.set()
-    thread.join()
+    with silenced(), silenced():
+        speak()
     assert not caplog.text
     assert not recwarn.list
-    assert not logging.getLogger("pydicom").disabled
-    warnings.warn("heard again", stacklevel=1)
+    speak()
+    assert PLANTED in caplog.text
     assert len(recwarn.list) == 1
 
 

@@ -1,28 +1,149 @@
-"""Inputs that fuzzing found, handed in again: each ends in an answer or in a refusal."""
+"""Inputs that were found by fuzzing, and new ones: each ends in an answer or in one sentence.
 
+`corpus/` holds a file a door with an input a line, in base64; a new finding is a new line.
+"""
+
+import gzip
+import os
+import tempfile
+import zipfile
+from base64 import b64decode
+from contextlib import suppress
+from pathlib import Path
+
+import cv2
+import numpy as np
 import pytest
-from fuzz.doors import CORPUS, DOORS, answer, corpus, seeds
+from dicoms import PLANTED, save_series
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scans import KINDS, save
+
+from skullnb.batch import mask_batch
+from skullnb.errors import SkullnbError
+from skullnb.report.build import collate
+from skullnb.stack import Stack, read_stack, write_masks
+from skullnb.stack.checks import parse_groups, parse_slices, parse_spacing
+from skullnb.sweep import parse_widths
+
+EXAMPLES = int(os.environ.get("SKULLNB_EXAMPLES", "40"))  # of each test; `make fuzz` takes more
+CORPUS = Path(__file__).with_name("corpus")
+IMAGES = np.random.default_rng(3).integers(0, 255, (3, 24, 20)).astype(np.uint8)
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_what_the_fuzzer_found_is_still_answered(door, tmp_path):
+def read(path):
+    """Read a file to its last pixel, and write masks of it."""
+    for axis in ("axial", "sagittal"):
+        stack = read_stack(path, axis=axis)
+        if stack.images.size < 1 << 20:
+            np.array(stack.images)
+            masks = np.zeros(stack.images.shape, np.uint8)
+            write_masks(masks, path.with_name("out.nii.gz"), stack, overwrite=True)
+        if None in stack.grids:
+            break
+
+
+def enter_npz_member(content, folder):
+    """Arrays in an archive whose checksums fit: the first byte says where one ends."""
+    cut = content[0] * 2 if content else 0
+    with zipfile.ZipFile(folder / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("images.npy", content[1 + cut :])
+        archive.writestr("groups.npy", content[1 : 1 + cut])
+    read(folder / "a.npz")
+
+
+def enter_zarr(content, folder):
+    """A zarr array: its description, an empty line, and its one chunk."""
+    about, _, chunk = content.partition(b"\n\n")
+    (folder / "a.zarr" / "c" / "0" / "0").mkdir(parents=True)
+    (folder / "a.zarr" / "zarr.json").write_bytes(about)
+    (folder / "a.zarr" / "c" / "0" / "0" / "0").write_bytes(chunk)
+    mask_batch(folder / "a.zarr", folder / "m.npy", workers=1, overwrite=True)
+
+
+def enter_results(content, folder):
+    (folder / "run" / "results").mkdir(parents=True)
+    (folder / "run" / "results" / "01-data.json").write_bytes(content)
+    collate(folder)
+
+
+def enter_words(content, folder):
+    """Words of the command line: each reader of them gets all."""
+    text = content.decode(errors="surrogateescape")
+    for reads in (parse_spacing, parse_groups, parse_widths, lambda text: parse_slices(text, 7)):
+        with suppress(SkullnbError):
+            reads(text)
+    with suppress(SkullnbError):
+        Stack(np.zeros((2, 3, 4)), spacing_mm=text, groups=text.split(","))
+    (folder / "groups.txt").write_bytes(content)
+    parse_groups(folder / "groups.txt")
+
+
+def enter(door, content, folder):
+    if f"enter_{door}" in globals():
+        globals()[f"enter_{door}"](content, folder)
+        return
+    path = folder / f"a.{door.replace('_', '.')}"
+    packed = path.suffix in (".gz", ".mgz")
+    path.write_bytes(gzip.compress(content, 1, mtime=0) if packed else content)
+    read(path)
+
+
+def refusal(call, *words):
+    """Return the one sentence that refuses a call, or "" where it is answered."""
+    try:
+        call(*words)
+        return ""
+    except SkullnbError as error:
+        said = str(error)
+    assert said.isprintable()
+    assert PLANTED not in said
+    return said
+
+
+@pytest.mark.parametrize("door", sorted(path.stem for path in CORPUS.iterdir()))
+def test_what_a_fuzzer_found_is_still_answered(door, tmp_path):
     refusals = set()
-    for number, content in enumerate(corpus(door)):
-        folder = tmp_path / f"{number}"
-        folder.mkdir()
-        refusals.add(answer(door, content, folder))
+    for number, line in enumerate((CORPUS / f"{door}.txt").read_text().split()):
+        (tmp_path / f"{number}").mkdir()
+        refusals.add(refusal(enter, door, b64decode(line), tmp_path / f"{number}"))
     assert len(refusals) > 1, "a corpus in which all is answered alike shows little"
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_the_fuzzer_begins_with_inputs_of_which_one_is_accepted(door, tmp_path):
-    answers = []
-    for number, content in enumerate(seeds(door, tmp_path)):
-        folder = tmp_path / f"{number}"
-        folder.mkdir()
-        answers.append(answer(door, content, folder))
-    assert "" in answers
+def saved(folder, kind):
+    """Store slices in a kind of file; return the path, and what is to be read of it."""
+    path = Path(folder) / f"a.{kind}"
+    if kind == "dcm":
+        save_series(path.parent, IMAGES[:1].astype(np.int16), names=path.name)
+    elif kind in ("png", "jpg"):
+        cv2.imwrite(str(path), IMAGES[0])
+    else:
+        return save(path, IMAGES), IMAGES
+    return path, IMAGES[:1]
 
 
-def test_the_corpus_is_small():
-    assert sum(path.stat().st_size for path in CORPUS.iterdir()) < 50_000
+@pytest.mark.parametrize("kind", [*KINDS, "dcm", "png", "jpg"])
+@settings(max_examples=EXAMPLES)
+@given(data=st.data())
+def test_a_file_cut_anywhere_is_refused_or_gives_the_same_pixels(kind, data):
+    with tempfile.TemporaryDirectory() as folder:
+        path, expected = saved(folder, kind)
+        whole, size = path.read_bytes(), path.stat().st_size
+        anywhere, near_the_end = st.integers(0, size - 1), st.integers(max(0, size - 600), size - 1)
+        path.write_bytes(whole[: data.draw(anywhere | near_the_end)])
+        said = refusal(read, path)
+        assert path.name in said or kind == "jpg" or (read_stack(path).images == expected).all()
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "dcm", "png", "jpg"])
+@settings(max_examples=EXAMPLES)
+@given(data=st.data())
+def test_a_file_with_damaged_bytes_is_read_or_refused_in_one_sentence(kind, data):
+    with tempfile.TemporaryDirectory() as folder:
+        path, _ = saved(folder, kind)
+        content = bytearray(path.read_bytes())
+        places = st.integers(0, len(content) - 1) | st.integers(0, min(400, len(content) - 1))
+        for _ in range(data.draw(st.integers(1, 4))):
+            content[data.draw(places)] = data.draw(st.integers(0, 255))
+        path.write_bytes(content)
+        refusal(read, path)

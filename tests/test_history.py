@@ -7,27 +7,25 @@ from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
 from skullnb import metrics
-from skullnb.errors import InvalidSetting
 from skullnb.phantom import published_stack
 from skullnb.pipeline import create_skull_mask, normalise, otsu_threshold, trace_skull_mask
 from skullnb.published import VERSIONS
 from skullnb.stack import Stack
-from skullnb.study import history
 from skullnb.study.history import (
-    AGREES,
     RECIPES,
-    THRESHOLD_ENDINGS,
     component_dilated,
     component_grown_in_passes,
     fixed_threshold,
     flood_from_edges,
     measure,
     meetings,
+    one_of_each_version,
     otsu_largest,
-    recipe,
     scan,
 )
 
+# The published IoUs have two decimals, and the stand-in only resembles the article's slices.
+AGREES = 0.02
 IMAGES = hnp.arrays(np.uint8, st.tuples(st.integers(3, 16), st.integers(3, 16)))
 relaxed = settings(deadline=None)
 
@@ -37,33 +35,26 @@ def stack():
     return published_stack()
 
 
-def test_every_published_version_has_a_recipe_and_those_left_open_have_several():
+def test_every_published_version_has_a_recipe_and_those_left_open_have_several(stack):
     count = pd.Series([one.version for one in RECIPES]).value_counts(sort=False)
     assert list(count.index) == list(VERSIONS)  # in the order of the story
     assert count["v1"] == count["v2"] == count["v7"] == 1
     assert count[["v3-v4", "v5", "v6"]].min() >= 3
+    for version in VERSIONS:
+        own = [one for one in RECIPES if one.version == version]
+        assert own[0] in one_of_each_version()
+        assert len({one.make_mask(stack.images[2]).tobytes() for one in own}) == len(own)
     assert len({one.name for one in RECIPES}) == len(RECIPES)
 
 
 def test_on_the_stand_in_every_recipe_agrees_with_its_published_iou(stack):
     table = measure(stack)
-    assert table.agrees.all()
     assert ((table.iou - table.published).abs() <= AGREES).all()
     assert table.published.tolist() == [VERSIONS[one.version] for one in RECIPES]
-    assert ((table.lowest <= table.iou) & (table.iou <= table.highest)).all()
     first = table.drop_duplicates("version").set_index("version")
     assert ((first.iou - first.published).abs()[["v1", "v2"]] <= 0.01).all()
     order = ["v3-v4", "v1", "v2", "v5", "v6", "v7"]
     assert first.iou[order].is_monotonic_increasing
-
-
-def test_candidates_of_one_version_differ_in_their_masks(stack):
-    masks = history.masks(stack.images[2], RECIPES)
-    assert list(masks) == [one.name for one in RECIPES]
-    for version in VERSIONS:
-        own = [masks[one.name].tobytes() for one in RECIPES if one.version == version]
-        assert len(set(own)) == len(own)
-    assert list(history.masks(stack.images[2])) == [recipe(version).name for version in VERSIONS]
 
 
 def test_v1_with_its_holes_filled_would_not_agree(stack):
@@ -74,7 +65,7 @@ def test_v1_with_its_holes_filled_would_not_agree(stack):
 
 def test_v7_is_the_pipeline_and_v5_and_v6_are_it_with_another_kernel(stack):
     image = stack.images[1]
-    np.testing.assert_array_equal(recipe("v7").make_mask(image), create_skull_mask(image))
+    np.testing.assert_array_equal(RECIPES[-1].make_mask(image), create_skull_mask(image))
     np.testing.assert_array_equal(component_dilated(image, 20), create_skull_mask(image, 20))
     grown, brain = component_grown_in_passes(image, 1), trace_skull_mask(image).brain
     assert np.all(grown >= brain)
@@ -107,10 +98,12 @@ def test_v2_is_what_a_flood_of_the_background_from_the_frame_leaves(image):
 @relaxed
 @given(IMAGES, st.integers(0, 255))
 def test_a_fixed_threshold_keeps_less_with_the_largest_and_more_with_holes_filled(image, level):
-    every, largest, filled = (fixed_threshold(image, level, e) for e in THRESHOLD_ENDINGS)
+    every, largest, filled = (
+        fixed_threshold(image, level, e) for e in ("all", "largest", "filled")
+    )
     np.testing.assert_array_equal(every, normalise(image) > level)
     assert np.all(largest <= every)
-    assert np.all(largest <= filled)
+    np.testing.assert_array_equal(filled, ndimage.binary_fill_holes(largest))
 
 
 @relaxed
@@ -133,32 +126,13 @@ def test_passes_of_a_cross_draw_a_diamond(passes):
     np.testing.assert_array_equal(component_grown_in_passes(image, passes), diamond)
 
 
-def test_a_flat_slice_gives_every_recipe_an_empty_mask():
-    for mask in history.masks(np.ones((12, 12)), RECIPES).values():
+def test_a_flat_slice_gives_every_recipe_an_empty_mask_and_no_score_to_the_mean():
+    for one in RECIPES:
+        mask = one.make_mask(np.ones((12, 12)))
         assert (mask.shape, mask.dtype, mask.sum()) == ((12, 12), np.uint8, 0)
-
-
-def test_impossible_recipes_are_refused_in_words():
-    with pytest.raises(InvalidSetting, match="ending must be one of all, largest, filled"):
-        fixed_threshold(np.zeros((3, 3)), 20, "most")
-    with pytest.raises(InvalidSetting, match="threshold must be"):
-        fixed_threshold(np.zeros((3, 3)), 256)
-    with pytest.raises(InvalidSetting, match="At least one pass"):
-        component_grown_in_passes(np.zeros((3, 3)), 0)
-    with pytest.raises(InvalidSetting, match="No recipe called 'v8'"):
-        recipe("v8")
-
-
-def test_without_any_mask_or_reference_nothing_is_scored(stack):
     images = np.zeros((2, 20, 20))
     images[0, 5:15, 5:15] = 1
-    table = measure(Stack(images, (images > 0).astype(np.uint8)), [recipe("v1")])
-    assert table.iou[0] == table.lowest[0] == 1.0
-    bare = Stack(stack.images[:1])
-    table = measure(bare, [recipe("v1")])
-    assert table[["iou", "lowest", "highest"]].isna().all(axis=None)
-    assert not table.agrees[0]
-    assert scan(bare, component_dilated, [3]).iou.isna().all()
+    assert measure(Stack(images, (images > 0).astype(np.uint8)), RECIPES[:1]).iou[0] == 1.0
 
 
 def test_a_scan_gives_what_each_mask_scores(stack):

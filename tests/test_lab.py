@@ -131,8 +131,8 @@ def test_root_and_who_lacks_jupyterlab_are_told_what_to_do(
     for allowed in ("--allow-root", "--ServerApp.allow_root=True"):
         lab.launch_lab(arguments=[allowed])
     assert [words for _, words, _ in served] == [["--allow-root"], ["--ServerApp.allow_root=True"]]
-    monkeypatch.setattr(lab, "find_spec", lambda name: None)
-    with pytest.raises(SkullnbError, match=r"pip install 'skullnb\[lab\]'"):
+    monkeypatch.setitem(sys.modules, "jupyterlab", None)
+    with pytest.raises(SkullnbError, match=r"needs jupyterlab.*pip install 'skullnb\[lab\]'"):
         lab.launch_lab()
 
 

@@ -7,6 +7,7 @@ import re
 import shutil
 from base64 import b64decode, b64encode
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from io import BytesIO
 from itertools import permutations, product
 from pathlib import Path
@@ -16,7 +17,7 @@ import cv2
 import nibabel as nib
 import numpy as np
 import pytest
-from screenshots import LOOKS
+from screenshots import LOOKS, opened
 
 from skullnb import heads
 from skullnb.metrics import dice, iou
@@ -110,21 +111,16 @@ def site(chromium: Browser, head: Stack, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture
 def page(chromium: Browser, site: Path) -> Iterator[Page]:
-    yield from opened(chromium, site)
+    with live_page(chromium, site) as page:
+        yield page
 
 
-def opened(chromium: Browser, path: Path, **look: Any) -> Iterator[Page]:
+@contextmanager
+def live_page(chromium: Browser, path: Path, **look: Any) -> Iterator[Page]:
     """Open a page that must not complain, and wait for its figure."""
-    context = chromium.new_context(**look)
-    page = context.new_page()
-    complaints: list[str] = []
-    page.on("console", lambda said: said.type == "error" and complaints.append(said.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.goto(path.as_uri())
-    page.locator("figure.is-live").wait_for()
-    yield page
-    context.close()
-    assert complaints == []
+    with opened(chromium, path, **look) as page:
+        page.locator("figure.is-live").wait_for()
+        yield page
 
 
 def bits(mask: np.ndarray) -> str:
@@ -186,7 +182,7 @@ def test_a_synthetic_head_is_written_by_name_and_starts_at_the_articles_width(
     config = live.configure("whole", own, head) | {"start": "bridge-2"}
     config["sources"].append({"key": "bridge-2", "label": "bridge", "kernelWidth": 26})
     config = live.write_slices(config, head, tmp_path / "live")
-    for page in opened(chromium, write_page(tmp_path, head, live.figure_html(config))):
+    with live_page(chromium, write_page(tmp_path, head, live.figure_html(config))) as page:
         for key, stack, index, width in (
             ("bridge-2", bridge, 2, 26),
             ("studyforrest-8", head, 1, 9),
@@ -576,7 +572,7 @@ def test_the_curve_under_the_slider_is_pythons(page: Page, head: Stack) -> None:
 def test_the_picture_its_numbers_and_the_slider_are_seen_together(
     chromium: Browser, site: Path
 ) -> None:
-    for page in opened(chromium, site, viewport={"width": 1280, "height": 720}):
+    with live_page(chromium, site, viewport={"width": 1280, "height": 720}) as page:
         boxes = [
             page.locator(one).bounding_box()
             for one in (
@@ -663,7 +659,7 @@ def test_what_looks_wrong_is_said_in_the_figure_and_aloud(page: Page) -> None:
 def test_the_enlarged_part_moves_by_key_by_mouse_and_by_touch(
     chromium: Browser, site: Path
 ) -> None:
-    for page in opened(chromium, site, has_touch=True, **LOOKS["phone"]):
+    with live_page(chromium, site, has_touch=True, **LOOKS["phone"]) as page:
         canvas = page.locator("canvas.live-main")
         centre = "document.querySelector('figure.live').live.centre"
         before = page.evaluate(centre)
@@ -684,7 +680,7 @@ def test_the_enlarged_part_moves_by_key_by_mouse_and_by_touch(
 def test_a_slider_moves_by_touch_on_a_phone_and_nothing_overflows(
     chromium: Browser, site: Path
 ) -> None:
-    for page in opened(chromium, site, has_touch=True, **LOOKS["phone"]):
+    with live_page(chromium, site, has_touch=True, **LOOKS["phone"]) as page:
         slider = page.get_by_label("Kernel width")
         slider.scroll_into_view_if_needed()
         box = slider.bounding_box()
@@ -728,7 +724,7 @@ def test_print_and_a_page_without_script_show_the_still_picture(
     config = live.configure("whole", PipelineSettings(), head, start=1)
     config = live.write_slices(config, head, tmp_path / "live")
     path = write_page(tmp_path, head, live.figure_html(config, STILL, "a still picture"))
-    for page in opened(chromium, path):
+    with live_page(chromium, path) as page:
         still = page.get_by_alt_text("a still picture")
         assert not still.is_visible()
         page.emulate_media(media="print")
@@ -761,7 +757,7 @@ def test_a_link_to_a_slice_opens_it_in_its_figure_also_from_another_page(
     links = "".join(f'<a href="#live-{key}">{key}</a> ' for key in keys)
     path = write_page(tmp_path, head, links + live.figure_html(config, STILL, "x", keys))
     shows = "(key) => document.querySelector('figure.live').live.key === key"
-    for page in opened(chromium, path):
+    with live_page(chromium, path) as page:
         for key in keys:
             page.get_by_role("link", name=key, exact=True).press("Enter")
             page.wait_for_function(shows, arg=key)
@@ -778,15 +774,11 @@ def shown(page: Page, name: str) -> str:
 def test_a_page_asks_only_for_its_own_files_and_only_for_the_slice_it_shows(
     chromium: Browser, site: Path
 ) -> None:
-    context = chromium.new_context()
-    page = context.new_page()
     asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto(site.as_uri())
-    page.locator("figure.is-live").wait_for()
+    with live_page(chromium, site, asked=asked):
+        pass
     assert all(url.startswith(site.parent.as_uri()) for url in asked)
     assert [Path(url).name for url in asked if "/live/" in url] == ["studyforrest-8.js"]
-    context.close()
 
 
 def test_the_settings_are_those_of_the_report(
@@ -794,10 +786,63 @@ def test_the_settings_are_those_of_the_report(
 ) -> None:
     stack, settings = head.select([1]), PipelineSettings(kernel_width=80)
     html = live.try_it(stack, settings, tmp_path / "live")
-    for page in opened(chromium, write_page(tmp_path, stack, html)):
+    with live_page(chromium, write_page(tmp_path, stack, html)) as page:
         slider = page.get_by_label("Kernel width")
         assert (slider.input_value(), slider.get_attribute("max")) == ("80", "80")
         assert page.locator(".live-signs li").first.inner_text().startswith("The kernel of 80 px")
         trace = trace_skull_mask(stack.images[0], settings)
         assert shown(page, "Mask") == f"{np.count_nonzero(trace.mask):,}"
         assert not page.get_by_label("Slice", exact=True).is_visible()
+
+
+def test_the_border_rule_can_be_switched_where_pixels_have_a_size(page: Page, head: Stack) -> None:
+    rule, width, reach = (
+        page.locator(f"figure.live [name={name}]") for name in ("border", "kernelWidth", "reachMm")
+    )
+    assert not reach.is_visible()
+    page.locator("summary").click()
+    rule.select_option("dark growth")
+    assert reach.is_visible()
+    assert not width.is_visible()
+    assert reach.get_attribute("aria-valuetext") == "14 mm at most"
+    for index, reach_mm in ((1, 14.0), (1, 6.5), (2, 6.5)):
+        key = f"studyforrest-{head.slice_numbers[index]}"
+        settings = PipelineSettings(border="dark growth", reach_mm=reach_mm)
+        found = page.evaluate(MOVE, [key, {"reachMm": reach_mm}])
+        trace = trace_skull_mask(head.images[index], settings, spacing_mm=head.spacing_mm)
+        compare(found, trace, head.reference[index])
+    best = "document.querySelector('figure.live').live.best"
+    page.wait_for_function(f"{best} && {best}.at > 2")
+    found = page.evaluate(best)
+    settings = PipelineSettings(border="dark growth", reach_mm=found["at"])
+    [mask] = create_skull_masks(head.images[2:], settings, head.spacing_mm)
+    assert found["iou"] == pytest.approx(iou(mask, head.reference[2]), abs=1e-12)
+    assert page.locator(".live-best").last.inner_text().startswith("IoU by reach: best at ")
+
+    file = {"name": "bare.npy", "mimeType": "", "buffer": npy(head.images[1].astype(np.float64))}
+    page.set_input_files("figure.live input[type=file]", files=[file])
+    width.wait_for()
+    assert not rule.is_visible()
+    found = page.evaluate("result(document.querySelector('figure.live').live)")
+    compare(found, trace_skull_mask(head.images[1]), None)
+
+
+def test_masks_of_a_volume_are_saved_with_the_border_rule_that_is_chosen(
+    page: Page, tmp_path: Path
+) -> None:
+    images = heads.load("studyforrest").images[6:9, ::3, ::3].astype(np.int16)
+    nib.save(
+        nib.Nifti1Image(images.transpose(2, 1, 0), np.diag([2, 2.1, 5, 1])), tmp_path / "a.nii"
+    )
+    page.set_input_files("figure.live input[type=file]", files=[tmp_path / "a.nii"])
+    page.wait_for_function("document.querySelector('figure.live').live.key === 'own'")
+    page.locator("summary").click()
+    page.locator("figure.live [name=border]").select_option("dark growth")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save the mask as .npy").click()
+    download.value.save_as(tmp_path / "masks.npy")
+    stack = read_stack(tmp_path / "a.nii")
+    expected = create_skull_masks(
+        stack.images, PipelineSettings(border="dark growth"), stack.spacing_mm
+    )
+    np.testing.assert_array_equal(np.load(tmp_path / "masks.npy"), expected)

@@ -4,6 +4,7 @@ import json
 import re
 import signal
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -15,20 +16,10 @@ from click.testing import CliRunner
 from dicoms import save_series
 from real_data import real_data
 
-from skullnb import __version__, masking
+from skullnb import __version__, masking, stack
 from skullnb.cli import main
-from skullnb.errors import InvalidSetting, UnreadableFile
-from skullnb.masking import (
-    HEADING,
-    Masked,
-    mask_volumes,
-    plan_masks,
-    ranges_of,
-    say_wrong,
-    summary_line,
-    warning_lines,
-    write_table,
-)
+from skullnb.errors import InvalidSetting, SkullnbError, UnreadableFile
+from skullnb.masking import HEADING, Masked, mask_volumes, plan_masks, warning_lines, write_table
 from skullnb.pipeline import PipelineSettings, create_skull_masks
 from skullnb.stack import read_stack
 
@@ -40,34 +31,26 @@ HEAD[:, [4, -5], 6:-6] = HEAD[:, 4:-4, [6, -7]] = 800
 HEAD[:, 12:28, 14:34] = 900
 HEAD[:, 12:18, 14:20] = 30
 HEAD[1, 20:24, 20:24] = 0
-MM = (4.0, 4.0, 5.0)  # columns, rows and slices: a head of 16 x 19 cm
+NAN = HEAD.astype(np.float32)
+NAN[2, 5, 5] = np.nan
 
 
-def oblique(spacing=MM):
-    """An affine of canonical axial slices: tilted by 20 and 10 degrees, anisotropic, off centre."""
-    a, b = np.radians([20, 10])
-    about_x = np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]])
-    about_z = np.array([[np.cos(b), -np.sin(b), 0], [np.sin(b), np.cos(b), 0], [0, 0, 1]])
-    affine = np.eye(4)
-    affine[:3, :3] = about_x @ about_z @ np.diag([-1, -1, 1]) @ np.diag(spacing)
-    affine[:3, 3] = 31, 54, -12
-    return affine
+def save(path, planes=HEAD, spacing=4.0):
+    """Store a volume of canonical axial slices with pixels of so many mm: 4 make a head of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    affine = np.diag([-spacing, -spacing, 5, 1])
+    nib.Nifti1Image(planes.transpose(2, 1, 0), affine).to_filename(path)
+    return path
 
 
-def save(path, planes=HEAD, affine=None, order=(0, 1, 2), flips=(False,) * 3):
-    """Store (column, row, slice) in some order; the affine leaves every voxel where it was."""
-    affine = oblique() if affine is None else affine
-    volume = planes.transpose(2, 1, 0)
-    turned, new = volume.transpose(order), np.eye(4)
-    new[:3, 3] = affine[:3, 3]
-    for axis, (source, flip) in enumerate(zip(order, flips, strict=True)):
-        new[:3, axis] = affine[:3, source] * (-1 if flip else 1)
-        if flip:
-            new[:3, 3] += affine[:3, source] * (turned.shape[axis] - 1)
-    ways = tuple(slice(None, None, -1 if flip else None) for flip in flips)
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    nib.Nifti1Image(turned[ways], new).to_filename(path)
-    return Path(path)
+def pictures(folder, kind=".png", n=3):
+    """Pictures of the head's slices, of another size of brain each."""
+    folder.mkdir()
+    for number in range(n):
+        image = HEAD[number] // 4
+        image[26 - number : 28] = 8
+        cv2.imwrite(str(folder / f"p{number}{kind}"), image.astype(np.uint8))
+    return folder
 
 
 def places(path):
@@ -92,32 +75,16 @@ def told_of(path):
     return json.loads(Path(path).read_text())
 
 
-# --- geometry -----------------------------------------------------------------------------------
-
-
 def test_a_series_and_the_same_head_in_nifti_get_the_same_mask_in_the_same_place(tmp_path):
     lps = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
     save_series(tmp_path / "scan", HEAD, directions=lps, spacing=(0.9, 0.7), first=(-31, -54, -12))
-    affine = np.array([[-0.7, 0, 0, 31], [0, -0.9, 0, 54], [0, 0, 4, -12], [0, 0, 0, 1]])
-    save(tmp_path / "scan.nii", HEAD, affine, (2, 0, 1), (True, False, True))
+    # Stored as (slice, column, row), two axes backwards; the affine leaves each voxel where it was.
+    affine = np.array([[0, 0.7, 0, -1.9], [0, 0, -0.9, 54], [-4, 0, 0, 0], [0, 0, 0, 1]])
+    stored = HEAD.transpose(0, 2, 1)[::-1, ::-1]
+    nib.Nifti1Image(stored, affine).to_filename(tmp_path / "scan.nii")
     mask(tmp_path / "scan", tmp_path / "a.nii.gz")
     mask(tmp_path / "scan.nii", tmp_path / "b.nii.gz")
     np.testing.assert_allclose(places(tmp_path / "a.nii.gz"), places(tmp_path / "b.nii.gz"))
-
-
-def test_slices_and_axis_are_taken_in_every_volume(tmp_path):
-    for name in ("a", "b"):
-        save(tmp_path / f"{name}.nii")
-    for one in mask(tmp_path, tmp_path / "out", slices="1:3"):
-        assert one.counts["slices"] == 2
-        filled = read_stack(one.path).images.any(axis=(1, 2))
-        assert filled.tolist() == [False, True, True, False]
-    # Air above and below, or the brain would touch the frame of a coronal slice.
-    taller = np.pad(HEAD, ((3, 3), (0, 0), (0, 0)))
-    scan = save(tmp_path / "taller.nii", taller)
-    mask(scan, tmp_path / "m.nii", axis="coronal", slices="20")
-    filled = read_stack(tmp_path / "m.nii", axis="coronal").images.any(axis=(1, 2))
-    assert filled.nonzero()[0].tolist() == [20]
 
 
 # --- the kernel in mm ---------------------------------------------------------------------------
@@ -125,62 +92,55 @@ def test_slices_and_axis_are_taken_in_every_volume(tmp_path):
 
 def test_a_reach_in_mm_is_settled_at_each_volume_s_own_spacing_and_told(tmp_path):
     for name, spacing in (("a", 2.0), ("b", 4.0)):
-        save(tmp_path / f"{name}.nii", HEAD, oblique((spacing, spacing, 5)))
-    one, other = mask(tmp_path, tmp_path / "out", PipelineSettings(reach_mm=8))
-    assert (one.kernel_width, other.kernel_width) == (9, 5)
-    np.testing.assert_array_equal(
-        read_stack(other.path).images, create_skull_masks(HEAD, PipelineSettings(kernel_width=5))
-    )
-    told = told_of(tmp_path / "out" / "b_mask.json")
-    assert told["Settings"]["kernel_width"] == 5
-    assert told["ReachMm"] == [8.0, 8.0]
+        save(tmp_path / f"{name}.nii", HEAD, spacing)
+    settings = PipelineSettings(reach_mm=8)
+    one, other = mask(tmp_path, tmp_path / "out", settings)
+    assert (one.table["kernel_width"][0], other.table["kernel_width"][0]) == (9, 5)
+    np.testing.assert_array_equal(read_stack(other.path).images, create_skull_masks(HEAD, SETTINGS))
     assert "5 px" in str(other)
+    told = told_of(tmp_path / "out" / "b_mask.json")
+    assert told["SettingsAsked"]["reach_mm"] == 8
+    assert (told["Settings"]["kernel_width"], told["Settings"]["reach_mm"]) == (5, None)
+    assert told["Kernels"] == [
+        {"KernelWidth": 5, "SpacingMm": [4, 4], "ReachMm": [8, 8], "Sources": ["b.nii"]}
+    ]
     np.save(tmp_path / "scan.npy", HEAD)
     with pytest.raises(InvalidSetting, match="8 mm needs the size of a pixel"):
-        mask(tmp_path / "scan.npy", tmp_path / "m.npy", PipelineSettings(reach_mm=8))
-    mask(tmp_path / "scan.npy", tmp_path / "m.npy", PipelineSettings(reach_mm=8), spacing_mm="4")
+        mask(tmp_path / "scan.npy", tmp_path / "m.npy", settings)
+    mask(tmp_path / "scan.npy", tmp_path / "m.npy", settings, spacing_mm="4")
 
 
-@pytest.mark.parametrize("door", [[], ["--workers", "2"], ["--strict"]])
-def test_a_kernel_that_spans_another_distance_is_remarked_on_by_every_door(tmp_path, door):
-    for name, spacing in (("large", 1.0), ("usual", 0.6)):
-        save(tmp_path / f"{name}.nii.gz", HEAD, oblique((spacing, spacing, 2)))
-    said = CliRunner().invoke(
-        main, ["mask", str(tmp_path / "*.nii.gz"), "-o", str(tmp_path / "out"), *door]
-    )
-    (line,) = [line for line in said.stderr.splitlines() if "26 px" in line]
-    assert line.startswith("large, ")
-    assert "--reach-mm" in line
-    assert "--kernel-width" in line
-
-
-def test_what_every_slice_is_warned_of_is_not_remarked_on_as_well(tmp_path):
-    save(tmp_path / "scan.nii", HEAD, oblique((4.0, 4.0, 5.0)))
-    (done,) = mask(tmp_path / "scan.nii", tmp_path / "m.nii", PipelineSettings())
-    assert done.table["warnings"].astype(str).str.contains("26 px reaches 50 mm").all()
-    assert not [remark for remark in done.remarks if "px" in remark]
-
-
-def test_a_reach_asked_for_that_pixels_cannot_give_is_remarked_on(tmp_path):
-    save(tmp_path / "scan.nii", HEAD, oblique((3.0, 3.0, 5.0)))
-    (done,) = mask(tmp_path / "scan.nii", tmp_path / "m.nii", PipelineSettings(reach_mm=7.5))
-    assert "7.5 mm was asked for" in done.remarks[0]
-    assert "reaches 6 mm" in done.remarks[0]
+@pytest.mark.parametrize("door", [[], ["--chunk", 2]])
+@pytest.mark.parametrize(
+    ("spacing", "words", "said"),
+    [
+        (1.0, (), "a kernel of 26 px .*--reach-mm.*--kernel-width"),
+        (3.0, ("--kernel-width", 5), ""),  # nothing would change
+        (4.0, (), ""),  # every slice is warned of it, and that is enough
+        (3.0, ("--reach-mm", 7.5), "7.5 mm was asked for, and 5 px.*reaches 6 mm"),
+        (4.0, ("--spacing", "1x1"), "scan.nii has pixels of 4 x 4 mm by its header, but 1 x 1 mm"),
+        (4.0, ("--spacing", "4.05x3.95", "--kernel-width", 5), ""),
+    ],
+)
+def test_what_is_remarkable_about_spacing_and_kernel_is_said_by_every_door(
+    tmp_path, door, spacing, words, said
+):
+    save(tmp_path / "scan.nii", HEAD, spacing)
+    result = run(tmp_path / "scan.nii", "-o", tmp_path / "m.npy", *words, *door)
+    remarks = told_of(tmp_path / "m.json")["Remarks"]
+    assert re.search(said or "^$", " ".join(remarks))
+    assert all(remark in result.stderr for remark in remarks)
+    if spacing == 4.0 and not words:
+        warnings = pd.read_csv(tmp_path / "m.csv")["warnings"]
+        assert warnings.str.contains("26 px reaches 50 mm").all()
 
 
 def test_loading_the_kernels_is_in_no_volume_s_time(tmp_path, monkeypatch):
     order = []
     monkeypatch.setattr(masking, "load", lambda: order.append("load"))
     monkeypatch.setattr(masking.time, "monotonic", lambda: order.append("clock") or 0.0)
-    save(tmp_path / "scan.nii", HEAD, oblique((3.0, 3.0, 5.0)))
-    mask(tmp_path / "scan.nii", tmp_path / "m.nii")
+    mask(save(tmp_path / "scan.nii"), tmp_path / "m.nii")
     assert order[:2] == ["load", "clock"]
-
-
-def test_no_remark_where_nothing_would_change(tmp_path):
-    save(tmp_path / "scan.nii", HEAD, oblique((3.0, 3.0, 5.0)))
-    (done,) = mask(tmp_path / "scan.nii", tmp_path / "m.nii")
-    assert not [remark for remark in done.remarks if "px" in remark]
 
 
 # --- where masks go -----------------------------------------------------------------------------
@@ -192,42 +152,57 @@ def test_masks_in_a_folder_are_called_after_their_volumes(tmp_path):
     save_series(scans, HEAD, number=12, names="B{:02d}")
     save(scans / "sub-1.nii")
     np.save(scans / "array.npy", HEAD)
-    jobs = plan_masks(scans, tmp_path / "masks")
-    assert [job.path.name for job in jobs] == [
-        "array_mask.npy",
-        "scans-series3_mask.nii.gz",
-        "scans-series12_mask.nii.gz",
-        "sub-1_mask.nii.gz",
-    ]
-    assert "failed" not in [one.status for one in mask_volumes(jobs, SETTINGS)]
-    for job in jobs:
-        assert all(path.is_file() for path in (job.path, *job.beside))
+    names = ["array_mask.npy", "scans-series3_mask.nii.gz", "scans-series12_mask.nii.gz"]
+    done = mask(scans, tmp_path / "masks")
+    assert [one.path.name for one in done] == [*names, "sub-1_mask.nii.gz"]
+    assert "failed" not in [one.status for one in done]
+    for one in done:
+        assert all(path.is_file() for path in (one.path, *masking.beside(one.path)))
 
 
 @pytest.mark.parametrize("kind", [".png", ".jpg"])
-def test_pictures_become_pictures(tmp_path, kind):
-    for number in range(2):
-        cv2.imwrite(str(tmp_path / f"p{number}{kind}"), (HEAD[number] // 4).astype(np.uint8))
-    done = mask(tmp_path, tmp_path / "out")
-    assert [one.path.name for one in done] == ["p0_mask.png", "p1_mask.png"]
-    for one in done:
+def test_files_of_one_slice_are_one_stack_in_a_file_and_pictures_of_their_own_in_a_folder(
+    tmp_path, kind
+):
+    scans = pictures(tmp_path / "scans", kind)
+    (done,) = mask(scans, tmp_path / "m.npy")
+    for _ in range(2):  # no image of the next run
+        apart = mask(scans, scans / "out", overwrite=True)
+        assert [one.path.name for one in apart] == [f"p{n}_mask.png" for n in range(3)]
+    for number, one in enumerate(apart):
         picture = cv2.imread(str(one.path), cv2.IMREAD_UNCHANGED)
-        assert np.unique(picture).tolist() == [0, 255]
+        np.testing.assert_array_equal(np.load(done.path)[number] * 255, picture)
         assert np.count_nonzero(picture) == one.table["written_px"][0]
+    names = [f"p{number}{kind}" for number in range(3)]
+    assert done.name == "scans"
+    assert done.table["slice"].tolist() == [0, 1, 2]
+    assert done.table["source"].tolist() == names
+    told = told_of(tmp_path / "m.json")
+    assert told["Sources"] == list(told["SourceSHA256"]) == names
+    assert told["Slices"] == "0-2"
+    assert len(mask(scans, tmp_path / "t.tif", slices="1:")[0].table) == 2
+    for name in ("one.nii", "two.nii"):
+        save(tmp_path / "nifti" / name, HEAD[:1])
+    assert len(mask(tmp_path / "nifti", tmp_path / "n.npy")[0].table) == 2
+    for source, output in ((scans, "m.png"), (tmp_path / "nifti", "m.nii.gz")):
+        with pytest.raises(InvalidSetting, match="name a folder"):
+            plan_masks(source, tmp_path / output)
 
 
 def test_one_volume_goes_to_a_file_or_into_a_folder_that_is_there(tmp_path):
     np.save(tmp_path / "scan.npy", HEAD)
-    inner = tmp_path / "inner"
+    inner, there = tmp_path / "inner", tmp_path / "there"
     inner.mkdir()
+    there.mkdir()
     np.save(inner / "only.npy", HEAD)
     for source, target, expected in (
         (tmp_path / "scan.npy", tmp_path / "m.npy", "m.npy"),
         (tmp_path / "scan.npy", inner, "scan_mask.npy"),
+        (save(tmp_path / "phantom.nii"), there, "phantom_mask.nii.gz"),
         (inner, tmp_path / "m.nii.gz", "m.nii.gz"),
         (inner, tmp_path / "new", "only_mask.npy"),
         ("", tmp_path / "new", "studyforrest_mask.nii.gz"),
-        ("phantom", inner, "phantom_mask.npy"),
+        ("phantom", there, "phantom_mask.npy"),
         ("colin27", tmp_path / "m.nii", "m.nii"),
     ):
         assert [job.path.name for job in plan_masks(source, target)] == [expected]
@@ -240,18 +215,51 @@ def test_masks_that_would_meet_in_one_file_are_refused_before_anything_is_done(t
         plan_masks(tmp_path, tmp_path / "m.nii.gz")
     with pytest.raises(InvalidSetting, match="BIDS masks go into a folder"):
         plan_masks(tmp_path / "a.nii", tmp_path / "m.nii.gz", bids=True)
+    with pytest.raises(UnreadableFile, match=r"a_mask.nii.gz would lie among the images"):
+        plan_masks(tmp_path, tmp_path)
     save(tmp_path / "a.nii.gz")
     with pytest.raises(InvalidSetting, match=r"would both be called a_mask"):
         plan_masks(tmp_path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_no_mask_takes_the_place_of_another_image(tmp_path):
-    for name in ("a.npy", "a_mask.npy"):
-        np.save(tmp_path / name, np.zeros((2, 8, 8)))
-    with pytest.raises(InvalidSetting, match=r"a_mask.npy, the mask of a.npy, is itself among"):
-        plan_masks(tmp_path, tmp_path / "x" / "..")
-    assert len(plan_masks(tmp_path, tmp_path / "masks")) == 2
+@pytest.mark.parametrize("door", [[], ["--chunk", 2]])
+@pytest.mark.parametrize(
+    ("images", "output"),
+    [
+        ("scans", "scans/masks.npy"),
+        ("scans", "link/masks.npy"),
+        ("scans", "scans/../scans/masks.npy"),
+        ("scans/*.*", "scans/masks.npy"),
+        ("**/[pm]*", "scans/deep/masks.npy"),
+    ],
+)
+def test_no_mask_lies_where_the_next_run_would_read_it_as_an_image(
+    tmp_path, monkeypatch, door, images, output
+):
+    monkeypatch.chdir(tmp_path)
+    pictures(tmp_path / "scans", n=1)
+    (tmp_path / "scans" / "deep").mkdir()
+    (tmp_path / "link").symlink_to("scans", target_is_directory=True)
+    before = sorted(tmp_path.rglob("*"))
+    said = run(images, "-o", output, *door, expect=2).stderr
+    assert "would lie among the images, which are read as a whole; write it to another" in said
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("door", [[], ["--chunk", 2]])
+def test_of_a_folder_of_several_kinds_it_is_said_what_was_taken(tmp_path, door):
+    scans = pictures(tmp_path / "scans")
+    np.save(scans / "a.npy", HEAD)
+    np.save(scans / "b.npy", HEAD)
+    (scans / "notes.txt").write_text("no image")
+    output = "m.packed.npy" if door else "masks"
+    said = run(scans, "-o", tmp_path / output, *door).stderr
+    assert "of the files in scans, 2 .npy are taken, and 3 .png are not\n" in said
+    save_series(scans, HEAD)
+    said = run(scans, "-o", tmp_path / output, "--overwrite", *door).stderr
+    assert "of the files in scans, 2 .npy and 4 DICOM are taken, and 3 .png are not\n" in said
+    assert "are taken" not in run(scans / "a.npy", "-o", tmp_path / "m.npy", *door).stderr
 
 
 @pytest.mark.parametrize("name", ["m.nii", "m.csv", "m.json"])
@@ -264,18 +272,6 @@ def test_nothing_beside_a_mask_is_replaced_unless_that_is_allowed(tmp_path, name
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
     mask(tmp_path / "scan.npy", tmp_path / "m.nii", overwrite=True)
     assert (tmp_path / name).read_bytes() != b"mine"
-
-
-def test_a_write_that_fails_leaves_neither_mask_nor_table(tmp_path, monkeypatch):
-    np.save(tmp_path / "scan.npy", HEAD)
-
-    def full(*_, **__):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(masking, "write_masks", full)
-    with pytest.raises((UnreadableFile, OSError), match="space left"):
-        mask(tmp_path / "scan.npy", tmp_path / "m.npy")
-    assert [path.name for path in tmp_path.iterdir()] == ["scan.npy"]
 
 
 # --- what is said -------------------------------------------------------------------------------
@@ -319,76 +315,113 @@ def wrong(tmp_path):
     return tmp_path / "scan.npy"
 
 
-def test_a_mask_that_looks_wrong_leaves_a_trace_in_all_places(wrong, tmp_path):
-    result = run(wrong, "-o", tmp_path / "m.npy", "--kernel-width", 5)
+@pytest.mark.parametrize("on_warning", masking.ON_WARNING)
+def test_a_mask_that_looks_wrong_leaves_a_trace_in_all_places(wrong, tmp_path, on_warning):
+    words = (wrong, "-o", tmp_path / "m.npy", "--kernel-width", 5, "--on-warning", on_warning)
+    result = run(*words)
     assert re.search(r"^warned +4 +2 +0 ", result.stdout, re.M)
     assert "scan: 2 of 4 slices look wrong: 2-3\n" in result.stdout
     table = pd.read_csv(tmp_path / "m.csv")
     assert table["slice"].tolist() == [0, 1, 2, 3]
     assert table["status"].tolist() == ["ok", "ok", "warned", "warned"]
     assert table["warnings"].notna().tolist() == [False, False, True, True]
-    assert table["written_px"].tolist() == table["mask_px"].tolist()
+    kept = on_warning == "keep"
+    assert (table["written_px"] == table["mask_px"]).tolist() == [True, True, kept, kept]
+    assert np.load(tmp_path / "m.npy").any(axis=(1, 2)).tolist() == [True, True, kept, kept]
     told = told_of(tmp_path / "m.json")
     assert told["Counts"] == {"slices": 4, "ok": 2, "warned": 2, "empty": 0}
-    assert told["SlicesWithWarning"] == "2-3"
+    assert (told["SlicesWithWarning"], told["OnWarning"]) == ("2-3", on_warning)
     assert told["GeneratedBy"] == [{"Name": "skullnb", "Version": __version__}]
     assert set(told["Versions"]) == {"skullnb", "OpenCV", "numpy"}
     assert len(told["SourceSHA256"]["scan.npy"]) == 64
     assert told["Settings"]["kernel_width"] == 5
     assert str(tmp_path) not in (tmp_path / "m.json").read_text()
-
-
-def test_what_looks_wrong_is_left_empty_where_that_is_asked_for(wrong, tmp_path):
-    run(wrong, "-o", tmp_path / "m.npy", "--kernel-width", 5, "--on-warning", "empty")
-    assert np.load(tmp_path / "m.npy").any(axis=(1, 2)).tolist() == [True, True, False, False]
-    table = pd.read_csv(tmp_path / "m.csv")
-    assert table["status"].tolist() == ["ok", "ok", "warned", "warned"]
-    assert (table["written_px"] > 0).tolist() == [True, True, False, False]
-    assert told_of(tmp_path / "m.json")["OnWarning"] == "empty"
+    run(*words, "--overwrite", "--strict", expect=1)
+    run(*words, "--overwrite", "--strict", "--slices", "0:2")
     with pytest.raises(InvalidSetting, match="keep or empty"):
         mask(wrong, tmp_path / "n.npy", on_warning="maybe")
 
 
-@pytest.mark.parametrize(("slices", "code"), [("0:2", 0), ("1:3", 1)])
-def test_strictness_is_an_exit_code(wrong, tmp_path, slices, code):
-    words = (wrong, "-o", tmp_path / "m.npy", "--kernel-width", 5, "--slices", slices)
-    run(*words)
-    run(*words, "--overwrite", "--strict", expect=code)
+@pytest.mark.parametrize("door", [[], ["--chunk", 3]])
+def test_a_slice_that_can_not_be_worked_on_fails_alone_and_only_all_of_them_are_refused(
+    tmp_path, door
+):
+    np.save(tmp_path / "scan.npy", NAN)
+    words = (tmp_path / "scan.npy", "--kernel-width", 5, *door)
+    result = run(*words, "-o", tmp_path / "m.npy", expect=1)
+    said = "1 of 4 slices failed: 2; Slice 2 has 1 of 1920 pixels that are NaN"
+    assert said in result.stdout
+    assert "--nan-background" in result.stdout
+    assert np.load(tmp_path / "m.npy").any(axis=(1, 2)).tolist() == [True, True, False, True]
+    table = pd.read_csv(tmp_path / "m.csv")
+    assert table["status"].tolist() == ["ok", "ok", "failed", "ok"]
+    assert table["reason"][2].startswith("Slice 2 has 1 of 1920")
+    told = told_of(tmp_path / "m.json")
+    assert told["Counts"] == {"slices": 4, "ok": 3, "warned": 0, "empty": 0, "failed": 1}
+    assert told["SlicesFailed"] == "2"
+    assert told["Failed"].startswith(said)
+    assert '2,scan.npy,2,,failed,5,,,,,,,,0,"Slice 2 has' in (tmp_path / "m.csv").read_text()
+    run(*words, "-o", tmp_path / "n.npy", "--nan-background")
+    before = sorted(tmp_path.iterdir())
+    alone = run(*words, "-o", tmp_path / "o.npy", "--slices", "2", expect=2)
+    assert "Error: Slice 2 has 1 of 1920 pixels that are NaN" in alone.stderr
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("on_warning", masking.ON_WARNING)
+def test_the_tables_of_both_doors_have_the_same_columns_and_rows(wrong, tmp_path, on_warning):
+    words = [wrong, "--kernel-width", 5, "--spacing", "4x3", "--on-warning", on_warning]
+    run(*words, "-o", tmp_path / "volume.npy")
+    run(*words, "-o", tmp_path / "batch.npy", "--chunk", 3)
+    texts = [(tmp_path / f"{door}.csv").read_text() for door in ("volume", "batch")]
+    assert texts[0] == texts[1]
+    assert texts[0].splitlines()[0] == ",".join(masking.COLUMNS)
+    written = pd.read_csv(tmp_path / "batch.csv")["written_px"].tolist()
+    for door in ("volume", "batch"):
+        masks = np.load(tmp_path / f"{door}.npy")
+        assert written == np.count_nonzero(masks, axis=(1, 2)).tolist()
+    told, by_batch = (told_of(tmp_path / f"{door}.json") for door in ("volume", "batch"))
+    assert set(told) - set(by_batch) == {"Axis", "Slices"}
+    assert told["Kernels"] == by_batch["Kernels"]
 
 
 def test_warnings_that_differ_in_their_numbers_only_are_one_line_with_the_numbers_range():
     texts = [("fills 9% of 1.2e-05",), (), ("fills 10% of 0.5", "9 of 9"), ("other",), ("9 of 9",)]
-    status = ["warned", "ok", "warned", "warned", "warned"]
-    table = pd.DataFrame({"slice": range(3, 8), "warnings": texts, "status": status})
+    table = pd.DataFrame({"slice": range(3, 8), "warnings": texts})
     assert warning_lines(table) == [
         "slices 3, 5: fills 9-10% of 1.2e-05-0.5",
         "slices 5, 7: 9 of 9",
         "slice 6: other",
     ]
-    assert say_wrong(status, range(3, 8)) == "4 of 5 slices look wrong: 3, 5-7"
-    assert say_wrong(status[:1], (3,)) == "1 of 1 slice looks wrong: 3"
-    assert say_wrong(status[:2], (3, 4)) == "1 of 2 slices looks wrong: 3"
-    assert say_wrong(["ok"], [3]) == ""
-    assert ranges_of([]) == ""
+    assert masking.ranges_of([]) == ""
 
 
 @pytest.mark.parametrize(
-    ("kinds", "status"),
+    ("kinds", "status", "said"),
     [
-        (["ok", "ok"], "ok"),
-        (["ok", "warned"], "warned"),
-        (["ok", "empty"], "warned"),
-        (["empty", "empty"], "empty"),
-        (None, "failed"),
+        (["ok", "ok"], "ok", ""),
+        (["ok", "warned"], "warned", "1 of 2 slices looks wrong: 1"),
+        (["warned"], "warned", "1 of 1 slice looks wrong: 0"),
+        (["ok", "empty"], "warned", ""),
+        (["empty", "empty"], "empty", ""),
+        (["ok", "failed"], "warned", ""),
+        (None, "failed", ""),
     ],
 )
-def test_a_volume_has_the_status_of_its_slices_and_its_line_stands_under_the_heading(kinds, status):
-    numbers = dict.fromkeys(("threshold", "mask_px", "slice"), 3)
-    table = None if kinds is None else pd.DataFrame({"status": kinds}).assign(**numbers)
-    one = Masked("a", Path("m.nii"), 0.0, table, 26, error="" if kinds else "no")
+def test_a_volume_has_the_status_of_its_slices_and_its_line_stands_under_the_heading(
+    kinds, status, said
+):
+    one = Masked("a", Path("m.nii"), 0.0, error="no")
+    if kinds:
+        rows = [
+            {"slice": number, "status": kind, "threshold": 3, "mask_px": 3, "reason": "why"}
+            for number, kind in enumerate(kinds)
+        ]
+        account = masking.describe(rows, "slice", SETTINGS, [("a", None, ())], "keep")
+        assert account["LooksWrong"] == said
+        one = Masked("a", Path("m.nii"), 0.0, pd.DataFrame(rows), account)
     assert one.status == status
     assert str(one).index(" s  a") + 4 == HEADING.index("volume")
-    assert summary_line([one]) == f"1 volume: 1 {status}"
 
 
 def test_what_the_system_refuses_is_said_of_one_volume_and_the_rest_done(tmp_path, monkeypatch):
@@ -402,7 +435,7 @@ def test_what_the_system_refuses_is_said_of_one_volume_and_the_rest_done(tmp_pat
             raise PermissionError(13, "Permission denied")
         return read_stack(volume, **options)
 
-    monkeypatch.setattr(masking, "read_stack", failing)
+    monkeypatch.setattr(stack, "read_stack", failing)
     done = mask(tmp_path, tmp_path / "out")
     assert [one.status for one in done] == ["failed", "failed", "ok"]
     assert "not enough memory" in done[0].error
@@ -420,7 +453,7 @@ def test_volumes_side_by_side_give_what_they_give_one_after_another(tmp_path, mo
 
     before = cv2.getNumThreads()
     one_by_one = mask(tmp_path, tmp_path / "one", workers=1)
-    monkeypatch.setattr(masking, "read_stack", watched)
+    monkeypatch.setattr(stack, "read_stack", watched)
     side_by_side = mask(tmp_path, tmp_path / "two", workers=2)
     assert cv2.getNumThreads() == before
     assert {count for _, count in threads} == {1}
@@ -430,6 +463,17 @@ def test_volumes_side_by_side_give_what_they_give_one_after_another(tmp_path, mo
         assert one.path.read_bytes() == other.path.read_bytes()
 
 
+def test_a_signal_to_stop_waits_until_no_lock_is_held():
+    before = signal.getsignal(signal.SIGINT)
+    with ThreadPoolExecutor(1) as pool:
+        done = masking.side_by_side(pool, str, range(9), 3)
+        assert next(done) == "0"
+        signal.raise_signal(signal.SIGINT)  # would be raised right here
+        with pytest.raises(KeyboardInterrupt):
+            next(done)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
 @pytest.mark.parametrize("name", ["m.csv", "m.tsv"])
 def test_a_table_holds_no_formula_and_says_what_is_missing(tmp_path, name):
     table = pd.DataFrame({"=p": [1, None], "reason": ["=1+1", "a=b"], "warnings": [("x", "y"), ()]})
@@ -437,6 +481,17 @@ def test_a_table_holds_no_formula_and_says_what_is_missing(tmp_path, name):
     first, *lines = (tmp_path / name).read_text().replace("\t", ",").splitlines()
     assert first == "'=p,reason,warnings"
     assert lines == ["1.0,'=1+1,x; y", "n/a,a=b," if name == "m.tsv" else ",a=b,"]
+
+
+def test_the_built_in_head_is_masked_where_no_images_are_named_as_its_files_are(tmp_path):
+    folder = real_data() / "studyforrest"
+    for n, words in enumerate([(), (folder,)]):
+        said = run(*words, "-o", tmp_path / f"{n}.nii.gz").stdout
+        assert re.search(r"^ok +16 +0 +0 +67-89 +26 px ", said, re.M)
+    images = [nib.load(tmp_path / f"{n}.nii.gz") for n in range(2)]
+    assert images[0].shape == (274, 384, 16)
+    np.testing.assert_allclose(images[0].affine, images[1].affine)
+    np.testing.assert_array_equal(images[0].dataobj, images[1].dataobj)
 
 
 # --- BIDS ---------------------------------------------------------------------------------------
@@ -478,12 +533,8 @@ def test_a_dataset_is_walked_and_its_masks_are_a_whole_derivative_of_it(raw, tmp
     alone = raw / "sub-01" / "anat" / "sub-01_T1w.nii.gz"
     assert "exists already" in run(alone, "-o", out, "--bids", expect=2).stderr
     run(alone, "-o", out, "--bids", "--overwrite")
-
-
-def test_masks_of_two_kinds_of_images_of_a_subject_are_both_kept(raw, tmp_path):
-    run(raw, "-o", tmp_path / "out", "--bids")
-    run(raw / "sub-01", "-o", tmp_path / "out", "--bids", "--suffix", "T2w")
-    names = sorted(path.name for path in (tmp_path / "out" / "sub-01").rglob("*.nii.gz"))
+    run(raw / "sub-01", "-o", out, "--bids", "--suffix", "T2w")  # beside the other, and both kept
+    names = sorted(path.name for path in (out / "sub-01").rglob("*.nii.gz"))
     assert [name.split("desc-")[1][:3] for name in names] == ["T1w", "T2w"]
 
 
@@ -511,9 +562,8 @@ def test_a_mask_keeps_the_entities_of_its_source(tmp_path, source, expected):
 @pytest.mark.parametrize("name", ["my scan", "run-1_T1w", "sub-_T1w", "sub-01", "sub-01_a b_T1w"])
 def test_a_name_that_is_not_bids_is_refused_and_nothing_is_invented(tmp_path, name):
     scan = save(tmp_path / f"{name}.nii.gz")
-    said = run(scan, "-o", tmp_path / "out", "--bids", expect=2).stderr
-    assert "has no BIDS name; call it sub-LABEL_T1w.nii.gz" in said
-    assert not (tmp_path / "out").exists()
+    with pytest.raises(SkullnbError, match=r"has no BIDS name; call it sub-LABEL_T1w.nii.gz"):
+        plan_masks(scan, tmp_path / "out", bids=True)
 
 
 def test_a_source_outside_a_dataset_is_named_alone_and_a_description_left_as_it_is(tmp_path):
@@ -523,111 +573,3 @@ def test_a_source_outside_a_dataset_is_named_alone_and_a_description_left_as_it_
     list(mask_volumes(plan_masks(scan, out, bids=True), SETTINGS))
     assert told_of(next(out.rglob("*_mask.json")))["Sources"] == ["sub-1_T1w.nii"]
     assert told_of(out / "dataset_description.json") == {"Name": "mine"}
-
-
-# --- a synthetic and a real head ----------------------------------------------------------------
-
-
-def test_the_built_in_head_is_masked_where_no_images_are_named_as_its_files_are(tmp_path):
-    folder = real_data() / "studyforrest"
-    said = [
-        run(*words, "-o", tmp_path / f"{n}.nii.gz").stdout
-        for n, words in enumerate([(), (folder,)])
-    ]
-    for one in said:
-        assert re.search(r"^ok +16 +0 +0 +67-89 +26 px ", one, re.M)
-    images = [nib.load(tmp_path / f"{n}.nii.gz") for n in range(2)]
-    assert images[0].shape == (274, 384, 16)
-    np.testing.assert_allclose(images[0].affine, images[1].affine)
-    np.testing.assert_array_equal(images[0].dataobj, images[1].dataobj)
-
-
-# --- files of one slice each, and what both doors say -------------------------------------------
-
-
-def pictures(folder, n=3):
-    """Pictures of the head's slices, of another size of brain each."""
-    folder.mkdir()
-    for number in range(n):
-        image = HEAD[number] // 4
-        image[26 - number : 28] = 8
-        cv2.imwrite(str(folder / f"p{number}.png"), image.astype(np.uint8))
-    return folder
-
-
-def test_files_of_one_slice_are_one_stack_in_a_file_and_masks_of_their_own_in_a_folder(tmp_path):
-    scans = pictures(tmp_path / "scans")
-    (done,) = mask(scans, tmp_path / "m.npy")
-    apart = mask(scans, tmp_path / "out")
-    assert [one.path.name for one in apart] == [f"p{number}_mask.png" for number in range(3)]
-    for number, one in enumerate(apart):
-        picture = read_stack(one.path).images[0]
-        np.testing.assert_array_equal(np.load(done.path)[number], picture // 255)
-    assert done.name == "scans"
-    assert done.table["slice"].tolist() == [0, 1, 2]
-    assert done.table["source"].tolist() == ["p0.png", "p1.png", "p2.png"]
-    told = told_of(tmp_path / "m.json")
-    assert told["Sources"] == list(told["SourceSHA256"]) == ["p0.png", "p1.png", "p2.png"]
-    assert told["Slices"] == "0-2"
-    assert len(mask(scans, tmp_path / "t.tif", slices="1:")[0].table) == 2
-    for name in ("one.nii", "two.nii"):
-        save(tmp_path / "nifti" / name, HEAD[:1])
-    assert len(mask(tmp_path / "nifti", tmp_path / "n.npy")[0].table) == 2
-    for source, output in ((scans, "m.png"), (tmp_path / "nifti", "m.nii.gz")):
-        with pytest.raises(InvalidSetting, match="name a folder"):
-            plan_masks(source, tmp_path / output)
-
-
-@pytest.mark.parametrize("on_warning", ["keep", "empty"])
-def test_the_tables_of_both_doors_have_the_same_columns_and_rows(wrong, tmp_path, on_warning):
-    words = [wrong, "--kernel-width", 5, "--spacing", "4x3", "--on-warning", on_warning]
-    run(*words, "-o", tmp_path / "volume.npy")
-    run(*words, "-o", tmp_path / "batch.npy", "--chunk", 3)
-    one, other = (pd.read_csv(tmp_path / f"{door}.csv") for door in ("volume", "batch"))
-    assert one.columns.tolist() == other.columns.tolist()
-    assert {"index", "source", "slice", "group", "kernel_width", "written_px"} <= set(one)
-    pd.testing.assert_frame_equal(one, other)
-    for door, table in (("volume", one), ("batch", other)):
-        written = np.count_nonzero(np.load(tmp_path / f"{door}.npy"), axis=(1, 2))
-        assert table["written_px"].tolist() == written.tolist()
-    told, by_batch = (told_of(tmp_path / f"{door}.json") for door in ("volume", "batch"))
-    assert set(told) - set(by_batch) == {"Axis", "Slices"}
-    assert told["Kernels"] == by_batch["Kernels"]
-
-
-def test_what_was_asked_for_and_what_was_used_are_both_told(tmp_path):
-    save(tmp_path / "scan.nii")
-    mask(tmp_path / "scan.nii", tmp_path / "m.nii", PipelineSettings(reach_mm=8))
-    told = told_of(tmp_path / "m.json")
-    assert told["SettingsAsked"]["reach_mm"] == 8
-    assert (told["Settings"]["kernel_width"], told["Settings"]["reach_mm"]) == (5, None)
-    assert told["Kernels"] == [
-        {"KernelWidth": 5, "SpacingMm": [4, 4], "ReachMm": [8, 8], "Sources": ["scan.nii"]}
-    ]
-
-
-@pytest.mark.parametrize("door", [[], ["--chunk", "2"]])
-@pytest.mark.parametrize(("given", "said"), [("1x1", True), ("4.05x3.95", False)])
-def test_a_spacing_that_contradicts_the_header_is_remarked_on(tmp_path, door, given, said):
-    save(tmp_path / "scan.nii")
-    result = run(tmp_path / "scan.nii", "-o", tmp_path / "m.npy", "--spacing", given, *door)
-    words = "scan.nii has pixels of 4 x 4 mm by its header, but 1 x 1 mm were given"
-    assert (words in result.stderr) == said
-    assert any(words in one for one in told_of(tmp_path / "m.json")["Remarks"]) == said
-
-
-def test_the_help_says_what_is_masked_without_images_and_which_options_are_a_batch_s():
-    told = " ".join(run("--help").stdout.split())
-    assert "Without IMAGES they are of the head inside the package" in told
-    assert 'whose help begins with "Batch:"' in told
-    assert "Volumes, or a batch's chunks, side by side" in told
-
-
-def test_a_signal_to_stop_waits_until_no_lock_is_held():
-    before = signal.getsignal(signal.SIGINT)
-    with masking.stopped_between() as look:
-        look()
-        signal.raise_signal(signal.SIGINT)  # would be raised right here
-        with pytest.raises(KeyboardInterrupt):
-            look()
-    assert signal.getsignal(signal.SIGINT) is before

@@ -11,12 +11,12 @@ from typing import Any
 
 import nbformat
 import pytest
+from exercises import NOTEBOOKS, names_in
 from papermill import inspect_notebook
 
 from skullnb.report.chapter import PARAMETERS
 
 ROOT = Path(__file__).resolve().parents[1]
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 MODEL = ROOT / "notebooks" / "03-threshold.ipynb"
 MOST_LINES = 30
 MOST_KILOBYTES = 900
@@ -73,11 +73,6 @@ def shown(path: Path) -> list[str]:
     return [re.sub(r"base64,[A-Za-z0-9+/=]+", "", text) for text in texts]
 
 
-def names_in(cell: nbformat.NotebookNode, kind: type) -> set[str]:
-    found = ast.walk(ast.parse(cell.source))
-    return {one.id for one in found if isinstance(one, ast.Name) and isinstance(one.ctx, kind)}
-
-
 def test_it_begins_as_all_others_do(path: Path) -> None:
     nbformat.validate(read(path))
     for own, model in zip(read(path).cells[:2], read(MODEL).cells[:2], strict=True):
@@ -88,7 +83,7 @@ def test_it_begins_as_all_others_do(path: Path) -> None:
 
 def test_papermill_can_tell_what_every_parameter_is_for(path: Path) -> None:
     seen = inspect_notebook(path)
-    assert {*seen, "nan_background"} == set(PARAMETERS)
+    assert {*seen, "nan_background", "border"} == set(PARAMETERS)
     assert all(len(one["help"].split()) >= 3 for one in seen.values())
     usual = {name: ast.literal_eval(one["default"]) for name, one in seen.items()}
     assert usual == {name: PARAMETERS[name] for name in usual}
@@ -115,11 +110,12 @@ def test_its_code_is_short_and_plays_no_tricks(path: Path) -> None:
 def test_a_report_on_other_data_needs_nothing_of_what_it_leaves_out(path: Path) -> None:
     left_out: set[str] = set()
     for cell in code_cells(path):
+        code = ast.parse(cell.source)
         if "book-only" in tags(cell):
-            left_out |= names_in(cell, ast.Store)
+            left_out |= names_in(code, ast.Store)
         else:
-            assert not left_out & names_in(cell, ast.Load), cell.source
-            left_out -= names_in(cell, ast.Store)
+            assert not left_out & names_in(code, ast.Load), cell.source
+            left_out -= names_in(code, ast.Store)
 
 
 def test_outputs_are_stored_as_after_one_run_without_a_warning(path: Path) -> None:

@@ -19,6 +19,7 @@ import psutil
 import pytest
 import yaml
 from chapters import ROOT, SCAN, add_text, small_book, use, write_chapter, write_data
+from screenshots import opened
 
 from skullnb.errors import InvalidSetting, ReportFailed, ShapeMismatch, SkullnbError, UnreadableFile
 from skullnb.report import build, pages
@@ -90,8 +91,8 @@ def test_what_can_not_work_is_refused_before_a_notebook_starts(
 
 
 def test_a_missing_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build, "find_spec", lambda name: name != "papermill")
-    with pytest.raises(ReportFailed, match=r"needs papermill.*skullnb\[report\]"):
+    monkeypatch.setitem(sys.modules, "papermill", None)
+    with pytest.raises(InvalidSetting, match=r"A report needs papermill.*skullnb\[report\]"):
         build_report()
 
 
@@ -414,15 +415,11 @@ def test_a_slice_of_a_drawing_leads_to_its_live_figure_and_one_that_is_not_live_
 def test_the_search_shows_excerpts_though_it_is_opened_from_disk(
     report: Path, chromium: Any
 ) -> None:
-    page = chromium.new_page()
-    complaints: list[str] = []
-    page.on("console", lambda said: said.type == "error" and complaints.append(said.text))
-    page.goto((report / "html" / "search.html").as_uri() + "?q=otsu")
-    page.wait_for_selector("#search-results li p.context")
-    found = page.locator("#search-results li").all_inner_texts()
-    page.close()
+    with opened(chromium, report / "html" / "search.html") as page:
+        page.goto((report / "html" / "search.html").as_uri() + "?q=otsu")
+        page.wait_for_selector("#search-results li p.context")
+        found = page.locator("#search-results li").all_inner_texts()
     assert any("Otsu, see the data" in one for one in found)
-    assert complaints == []
 
 
 # ---- notebooks that fail -------------------------------------------------------------------------

@@ -27,24 +27,16 @@ def test_a_stack_keeps_what_belongs_to_a_slice_together_when_slices_are_chosen()
     assert part.slice_numbers == (1, 3)
     assert part.select([1]).slice_numbers == (3,)
     assert part.name == "demo"
-
-
-def test_a_pixel_is_drawn_as_tall_as_its_spacing_says_and_square_where_it_says_nothing():
-    assert Stack(IMAGES, spacing_mm=(3.4, 1.7)).aspect == 2
-    assert Stack(IMAGES).aspect == aspect_of(None) == 1
-    assert aspect_of((0.5, 1.0)) == 0.5
+    assert (part.aspect, Stack(IMAGES).aspect, aspect_of((0.5, 1.0))) == (0.5 / 0.7, 1, 0.5)
 
 
 def test_evenly_spaced_slices_are_views_and_others_copies_in_the_order_asked():
     stack = Stack(IMAGES)
     assert np.shares_memory(stack.select([0, 2, 4]).images, IMAGES)
     np.testing.assert_array_equal(stack.select([4, 0, -2]).images, IMAGES[[4, 0, 3]])
-
-
-@pytest.mark.parametrize("indices", [[], [5], [-6], [0, 9]])
-def test_choosing_slices_that_are_not_there_is_refused(indices):
-    with pytest.raises(InvalidSetting, match=r"0 to 4"):
-        Stack(IMAGES).select(indices)
+    for indices in ([], [5], [-6], [0, 9]):
+        with pytest.raises(InvalidSetting, match=r"0 to 4"):
+            stack.select(indices)
 
 
 @pytest.mark.parametrize(
@@ -83,15 +75,12 @@ def assert_one_sentence(error):
 @pytest.mark.parametrize("high", [1, 255])
 def test_a_binary_reference_of_any_type_becomes_zeros_and_ones(dtype, high):
     expected = np.random.default_rng(0).integers(0, 2, (3, 4, 5))
+    expected[:2] = 0  # 255 in one slice is enough to tell
     got = binary_mask((expected * high).astype(dtype))
     assert got.dtype == np.uint8
     np.testing.assert_array_equal(got, expected)
-
-
-def test_a_reference_where_only_one_slice_shows_255_is_still_read_as_0_and_255():
-    reference = np.zeros((3, 4, 5), np.uint8)
-    reference[2, 1, 1] = 255
-    np.testing.assert_array_equal(binary_mask(reference), reference // 255)
+    assert np.shares_memory(binary_mask(got), got)
+    assert np.shares_memory(binary_mask(got.view(bool)), got)
 
 
 @pytest.mark.parametrize("values", [(0, 2), (1, 255), (0, 1, 255), (0, 0.5), (0, np.nan), (-1, 0)])
@@ -99,12 +88,6 @@ def test_a_reference_with_other_values_is_refused(values):
     reference = np.resize(np.array(values, dtype=float), (2, 3, 3))
     with pytest.raises(InvalidSetting, match="not binary"):
         binary_mask(reference)
-
-
-def test_a_reference_that_is_zeros_and_ones_already_is_not_copied():
-    reference = np.ones((3, 4, 5), np.uint8)
-    assert np.shares_memory(binary_mask(reference), reference)
-    assert np.shares_memory(binary_mask(reference.view(bool)), reference)
 
 
 def test_a_fingerprint_in_memory_changes_with_value_type_and_shape():
@@ -124,30 +107,18 @@ def test_a_fingerprint_in_memory_changes_with_value_type_and_shape():
     ("typed", "expected"),
     [
         ("", None),
-        ("  ", None),
         (None, None),
         ("0.5", (0.5, 0.5)),
         (0.5, (0.5, 0.5)),
-        (1, (1.0, 1.0)),
-        (np.float32(0.5), (0.5, 0.5)),
         ("0.667x0.7", (0.667, 0.7)),
         ("0.667 X 0.7", (0.667, 0.7)),
-        ("0.667, 0.7", (0.667, 0.7)),
         ("7e-1×0.7", (0.7, 0.7)),
-        ((0.667, 0.7), (0.667, 0.7)),
         (["0.667", 0.7], (0.667, 0.7)),
         (np.array([0.5, 0.25]), (0.5, 0.25)),
     ],
 )
 def test_a_spacing_is_one_number_or_row_by_column(typed, expected):
     assert parse_spacing(typed) == expected
-
-
-@given(
-    st.floats(1e-6, 1e6), st.floats(1e-6, 1e6), st.sampled_from(["x", " x ", ",", ", ", "X", "×"])
-)
-def test_a_spacing_survives_being_typed(row, column, between):
-    assert parse_spacing(f"{row}{between}{column}") == (row, column)
 
 
 @pytest.mark.parametrize(
@@ -168,13 +139,10 @@ def test_a_spacing_that_makes_no_sense_is_refused(typed):
     [
         ("", list(range(10))),
         (None, list(range(10))),
-        (3, [3]),
         (0, [0]),
         ("-1", [9]),
-        ("1,5,9", [1, 5, 9]),
         ("5, 1", [5, 1]),
-        ("2:4,8:", [2, 3, 8, 9]),
-        (":", list(range(10))),
+        ("2 : 4,8:", [2, 3, 8, 9]),
     ],
 )
 def test_slices_are_numbers_and_ranges(typed, expected):
@@ -202,14 +170,13 @@ def test_a_range_of_slices_means_what_it_means_in_python(start, stop, step):
         ("10", "0 to 9"),
         (-11, "0 to 9"),
         ("4:4", "choose nothing"),
-        ("104:127", "choose nothing"),
-        ("1,2,1", "slice 1 more than once"),
         ("0:3,2", "slice 2 more than once"),
         ("1,", "can't be read"),
         ("a", "can't be read"),
         ("1:2:0", "can't be read"),
         ("9:1:-1", "can't be read"),
         ("1 5", "can't be read"),
+        ("1-5", "can't be read"),
         ("1.5", "can't be read"),
     ],
 )
@@ -231,6 +198,13 @@ def test_groups_are_typed_listed_or_read_from_a_file_with_a_label_a_line(tmp_pat
     assert parse_groups(7) == ("7",)
     assert parse_groups("") is None
     assert parse_groups(None) is None
+    with pytest.raises(InvalidSetting, match="Label 2 in the list of groups has bytes"):
+        parse_groups("anna,b\udcff")
+
+
+@pytest.mark.parametrize("label", ["g" * 400, "~nobody", "a\0b", "/etc/hostname/no"])
+def test_a_label_that_can_be_no_file_is_a_label(label):
+    assert parse_groups(label) == (label,)
 
 
 @pytest.mark.parametrize(
@@ -251,11 +225,6 @@ def test_a_groups_file_that_can_not_be_used_is_refused(tmp_path, content, error,
     with pytest.raises(error, match=words) as caught:
         parse_groups(file)
     assert_one_sentence(caught.value)
-
-
-def test_a_label_with_bytes_that_are_no_letters_is_refused():
-    with pytest.raises(InvalidSetting, match="Label 2 in the list of groups has bytes"):
-        parse_groups("anna,b\udcff")
 
 
 def test_an_axis_is_one_of_three_names():

@@ -24,15 +24,12 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 from skullnb.pipeline import (
     PipelineSettings,
     SkullMaskTrace,
-    dilate,
-    fill_holes,
     normalise,
     trace_skull_mask,
 )
 from skullnb.report import pages, teach
 from skullnb.report.build import strip_answers
 from skullnb.report.chapter import SVG, Chapter, open_chapter
-from skullnb.study import article
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -74,7 +71,6 @@ def odd(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         (teach.When("between", (1, 3)), (1, 3), (0.9, 3.1)),
         (teach.When("outside", (1, 3)), (0.9, 3.1), (1, 3)),
         (teach.NOT_WHOLE, (0.5,), (3, -2)),
-        (teach.When("even"), (0, 26), (25,)),
         (teach.When("exactly", ("a", "b")), ({"b", "a"},), ({"a"}, {"a", "b", "c"})),
         (teach.When("names", ("a", "b")), ({"b", "c"},), ({"c"}, set())),
         (teach.When("lacks", ("a", "b")), ({"a"},), ({"a", "b", "c"},)),
@@ -102,41 +98,7 @@ def test_three_dots_are_no_answer_and_no_answer_stops_a_notebook(
 # ---- what is right, and what a wrong answer is told ----------------------------------------------
 
 
-def answers(chapter: Chapter) -> dict[str, Any]:
-    """What a student would work out in the notebook."""
-    image, trace = chapter.image, chapter.trace()
-    low, high = float(image.min()), float(image.max())
-    brain, mask = trace.brain > 0, trace.mask > 0
-    before = dilate(fill_holes(trace.brain), 10)
-    rows = chapter.rows.set_index("slice")["mask_px"]
-    box = teach.tightest_box(trace)
-    cropped = chapter.image[box]
-    new = article.skull_mask(cropped) > 0
-    square = np.zeros((14, 14), int)
-    square[5:9, 7:11] = 1
-    return {
-        "check_data": (image > (low + high) / 2).mean(),
-        "check_normalise": np.floor((image - low) / (high - low) * 255).astype(np.uint8),
-        "check_threshold": low + trace.threshold / 255 * (high - low),
-        "check_components": int(np.flatnonzero(brain.any(axis=0))[0]),
-        "check_dilation": 51,
-        "check_holes": int((fill_holes(dilate(trace.brain, 10)) != before).sum()),
-        "check_metrics": square,
-        "check_five_slices": ((fill_holes(trace.brain) > 0) & ~brain).sum() / (mask & ~brain).sum(),
-        "check_evidence": ["flat-image guard", "drop edge-touching", "fill holes"],
-        "check_validation": 149,
-        "check_reach": 21,
-        "check_other_heads": (new & mask[box]).sum() / mask[box].sum(),
-        "check_timing": int(np.ceil(1e9 / (image.nbytes + image.size / 8) / 150)),
-        "check_your_data": int((rows - rows.median()).abs().idxmax()),
-    }
-
-
-def test_what_a_student_works_out_is_right(chapter: Chapter) -> None:
-    expected = answers(chapter)
-    assert set(CHECKS) - set(expected) == {"check_explore"}
-    for name, answer in expected.items():
-        assert CHECKS[name](answer, chapter).right, name
+def test_the_lowest_level_that_halves_the_brain_is_right(chapter: Chapter) -> None:
     half, level = np.count_nonzero(chapter.trace().brain) / 2, chapter.trace().threshold
     while np.count_nonzero(pipeline_at(chapter, level).brain) >= half:
         level += 1
@@ -160,6 +122,7 @@ def pipeline_at(chapter: Chapter, level: int) -> SkullMaskTrace:
         ("check_threshold", 1e6, "bright or as dark"),
         ("check_components", 44, "touching is enough"),
         ("check_components", 20, "still is an inner one"),
+        ("check_dilation", 51, "Right. It is odd"),
         ("check_dilation", 26, "smaller distance"),
         ("check_dilation", 13, "more of them fit"),
         ("check_dilation", 52, "its middle pixel reaches nowhere"),
@@ -173,13 +136,10 @@ def pipeline_at(chapter: Chapter, level: int) -> SkullMaskTrace:
         ("check_evidence", ["colour"], "No rule is called 'colour'"),
         ("check_evidence", [], "whose condition never occurred"),
         ("check_evidence", 3, "list of names"),
+        ("check_validation", 149, "Right. Volumes, not slices"),
         ("check_validation", 5, "still above 2%"),
         ("check_validation", 150, "rule of three"),
         ("check_validation", 300, "fewer are too"),
-        ("check_reach", 10, "on each side"),
-        ("check_reach", 26, "chosen for other pixels"),
-        ("check_reach", 22, "one way than the other"),
-        ("check_reach", 19, "less than 7 mm"),
         ("check_other_heads", 1, "which rule looks at that"),
         ("check_timing", 0, "Nobody would be at work"),
         ("check_timing", 3, "than the storage delivers"),
@@ -192,7 +152,7 @@ def pipeline_at(chapter: Chapter, level: int) -> SkullMaskTrace:
 )
 def test_a_likely_mistake_is_named(name: str, answer: Any, said: str, chapter: Chapter) -> None:
     verdict = CHECKS[name](answer, chapter)
-    assert not verdict.right
+    assert verdict.right == said.startswith("Right")
     assert said in verdict.text
 
 

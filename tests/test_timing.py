@@ -28,13 +28,8 @@ def test_every_way_takes_its_turn_in_every_round_and_the_first_is_not_counted():
     assert calls == list("ababab")
     assert times.shape == (2, 2)
     assert (times == 1.0).all(axis=None)
-
-
-def test_quartiles_are_over_the_rounds():
-    times = pd.DataFrame({"a": [1.0, 2.0, 3.0, 4.0, 5.0], "b": 2.0})
-    found = timing.quartiles(times, 1000)
-    assert found.loc["a"].tolist() == [3000.0, 2000.0, 4000.0]
-    assert list(found) == ["ms", "ms_low", "ms_high"]
+    found = timing.quartiles(pd.DataFrame({"a": [1.0, 2.0, 3.0, 4.0, 5.0]}), 1000)
+    assert found.loc["a"].to_dict() == {"ms": 3000.0, "ms_low": 2000.0, "ms_high": 4000.0}
 
 
 def test_all_ways_are_held_against_the_articles_masks(images):
@@ -101,8 +96,8 @@ def test_batches_write_the_same_masks_and_tell_rate_and_storage(images):
 def test_a_run_is_kept_with_four_digits_and_read_again(tmp_path, monkeypatch):
     table = pd.DataFrame({"way": ["a", "b"], "ms": 0.123456, "n": 12345, "iou": [np.nan, 1.0]})
     path = tmp_path / "timing.json"
-    timing.record({"date": "2026-01-01", "tables": {"published": table}}, path)
     monkeypatch.setattr(timing, "RECORDED", path)
+    timing.record({"date": "2026-01-01", "tables": {"published": table}})
     row, _ = timing.recorded()["tables"]["published"].to_dict("records")
     assert (row["way"], row["ms"], row["n"]) == ("a", 0.1235, 12345)
     assert np.isnan(row["iou"])
@@ -127,12 +122,12 @@ def test_the_recorded_run_is_a_full_one_and_names_its_machine_not_its_owner():
     assert "/" not in json.dumps({**run["machine"], "processor": ""})
 
 
-def test_a_quick_run_measures_all_that_the_chapter_shows(monkeypatch, published):
-    monkeypatch.setattr("skullnb.phantom.published_stack", lambda: published.select([2]))
-    monkeypatch.setattr(timing, "compare", lambda *_, **__: pd.DataFrame({"way": ["a"]}))
-    monkeypatch.setattr(timing, "growth", lambda *_: pd.DataFrame({"way": ["a"]}))
-    monkeypatch.setattr(timing, "batches", lambda *_: pd.DataFrame({"way": ["a"]}))
-    said = []
-    found = timing.measure(quick=True, say=said.append)
-    assert set(found) == {"date", "machine", "versions", "clock", "tables"}
-    assert len(found["tables"]) == len(said) == 6
+def test_a_run_measures_all_that_the_chapter_shows(monkeypatch, published, capsys):
+    monkeypatch.setattr("skullnb.phantom.published_stack", lambda: published)
+    for part in ("compare", "sweep", "growth", "batches"):
+        monkeypatch.setattr(timing, part, lambda *_, **__: pd.DataFrame({"way": ["a"]}))
+    found, kept = timing.measure(), timing.recorded()
+    assert set(found) == set(kept)
+    assert set(found["tables"]) == set(kept["tables"])
+    printed = capsys.readouterr().out
+    assert all(f"\n{name}\n" in printed for name in kept["tables"])

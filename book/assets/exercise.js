@@ -13,7 +13,6 @@ const skullnbExercise = (() => {
     between: within,
     outside: (answer, ends, off) => !within(answer, ends, off),
     fraction: (answer) => !Number.isInteger(answer),
-    even: (answer) => answer % 2 === 0,
     exactly: (answer, values) => answer.length === values.length && hasAll(answer, values),
     names: (answer, values) => values.some((one) => answer.includes(one)),
     lacks: (answer, values) => !hasAll(answer, values),

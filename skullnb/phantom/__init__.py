@@ -8,8 +8,8 @@ one head *can* have all these figures at once. It is no evidence that the articl
 the pipeline works on people.
 
 `subject` draws any number of other heads, `variant` heads that break one assumption each
-(`VARIANTS` lists them). `skullnb.phantom.stacks.Subject.make_slice` draws a slice: outlines and
-pixels (`shape`), fissures and sulci (`cortex`), intensities, scanner and calibration (`signal`).
+(`VARIANTS` lists them). `skullnb.phantom.stacks.draw_stack` draws slices: outlines and pixels
+(`shape`), fissures and sulci (`cortex`), intensities, scanner and calibration (`signal`).
 
 Examples
 --------
@@ -19,18 +19,6 @@ Examples
 '1.83e-07 to 3.49e-05'
 """
 
-from skullnb.phantom.shape import BUILT_IN_SPACING_MM, Anatomy
-from skullnb.phantom.signal import Acquisition, Intensities
-from skullnb.phantom.stacks import VARIANTS, Recipe, published_stack, subject, variant
+from skullnb.phantom.stacks import VARIANTS, published_stack, subject, variant
 
-__all__ = [
-    "BUILT_IN_SPACING_MM",
-    "VARIANTS",
-    "Acquisition",
-    "Anatomy",
-    "Intensities",
-    "Recipe",
-    "published_stack",
-    "subject",
-    "variant",
-]
+__all__ = ["VARIANTS", "published_stack", "subject", "variant"]

@@ -146,8 +146,7 @@ class Mosaic:
     def _squared_distance(self, j: int) -> Array:
         box = self.boxes[j]
         dx, dy = self.x[box] - self.points[0, j], self.y[box] - self.points[1, j]
-        squared: Array = dx * dx + dy * dy
-        return squared
+        return np.asarray(dx * dx + dy * dy)
 
     def borders(self, counted: Mask) -> NDArray[np.int_]:
         """Pixels along the border between each pair of cells, (n, n), where `counted` is true."""
@@ -227,8 +226,7 @@ def segment_distance(x: Array, y: Array, start: Array, end: Array) -> Array:
     """Distance (mm) of every pixel to a straight segment between two points (x, y)."""
     (x0, y0), (dx, dy) = start, end - start
     share = np.clip(((x - x0) * dx + (y - y0) * dy) / (dx * dx + dy * dy), 0, 1)
-    distance: Array = np.sqrt((x - x0 - share * dx) ** 2 + (y - y0 - share * dy) ** 2)
-    return distance
+    return np.asarray(np.sqrt((x - x0 - share * dx) ** 2 + (y - y0 - share * dy) ** 2))
 
 
 def round_corners(mask: Mask, spacing_mm: tuple[float, float]) -> Mask:
@@ -243,8 +241,7 @@ def keep_large(mask: Mask, least_pixels: float) -> Mask:
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
     keep = stats[:, cv2.CC_STAT_AREA] >= least_pixels
     keep[0] = False
-    kept: Mask = keep[labels]
-    return kept
+    return np.asarray(keep[labels])
 
 
 def distance_inside(mask: Mask, spacing_mm: tuple[float, float]) -> Array:

@@ -37,8 +37,8 @@ def ramp(value: float, start: float, end: float) -> float:
 
 def bump(centre: float, width: float) -> Array:
     """Gaussian bump over the angle table; centre and width in radians."""
-    values: Array = np.exp(-0.5 * (((ANGLES - centre + np.pi) % (2 * np.pi) - np.pi) / width) ** 2)
-    return values
+    away = (ANGLES - centre + np.pi) % (2 * np.pi) - np.pi
+    return np.asarray(np.exp(-0.5 * (away / width) ** 2))
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,7 @@ class Anatomy:
 
 def standardise(values: Array) -> Array:
     """Shift and scale to zero mean and unit standard deviation."""
-    standard: Array = (values - values.mean()) / values.std()
-    return standard
+    return np.asarray((values - values.mean()) / values.std())
 
 
 class Ripple:
@@ -180,16 +179,15 @@ class Head:
         return Surfaces(**{k: snap(v, 65536) for k, v in tables.items()}, scale=scale)
 
 
-# Square; chosen so that the drawn head meets the article's figures, and not measured on any head.
-BUILT_IN_SPACING_MM = (0.375, 0.375)
-
-
 @dataclass(frozen=True)
 class Frame:
-    """The image frame: (rows, columns) and mm per pixel (row, column)."""
+    """The image frame: (rows, columns) and mm per pixel (row, column).
+
+    The size of the pixels was chosen to meet the article's figures, not measured on any head.
+    """
 
     shape: tuple[int, int] = (768, 624)
-    spacing_mm: tuple[float, float] = BUILT_IN_SPACING_MM
+    spacing_mm: tuple[float, float] = (0.375, 0.375)
 
 
 class Section:

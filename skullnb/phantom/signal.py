@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from skullnb.phantom.cortex import Cortex
 from skullnb.phantom.shape import MOST_SKIN, N_ANGLES, Array, Head, Section, Texture, ramp, snap
+from skullnb.pipeline import normalise, otsu_threshold
 
 BRIDGE_ANGLE = np.deg2rad(118)
 
@@ -84,8 +84,7 @@ class Textures:
 
 def soft(distance: Array, width: float) -> Array:
     """Share of a pixel inside an edge: 0 to 1 over `2 * width` mm around distance 0."""
-    share: Array = np.clip(0.5 + distance / (2 * width), 0, 1)
-    return share
+    return np.asarray(np.clip(0.5 + distance / (2 * width), 0, 1))
 
 
 def blend(image: Array, intensity: Array | float, share: Array) -> Array:
@@ -277,19 +276,6 @@ def add_noise(signal: Array, acquisition: Acquisition, seed: int, index: int) ->
     return snap(np.sqrt(np.maximum(power, 2.0**-26)), 8192)
 
 
-def otsu_level(image: Array) -> int:
-    """Otsu's threshold of an image stretched to 0..255 and truncated.
-
-    Examples
-    --------
-    >>> otsu_level(np.array([[0.0, 1.0, 9.0, 10.0]]))
-    25
-    """
-    low, high = image.min(), image.max()
-    stretched = ((image - low) / (high - low) * 255).astype(np.uint8)
-    return int(cv2.threshold(stretched, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)[0])
-
-
 def light_vessels(image: Array, vessels: Array, target: int) -> Array:
     """Brighten the scalp vessels until Otsu's threshold falls on `target`.
 
@@ -302,14 +288,8 @@ def light_vessels(image: Array, vessels: Array, target: int) -> Array:
     peak = 255 / (target + 0.5) * float(np.percentile(image, 99)) / 3
     for _ in range(20):
         lit = snap(image + (peak - image) * vessels, 8192)
-        level = otsu_level(lit)
+        level = otsu_threshold(normalise(lit))
         if level == target:
             break
         peak *= 1 + 0.6 * ((level + 0.5) / (target + 0.5) - 1)
     return lit
-
-
-def scale_to_peak(images: Array, peak: float) -> NDArray[np.float32]:
-    """Multiply a stack by one gain so that its largest value is `peak`; no offset."""
-    scaled: NDArray[np.float32] = (images * (peak / float(images.max()))).astype(np.float32)
-    return scaled

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from skullnb.errors import InvalidSetting
 from skullnb.phantom.cortex import Folds, fold_cortex
-from skullnb.phantom.shape import Anatomy, Array, Frame, Head, Section
+from skullnb.phantom.shape import Anatomy, Frame, Head, Section
 from skullnb.phantom.signal import (
     Acquisition,
     Intensities,
@@ -23,7 +21,6 @@ from skullnb.phantom.signal import (
     paint_bridge,
     paint_scalp_and_skull,
     receive,
-    scale_to_peak,
     vessel_profile,
 )
 from skullnb.stack import Stack
@@ -39,55 +36,40 @@ class Recipe:
     frame: Frame = field(default_factory=Frame)
 
 
-class Subject:
-    """One synthetic person: a recipe, and the random numbers that hold for all levels."""
-
-    def __init__(self, recipe: Recipe, seed: int) -> None:
-        self.recipe = recipe
-        self.head = Head(recipe.anatomy, seed)
-        self.folds = Folds(self.head)
-        self.textures = Textures(self.head)
-        self.scanner = Scanner(self.head)
-
-    def make_slice(self, level: float, index: int) -> tuple[Array, NDArray[np.uint8]]:
-        """Draw the slice at a level (mm), with the noise of its number: image (a.u.), reference."""
-        tissue, acquisition = self.recipe.intensities, self.recipe.acquisition
-        section = Section(self.head, self.recipe.frame, level)
-        reference = np.zeros(self.recipe.frame.shape, np.uint8)
-        reference[section.window] = section.below(section.surfaces.skull) >= 0
-
-        cortex = fold_cortex(self.folds, section)
-        brain = paint_brain(tissue, self.textures, section, cortex)
-        signal = paint_scalp_and_skull(tissue, self.textures, section)
-        signal = np.where(cortex.tissue, brain, signal)
-        signal = np.where(cortex.falx, tissue.falx, signal)
-        signal = paint_bridge(tissue, section, signal)
-        signal = np.where(signal > 0, 22 + (signal - 22) * tissue.contrast, 0.0)
-
-        received = np.zeros(reference.shape)
-        received[section.window] = receive(signal, self.scanner, acquisition, section)
-        image = add_noise(received, acquisition, self.head.seed, index)
-        if acquisition.otsu_level is not None:
-            vessels = np.zeros(reference.shape)
-            vessels[section.window] = vessel_profile(self.scanner, section)
-            image = light_vessels(image, vessels, acquisition.otsu_level)
-        return image, reference
-
-
+NOMINAL = Recipe()
 PUBLISHED_SEED = 7  # picked by eye and by score; it is not a random draw
 PUBLISHED_LEVELS = (4.0, 15.0, 26.0, 37.0, 48.0)  # mm
 LOWEST_LEVEL, HIGHEST_LEVEL = -30.0, 100.0  # mm; the drawing has no face and ends at the vertex
 
 
 def draw_stack(recipe: Recipe, seed: int, levels: Sequence[float], name: str, group: str) -> Stack:
-    """Draw the slices of one synthetic head and scale them by one gain."""
-    head = Subject(recipe, seed)
-    drawn = [head.make_slice(level, index) for index, level in enumerate(levels)]
+    """Draw slices of one synthetic head at some levels (mm), and scale them by one gain."""
+    tissue, acquisition, frame = recipe.intensities, recipe.acquisition, recipe.frame
+    head = Head(recipe.anatomy, seed)
+    folds, textures, scanner = Folds(head), Textures(head), Scanner(head)  # drawn in this order
+    images = np.zeros((len(levels), *frame.shape))
+    reference = np.zeros(images.shape, np.uint8)
+    for index, level in enumerate(levels):
+        section = Section(head, frame, level)
+        reference[index][section.window] = section.below(section.surfaces.skull) >= 0
+        cortex = fold_cortex(folds, section)
+        brain = paint_brain(tissue, textures, section, cortex)
+        signal = paint_scalp_and_skull(tissue, textures, section)
+        signal = np.where(cortex.tissue, brain, signal)
+        signal = np.where(cortex.falx, tissue.falx, signal)
+        signal = paint_bridge(tissue, section, signal)
+        signal = np.where(signal > 0, 22 + (signal - 22) * tissue.contrast, 0.0)
+        images[index][section.window] = receive(signal, scanner, acquisition, section)
+        images[index] = add_noise(images[index], acquisition, seed, index)
+        if acquisition.otsu_level is not None:
+            vessels = np.zeros(frame.shape)
+            vessels[section.window] = vessel_profile(scanner, section)
+            images[index] = light_vessels(images[index], vessels, acquisition.otsu_level)
     return Stack(
-        images=scale_to_peak(np.stack([image for image, _ in drawn]), recipe.acquisition.peak),
-        reference=np.stack([reference for _, reference in drawn]),
-        spacing_mm=recipe.frame.spacing_mm,
-        groups=(group,) * len(drawn),
+        images=(images * (acquisition.peak / float(images.max()))).astype(np.float32),
+        reference=reference,
+        spacing_mm=frame.spacing_mm,
+        groups=(group,) * len(levels),
         name=name,
         synthetic=True,
     )
@@ -123,10 +105,8 @@ def subject(
     levels: Sequence[float] | None = None,
     shape: tuple[int, int] = (768, 624),
     spacing_mm: tuple[float, float] = (0.375, 0.375),
-    spread: float = 1.0,
-    recipe: Recipe | None = None,
 ) -> Stack:
-    """Draw one synthetic subject of a cohort.
+    """Draw one synthetic subject of a cohort; its size and proportions vary as among adults.
 
     Parameters
     ----------
@@ -140,11 +120,6 @@ def subject(
         Rows and columns of a slice, pixels. A frame smaller than the head cuts it.
     spacing_mm : (float, float)
         Size of a pixel (row, column), mm.
-    spread : float
-        How much subjects differ in size, proportions, gap, scalp, sulci and coil: 1 as among adults
-        (an assumption, not a measurement), 0 not at all.
-    recipe : Recipe, optional
-        Anatomy, intensities and acquisition to spread around; nominal when left out.
 
     Returns
     -------
@@ -162,28 +137,32 @@ def subject(
     >>> stack.images.shape, stack.groups
     ((1, 120, 100), ('subject-3',))
     """
-    levels = spaced_levels(n_slices) if levels is None else [float(level) for level in levels]
-    check(seed, levels, shape, spacing_mm)
-    recipe = spread_recipe(recipe or Recipe(), seed, spread)
-    frame = Frame((int(shape[0]), int(shape[1])), (float(spacing_mm[0]), float(spacing_mm[1])))
-    recipe = replace(recipe, frame=frame)
+    if levels is None:
+        ends = (PUBLISHED_LEVELS[0], PUBLISHED_LEVELS[-1])
+        levels = np.linspace(*ends, max(n_slices, 0)).tolist() if n_slices != 1 else [26.0]
+    if seed < 0:
+        raise InvalidSetting(f"The seed of a synthetic subject is 0 or more, not {seed}.")
+    if not levels or not all(LOWEST_LEVEL <= level <= HIGHEST_LEVEL for level in levels):
+        raise InvalidSetting(
+            f"A subject needs at least one slice, at levels from {LOWEST_LEVEL:g} to "
+            f"{HIGHEST_LEVEL:g} mm, not at {levels}."
+        )
+    if min(shape) < 16:
+        raise InvalidSetting(f"A slice needs at least 16 x 16 pixels, not shape={shape}.")
+    if not all(0.1 <= side <= 10 for side in spacing_mm):
+        raise InvalidSetting(
+            f"Pixels are from 0.1 to 10 mm (row, column), not spacing_mm={spacing_mm}."
+        )
+    recipe = replace(vary(NOMINAL, seed), frame=Frame(shape, spacing_mm))
     return draw_stack(recipe, seed, levels, f"synthetic subject {seed}", f"subject-{seed}")
 
 
-def spaced_levels(n_slices: int) -> list[float]:
-    """Levels of `n_slices` slices, mm: the published ones when there are five."""
-    if n_slices < 1:
-        raise InvalidSetting(f"A subject needs at least one slice, not n_slices={n_slices}.")
-    ends = (PUBLISHED_LEVELS[0], PUBLISHED_LEVELS[-1])
-    return [float(z) for z in np.linspace(*ends, n_slices)] if n_slices > 1 else [26.0]
-
-
-def spread_recipe(recipe: Recipe, seed: int, spread: float) -> Recipe:
+def vary(recipe: Recipe, seed: int) -> Recipe:
     """Vary a recipe as people vary; the standard deviations are assumptions, not measurements."""
     rng = np.random.Generator(np.random.PCG64([seed, 20240607]))
 
     def bell() -> float:  # nearly normal, within 2.5 standard deviations
-        return spread * min(max(float(rng.random(12).sum()) - 6.0, -2.5), 2.5)
+        return min(max(float(rng.random(12).sum()) - 6.0, -2.5), 2.5)
 
     a, scanner = recipe.anatomy, recipe.acquisition
     size, roundness, gap = 1 + 0.04 * bell(), 1 + 0.015 * bell(), max(a.gap + 0.6 * bell(), 1.5)
@@ -205,28 +184,10 @@ def spread_recipe(recipe: Recipe, seed: int, spread: float) -> Recipe:
     return replace(recipe, anatomy=anatomy, acquisition=replace(scanner, coil=coil, bias=bias))
 
 
-def check(
-    seed: int, levels: Sequence[float], shape: tuple[int, int], spacing_mm: tuple[float, float]
-) -> None:
-    """Refuse what cannot be drawn, with one sentence."""
-    if seed < 0:
-        raise InvalidSetting(f"The seed of a synthetic subject is 0 or more, not {seed}.")
-    if not levels or not all(LOWEST_LEVEL <= level <= HIGHEST_LEVEL for level in levels):
-        limits = f"from {LOWEST_LEVEL:g} to {HIGHEST_LEVEL:g} mm"
-        raise InvalidSetting(f"A subject needs at least one level, each {limits}, not {levels}.")
-    if len(shape) != 2 or min(shape) < 16:
-        raise InvalidSetting(f"A slice needs at least 16 x 16 pixels, not shape={tuple(shape)}.")
-    if len(spacing_mm) != 2 or not all(0.1 <= s <= 10 for s in spacing_mm):
-        got = tuple(spacing_mm)
-        raise InvalidSetting(f"Pixels are from 0.1 to 10 mm (row, column), not spacing_mm={got}.")
-
-
 LOW = (2.0, 6.0, 10.0, 14.0, 18.0)  # alike enough for one frame to cut every scalp
 ABOVE_CALLOSUM = (34.0, 38.0, 42.0, 46.0, 50.0)
 VERTEX = (72.0, 80.0, 86.0, 92.0, 96.0)
 VERTEX_CLOSE = (78.0, 79.0, 80.0, 81.0, 82.0)
-SCALP_LEFT = 1.5  # mm of scalp that a cut leaves outside the skull of the widest slice
-NOMINAL = Recipe()
 
 
 @dataclass(frozen=True)
@@ -234,18 +195,16 @@ class Variant:
     """What to change in the published stack."""
 
     description: str
-    anatomy: Mapping[str, Any] = field(default_factory=dict)
-    acquisition: Mapping[str, Any] = field(default_factory=dict)
-    contrast: float = 1.0
+    recipe: Recipe = NOMINAL
     levels: tuple[float, ...] = PUBLISHED_LEVELS  # mm
     cut: tuple[str, ...] = ()  # sides on which the frame cuts the head
-    margin: float = SCALP_LEFT  # mm kept outside the skull there; negative cuts the brain
+    margin: float = 1.5  # mm kept outside the widest skull there; negative cuts the brain
 
 
-PLAIN: dict[str, Any] = {"otsu_level": None}  # no bright vessels: the threshold falls where it may
-NOISE, COIL = 5 * NOMINAL.acquisition.noise, 4 * NOMINAL.acquisition.coil
+PLAIN = Acquisition(otsu_level=None)  # no bright vessels: the threshold falls where it may
+NOISY, COIL = replace(PLAIN, noise=5 * PLAIN.noise), replace(PLAIN, coil=4 * PLAIN.coil)
 GAP, GAP_SD = NOMINAL.anatomy.gap, NOMINAL.anatomy.gap_sd  # mm
-THICK = {"scalp": 30.0}  # mm
+THICK, BRIDGE = Recipe(Anatomy(scalp=30.0)), Recipe(Anatomy(bridge=4.0))  # mm
 TWO = ("left", "right")
 ALL = ("left", "right", "top", "bottom")
 
@@ -256,12 +215,12 @@ _VARIANTS = {
     "brain-touches-frame": Variant(
         "The frame cuts through the brain on the right.", cut=("right",), margin=-22.5
     ),
-    "bridge": Variant("A bright corridor 8 mm wide joins brain and scalp.", {"bridge": 4.0}),
+    "bridge": Variant("A bright corridor 8 mm wide joins brain and scalp.", BRIDGE),
     "bridge-and-cut": Variant(
-        "The bridge, and the scalp cut left and right.", {"bridge": 4.0}, levels=LOW, cut=TWO
+        "The bridge, and the scalp cut left and right.", BRIDGE, levels=LOW, cut=TWO
     ),
     "hemispheres-apart": Variant(
-        "Fluid parts the hemispheres on every slice.", {"touching": 0.0}, levels=ABOVE_CALLOSUM
+        "Fluid parts the hemispheres on every slice.", Recipe(Anatomy(touching=0.0)), ABOVE_CALLOSUM
     ),
     "thick-soft-tissue": Variant("30 mm of soft tissue, uncut: larger than the brain.", THICK),
     "thick-soft-tissue-cut": Variant(
@@ -271,14 +230,17 @@ _VARIANTS = {
     "vertex-cut": Variant(
         "Slices near the top, the scalp cut left and right.", levels=VERTEX_CLOSE, cut=TWO
     ),
-    "low-contrast": Variant("All tissues at 0.4 of their contrast.", {}, PLAIN, contrast=0.4),
-    "noise": Variant("Five times the noise.", {}, PLAIN | {"noise": NOISE}),
-    "strong-coil": Variant("Four times the coil's rise to the rim.", {}, PLAIN | {"coil": COIL}),
+    "low-contrast": Variant(
+        "All tissues at 0.4 of their contrast.",
+        Recipe(intensities=Intensities(contrast=0.4), acquisition=PLAIN),
+    ),
+    "noise": Variant("Five times the noise.", Recipe(acquisition=NOISY)),
+    "strong-coil": Variant("Four times the coil's rise to the rim.", Recipe(acquisition=COIL)),
     "narrow-gap": Variant(
-        "Half the gap from brain to outer skull.", {"gap": GAP / 2, "gap_sd": GAP_SD / 2}
+        "Half the gap from brain to outer skull.", Recipe(Anatomy(gap=GAP / 2, gap_sd=GAP_SD / 2))
     ),
     "wide-gap": Variant(
-        "Twice the gap from brain to outer skull.", {"gap": GAP * 2, "gap_sd": GAP_SD * 2}
+        "Twice the gap from brain to outer skull.", Recipe(Anatomy(gap=GAP * 2, gap_sd=GAP_SD * 2))
     ),
 }
 
@@ -313,13 +275,7 @@ def variant(name: str) -> Stack:
     if name not in _VARIANTS:
         raise InvalidSetting(f"No variant called {name!r}: choose one of {', '.join(VARIANTS)}.")
     v = _VARIANTS[name]
-    recipe = replace(
-        NOMINAL,
-        anatomy=replace(NOMINAL.anatomy, **v.anatomy),
-        intensities=replace(NOMINAL.intensities, contrast=v.contrast),
-        acquisition=replace(NOMINAL.acquisition, **v.acquisition),
-    )
-    stack = draw_stack(recipe, PUBLISHED_SEED, v.levels, f"synthetic phantom: {name}", "phantom")
+    stack = draw_stack(v.recipe, PUBLISHED_SEED, v.levels, f"synthetic phantom: {name}", "phantom")
     return cut_frame(stack, v.cut, v.margin) if v.cut else stack
 
 
@@ -327,17 +283,13 @@ def cut_frame(stack: Stack, sides: tuple[str, ...], margin: float) -> Stack:
     """Crop a stack `margin` mm outside its widest reference mask, on the sides named."""
     assert stack.reference is not None
     assert stack.spacing_mm is not None
-    window = []
+    crop = [slice(None)]
     for axis, (low, high) in enumerate((("top", "bottom"), ("left", "right"))):
-        others = (0, 2 - axis)
-        inside = np.nonzero(stack.reference.any(axis=others))[0]
+        inside = np.nonzero(stack.reference.any(axis=(0, 2 - axis)))[0]
         keep = round(margin / stack.spacing_mm[axis])
         first = max(int(inside[0]) - keep, 0) if low in sides else 0
-        last = int(inside[-1]) + 1 + keep if high in sides else None
-        window.append(slice(first, last))
-    crop = (slice(None), *window)
-    return replace(
-        stack,
-        images=np.ascontiguousarray(stack.images[crop]),
-        reference=np.ascontiguousarray(stack.reference[crop]),
+        crop.append(slice(first, int(inside[-1]) + 1 + keep if high in sides else None))
+    images, reference = (
+        np.ascontiguousarray(one[tuple(crop)]) for one in (stack.images, stack.reference)
     )
+    return replace(stack, images=images, reference=reference)

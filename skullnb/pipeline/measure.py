@@ -106,7 +106,11 @@ def create_skull_mask(image: ArrayLike, dilation_size: int = 26) -> Mask:
     >>> print(create_skull_mask(image, dilation_size=3).sum())
     480
     """
-    return next(masks_by_width(image, (dilation_size,)))
+    settings = PipelineSettings(kernel_width=dilation_size)
+    grow = _begin(image, settings, None)
+    mask = np.empty(np.shape(image), dtype=np.uint8)
+    grow(settings, mask)
+    return mask
 
 
 def create_skull_masks(
@@ -114,7 +118,7 @@ def create_skull_masks(
     settings: PipelineSettings | None = None,
     spacing_mm: tuple[float, float] | None = None,
 ) -> Mask:
-    """Skull masks of all slices of a stack.
+    """Skull masks of all slices of a stack, (N, H, W) uint8 {0, 1}.
 
     Parameters
     ----------
@@ -124,15 +128,10 @@ def create_skull_masks(
     spacing_mm : (row, column), optional
         In mm per pixel: what a reach in mm and dark growth need.
 
-    Returns
-    -------
-    (N, H, W) uint8 {0, 1}
-
     Raises
     ------
     InvalidImage, InvalidSetting
-        If a slice, which is named, is not a finite, real, non-empty 2D array, or a spacing is
-        needed and not given.
+        As `create_skull_mask`, with the number of the slice; or a spacing is needed.
 
     Examples
     --------
@@ -158,21 +157,11 @@ def masks_by_width(
     *,
     slice_number: int | None = None,
 ) -> Iterator[Mask]:
-    """Masks of one slice at several kernel widths; all before the dilation is done once.
+    """Masks of one slice, (H, W) uint8 {0, 1}, at several kernel widths (px).
 
-    Parameters
-    ----------
-    image : (H, W) array, real
-    widths : iterable of int
-        In px; refused as by `create_skull_mask`.
-    settings : PipelineSettings, optional
-        All the rest; its kernel width and reach are not used, and dark growth is refused.
-    slice_number : int, optional
-        Named in error messages.
-
-    Yields
-    ------
-    (H, W) uint8 {0, 1}
+    All before the dilation is done once; the width and reach of the settings are not used, and
+    `slice_number` is named in error messages, which are those of `create_skull_mask`. Dark growth
+    is refused.
 
     Examples
     --------
@@ -200,6 +189,8 @@ def measure_slice(
 ) -> SliceMeasure:
     """Mask a slice and say what a table needs to know of it, at about the price of the mask.
 
+    Mask, numbers and warnings are those of `trace_skull_mask`, and so are the refusals.
+
     Parameters
     ----------
     image : (H, W) array, real
@@ -210,16 +201,6 @@ def measure_slice(
     slice_number : int, optional
         Named in error messages.
 
-    Returns
-    -------
-    SliceMeasure
-        The same mask, numbers and warnings as `trace_skull_mask` gives.
-
-    Raises
-    ------
-    InvalidImage, InvalidSetting
-        If it is not a finite, real, non-empty 2D array, or a spacing is needed and not given.
-
     Examples
     --------
     >>> image = np.zeros((60, 60))
@@ -228,26 +209,19 @@ def measure_slice(
     480
     """
     settings = (settings or PipelineSettings()).at(spacing_mm)
-    fast = load()
-    if not fast or settings.border == DARK_GROWTH:
+    if not (fast := load()) or settings.border == DARK_GROWTH:
         trace = trace_skull_mask(image, settings, spacing_mm=spacing_mm, slice_number=slice_number)
-        return SliceMeasure(
-            mask=trace.mask,
-            threshold=trace.threshold,
-            n_components=len(trace.components),
-            n_edge_touching=trace.n_edge_touching,
-            brain_px=trace.facts.chosen_px,
-            dilated_px=int(np.count_nonzero(trace.dilated)),
-            mask_px=trace.facts.mask_px,
-            reason=trace.reason,
-            warnings=trace.warnings,
-        )
-    found = levels, counts, threshold, components = _cut(fast, image, settings, slice_number)
-    mask = np.empty(np.shape(image), dtype=np.uint8)
-    dilated_px, mask_px, columns = _grow(fast, found, settings, mask)
-    n_components, n_edge_touching, areas, hull_px = fast.facts_of(levels, *components, columns)
-    n_levels, hot_level = np.count_nonzero(counts), quantile_of_counts(counts, HOT_QUANTILE)
-    facts = SliceFacts._make((*mask.shape, int(n_levels), hot_level, *areas, mask_px, hull_px))
+        mask, facts, threshold = trace.mask, trace.facts, trace.threshold
+        n_components, n_edge_touching = len(trace.components), trace.n_edge_touching
+        dilated_px = int(np.count_nonzero(trace.dilated))
+    else:
+        found = levels, counts, threshold, components = _cut(fast, image, settings, slice_number)
+        mask = np.empty(np.shape(image), dtype=np.uint8)
+        dilated_px, mask_px, columns = _grow(fast, found, settings, mask)
+        n_components, n_edge_touching, areas, hull_px = fast.facts_of(levels, *components, columns)
+        n_levels, hot_level = np.count_nonzero(counts), quantile_of_counts(counts, HOT_QUANTILE)
+        one = *mask.shape, int(n_levels), hot_level, *areas, mask_px, hull_px
+        facts = SliceFacts._make(one)
     reason = empty_reason(facts, n_components)
     return SliceMeasure(
         mask=mask,
@@ -256,7 +230,7 @@ def measure_slice(
         n_edge_touching=n_edge_touching,
         brain_px=facts.chosen_px,
         dilated_px=dilated_px,
-        mask_px=mask_px,
+        mask_px=facts.mask_px,
         reason=reason,
         warnings=tuple(warnings_of(facts, settings, spacing_mm, reason).values()),
     )
@@ -268,6 +242,8 @@ def measure_stack(
     visit: Callable[[int, SliceMeasure], object] | None = None,
 ) -> pd.DataFrame:
     """Measure every slice of a stack, and hold each against its neighbours.
+
+    Slices are refused as by `measure_slice`, with their number.
 
     Parameters
     ----------
@@ -284,11 +260,6 @@ def measure_stack(
         A row a slice: source (its file, where there are several), slice (its number there), group,
         threshold, n_components, n_edge_touching, brain_px, dilated_px, mask_px, reason, warnings (a
         tuple of str), and status ("ok", "warned" or "empty").
-
-    Raises
-    ------
-    InvalidImage, InvalidSetting
-        If a slice, which is named, cannot be worked on, or a spacing is needed and not known.
 
     Examples
     --------

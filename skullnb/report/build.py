@@ -19,13 +19,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+from skullnb import masking
 from skullnb.errors import InvalidSetting, ReportFailed, UnreadableFile
 from skullnb.report.chapter import DATA, FORMAT, PARAMETERS, SVG, Chapter, as_json, bare
+from skullnb.stack.checks import needed
 
 MARKER = ".skullnb-report"
 """A file in every report; a folder without it is never overwritten."""
@@ -75,7 +76,8 @@ def build_report(
     `progress` is called as ``progress(done, total, text)`` after each step. What is impossible is
     refused before a notebook runs; a notebook that fails has a page that shows where.
     """
-    _require_extra()
+    for module in ("papermill", "nbclient", "jupyter_book", "matplotlib", "yaml"):
+        needed(module, "A report", "report")
     import nbformat
     import yaml
 
@@ -149,17 +151,6 @@ def find_assets(name: str) -> Path:
         if folder.is_dir():
             return folder
     raise UnreadableFile(f"This installation of skullnb has no {name!r} folder; install it again.")
-
-
-def _require_extra() -> None:
-    """Masks need no notebooks and no book, so a base install comes without them."""
-    needed = ("papermill", "nbclient", "jupyter_book", "matplotlib", "filelock")
-    missing = [name for name in needed if not find_spec(name)]
-    if missing:
-        raise ReportFailed(
-            f"A report needs {' and '.join(missing)}; install them with"
-            " `pip install 'skullnb[report]'`."
-        )
 
 
 # ---- which notebooks -----------------------------------------------------------------------------
@@ -394,9 +385,10 @@ def read_results(path: Path, called: str = "") -> dict[str, Any]:
 def collate(folder: str | Path) -> Any:
     """Set the numbers of many runs side by side, such as one run for each subject.
 
-    `folder` holds a folder for each run, at any depth: the `output_dir` of notebooks, or reports;
-    hidden ones do not count. Returns a DataFrame with a row a run: `run` (its folder), the
+    `folder` holds a folder for each run, at any depth: the `output_dir` of notebooks, reports, or
+    masks; hidden ones do not count. Returns a DataFrame with a row a run: `run` (its folder), the
     parameters, and every single number or text as `chapter.name`; lists stay in the runs' files.
+    A mask has a row of its own: its file, status, slices of each status, cm3, and place on a sheet.
     """
     import pandas as pd
 
@@ -409,11 +401,12 @@ def collate(folder: str | Path) -> Any:
             row = runs.setdefault(run.as_posix(), {"run": run.as_posix(), **content["parameters"]})
             values = {f"{content['chapter']}.{key}": one for key, one in content["values"].items()}
             row.update({k: one for k, one in values.items() if not isinstance(one, list | dict)})
-    if not runs:
+    rows = [*runs.values(), *masking.masks_in(folder)]
+    if not rows:
         raise UnreadableFile(
             f"No results in {folder.name!r}; give the folder that holds the runs' output folders."
         )
-    return pd.DataFrame(list(runs.values()), dtype=object)
+    return pd.DataFrame(rows, dtype=object)
 
 
 # ---- the place -----------------------------------------------------------------------------------

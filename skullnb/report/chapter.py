@@ -30,6 +30,7 @@ from skullnb.pipeline import (
     measure_stack,
     trace_skull_mask,
 )
+from skullnb.pipeline.settings import DILATION
 from skullnb.report.plot import STYLE, escape, picture, summary
 from skullnb.stack import Stack, writing
 
@@ -37,17 +38,23 @@ if TYPE_CHECKING:
     from IPython.display import Markdown
     from pandas import DataFrame
 
+DATA = ("images", "reference", "groups", "spacing_mm", "slices", "axis")
 PARAMETERS: dict[str, Any] = {
-    **dict.fromkeys(("images", "reference", "groups", "spacing_mm", "slices", "axis"), ""),
+    **dict.fromkeys(DATA, ""),
     **{"kernel_width": PipelineSettings().kernel_width, "reach_mm": None, "output_dir": ""},
-    "nan_background": False,
+    **{"nan_background": False, "border": DILATION},
 }
-"""The parameters of every notebook, the last one unseen, and what they are when nobody chooses."""
+"""The parameters of every notebook, the last two unseen, and what they are when nobody chooses."""
+
+NOT_ABOUT_STEPS = ("14-explore", "15-your-data")
+"""Chapters that follow `border`; the others are about the article's own steps, and keep to them."""
 
 MOST_SHOWN = 5
 """Pages show a handful of slices; more would be a wall of pictures."""
 
 FORMAT = "skullnb-results-2"
+SVG = "SKULLNB_SVG"
+"""Set to 1 where figures are to be drawn as SVG beside PNG, as in a report."""
 
 
 class Chapter:
@@ -61,7 +68,8 @@ class Chapter:
         What the notebook is about; `images`, `reference`, `spacing_mm` and `numbers` (slice
         numbers) are its own.
     settings : PipelineSettings
-        The article's, with the chosen kernel width, or the one that a reach in mm asks for.
+        The article's, with the chosen kernel width, or the one that a reach in mm asks for; or
+        with dark growth, in chapters that are `NOT_ABOUT_STEPS`.
     is_built_in : bool
         Whether the data are the head inside the package.
     """
@@ -78,8 +86,10 @@ class Chapter:
         given = {key: str(self.parameters[key]) for key in DATA}
         background = bool(self.parameters["nan_background"])
         self.stack: Stack = _open(**given, nan_background=background)
-        width, reach = self.parameters["kernel_width"], self.parameters["reach_mm"]
-        chosen = PipelineSettings(kernel_width=width, reach_mm=reach or None)
+        words = {one: self.parameters[one] for one in ("kernel_width", "border")}
+        chosen = PipelineSettings(reach_mm=self.parameters["reach_mm"] or None, **words)
+        if chosen.border != DILATION and name not in NOT_ABOUT_STEPS:
+            chosen = PipelineSettings()
         self.settings = chosen.at(self.stack.spacing_mm)
         self.is_built_in = not given["images"]
         self.images, self.reference = self.stack.images, self.stack.reference
@@ -133,7 +143,7 @@ class Chapter:
         """Every metric of every slice, from `metrics.score_slices`; None without a reference."""
         if self.reference is None:
             return None
-        masks = create_skull_masks(self.images, self.settings)
+        masks = create_skull_masks(self.images, self.settings, self.spacing_mm)
         return score_slices(masks, self.reference, self.spacing_mm, self.numbers)
 
     def record(self, **values: Any) -> None:
@@ -212,10 +222,6 @@ class Chapter:
         return f"{self.name} on {self.stack.name}"
 
 
-SVG = "SKULLNB_SVG"
-"""Set to 1 where figures are to be drawn as SVG beside PNG, as in a report."""
-
-DATA = ("images", "reference", "groups", "spacing_mm", "slices", "axis")
 _open = lru_cache(maxsize=1)(open_data)  # notebooks that open the same data twice read them once
 
 
@@ -323,22 +329,18 @@ def _environment() -> Any:
     found = jinja2.Environment(
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_written
     )
-    found.filters.update(f=_formatted, many=_many, span=_span)
+    found.filters.update(f=_written, many=_many, span=_span)
     return found
 
 
-def _written(value: Any) -> Any:
+def _written(value: Any, form: str = "") -> Any:
+    if isinstance(value, list | tuple):
+        return ", ".join(str(_written(one, form)) for one in value)
     if value is None or value != value:
         return "not available"
-    if isinstance(value, list | tuple):
-        return ", ".join(str(_written(one)) for one in value)
+    if form:
+        return format(value, form)
     return escape(value) if type(value) is str else value  # and not Markup: it is meant
-
-
-def _formatted(value: Any, form: str) -> str:
-    if isinstance(value, list | tuple):
-        return ", ".join(_formatted(one, form) for one in value)
-    return "not available" if value is None or value != value else format(value, form)
 
 
 def _many(count: int, noun: str) -> str:
@@ -347,7 +349,5 @@ def _many(count: int, noun: str) -> str:
 
 def _span(values: Sequence[Any], form: str = "") -> str:
     known = [one for one in values if one is not None and one == one]
-    if not known:
-        return "not available"
-    ends = [_formatted(min(known), form), _formatted(max(known), form)]
-    return " to ".join(dict.fromkeys(ends))
+    ends = [format(one, form) for one in (min(known), max(known))] if known else []
+    return " to ".join(dict.fromkeys(ends)) or "not available"

@@ -9,7 +9,6 @@ import secrets
 import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from skullnb.errors import SkullnbError, UnreadableFile
 from skullnb.report.build import find_assets
 from skullnb.report.chapter import PARAMETERS, Chapter
 from skullnb.stack import writing
+from skullnb.stack.checks import needed
 
 NOTEBOOK = "14-explore.ipynb"
 UPLOAD_BYTES = 64_000_000
@@ -41,12 +41,8 @@ def launch_lab(
     an earlier copy is never overwritten. `port` 0 is JupyterLab's own choice. It prints its
     address, with a token, whether or not a browser opens. `arguments` are handed to JupyterLab.
     """
-    missing = [name for name in ("jupyterlab", "ipywidgets") if not find_spec(name)]
-    if missing:
-        raise SkullnbError(
-            f"The explorer needs {' and '.join(missing)}; install with "
-            "`pip install 'skullnb[lab]'`, or run `make lab` in a clone."
-        )
+    for module in ("jupyterlab", "ipywidgets"):
+        needed(module, "The explorer", "lab")
     for one in arguments:
         if _OPENS_IT_TO_OTHERS.match(one):
             raise SkullnbError(
@@ -63,6 +59,8 @@ def launch_lab(
     chosen = Chapter(NOTEBOOK, {**parameters, **full}).parameters
     try:
         notebook = copy_notebook(Path(folder).absolute(), chosen)
+    except UnreadableFile:
+        raise
     except OSError as error:
         raise UnreadableFile(
             f"Cannot write to the folder {Path(folder).name!r}: {error.strerror}; choose another."

@@ -52,7 +52,7 @@ HEAD, PHANTOM, OWN = "studyforrest", "phantom", "slice"
 _LINK = re.compile(r'<a xlink:href="live:([\w-]+)"[^>]*>(.*?)</a>', re.DOTALL)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LiveFigure:
     """A picture for the notebook, with what the book needs to make it live."""
 

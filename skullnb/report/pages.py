@@ -16,9 +16,7 @@ import subprocess
 import sys
 import weakref
 from base64 import b64encode
-from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from functools import partial
 from html import escape as html_escape
 from importlib import import_module
@@ -35,6 +33,7 @@ import numpy as np
 from skullnb.errors import InvalidSetting, ReportFailed
 from skullnb.pipeline import create_skull_masks
 from skullnb.report import plot
+from skullnb.report.address import branch, source_address
 from skullnb.report.chapter import spread
 
 if TYPE_CHECKING:
@@ -103,7 +102,7 @@ def draw_cover(stack: Stack, settings: PipelineSettings, file: Path) -> None:
     for ax, index in zip(fig.subplots(1, len(shown), squeeze=False).flat, shown, strict=True):
         image = np.asarray(stack.images[index])
         reference = None if stack.reference is None else np.asarray(stack.reference[index])
-        mask = create_skull_masks(image[None], settings)[0]
+        mask = create_skull_masks(image[None], settings, stack.spacing_mm)[0]
         box = plot.box_of(mask if reference is None else mask | (reference > 0))
         plot.show(ax, image, spacing=stack.spacing_mm, box=box, cmap="gray")
         plot.outline(ax, mask, "mask", linewidths=2.5)
@@ -184,24 +183,15 @@ def _figure(svg: str, about: Mapping[str, str], caption: str) -> str:
 
 def address() -> dict[str, Any]:
     """Jupyter Book's settings for buttons that lead to the source, where its address is known."""
-    url = "/".join(os.environ.get(one, "") for one in ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY"))
-    root = Path(__file__).resolve().parents[2]
-    if not url.strip("/") and (root / ".git").exists():
-        with suppress(OSError):
-            git = ["git", "-C", str(root), "remote", "get-url", "origin"]
-            url = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
-    url = re.sub(r"^(?:ssh://)?git@([^:/]+)[:/]", r"https://\1/", url).removesuffix(".git")
-    parts = urlsplit(url)
-    if parts.scheme != "https" or not parts.hostname or not parts.path.strip("/"):
+    url = source_address(Path(__file__).resolve().parents[2])
+    if not url:
         return {}
-    url = f"https://{parts.hostname}{parts.path.rstrip('/')}"  # and no name or password
-    branch = os.environ.get("GITHUB_REF_NAME") or "main"
     buttons = ("use_repository_button", "use_edit_page_button", "use_issues_button")
     found: dict[str, Any] = {
-        "repository": {"url": url, "branch": branch, "path_to_book": ""},
+        "repository": {"url": url, "branch": branch(), "path_to_book": ""},
         "html": dict.fromkeys(buttons, True),
     }
-    if parts.hostname == "github.com":
+    if url.startswith("https://github.com/"):
         launch = {"binderhub_url": "https://mybinder.org", "notebook_interface": "jupyterlab"}
         found["launch_buttons"] = {**launch, "colab_url": "https://colab.research.google.com"}
     return found
@@ -268,7 +258,7 @@ def build(work: Path, front: str, *, strict: bool, scrub: Callable[[str], str]) 
 
 # ---- one file, and paper -------------------------------------------------------------------------
 
-_REFERENCES = ("for", "aria-labelledby", "aria-describedby", "aria-controls", "list", "headers")
+_NAMES = ("id", "for", "aria-labelledby", "aria-describedby", "aria-controls", "list", "headers")
 
 
 def write_book_files(work: Path, book: Path, keep_html: bool, browser: Path | None) -> None:
@@ -300,10 +290,14 @@ def single_file(html: Path, book: Path) -> str:
     names = list(dict.fromkeys(str(link["href"]) for link in contents if link.get("href")))
     slugs = {name: "page-" + Path(name).stem for name in names}
     articles = {name: parse(name).select_one("article.bd-article") for name in names}
-    targets = _unique_ids(articles, slugs)
     for name, article in articles.items():
         for tag in article.select("a.headerlink, script[src]"):
             tag.decompose()
+        for attribute in _NAMES:  # pages share some
+            for tag in article.select(f"[{attribute}]:not(svg *)"):
+                named = tag[attribute]
+                words = named if isinstance(named, list) else str(named).split()
+                tag[attribute] = " ".join(f"{slugs[name]}-{word}" for word in words)
         for box in article.select(".pst-scrollable-table-container, .output.text_html"):
             box["tabindex"] = "0"  # what scrolls does so by keyboard
         for link in article.select("a[href]"):
@@ -313,7 +307,7 @@ def single_file(html: Path, book: Path) -> str:
             page = posixpath.normpath(posixpath.join(posixpath.dirname(name), unquote(to.path)))
             page = page if to.path else name
             if page in slugs:
-                link["href"] = "#" + targets.get((page, unquote(to.fragment)), slugs[page])
+                link["href"] = "#" + "-".join(filter(None, [slugs[page], unquote(to.fragment)]))
             else:  # a file that stays behind
                 link.unwrap()
         for image in article.select("img[src]"):
@@ -338,26 +332,6 @@ def single_file(html: Path, book: Path) -> str:
         slices=[one.read_text("ascii") for one in sorted((html / "_static/live").glob("*.js"))],
     )
     return text
-
-
-def _unique_ids(articles: Mapping[str, Any], slugs: Mapping[str, str]) -> dict[Any, str]:
-    """Rename ids that several pages share; the new id for each page and old one."""
-    ids = {name: [str(tag["id"]) for tag in one.select("[id]")] for name, one in articles.items()}
-    uses = Counter(one for found in ids.values() for one in set(found))
-    targets = {
-        (name, one): one if uses[one] == 1 else f"{slugs[name]}-{one}"
-        for name, found in ids.items()
-        for one in found
-    }
-    for name, article in articles.items():
-        for tag in article.select("[id]"):
-            tag["id"] = targets[name, str(tag["id"])]
-        for attribute in _REFERENCES:
-            for tag in article.select(f"[{attribute}]"):
-                old = tag[attribute]
-                words = old if isinstance(old, list) else str(old).split()
-                tag[attribute] = " ".join(targets.get((name, word), word) for word in words)
-    return targets
 
 
 def _data_uri(file: Path) -> str:

@@ -13,7 +13,7 @@ import os
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache, wraps
+from functools import wraps
 from html import escape
 from importlib.resources import files
 from math import ceil, isclose
@@ -25,19 +25,19 @@ from numpy.typing import NDArray
 
 from skullnb import metrics
 from skullnb.evidence import build_ledger, summarise
-from skullnb.pipeline import MAX_KERNEL_WIDTH, RULES, Mask, SkullMaskTrace, steps, trace_skull_mask
-from skullnb.reach import kernel_reach, kernel_width_for
+from skullnb.pipeline import RULES, Mask, SkullMaskTrace, steps, trace_skull_mask
+from skullnb.reach import kernel_reach
 from skullnb.report.chapter import SVG, Chapter
 from skullnb.study.validation import zero_failure_bound
 
 MIME = "application/vnd.skullnb.exercise+json"
+HINTS = tomllib.loads((files("skullnb") / "data" / "hints.toml").read_text("utf-8"))
 UNANSWERED = "No answer yet. In the notebook, put yours in the place of the three dots and run"
 UNANSWERED += " the cell again."
 
 # What the exercises ask about, where the slices do not say.
 HOLES_WIDTH = 10  # px; narrow enough to leave holes to the fill
 FAILURE_RATE = 0.02
-REACH_MM, PIXEL_MM = 7.0, 0.7
 BYTES_A_SECOND, SLICES_A_SECOND = 1e9, 150
 
 
@@ -69,7 +69,6 @@ VERBS: dict[str, Callable[[Any, tuple[Any, ...], float], bool]] = {
     "between": lambda answer, ends, off: ends[0] - off <= answer <= ends[1] + off,
     "outside": lambda answer, ends, off: not ends[0] - off <= answer <= ends[1] + off,
     "fraction": lambda answer, values, off: answer != int(answer),
-    "even": lambda answer, values, off: answer % 2 == 0,
     "exactly": lambda answer, values, off: set(answer) == set(values),
     "names": lambda answer, values, off: bool(set(answer) & set(values)),
     "lacks": lambda answer, values, off: not set(values) <= set(answer),
@@ -94,7 +93,6 @@ Condition = When | Callable[[Any], bool]
 # The name of a sentence, the value or condition, or several, to which it belongs, and its numbers.
 Asked = tuple[str, Any] | tuple[str, Any, dict[str, Any]]
 NOT_WHOLE, OTHERWISE = When("fraction"), When("always")
-NO_COUNT = (NOT_WHOLE, When("between", (-1e18, 0)))
 
 
 def about(value: float, share: float = 1e-3) -> When:
@@ -114,7 +112,7 @@ def exercise(
 
     def made(asked: Callable[[Chapter], Iterator[Asked]]) -> Callable[[Any, Chapter], Verdict]:
         def pairs(chapter: Chapter) -> Iterator[tuple[Condition, str]]:
-            said = _hints()[asked.__name__.removeprefix("check_")]
+            said = HINTS[asked.__name__.removeprefix("check_")]
             for key, conditions, *numbers in asked(chapter):
                 text = said[key].format(**dict(*numbers))
                 for one in conditions if isinstance(conditions, tuple) else (conditions,):
@@ -138,11 +136,6 @@ def exercise(
         return check
 
     return made
-
-
-@lru_cache(maxsize=1)
-def _hints() -> dict[str, dict[str, str]]:
-    return tomllib.loads((files("skullnb") / "data" / "hints.toml").read_text("utf-8"))
 
 
 def _for_the_page(pairs: list[tuple[Condition, str]], by_name: bool) -> dict[str, Any]:
@@ -170,11 +163,6 @@ def number(answer: Any) -> float:
     return float(value.item())
 
 
-def level_or_none(answer: Any) -> float | None:
-    """Read a number, or None as an answer of its own."""
-    return None if answer is None else number(answer)
-
-
 def array(answer: Any) -> NDArray[Any]:
     """Read an answer as an array; lists of several lengths have no numbers in it."""
     try:
@@ -191,11 +179,6 @@ def rules(answer: Any) -> set[str]:
     if unknown := sorted(names - set(RULES)):
         raise ValueError(f"No rule is called {unknown[0]!r}; the rules are {', '.join(RULES)}.")
     return names
-
-
-def is_none(answer: Any) -> bool:
-    """Hold for the answer that there is none."""
-    return answer is None
 
 
 # --- the steps ---
@@ -366,25 +349,10 @@ def check_validation(chapter: Chapter) -> Iterator[Asked]:
     """How many volumes without a failure rule out a failure rate of 2%."""
     enough = next(n for n in range(1, 10_000) if zero_failure_bound(n) <= FAILURE_RATE)
     yield "right", enough, {"here": len(set(chapter.stack.groups or ("one",)))}
-    yield "uncounted", NO_COUNT
+    yield "uncounted", (NOT_WHOLE, When("between", (-1e18, 0)))
     yield "rule_of_three", round(3 / FAILURE_RATE)
     yield "too_few", When("between", (1, enough)), {"rate": FAILURE_RATE}
     yield "otherwise", OTHERWISE
-
-
-@exercise(number)
-def check_reach(chapter: Chapter) -> Iterator[Asked]:
-    """The odd kernel width that reaches 7 mm where a pixel measures 0.7 mm."""
-    wanted = kernel_width_for(REACH_MM, PIXEL_MM)
-    yield "right", wanted
-    yield "no_width", NO_COUNT
-    yield "too_wide", When("between", (MAX_KERNEL_WIDTH + 1, 1e18))
-    yield "one_side", round(REACH_MM / PIXEL_MM)
-    yield "in_mm", When("is", (REACH_MM, 2 * REACH_MM, 2 * REACH_MM + 1))
-    yield "own_width", chapter.settings.kernel_width
-    yield "even", When("even")
-    yield "less", When("between", (1, wanted))
-    yield "further", OTHERWISE
 
 
 @exercise(number)
@@ -417,13 +385,13 @@ def check_timing(chapter: Chapter) -> Iterator[Asked]:
     yield "otherwise", OTHERWISE
 
 
-@exercise(level_or_none)
+@exercise(lambda answer: None if answer is None else number(answer))
 def check_explore(chapter: Chapter) -> Iterator[Asked]:
     """The lowest level above Otsu's that leaves less than half of the middle slice's brain."""
     trace = chapter.trace()
     half = np.count_nonzero(trace.brain) / 2
     if not half:
-        yield "none", is_none
+        yield "none", lambda answer: answer is None
         yield "no_brain", OTHERWISE
         return
     levels = range(trace.threshold + 1, 256)
@@ -432,7 +400,7 @@ def check_explore(chapter: Chapter) -> Iterator[Asked]:
     shared = np.count_nonzero(left & trace.brain) / (np.count_nonzero(left) or 1)
     kind = "right" if shared >= 0.5 else "another" if left.any() else "empty"
     yield kind, lowest, {"shared": shared}
-    yield "not_none", is_none
+    yield "not_none", lambda answer: answer is None
     yield "no_level", (NOT_WHOLE, When("outside", (0, 255)))
     yield "otsu", When("between", (0, trace.threshold)), {"threshold": trace.threshold}
     yield "too_low", When("between", (0, lowest))

@@ -8,9 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from importlib import import_module
-from math import prod
 from pathlib import Path
-from threading import Lock
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -18,9 +17,13 @@ import numpy as np
 from skullnb.errors import InvalidSetting, SkullnbError, UnreadableFile
 
 Array = np.ndarray[Any, Any]
+AXES = ("axial", "coronal", "sagittal")
 
-# No deflate stream expands by more than this (zlib's technical notes give 1030:1).
-DEFLATE_LIMIT = 1032
+_LEAST_MM, _MOST_MM = 1e-6, 1e6  # what no scanner leaves, and all later arithmetic stands
+_LONGEST_LIST = 1 << 26  # bytes of a file of labels
+_NUMBER = r"(-?\d{1,18})?"  # no head has more slices than that has digits
+_LESS = "give a part of it, or a .npy, which is read in pieces."
+_SILENCE = RLock()  # what warnings are shown is the whole program's, so one thread at a time
 
 
 @contextmanager
@@ -30,82 +33,52 @@ def in_one_sentence(path: Path) -> Iterator[None]:
         yield
     except SkullnbError:
         raise
-    except MemoryError as error:
-        raise UnreadableFile(
-            f"{path.name} needs more memory than there is; give a part of it, or a .npy, which is "
-            "read in pieces."
-        ) from error
-    except ModuleNotFoundError as error:
-        raise UnreadableFile(
-            f"{path.name} needs the package {error.name}, which is not installed; run: "
-            f"pip install {error.name}"
-        ) from error
     except Exception as error:  # every parser fails in its own way
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160].rstrip(".")
-        if "imagecodecs" in reason:
-            raise UnreadableFile(
-                f"{path.name} is compressed in a way that needs the package imagecodecs; "
-                "install it, or save the file uncompressed."
-            ) from error
-        raise UnreadableFile(
+        told = (
             f"{path.name} can't be read, it is damaged, cut short or not what its name says "
             f"({reason}); make a new copy of it."
-        ) from error
-
-
-_silence, _silent = Lock(), ExitStack()
-_n_silent = 0
+        )
+        # Where numpy's own advice would be to allow it.
+        if re.search("allow_pickle=False|Python objects", reason):
+            told = (
+                f"{path.name} holds pickled Python objects, which could run code when opened; "
+                "save a plain array of numbers with numpy.save."
+            )
+        package = getattr(error, "name", "") if isinstance(error, ModuleNotFoundError) else ""
+        package = package or ("imagecodecs" if "imagecodecs" in reason else "")
+        if package:  # for a rare kind of compression or container
+            told = f"{path.name} needs the package {package}; run: pip install {package}"
+        elif isinstance(error, MemoryError):
+            told = f"{path.name} needs more memory than there is; {_LESS}"
+        raise UnreadableFile(told) from error
 
 
 @contextmanager
 def silenced() -> Iterator[None]:
-    """Keep to ourselves what libraries log and warn of: it may quote what a file says.
-
-    What is silenced is the whole program's, so the first thread begins and the last one ends it.
-    """
-    global _n_silent
-    with _silence:
-        _n_silent += 1
-        if _n_silent == 1:
-            _silent.enter_context(warnings.catch_warnings())
-            warnings.simplefilter("ignore")
-            for talker in map(logging.getLogger, ("pydicom", "nibabel.global")):
-                _silent.callback(setattr, talker, "disabled", talker.disabled)
-                talker.disabled = True
-    try:
+    """Keep to ourselves what libraries log and warn of: it may quote what a file says."""
+    with _SILENCE, warnings.catch_warnings(), ExitStack() as before:
+        warnings.simplefilter("ignore")
+        for talker in map(logging.getLogger, ("pydicom", "nibabel.global")):
+            before.callback(setattr, talker, "disabled", talker.disabled)
+            talker.disabled = True
         yield
-    finally:
-        with _silence:
-            _n_silent -= 1
-            if not _n_silent:
-                _silent.close()
 
 
-def size_in_bytes(shape: Sequence[int], dtype: np.dtype[Any]) -> int:
-    """Return the size of an array in Python's unbounded integers."""
-    return int(dtype.itemsize) * prod(int(size) for size in shape)
-
-
-def refuse_impossible_size(path: Path, promised: int, stored: int, *, packed: bool) -> None:
-    """Refuse, before memory is taken, more bytes of pixels than are stored or memory can hold."""
-    if promised > stored * (DEFLATE_LIMIT if packed else 1):
-        raise UnreadableFile(
-            f"{path.name} promises {promised:,} bytes of pixels but stores {stored:,}; it is cut "
-            "short or its header is wrong, make a new copy of it."
-        )
-    if packed:
-        refuse_more_than_memory(path, promised)
-
-
-def refuse_more_than_memory(path: Path, promised: int) -> None:
-    """Refuse bytes of pixels that must be unpacked and that the computer has no memory for."""
+def refuse_size(path: Path, promised: int, stored: int | None = None) -> None:
+    """Refuse, before memory is taken, more bytes than are stored or, if packed, memory holds."""
+    told = f"{path.name} promises {promised:,} bytes of pixels"
+    if stored is not None:
+        if promised > stored:
+            raise UnreadableFile(
+                f"{told} but stores {stored:,}; it is cut short or its header is wrong, make a new "
+                "copy of it."
+            )
+        return
     if not hasattr(os, "sysconf"):
         return  # Windows refuses by itself what it can't back with memory
     if promised > os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"):
-        raise UnreadableFile(
-            f"{path.name} promises {promised:,} bytes of pixels, more than this computer has "
-            "memory for; give a part of it, or a .npy, which is read in pieces."
-        )
+        raise UnreadableFile(f"{told}, more than this computer has memory for; {_LESS}")
 
 
 def told_dimensions(shape: Sequence[int]) -> str:
@@ -114,59 +87,35 @@ def told_dimensions(shape: Sequence[int]) -> str:
 
 
 def stack_shape(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, int, int]:
-    """Return (N, H, W) for an array of slices without orientation, or refuse it.
-
-    >>> stack_shape(Path("a.npy"), (64, 48), np.dtype(float))
-    (1, 64, 48)
-    """
-    refuse_strange_pixels(path, dtype)
+    """Return (N, H, W) for an array of slices without orientation, or refuse it."""
+    refuse_strange_pixels(path, shape, dtype)
     if len(shape) not in (2, 3):
         raise UnreadableFile(
             f"{path.name} has {told_dimensions(shape)}; give slices as (rows, columns) or "
             "(slices, rows, columns)."
         )
-    if min(shape) < 1:
-        raise UnreadableFile(f"{path.name} holds no pixels, its shape is {shape}.")
-    if len(shape) == 3 and shape[2] in (1, 3, 4) and min(shape[:2]) > 4:
+    n, height, width = (1, *shape)[-3:]
+    if len(shape) == 3 and width in (1, 3, 4) and min(n, height) > 4:
         raise UnreadableFile(
             f"{path.name} has the shape {shape}, which looks like one image with colour channels "
             "last; give grey slices as (rows, columns) or (slices, rows, columns)."
         )
-    full = (1, *shape)[-3:]
-    return full[0], full[1], full[2]
+    return n, height, width
 
 
-def slices_last(path: Path, shape: tuple[int, int, int]) -> tuple[str, ...]:
-    """Remark on an array whose last axis is so short that it must be the slices."""
-    n, height, width = shape
-    if 2 * width > min(n, height) or max(n, height) > 2 * min(n, height):
-        return ()
-    return (
-        f"{path.name} has the shape {shape}, whose last axis looks like the slices, and the first "
-        "is taken for them; if so, move it with numpy.moveaxis(images, -1, 0).",
-    )
-
-
-def refuse_strange_pixels(path: Path, dtype: np.dtype[Any]) -> None:
-    """Refuse pixels that are not plain numbers."""
-    if dtype.names:
-        raise UnreadableFile(f"{path.name} holds colour or compound pixels; give grey values.")
-    if dtype.kind == "O":
-        raise UnreadableFile(
-            f"{path.name} holds pickled Python objects, which could run code when opened; "
-            "save a plain array of numbers with numpy.save."
-        )
+def refuse_strange_pixels(path: Path, shape: Sequence[int], dtype: np.dtype[Any]) -> None:
+    """Refuse pixels that are not plain numbers, and none."""
     if dtype.kind not in "buif":
-        kind = "complex numbers" if dtype.kind == "c" else f"values of type {dtype}"
-        raise UnreadableFile(f"{path.name} holds {kind}; give real grey values, or magnitudes.")
+        raise UnreadableFile(
+            f"{path.name} holds values of type {dtype}; give real grey values, of colours one "
+            "channel, of complex numbers magnitudes."
+        )
+    if min(shape, default=1) < 1:
+        raise UnreadableFile(f"{path.name} holds no pixels, its shape is {tuple(shape)}.")
 
 
 def binary_mask(reference: Array, what: str = "reference mask") -> Array:
-    """Return a mask of {0, 1}, {0, 255} or bool as uint8 {0, 1}, the same memory if it is one.
-
-    >>> binary_mask(np.array([[[0, 255]]]))
-    array([[[0, 1]]], dtype=uint8)
-    """
+    """Return a mask of {0, 1}, {0, 255} or bool as uint8 {0, 1}, the same memory if it is one."""
     if reference.dtype == np.bool_:
         return np.asanyarray(reference.view(np.uint8))
     if reference.dtype.kind not in "uif":
@@ -189,19 +138,11 @@ def without_nan(images: Array) -> Array:
     """Return images with NaN as background: 0, or the lowest value where that is below 0."""
     if images.dtype.kind != "f" or not any(np.isnan(plane).any() for plane in images):
         return images
-    known = images[np.isfinite(images)]
-    background = min(0.0, float(known.min())) if known.size else 0.0
-    return np.where(np.isnan(images), images.dtype.type(background), images)
+    lowest = np.min(images, initial=0, where=np.isfinite(images))
+    return np.where(np.isnan(images), images.dtype.type(lowest), images)
 
 
 # --- what a user types: paths, `0.667x0.7`, `104:127`, `a,a,b`, an axis ---------------------------
-
-AXES = ("axial", "coronal", "sagittal")
-
-_LEAST_MM, _MOST_MM = 1e-6, 1e6  # what no scanner leaves, and all later arithmetic stands
-_LONGEST_LIST = 1 << 26  # bytes of a file of labels
-_LONGEST_NAME = 256  # a longer one would bury its own error
-_NUMBER_OR_NOTHING = r"(-?\d{1,18})?"  # no head has more slices than that has digits
 
 
 def needed(module: str, what: str, extra: str) -> Any:
@@ -219,14 +160,10 @@ def expand(path: str | Path) -> Path:
     try:
         whole = Path(path).expanduser()
         whole.exists()
-    except (RuntimeError, TypeError, ValueError) as error:
-        raise UnreadableFile(f"The path {path} can't be: {error}; check it.") from error
-    except OSError as error:
-        text = str(path)
-        shown = text if len(text) < _LONGEST_NAME else f"{text[:_LONGEST_NAME]}..."
-        raise UnreadableFile(
-            f"The path {shown} can't be looked up: {error.strerror}; check it."
-        ) from error
+    except (OSError, RuntimeError, TypeError, ValueError) as error:
+        text, reason = str(path), getattr(error, "strerror", None) or error
+        shown = text if len(text) < 256 else f"{text[:256]}..."  # it would bury its own error
+        raise UnreadableFile(f"The path {shown} can't be looked up: {reason}; check it.") from error
     refuse_strange_name(whole)
     return whole
 
@@ -240,27 +177,19 @@ def refuse_strange_name(path: Path) -> None:
 
 
 def suffix_of(path: Path) -> str:
-    """Return a file's ending in lower case; `.nii.gz` is one ending.
-
-    >>> suffix_of(Path("A.NII.GZ")), suffix_of(Path("scan.v2.npy"))
-    ('.nii.gz', '.npy')
-    """
+    """Return a file's ending in lower case; `.nii.gz` is one ending."""
     return ".nii.gz" if path.name.lower().endswith(".nii.gz") else path.suffix.lower()
 
 
 def stem(path: Path) -> str:
-    """Return a file's name without its ending.
-
-    >>> stem(Path("scans/sub-01.nii.gz"))
-    'sub-01'
-    """
+    """Return a file's name without its ending."""
     return path.name[: len(path.name) - len(suffix_of(path))]
 
 
-def natural_key(path: Path) -> list[str | int]:
-    """Return a sort key that takes runs of digits in a file's name as numbers."""
-    pieces = re.split(r"(\d+)", path.name.casefold())
-    return [int(piece) if piece.isdecimal() else piece for piece in pieces]
+def natural_key(path: Path) -> list[list[str | int]]:
+    """Return a key for a.png, a2.jpg, a2.png, a10.png in this order: by name, then by ending."""
+    both = [re.split(r"(\d+)", name.casefold()) for name in (stem(path), path.name)]
+    return [[int(one) if one.isdecimal() else one for one in pieces] for pieces in both]
 
 
 def parse_axis(axis: str) -> str:
@@ -272,18 +201,13 @@ def parse_axis(axis: str) -> str:
 
 
 def parse_spacing(spacing: object) -> tuple[float, float] | None:
-    """Turn a spacing as typed into (row, column) in mm a pixel; None where there is none.
-
-    >>> parse_spacing("0.667x0.7"), parse_spacing(0.5), parse_spacing("")
-    ((0.667, 0.7), (0.5, 0.5), None)
-    """
+    """Turn a spacing as typed into (row, column) in mm a pixel; None where there is none."""
     if spacing is None or (isinstance(spacing, str) and not spacing.strip()):
         return None
     parts = re.split(r"[x×,]", spacing.lower()) if isinstance(spacing, str) else spacing
-    try:
+    values: list[float] = []
+    with suppress(TypeError, ValueError):
         values = [float(part) for part in (parts if isinstance(parts, Iterable) else [parts])]  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        values = []
     good = all(_LEAST_MM <= value <= _MOST_MM for value in values)
     if len(values) not in (1, 2) or not good or isinstance(spacing, bool):
         raise InvalidSetting(
@@ -294,38 +218,25 @@ def parse_spacing(spacing: object) -> tuple[float, float] | None:
 
 
 def parse_slices(slices: object, n_slices: int) -> list[int]:
-    """Turn a choice of slices as typed into slice numbers, none twice; `""` is all of them.
-
-    >>> parse_slices("1:4, -1", 10)
-    [1, 2, 3, 9]
-    """
+    """Turn a choice of slices as typed into slice numbers, none twice; `""` is all of them."""
     text = "" if slices is None else str(slices).strip()
-    if not text:
-        return list(range(n_slices))
-    chosen: list[int] = []
-    for part in text.split(","):
-        pieces = [piece.strip() for piece in part.split(":")]
-        known = all(re.fullmatch(_NUMBER_OR_NOTHING, piece) for piece in pieces)
-        bounds = [int(piece) if piece else None for piece in pieces] if known else []
-        step = bounds[2] if len(bounds) == 3 else None
-        if not 1 <= len(bounds) <= 3 or bounds == [None] or (step is not None and step < 1):
+    there, chosen = f"there are {n_slices}: 0 to {n_slices - 1}", list[int]()
+    for part in re.sub(r"\s*([:,])\s*", r"\1", text or ":").split(","):
+        found = re.fullmatch(rf"{_NUMBER}(?:(:){_NUMBER}(?::(\d{{1,18}})?)?)?", part)
+        if not part or not found or not int(found[4] or 1):
             raise InvalidSetting(
                 f"The slices {text!r} can't be read; give numbers and ranges such as 104:127 "
                 "(127 left out), 3, or 1,5,9."
             )
-        first = bounds[0]
-        if len(bounds) > 1:
-            chosen += range(n_slices)[slice(*bounds)]
+        first, stop, step = (int(one) if one else None for one in found.group(1, 3, 4))
+        if found[2]:
+            chosen += range(n_slices)[slice(first, stop, step)]
         elif first is not None and -n_slices <= first < n_slices:
             chosen.append(first % n_slices)
         else:
-            raise InvalidSetting(
-                f"Slice {first} is asked for, but there are {n_slices}: 0 to {n_slices - 1}."
-            )
+            raise InvalidSetting(f"Slice {first} is asked for, but {there}.")
     if not chosen:
-        raise InvalidSetting(
-            f"The slices {text!r} choose nothing; there are {n_slices}: 0 to {n_slices - 1}."
-        )
+        raise InvalidSetting(f"The slices {text!r} choose nothing; {there}.")
     twice, times = Counter(chosen).most_common(1)[0]
     if times > 1:
         raise InvalidSetting(
@@ -335,11 +246,7 @@ def parse_slices(slices: object, n_slices: int) -> list[int]:
 
 
 def parse_groups(groups: object) -> tuple[str, ...] | None:
-    """Turn labels, given by commas, as a sequence, or in a text file with one a line, into a tuple.
-
-    >>> parse_groups("anna, anna, ben")
-    ('anna', 'anna', 'ben')
-    """
+    """Turn labels, given by commas, as a sequence or in a text file, one a line, into a tuple."""
     if groups is None or (isinstance(groups, str) and not groups.strip()):
         return None
     where = "the list of groups"
@@ -347,9 +254,10 @@ def parse_groups(groups: object) -> tuple[str, ...] | None:
         path = expand(groups)
         where, labels = path.name, _labels_in(path)
     elif isinstance(groups, Sequence) and not isinstance(groups, str):
-        labels = [str(label).strip() for label in groups]
+        labels = list(map(str, groups))
     else:
-        labels = [label.strip() for label in str(groups).split(",")]
+        labels = str(groups).split(",")
+    labels = [label.strip() for label in labels]
     for number, label in enumerate(labels, start=1):
         if not label:
             raise InvalidSetting(f"Label {number} in {where} is empty; give every slice a label.")
@@ -381,13 +289,10 @@ def _labels_in(path: Path) -> list[str]:
             f"The groups file {path.name} is missing or not a text file; give one label a line."
         ) from error
     labels = [line.strip().strip("\"'") for line in lines]
-    if labels and labels[0].lower() in ("group", "groups"):
+    if labels[:1] and labels[0].lower() in ("group", "groups"):
         del labels[0]
-    several = [number for number, label in enumerate(labels, 1) if {*label} & {",", "\t"}]
-    if several:
-        raise InvalidSetting(
-            f"Label {several[0]} in {path.name} has several columns; keep one label a line."
-        )
+    if any({*label} & {",", "\t"} for label in labels):
+        raise InvalidSetting(f"{path.name} has several columns; keep one label a line.")
     if not labels:
         raise InvalidSetting(f"The groups file {path.name} is empty; give one label a line.")
     return labels

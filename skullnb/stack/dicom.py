@@ -5,6 +5,7 @@ on: neither may tell of a patient.
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,13 +20,10 @@ from skullnb.stack.checks import (
     Array,
     in_one_sentence,
     natural_key,
-    refuse_impossible_size,
+    refuse_size,
     silenced,
-    size_in_bytes,
 )
 from skullnb.stack.model import Frame, Volume
-
-SUFFIXES = (".dcm", ".dicom", ".ima")
 
 TAGS = (
     *("SeriesInstanceUID", "SeriesNumber", "Modality", "ImageType", "NumberOfFrames"),
@@ -35,13 +33,12 @@ TAGS = (
     *("PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient"),
     *("SliceThickness", "SpacingBetweenSlices", "RescaleSlope", "RescaleIntercept"),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
-)
-"""All that is read of a file besides its pixels."""
-
-_PIXELS = (
     *("PixelData", "FloatPixelData", "DoubleFloatPixelData"),
     *("ExtendedOffsetTable", "ExtendedOffsetTableLengths"),
 )
+"""All that is read of a file."""
+
+_SUFFIXES = (".dcm", ".dicom", ".ima")
 _NOT_MRI = {
     "CT": "computed tomography, where bone is bright",
     "US": "ultrasound",
@@ -56,9 +53,9 @@ _SAME_PLACE_MM = 0.01
 
 def is_dicom(path: Path) -> bool:
     """Whether a file is DICOM by its ending, or else by its contents."""
-    if path.suffix.lower() in SUFFIXES:
+    if path.suffix.lower() in _SUFFIXES:
         return True
-    # Other endings than numbers, as in 1.2.840.5, are some other format's.
+    # Without a preamble, other endings than numbers, as in 1.2.840.5, are some other format's.
     plain = re.fullmatch(r"(\.[0-9]+)?", path.suffix)
     return _begins(path) == "preamble" or bool(plain and _begins(path))
 
@@ -79,53 +76,44 @@ def _begins(path: Path) -> str:
 
 
 def find_series(files: Iterable[Path]) -> list[Volume]:
-    """Sort files into series, folder by folder; those that hold no image are left out.
-
-    The number is DICOM's own where it tells the series of a folder apart, otherwise they are
-    counted from 1.
-    """
-    found: dict[Path, dict[str, tuple[str, list[Frame]]]] = {}
+    """Sort files into series, folder by folder; those that hold no image are left out."""
+    found: dict[Path, dict[str, tuple[str, list[Frame]]]] = defaultdict(dict)
     for file in files:
         with _without_quoting(file):
-            header = _read(file, TAGS, stop_before_pixels=True)
+            header = _read(file, stop_before_pixels=True)
             if "Rows" in header:
                 number = str(header.get("SeriesNumber", ""))
                 # Any text may stand there, a patient's name or a path; it goes into messages.
                 number = number if re.fullmatch(r"[0-9]{1,12}", number) else ""
-                here = found.setdefault(file.parent, {})
-                series = here.setdefault(str(header.get("SeriesInstanceUID", "")), (number, []))
-                series[1].extend(_frames(file, header))
+                uid = str(header.get("SeriesInstanceUID", ""))
+                _, frames = found[file.parent].setdefault(uid, (number, []))
+                frames += _frames(file, header)
     volumes = []
-    for folder, parts in found.items():
-        here_sorted = sorted(
-            parts.values(), key=lambda one: (natural_key(Path(one[0])), one[1][0].file.name)
+    for folder, series in found.items():
+        here = sorted(
+            series.values(), key=lambda one: (natural_key(Path(one[0])), one[1][0].file.name)
         )
-        numbers = [number for number, _ in here_sorted]
+        numbers = [number for number, _ in here]  # DICOM's own, where they tell series apart
         if "" in numbers or len(set(numbers)) < len(numbers):
-            numbers = [str(count) for count in range(1, len(here_sorted) + 1)]
-        volumes += [
-            Volume(folder, folder.resolve().name, tuple(frames), number)
-            for number, (_, frames) in zip(numbers, here_sorted, strict=True)
-        ]
+            numbers = [str(count) for count in range(1, len(here) + 1)]
+        for number, (_, frames) in zip(numbers, here, strict=True):
+            parts = tuple(dict.fromkeys(frame.file for frame in frames))
+            name = folder.resolve().name
+            volumes.append(Volume(folder, name, tuple(frames), number, parts=parts))
     return volumes
 
 
 def open_series(volume: Volume, axis: str) -> Volume:
-    """Open a series, cut along an anatomical axis or, for "", that in which it was acquired.
-
-    In grey values, slope and intercept applied: of the stored integer type where they change
-    nothing, otherwise float64. Images that say no position have no grid.
-    """
+    """Open a series, cut along an anatomical axis or, for "", that in which it was acquired."""
     frames, affine = _in_order(volume.frames, volume.name)
     rows, columns = frames[0].shape
-    opened = replace(volume, parts=tuple(dict.fromkeys(frame.file for frame in frames)))
     if affine is not None:
         stored = (columns, rows, len(frames))
-        return opened.lies(affine, stored, axis, lambda: _load(frames).transpose(2, 1, 0))
+        return volume.lies(affine, stored, axis, lambda: _load(frames).transpose(2, 1, 0))
     row, column = frames[0].spacing_mm or (0.0, 0.0)
     remark = f"{volume.path.name} doesn't say where its images lie; they are taken as stored."
     return replace(
-        opened,
+        volume,
         shape=(len(frames), rows, columns),
         load=lambda: _load(frames),
         spacing_mm=(row, column) if row else None,
@@ -134,10 +122,7 @@ def open_series(volume: Volume, axis: str) -> Volume:
 
 
 def _in_order(images: Sequence[Frame], name: str) -> tuple[list[Frame], Array | None]:
-    """Sort images along their normal; return them and the affine from index to RAS mm.
-
-    The affine is None for the images of one file that doesn't say where they lie.
-    """
+    """Sort images along their normal; return them and the affine to RAS mm, None if not said."""
 
     def refuse(what: str) -> UnreadableFile:
         return UnreadableFile(f"{name} holds {what}.")
@@ -180,14 +165,12 @@ def _frames(file: Path, header: Any) -> list[Frame]:
     """Read what a file's header says of its images; an enhanced one says it frame by frame."""
     n_frames = int(header.get("NumberOfFrames") or 1)
     shape = int(header.Rows), int(header.Columns)
-    objection = _objection(header, n_frames)
     if min(*shape, n_frames) < 1:
         raise UnreadableFile(f"{file.name} holds no pixels, its shape is {(n_frames, *shape)}.")
-    syntax = getattr(header.file_meta, "TransferSyntaxUID", None)
-    packed = syntax is not None and (syntax.is_compressed or syntax.is_deflated)
-    samples = int(header.get("SamplesPerPixel") or 1)
-    bits = size_in_bytes((n_frames, samples, *shape), np.dtype("u1")) * int(header.BitsAllocated)
-    refuse_impossible_size(file, bits // 8, file.stat().st_size, packed=packed)
+    packed = _syntax(header).is_compressed or _syntax(header).is_deflated
+    bits = int(header.get("SamplesPerPixel") or 1) * int(header.BitsAllocated)
+    stored = None if packed else file.stat().st_size
+    refuse_size(file, n_frames * shape[0] * shape[1] * bits // 8, stored)
     shared = (header.get("SharedFunctionalGroupsSequence") or [{}])[0]
     each = header.get("PerFrameFunctionalGroupsSequence") or [{}] * n_frames
     if len(each) != n_frames:
@@ -199,28 +182,25 @@ def _frames(file: Path, header: Any) -> list[Frame]:
     def numbers(own: Any, count: int, group: str, *keywords: str) -> tuple[float, ...] | None:
         """Look in the image's own group of tags, the shared one, then the header."""
         places = [(own.get(group) or [{}])[0], (shared.get(group) or [{}])[0], header]
-        for keyword in keywords:
-            for place in places:
-                value = place.get(keyword)
-                if value is None or value == "":
-                    continue
+        for value in (place.get(keyword) for keyword in keywords for place in places):
+            if value is not None and value != "":
                 values = np.atleast_1d(np.asarray(value, dtype=float))
                 if values.size == count and np.isfinite(values).all():
                     return tuple(values.tolist())
         return None
 
+    objection, found = _objection(header, n_frames), []
     measures, rescale = "PixelMeasuresSequence", "PixelValueTransformationSequence"
-    found = []
     for index, own in enumerate(each):
         spacing = numbers(own, 2, measures, "PixelSpacing")
         place = numbers(own, 3, "PlanePositionSequence", "ImagePositionPatient")
         turned = numbers(own, 6, "PlaneOrientationSequence", "ImageOrientationPatient")
-        step = numbers(own, 1, measures, "SpacingBetweenSlices", "SliceThickness") or (0.0,)
+        (step,) = numbers(own, 1, measures, "SpacingBetweenSlices", "SliceThickness") or (0.0,)
         (slope,) = numbers(own, 1, rescale, "RescaleSlope") or (1.0,)
         (intercept,) = numbers(own, 1, rescale, "RescaleIntercept") or (0.0,)
         spacing = spacing if spacing and min(spacing) > 0 else None
         place = place if own or n_frames == 1 else None  # one place is not that of many
-        geometry = (spacing, place, turned, abs(step[0]))
+        geometry = (spacing, place, turned, abs(step))
         found.append(Frame(file, index, shape, *geometry, slope, intercept, objection))
     return found
 
@@ -255,15 +235,10 @@ def _pixels(file: Path, shape: tuple[int, int]) -> Array:
     """Decode a file's images as they are stored, with padding as background."""
     with _without_quoting(file):
         decoding: Any = import_module("pydicom.pixels")
-        dataset = _read(file, (*TAGS, *_PIXELS))
-        syntax, unused = dataset.file_meta.TransferSyntaxUID, 0
+        dataset, unused = _read(file), 0
+        syntax = _syntax(dataset)
         packed = syntax.is_compressed and not syntax.is_deflated
         told = f"{file.name} is compressed ({syntax.name}) and"
-        if packed and not _has_decoder(syntax, decoding):
-            raise UnreadableFile(
-                f"{told} nothing that is installed decodes it; run: pip install 'skullnb[dicom]', "
-                "or save it uncompressed."
-            )
         # Values may end below the highest bit of a pixel, or, rarely, begin above the lowest.
         if "BitsStored" in dataset and "HighBit" in dataset:
             unused = int(dataset.HighBit) + 1 - int(dataset.BitsStored)
@@ -271,15 +246,15 @@ def _pixels(file: Path, shape: tuple[int, int]) -> Array:
         if packed and unused:
             raise UnreadableFile(f"{told} keeps its values in unusual bits; save it uncompressed.")
         try:
-            pixels = np.asarray(decoding.pixel_array(dataset)).reshape(-1, *shape)
+            values = np.asarray(decoding.pixel_array(dataset)).reshape(-1, *shape)
         except Exception as error:
             if not packed or _is_of_the_system(error):
                 raise
             raise UnreadableFile(
-                f"{told} can't be decoded: it is damaged, or of a variant that nothing installed "
-                "knows; save it uncompressed."
+                f"{told} nothing that is installed decodes it; if it is not damaged, run: "
+                "pip install 'skullnb[dicom]', or save it uncompressed."
             ) from None
-        return _without_padding(pixels >> unused if unused else pixels, dataset)
+        return _without_padding(values >> unused if unused else values, dataset)
 
 
 def _without_padding(pixels: Array, dataset: Any) -> Array:
@@ -297,27 +272,25 @@ def _without_padding(pixels: Array, dataset: Any) -> Array:
     return pixels if 0 <= low <= high <= darkest else np.where(padding, darkest, pixels)
 
 
-def _has_decoder(syntax: Any, decoding: Any) -> bool:
-    try:
-        return bool(decoding.get_decoder(syntax).is_available)
-    except NotImplementedError:
-        return False
-
-
-def _read(file: Path, tags: Sequence[str], **options: Any) -> Any:
+def _read(file: Path, **options: Any) -> Any:
     """Read only some tags, so that no other is ever in memory as a value."""
-    pydicom: Any = import_module("pydicom")
-    begins = _begins(file)
-    if not begins:
+    import pydicom
+
+    if not _begins(file):
         file.open("rb").close()  # the system's own reason comes first
         raise ValueError("no DICOM")
-    force = begins == "element"
-    dataset = pydicom.dcmread(file, specific_tags=list(tags), force=force, **options)
-    if "TransferSyntaxUID" not in dataset.file_meta:  # as in files without a preamble
+    return pydicom.dcmread(file, specific_tags=list(TAGS), force=True, **options)
+
+
+def _syntax(dataset: Any) -> Any:
+    """Return how values are stored; files without a preamble don't say it."""
+    import pydicom
+
+    if "TransferSyntaxUID" not in dataset.file_meta:
         implicit, _ = dataset.original_encoding
         name = "ImplicitVRLittleEndian" if implicit else "ExplicitVRLittleEndian"
         dataset.file_meta.TransferSyntaxUID = getattr(pydicom.uid, name)
-    return dataset
+    return dataset.file_meta.TransferSyntaxUID
 
 
 @contextmanager

@@ -17,17 +17,11 @@ from skullnb.stack.checks import (
     in_one_sentence,
     parse_groups,
     parse_spacing,
-    refuse_impossible_size,
-    refuse_more_than_memory,
-    refuse_strange_pixels,
-    size_in_bytes,
-    slices_last,
+    refuse_size,
     stack_shape,
     suffix_of,
 )
 from skullnb.stack.model import Volume
-
-_LONGEST_LABEL = 4096  # bytes; four a letter
 
 
 def npz_names(path: Path) -> list[str]:
@@ -40,20 +34,13 @@ def npz_names(path: Path) -> list[str]:
 
 def open_npy(path: Path, axis: str, part: str) -> Volume:
     """Open an .npy file; see `skullnb.stack.read.open_volume`."""
-    with path.open("rb") as file:
-        if file.read(1) == b"\x80":
-            refuse_strange_pixels(path, np.dtype(object))
-        file.seek(0)
-        dimensions, dtype = _npy_header(file)
-        stored = path.stat().st_size - file.tell()
-    shape = stack_shape(path, dimensions, dtype)
-    refuse_impossible_size(path, size_in_bytes(shape, dtype), stored, packed=False)
 
     def load() -> Array:
-        array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
-        return array.reshape(shape)
+        return np.lib.format.open_memmap(path, mode="r")
 
-    return Volume(path, shape=shape, load=load, remarks=slices_last(path, shape))
+    array = load()
+    shape = stack_shape(path, array.shape, array.dtype)
+    return Volume(path, shape=shape, load=lambda: load().reshape(shape))
 
 
 def open_npz(path: Path, axis: str, part: str) -> Volume:
@@ -65,57 +52,29 @@ def open_npz(path: Path, axis: str, part: str) -> Volume:
             f"{path.name} holds {len(names)} arrays ({', '.join(names[:6])}) and none is called "
             f"{part}; keep one array in it, or name two of them images and reference."
         )
-    shape = stack_shape(path, *_npz_member(path, key))
+    with zipfile.ZipFile(path) as archive, archive.open(f"{key}.npy") as member:
+        first = np.lib.format.read_magic(member) == (1, 0)
+        read = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
+        dimensions, _, dtype = read(member)
+    shape = stack_shape(path, dimensions, dtype)
+    refuse_size(path, prod(shape) * dtype.itemsize)
 
-    def extra(name: str) -> Any:
-        if name not in names or part != "images":
-            return None
-        size, dtype = _npz_member(path, name)
-        if size_in_bytes(size, dtype) > max(shape[0], 2) * _LONGEST_LABEL:
-            raise UnreadableFile(f"{path.name} holds {name} too long to be labels or spacings.")
-        return _npz_array(path, name).tolist()
+    def load(name: str) -> Array:
+        with np.load(path, allow_pickle=False) as archive:
+            return np.asarray(archive[name])
 
-    groups = extra("groups")
+    extras = {"groups", "spacing_mm", "synthetic"} & set(names) if part == "images" else ()
+    known = {name: load(name).tolist() for name in extras}
+    groups = known.get("groups")
     return Volume(
         path,
         shape=shape,
-        load=lambda: _npz_array(path, key).reshape(shape),
-        spacing_mm=parse_spacing(extra("spacing_mm")),
+        load=lambda: load(key).reshape(shape),
+        spacing_mm=parse_spacing(known.get("spacing_mm")),
         # A text would be taken for a file's name, and files name no files here.
         groups=parse_groups(groups.split(",") if isinstance(groups, str) else groups),
-        remarks=slices_last(path, shape),
-        synthetic=bool(extra("synthetic")),
+        synthetic=bool(known.get("synthetic")),
     )
-
-
-def _npy_header(file: Any) -> tuple[tuple[int, ...], Any]:
-    """Read shape and dtype of an .npy stream."""
-    first = np.lib.format.read_magic(file) == (1, 0)
-    read = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(file)
-    return shape, dtype
-
-
-def _npz_member(path: Path, name: str) -> tuple[tuple[int, ...], Any]:
-    """Return the shape and dtype of an array in an .npz; refuse one that its bytes can't hold."""
-    with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as member:
-        entry = archive.getinfo(f"{name}.npy")
-        shape, dtype = _npy_header(member)
-    if dtype.kind == "O":
-        refuse_strange_pixels(path, dtype)
-    packed = entry.compress_type != zipfile.ZIP_STORED
-    refuse_impossible_size(path, size_in_bytes(shape, dtype), entry.compress_size, packed=packed)
-    return shape, dtype
-
-
-def _npz_array(path: Path, name: str) -> Array:
-    """Read the array that was checked; numpy.load prefers a member without the ending."""
-    with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as member:
-        array: Array = np.lib.format.read_array(member, allow_pickle=False)
-        return array
-
-
-_DEFLATES = (8, 32946)  # TIFF's two numbers for zlib
 
 
 def open_tiff(path: Path, axis: str, part: str) -> Volume:
@@ -124,7 +83,6 @@ def open_tiff(path: Path, axis: str, part: str) -> Volume:
 
     # What an OME file says of other files is not asked: it could name any.
     with _tiff_errors(), tifffile.TiffFile(path, is_ome=False) as tiff:
-        len(tiff.pages)  # tifffile says now if they lead in a circle
         _refuse_dimensions(path, tiff.pages.first.description or "")
         series = tiff.series
         sizes = {(one.shape[-2:], one.dtype) for one in series}
@@ -135,13 +93,12 @@ def open_tiff(path: Path, axis: str, part: str) -> Volume:
             )
         first, page = series[0], series[0].keyframe
         # Some programs call any stack channels, so only a colour's number of them is colour.
-        colour = {
-            size for letter, size in zip(first.axes, first.shape, strict=True) if letter == "C"
-        }
+        named = list(zip(first.axes, first.shape, strict=True))
+        colour = "S" in first.axes or {("C", 2), ("C", 3), ("C", 4)} & set(named)
         # tifffile writes a mask of bool as if white were 0, and means 1 all the same.
         own_mask = page.dtype == np.bool_ and str(page.software).startswith("tifffile")
         grey = page.photometric == 1 or (page.photometric == 0 and own_mask)
-        if not grey or "S" in first.axes or colour & {2, 3, 4}:
+        if colour or not grey:
             raise UnreadableFile(
                 f"{path.name} holds colour channels or inverted grey (photometric "
                 f"{page.photometric}, axes {first.axes}); save grey values with black as 0, a page "
@@ -151,13 +108,9 @@ def open_tiff(path: Path, axis: str, part: str) -> Volume:
         if len(series) > 1:  # written a page at a time
             shape = (sum(one.size for one in series) // prod(shape[-2:]), *shape[-2:])
         shape = stack_shape(path, shape, first.dtype)
-        packed = page.compression != 1
-        promised = size_in_bytes(shape, first.dtype)
-        if not packed or page.compression in _DEFLATES:
-            bits = prod(shape) * int(page.bitspersample)
-            refuse_impossible_size(path, bits // 8, path.stat().st_size, packed=packed)
-        refuse_more_than_memory(path, promised)
         mappable = len(series) == 1 and page.is_memmappable and first.dataoffset is not None
+        stored = path.stat().st_size if mappable else None
+        refuse_size(path, prod(shape) * first.dtype.itemsize, stored)
         spacing = _tiff_spacing(tiff.imagej_metadata or {}, page)
 
     def load() -> Array:
@@ -168,15 +121,12 @@ def open_tiff(path: Path, axis: str, part: str) -> Volume:
                 pages = [one.asarray().reshape(-1, *shape[1:]) for one in again.series]
         return np.concatenate(pages) if len(pages) > 1 else pages[0].reshape(shape)
 
-    remarks = slices_last(path, shape)
-    return Volume(path, shape=shape, load=load, spacing_mm=spacing, remarks=remarks)
+    return Volume(path, shape=shape, load=load, spacing_mm=spacing)
 
 
 def _refuse_dimensions(path: Path, description: str) -> None:
     """Refuse an OME-TIFF whose pages are more than the slices of one volume."""
-    if "<OME" not in description:
-        return
-    named = re.findall(r'\bSize([ZCT])="(\d{1,9})"', description)
+    named = re.findall(r'\bSize([ZCT])="(\d{1,9})"', description if "<OME" in description else "")
     many = {letter: int(size) for letter, size in named if int(size) > 1}
     if len(many) > 1 or 2 <= many.get("C", 0) <= 4:
         words = {"Z": "slices", "C": "channels", "T": "time points"}
@@ -191,19 +141,16 @@ def _tiff_errors() -> Iterator[None]:
     """Raise what tifffile only logs: it skips pages it can't find and goes on without them."""
     messages: list[str] = []
 
-    class Collect(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            messages.append(record.getMessage())
+    def hear(record: logging.LogRecord) -> bool:
+        messages.extend([record.getMessage()] if record.levelno >= logging.ERROR else [])
+        return False
 
     logger = logging.getLogger("tifffile")
-    collect, passes_on = Collect(logging.ERROR), logger.propagate
-    logger.addHandler(collect)
-    logger.propagate = False
+    logger.addFilter(hear)
     try:
         yield
     finally:
-        logger.removeHandler(collect)
-        logger.propagate = passes_on
+        logger.removeFilter(hear)
     if messages:
         raise ValueError(messages[0])
 
@@ -218,10 +165,9 @@ def _tiff_spacing(imagej: dict[str, Any], page: Any) -> tuple[float, float] | No
     unit = str(imagej.get("unit", "")).strip().lower().replace("\\u00b5", "u")
     length = {"mm": 1.0, "cm": 10.0, "um": 0.001, "µm": 0.001, "micron": 0.001}.get(unit)
     if length is None and page.resolutionunit == 3:  # centimetre
-        dots = {72, 96, 150, 200, 300, 600}
-        printers = all(abs(2.54 * each - round(2.54 * each)) < 0.02 for each in (across, down))
-        if not (printers and {round(2.54 * across), round(2.54 * down)} <= dots):
-            length = 10.0
+        dots = (72, 96, 150, 200, 300, 600)
+        printers = all(np.isclose(2.54 * each, dots, 0, 0.02).any() for each in (across, down))
+        length = None if printers else 10.0
     if length is None or not (0 < across < np.inf and 0 < down < np.inf):
         return None
     # Stored as a fraction of 32-bit integers: six digits are what it can carry.
@@ -245,14 +191,11 @@ def _grey(path: Path) -> Array:
     pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if whole else None
     if pixels is None:
         raise ValueError("it can't be decoded")
-    if pixels.ndim == 2:
-        return np.asarray(pixels)
-    channels: Array = np.moveaxis(pixels, -1, 0)
-    full = 255 if pixels.dtype == np.uint8 else 65535
-    opaque = len(channels) < 4 or (channels[3] == full).all()
-    if not opaque or not all((channels[0] == one).all() for one in channels[1:3]):
+    grey, *others = np.atleast_3d(pixels).transpose(2, 0, 1)
+    see_through = others[2:] and (others[2] != (255 if pixels.dtype == np.uint8 else 65535)).any()
+    if see_through or any((grey != one).any() for one in others[:2]):
         raise UnreadableFile(
             f"{path.name} holds colour or transparency; save grey values, in one channel or three "
             "equal ones."
         )
-    return np.ascontiguousarray(channels[0])
+    return np.ascontiguousarray(grey)

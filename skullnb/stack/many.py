@@ -1,9 +1,6 @@
 """Slices of any number of files, or of a zarr array, one at a time, and masks of as many."""
 
-from __future__ import annotations
-
 import json
-import mmap
 import os
 import shutil
 from collections.abc import Iterator
@@ -18,7 +15,7 @@ import numpy as np
 from skullnb.errors import BatchStopped, InvalidSetting, SkullnbError, UnreadableFile
 from skullnb.stack.checks import Array, expand, needed, parse_slices, parse_spacing
 from skullnb.stack.model import Volume
-from skullnb.stack.read import list_volumes, open_volume, with_spacing
+from skullnb.stack.read import is_mapped, list_volumes, open_volume, with_spacing
 
 PACKED = ".packed.npy"  # a bit a pixel
 CHANGED = (
@@ -29,42 +26,29 @@ CHANGED = (
 
 @dataclass(frozen=True)
 class Slices:
-    """Slices of one size: of files, one file after another, or of a zarr array.
+    """Slices of one size: of files, one file after another, or of a zarr array."""
 
-    Attributes
-    ----------
-    volumes, counts
-        The files (or the array), unopened, and how many slices each holds.
-    shape : (N, H, W)
-        Of the slices chosen; `first` is the number of the first.
-    spacing_mm : (row, column) or None
-        What was given, before what headers say.
-    """
-
-    volumes: tuple[Volume, ...]
-    counts: tuple[int, ...]
-    shape: tuple[int, int, int]
-    first: int = 0
-    spacing_mm: tuple[float, float] | None = None
+    volumes: tuple[Volume, ...]  # unopened
+    counts: tuple[int, ...]  # of the slices in each
+    shape: tuple[int, int, int]  # (N, H, W) of those chosen
+    first: int = 0  # its number among all
+    spacing_mm: tuple[float, float] | None = None  # (row, column), before what headers say
     axis: str = ""
     nan_background: bool = False
 
     def read(self, start: int, stop: int) -> Iterator[tuple[str, int, Any, Any]]:
-        """Give each slice's file, number, pixels (or why they can't be read) and spacing.
-
-        The number is that in its file, or the file's where every file holds one slice.
-        """
+        """Give each slice's file, number there, pixels (or why they can't be read) and spacing."""
         offset, single = -self.first, max(self.counts) == 1 < len(self.counts)
         for volume, n in zip(self.volumes, self.counts, strict=True):
             low, high = max(start - offset, 0), min(stop - offset, n)
             offset += n
             if low >= high:
                 continue
-            spacing_mm, name = self.spacing_mm, volume.path.name
+            spacing_mm, name, pixels = self.spacing_mm, volume.path.name, None
             try:
                 opened, pixels = pixels_of(volume, self.axis, self.nan_background)
                 spacing_mm = spacing_mm or opened.spacing_mm
-                images = _take(pixels, low, high)
+                images: Any = pixels[low:high]
                 if images.shape != (high - low, *self.shape[1:]):
                     raise BatchStopped(CHANGED)
             except BatchStopped:
@@ -79,7 +63,8 @@ class Slices:
                 images = [error if isinstance(error, SkullnbError) else told] * (high - low)
             for at, image in enumerate(images, offset - n + self.first if single else low):
                 yield name, at, image, spacing_mm
-            _let_go(images)
+            if is_mapped(pixels):  # what was read of a map counts as this program's memory
+                pixels_of.cache_clear()
 
     def files(self) -> list[Path]:
         """List all files that are read."""
@@ -102,31 +87,21 @@ def open_slices(
     suffix: str = "",
     nan_background: bool = False,
 ) -> tuple[Slices, list[Volume]]:
-    """Find the slices that a path stands for, and read the headers of its volumes, but no pixel.
-
-    The words are those of `read_stack`; `slices` is one range over all files together.
-    """
+    """Find the slices that a path stands for; `slices` is one range over all its files together."""
     path = expand(images).absolute()
     volumes = [Volume(path)] if is_zarr(path) else list_volumes(path, suffix, every_series=True)
     spacing = parse_spacing(spacing_mm)
     opened = [with_spacing(_open(one, axis, nan_background), spacing) for one in volumes]
-    counts, sizes = [one.shape[0] for one in opened], {one.shape[1:] for one in opened}
+    counts, sizes = tuple(one.shape[0] for one in opened), {one.shape[1:] for one in opened}
     if len(sizes) > 1:
         told = " and ".join(f"{rows} x {columns}" for rows, columns in sorted(sizes))
         raise InvalidSetting(f"A batch has slices of one size, and these are {told} px.")
-    chosen = list(parse_slices(slices, sum(counts)))
+    chosen = parse_slices(slices, sum(counts))
     if chosen != list(range(chosen[0], chosen[-1] + 1)):
         raise InvalidSetting(f"A batch takes one range of slices, as 0:1000, not {slices!r}.")
-    found = Slices(
-        tuple(volumes),
-        tuple(counts),
-        (len(chosen), *sizes.pop()),
-        chosen[0],
-        spacing,
-        axis,
-        nan_background,
-    )
-    return found, opened
+    shape = (len(chosen), *sizes.pop())
+    about = (tuple(volumes), counts, shape, chosen[0], spacing, axis, nan_background)
+    return Slices(*about), opened
 
 
 def is_zarr(path: Path) -> bool:
@@ -135,8 +110,7 @@ def is_zarr(path: Path) -> bool:
     return path.suffix.lower() == ".zarr" or any((path / mark).is_file() for mark in marks)
 
 
-def import_zarr() -> Any:
-    """Import zarr, or say how to get it."""
+def _zarr() -> Any:
     return needed("zarr", "A zarr array", "batch")
 
 
@@ -144,7 +118,7 @@ def create_masks(path: Path, shape: tuple[int, int, int], chunk: int) -> None:
     """Make a .npy as long as it will be, or a zarr array of such chunks, where 255 is missing."""
     if path.suffix == ".zarr":
         kept = {"chunks": (chunk, *shape[1:]), "dtype": "uint8", "fill_value": 255}
-        import_zarr().create_array(path, shape=shape, overwrite=True, **kept)
+        _zarr().create_array(path, shape=shape, overwrite=True, **kept)
         return
     path.unlink(missing_ok=True)
     size, free = int(np.prod(shape)), shutil.disk_usage(path.parent).free
@@ -159,7 +133,7 @@ def create_masks(path: Path, shape: tuple[int, int, int], chunk: int) -> None:
 def write_slices(path: Path, shape: tuple[int, int, int], start: int, masks: Array) -> None:
     """Write masks from slice `start` on into what `create_masks` made."""
     if path.suffix == ".zarr":
-        import_zarr().open_array(path, mode="r+")[start : start + len(masks)] = masks
+        _zarr().open_array(path, mode="r+")[start : start + len(masks)] = masks
         return
     rows = np.packbits(masks, axis=-1) if path.name.endswith(PACKED) else masks
     # Not through a memory map: on a full disk that ends in a signal, not in an error.
@@ -171,7 +145,7 @@ def write_slices(path: Path, shape: tuple[int, int, int], start: int, masks: Arr
 def shape_of(masks: Path) -> tuple[int, ...]:
     """Return the shape of masks in a .npy or .zarr; () where there are none that can be read."""
     with suppress(Exception):  # numpy and zarr fail in many ways
-        opened = import_zarr().open_array if masks.suffix == ".zarr" else np.lib.format.open_memmap
+        opened = _zarr().open_array if masks.suffix == ".zarr" else np.lib.format.open_memmap
         return tuple(opened(masks, mode="r").shape)
     return ()
 
@@ -180,7 +154,7 @@ def shape_of(masks: Path) -> tuple[int, ...]:
 def pixels_of(volume: Volume, axis: str, nan_background: bool) -> tuple[Volume, Any]:
     """Open a volume and its pixels, memory-mapped where the format allows; the last two stay."""
     opened = _open(volume, axis, nan_background)
-    return opened, opened.load() if is_zarr(volume.path) and opened.load else opened.pixels()
+    return opened, opened.pixels()
 
 
 def _open(volume: Volume, axis: str, nan_background: bool) -> Volume:
@@ -192,45 +166,20 @@ def _open(volume: Volume, axis: str, nan_background: bool) -> Volume:
 
 def _open_zarr(path: Path) -> Any:
     """Open a zarr array; refuse what could run code, and what is no stack."""
-    zarr, older = import_zarr(), path / ".zarray"
+    zarr, older = _zarr(), path / ".zarray"
     try:
         about = json.loads(older.read_bytes()) if older.is_file() else {}
-        codecs = [about.get("compressor"), *(about.get("filters") or [])]
-        if any(codec and codec["id"] == "pickle" for codec in codecs):
-            raise UnreadableFile(
-                f"{path.name} holds pickled chunks, which could run code; save it anew."
-            )
-        array = zarr.open_array(path, mode="r")
-    except SkullnbError:
-        raise
+        pickled = "pickle" in str([about.get("compressor"), about.get("filters")])
+        array = None if pickled else zarr.open_array(path, mode="r")
     except Exception as error:  # each version of zarr fails in its own way
         raise UnreadableFile(f"{path.name} is no zarr array that can be read.") from error
+    if array is None:
+        raise UnreadableFile(
+            f"{path.name} holds pickled chunks, which could run code; save it anew."
+        )
     if array.ndim != 3 or 0 in array.shape or array.dtype.kind not in "buif":
         raise UnreadableFile(
             f"{path.name} has the shape {array.shape} and holds {array.dtype}; give an array of "
             "grey values, (slices, rows, columns)."
         )
     return array
-
-
-def _take(pixels: Any, low: int, high: int) -> Any:
-    """Take slices; where a memory map is a whole file in order, read it: faults cost more."""
-    root = pixels
-    while isinstance(getattr(root, "base", None), np.memmap):
-        root = root.base
-    begins_alike = isinstance(root, np.memmap) and root.ctypes.data == pixels.ctypes.data
-    if not (begins_alike and pixels.flags.c_contiguous):
-        return pixels[low:high]
-    one, start = pixels[0], root.offset + low * pixels[0].nbytes
-    found = np.fromfile(root.filename, pixels.dtype, (high - low) * one.size, offset=start)
-    whole = len(found) // one.size  # fewer where the file has become shorter
-    return found[: whole * one.size].reshape(-1, *one.shape)
-
-
-def _let_go(images: Any) -> None:
-    """Give back the pages of a memory map that were read: they count as this program's memory."""
-    while isinstance(images, np.ndarray):
-        if isinstance(images, np.memmap) and hasattr(mmap, "MADV_DONTNEED"):
-            images._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
-            return
-        images = images.base

@@ -14,7 +14,7 @@ resampled.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -49,13 +49,13 @@ class Frame:
     file: Path
     index: int
     shape: tuple[int, int]
-    spacing_mm: tuple[float, ...] | None = None
-    position_mm: tuple[float, ...] | None = None
-    orientation: tuple[float, ...] | None = None
-    step_mm: float = 0.0
-    slope: float = 1.0
-    intercept: float = 0.0
-    objection: str = ""
+    spacing_mm: tuple[float, ...] | None
+    position_mm: tuple[float, ...] | None
+    orientation: tuple[float, ...] | None
+    step_mm: float
+    slope: float
+    intercept: float
+    objection: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,16 +75,10 @@ class Grid:
     def of_affine(
         cls, affine: Array, shape: tuple[int, ...], axis: str = "", code: str = "scanner"
     ) -> "Grid":
-        """Make the grid of voxels of no NIfTI file; `code` says what the affine points to.
-
-        >>> grid = Grid.of_affine(np.diag([-0.5, -0.7, 5, 1]), (6, 8, 3))
-        >>> grid.axis, grid.slices_shape, grid.spacing_mm
-        ('axial', (3, 8, 6), (0.7, 0.5))
-        """
-        nib: Any = import_module("nibabel")
-        affine = np.asarray(affine, dtype=float)
+        """Make the grid of voxels of no NIfTI file; `code` says what the affine points to."""
         # Only the header is wanted: one byte stands for all voxels.
-        header = nib.Nifti1Image(np.broadcast_to(np.uint8(0), shape), affine).header
+        voxels = np.broadcast_to(np.uint8(0), shape)
+        header = import_module("nibabel").Nifti1Image(voxels, affine).header
         header.set_qform(affine, code=code)
         header.set_sform(affine, code=code)
         header.set_xyzt_units("mm")
@@ -93,27 +87,28 @@ class Grid:
     @property
     def turn(self) -> Array:
         """How nibabel turns stored voxels into slices."""
-        turning: Any = import_module("nibabel.orientations")
+        turning = _turning()
         wanted = turning.axcodes2ornt(_TOWARDS[self.axis])
         return np.asarray(turning.ornt_transform(turning.io_orientation(self.affine), wanted))
 
     def cut(self, volume: Array) -> Array:
         """View a volume in storage order as slices (N, H, W); writing to them writes to it."""
-        turning: Any = import_module("nibabel.orientations")
-        stored = volume.reshape((*volume.shape, 1, 1)[:3])
-        return np.asarray(turning.apply_orientation(stored, self.turn))
+        return np.asarray(_turning().apply_orientation(volume.reshape(self._three), self.turn))
 
     def corners(self) -> Array:
         """Return where the first pixel of the first slice and the last of the last lie, in mm."""
-        turning: Any = import_module("nibabel.orientations")
-        back = self.affine @ turning.inv_ornt_aff(self.turn, (*self.shape, 1, 1)[:3])
+        back = self.affine @ _turning().inv_ornt_aff(self.turn, self._three)
         last = [size - 1 for size in self.slices_shape]
         return np.asarray((np.array([[0, 0, 0, 1], [*last, 1]]) @ back.T)[:, :3])
 
     @property
+    def _three(self) -> tuple[int, ...]:
+        return (*self.shape, 1, 1)[:3]
+
+    @property
     def slices_shape(self) -> tuple[int, int, int]:
         """The number of slices, their rows and their columns."""
-        n, rows, columns = np.array((*self.shape, 1, 1)[:3])[np.argsort(self.turn[:, 0])].tolist()
+        n, rows, columns = np.array(self._three)[np.argsort(self.turn[:, 0])].tolist()
         return n, rows, columns
 
     @property
@@ -133,6 +128,10 @@ class Grid:
         return self.steps_mm[1:]
 
 
+def _turning() -> Any:
+    return import_module("nibabel.orientations")
+
+
 def _as_meant(value: np.float32) -> float:
     """Return the shortest decimal, but for a last bit lost in computing, which hides a shorter."""
     short = float(f"{value:.5g}")
@@ -145,20 +144,17 @@ def voxel_sizes(affine: Array) -> Array:
     return np.asarray(np.linalg.norm(affine[:3, :3], axis=0))
 
 
-def acquired(affine: Array, shape: Sequence[int]) -> tuple[str, str]:
+def acquired(affine: Array, shape: Sequence[int], name: str = "The grid") -> tuple[str, str]:
     """Return the axis in which a volume was acquired, and why that is thought; axial in doubt.
 
     It is the one with a single slice, by far the largest step, or by far the fewest slices.
-
-    >>> acquired(np.diag([9.0, 1, 1, 1]), (6, 128, 128))
-    ('sagittal', '6 slices, 9 mm apart')
     """
     if not np.isfinite(affine).all() or np.linalg.matrix_rank(affine[:3, :3]) < 3:
         raise UnreadableFile(
-            "The affine is singular or not finite, so its axes can't be named; repair the header."
+            f"{name}: the affine is singular or not finite, so its axes can't be named; repair the "
+            "header."
         )
-    turning: Any = import_module("nibabel.orientations")
-    names = [_ACROSS[int(axis)] for axis in turning.io_orientation(affine)[:, 0]]
+    names = [_ACROSS[int(axis)] for axis in _turning().io_orientation(affine)[:, 0]]
     sizes, counts = voxel_sizes(affine), np.array((*shape, 1, 1)[:3])
     thick, few = np.argsort(sizes), np.argsort(counts, kind="stable")
     if counts[few[0]] == 1 < counts[few[1]]:
@@ -197,18 +193,18 @@ class Volume:
 
     def __post_init__(self) -> None:
         """Name the volume after its file."""
-        if not self.name:
-            object.__setattr__(self, "name", stem(self.path))
+        object.__setattr__(self, "name", self.name or stem(self.path))
 
     def lies(
-        self, affine: Array, shape: tuple[int, ...], axis: str, load: Callable[[], Array],
+        self,
+        affine: Array,
+        shape: tuple[int, ...],
+        axis: str,
+        load: Callable[[], Array],
         header: Any = None,
-    ) -> "Volume":  # fmt: skip
+    ) -> "Volume":
         """Return it with its place in space; `load` gives the voxels in storage order."""
-        try:
-            own, why = acquired(affine, shape)
-        except UnreadableFile as error:
-            raise UnreadableFile(f"{self.path.name}: {error}") from None
+        own, why = acquired(affine, shape, self.path.name)
         grid = Grid.of_affine(affine, shape, axis or own)
         grid = grid if header is None else replace(grid, header=header)
         remark = (
@@ -227,8 +223,7 @@ class Volume:
     @property
     def files(self) -> tuple[Path, ...]:
         """All files it is stored in, each once."""
-        own = tuple(dict.fromkeys(frame.file for frame in self.frames))
-        return self.parts or own or (self.path,)
+        return self.parts or (self.path,)
 
     def pixels(self) -> Array:
         """Return the slices of an opened volume: memory-mapped where the format allows."""
@@ -238,7 +233,7 @@ class Volume:
 
     def __str__(self) -> str:
         """Say a series' number, how many images it has, and their size; nothing of a patient."""
-        rows, columns = self.frames[0].shape if self.frames else self.shape[1:]
+        rows, columns = self.frames[0].shape
         return f"number {self.number}: {len(self.frames)} of {rows} x {columns} px"
 
 
@@ -263,12 +258,9 @@ class Stack:
     volume_numbers, slice_numbers : tuple of int
         For each slice, which of the volumes it is from, and its number there (of files of one
         slice each the file's own).
-    axis : str
-        Along which volumes were cut; "" without orientation, or where they differ.
-    remarks : tuple of str
-        What reading found worth saying, in sentences.
-    synthetic : bool
-        Whether the slices were drawn, not scanned.
+    axis, remarks, synthetic
+        Along which volumes were cut ("" without orientation, or where they differ), what reading
+        found worth saying, in sentences, and whether the slices were drawn, not scanned.
 
     Raises
     ------
@@ -302,7 +294,7 @@ class Stack:
     def __post_init__(self) -> None:
         """Check the parts against one another and bring them to one form."""
         where = f"The images of {self.name}" if self.name else "The images"
-        images = _as_array(self.images, where)
+        images, reference = np.asanyarray(self.images), self.reference
         if images.dtype.kind not in "buif":
             raise InvalidImage(f"{where} are {images.dtype}; grey values are real numbers.")
         if images.ndim != 3 or images.size == 0:
@@ -310,9 +302,8 @@ class Stack:
                 f"{where} have the shape {images.shape}; a stack is (slices, rows, columns), "
                 "each at least 1."
             )
-        reference = self.reference
         if reference is not None:
-            reference = _as_array(reference, "The reference")
+            reference = np.asanyarray(reference)
             if reference.shape != images.shape:
                 raise ShapeMismatch(
                     f"The reference has the shape {reference.shape}, the images {images.shape}; "
@@ -330,8 +321,6 @@ class Stack:
             "reference": reference,
             "spacing_mm": parse_spacing(self.spacing_mm),
             "groups": groups,
-            "sources": tuple(Path(path) for path in self.sources),
-            "reference_sources": tuple(Path(path) for path in self.reference_sources),
             "volume_numbers": tuple(self.volume_numbers) or (0,) * len(images),
             "slice_numbers": tuple(self.slice_numbers) or tuple(range(len(images))),
         }.items():
@@ -390,30 +379,29 @@ class Stack:
             images=self.images[take],
             reference=None if self.reference is None else self.reference[take],
             groups=None if self.groups is None else tuple(self.groups[i] for i in chosen),
-            volume_numbers=tuple(self.volume_numbers[index] for index in chosen),
-            slice_numbers=tuple(self.slice_numbers[index] for index in chosen),
+            volume_numbers=tuple(self.volume_numbers[i] for i in chosen),
+            slice_numbers=tuple(self.slice_numbers[i] for i in chosen),
         )
 
     def split(self) -> "list[Stack]":
         """Return one stack for each source file that has slices here, in the files' order."""
         if len(self.sources) < 2:
             return [self]
-        parts = []
+        paired, parts = len(self.reference_sources) == len(self.sources), []
         for number in sorted(set(self.volume_numbers)):
             here = [i for i, one in enumerate(self.volume_numbers) if one == number]
             path, grid = self.sources[number], self.grids[number] if self.grids else None
-            paired = len(self.reference_sources) == len(self.sources)
+            own = slice(number, number + 1)
             part = replace(
                 self.select(here),
                 name=path.name if path.is_dir() else stem(path),
                 sources=(path,),
-                volume_numbers=(0,) * len(here),
+                reference_sources=self.reference_sources[own if paired else slice(None)],
+                volume_numbers=(),
                 grids=(grid,),
-                members=self.members[number : number + 1],
+                members=self.members[own],
                 axis=grid.axis if grid else "",
             )
-            if paired:
-                part = replace(part, reference_sources=(self.reference_sources[number],))
             parts.append(part)
         return parts
 
@@ -425,18 +413,16 @@ class Stack:
         """
         digests = {}
         for number, path in enumerate(self.sources):
-            members = self.members[number] if self.members else ()
-            if len(members) > 1:
-                kind = "DICOM files" if path.is_dir() else "files"
-                digests[f"{path.name} ({len(members)} {kind})"] = sha256_of_files(members)
-            else:
-                digests[path.name] = sha256_of_file(path if path.is_file() else members[0])
-        if not self.sources:
-            digests["images"] = sha256_of_array(self.images)
+            files = self.members[number] if self.members else (path,)
+            kind = "DICOM files" if path.is_dir() else "files"
+            name = f"{path.name} ({len(files)} {kind})" if len(files) > 1 else path.name
+            digests[name] = _sha256_of_files(files)
         for path in self.reference_sources:
-            digests[f"{path.name} (reference)"] = sha256_of_file(path)
-        if self.reference is not None and not self.reference_sources and not self.sources:
-            digests["reference"] = sha256_of_array(self.reference)
+            digests[f"{path.name} (reference)"] = _sha256_of_files([path])
+        if not self.sources:
+            digests["images"] = _sha256_of_array(self.images)
+            if self.reference is not None and not self.reference_sources:
+                digests["reference"] = _sha256_of_array(self.reference)
         return digests
 
 
@@ -444,48 +430,31 @@ def aspect_of(spacing_mm: tuple[float, float] | None) -> float:
     """Return how much taller than wide a pixel is to be drawn; 1 where the spacing is unknown.
 
     It is matplotlib's `aspect`, and the one place that decides the shape of drawn slices.
-
-    >>> aspect_of((3.4, 1.7)), aspect_of(None)
-    (2.0, 1.0)
     """
     return spacing_mm[0] / spacing_mm[1] if spacing_mm else 1.0
 
 
 def evenly(indices: Sequence[int]) -> slice | list[int]:
-    """Return indices as a slice where they ascend by equal steps, so that selecting is a view.
-
-    >>> evenly([4, 6, 8]), evenly([1, 5, 6])
-    (slice(4, 9, 2), [1, 5, 6])
-    """
+    """Return indices as a slice where they ascend by equal steps, so that selecting is a view."""
     step = indices[1] - indices[0] if len(indices) > 1 else 1
     if step > 0 and list(indices) == list(range(indices[0], indices[-1] + 1, step)):
         return slice(indices[0], indices[-1] + 1, step)
     return list(indices)
 
 
-def sha256_of_file(path: Path) -> str:
-    """Return the sha256 of a file, read piece by piece, as 64 hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _sha256_of_files(paths: Sequence[Path]) -> str:
+    """Return the sha256 of one file's content, or of the sorted ones of several."""
+    digests = []
+    for path in paths:
+        with path.open("rb") as file:
+            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+    several = len(digests) > 1
+    return hashlib.sha256("".join(sorted(digests)).encode()).hexdigest() if several else digests[0]
 
 
-def sha256_of_files(paths: Iterable[Path]) -> str:
-    """Return one sha256 for several files, whatever their order: that of their own, sorted."""
-    return hashlib.sha256("".join(sorted(map(sha256_of_file, paths))).encode()).hexdigest()
-
-
-def sha256_of_array(array: Array) -> str:
+def _sha256_of_array(array: Array) -> str:
     """Return the sha256 of an array's data type, shape and values."""
     digest = hashlib.sha256(f"{array.dtype.str} {array.shape}".encode())
     for plane in array:
         digest.update(np.ascontiguousarray(plane).tobytes())
     return digest.hexdigest()
-
-
-def _as_array(values: Any, what: str) -> Array:
-    try:
-        return np.asanyarray(values)
-    except ValueError as error:
-        raise InvalidImage(
-            f"{what} has rows of several lengths; give a rectangle of numbers."
-        ) from error

@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import groupby, islice
+from itertools import accumulate, groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,8 @@ def read_stack(
         chosen by its number: `folder#6`.
     reference : str or Path
         The same for the reference mask; `""` is none. It covers what `images` covers, before
-        `slices` are chosen. Files are paired in natural order of their names.
+        `slices` are chosen. Files are paired in natural order of their names (a2 before a10),
+        and by their endings where these are the same.
     groups : str, Path or sequence of str
         One label a slice, counted before `slices` are chosen, or one a file: separated by commas,
         or in a text file with one a line. Without them a volume's name is the label where a file
@@ -122,11 +123,19 @@ def read_stack(
         with_spacing(open_volume(one, axis, nan_background=nan_background), spacing)
         for one in list_volumes(images, suffix)
     ]
-    _same_slice_shape(volumes)
+    _same_slices(volumes)
     references = _open_references(reference, volumes)
     counts = [volume.shape[0] for volume in volumes]
-    volume_numbers, slice_numbers, positions = _choose(slices, counts)
-    all_groups = _label_slices(labels, counts, volumes)
+    if max(counts) == 1:  # files of one slice each are chosen, and numbered, like slices
+        volume_numbers = slice_numbers = positions = parse_slices(slices, len(counts))
+    else:
+        chosen = [
+            (file, n) for file, count in enumerate(counts) for n in parse_slices(slices, count)
+        ]
+        volume_numbers, slice_numbers = [file for file, _ in chosen], [n for _, n in chosen]
+        starts = [0, *accumulate(counts)]
+        positions = [starts[file] + n for file, n in chosen]
+    all_groups = _label_slices(labels, volumes)
     axes = {volume.grid.axis if volume.grid else "" for volume in volumes}
     return Stack(
         images=_load(volumes, positions),
@@ -150,18 +159,8 @@ def read_stack(
 def open_volume(
     volume: Volume | Path, axis: str = "", part: str = "images", *, nan_background: bool = False
 ) -> Volume:
-    """Read what the header of a volume says; its pixels are read by `pixels()`.
-
-    `part` says which of the two to take from an .npz that holds images and a reference.
-
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     np.save(Path(folder) / "one.npy", np.zeros((64, 48)))
-    ...     open_volume(Path(folder) / "one.npy").shape
-    (1, 64, 48)
-    """
-    if isinstance(volume, Path):
-        volume = Volume(volume)
+    """Read what the header of a volume says; of an .npz, of its `part` "images" or "reference"."""
+    volume = Volume(volume) if isinstance(volume, Path) else volume
     axis, path = parse_axis(axis), volume.path
     with in_one_sentence(path):
         if volume.frames:
@@ -174,6 +173,8 @@ def open_volume(
             raise UnreadableFile(f"There is no file {path}; check the path.")
         else:
             opened = replace(READERS[suffix_of(path)](path, axis, part), name=volume.name)
+            if opened.grid is None:
+                opened = replace(opened, remarks=_slices_last(path, opened.shape))
     if axis not in ("", "axial") and opened.grid is None:
         raise InvalidSetting(
             f"{path.name} has no orientation, so it can't be cut along the {axis} axis; leave the "
@@ -181,17 +182,23 @@ def open_volume(
         )
     load = opened.load
     if nan_background and load is not None:
-        opened = replace(opened, load=lambda: without_nan(load()))
+        return replace(opened, load=lambda: without_nan(load()))
     return opened
 
 
-def with_spacing(volume: Volume, spacing_mm: tuple[float, float] | None) -> Volume:
-    """Return an opened volume with a spacing that was given, and remark on another in its header.
+def _slices_last(path: Path, shape: tuple[int, int, int]) -> tuple[str, ...]:
+    """Remark on an array whose last axis is so short that it must be the slices."""
+    n, height, width = shape
+    if 2 * width > min(n, height) or max(n, height) > 2 * min(n, height):
+        return ()
+    return (
+        f"{path.name} has the shape {shape}, whose last axis looks like the slices, and the first "
+        "is taken for them; if so, move it with numpy.moveaxis(images, -1, 0).",
+    )
 
-    >>> scan = Volume(Path("scan.nii"), spacing_mm=(3.0, 3.0))
-    >>> with_spacing(scan, (1.0, 1.0)).remarks[0]
-    'scan.nii has pixels of 3 x 3 mm by its header, but 1 x 1 mm were given, which are used'
-    """
+
+def with_spacing(volume: Volume, spacing_mm: tuple[float, float] | None) -> Volume:
+    """Return an opened volume with a spacing that was given; remark on another in its header."""
     if spacing_mm is None:
         return volume
     own, remarks = volume.spacing_mm, volume.remarks
@@ -210,20 +217,17 @@ def split_series(path: str | Path) -> tuple[Path, str]:
 
 
 def list_files(path: str | Path, suffix: str = "") -> list[Path]:
-    """Return the files a path stands for, `slice-2` before `slice-10`.
-
-    Of a folder its files of a kind that is read are taken, of a BIDS dataset or one of its `sub-`
-    folders the images with the suffix. DICOM files are known by their contents where their names
-    have no ending.
-    """
+    """Return the files a path stands for: of a BIDS folder the images with the suffix."""
     if not str(path).strip():
         raise InvalidSetting("No images are given; name a file or a folder.")
-    path, number = split_series(path)
+    (path, number), suffix = split_series(path), suffix.lstrip("_")
     if path.is_file():
         return [path]
     if path.is_dir():
-        found = list(path.iterdir())
-    elif set(str(path)) & set("*?["):
+        files = [file for file in path.iterdir() if _is_read(file)]
+        # Pictures beside scans are pictures of them.
+        files = [file for file in files if suffix_of(file) not in PICTURES] or files
+    elif _is_pattern(path):
         *folders, name = path.parts
         if "**" in name or any("**" in folder and folder != "**" for folder in folders):
             # Versions of Python differ in what they make of it.
@@ -231,16 +235,14 @@ def list_files(path: str | Path, suffix: str = "") -> list[Path]:
                 f"The pattern {path} can't be read: ** stands for folders, alone between two "
                 "slashes, as in 'scans/**/*.nii.gz'."
             )
-        found = list(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+        found = Path(path.anchor).glob(str(path.relative_to(path.anchor)))
+        files = [file for file in found if _is_read(file)]
     else:
         raise UnreadableFile(f"There is no file or folder {path}; check the path.")
-    files = [file for file in found if _is_read(file)]
-    if path.is_dir():  # pictures beside scans are pictures of them
-        files = [file for file in files if suffix_of(file) not in PICTURES] or files
-    if not files and path.is_dir() and _is_bids(path):
-        files = _bids_files(path, suffix.lstrip("_") or "T1w")
+    if not files and path.is_dir():
+        files = _bids_files(path, suffix or "T1w")
     elif suffix:
-        files = [file for file in files if stem(file).endswith(f"_{suffix.lstrip('_')}")]
+        files = [file for file in files if stem(file).endswith(f"_{suffix}")]
     if not files:
         raise _nothing_in(path, "no file of a kind that is read", number)
     for file in files:
@@ -251,23 +253,16 @@ def list_files(path: str | Path, suffix: str = "") -> list[Path]:
 def list_volumes(
     images: str | Path | Sequence[Path] | Volume, suffix: str = "", *, every_series: bool = False
 ) -> list[Volume]:
-    """Return the volumes a path stands for, in natural order of their names.
-
-    `images` and `suffix` are as in `read_stack`. Of several DICOM series in a folder one has to be
-    chosen by its number, as in `folder#6`, unless `every_series` is wanted.
-
-    >>> [volume.name for volume in list_volumes([Path("sub-01.nii.gz"), Path("sub-02.nii.gz")])]
-    ['sub-01', 'sub-02']
-    """
+    """Return the volumes that `read_stack` would read, or those of every DICOM series there."""
     if isinstance(images, Volume):
         return [images]
     if isinstance(images, Sequence) and not isinstance(images, str):
         files, where, number = [expand(one) for one in images], Path("The list of images"), ""
     else:
         files, (where, number) = list_files(images, suffix), split_series(images)
-    others = [file for file in files if suffix_of(file) in READERS or not is_dicom(file)]
-    volumes = [Volume(file) for file in others]
-    series = find_series(file for file in files if file not in set(others))
+    others = {file for file in files if suffix_of(file) in READERS or not is_dicom(file)}
+    volumes = [Volume(file) for file in files if file in others]
+    series = find_series(file for file in files if file not in others)
     for folder in dict.fromkeys(one.path for one in series):
         here = [one for one in series if one.path == folder]
         volumes += _choose_series(here, number, every_series)
@@ -286,29 +281,22 @@ def list_volumes(
     return sorted(volumes, key=lambda volume: natural_key(_label(volume)))
 
 
+def _is_pattern(path: Path) -> bool:
+    return bool(set(str(path)) & set("*?["))
+
+
 def _is_read(file: Path) -> bool:
     """Whether a file in a folder is one to read; of two that make one volume, the header."""
     hidden = file.name.startswith(".") or file.name.upper() == "DICOMDIR"
-    if hidden or not file.is_file():
-        return False
-    if suffix_of(file) == ".img" and file.with_suffix(".hdr").exists():
-        return False
-    return suffix_of(file) in READERS or is_dicom(file)
-
-
-def _is_bids(folder: Path) -> bool:
-    """Whether a folder is a BIDS dataset, or the folder of one of its subjects or sessions."""
-    described = (folder / "dataset_description.json").exists()
-    return described or _in_subject(folder) or any(folder.glob("sub-*/"))
-
-
-def _in_subject(folder: Path) -> bool:
-    return folder.resolve().name.startswith(("sub-", "ses-"))
+    pixels = suffix_of(file) == ".img" and file.with_suffix(".hdr").exists()
+    known = not hidden and not pixels and file.is_file()
+    return known and (suffix_of(file) in READERS or is_dicom(file))
 
 
 def _bids_files(folder: Path, suffix: str) -> list[Path]:
-    """Return the images of a dataset that have a suffix, or say which others there are."""
-    subjects = [folder] if _in_subject(folder) else sorted(folder.glob("sub-*/"))
+    """Return the images with a suffix of a BIDS dataset, a subject or a session, none elsewhere."""
+    within = folder.resolve().name.startswith(("sub-", "ses-"))
+    subjects = [folder] if within else folder.glob("sub-*/")
     every = [file for one in subjects for file in one.glob("**/*.nii*") if _is_read(file)]
     files = [file for file in every if stem(file).endswith(f"_{suffix}")]
     if every and not files:
@@ -327,18 +315,22 @@ def _nothing_in(path: Path, what: str, number: str = "") -> UnreadableFile:
     within = (Path(here, name) for here, _, names in os.walk(folder) for name in sorted(names))
     found = [file for file in islice(within, _MOST_LOOKED_AT) if _is_read(file)]
     folders = Counter(str(file.parent) for file in found if file.parent not in (folder, path))
-    if not folders or set(str(path)) & set("*?["):
+    if not folders or _is_pattern(path):
         return UnreadableFile(f"{path} holds {what}; the kinds are {KINDS}.")
-    listed = [f"{one} ({count})" for one, count in sorted(folders.items())[:_MOST_LISTED]]
-    more = f" and {len(folders) - _MOST_LISTED} more" if len(folders) > _MOST_LISTED else ""
-    told = f"{path} holds {what}, but these folders do: {', '.join(listed)}{more}; name one of them"
+    listed = _listed([f"{one} ({count})" for one, count in sorted(folders.items())], ", ")
+    told = f"{path} holds {what}, but these folders do: {listed}; name one of them"
+    endings = {suffix_of(file) for file in found}
     if number:  # of a series, which is one folder's
-        return UnreadableFile(f"{told} and its series, as in '{min(folders)}#{number}'.")
-    endings = Counter(suffix_of(file) for file in found)
-    (ending, _), every = endings.most_common(1)[0], "all" if len(endings) == 1 else "all of a kind"
-    if not ending and len(endings) > 1:  # a pattern would take the others too
-        return UnreadableFile(f"{told}.")
-    return UnreadableFile(f"{told}, or {every} with the pattern '{folder}/**/*{ending}'.")
+        told += f" and its series, as in '{min(folders)}#{number}'"
+    elif len(endings) == 1:
+        told += f", or all with the pattern '{folder}/**/*{endings.pop()}'"
+    return UnreadableFile(f"{told}.")
+
+
+def _listed(names: list[str], between: str) -> str:
+    """Join the first few names, and say how many more there are."""
+    more = len(names) - _MOST_LISTED
+    return between.join(names[:_MOST_LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _choose_series(series: list[Volume], number: str, every_series: bool) -> list[Volume]:
@@ -346,13 +338,11 @@ def _choose_series(series: list[Volume], number: str, every_series: bool) -> lis
     folder = series[0].path.resolve()
     chosen = [one for one in series if number in ("", one.number)]
     if not chosen or (len(chosen) > 1 and not every_series):
-        listed = "; ".join(map(str, series[:_MOST_LISTED]))
-        more = len(series) - _MOST_LISTED
-        listed += f"; and {more} more" if more > 0 else ""
         wanted = f"and none has the number {number}" if number else "and one is needed"
         raise InvalidSetting(
-            f"{folder.name} holds {len(series)} series of DICOM images ({listed}), {wanted}; "
-            f"choose one by its number, as in {folder.name}#{series[0].number}."
+            f"{folder.name} holds {len(series)} series of DICOM images "
+            f"({_listed([str(one) for one in series], '; ')}), {wanted}; choose one by its "
+            f"number, as in {folder.name}#{series[0].number}."
         )
     if len(series) == 1:
         path = folder if len(chosen[0].files) > 1 else chosen[0].files[0]
@@ -373,14 +363,15 @@ def _name(volumes: list[Volume], images: Any) -> str:
     return (expand(images) if given else volumes[0].path.parent).resolve().name
 
 
-def _same_slice_shape(volumes: list[Volume]) -> None:
+def _same_slices(volumes: list[Volume]) -> None:
     """Refuse files whose slices differ in size."""
-    sizes = [f"{volume.shape[1]} x {volume.shape[2]} px" for volume in volumes]
-    for volume, size in zip(volumes, sizes, strict=True):
-        if size != sizes[0]:
+    first, *others = volumes
+    for volume in others:
+        if volume.shape[1:] != first.shape[1:]:
+            size, other = ("{} x {} px".format(*one.shape[1:]) for one in (volume, first))
             raise ShapeMismatch(
-                f"The slices of {volume.path.name} are {size}, those of {volumes[0].path.name} "
-                f"{sizes[0]}; a stack has slices of one size, read them apart."
+                f"The slices of {volume.path.name} are {size}, those of {first.path.name} {other}; "
+                "a stack has slices of one size, read them apart."
             )
 
 
@@ -389,7 +380,7 @@ def _open_references(reference: str | Path, volumes: list[Volume]) -> list[Volum
     if str(reference).strip():
         unopened = list_volumes(reference)
     elif all("reference" in npz_names(volume.path) for volume in volumes):
-        unopened = list_volumes([volume.path for volume in volumes])
+        unopened = volumes
     else:
         return []
     # Each is cut as its image is, even if its header gives another reason.
@@ -398,7 +389,7 @@ def _open_references(reference: str | Path, volumes: list[Volume]) -> list[Volum
     references = [
         open_volume(one, axis, "reference") for one, axis in zip(unopened, axes, strict=True)
     ]
-    _same_slice_shape(references)
+    _same_slices(references)
     n_images, n_masks = (sum(one.shape[0] for one in side) for side in (volumes, references))
     pairs = list(zip(volumes, references, strict=False))
     if len(references) == len(volumes):
@@ -417,29 +408,21 @@ def _open_references(reference: str | Path, volumes: list[Volume]) -> list[Volum
                 f"{volume.path.name} {volume.shape} (slices, rows, columns); they must be the "
                 "same before slices are chosen."
             )
-        _refuse_elsewhere(volume, mask)
+        if volume.grid and mask.grid:
+            apart = np.linalg.norm(volume.grid.corners() - mask.grid.corners(), axis=1).max()
+            # Headers round; half a voxel is more than rounding and less than a wrong pixel.
+            if apart > voxel_sizes(volume.grid.affine).min() / 2:
+                raise ShapeMismatch(
+                    f"The reference {mask.path.name} has the shape of {volume.path.name} but lies "
+                    f"{apart:.1f} mm from it, by their headers; resample it onto the images' grid, "
+                    "or store both as .npy if the headers are wrong."
+                )
     return references
 
 
-def _refuse_elsewhere(volume: Volume, mask: Volume) -> None:
-    """Refuse a reference that has the images' shape and lies somewhere else in space."""
-    if volume.grid is None or mask.grid is None:
-        return
-    apart = np.linalg.norm(volume.grid.corners() - mask.grid.corners(), axis=1).max()
-    # Headers round; half a voxel is more than rounding and less than a wrong pixel.
-    if apart > voxel_sizes(volume.grid.affine).min() / 2:
-        raise ShapeMismatch(
-            f"The reference {mask.path.name} has the shape of {volume.path.name} but lies "
-            f"{apart:.1f} mm from it, by their headers; resample it onto the images' grid, or "
-            "store both as .npy if the headers are wrong."
-        )
-
-
 def _refuse_crossed_names(pairs: list[tuple[Volume, Volume]]) -> None:
-    """Refuse pairs whose names contradict their order, such as sub-2 with sub-3_mask.
-
-    Only where some mask is named after its image; otherwise the order is all there is.
-    """
+    """Refuse pairs whose names contradict their order, such as sub-2 with sub-3_mask."""
+    # Only where some mask is named after its image; otherwise the order is all there is.
     strangers = [(image, mask) for image, mask in pairs if image.name not in mask.name]
     if 0 < len(strangers) < len(pairs):
         image, mask = strangers[0]
@@ -449,43 +432,24 @@ def _refuse_crossed_names(pairs: list[tuple[Volume, Volume]]) -> None:
         )
 
 
-def _choose(slices: str | int, counts: list[int]) -> tuple[list[int], list[int], list[int]]:
-    """Choose slices: for each its file, its number, and its position before choosing.
-
-    The number is that in its file, or the file's where every file holds one slice.
-    """
-    if max(counts) == 1:
-        files = parse_slices(slices, len(counts))
-        return files, files, files
-    starts = np.cumsum([0, *counts]).tolist()
-    per_file = [parse_slices(slices, count) for count in counts]
-    numbers = [number for some in per_file for number in some]
-    files = [file for file, some in enumerate(per_file) for _ in some]
-    return files, numbers, [starts[f] + n for f, n in zip(files, numbers, strict=True)]
-
-
 def _load(volumes: list[Volume], positions: list[int]) -> Array:
     """Read the slices at some positions of all files put together, file by file."""
-    starts = np.cumsum([0, *(volume.shape[0] for volume in volumes)]).tolist()
+    starts = [0, *accumulate(volume.shape[0] for volume in volumes)]
     pieces = []
     for file, run in groupby(positions, key=lambda position: bisect_right(starts, position) - 1):
-        take = evenly([position - starts[file] for position in run])
         whole = volumes[file].pixels()
-        piece = whole[take]
+        piece = whole[evenly([position - starts[file] for position in run])]
         # A view would keep all of a decompressed volume in memory for the sake of a few slices.
-        if len(piece) < len(whole) and not is_mapped(piece):
-            piece = piece.copy()
-        pieces.append(piece)
+        kept_whole = len(piece) == len(whole) or is_mapped(piece)
+        pieces.append(piece if kept_whole else piece.copy())
     return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
 
-def is_mapped(array: Array | None) -> bool:
+def is_mapped(array: Any) -> bool:
     """Whether an array's values stay in their file until they are asked for."""
-    while isinstance(array, np.ndarray):
-        if isinstance(array, np.memmap):
-            return True
+    while isinstance(array, np.ndarray) and not isinstance(array, np.memmap):
         array = array.base
-    return False
+    return isinstance(array, np.memmap)
 
 
 def _same_spacing(volumes: list[Volume]) -> tuple[float, float] | None:
@@ -502,15 +466,14 @@ def _same_spacing(volumes: list[Volume]) -> tuple[float, float] | None:
     return first.spacing_mm
 
 
-def _label_slices(
-    labels: tuple[str, ...] | None, counts: list[int], volumes: list[Volume]
-) -> list[str] | None:
+def _label_slices(labels: tuple[str, ...] | None, volumes: list[Volume]) -> list[str] | None:
     """Return one label for every slice of every file, before any is chosen."""
-    stored = [volume.groups or () for volume in volumes]
-    labels = labels or (tuple(label for some in stored for label in some) if all(stored) else None)
+    counts, stored = [volume.shape[0] for volume in volumes], [volume.groups for volume in volumes]
+    if labels is None and all(stored):
+        labels = tuple(label for some in stored for label in some or ())
     if labels is None:
-        one_file = len(volumes) == 1 and volumes[0].grid is None
-        if one_file or max(counts) == 1 < len(volumes):
+        one_array = len(volumes) == 1 and volumes[0].grid is None
+        if one_array or max(counts) == 1 < len(volumes):
             return None
         stems = [volume.name for volume in volumes]
         # scan.npy and scan.nii are two files: their stems must not make one group of them.
@@ -519,7 +482,7 @@ def _label_slices(
     if len(labels) == sum(counts):
         return list(labels)
     if len(labels) == len(counts):
-        return [label for label, count in zip(labels, counts, strict=True) for _ in range(count)]
+        return np.repeat(labels, counts).tolist()
     raise ShapeMismatch(
         f"There are {len(labels)} group labels for {sum(counts)} slices in {len(counts)} file(s); "
         "give one a slice, counted before slices are chosen, or one a file."

@@ -24,15 +24,7 @@ STACK_KINDS = (".npz", ".nii", ".nii.gz")
 def refuse_place(
     path: Path, own: Iterable[Path] = (), overwrite: bool = False, kinds: Iterable[str] = ()
 ) -> None:
-    """Refuse to write where something would be lost, where there is no folder, or a strange kind.
-
-    Called before long work, so that it is not done in vain. `own` are files that are never
-    replaced, those the slices came from; `kinds` the endings it may have, any when empty.
-
-    >>> refuse_place(Path("mask.txt"), kinds=(".nii", ".npy"))
-    Traceback (most recent call last):
-    skullnb.errors.UnreadableFile: mask.txt is of a kind that is not written; use .nii, .npy.
-    """
+    """Refuse, before long work, to write where something (its `own` input) would be lost."""
     kinds = tuple(kinds)
     if kinds and suffix_of(path) not in kinds:
         raise UnreadableFile(
@@ -56,17 +48,7 @@ def refuse_place(
 
 @contextmanager
 def writing(path: Path) -> Iterator[Path]:
-    """Give a passing name beside a file, and rename it to the file once all is on the disk.
-
-    Nobody meets half a file, and a write that fails leaves nothing and keeps what was there.
-
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     with writing(Path(folder) / "table.csv") as temporary:
-    ...         _ = temporary.write_text("slice,area")
-    ...     (Path(folder) / "table.csv").read_text()
-    'slice,area'
-    """
+    """Give a passing name beside a file, which becomes the file once all is on the disk."""
     # The ending stays, since it decides what the libraries write.
     temporary = path.with_name(f".skullnb-{uuid.uuid4().hex}{suffix_of(path)}")
     try:
@@ -103,7 +85,7 @@ def write_masks(masks: Array, path: str | Path, stack: Stack, overwrite: bool = 
         One mask for each slice of `stack`.
     path : str or Path
         The file to write: .nii, .nii.gz, .npy, .npz (array `masks`), .tif, .tiff, or for one slice
-        .png with 0 and 255.
+        .png with 0 and 255. It appears whole or not at all.
     stack : Stack
         What the masks were made from.
     overwrite : bool
@@ -112,7 +94,7 @@ def write_masks(masks: Array, path: str | Path, stack: Stack, overwrite: bool = 
     Returns
     -------
     Path
-        The file written. It appears whole or not at all.
+        The file written.
 
     Raises
     ------
@@ -130,8 +112,7 @@ def write_masks(masks: Array, path: str | Path, stack: Stack, overwrite: bool = 
     ...     written.name, np.load(written).dtype
     ('masks.npy', dtype('uint8'))
     """
-    path = expand(path)
-    masks = np.asanyarray(masks)
+    path, masks = expand(path), np.asanyarray(masks)
     if masks.shape != stack.images.shape:
         raise ShapeMismatch(
             f"The masks have the shape {masks.shape}, the slices {stack.images.shape}; "
@@ -145,34 +126,27 @@ def write_masks(masks: Array, path: str | Path, stack: Stack, overwrite: bool = 
 
 
 def write_stack(stack: Stack, path: str | Path, overwrite: bool = False) -> tuple[Path, ...]:
-    """Write a stack made in memory; .npz holds everything, .nii has the reference beside it.
-
-    >>> import tempfile
-    >>> stack = Stack(np.zeros((3, 8, 6)), reference=np.zeros((3, 8, 6)))
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     [file.name for file in write_stack(stack, Path(folder) / "head.nii.gz")]
-    ['head.nii.gz', 'head_reference.nii.gz']
-    """
+    """Write a stack made in memory; .npz holds everything, .nii has the reference beside it."""
     path = expand(path)
     refuse_place(path, files_of(stack), overwrite, STACK_KINDS)
-    beside = path.with_name(f"{stem(path)}_reference{suffix_of(path)}")
-    paths = (path, beside) if suffix_of(path) != ".npz" and stack.reference is not None else (path,)
-    refuse_place(paths[-1], files_of(stack), overwrite)
     if suffix_of(path) == ".npz":
-        names = ("images", "reference", "spacing_mm", "groups", "synthetic")
-        parts: dict[str, Any] = {name: getattr(stack, name) or None for name in names[2:]}
-        parts |= {"images": stack.images, "reference": stack.reference}
-        known: dict[str, Any] = {
-            name: np.asarray(parts[name]) for name in names if parts[name] is not None
+        parts = {
+            name: getattr(stack, name) or None for name in ("spacing_mm", "groups", "synthetic")
         }
+        parts |= {"images": stack.images, "reference": stack.reference}
+        known: Any = {name: np.asarray(one) for name, one in parts.items() if one is not None}
         with writing(path) as temporary:
             np.savez_compressed(temporary, **known)
-        return paths
-    loose = replace(stack, grids=())
-    for one, values in zip(paths, (stack.images, stack.reference), strict=False):
+        return (path,)
+    written = {path: stack.images}
+    if stack.reference is not None:
+        beside = path.with_name(f"{stem(path)}_reference{suffix_of(path)}")
+        refuse_place(beside, files_of(stack), overwrite)
+        written[beside] = stack.reference
+    for one, values in written.items():
         with writing(one) as temporary:
-            _write_nifti(temporary, np.asarray(values), loose)
-    return paths
+            _write_nifti(temporary, np.asarray(values), replace(stack, grids=()))
+    return tuple(written)
 
 
 def files_of(stack: Stack) -> list[Path]:
@@ -186,7 +160,7 @@ def _write_nifti(path: Path, masks: Array, stack: Stack) -> None:
     used = set(stack.volume_numbers)
     grids = [stack.grids[number] for number in used] if stack.grids else [None]
     grid = grids[0]
-    if all(one is None for one in stack.grids):
+    if not any(stack.grids):
         row, column = stack.spacing_mm or (1.0, 1.0)
         # No axis may look by far the thickest, or the slices would be read back along it.
         affine = np.diag([-column, -row, max(row, column, 1.0), 1.0])
@@ -231,12 +205,10 @@ def _write_png(path: Path, masks: Array, stack: Stack) -> None:
 
 
 _WRITERS: dict[str, Callable[[Path, Array, Stack], None]] = {
-    ".nii": _write_nifti,
-    ".nii.gz": _write_nifti,
+    **dict.fromkeys((".nii", ".nii.gz"), _write_nifti),
     ".npy": lambda path, masks, stack: np.save(path, masks),
     ".npz": lambda path, masks, stack: np.savez_compressed(path, masks=masks),
-    ".tif": _write_tiff,
-    ".tiff": _write_tiff,
+    **dict.fromkeys((".tif", ".tiff"), _write_tiff),
     ".png": _write_png,
 }
 

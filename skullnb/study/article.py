@@ -69,19 +69,10 @@ def fill_holes(dilated: Mask) -> Mask:
 
 
 def skull_mask(image: NDArray[Any], kernel_width: int = 26) -> Mask:
-    """All five steps.
+    """All five steps, from a slice, (H, W) of real numbers, to its mask, (H, W) uint8 {0, 1}.
 
-    Parameters
-    ----------
-    image : (H, W) array, real
-        Whole numbers may wrap around, and a pixel that is not finite empties the mask, as in the
-        article.
-    kernel_width : int
-        Side of the ellipse in px, at least 1.
-
-    Returns
-    -------
-    (H, W) uint8 {0, 1}
+    Whole numbers may wrap around, and a pixel that is not finite empties the mask, as in the
+    article. The kernel is an ellipse, `kernel_width` px wide.
 
     Examples
     --------

@@ -9,16 +9,14 @@ gives an (H, W) uint8 {0, 1} mask.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike
 
 from skullnb import metrics, pipeline
-from skullnb.errors import InvalidSetting
 from skullnb.pipeline import Mask, PipelineSettings
 from skullnb.published import VERSIONS
 from skullnb.stack import Stack
@@ -26,21 +24,16 @@ from skullnb.stack import Stack
 if TYPE_CHECKING:
     import pandas as pd
 
-# The published IoUs have two decimals, and the stand-in only resembles the article's slices:
-# candidates this near are all as good as one another.
-AGREES = 0.02
-
-THRESHOLD_ENDINGS = {
-    "all": "all bright pixels",
-    "largest": "the largest component",
-    "filled": "the largest component, holes filled",
-}
-
 
 def otsu_largest(image: ArrayLike) -> Mask:
     """v1: Otsu's threshold, then the largest bright component.
 
     Its holes stay open; filled, they would lift the IoU past the published one.
+
+    Examples
+    --------
+    >>> print(otsu_largest([[9, 9, 0, 9]]))
+    [[1 1 0 0]]
     """
     levels = pipeline.normalise(image)
     return _largest(pipeline.binarise(levels, pipeline.otsu_threshold(levels)))
@@ -50,37 +43,37 @@ def flood_from_edges(image: ArrayLike) -> Mask:
     """v2: flood the dark background from the frame, and keep what the flood does not reach.
 
     That is the head with its scalp. Bright pixels on the frame decide how far the flood comes.
+
+    Examples
+    --------
+    >>> print(flood_from_edges([[9, 9, 9, 0], [9, 0, 9, 0], [9, 9, 9, 0]]))
+    [[1 1 1 0]
+     [1 1 1 0]
+     [1 1 1 0]]
     """
     levels = pipeline.normalise(image)
     return pipeline.fill_holes(pipeline.binarise(levels, pipeline.otsu_threshold(levels)))
 
 
 def fixed_threshold(image: ArrayLike, level: int, ending: str = "all") -> Mask:
-    """v3 and v4, a candidate: a threshold chosen by hand, then one of `THRESHOLD_ENDINGS`.
-
-    Bright is strictly above `level`, 0..255 of the normalised slice.
-
-    Examples
-    --------
-    >>> [int(fixed_threshold([[0, 5, 0, 9, 9]], 100, ending).sum()) for ending in THRESHOLD_ENDINGS]
-    [3, 2, 2]
-    """
-    PipelineSettings(threshold=level)  # refuses an impossible level
-    if ending not in THRESHOLD_ENDINGS:
-        raise InvalidSetting(
-            f"The ending must be one of {', '.join(THRESHOLD_ENDINGS)}, not {ending!r}."
-        )
+    """v3 and v4, a candidate: "all" above a level (0..255), the "largest" part, or it "filled"."""
     bright = pipeline.binarise(pipeline.normalise(image), level)
     if ending == "all":
         return bright
-    largest = _largest(bright)
-    return pipeline.fill_holes(largest) if ending == "filled" else largest
+    return _largest(bright) if ending == "largest" else pipeline.fill_holes(_largest(bright))
 
 
 def component_dilated(image: ArrayLike, width: int, shape: str = "ellipse") -> Mask:
-    """v5 and v6, a candidate: the final pipeline with a kernel of another width (px) or shape."""
-    settings = PipelineSettings(kernel_width=width, kernel_shape=shape)
-    return pipeline.trace_skull_mask(image, settings).mask
+    """v5 and v6, a candidate: the final pipeline with a kernel of another width (px) or shape.
+
+    Examples
+    --------
+    >>> image = np.zeros((9, 9))
+    >>> image[3:6, 3:6] = 1
+    >>> print(component_dilated(image, 3).sum(), component_dilated(image, 3, "rectangle").sum())
+    21 25
+    """
+    return next(pipeline.masks_by_width(image, [width], PipelineSettings(kernel_shape=shape)))
 
 
 def component_grown_in_passes(
@@ -91,21 +84,20 @@ def component_grown_in_passes(
     An ellipse 3 px wide is a cross, and many passes of it draw a diamond. Passes of a square are no
     recipe of their own: they do what one larger square does.
     """
-    if passes < 1:
-        raise InvalidSetting(f"At least one pass is needed, not {passes}.")
     kernel = pipeline.structuring_element(width, shape)
     brain = pipeline.trace_skull_mask(image, PipelineSettings(kernel_width=0)).brain
     grown = cv2.dilate(brain, kernel, iterations=passes)
     return pipeline.fill_holes(np.asarray(grown, dtype=np.uint8))
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """One version of the development story, or one candidate for it.
+def _largest(binary: Mask) -> Mask:
+    labels, components = pipeline.label_components(binary)
+    chosen = pipeline.choose_brain(components, drop_edge_touching=False)
+    return pipeline.component_mask(labels, chosen)
 
-    `version` is one of `skullnb.published.VERSIONS`, `name` says what it does in a few words (no
-    two share one), and `make_mask` takes an (H, W) image to an (H, W) uint8 mask.
-    """
+
+class Recipe(NamedTuple):
+    """A version of `skullnb.published.VERSIONS` or a candidate for it, in a few words, to run."""
 
     version: str
     name: str
@@ -132,66 +124,41 @@ RECIPES = (
 )
 
 
-def recipe(name: str) -> Recipe:
-    """Look a recipe up by its version (its first candidate then), or by its own name.
-
-    Examples
-    --------
-    >>> recipe("v5").name, recipe("ellipse, 34 px").version
-    ('ellipse, 18 px', 'v5')
-    """
-    for one in RECIPES:
-        if name in (one.version, one.name):
-            return one
-    raise InvalidSetting(f"No recipe called {name!r}; choose one of {', '.join(VERSIONS)}.")
-
-
 def one_of_each_version() -> list[Recipe]:
-    """List the first recipe of every version, in the order of the story."""
-    return [recipe(version) for version in VERSIONS]
-
-
-def masks(image: ArrayLike, recipes: Sequence[Recipe] | None = None) -> dict[str, Mask]:
-    """Make each recipe's mask of one slice, by the recipe's name; one of each version if left out.
+    """List the first recipe of every version, in the order of the story.
 
     Examples
     --------
-    >>> list(masks(np.zeros((9, 9))))[:2]
-    ['Otsu, largest component', 'Otsu, flood from the edges']
+    >>> [recipe.name for recipe in one_of_each_version()][-1]
+    'ellipse, 26 px'
     """
-    return {one.name: one.make_mask(image) for one in recipes or one_of_each_version()}
+    return [next(one for one in RECIPES if one.version == version) for version in VERSIONS]
 
 
 def measure(stack: Stack, recipes: Sequence[Recipe] = RECIPES) -> pd.DataFrame:
-    """Score recipes on a stack.
+    """Score recipes on a stack with a reference mask.
 
     Returns
     -------
     DataFrame
         A row a recipe: version, recipe (its name), published (the article's IoU of the version),
-        iou (mean over the slices that have one), lowest and highest (slice), and agrees (whether
-        the mean is within `AGREES` of the published one). Without a reference mask scores are NaN
-        and nothing agrees.
+        and iou (mean over the slices that have one).
 
     Examples
     --------
     >>> image = np.zeros((1, 30, 30))
     >>> image[0, 10:20, 10:20] = 1
-    >>> measure(Stack(image, (image > 0).astype(np.uint8)), [recipe("v1")])
-      version                   recipe  published  iou  lowest  highest  agrees
-    0      v1  Otsu, largest component       0.73  1.0     1.0      1.0   False
+    >>> measure(Stack(image, (image > 0).astype(np.uint8)), one_of_each_version()[:1])
+      version                   recipe  published  iou
+    0      v1  Otsu, largest component       0.73  1.0
     """
     import pandas as pd
 
-    rows = []
-    for one in recipes:
-        scores = _scores(stack, one.make_mask)
-        published, mean = VERSIONS[one.version], scores.mean()
-        agrees = bool(abs(mean - published) <= AGREES)
-        about = (one.version, one.name, published)
-        rows.append((*about, mean, scores.min(), scores.max(), agrees))
-    names = ["version", "recipe", "published", "iou", "lowest", "highest", "agrees"]
-    return pd.DataFrame(rows, columns=names)
+    rows = [
+        (one.version, one.name, VERSIONS[one.version], _iou(stack, one.make_mask))
+        for one in recipes
+    ]
+    return pd.DataFrame(rows, columns=["version", "recipe", "published", "iou"])
 
 
 def scan(
@@ -200,7 +167,7 @@ def scan(
     """Score one family of recipes over its free number, to see where it meets a published IoU.
 
     `make_mask` takes an image, the number, and options such as `ending` or `shape`. Gives a row a
-    value: value, iou (mean over slices; NaN without a reference mask).
+    value: value, iou (mean over slices).
 
     Examples
     --------
@@ -211,13 +178,7 @@ def scan(
     """
     import pandas as pd
 
-    rows = []
-    for value in values:
-
-        def make(image: ArrayLike, value: int = value) -> Mask:
-            return make_mask(image, value, **options)
-
-        rows.append((value, _scores(stack, make).mean()))
+    rows = [(value, _iou(stack, make_mask, value, **options)) for value in values]
     return pd.DataFrame(rows, columns=["value", "iou"])
 
 
@@ -237,17 +198,11 @@ def meetings(scanned: pd.DataFrame, target: float) -> list[float]:
     return [float(place) for place in places.round(6)]
 
 
-def _largest(binary: Mask) -> Mask:
-    labels, components = pipeline.label_components(binary)
-    chosen = pipeline.choose_brain(components, drop_edge_touching=False)
-    return pipeline.component_mask(labels, chosen)
-
-
-def _scores(stack: Stack, make_mask: Callable[[ArrayLike], Mask]) -> pd.Series[float]:
-    """IoU of each slice; all NaN without a reference mask."""
+def _iou(stack: Stack, make_mask: Callable[..., Mask], *number: int, **options: Any) -> float:
+    """Mean IoU over the slices that have one."""
     import pandas as pd
 
-    if stack.reference is None:
-        return pd.Series(np.full(len(stack), np.nan))
+    assert stack.reference is not None
     pairs = zip(stack.images, stack.reference, strict=True)
-    return pd.Series([metrics.iou(make_mask(image), reference) for image, reference in pairs])
+    found = [metrics.iou(make_mask(image, *number, **options), mask) for image, mask in pairs]
+    return float(pd.Series(found).mean())

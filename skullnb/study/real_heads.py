@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from skullnb import evidence, heads, metrics
 from skullnb.errors import InvalidSetting, UnreadableFile
@@ -25,15 +25,14 @@ from skullnb.pipeline import (
     PipelineSettings,
     SkullMaskTrace,
     masks_by_width,
-    normalise,
-    otsu_threshold,
+    measure_slice,
     trace_skull_mask,
 )
 from skullnb.pipeline.signs import SIGNS, neighbour_signs, warnings_of
 from skullnb.reach import kernel_width_for
 from skullnb.stack import Stack, read_stack
 from skullnb.study.timing import versions
-from skullnb.sweep import sweep_kernel_width
+from skullnb.volume import skull_mask_of_volume
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -41,25 +40,10 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parents[1] / "data" / "real_heads"
 MEASURES = ("iou", "dice", "assd", "hd95", "nsd")
 POOR_IOU = 0.9
+WIDTHS = tuple(range(8, 51, 2))  # px, of *widths*
 
-SIDES = ("top", "bottom", "left", "right")
-CUTS = {"left and right": SIDES[2:], "all sides": SIDES}
+CUTS = {"left and right": (1,), "all sides": (0, 1)}  # along columns, and along rows too
 DEPTHS_MM = (2.0, 5.0)
-DID_NOT_FIRE, NOTHING, HARDLY = "did not fire", "changes nothing", "hardly matters"
-HELPS, HURTS, LOSES = "helps", "hurts", "loses the brain"
-OUTCOMES = (DID_NOT_FIRE, NOTHING, HARDLY, HELPS, HURTS, LOSES)
-
-WIDTHS = tuple(range(8, 51, 2))
-"""Kernel widths in px for *widths* (chapter 10)."""
-
-CHOICES = {
-    "scalp ring": "more than half of the component lies outside the reference mask",
-    "merged": "more than a twentieth of it lies outside",
-    "lost": "it holds less than 10% of the bright pixels inside the reference mask, or is none",
-    "one part": "it holds less than 70% of them",
-    "brain": "none of the others",
-}
-"""What the chosen component is called by the reference mask: the first that applies."""
 
 PICTURED = "mne-ecog"
 FAILURES = {
@@ -82,8 +66,7 @@ class Method(NamedTuple):
 
 
 def _article_px(stack: Stack, widths: Sequence[Any]) -> Iterator[Iterable[Mask]]:
-    widths = [int(one) for one in widths]
-    return (masks_by_width(image, widths) for image in stack.images)
+    return (masks_by_width(image, map(int, widths)) for image in stack.images)
 
 
 def _article_mm(stack: Stack, reaches: Sequence[Any]) -> Iterator[Iterable[Mask]]:
@@ -98,8 +81,31 @@ METHODS = {
 """By name. The settings are kernel widths in px, reaches in mm."""
 
 
+def _dark_growth(stack: Stack, reaches: Sequence[Any]) -> Iterator[Iterable[Mask]]:
+    settings = [PipelineSettings(border="dark growth", reach_mm=one) for one in reaches]
+    for image in stack.images:
+        yield (measure_slice(image, one, stack.spacing_mm).mask for one in settings)
+
+
+def _whole_head(stack: Stack, reaches: Sequence[Any]) -> Iterator[Iterable[Mask]]:
+    """Masks of some slices, found in the whole volume that they are from."""
+    whole = heads.load_whole(stack.name)
+    places = [whole.slice_numbers.index(number) for number in stack.slice_numbers]
+    steps_mm = whole.grids[0].steps_mm  # type: ignore[union-attr]
+    found = [skull_mask_of_volume(whole.images, steps_mm, one)[places] for one in reaches]
+    return zip(*found, strict=True)
+
+
+MOST_MM = tuple(np.arange(8.0, 24.01, 2.0).tolist())
+BORDERS = {
+    "dark growth": Method(_dark_growth, MOST_MM),
+    "whole head": Method(_whole_head, MOST_MM),
+}
+"""Ways to masks that look for the border (chapter 11), measured with `measure_borders`."""
+
+
 def about() -> dict[str, Any]:
-    """Tell the `date` and `versions` of the stored tables, and the ledger's `verdict`."""
+    """Tell the `date` and `versions` of the stored tables."""
     return dict(json.loads(_stored("about.json").read_text(encoding="utf-8")))
 
 
@@ -112,6 +118,7 @@ def table(name: str) -> DataFrame:
         - *slices*: a row a slice: what was chosen, and the signs of its trace, joined by ;
         - *scores*: a row a slice and method: the setting that other heads chose, and scores (mm)
         - *curves*: a row a method, head and setting: mean IoU over the head's slices
+        - *border_scores*, *border_curves*: the same two of `BORDERS`
         - *widths*: a row a slice, and its IoU at each width (px) of the article's kernel
         - *crops*: a row a slice, sides and depth of a cut: what the edge rule did
         - *rules*: a row a rule of the pipeline, as `skullnb.evidence.summarise` gives it
@@ -129,8 +136,7 @@ def table(name: str) -> DataFrame:
     """
     import pandas as pd
 
-    found = pd.read_csv(_stored(f"{name}.csv"))
-    return found.fillna({"signs": ""})
+    return pd.read_csv(_stored(f"{name}.csv")).fillna({"signs": ""})
 
 
 def pictures() -> dict[str, NDArray[Any]]:
@@ -152,17 +158,13 @@ def _stored(name: str) -> Path:
     return FOLDER / name
 
 
-def what_was_chosen(trace: SkullMaskTrace, reference: ArrayLike) -> str:
-    """Say what the pipeline took for the brain: one of `CHOICES`, by the (H, W) reference mask.
+def what_was_chosen(trace: SkullMaskTrace, reference: Mask) -> str:
+    """Name what was taken for the brain: "scalp ring", "merged", "lost", "one part" or "brain".
 
-    Examples
-    --------
-    >>> from skullnb.phantom import variant
-    >>> head = variant("thick-soft-tissue")
-    >>> what_was_chosen(trace_skull_mask(head.images[0]), head.reference[0])
-    'scalp ring'
+    By how much of the component lies outside the reference mask (half; a twentieth), and how little
+    of what is bright inside the mask it holds (a tenth; 70%).
     """
-    inside, brain = np.asarray(reference) > 0, trace.brain > 0
+    inside, brain = reference > 0, trace.brain > 0
     if not brain.any():
         return "lost"
     outside = np.count_nonzero(brain & ~inside) / np.count_nonzero(brain)
@@ -174,86 +176,63 @@ def what_was_chosen(trace: SkullMaskTrace, reference: ArrayLike) -> str:
 
 
 def cut_into_head(
-    image: NDArray[Any], depth_mm: float, spacing_mm: tuple[float, float], sides: Sequence[str]
-) -> tuple[slice, slice]:
-    """Find rows and columns of a frame that cuts so many mm off the bright tissue on some sides.
-
-    Examples
-    --------
-    >>> image = np.zeros((20, 20))
-    >>> image[5:15, 4:16] = 1
-    >>> cut_into_head(image, 2.0, (1.0, 1.0), ("left", "right"))
-    (slice(0, 20, None), slice(6, 14, None))
-    """
+    image: NDArray[Any], depth_mm: float, spacing_mm: tuple[float, float], axes: Sequence[int]
+) -> tuple[slice, ...]:
+    """Rows and columns of a frame that cuts so many mm off both ends of the bright tissue."""
     found = trace_skull_mask(image).components
     found = found[found["area"] >= 0.01 * found["area"].sum()]  # specks of noise are no head
-    frame = []
-    for axis, (first, size) in enumerate((("top", "height"), ("left", "width"))):
+    frame = [slice(0, side) for side in image.shape]
+    for axis in axes:
+        first, size = found[("top", "left")[axis]], found[("height", "width")[axis]]
         depth = round(depth_mm / spacing_mm[axis])
-        start, stop = 0, image.shape[axis]
-        if SIDES[2 * axis] in sides:
-            start = int(found[first].min(initial=stop)) + depth
-        if SIDES[2 * axis + 1] in sides:
-            stop = int((found[first] + found[size]).max(initial=0)) - depth
+        start = int(first.min(initial=image.shape[axis])) + depth
+        stop = int((first + size).max(initial=0)) - depth
         if stop <= start:
             raise InvalidSetting(f"Cutting {depth_mm:g} mm off the head leaves nothing; cut less.")
-        frame.append(slice(start, stop))
-    return frame[0], frame[1]
+        frame[axis] = slice(start, stop)
+    return tuple(frame)
 
 
-def edge_outcome(trace: SkullMaskTrace, reference: NDArray[np.uint8]) -> dict[str, Any]:
-    """Say what dropping the components that touch the frame did to one slice.
+def edge_outcome(trace: SkullMaskTrace, reference: Mask) -> dict[str, Any]:
+    """Say what dropping components that touch the frame did: n_edge_touching, IoUs, outcome.
 
-    Gives `n_edge_touching`, `iou`, `iou_off` (without the rule) and `outcome`, one of `OUTCOMES`:
-    the rule *loses the brain* when the IoU is less than half of what it is without, and *hardly
-    matters* when it moves the IoU by no more than `skullnb.evidence.NOTABLE_IOU`.
+    It *loses the brain* when the IoU is less than half of what it is without (`iou_off`).
     """
     without = evidence.switch_off(trace, "drop edge-touching")
     on, off = metrics.iou(trace.mask, reference), metrics.iou(without, reference)
     if not trace.n_edge_touching:
-        outcome = DID_NOT_FIRE
+        outcome = "did not fire"
     elif np.array_equal(without, trace.mask):
-        outcome = NOTHING
+        outcome = "changes nothing"
     elif abs(on - off) <= evidence.NOTABLE_IOU:
-        outcome = HARDLY
+        outcome = "hardly matters"
+    elif on > off:
+        outcome = "helps"
     else:
-        outcome = HELPS if on > off else LOSES if on < off / 2 else HURTS
+        outcome = "loses the brain" if on < off / 2 else "hurts"
     scores = {"iou": on, "iou_off": off, "outcome": outcome}
     return {"n_edge_touching": trace.n_edge_touching} | scores
 
 
-def signs_of(
-    traces: Sequence[SkullMaskTrace],
-    spacing_mm: Any,
-    numbers: Sequence[int] | None = None,
-    step_mm: float = 0.0,
-) -> list[str]:
-    """Name the signs of failure on slices of one volume, joined by ;, with no reference mask.
-
-    With their `numbers` in the volume, `step_mm` apart, neighbours are compared too.
-    """
-    found = [warnings_of(one.facts, one.settings, spacing_mm, one.reason) for one in traces]
-    if numbers is not None:
-        areas, levels = [one.facts.mask_px for one in traces], [one.threshold for one in traces]
-        one_volume, steps_mm = ["head"] * len(found), [step_mm] * len(found)
-        warned = [bool(one) for one in found]
-        jumps = neighbour_signs(areas, levels, one_volume, numbers, steps_mm, warned)
-        found = [one | jump for one, jump in zip(found, jumps, strict=True)]
-    return [";".join(one) for one in found]
+def signs_of(traces: Sequence[SkullMaskTrace], stack: Stack) -> list[str]:
+    """Names of the signs of failure on the traced slices of one volume, joined by ;."""
+    spacing, grid = stack.spacing_mm, stack.grids[0] if stack.grids else None
+    found = [warnings_of(one.facts, one.settings, spacing, one.reason) for one in traces]
+    jumps = neighbour_signs(
+        [one.facts.mask_px for one in traces],
+        [one.threshold for one in traces],
+        ["head"] * len(found),
+        stack.slice_numbers,
+        [grid.steps_mm[0] if grid else 0.0] * len(found),
+        [bool(one) for one in found],
+    )
+    return [";".join(one | jump) for one, jump in zip(found, jumps, strict=True)]
 
 
 def chosen_on_others(curves: DataFrame, method: str) -> DataFrame:
     """Choose a method's setting for each head by the mean IoU of all the *other* heads.
 
-    Parameters
-    ----------
-    curves : DataFrame
-        As from ``table("curves")``.
-
-    Returns
-    -------
-    DataFrame
-        A row a head: head, setting, and the head's own `iou` with it.
+    `curves` is as from ``table("curves")``. Gives a row a head: head, setting, and its own iou.
 
     Examples
     --------
@@ -273,11 +252,8 @@ def chosen_on_others(curves: DataFrame, method: str) -> DataFrame:
 def summary(scores: DataFrame) -> DataFrame:
     """Sum up every method by head, and as the mean over heads, in which each counts once.
 
-    Returns
-    -------
-    DataFrame
-        By method and head (the last is "mean"): means of the scores, `worst` IoU of a slice, and
-        `n_poor`, how many slices have an IoU below `POOR_IOU`.
+    By method and head (the last is "mean"): means of the scores, `worst` IoU of a slice, and
+    `n_poor`, how many slices have an IoU below `POOR_IOU`.
     """
     import pandas as pd
 
@@ -306,68 +282,90 @@ def sign_rates(signs: Series[str], failed: Series[bool]) -> DataFrame:
 
 
 def measure(stacks: Mapping[str, Stack]) -> dict[str, DataFrame]:
-    """Make all tables but *unscored* from stacks by name; *rules* has the verdict in its attrs."""
+    """Make all tables but *unscored* from stacks with references, by name."""
     import pandas as pd
 
-    curves = pd.DataFrame(_curves(stacks)).groupby(["method", "head", "setting"], sort=False)
-    found = {"curves": curves.iou.mean().reset_index()}
-    chosen = {name: chosen_on_others(found["curves"], name) for name in METHODS}
-    settings: Any = {name: one.set_index("head").setting for name, one in chosen.items()}
-    ledger = evidence.combine([evidence.build_ledger(stack) for stack in stacks.values()])
-    columns = ["rule", "status", "evidence", "n_slices", "n_fired", "n_changed", "iou", "iou_off"]
-    rules = evidence.summarise(ledger)[columns]
-    rules.attrs["verdict"] = evidence.verdict(ledger)
-    return found | {
-        "widths": pd.concat([_widths(stack) for stack in stacks.values()], ignore_index=True),
-        "scores": pd.DataFrame(_scores(stacks, settings)),
-        "slices": pd.DataFrame(row for stack in stacks.values() for row in _slices(stack)),
-        "crops": pd.DataFrame(_crops(stacks, settings[ARTICLE_MM])),
-        "rules": rules,
+    given = stacks.values()
+    curves, scores, settings = _chosen_and_scored(METHODS, given)
+    rules = evidence.summarise(evidence.combine(map(evidence.build_ledger, given)))
+    reaches = settings[ARTICLE_MM]
+    return {
+        "curves": curves,
+        "widths": pd.DataFrame(row for stack in given for row in _widths(stack)),
+        "scores": scores,
+        "slices": pd.DataFrame(row for stack in given for row in _slices(stack)),
+        "crops": pd.DataFrame(row for one in given for row in _crops(one, reaches[_head(one)])),
+        "rules": rules[
+            ["rule", "status", "evidence", "n_slices", "n_fired", "n_changed", "iou", "iou_off"]
+        ],
     }
+
+
+def measure_borders(stacks: Mapping[str, Stack]) -> dict[str, DataFrame]:
+    """Make the tables of `BORDERS` from open heads by name."""
+    curves, scores, _ = _chosen_and_scored(BORDERS, stacks.values())
+    return {"border_curves": curves, "border_scores": scores}
+
+
+def _chosen_and_scored(
+    methods: Mapping[str, Method], stacks: Iterable[Stack]
+) -> tuple[DataFrame, DataFrame, Any]:
+    """Try all settings; score with those that other heads choose, which are given as well."""
+    import pandas as pd
+
+    pairs = list(product(methods.items(), stacks))
+    tried = [
+        place | {"method": name, "setting": setting, "iou": metrics.iou(mask, reference)}
+        for (name, method), stack in pairs
+        for place, setting, mask, reference in _made(method, stack, method.settings)
+    ]
+    by_setting = pd.DataFrame(tried).groupby(["method", "head", "setting"], sort=False)
+    curves = by_setting.iou.mean().reset_index()
+    settings: Any = {
+        name: chosen_on_others(curves, name).set_index("head").setting for name in methods
+    }
+    scores = []
+    for (name, method), stack in pairs:
+        chosen = (settings[name][_head(stack)],)
+        for place, setting, mask, reference in _made(method, stack, chosen):
+            found = metrics.score(mask, reference, stack.spacing_mm)
+            own = {one: found[one] for one in MEASURES}
+            scores.append(place | {"method": name, "setting": setting} | own)
+    return curves, pd.DataFrame(scores), settings
+
+
+def _head(stack: Stack) -> str:
+    return (stack.groups or ("",))[0]
 
 
 def _each(stack: Stack) -> Iterator[tuple[dict[str, Any], NDArray[Any], Mask]]:
     """Go over slices: where each is from, image, reference mask; stacks of one head share it."""
     assert stack.reference is not None
-    assert stack.groups is not None
-    numbers = zip(stack.groups, stack.slice_numbers, strict=True)
-    place = [{"stack": stack.name, "head": head, "slice": number} for head, number in numbers]
-    return zip(place, stack.images, stack.reference, strict=True)
+    for number, image, reference in zip(
+        stack.slice_numbers, stack.images, stack.reference, strict=True
+    ):
+        yield {"stack": stack.name, "head": _head(stack), "slice": number}, image, reference
 
 
-def _curves(stacks: Mapping[str, Stack]) -> Iterator[dict[str, Any]]:
-    for (name, method), stack in product(METHODS.items(), stacks.values()):
-        made = method.masks(stack, method.settings)
-        for (place, _, reference), masks in zip(_each(stack), made, strict=True):
-            for setting, mask in zip(method.settings, masks, strict=True):
-                iou = metrics.iou(mask, reference)
-                yield {"method": name, "head": place["head"], "setting": setting, "iou": iou}
+def _made(
+    method: Method, stack: Stack, settings: Sequence[float]
+) -> Iterator[tuple[dict[str, Any], float, Mask, Mask]]:
+    """Go over the masks of slices and settings: where from, setting, mask, reference mask."""
+    made = method.masks(stack, settings)
+    for (place, _, reference), masks in zip(_each(stack), made, strict=True):
+        for setting, mask in zip(settings, masks, strict=True):
+            yield place, setting, mask, reference
 
 
-def _scores(
-    stacks: Mapping[str, Stack], settings: Mapping[str, Mapping[str, float]]
-) -> Iterator[dict[str, Any]]:
-    for (name, method), stack in product(METHODS.items(), stacks.values()):
-        setting = settings[name][_head(stack)]
-        made = method.masks(stack, (setting,))
-        for (place, _, reference), (mask,) in zip(_each(stack), made, strict=True):
-            found = metrics.score(mask, reference, stack.spacing_mm)
-            scores = {one: found[one] for one in MEASURES}
-            yield place | {"method": name, "setting": setting} | scores
-
-
-def _widths(stack: Stack) -> DataFrame:
-    import pandas as pd
-
-    swept = sweep_kernel_width(stack, WIDTHS, ("iou",))
-    wide = swept.pivot(index="position", columns="kernel_width", values="iou")
-    place = pd.DataFrame([place for place, _, _ in _each(stack)])
-    return place.join(wide.rename(columns=str))
+def _widths(stack: Stack) -> Iterator[dict[str, Any]]:
+    for place, image, reference in _each(stack):
+        masks = zip(WIDTHS, masks_by_width(image, WIDTHS), strict=True)
+        yield place | {str(width): metrics.iou(mask, reference) for width, mask in masks}
 
 
 def _slices(stack: Stack) -> Iterator[dict[str, Any]]:
     traces = [trace_skull_mask(image, spacing_mm=stack.spacing_mm) for image in stack.images]
-    signs = signs_of(traces, stack.spacing_mm, stack.slice_numbers, _step_mm(stack))
+    signs = signs_of(traces, stack)
     for (place, _, reference), trace, shown in zip(_each(stack), traces, signs, strict=True):
         yield place | {
             "threshold": trace.threshold,
@@ -377,39 +375,30 @@ def _slices(stack: Stack) -> Iterator[dict[str, Any]]:
         }
 
 
-def _crops(stacks: Mapping[str, Stack], reaches: Mapping[str, float]) -> Iterator[dict[str, Any]]:
-    for stack in stacks.values():
-        spacing = stack.spacing_mm or (1.0, 1.0)
-        settings = PipelineSettings(reach_mm=reaches[_head(stack)]).at(spacing)
-        cuts = product(_each(stack), CUTS.items(), DEPTHS_MM)
-        for (place, image, reference), (sides, names), depth in cuts:
-            frame = cut_into_head(image, depth, spacing, names)
+def _crops(stack: Stack, reach_mm: float) -> Iterator[dict[str, Any]]:
+    spacing = stack.spacing_mm or (1.0, 1.0)
+    settings = PipelineSettings(reach_mm=reach_mm).at(spacing)
+    for i, (place, image, reference) in enumerate(_each(stack)):
+        before = trace_skull_mask(image).threshold
+        for (sides, axes), depth in product(CUTS.items(), DEPTHS_MM):
+            frame = cut_into_head(image, depth, spacing, axes)
             trace = trace_skull_mask(image[frame], settings, spacing_mm=spacing)
             yield {
                 **place,
                 "sides": sides,
                 "depth_mm": depth,
-                "threshold_before": otsu_threshold(normalise(image)),
+                "threshold_before": before,
                 "threshold": trace.threshold,
                 **edge_outcome(trace, reference[frame]),
                 "chosen": what_was_chosen(trace, reference[frame]),
-                "signs": signs_of([trace], spacing)[0],
+                "signs": signs_of([trace], stack.select([i]))[0],
             }
-
-
-def _head(stack: Stack) -> str:
-    return (stack.groups or ("",))[0]
-
-
-def _step_mm(stack: Stack) -> float:
-    grid = stack.grids[0] if stack.grids else None
-    return grid.steps_mm[0] if grid else 0.0
 
 
 def _unscored(volume: Stack) -> Iterator[dict[str, Any]]:
     for region, numbers in UNSCORED.items():
-        traces = [trace_skull_mask(volume.images[number]) for number in numbers]
-        signs = signs_of(traces, volume.spacing_mm, numbers, _step_mm(volume))
+        stack = volume.select(numbers)
+        signs = signs_of([trace_skull_mask(image) for image in stack.images], stack)
         for number, shown in zip(numbers, signs, strict=True):
             yield {"region": region, "slice": number, "signs": shown}
 
@@ -428,7 +417,7 @@ def _failures(volume: Stack) -> dict[str, Any]:
 
 
 def _outlines(stack: Stack, scores: DataFrame) -> dict[str, Any]:
-    """Outlines of the masks of a stack's middle slice."""
+    """Outlines of the masks of a stack's middle slice, (n, 2) points [x, y] in mm."""
     middle = stack.select([len(stack) // 2])
     assert middle.reference is not None
     drawn = {"reference": middle.reference[0]}
@@ -444,7 +433,7 @@ def _outlines(stack: Stack, scores: DataFrame) -> dict[str, Any]:
     return found
 
 
-def record(folder: Path = FOLDER) -> None:
+def record() -> None:
     """Measure everything on the open heads and store it."""
     import pandas as pd
 
@@ -454,13 +443,12 @@ def record(folder: Path = FOLDER) -> None:
     drawn: dict[str, Any] = _failures(volume)
     for stack in stacks.values():
         drawn |= _outlines(stack, found["scores"])
+    found |= measure_borders(stacks)
     facts = {"date": datetime.now(UTC).date().isoformat(), "versions": versions()}
-    facts["verdict"] = found["rules"].attrs["verdict"]
-    folder.mkdir(parents=True, exist_ok=True)
     for name, one in found.items():
-        one.round(6).to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
-    np.savez_compressed(folder / "pictures.npz", **drawn)
-    (folder / "about.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+        one.round(6).to_csv(FOLDER / f"{name}.csv", index=False, lineterminator="\n")
+    np.savez_compressed(FOLDER / "pictures.npz", **drawn)
+    (FOLDER / "about.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
 
 def recheck() -> str:

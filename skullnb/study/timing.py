@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -29,13 +30,14 @@ from scipy import ndimage
 
 from skullnb import metrics, pipeline
 from skullnb.errors import SkullnbError, UnreadableFile
+from skullnb.pipeline import Mask, PipelineSettings
 from skullnb.study import article
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 Image = NDArray[Any]
-Mask = NDArray[np.uint8]
+Way = Callable[[Image, int], Mask]
 
 RECORDED = Path(__file__).with_name("timing.json")
 WIDTHS = tuple(range(12, 42, 2))
@@ -57,8 +59,7 @@ CLOCK = thread_time if IS_FINE else perf_counter
 
 def with_opencv(image: Image, width: int) -> Mask:
     """Component statistics instead of a loop, and outer contours drawn full instead of a fill."""
-    levels = article.normalise(image)
-    _, binary = cv2.threshold(levels, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    binary = article.binarise(article.normalise(image))
     _, labels, found, _ = cv2.connectedComponentsWithStatsWithAlgorithm(
         binary, 8, cv2.CV_32S, cv2.CCL_BBDT
     )
@@ -70,10 +71,8 @@ def with_opencv(image: Image, width: int) -> Mask:
     if not inside.any():
         return mask
     brain = np.equal(labels, np.argmax(areas * inside)).view(np.uint8)
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
-    contours, _ = cv2.findContours(
-        cv2.dilate(brain, kernel), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
-    )
+    grown = article.dilate(brain, width)
+    contours, _ = cv2.findContours(grown, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     return np.asarray(cv2.drawContours(mask, contours, -1, 1, cv2.FILLED), dtype=np.uint8)
 
 
@@ -83,7 +82,7 @@ def with_scikit_image(image: Image, width: int) -> Mask:
 
     bright = image > filters.threshold_otsu(image)
     brain = _largest(measure.label(segmentation.clear_border(bright), connectivity=2))
-    return _filled(brain.any() & morphology.isotropic_dilation(brain, width / 2))
+    return article.fill_holes(brain.any() & morphology.isotropic_dilation(brain, width / 2))
 
 
 def with_scipy(image: Image, width: int) -> Mask:
@@ -96,10 +95,10 @@ def with_scipy(image: Image, width: int) -> Mask:
         apart = total / below - (total[-1] - total) / above
     level = centres[np.argmax(np.nan_to_num(below * above * apart**2, posinf=0))]
     labels, _ = ndimage.label(image > level, np.ones((3, 3)))
-    frame = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
-    labels[np.isin(labels, frame)] = 0
+    labels[np.isin(labels, _at_frame(labels))] = 0
     brain = _largest(labels)
-    return _filled(brain.any() & (ndimage.distance_transform_edt(~brain) <= width / 2))
+    near = ndimage.distance_transform_edt(~brain) <= width / 2
+    return article.fill_holes(brain.any() & near)
 
 
 def with_simpleitk(image: Image, width: int) -> Mask:
@@ -108,15 +107,17 @@ def with_simpleitk(image: Image, width: int) -> Mask:
 
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     bright = sitk.OtsuThreshold(sitk.GetImageFromArray(image), 0, 1, 256)
-    sorted_labels = sitk.RelabelComponent(
-        sitk.ConnectedComponent(bright, True), sortByObjectSize=True
-    )
-    labels = sitk.GetArrayViewFromImage(sorted_labels)
-    frame = set(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]).tolist())
+    connected = sitk.ConnectedComponent(bright, True)
+    sorted_labels = sitk.RelabelComponent(connected, sortByObjectSize=True)
+    frame = set(_at_frame(sitk.GetArrayViewFromImage(sorted_labels)).tolist())
     first = next(label for label in range(1, len(frame) + 2) if label not in frame)
     radius = (width // 2, width // 2)
     grown = sitk.BinaryDilate(sitk.Equal(sorted_labels, first), radius, sitk.sitkBall)
     return np.asarray(sitk.GetArrayFromImage(sitk.BinaryFillhole(grown)), dtype=np.uint8)
+
+
+def _at_frame(labels: NDArray[Any]) -> NDArray[Any]:
+    return np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
 
 
 def _largest(labels: NDArray[Any]) -> NDArray[np.bool_]:
@@ -125,22 +126,13 @@ def _largest(labels: NDArray[Any]) -> NDArray[np.bool_]:
     return np.asarray((labels == areas.argmax()) & (areas.max() > 0))
 
 
-def _filled(mask: NDArray[Any]) -> Mask:
-    return np.asarray(ndimage.binary_fill_holes(mask).astype(np.uint8))
-
-
 def by_steps(image: Image, width: int) -> Mask:
     """The readable steps of `skullnb.pipeline`, one after the other."""
     levels = pipeline.normalise(image)
-    labels, components = pipeline.label_components(
-        pipeline.binarise(levels, pipeline.otsu_threshold(levels))
-    )
+    binary = pipeline.binarise(levels, pipeline.otsu_threshold(levels))
+    labels, components = pipeline.label_components(binary)
     brain = pipeline.component_mask(labels, pipeline.choose_brain(components))
     return pipeline.fill_holes(pipeline.dilate(brain, width))
-
-
-def _at(width: int) -> pipeline.PipelineSettings:
-    return pipeline.PipelineSettings(kernel_width=width)
 
 
 def floor(image: Image, _width: int = 0) -> Mask:
@@ -148,33 +140,34 @@ def floor(image: Image, _width: int = 0) -> Mask:
     return np.full(image.shape, image.max() > image.min(), dtype=np.uint8)
 
 
-ARTICLE, MASK, FLOOR = "the article's way", "skullnb, mask alone", "floor"
-OURS = (MASK, "skullnb, mask and row", "skullnb, steps", "skullnb, trace")
-CONTESTANTS: dict[str, Callable[[Image, int], Mask]] = {
+ARTICLE, CARE, MASK = "the article's way", "OpenCV, with care", "skullnb, mask alone"
+ROW, FLOOR = "skullnb, mask and row", "floor"
+OURS = (MASK, ROW, "skullnb, steps", "skullnb, trace")
+CONTESTANTS: dict[str, Way] = {
     ARTICLE: article.skull_mask,
-    "OpenCV, with care": with_opencv,
+    CARE: with_opencv,
     "scikit-image": with_scikit_image,
     "SimpleITK": with_simpleitk,
     "scipy": with_scipy,
     MASK: pipeline.create_skull_mask,
-    "skullnb, mask and row": lambda image, width: pipeline.measure_slice(image, _at(width)).mask,
+    ROW: lambda image, width: pipeline.measure_slice(image, PipelineSettings(width)).mask,
     "skullnb, steps": by_steps,
-    "skullnb, trace": lambda image, width: pipeline.trace_skull_mask(image, _at(width)).mask,
+    "skullnb, trace": lambda image, width: (
+        pipeline.trace_skull_mask(image, PipelineSettings(width)).mask
+    ),
     FLOOR: floor,
 }
 """From (H, W) image and kernel width in px to (H, W) uint8 {0, 1}; `OURS` as the article's."""
-IMPORTED = {"scikit-image": "skimage", "SimpleITK": "SimpleITK"}
 
 
-def contestants() -> dict[str, Callable[[Image, int], Mask]]:
+def contestants() -> dict[str, Way]:
     """Those of `CONTESTANTS` whose library is installed."""
-    return {
-        name: way for name, way in CONTESTANTS.items() if find_spec(IMPORTED.get(name, "numpy"))
-    }
+    needed = {"scikit-image": "skimage", "SimpleITK": "SimpleITK"}
+    return {name: way for name, way in CONTESTANTS.items() if find_spec(needed.get(name, "numpy"))}
 
 
 def take_turns(
-    work: Mapping[str, Callable[[], object]], rounds: int, clock: Callable[[], float] = CLOCK
+    work: Mapping[Any, Callable[[], object]], rounds: int, clock: Callable[[], float] = CLOCK
 ) -> DataFrame:
     """Time several pieces of work, one after the other in every round, in one thread.
 
@@ -228,7 +221,7 @@ def compare(
     images : sequence of (H, W) arrays of float
         Every round goes over all of them.
     names : sequence of str
-        Of `CONTESTANTS`; all that can take part when left out.
+        Of `CONTESTANTS`, with the article's way and the floor; all that are here when left out.
 
     Returns
     -------
@@ -244,25 +237,19 @@ def compare(
     """
     ways = {name: way for name, way in contestants().items() if not names or name in names}
     truths = [article.skull_mask(image, width) for image in images]
+    work = {
+        name: lambda way=way: [way(image, width) for image in images] for name, way in ways.items()
+    }
     agreement = {}
-    for name, way in ways.items():
-        masks = [way(image, width) for image in images]
-        pairs = list(zip(masks, truths, strict=True))
+    for name in work.keys() - {FLOOR}:
+        pairs = list(zip(work[name](), truths, strict=True))
         most = max(int(np.count_nonzero(mask != truth)) for mask, truth in pairs)
         if most and name in OURS:
             raise SkullnbError(NOT_THE_ARTICLES.format(name))
-        if name != FLOOR:
-            agreement[name] = (min(metrics.iou(*pair) for pair in pairs), most)
-
-    def go_over(way: Callable[[Image, int], Mask]) -> list[Mask]:
-        return [way(image, width) for image in images]
-
-    times = take_turns({name: partial(go_over, way) for name, way in ways.items()}, rounds)
-    found = quartiles(times, 1000 / len(images))
-    if ARTICLE in ways:
-        found = found.join(quartiles(times.rdiv(times[ARTICLE], axis=0), name="faster"))
-    if FLOOR in ways:
-        found = found.join(quartiles(times.div(times[FLOOR], axis=0), name="floors"))
+        agreement[name] = (min(metrics.iou(*pair) for pair in pairs), most)
+    times = take_turns(work, rounds)
+    found = _beside_the_article(times, 1000 / len(images))
+    found = found.join(quartiles(times.div(times[FLOOR], axis=0), name="floors"))
     for name, pair in agreement.items():
         found.loc[name, ["iou", "differing_px"]] = pair
     return found.rename_axis("way").reset_index()
@@ -280,10 +267,13 @@ def sweep(images: Sequence[Image], rounds: int, widths: Sequence[int] = WIDTHS) 
     if not all(map(np.array_equal, one_by_one(), shared())):
         raise SkullnbError(NOT_THE_ARTICLES.format("the sweep"))
     times = take_turns({ARTICLE: one_by_one, "skullnb, sweep": shared}, rounds)
-    found = quartiles(times, 1000).join(
-        quartiles(times.rdiv(times[ARTICLE], axis=0), name="faster")
-    )
-    return found.rename_axis("way").reset_index()
+    return _beside_the_article(times, 1000).rename_axis("way").reset_index()
+
+
+def _beside_the_article(times: DataFrame, factor: float) -> DataFrame:
+    """Times in ms, and how many times faster than the article's way, medians with quartiles."""
+    faster = times.rdiv(times[ARTICLE], axis=0)
+    return quartiles(times, factor).join(quartiles(faster, name="faster"))
 
 
 def growth(images: Sequence[Image], rounds: int, sides: Sequence[int]) -> DataFrame:
@@ -293,15 +283,10 @@ def growth(images: Sequence[Image], rounds: int, sides: Sequence[int]) -> DataFr
     tables = []
     for side in sides:
         places = [[np.arange(side) * n // side for n in image.shape] for image in images]
-        stretched = [
-            np.ascontiguousarray(image[np.ix_(*place)])
-            for image, place in zip(images, places, strict=True)
-        ]
-        names = (ARTICLE, "OpenCV, with care", MASK, FLOOR)
-        tables.append(compare(stretched, rounds, names=names).assign(side=side))
-    return pd.concat(tables, ignore_index=True)[
-        ["side", "way", "ms", "ms_low", "ms_high", "faster"]
-    ]
+        stretched = [image[np.ix_(*place)] for image, place in zip(images, places, strict=True)]
+        table = compare(stretched, rounds, names=(ARTICLE, CARE, MASK, FLOOR)).assign(side=side)
+        tables.append(table[["side", "way", "ms", "ms_low", "ms_high", "faster"]])
+    return pd.concat(tables, ignore_index=True)
 
 
 def batches(
@@ -310,13 +295,9 @@ def batches(
     """Time whole batches, from one .npy file to another, by the clock.
 
     The input is some slices over and over, in the system's memory by then; everything is imported
-    and compiled before.
-
-    Returns
-    -------
-    DataFrame
-        A row a way and number of workers: `rate` (slices a second, with quartiles), `faster` than
-        the author's script with as many processes, and `bytes_a_slice` of the output.
+    and compiled before. A row a way and number of workers: `rate` (slices a second, with
+    quartiles), `faster` than the author's script with as many processes, and `bytes_a_slice` of the
+    output.
     """
     import pandas as pd
 
@@ -324,35 +305,38 @@ def batches(
 
     script, endings = "the author's script", [".npy", ".packed.npy"]
     endings += [".zarr"] if find_spec("zarr") else []
+    outputs: dict[tuple[str, int], Path] = {}
+    work: dict[tuple[str, int], Callable[[], object]] = {}
+    rows = []
     with TemporaryDirectory() as folder:
         source = Path(folder) / "images.npy"
         np.save(source, images[np.arange(n_slices) % len(images)])
-        outputs: dict[tuple[str, int], Path] = {}
-        work: dict[Any, Callable[[], object]] = {}
         for n in workers:
             outputs[script, n] = output = Path(folder) / f"script-{n}.npy"
             work[script, n] = partial(article.batch_script, source, output, processes=n)
             for end in endings:
-                outputs[f"skullnb, {end}", n] = output = Path(folder) / f"ours-{n}{end}"
-                again = partial(mask_batch, source, output, workers=n, overwrite=True)
-                work[f"skullnb, {end}", n] = again
+                ours = f"skullnb, {end}", n
+                outputs[ours] = output = Path(folder) / f"ours-{n}{end}"
+                work[ours] = partial(mask_batch, source, output, workers=n, overwrite=True)
         seconds = take_turns(work, rounds, perf_counter)
-        rows = []
         for (way, n), output in outputs.items():
             files = [one for one in (output, *output.rglob("*")) if one.is_file()]
-            rates = quartiles(n_slices / seconds[[(way, n)]], name="rate").iloc[0].to_dict()
-            faster = (seconds[script, n] / seconds[way, n]).median()
-            size = sum(one.stat().st_size for one in files) / n_slices
-            rows.append({"way": way, "workers": n} | rates)
-            rows[-1] |= {"faster": faster, "bytes_a_slice": size}
+            row = {
+                "way": way,
+                "workers": n,
+                **quartiles(n_slices / seconds[[(way, n)]], name="rate").iloc[0].to_dict(),
+                "faster": (seconds[script, n] / seconds[way, n]).median(),
+                "bytes_a_slice": sum(one.stat().st_size for one in files) / n_slices,
+            }
+            rows.append(row)
     return pd.DataFrame(rows)
 
 
-def noisy(images: Sequence[Image], amplitude: float = 0.165) -> list[Image]:
-    """Add uniform noise, in parts of the brightest pixel: thousands of components each."""
+def noisy(images: Sequence[Image]) -> list[Image]:
+    """Add uniform noise, up to 0.165 of the brightest pixel: thousands of components each."""
     random = np.random.default_rng(0)
     return [
-        image + np.float32(amplitude * image.max()) * random.random(image.shape, np.float32)
+        image + np.float32(0.165 * image.max()) * random.random(image.shape, np.float32)
         for image in images
     ]
 
@@ -370,36 +354,30 @@ def machine() -> dict[str, str]:
     """Name the processor and the system, and nobody who owns them."""
     described, processor = Path("/proc/cpuinfo"), platform.processor() or platform.machine()
     if described.exists():
-        lines = described.read_text(encoding="utf-8", errors="replace").splitlines()
-        names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-        processor = (names or [processor])[0]
+        named = re.search(r"^model name\s*: (.+)", described.read_text(), re.MULTILINE)
+        processor = named[1] if named else processor
     system = f"{platform.system()} {platform.machine()}"
     return {"processor": processor, "cores": str(os.cpu_count()), "system": system}
 
 
-def measure(quick: bool = False, say: Callable[[str], object] = print) -> dict[str, Any]:
-    """Measure everything in one run, some minutes; a quick one shows that all of it works.
+def measure() -> dict[str, Any]:
+    """Measure everything in one run, some minutes, and print it.
 
-    Returns
-    -------
-    dict
-        `date`, `machine`, `versions`, `clock`, and `tables`: *published* and *head* (all ways, on
-        the stand-in for the article's slices and on the open head), *noise*, *sweep*, *growth*,
-        *batches*.
+    Gives `date`, `machine`, `versions`, `clock`, and `tables`: *published* and *head* (all ways, on
+    the stand-in for the article's slices and on the open head), *noise*, *sweep*, *growth*,
+    *batches*.
     """
     from skullnb import heads, phantom
 
     published = list(phantom.published_stack().images)
     head = [np.asarray(one, dtype=np.float32) for one in heads.load("studyforrest").images]
-    few, many = (1, 1) if quick else (5, 25)
-    sides = (256, 512) if quick else (256, 512, 1024, 2048)
     parts: dict[str, Callable[[], DataFrame]] = {
-        "published": lambda: compare(published, many),
-        "head": lambda: compare(head, many),
-        "noise": lambda: compare(noisy(published[:2]), few),
-        "sweep": lambda: sweep(published, few, (18, 26) if quick else WIDTHS),
-        "growth": lambda: growth(published[1:4], few, sides),
-        "batches": lambda: batches(np.stack(published), 10 if quick else 600, min(few, 3)),
+        "published": lambda: compare(published, 25),
+        "head": lambda: compare(head, 25),
+        "noise": lambda: compare(noisy(published[:2]), 5),
+        "sweep": lambda: sweep(published, 5),
+        "growth": lambda: growth(published[1:4], 5, (256, 512, 1024, 2048)),
+        "batches": lambda: batches(np.stack(published), 600, 3),
     }
     found: dict[str, Any] = {
         "date": datetime.now(UTC).date().isoformat(),
@@ -410,17 +388,12 @@ def measure(quick: bool = False, say: Callable[[str], object] = print) -> dict[s
     }
     for name, part in parts.items():
         table = found["tables"][name] = part()
-        say(f"\n{name}\n{table.to_string(index=False, float_format='%.4g')}")
+        print(f"\n{name}\n{table.to_string(index=False, float_format='%.4g')}", flush=True)
     return found
 
 
 def recorded() -> dict[str, Any]:
-    """Read the run that comes with the package: as `measure` gives it.
-
-    Raises
-    ------
-    UnreadableFile
-        If it is damaged.
+    """Read the run that comes with the package, as `measure` gives it; a damaged one is refused.
 
     Examples
     --------
@@ -438,7 +411,7 @@ def recorded() -> dict[str, Any]:
     return found
 
 
-def record(found: Mapping[str, Any], path: Path = RECORDED) -> None:
+def record(found: Mapping[str, Any]) -> None:
     """Keep a run as the one that the chapter shows, four digits of each number."""
     tables = {
         name: json.loads(table.to_json(orient="records", double_precision=15))
@@ -446,10 +419,11 @@ def record(found: Mapping[str, Any], path: Path = RECORDED) -> None:
     }
     for row in (row for rows in tables.values() for row in rows):
         row |= {k: float(f"{v:.4g}") for k, v in row.items() if isinstance(v, float)}
-    path.write_text(json.dumps({**found, "tables": tables}, indent=1) + "\n", encoding="utf-8")
+    text = json.dumps({**found, "tables": tables}, indent=1)
+    RECORDED.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
-    run = measure(quick="--quick" in sys.argv, say=partial(print, flush=True))
+    run = measure()
     if "--record" in sys.argv:
         record(run)

@@ -1,0 +1,276 @@
+"""What indexes, journals and packagers read, each against the source of what it says."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import codemeta
+import nbformat
+import pytest
+import yaml
+from hatchling.metadata.core import ProjectMetadata
+from hatchling.plugin.manager import PluginManager
+
+import skullnb
+from skullnb import metrics, phantom, published
+from skullnb.pipeline import create_skull_masks
+from skullnb.study import real_heads, timing
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+_, FRONT, PAPER = (ROOT / "book" / "paper.md").read_text(encoding="utf-8").split("---\n", 2)
+PAPER = " ".join(PAPER.split())
+ACTION = re.compile(r"uses: (\S+)(.*)")
+
+
+def read(path: Path) -> Any:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def workflow(name: str) -> Any:
+    return read(ROOT / ".github" / "workflows" / f"{name}.yml")
+
+
+# ---- the paper -----------------------------------------------------------------------------------
+
+
+def said_in(chapter: str, pattern: str) -> tuple[str, ...]:
+    """Numbers that a chapter's stored outputs say; nbval holds those against the code."""
+    cells = nbformat.read(ROOT / "notebooks" / f"{chapter}.ipynb", as_version=4).cells
+    outputs = [one for cell in cells for one in cell.get("outputs", [])]
+    text = " ".join(one.get("data", {}).get("text/markdown", "") for one in outputs)
+    found = re.search(pattern, text)
+    assert found, (chapter, pattern)
+    return found.groups()
+
+
+def of_the_other_heads() -> dict[str, Any]:
+    """Everything that the paper says of the open heads, from the stored tables of chapter 12."""
+    scores, slices = real_heads.table("scores"), real_heads.table("slices")
+    means = real_heads.summary(scores).xs("mean", level="head")
+    px, mm = means.loc[real_heads.ARTICLE_PX], means.loc[real_heads.ARTICLE_MM]
+    wrong = slices["chosen"] != "brain"
+    signs = real_heads.sign_rates(slices["signs"], wrong).iloc[-1]
+    poor = scores[scores["method"] == real_heads.ARTICLE_MM].merge(slices)
+    poor = poor[poor["iou"] < real_heads.POOR_IOU]
+    crops = real_heads.table("crops")["outcome"].value_counts()
+    unscored = real_heads.table("unscored")
+    seen = (unscored["signs"] != "").groupby(unscored["region"]).agg(["sum", "size"])
+    return {
+        "n": len(slices),
+        "n_right": int((~wrong).sum()),
+        "n_wrong": int(wrong.sum()),
+        "n_heads": slices["head"].nunique(),
+        "px": px["iou"],
+        "mm": mm["iou"],
+        "assd": mm["assd"],
+        "nsd": mm["nsd"],
+        "hits": signs["n_hits"],
+        "false": signs["n_false"],
+        "n_poor": len(poor),
+        "unseen": int((poor["signs"] == "").sum()),
+        "fired": int((slices["n_edge_touching"] > 0).sum()),
+        "crops": crops,
+        "n_crops": crops.sum(),
+        "filled": real_heads.table("rules").set_index("rule").loc["fill holes", "n_changed"],
+        "eyes": seen.loc["at the eyes"],
+        "top": seen.loc["near the vertex"],
+    }
+
+
+def of_the_stand_in() -> tuple[float, float]:
+    """IoU of the article's stand-in: the mean over slices, and all pixels pooled."""
+    stack = phantom.published_stack()
+    masks = create_skull_masks(stack.images)
+    pairs = zip(masks, stack.reference, strict=True)
+    return sum(metrics.iou(*one) for one in pairs) / len(stack), metrics.iou(masks, stack.reference)
+
+
+def sentences() -> list[str]:
+    """Every sentence of the paper that has a number, made from the number's source."""
+    o, (mean, pooled) = of_the_other_heads(), of_the_stand_in()
+    times, batches = (timing.recorded()["tables"][one] for one in ("published", "batches"))
+    alone = times.set_index("way").loc["skullnb, mask alone", "faster"]
+    batch = batches[batches["way"].str.startswith("skullnb")]["faster"].min()
+    tuned = said_in("10-validation", r"\*\*(0\.\d+)\*\* on the slices .* \*\*(0\.\d+)\*\* on other")
+    [lost] = said_in("10-validation", r"it has seen (\d+%)")
+    [alike] = said_in("10-validation", r"are worth about \*\*(\d+)\*\* independent")
+    n_cases, bound = said_in("10-validation", r"So \*(\w+)\* perfect .* up to \*\*([\d.]+%)\*\*")
+    assert n_cases == "five"
+    return [
+        f"On {published.SHAPE[0]} slices it reaches an intersection over union (IoU) of "
+        f"{published.FINAL.iou}",
+        f"On {o['n']} slices of {o['n_heads']} open heads",
+        f"the mean IoU over heads is {o['px']:.3f} with the published kernel of "
+        f"{published.KERNEL_WIDTH} pixels, and {o['mm']:.3f} if",
+        f"On {o['n_wrong']} of these slices the method took something else",
+        f"take less than 1/{alone // 10 * 10:.0f} of the time",
+        f"a batch is at least {int(batch)} times as fast",
+        f"IoU is {mean:.4f} as a mean over slices and {pooled:.4f} over all pixels",
+        f"fired on {o['fired']} of the {o['n']} slices",
+        f"On {o['crops']['changes nothing']} of {o['n_crops']} crops the rule changed nothing; it "
+        f"helped on {o['crops']['helps']}, hurt on {o['crops']['hurts']}, and on "
+        f"{o['crops']['loses the brain']} it lost",
+        f"Filling holes changed {o['filled']} of {o['n']} masks",
+        f"scores {tuned[0]} on the slices that chose it and {tuned[1]} on other heads; leaving out "
+        f"single slices shows only {lost} of that",
+        f"that {o['n_right']} of them are worth about {alike} independent",
+        f"And 5 cases without a failure leave a failure rate of up to {bound} possible",
+        f"on {o['hits']} of the {o['n_wrong']} wrong choices and on {o['false']} of the other "
+        f"{o['n_right']} slices",
+        f"off by {o['assd']:.1f} mm on average, and {o['nsd']:.0%} of it lies within 1 mm",
+        f"Of the {o['n_poor']} slices with an IoU below {real_heads.POOR_IOU}, {o['unseen']} show",
+        f"The evidence is {o['n_heads']} heads",
+        f"signs show on {o['eyes']['sum']} of {o['eyes']['size']} at the eyes and on "
+        f"{o['top']['sum']} of {o['top']['size']} near the vertex",
+    ]
+
+
+@pytest.fixture(scope="module")
+def rest_of_the_paper() -> str:
+    """What is left of the paper without the sentences whose numbers are known to be true."""
+    rest = PAPER
+    for sentence in sentences():
+        assert sentence in rest, f"book/paper.md should say: {sentence}"
+        rest = rest.replace(sentence, "", 1)
+    return rest
+
+
+def test_every_number_of_the_paper_is_that_of_the_book(rest_of_the_paper: str) -> None:
+    words = re.sub(r"@\w+|\d?[23]D\b", "", rest_of_the_paper)
+    assert not re.findall(r"\S*\d\S*", words)
+
+
+def test_the_paper_has_the_parts_and_the_length_that_journals_want() -> None:
+    parts = re.findall(r"# ([A-Z][\w ]*?)(?= [A-Z*]|$)", PAPER)
+    wanted = ["Summary", "Statement of need", "State of the field", "Method and evidence", "Limits"]
+    assert [one for one in wanted if not any(part.startswith(one) for part in parts)] == []
+    assert 750 < len(PAPER.split()) < 1100
+    told = yaml.safe_load(FRONT)
+    assert told["title"] == read(ROOT / "CITATION.cff")["title"]
+    assert [one["name"] for one in told["authors"]] == [one["name"] for one in AUTHORS]
+    known = set(
+        re.findall(r"^@\w+\{(\w+),", (ROOT / "book" / told["bibliography"]).read_text(), re.M)
+    )
+    assert set(re.findall(r"@(\w+)", PAPER)) <= known
+
+
+AUTHORS = read(ROOT / "CITATION.cff")["authors"]
+
+
+# ---- files for indexes ---------------------------------------------------------------------------
+
+
+def test_codemeta_says_what_the_citation_says() -> None:
+    assert (ROOT / "codemeta.json").read_text(encoding="utf-8") == codemeta.text()
+    assert json.loads(codemeta.text())["version"] == skullnb.__version__
+
+
+@pytest.mark.parametrize("server", ["", "https://git.example"])
+def test_the_indexs_page_links_to_the_source_only_where_its_address_is_known(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, server: str
+) -> None:
+    for name in ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_REF_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    if server:
+        monkeypatch.setenv("GITHUB_SERVER_URL", server)
+        monkeypatch.setenv("GITHUB_REPOSITORY", "lab/skullnb")
+        monkeypatch.setenv("GITHUB_REF_NAME", "v1.2.3")
+    for name in ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    package = tmp_path / "skullnb" / "report"
+    package.mkdir(parents=True)
+    (package / "address.py").write_bytes((ROOT / "skullnb/report/address.py").read_bytes())
+    (tmp_path / "skullnb" / "__init__.py").write_text('__version__ = "1.2.3"\n', encoding="utf-8")
+    core = ProjectMetadata(str(tmp_path), PluginManager()).core
+    links = re.findall(r"\]\(([^)]*)\)", core.readme)
+    relative = [one for one in links if not one.startswith("https://")]
+    if not server:
+        assert not core.urls
+        assert relative
+        return
+    assert not relative
+    assert core.urls["Source"] == "https://git.example/lab/skullnb"
+    assert "https://git.example/lab/skullnb/raw/v1.2.3/book/pictures/slices.png" in links
+    assert "https://git.example/lab/skullnb/blob/v1.2.3/SECURITY.md" in links
+
+
+# ---- workflows -----------------------------------------------------------------------------------
+
+
+def test_every_action_is_pinned_to_a_commit_and_says_which_version_that_is() -> None:
+    files = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+    found = [one for path in files for one in ACTION.findall(path.read_text(encoding="utf-8"))]
+    assert len(found) > 5
+    for action, comment in found:
+        assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", action), action
+        assert re.fullmatch(r" # v\d+\.\d+\.\d+", comment), action
+
+
+def test_every_python_that_the_package_names_is_tested() -> None:
+    pythons = workflow("test")["jobs"]["test"]["strategy"]["matrix"]["python"]
+    assert [f"{codemeta.PYTHON}{one.removeprefix('3.')}" for one in pythons] == [
+        one for one in PROJECT["project"]["classifiers"] if codemeta.PYTHON in one
+    ]
+
+
+def test_the_slow_targets_run_weekly_and_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    weekly = workflow("weekly")["jobs"]["slow"]["strategy"]["matrix"]["target"]
+    assert {"coverage", "mutants", "same-answer", "fuzz"} <= set(weekly)
+    assert [one for one in weekly if not re.search(rf"^{one}:", makefile, re.M)] == []
+
+
+def test_only_the_job_that_publishes_may_say_who_it_is() -> None:
+    jobs = workflow("release")["jobs"]
+    may = {name for name, job in jobs.items() if "id-token" in (job["permissions"] or {})}
+    assert may == {"publish"}
+    assert jobs["publish"]["environment"]["name"] == "pypi"
+    assert not [step for step in jobs["publish"]["steps"] if "run" in step]
+
+
+# ---- other places that build from the source -----------------------------------------------------
+
+
+def test_conda_asks_for_the_libraries_that_the_package_asks_for() -> None:
+    text = (ROOT / ".github" / "conda" / "recipe.yaml").read_text(encoding="utf-8")
+    run = yaml.safe_load(text)["requirements"]["run"]
+    ours = [one.replace(">=", " >=") for one in PROJECT["project"]["dependencies"]]
+    renamed = {"opencv-python-headless >=4.10.0.84": "py-opencv >=4.10.0"}
+    assert sorted(run[1:]) == sorted(renamed.get(one, one) for one in ours)
+    assert f'version: "{skullnb.__version__}"' in text
+
+
+def test_the_environment_installs_extras_that_exist_with_the_versions_tested() -> None:
+    told = read(ROOT / "environment.yml")
+    lines = next(one["pip"] for one in told["dependencies"] if isinstance(one, dict))
+    assert "-c constraints.txt" in lines
+    [extra] = [one for line in lines for one in re.findall(r"-e \.\[(\w+)\]", line)]
+    assert extra in PROJECT["project"]["optional-dependencies"]
+
+
+def test_the_export_has_neurolibres_layout_and_every_page_of_the_contents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(ROOT / "book")
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    import neurolibre
+
+    neurolibre.export(tmp_path / "out")
+    content = tmp_path / "out" / "content"
+    toc = read(content / "_toc.yml")
+    files = [toc["root"], *(one["file"] for part in toc["parts"] for one in part["chapters"])]
+    assert [one for one in files if not [*content.glob(f"{one}.*")]] == []
+    notebooks = [nbformat.read(one, as_version=4) for one in content.glob("notebooks/*.ipynb")]
+    assert not [one for book in notebooks for cell in book.cells for one in cell.get("outputs", [])]
+    assert read(content / "_config.yml")["execute"]["execute_notebooks"] == "force"
+    assert (
+        f"skullnb[lab]=={skullnb.__version__}"
+        in (content / "../binder/requirements.txt").read_text()
+    )
+    assert {"paper.md", "paper.bib"} <= {one.name for one in content.parent.iterdir()}

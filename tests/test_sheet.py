@@ -1,0 +1,105 @@
+import json
+import re
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from skullnb import heads
+from skullnb.cli import main
+from skullnb.report.build import collate
+
+
+def run(*words):
+    return CliRunner().invoke(main, list(map(str, words)))
+
+
+def save(folder: Path, name: str, images) -> None:
+    folder.mkdir(exist_ok=True, parents=True)
+    stored = np.moveaxis(np.asarray(images), 0, -1)
+    nib.save(nib.Nifti1Image(stored, np.diag([0.7, 0.7, 5, 1])), folder / name)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Mask a good volume, one that is empty in part, and one that is damaged."""
+    folder = tmp_path_factory.mktemp("sheet")
+    images = heads.load("studyforrest").images[4:9, ::2, ::2]
+    save(folder / "in", "good.nii", images)
+    save(folder / "in", "a <b> & c.nii", np.concatenate([images[:2], np.zeros_like(images)]))
+    (folder / "in" / "cut.nii").write_bytes((folder / "in" / "good.nii").read_bytes()[:3000])
+    done = run("mask", folder / "in", "-o", folder / "out", "--sheet", folder / "look.html",
+               "--reach-mm", "7.5")  # fmt: skip
+    return folder, done
+
+
+def test_all_volumes_are_on_one_page_the_worst_first_and_names_are_only_text(made):
+    folder, done = made
+    assert done.exit_code == 1, done.output  # one volume failed
+    assert f"Look through them: {folder / 'look.html'}" in done.output
+    page = (folder / "look.html").read_text(encoding="utf-8")
+    assert re.findall(r'data-status="(\w+)"', page) == ["failed", "warned", "ok"]
+    assert "a &lt;b&gt; &amp; c" in page
+    assert "<b>" not in page
+    assert page.count("data:image/webp;base64,") == 2
+    assert not re.search(r"(?:src|href)=\"(?!data:)", page), "nothing is asked for"
+    assert "cut.nii" in page
+    assert page.count('class="mask"') == 5 + 7
+
+
+def test_the_json_file_names_the_place_on_the_sheet_and_the_volume(made):
+    folder, _ = made
+    told = json.loads((folder / "out" / "good_mask.json").read_text())
+    assert told["Sheet"] == "../look.html#out/good_mask.nii.gz"
+    assert f'id="{told["Sheet"].split("#")[1]}"' in (folder / "look.html").read_text("utf-8")
+    mask = np.asarray(nib.load(folder / "out" / "good_mask.nii.gz").dataobj)
+    assert told["VolumeCm3"] == pytest.approx(mask.sum() * 0.7 * 0.7 * 5 / 1000, abs=0.1)
+
+
+def test_collate_has_a_row_a_mask_with_what_a_lab_wants_to_sort_by(made):
+    folder, _ = made
+    table = collate(folder).set_index("mask")
+    row = table.loc["out/good_mask.nii.gz"]
+    assert row[["slices", "warned", "empty", "status"]].tolist() == [5, 0, 0, "ok"]
+    assert row["cm3"] > 100
+    assert row["sheet"] == "look.html#out/good_mask.nii.gz"
+    assert table["empty"].max() == 5
+
+
+def test_a_sheet_is_not_written_over_what_is_there_nor_for_a_batch(made, tmp_path):
+    folder, _ = made
+    before = (folder / "look.html").read_bytes()
+    again = run("mask", folder / "in", "-o", tmp_path / "out", "--sheet", folder / "look.html")
+    assert again.exit_code == 2
+    assert "exists already" in again.output
+    assert (folder / "look.html").read_bytes() == before
+    assert not (tmp_path / "out").exists()
+    np.save(tmp_path / "many.npy", np.zeros((3, 9, 9)))
+    batch = run("mask", tmp_path / "many.npy", "-o", tmp_path / "m.packed.npy",
+                "--sheet", tmp_path / "look.html")  # fmt: skip
+    assert batch.exit_code == 2
+    assert "--sheet does not go with a batch" in batch.output
+    wrong = run("mask", folder / "in", "-o", tmp_path / "out", "--sheet", tmp_path / "look.pdf")
+    assert wrong.exit_code == 2
+
+
+def test_two_hundred_volumes_stay_under_25_mb(made):
+    folder, _ = made
+    size = (folder / "look.html").stat().st_size
+    one = heads.load("studyforrest")
+    from skullnb.report import sheet
+
+    noisy = np.random.default_rng(0).normal(one.images, 40).astype(np.int16)
+    cells = {"status": ["ok"] * 24, "slice": range(24), "warnings": [()] * 24, "reason": [""] * 24}
+    import pandas as pd
+
+    stack = one.select([*range(16), *range(8)])
+    drawn = sheet._draw_mosaic(
+        type(stack)(np.concatenate([noisy, noisy[:8]]), spacing_mm=one.spacing_mm),
+        stack.reference, pd.DataFrame(cells), range(24),
+    )  # fmt: skip
+    largest = len(drawn["data"]) + sum(len(cell["path"]) + 300 for cell in drawn["cells"])
+    assert largest < 25e6 / 200
+    assert size < 25e6 / 10
