@@ -381,7 +381,8 @@ def test_the_tables_of_both_doors_have_the_same_columns_and_rows(wrong, tmp_path
         masks = np.load(tmp_path / f"{door}.npy")
         assert written == np.count_nonzero(masks, axis=(1, 2)).tolist()
     told, by_batch = (told_of(tmp_path / f"{door}.json") for door in ("volume", "batch"))
-    assert set(told) - set(by_batch) == {"Axis", "Slices"}
+    only_of_volumes = {"Axis", "Mask", "Method", "Slices", "Status", "VolumeCm3"}
+    assert set(told) - set(by_batch) == only_of_volumes
     assert told["Kernels"] == by_batch["Kernels"]
 
 
