@@ -24,6 +24,8 @@ from skullnb.pipeline import (
     Mask,
     PipelineSettings,
     SkullMaskTrace,
+    dilate,
+    fill_holes,
     masks_by_width,
     measure_slice,
     trace_skull_mask,
@@ -32,7 +34,7 @@ from skullnb.pipeline.signs import SIGNS, neighbour_signs, warnings_of
 from skullnb.reach import kernel_width_for
 from skullnb.stack import Stack, read_stack
 from skullnb.study.timing import versions
-from skullnb.volume import skull_mask_of_volume
+from skullnb.volume import find_whole_head, skull_mask_of_volume
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -96,12 +98,23 @@ def _whole_head(stack: Stack, reaches: Sequence[Any]) -> Iterator[Iterable[Mask]
     return zip(*found, strict=True)
 
 
+def _finder_alone(stack: Stack, reaches: Sequence[Any]) -> Iterator[Iterable[Mask]]:
+    """Grow brains that were found in the whole volume by the article's dilation."""
+    whole = heads.load_whole(stack.name)
+    brain = find_whole_head(whole.images, whole.grids[0].steps_mm).brain  # type: ignore[union-attr]
+    widths = [kernel_width_for(one, stack.spacing_mm or 1.0) for one in reaches]
+    for number in stack.slice_numbers:
+        one = brain[whole.slice_numbers.index(number)].astype(np.uint8)
+        yield (fill_holes(dilate(one, width)) for width in widths)
+
+
 MOST_MM = tuple(np.arange(8.0, 24.01, 2.0).tolist())
 BORDERS = {
     "dark growth": Method(_dark_growth, MOST_MM),
     "whole head": Method(_whole_head, MOST_MM),
+    "whole head, dilated": Method(_finder_alone, METHODS[ARTICLE_MM].settings),
 }
-"""Ways to masks that look for the border (chapter 11), measured with `measure_borders`."""
+"""Ways to masks that look for the border (chapter 11), and for the brain; `measure_borders`."""
 
 
 def about() -> dict[str, Any]:
@@ -119,6 +132,8 @@ def table(name: str) -> DataFrame:
         - *scores*: a row a slice and method: the setting that other heads chose, and scores (mm)
         - *curves*: a row a method, head and setting: mean IoU over the head's slices
         - *border_scores*, *border_curves*: the same two of `BORDERS`
+        - *top_to_bottom*: a row a method and slice of colin27, whose labels cover the whole head:
+          IoU, and pixels in both masks and in any
         - *widths*: a row a slice, and its IoU at each width (px) of the article's kernel
         - *crops*: a row a slice, sides and depth of a cut: what the edge rule did
         - *rules*: a row a rule of the pipeline, as `skullnb.evidence.summarise` gives it
@@ -303,8 +318,28 @@ def measure(stacks: Mapping[str, Stack]) -> dict[str, DataFrame]:
 
 def measure_borders(stacks: Mapping[str, Stack]) -> dict[str, DataFrame]:
     """Make the tables of `BORDERS` from open heads by name."""
-    curves, scores, _ = _chosen_and_scored(BORDERS, stacks.values())
-    return {"border_curves": curves, "border_scores": scores}
+    curves, scores, settings = _chosen_and_scored(BORDERS, stacks.values())
+    found = {"border_curves": curves, "border_scores": scores}
+    return found | {"top_to_bottom": _top_to_bottom(settings)}
+
+
+def _top_to_bottom(settings: Mapping[str, Mapping[str, float]]) -> DataFrame:
+    """Score every labelled slice of a whole head, at what the other heads chose."""
+    import pandas as pd
+
+    name = "colin27"
+    whole = heads.load_whole(name)
+    assert whole.reference is not None
+    labelled = whole.select(np.flatnonzero(whole.reference.any(axis=(1, 2))))
+    of_article = table("scores").query("head == @name").groupby("method")["setting"].first()
+    rows = []
+    for method, of in (METHODS | BORDERS).items():
+        chosen = settings[method][name] if method in settings else of_article[method]
+        for place, _, mask, reference in _made(of, labelled, (float(chosen),)):
+            both, either = np.count_nonzero(mask & reference), np.count_nonzero(mask | reference)
+            own = {"iou": both / either, "both_px": both, "any_px": either}
+            rows.append({"method": method, "slice": place["slice"], **own})
+    return pd.DataFrame(rows)
 
 
 def _chosen_and_scored(
