@@ -131,6 +131,7 @@ def test_the_built_in_head_has_its_licence_beside_it_and_is_small():
         "heads.toml",
         "hints.toml",
         "README.md",
+        "sheet.html",
         "studyforrest-LICENCE.txt",
     } | {f"{name}.npz" for name, head in HEADS.items() if head.reference != "labels"}
     assert sum(path.stat().st_size for path in files) < 1_000_000

@@ -176,6 +176,8 @@ def test_where_heads_are_missing_the_page_says_which_and_how_to_get_them(monkeyp
 def test_measured_again_is_the_same_or_says_what_differs(monkeypatch, tmp_path, some_heads):
     monkeypatch.setattr(study, "FOLDER", tmp_path)
     monkeypatch.setattr(study, "PICTURED", "c")
+    monkeypatch.setattr(study, "LABELLED", "a")
+    monkeypatch.setattr(heads, "load_whole", some_heads.__getitem__)
     monkeypatch.setattr(study, "FAILURES", {"ring": 1})
     monkeypatch.setattr(study, "UNSCORED", {"above": range(2)})
     monkeypatch.setattr(study, "read_stack", lambda path, axis: some_heads["c"])
@@ -186,6 +188,7 @@ def test_measured_again_is_the_same_or_says_what_differs(monkeypatch, tmp_path, 
     monkeypatch.setattr(study, "BORDERS", {"dark growth": study.BORDERS["dark growth"]})
     study.record()
     assert study.table("border_scores").method.unique().tolist() == ["dark growth"]
+    assert len(study.table("top_to_bottom")) == 3 * len(some_heads["a"])
     assert study.recheck().startswith("**Measured here again:** all ")
     assert study.pictures()["parts_0"].max() == 2
     assert study.table("unscored").columns.tolist() == ["region", "slice", "signs"]

@@ -47,7 +47,7 @@ WIDTHS = tuple(range(8, 51, 2))  # px, of *widths*
 CUTS = {"left and right": (1,), "all sides": (0, 1)}  # along columns, and along rows too
 DEPTHS_MM = (2.0, 5.0)
 
-PICTURED = "mne-ecog"
+LABELLED, PICTURED = "colin27", "mne-ecog"
 FAILURES = {
     "merged with scalp": 124,
     "bright fat": 112,
@@ -316,26 +316,26 @@ def measure(stacks: Mapping[str, Stack]) -> dict[str, DataFrame]:
     }
 
 
-def measure_borders(stacks: Mapping[str, Stack]) -> dict[str, DataFrame]:
-    """Make the tables of `BORDERS` from open heads by name."""
-    curves, scores, settings = _chosen_and_scored(BORDERS, stacks.values())
-    found = {"border_curves": curves, "border_scores": scores}
-    return found | {"top_to_bottom": _top_to_bottom(settings)}
+def measure_borders(stacks: Mapping[str, Stack], scores: DataFrame) -> dict[str, DataFrame]:
+    """Make the tables of `BORDERS` from open heads by name, and their `scores` by `METHODS`."""
+    import pandas as pd
+
+    curves, own, _ = _chosen_and_scored(BORDERS, stacks.values())
+    whole = _top_to_bottom(pd.concat([scores, own]))
+    return {"border_curves": curves, "border_scores": own, "top_to_bottom": whole}
 
 
-def _top_to_bottom(settings: Mapping[str, Mapping[str, float]]) -> DataFrame:
+def _top_to_bottom(scores: DataFrame) -> DataFrame:
     """Score every labelled slice of a whole head, at what the other heads chose."""
     import pandas as pd
 
-    name = "colin27"
-    whole = heads.load_whole(name)
+    whole = heads.load_whole(LABELLED)
     assert whole.reference is not None
-    labelled = whole.select(np.flatnonzero(whole.reference.any(axis=(1, 2))))
-    of_article = table("scores").query("head == @name").groupby("method")["setting"].first()
+    labelled = whole.select(np.flatnonzero(whole.reference.any(axis=(1, 2))).tolist())
+    chosen = scores[scores["head"] == _head(whole)].groupby("method")["setting"].first()
     rows = []
     for method, of in (METHODS | BORDERS).items():
-        chosen = settings[method][name] if method in settings else of_article[method]
-        for place, _, mask, reference in _made(of, labelled, (float(chosen),)):
+        for place, _, mask, reference in _made(of, labelled, (float(chosen[method]),)):
             both, either = np.count_nonzero(mask & reference), np.count_nonzero(mask | reference)
             own = {"iou": both / either, "both_px": both, "any_px": either}
             rows.append({"method": method, "slice": place["slice"], **own})
@@ -478,7 +478,7 @@ def record() -> None:
     drawn: dict[str, Any] = _failures(volume)
     for stack in stacks.values():
         drawn |= _outlines(stack, found["scores"])
-    found |= measure_borders(stacks)
+    found |= measure_borders(stacks, found["scores"])
     facts = {"date": datetime.now(UTC).date().isoformat(), "versions": versions()}
     for name, one in found.items():
         one.round(6).to_csv(FOLDER / f"{name}.csv", index=False, lineterminator="\n")
