@@ -27,6 +27,7 @@ from skullnb.pipeline import (
 if TYPE_CHECKING:
     from skullnb import heads, metrics, phantom
     from skullnb.stack import Stack, read_stack, write_masks
+    from skullnb.volume import skull_mask_of_volume
 
 __version__ = "0.2.0.dev0"
 
@@ -45,6 +46,7 @@ __all__ = [
     "metrics",
     "phantom",
     "read_stack",
+    "skull_mask_of_volume",
     "trace_skull_mask",
     "write_masks",
 ]
@@ -57,6 +59,7 @@ _LATER = {
     "heads": "skullnb.heads",
     "metrics": "skullnb.metrics",
     "phantom": "skullnb.phantom",
+    "skull_mask_of_volume": "skullnb.volume",
 }
 
 

@@ -141,15 +141,18 @@ class Data:
     )
     reach_mm: float | None = _word(
         "--reach-mm",
-        "Instead: how far the kernel carries a border, at each volume's own spacing.",
+        "Instead: how far the kernel carries a border, at each volume's own spacing; with dark "
+        "growth, the most that it grows.  [default there: 14]",
         None,
         type=float,
     )
     border: str = _word(
         "--border",
-        default="dilation",
+        "How the border is found: by one dilation, as in the article, or by growing through the "
+        "dark around the brain, which needs to know the size of a pixel.",
+        "dilation",
         type=click.Choice(["dilation", "dark growth"]),
-        hidden=True,  # until there is more than one
+        show_default=True,
     )
 
     def pick(self, *names: str) -> dict[str, Any]:
@@ -169,7 +172,7 @@ class Data:
     @property
     def words(self) -> dict[str, Any]:
         """What notebooks take."""
-        names = ("images", "reference", "groups", "kernel_width", "reach_mm")
+        names = ("images", "reference", "groups", "kernel_width", "reach_mm", "border")
         return self.pick(*names) | self.reading
 
     def open(self) -> Stack:
@@ -239,7 +242,7 @@ def main() -> None:
 
 
 @main.command()
-@about("border")
+@about()
 @click.option("-o", "--output", "output_dir", default="report", show_default=True, type=_PATH)
 @click.option("--chapter", "chapters", multiple=True, help='Only this, such as "05". Repeatable.')
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(1, 64))
@@ -280,6 +283,13 @@ def report(data: Data, **options: Any) -> None:
     "many slices); a folder for several volumes.",
 )
 @click.option(
+    "--method",
+    type=click.Choice(masking.METHODS),
+    default=masking.SLICES,
+    show_default=True,
+    help="whole-head finds the brain in 3D, and grows the border in the dark: for volumes.",
+)
+@click.option(
     "--on-warning",
     type=click.Choice(masking.ON_WARNING),
     default="keep",
@@ -317,17 +327,26 @@ def mask(data: Data, output: Path, strict: bool, **options: Any) -> None:
     \b
     Examples:
         skullnb mask T1.mgz -o mask.nii.gz --slices 104:127 --reach-mm 7.5
+        skullnb mask T1.mgz -o mask.nii.gz --method whole-head
         skullnb mask dicom/ -o masks/ --sheet masks/look.html
         skullnb mask raw/ -o derivatives/skullnb --bids
         skullnb mask scans.npy -o masks.packed.npy --workers 4
     """
     for_batch = {name: options.pop(name) for name in ("scheduler", "chunk", "parquet")}
-    if not any(for_batch.values()) and not batch.is_for_batch(data.images, output):
+    is_batch = any(for_batch.values()) or batch.is_for_batch(data.images, output)
+    if options["method"] == masking.WHOLE_HEAD:
+        origin = click.get_current_context().get_parameter_source("kernel_width")
+        if origin is ParameterSource.COMMANDLINE:
+            raise click.UsageError("--method whole-head has no kernel; leave --kernel-width out.")
+        if is_batch:
+            raise click.UsageError("--method whole-head does not go with a batch.")
+    if not is_batch:
         found = _mask_volumes(data, output, options)
     else:
         for name in ("bids", "sheet"):
             if options.pop(name):
                 raise click.UsageError(f"--{name} does not go with a batch.")
+        del options["method"]
         found = _mask_batch(data, output, options | for_batch)
     if "failed" in found or (strict and found & {"warned", "empty"}):
         sys.exit(EXIT_PARTLY)
@@ -469,7 +488,7 @@ def evidence(
     whose = "your data" if data.images and not open_heads.known(data.images) else "other heads"
     table, verdict = rules.summarise(ledger), rules.verdict(ledger, whose)
     for row in table.to_dict("records"):
-        line = f"  {row['rule']:18}  {row['evidence']}"
+        line = f"  {row['rule']:{table['rule'].str.len().max()}}  {row['evidence']}"
         if row["n_changed"] and row["iou"] == row["iou"]:
             scores = f"IoU {row['iou']:.4f}, without it {row['iou_off']:.4f}"
             line = f"{line:54}  {row['effect']}: {scores}"
@@ -552,7 +571,7 @@ def phantom(
 
 
 @main.command()
-@about("border")
+@about()
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
 @click.option("--port", default=0, show_default="any free one", type=click.IntRange(0, 65535))
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)

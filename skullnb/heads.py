@@ -205,6 +205,16 @@ def load(name: str) -> Stack:
     return replace(stack, reference=stored["reference"], reference_sources=(path,))
 
 
+def load_whole(name: str) -> Stack:
+    """Return all axial slices of an open head; only of colin27 do all have a reference mask."""
+    head = replace(find(name), slices="")
+    if name == "colin27":
+        return _colin27(head)
+    if name == BUILT_IN:
+        return load(name)
+    return read_stack(fetch(name), groups=head.group, axis="axial", name=name)
+
+
 def _colin27(head: Head) -> Stack:
     """Read Colin27 from its two MATLAB files: the scan, and its labels as reference."""
     from scipy.io import loadmat

@@ -16,7 +16,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatch
 from itertools import groupby, islice
 from pathlib import Path
@@ -29,13 +29,15 @@ import numpy as np
 from skullnb import __version__, errors, heads
 from skullnb import stack as stacks
 from skullnb.errors import InvalidSetting, SkullnbError
-from skullnb.pipeline import PipelineSettings, load, measure_slice
+from skullnb.pipeline import PipelineSettings, SliceMeasure, load, measure_slice
 from skullnb.pipeline.measure import _volumes_of, add_neighbour_signs
+from skullnb.pipeline.settings import DARK_GROWTH, DILATION
 from skullnb.pipeline.signs import kernel_sign
 from skullnb.reach import asked_remark, reach_mm, span_remark
 from skullnb.stack import MASK_KINDS, Stack, Volume, refuse_place, writing
 from skullnb.stack.checks import Array, expand, stem, suffix_of
 from skullnb.stack.read import READERS
+from skullnb.volume import measure_volume
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,6 +46,7 @@ HEADING = "status  slices  warned  empty     Otsu  kernel           area    time
 """Above the lines of `Masked`: Otsu is the range of the thresholds of all slices."""
 
 ON_WARNING = ("keep", "empty")
+METHODS = SLICES, WHOLE_HEAD = "slice-by-slice", "whole-head"
 ENDING = ("SIGTERM", "SIGHUP")  # what a system, a scheduler or a closed terminal sends
 COLUMNS = (
     *("index", "source", "slice", "group", "status", "kernel_width", "spacing_mm", "threshold"),
@@ -121,7 +124,9 @@ class Masked:
             slices, _, warned, empty, *_ = map(str, self.counts.values())
             levels = self.table["threshold"].dropna()
             otsu = "-".join(map(str, sorted({levels.min(), levels.max()})))
-            kernel = f"{self.account['Settings']['kernel_width']} px"
+            used = self.account["Settings"]
+            grows = used["border"] == DARK_GROWTH
+            kernel = f"{used['reach_mm']:g} mm" if grows else f"{used['kernel_width']} px"
             area = f"{self.table['mask_px'].sum()} px"
         facts = f"{slices:>6}  {warned:>6}  {empty:>5}  {otsu:>7}  {kernel:>6}  {area:>13}"
         where = errors.in_one_line(self.name if self.error else f"{self.name} -> {self.path.name}")
@@ -245,6 +250,7 @@ def mask_volumes(
     jobs: Sequence[Job],
     settings: PipelineSettings | None = None,
     *,
+    method: str = SLICES,
     on_warning: str = "keep",
     overwrite: bool = False,
     workers: int | None = None,
@@ -260,9 +266,12 @@ def mask_volumes(
     `read_stack`, for each volume. `on_warning="empty"` writes nothing on slices whose mask looks
     wrong. `workers` volumes are done side by side (as many as there are processors). `progress()`
     is called after each slice, `seen` after each volume, with its slices and masks; JSON files
-    name the volume's place on the `sheet` that is to be made.
+    name the volume's place on the `sheet` that is to be made. The whole-head `method`
+    (`skullnb.volume`) grows its border in the dark.
     """
     settings = settings or PipelineSettings()
+    if method == WHOLE_HEAD:
+        settings = replace(settings, border=DARK_GROWTH)
     if on_warning not in ON_WARNING:
         raise InvalidSetting(f"on_warning is {' or '.join(ON_WARNING)}, not {on_warning!r}.")
     load()  # before any clock starts
@@ -275,8 +284,8 @@ def mask_volumes(
                 for path, kinds in zip((job.path, *tables), (MASK_KINDS, (), ()), strict=True):
                     refuse_place(path, job.files, overwrite, kinds)
             stack = job.open(**reading)
-            masks, rows = mask_stack(stack, settings, on_warning, progress)
-            account = _account_of(stack, rows, settings, on_warning)
+            masks, rows = mask_stack(stack, settings, on_warning, progress, method)
+            account = _account_of(stack, rows, settings, on_warning) | {"Method": method}
             account |= {"Mask": job.path.name, "Status": _status_of(account["Counts"])}
             account["VolumeCm3"] = _volume_cm3(stack, masks)
             if sheet:
@@ -330,13 +339,20 @@ def mask_stack(
     settings: PipelineSettings,
     on_warning: str = "keep",
     progress: Callable[[], object] = lambda: None,
+    method: str = SLICES,
 ) -> tuple[Array, list[Row]]:
     """Make the masks to be written of a stack, (N, H, W) of uint8 {0, 1}, and a row a slice."""
+    whole = list[Any]()
+    if method == WHOLE_HEAD:
+        steps_mm = _steps_of(stack)
+        reach_mm = settings.at(steps_mm[1:]).reach_mm
+        whole = measure_volume(stack.images, steps_mm, reach_mm, stack.axis)
     masks = np.zeros(stack.images.shape, dtype=np.uint8)
     names = [one.name for one in stack.sources] or [stack.name]
     groups, rows = stack.groups or [""] * len(stack), []
     for index, number in enumerate(stack.slice_numbers):
         image, source = stack.images[index], names[stack.volume_numbers[index]]
+        image = whole[index] if whole else image
         row = mask_slice(image, settings, stack.spacing_mm, number, masks[index])
         rows.append({"source": source, "slice": number, "group": groups[index], **row})
         progress()
@@ -348,18 +364,36 @@ def mask_stack(
 def mask_slice(
     image: Any, settings: PipelineSettings, spacing_mm: Spacing, number: int, mask: Array
 ) -> Row:
-    """Put the mask of a slice in its place, and return its row: why there is none, if it fails."""
+    """Put the mask of a slice in its place, and return its row: why there is none, if it fails.
+
+    `image` may be a refusal, as it could not be read, or a measure that is there already.
+    """
     known = "" if spacing_mm is None else "x".join(f"{one:g}" for one in spacing_mm)
     used = settings.at(spacing_mm)
-    row: Row = {"kernel_width": used.kernel_width, "spacing_mm": known}
+    width = used.kernel_width if used.border == DILATION else None
+    row: Row = {"kernel_width": width, "spacing_mm": known}
     try:
-        if isinstance(image, SkullnbError):  # it could not even be read
+        if isinstance(image, SkullnbError):
             raise image
-        found = measure_slice(image, used, spacing_mm, slice_number=number)
+        found = image
+        if not isinstance(image, SliceMeasure):
+            found = measure_slice(image, used, spacing_mm, slice_number=number)
     except SkullnbError as error:
         return row | {"status": "failed", "reason": str(error), "warnings": ()}
     mask[...] = found.mask
     return row | found.row()
+
+
+def _steps_of(stack: Stack) -> tuple[float, float, float]:
+    """Give mm from slice to slice, row to row and column to column of slices of one volume."""
+    apart = set(np.diff(stack.slice_numbers).tolist()) or {1}
+    grid = stack.grids[0] if len(stack.grids) == 1 else None
+    if grid is None or len(apart) > 1:
+        raise InvalidSetting(
+            f"The whole-head method needs to know how far slices are apart, and {stack.name} "
+            "does not say so, or not all are equally far; give one NIfTI or DICOM volume."
+        )
+    return grid.steps_mm[0] * apart.pop(), *(stack.spacing_mm or grid.spacing_mm)
 
 
 def finish_rows(
@@ -469,9 +503,12 @@ def describe(
     for name, spacing_mm, _ in sources:
         if spacing_mm not in kernels:
             used, reach = settings.at(spacing_mm), None
-            if spacing_mm is not None and used.border == "dilation" and used.kernel_width:
-                reach = [round(one, 3) for one in reach_mm(used.kernel_width, spacing_mm)]
-            kernel = {"KernelWidth": used.kernel_width, "SpacingMm": spacing_mm, "ReachMm": reach}
+            width = used.kernel_width if used.border == DILATION else None
+            if used.reach_mm is not None:  # of dark growth, the most
+                reach = [used.reach_mm] * 2
+            elif spacing_mm is not None and width:
+                reach = [round(one, 3) for one in reach_mm(width, spacing_mm)]
+            kernel = {"KernelWidth": width, "SpacingMm": spacing_mm, "ReachMm": reach}
             kernels[spacing_mm] = {**kernel, "Sources": []}
         kernels[spacing_mm]["Sources"].append(name)
     first, *others = kernels.values()
@@ -490,7 +527,7 @@ def describe(
         "Sources": [name for name, *_ in sources],
         "SourceSHA256": "not computed: all images would be read once more; see Batch.input",
         "SettingsAsked": asdict(settings),
-        "Settings": asdict(settings) | {"kernel_width": same["KernelWidth"], "reach_mm": None},
+        "Settings": asdict(used) | {"kernel_width": same["KernelWidth"]},
         "SpacingMm": same["SpacingMm"],
         "ReachMm": same["ReachMm"],
         "Kernels": list(kernels.values()),
@@ -551,8 +588,10 @@ def _remarks_on(
     """Say what is remarkable about sources; what holds for several once, with their number."""
     about: dict[str, list[str]] = {}
     for name, spacing_mm, remarks in sources:
-        span = asked_remark(settings, spacing_mm)
-        if settings.reach_mm is None and not kernel_sign(settings, spacing_mm):
+        span = ""
+        if settings.border == DILATION and settings.reach_mm is not None:
+            span = asked_remark(settings, spacing_mm)
+        elif settings.border == DILATION and not kernel_sign(settings, spacing_mm):
             span = span_remark(settings.kernel_width, spacing_mm)
         spans = [f"{name}: {span}" if len(sources) > 1 else span] if span else []
         for remark in (*spans, *remarks):

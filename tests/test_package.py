@@ -23,6 +23,7 @@ ROOMS = (
     "study",
     "batch",
     "masking",
+    "volume",
     "sweep",
     "evidence",
     "reach",

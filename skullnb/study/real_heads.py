@@ -25,12 +25,14 @@ from skullnb.pipeline import (
     PipelineSettings,
     SkullMaskTrace,
     masks_by_width,
+    measure_slice,
     trace_skull_mask,
 )
 from skullnb.pipeline.signs import SIGNS, neighbour_signs, warnings_of
 from skullnb.reach import kernel_width_for
 from skullnb.stack import Stack, read_stack
 from skullnb.study.timing import versions
+from skullnb.volume import skull_mask_of_volume
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -79,6 +81,29 @@ METHODS = {
 """By name. The settings are kernel widths in px, reaches in mm."""
 
 
+def _dark_growth(stack: Stack, reaches: Sequence[Any]) -> Iterator[Iterable[Mask]]:
+    settings = [PipelineSettings(border="dark growth", reach_mm=one) for one in reaches]
+    for image in stack.images:
+        yield (measure_slice(image, one, stack.spacing_mm).mask for one in settings)
+
+
+def _whole_head(stack: Stack, reaches: Sequence[Any]) -> Iterator[Iterable[Mask]]:
+    """Masks of some slices, found in the whole volume that they are from."""
+    whole = heads.load_whole(stack.name)
+    places = [whole.slice_numbers.index(number) for number in stack.slice_numbers]
+    steps_mm = whole.grids[0].steps_mm  # type: ignore[union-attr]
+    found = [skull_mask_of_volume(whole.images, steps_mm, one)[places] for one in reaches]
+    return zip(*found, strict=True)
+
+
+MOST_MM = tuple(np.arange(8.0, 18.01, 2.0).tolist())
+BORDERS = {
+    "dark growth": Method(_dark_growth, MOST_MM),
+    "whole head": Method(_whole_head, MOST_MM),
+}
+"""Ways to masks that look for the border (chapter 11), measured with `measure_borders`."""
+
+
 def about() -> dict[str, Any]:
     """Tell the `date` and `versions` of the stored tables."""
     return dict(json.loads(_stored("about.json").read_text(encoding="utf-8")))
@@ -93,6 +118,7 @@ def table(name: str) -> DataFrame:
         - *slices*: a row a slice: what was chosen, and the signs of its trace, joined by ;
         - *scores*: a row a slice and method: the setting that other heads chose, and scores (mm)
         - *curves*: a row a method, head and setting: mean IoU over the head's slices
+        - *border_scores*, *border_curves*: the same two of `BORDERS`
         - *widths*: a row a slice, and its IoU at each width (px) of the article's kernel
         - *crops*: a row a slice, sides and depth of a cut: what the edge rule did
         - *rules*: a row a rule of the pipeline, as `skullnb.evidence.summarise` gives it
@@ -260,35 +286,52 @@ def measure(stacks: Mapping[str, Stack]) -> dict[str, DataFrame]:
     import pandas as pd
 
     given = stacks.values()
-    tried = [
-        place | {"method": name, "setting": setting, "iou": metrics.iou(mask, reference)}
-        for (name, method), stack in product(METHODS.items(), given)
-        for place, setting, mask, reference in _made(method, stack, method.settings)
-    ]
-    by_setting = pd.DataFrame(tried).groupby(["method", "head", "setting"], sort=False)
-    curves = by_setting.iou.mean().reset_index()
-    settings: Any = {
-        name: chosen_on_others(curves, name).set_index("head").setting for name in METHODS
-    }
-    scores = []
-    for (name, method), stack in product(METHODS.items(), given):
-        chosen = (settings[name][_head(stack)],)
-        for place, setting, mask, reference in _made(method, stack, chosen):
-            found = metrics.score(mask, reference, stack.spacing_mm)
-            own = {one: found[one] for one in MEASURES}
-            scores.append(place | {"method": name, "setting": setting} | own)
+    curves, scores, settings = _chosen_and_scored(METHODS, given)
     rules = evidence.summarise(evidence.combine(map(evidence.build_ledger, given)))
     reaches = settings[ARTICLE_MM]
     return {
         "curves": curves,
         "widths": pd.DataFrame(row for stack in given for row in _widths(stack)),
-        "scores": pd.DataFrame(scores),
+        "scores": scores,
         "slices": pd.DataFrame(row for stack in given for row in _slices(stack)),
         "crops": pd.DataFrame(row for one in given for row in _crops(one, reaches[_head(one)])),
         "rules": rules[
             ["rule", "status", "evidence", "n_slices", "n_fired", "n_changed", "iou", "iou_off"]
         ],
     }
+
+
+def measure_borders(stacks: Mapping[str, Stack]) -> dict[str, DataFrame]:
+    """Make the tables of `BORDERS` from open heads by name."""
+    curves, scores, _ = _chosen_and_scored(BORDERS, stacks.values())
+    return {"border_curves": curves, "border_scores": scores}
+
+
+def _chosen_and_scored(
+    methods: Mapping[str, Method], stacks: Iterable[Stack]
+) -> tuple[DataFrame, DataFrame, Any]:
+    """Try all settings; score with those that other heads choose, which are given as well."""
+    import pandas as pd
+
+    pairs = list(product(methods.items(), stacks))
+    tried = [
+        place | {"method": name, "setting": setting, "iou": metrics.iou(mask, reference)}
+        for (name, method), stack in pairs
+        for place, setting, mask, reference in _made(method, stack, method.settings)
+    ]
+    by_setting = pd.DataFrame(tried).groupby(["method", "head", "setting"], sort=False)
+    curves = by_setting.iou.mean().reset_index()
+    settings: Any = {
+        name: chosen_on_others(curves, name).set_index("head").setting for name in methods
+    }
+    scores = []
+    for (name, method), stack in pairs:
+        chosen = (settings[name][_head(stack)],)
+        for place, setting, mask, reference in _made(method, stack, chosen):
+            found = metrics.score(mask, reference, stack.spacing_mm)
+            own = {one: found[one] for one in MEASURES}
+            scores.append(place | {"method": name, "setting": setting} | own)
+    return curves, pd.DataFrame(scores), settings
 
 
 def _head(stack: Stack) -> str:
@@ -400,6 +443,7 @@ def record() -> None:
     drawn: dict[str, Any] = _failures(volume)
     for stack in stacks.values():
         drawn |= _outlines(stack, found["scores"])
+    found |= measure_borders(stacks)
     facts = {"date": datetime.now(UTC).date().isoformat(), "versions": versions()}
     for name, one in found.items():
         one.round(6).to_csv(FOLDER / f"{name}.csv", index=False, lineterminator="\n")

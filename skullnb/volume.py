@@ -1,0 +1,325 @@
+"""A whole head: the brain found in 3D, and the border looked for in every slice.
+
+One Otsu threshold holds for the volume. Its bright voxels are opened by the smallest ball that
+frees the brain from the scalp; the deepest component is the brain. From there the mask grows
+through the dark, as in `skullnb.pipeline.border`, but as far as 3D distances allow: near the vertex
+the brain lies below a slice, not in it.
+
+Distances are exact and whole numbers: squared, one axis after the other, and cut off at the
+farthest that is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
+
+from skullnb import metrics
+from skullnb.errors import InvalidImage, InvalidSetting
+from skullnb.pipeline.border import MARGIN_MM, closed_brain, erode, grow_inside, head_of
+from skullnb.pipeline.measure import SliceMeasure
+from skullnb.pipeline.settings import REACH_MM, as_stack
+from skullnb.pipeline.signs import AREA_JUMP, HOLLOW, _hull
+from skullnb.pipeline.steps import Mask, binarise, fill_holes, label_components, otsu_threshold
+
+LOWEST, HIGHEST = 0.1, 99.8  # percentiles that become 0 and 255, so that a hot voxel has no say
+OPENINGS_MM = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 7.0)
+DEEPEST_MM, FARTHEST_MM = 8.0, 16.0  # under a surface, from air; what is more counts as that
+COARSE_MM = 2.0  # voxels in which components are told apart, where they are smaller
+# The brain is free where of its core, a ball inside its surface, hardly anything is nearer to the
+# air than the ball and this. Of 60 volumes .003 of free brains at most, .015 and more of others.
+SKIN_MM, MOST_NEAR_AIR = 4.0, 0.01
+# Under the skin of whole heads at most .53 of this shell is bright (bone), of stripped brains .80.
+BONE_SHELL_MM, MOST_BRIGHT = (8.0, 12.0), 2 / 3
+SHARE = 0.85  # of the threshold: darker voxels are grown through
+LEAST_MM = 2.0  # grown whatever the brightness
+# Marrow can shine, but bone and fluid are at least so thick where so much of the head lies outside.
+BONE_MM, SCALP_MM = 5.0, 10.0
+
+JOINED, LOPSIDED, FRAMED, BRAIN_SIZE = "joined", "lopsided", "touches the frame", "brain size"
+SIGNS = (BRAIN_SIZE, JOINED, LOPSIDED, HOLLOW, FRAMED, AREA_JUMP)
+"""Names of the signs of a volume; the last is told by `neighbour_signs`."""
+LEAST_ML, MOST_ML = 900.0, 1700.0  # of bright brain in a whole head
+MOST_ON_SKIN, LEAST_ALIKE, LEAST_FILL = 0.25, 0.80, 0.90
+NEAR_MARGIN_MM = MARGIN_MM + 1.5  # an outline so near the skin was stopped by the margin only
+
+Voxels = NDArray[np.bool_]
+Spacing = tuple[float, float, float]
+
+
+@dataclass(frozen=True, eq=False)
+class WholeHead:
+    """What was found in a volume: levels 0..255, head, brain, mask before and after filling."""
+
+    levels: Mask
+    spacing_mm: Spacing
+    threshold: int
+    opening_mm: float
+    heads: Voxels
+    brain: Voxels
+    grown: Mask
+    masks: Mask
+
+    @property
+    def brain_ml(self) -> float:
+        """Millilitres of bright brain."""
+        return float(np.count_nonzero(self.brain) * np.prod(self.spacing_mm) / 1000)
+
+
+def skull_mask_of_volume(
+    volume: ArrayLike, spacing_mm: Spacing, reach_mm: float = REACH_MM
+) -> Mask:
+    """Mark the outer surface of the skull and everything inside it, in a whole head or part of one.
+
+    Parameters
+    ----------
+    volume : (N, H, W) array, real
+        Axial slices, ascending from the feet, of any thickness; any intensities.
+    spacing_mm : (slice, row, column)
+        In mm from voxel to voxel.
+    reach_mm : float
+        The farthest that the border may be from the brain, in mm.
+
+    Returns
+    -------
+    (N, H, W) uint8 {0, 1}
+
+    Raises
+    ------
+    InvalidImage
+        If the volume is not finite, flat, or a single slice; if it has no skull; and if brain and
+        scalp don't come apart.
+    InvalidSetting
+        If spacing or reach are not numbers above zero.
+
+    Examples
+    --------
+    >>> from skullnb import heads
+    >>> head = heads.load("studyforrest")
+    >>> masks = skull_mask_of_volume(head.images, head.grids[0].steps_mm)
+    >>> masks.shape, int(masks[0].sum())
+    ((16, 384, 274), 47029)
+    """
+    return find_whole_head(volume, spacing_mm, reach_mm).masks
+
+
+def find_whole_head(
+    volume: ArrayLike, spacing_mm: Spacing, reach_mm: float = REACH_MM
+) -> WholeHead:
+    """Do as `skull_mask_of_volume`, and keep what was found on the way."""
+    voxels, spacing = _checked(volume, spacing_mm, reach_mm)
+    levels = _levels_of(voxels)
+    threshold = otsu_threshold(levels.reshape(-1, levels.shape[2]))
+    bright = levels > threshold
+    heads = np.stack([_head_of(one, threshold, spacing[1:]) for one in levels])
+    # All happens in the box of the head; the air around shows where it ends.
+    (head,) = ndimage.find_objects(heads.view(np.uint8))
+    box = tuple(slice(max(0, one.start - 8), one.stop + 8) for one in head)
+    brain, grown = np.zeros_like(bright), np.zeros_like(levels)
+    brain[box], opening = _find_brain(bright[box], heads[box], spacing)
+    images = _grow(levels[box], threshold, brain[box], heads[box], spacing, reach_mm)
+    grown[box] = np.stack(list(images))
+    masks = np.stack([fill_holes(one) for one in grown])
+    return WholeHead(levels, spacing, threshold, opening, heads, brain, grown, masks)
+
+
+def measure_volume(
+    volume: ArrayLike, spacing_mm: Spacing, reach_mm: float = REACH_MM, axis: str = "axial"
+) -> list[SliceMeasure]:
+    """Do as `skull_mask_of_volume`, and say of every slice what a table needs to know."""
+    found = find_whole_head(volume, spacing_mm, reach_mm)
+    measures = []
+    for i, signs in enumerate(signs_of_volume(found, axis)):
+        _, components = label_components(binarise(found.levels[i], found.threshold))
+        mask_px = int(np.count_nonzero(found.masks[i]))
+        reason = "" if mask_px else "the brain does not come near this slice"
+        warned = (f"the mask is empty: {reason}",) if reason else tuple(signs.values())
+        measures.append(
+            SliceMeasure(
+                mask=found.masks[i],
+                threshold=found.threshold,
+                n_components=len(components),
+                n_edge_touching=int(components["touches_edge"].sum()),
+                brain_px=int(np.count_nonzero(found.brain[i])),
+                dilated_px=int(np.count_nonzero(found.grown[i])),
+                mask_px=mask_px,
+                reason=reason,
+                warnings=warned,
+            )
+        )
+    return measures
+
+
+def signs_of_volume(found: WholeHead, axis: str = "axial") -> list[dict[str, str]]:
+    """Tell the signs that a mask went wrong for every slice that has one, a sentence by name."""
+    pixel, about_all = found.spacing_mm[1:], {}
+    is_cut = found.brain[0].any() or found.brain[-1].any()
+    if found.brain_ml > MOST_ML or (found.brain_ml < LEAST_ML and not is_cut):
+        about_all[BRAIN_SIZE] = (
+            f"what was taken for the brain has {found.brain_ml:.0f} mL of bright tissue, and whole "
+            f"brains have {LEAST_ML:.0f} to {MOST_ML:.0f}, so look at the whole volume"
+        )
+    told = []
+    for mask, head in zip(found.masks, found.heads, strict=True):
+        signs: dict[str, str] = {}
+        told.append(signs)
+        if not mask.any():
+            continue
+        signs |= about_all
+        outline = mask > cv2.erode(mask, np.ones((3, 3), dtype=np.uint8))
+        on_skin = (outline & ~erode(head, NEAR_MARGIN_MM, pixel)).sum() / outline.sum()
+        if on_skin > MOST_ON_SKIN:
+            signs[JOINED] = (
+                f"{on_skin:.0%} of the outline runs along the skin, so brain and scalp may be "
+                "joined, or the bone is not dark"
+            )
+        columns = np.flatnonzero(mask) % mask.shape[1]
+        mirrored = np.roll(mask[:, ::-1], round(2 * columns.mean()) + 1, axis=1)
+        alike = metrics.iou(mask, mirrored)
+        if alike < LEAST_ALIKE and axis != "sagittal":
+            signs[LOPSIDED] = (
+                f"the mask and its mirror image overlap by {alike:.0%} only, and heads are nearly "
+                "symmetric"
+            )
+        _, left, end = _hull(mask != 0)
+        fill = np.count_nonzero(mask) / int((end - left).sum())
+        if fill < LEAST_FILL:
+            signs[HOLLOW] = (
+                f"the mask fills only {fill:.0%} of its convex hull, but the outline of a skull is "
+                "nearly convex"
+            )
+        if mask[[0, -1]].any() or mask[:, [0, -1]].any():
+            signs[FRAMED] = "the mask touches the frame, so a part of the head may be cut off"
+    return told
+
+
+def _checked(
+    volume: ArrayLike, spacing_mm: Spacing, reach_mm: float
+) -> tuple[NDArray[Any], Spacing]:
+    """Give the volume as an array and the spacing as three floats, or say what is wrong."""
+    voxels = np.ascontiguousarray(as_stack(volume))
+    if voxels.dtype.kind not in "iuf" or voxels.size == 0:
+        raise InvalidImage(f"The volume is {voxels.dtype} of shape {voxels.shape}; give numbers.")
+    if len(voxels) == 1:
+        raise InvalidImage(
+            "The whole-head method needs a volume, and this is one slice; mask it slice by slice."
+        )
+    if voxels.dtype.kind == "f" and not np.isfinite(voxels).all():
+        raise InvalidImage("The volume has voxels that are NaN or infinite; replace them.")
+    spacing = np.asarray(spacing_mm, dtype=np.float64)
+    if spacing.shape != (3,) or not (np.isfinite(spacing) & (spacing > 0)).all():
+        raise InvalidSetting(
+            f"The spacing must be three numbers of mm above zero (slice, row, column), "
+            f"not {spacing_mm!r}."
+        )
+    if not 0 < reach_mm < np.inf:
+        raise InvalidSetting(f"The reach must be a number of mm above zero, not {reach_mm!r}.")
+    slices, rows, columns = spacing.tolist()
+    return voxels, (slices, rows, columns)
+
+
+def _levels_of(voxels: NDArray[Any]) -> Mask:
+    """Map the volume to 0..255, with what is beyond the percentiles at the ends."""
+    low, high = np.percentile(voxels, (LOWEST, HIGHEST)).tolist()
+    if not low < high:
+        raise InvalidImage(f"The volume is flat: nearly all voxels are {low:g}; there is no head.")
+    levels = np.empty(voxels.shape, dtype=np.uint8)
+    for image, into in zip(voxels, levels, strict=True):
+        into[:] = np.clip((image - low) * (255 / (high - low)), 0, 255)
+    return levels
+
+
+def _head_of(image: Mask, threshold: int, pixel: tuple[float, float]) -> Voxels:
+    """Find the head as `head_of` does; where the frame cuts it, the frame is its wall."""
+    walled = image.copy()
+    for line in (walled[0], walled[-1], walled[:, 0], walled[:, -1]):
+        bright = np.flatnonzero(line > threshold)
+        if bright.size:
+            line[bright[0] : bright[-1] + 1] = 255
+    return head_of(walled, threshold, pixel)
+
+
+def _find_brain(bright: Voxels, heads: Voxels, spacing: Spacing) -> tuple[Voxels, float]:
+    """Find the brain by the smallest opening (mm) that frees it from the skin."""
+    # Which component is the brain shows on every second millimetre or so.
+    steps = [max(1, int(COARSE_MM / size + 1e-6)) for size in spacing]
+    some = tuple(slice(step // 2, None, step) for step in steps)
+    slices, rows, columns = np.multiply(spacing, steps).tolist()
+    air, unit = _squared_distances(heads[some], (slices, rows, columns), FARTHEST_MM)
+    near, far = np.square(BONE_SHELL_MM) * unit
+    shell = bright[some][(air > near) & (air <= far)]
+    if not shell.size or shell.mean() > MOST_BRIGHT:
+        raise InvalidImage(
+            "There is no skull here: no dark bone lies under the surface, as if the brain had been "
+            "extracted already; give the scan as it came from the scanner."
+        )
+    depth, scale = _squared_distances(bright, spacing, DEEPEST_MM)
+    coarse = depth[some]
+    for opening in OPENINGS_MM:
+        least = opening**2 * scale
+        labels, n_components = ndimage.label(coarse > least, np.ones((3, 3, 3)))
+        if not n_components:
+            break
+        weights = np.bincount(labels.ravel(), coarse.ravel())
+        weights[0] = 0
+        core = labels == weights.argmax()
+        if (air[core] <= (opening + SKIN_MM) ** 2 * unit).mean() <= MOST_NEAR_AIR:
+            core = ndimage.binary_dilation(core, np.ones((3, 3, 3)))
+            for axis, (n, step) in enumerate(zip(bright.shape, steps, strict=True)):
+                last = core.shape[axis] - 1
+                core = core.take(np.minimum(np.arange(n) // step, last), axis)
+            return _within(core & (depth > least), spacing, opening) & bright, opening
+    raise InvalidImage(
+        f"Brain and scalp don't come apart, even when {opening:g} mm are taken off both; "
+        "mask this volume slice by slice."
+    )
+
+
+def _grow(
+    levels: Mask, threshold: int, brain: Voxels, heads: Voxels, spacing: Spacing, reach_mm: float
+) -> Iterator[Mask]:
+    """Look for the border in every slice, from a brain of which distances are 3D."""
+    pixel = spacing[1:]
+    closed = np.stack([closed_brain(one, pixel) for one in brain])
+    away, scale = _squared_distances(~closed, spacing, reach_mm + 1)
+    dark = SHARE * threshold
+    for squared, head, image in zip(away, heads, levels, strict=True):
+        bone = (squared <= BONE_MM**2 * scale) & erode(head, SCALP_MM, pixel)
+        near = bone | (squared <= LEAST_MM**2 * scale)
+        far = squared <= reach_mm**2 * scale
+        yield grow_inside(head, near & far, far, image < dark, pixel)
+
+
+def _within(core: Voxels, spacing: Spacing, distance_mm: float) -> Voxels:
+    """Voxels within so many mm of a core."""
+    squared, scale = _squared_distances(~core, spacing, distance_mm + 1)
+    return np.asarray(squared <= distance_mm**2 * scale)
+
+
+def _squared_distances(
+    voxels: Voxels, spacing: Spacing, most_mm: float
+) -> tuple[NDArray[np.uint16], int]:
+    """Squared distances to the nearest voxel that is not set, cut off at `most_mm`.
+
+    They are whole numbers of mm² / scale; the scale comes with them.
+    """
+    scale = 2 ** int(np.log2(32767 / most_mm**2))  # a sum of two stays below 65536
+    squared = voxels * np.uint16(most_mm**2 * scale)
+    for axis, other in ((2, 0), (1, 0), (0, 1)):  # planes are small enough for the cache
+        for plane in np.moveaxis(squared, (other, axis), (0, 1)):
+            before = plane.copy()
+            farther, most = np.empty_like(before), before.max()
+            for step in range(1, len(plane)):
+                more = round((step * spacing[axis]) ** 2 * scale)
+                if more >= most:
+                    break
+                np.add(before, np.uint16(more), out=farther)
+                np.minimum(plane[step:], farther[:-step], out=plane[step:])
+                np.minimum(plane[:-step], farther[step:], out=plane[:-step])
+    return squared, scale

@@ -1,0 +1,284 @@
+"""Whole heads: distances against scipy, drawn heads of known shape, open heads, the command."""
+
+import json
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+from real_data import real_data
+from scipy import ndimage
+
+from skullnb import heads, metrics, skull_mask_of_volume, volume
+from skullnb.cli import main
+from skullnb.errors import InvalidImage, InvalidSetting
+from skullnb.study import real_heads
+from skullnb.volume import (
+    BRAIN_SIZE,
+    FRAMED,
+    HOLLOW,
+    JOINED,
+    LOPSIDED,
+    WholeHead,
+    _squared_distances,
+    find_whole_head,
+    measure_volume,
+    signs_of_volume,
+)
+
+BRAIN_MM, SKULL_MM, SKIN_MM = 60.0, 70.0, 76.0  # radii
+THICK = (5.0, 2.0, 2.5)
+
+
+def drawn_head(spacing, *, bridge=False, marrow=False):
+    """Draw a head of balls, and what is inside its skull."""
+    axes = [np.arange(-84, 84.1, size) for size in spacing]
+    z, y, x = np.meshgrid(*axes, indexing="ij", sparse=True)
+    radius = np.sqrt(z**2 + y**2 + x**2)
+    image = np.where(radius < SKIN_MM, 40, 0)
+    image[radius < BRAIN_MM] = 200
+    image[(radius >= SKULL_MM) & (radius < SKIN_MM)] = 250
+    if marrow:
+        image[(radius >= BRAIN_MM + 2.5) & (radius < SKULL_MM - 1) & (y > 20)] = 230
+    if bridge:
+        image[(np.hypot(y, x) < 4) & (radius < SKIN_MM)] = 200
+    noise = np.random.default_rng(0).normal(0, 12, image.shape) * (radius < SKIN_MM)
+    return (image + noise).astype(np.int16), (radius < SKULL_MM).astype(np.uint8)
+
+
+@given(
+    seed=st.integers(0, 1000),
+    spacing=st.tuples(*[st.sampled_from([0.5, 1.0, 1.7, 4.0])] * 3),
+    most=st.sampled_from([3.0, 8.0, 15.0]),
+)
+def test_distances_are_those_of_scipy_up_to_the_farthest(seed, spacing, most):
+    voxels = np.random.default_rng(seed).random((4, 7, 9)) < 0.97
+    voxels[0, 0, 0] = False
+    squared, scale = _squared_distances(voxels, spacing, most)
+    right = np.minimum(ndimage.distance_transform_edt(voxels, sampling=spacing), most)
+    assert np.abs(squared / scale - right**2).max() <= 2 / scale
+
+
+@pytest.mark.parametrize("spacing", [(2, 2, 2), THICK, (1.5, 3, 2)])
+@pytest.mark.parametrize("bridge", [False, True])
+def test_a_drawn_head_is_found_at_any_spacing(spacing, bridge):
+    image, inside = drawn_head(spacing, bridge=bridge)
+    found = find_whole_head(image, spacing)
+    assert metrics.iou(found.masks, inside) > 0.95
+    assert bridge <= (found.opening_mm > 0.5)
+    assert bridge or not any(signs_of_volume(found))
+
+
+def test_shining_marrow_is_covered_as_far_as_bone_is_thick_at_least(monkeypatch):
+    image, inside = drawn_head((2, 2, 2), marrow=True)
+    covered = metrics.recall(skull_mask_of_volume(image, (2, 2, 2)), inside)
+    monkeypatch.setattr(volume, "BONE_MM", 0.0)
+    assert covered > metrics.recall(skull_mask_of_volume(image, (2, 2, 2)), inside) + 0.01
+
+
+def test_neither_the_kind_of_numbers_nor_the_order_of_slices_matters():
+    image, _ = drawn_head(THICK)
+    mask = skull_mask_of_volume(image, THICK)
+    assert np.array_equal(skull_mask_of_volume(image.astype(np.float32) / 4 - 9, THICK), mask)
+    fortran = np.asfortranarray(image)[::-1]
+    assert metrics.iou(skull_mask_of_volume(fortran, THICK), mask[::-1]) > 0.99
+
+
+def test_a_hot_voxel_has_no_say():
+    image, _ = drawn_head(THICK)
+    hot = image.copy()
+    hot[3, 3, 3] = 32000
+    assert np.array_equal(skull_mask_of_volume(hot, THICK), skull_mask_of_volume(image, THICK))
+
+
+@pytest.mark.parametrize(
+    "part", [np.s_[8:22], np.s_[18:30], np.s_[:, 6:-6], np.s_[:, :, 8:-8]], ids=str
+)
+def test_a_part_of_a_head_is_found_as_well(part):
+    image, inside = drawn_head(THICK, bridge=True)
+    assert metrics.iou(skull_mask_of_volume(image[part], THICK), inside[part]) > 0.93
+
+
+def test_a_shorter_reach_ends_sooner():
+    image, _ = drawn_head(THICK)
+    areas = [skull_mask_of_volume(image, THICK, reach).sum() for reach in (2, 4, 8, 14)]
+    assert areas == sorted(areas)
+    assert areas[0] < 0.9 * areas[-1]
+
+
+IMAGE, INSIDE = drawn_head(THICK)
+BRAIN = IMAGE * INSIDE > 120
+HEAD = np.stack([ndimage.binary_fill_holes(one > 0) for one in IMAGE])
+
+
+@pytest.mark.parametrize(
+    ("image", "spacing", "reach", "error", "words"),
+    [
+        (IMAGE[17:18], THICK, 14, InvalidImage, "this is one slice"),
+        (IMAGE[17], THICK, 14, InvalidImage, "dimension"),
+        (0 * IMAGE, THICK, 14, InvalidImage, "flat"),
+        (np.where(IMAGE > 0, IMAGE, np.nan), THICK, 14, InvalidImage, "NaN"),
+        (IMAGE.astype(str), THICK, 14, InvalidImage, "give numbers"),
+        (IMAGE, (1, 1), 14, InvalidSetting, "three numbers"),
+        (IMAGE, (1, 0, 1), 14, InvalidSetting, "three numbers"),
+        (IMAGE, THICK, 0, InvalidSetting, "The reach"),
+        (IMAGE * BRAIN, THICK, 14, InvalidImage, "no skull here"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_in_a_sentence(image, spacing, reach, error, words):
+    with pytest.raises(error, match=words) as caught:
+        skull_mask_of_volume(image, spacing, reach)
+    assert str(caught.value).endswith(".")
+
+
+def test_a_brain_that_hangs_on_to_the_scalp_widely_does_not_come_apart():
+    image, _ = drawn_head((2, 2, 2))
+    joined = np.where(image > 0, np.maximum(image, 200), 0)
+    image[:, :, 53:] = joined[:, :, 53:]
+    with pytest.raises(InvalidImage, match=r"don't come apart, even when 7 mm"):
+        skull_mask_of_volume(image, (2, 2, 2))
+
+
+def found_with(masks, brain=BRAIN):
+    """Make up what was found in the drawn head."""
+    masks = masks.astype(np.uint8)
+    return WholeHead(
+        IMAGE.clip(0, 255).astype(np.uint8), THICK, 100, 1.0, HEAD, brain, masks, masks
+    )
+
+
+ROW, COLUMN = np.ogrid[: IMAGE.shape[1], : IMAGE.shape[2]]
+
+
+@pytest.mark.parametrize(
+    ("found", "sign"),
+    [
+        (found_with(INSIDE), ""),
+        (found_with(HEAD), JOINED),
+        (found_with(INSIDE * ((COLUMN > 20) | (ROW > 55))), LOPSIDED),
+        (found_with(INSIDE * ((abs(COLUMN - 33.5) > 12) | (ROW > 30))), HOLLOW),
+        (found_with(np.ones_like(INSIDE)), FRAMED),
+        (found_with(INSIDE, brain=HEAD), BRAIN_SIZE),
+        (found_with(INSIDE, brain=BRAIN & (COLUMN < 33)), BRAIN_SIZE),
+    ],
+)
+def test_what_looks_wrong_is_said(found, sign):
+    middle = signs_of_volume(found)[len(IMAGE) // 2]
+    assert (sign in middle) if sign else not middle
+    assert signs_of_volume(found_with(0 * INSIDE)) == [{}] * len(IMAGE)
+
+
+def test_a_slice_far_from_the_brain_is_empty_and_says_why():
+    first, *_, last = measure_volume(IMAGE, THICK)
+    assert first.status == last.status == "empty"
+    assert "does not come near" in first.reason
+    middle = measure_volume(IMAGE, THICK)[len(IMAGE) // 2]
+    assert middle.status == "ok"
+    assert middle.brain_px < middle.dilated_px <= middle.mask_px == middle.mask.sum()
+
+
+# --- open heads -----------------------------------------------------------------------------------
+
+LEAST = {
+    "studyforrest": (0.975, 0.96),
+    "colin27": (0.97, 0.94),
+    "mne-ecog": (0.97, 0.95),
+    "ubermuda-t2star": (0.98, 0.96),
+    "ubermuda-flair": (0.915, 0.89),
+}
+
+
+@pytest.mark.parametrize("name", LEAST)
+def test_open_heads_are_as_good_as_was_measured(name):
+    if name != heads.BUILT_IN:
+        real_data()
+    stack, whole = heads.load(name), heads.load_whole(name)
+    stored = real_heads.table("border_scores").query("method == 'whole head' and stack == @name")
+    steps_mm, reach_mm = whole.grids[0].steps_mm, stored.setting.iloc[0]
+    masks = skull_mask_of_volume(whole.images, steps_mm, reach_mm)
+    places = [whole.slice_numbers.index(number) for number in stack.slice_numbers]
+    found = metrics.score_slices(masks[places], stack.reference)["iou"]
+    assert np.allclose(stored.iou, found, atol=2e-6)
+    mean, worst = LEAST[name]
+    assert found.mean() > mean
+    assert found.min() > worst
+    if name == "colin27":
+        labelled = whole.reference.any(axis=(1, 2))
+        every = skull_mask_of_volume(whole.images, steps_mm)[labelled]
+        assert metrics.iou(every, whole.reference[labelled]) > 0.95
+
+
+# --- the command ----------------------------------------------------------------------------------
+
+
+def run(*words):
+    return CliRunner().invoke(main, list(map(str, words)))
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scans")
+    image, inside = drawn_head((5, 3, 3))
+    affine = np.diag([3.0, 3, 5, 1])
+    for name, voxels in (
+        ("a", image),
+        ("b", image[:, ::-1]),
+        ("brain", image * inside * (image > 120)),
+    ):
+        stored = np.moveaxis(voxels, 0, 2).swapaxes(0, 1)
+        nib.save(nib.Nifti1Image(stored, affine), folder / f"{name}.nii")
+    return folder
+
+
+def test_the_command_writes_mask_table_and_account_as_for_slices(scans, tmp_path):
+    done = run("mask", scans / "a.nii", "-o", tmp_path / "m.nii.gz", "--method", "whole-head")
+    assert done.exit_code == 0, done.output
+    table = pd.read_csv(tmp_path / "m.csv")
+    mask = np.asarray(nib.load(tmp_path / "m.nii.gz").dataobj)
+    assert table["written_px"].sum() == mask.sum() > 0
+    assert set(table["status"][8:25]) == {"ok"}
+    assert set(table["status"][:2]) == {"empty"}
+    account = json.loads((tmp_path / "m.json").read_text())
+    assert account["Method"] == "whole-head"
+    assert account["ReachMm"] == [14, 14]
+    assert account["KernelWidth" if "KernelWidth" in account else "Kernels"]
+
+
+def test_several_volumes_are_done_side_by_side_and_one_that_is_refused_stops_none(scans, tmp_path):
+    words = ("mask", scans, "--method", "whole-head", "--reach-mm", 12)
+    for folder, workers in (("one", 1), ("two", 2)):
+        done = run(*words, "-o", tmp_path / folder, "--workers", workers)
+        assert done.exit_code == 1
+        assert "no skull here" in done.output
+        assert "3 volumes: 2 ok, 1 failed" in done.output.replace("warned", "ok")
+    for name in ("a", "b"):
+        one, two = (nib.load(tmp_path / f / f"{name}_mask.nii.gz") for f in ("one", "two"))
+        assert np.array_equal(one.dataobj, two.dataobj)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--kernel-width", 26), "has no kernel"),
+        (("--chunk", 4), "does not go with a batch"),
+        (("--slices", "1,2,9"), "how far slices are apart"),
+        (("--slices", "4"), "this is one slice"),
+    ],
+)
+def test_words_that_do_not_go_with_whole_heads_are_refused(scans, tmp_path, words, told):
+    output = tmp_path / ("m.npy" if "--chunk" in words else "m.nii.gz")
+    done = run("mask", scans / "a.nii", "-o", output, "--method", "whole-head", *words)
+    assert done.exit_code == 2
+    assert told in " ".join(done.output.split())
+    assert not output.exists()
+
+
+def test_an_array_that_does_not_say_how_far_slices_are_apart_is_refused(tmp_path):
+    np.save(tmp_path / "a.npy", IMAGE)
+    words = ("mask", tmp_path / "a.npy", "-o", tmp_path / "m.npy", "--spacing", "2x2.5")
+    done = run(*words, "--method", "whole-head")
+    assert done.exit_code == 2
+    assert "how far slices are apart" in done.output
