@@ -113,43 +113,25 @@ def create_skull_mask(image: ArrayLike, dilation_size: int = 26) -> Mask:
     return mask
 
 
-<<<<<<< HEAD
-def create_skull_masks(images: ArrayLike, settings: PipelineSettings | None = None) -> Mask:
-    """Skull masks of all slices of a stack, (N, H, W) uint8 {0, 1}.
-=======
 def create_skull_masks(
     images: ArrayLike,
     settings: PipelineSettings | None = None,
     spacing_mm: tuple[float, float] | None = None,
 ) -> Mask:
-    """Skull masks of all slices of a stack.
->>>>>>> volume
+    """Skull masks of all slices of a stack, (N, H, W) uint8 {0, 1}.
 
     Parameters
     ----------
     images : (N, H, W) array, real
     settings : PipelineSettings, optional
-<<<<<<< HEAD
-        The article's when left out; `settings.at(spacing_mm)` settles a reach in mm beforehand.
-=======
         The article's when left out.
     spacing_mm : (row, column), optional
         In mm per pixel: what a reach in mm and dark growth need.
 
-    Returns
-    -------
-    (N, H, W) uint8 {0, 1}
->>>>>>> volume
-
     Raises
     ------
     InvalidImage, InvalidSetting
-<<<<<<< HEAD
-        As `create_skull_mask`, with the number of the slice; or the reach is not settled.
-=======
-        If a slice, which is named, is not a finite, real, non-empty 2D array, or a spacing is
-        needed and not given.
->>>>>>> volume
+        As `create_skull_mask`, with the number of the slice; or a spacing is missing.
 
     Examples
     --------
@@ -177,24 +159,8 @@ def masks_by_width(
 ) -> Iterator[Mask]:
     """Masks of one slice, (H, W) uint8 {0, 1}, at several kernel widths (px).
 
-<<<<<<< HEAD
-    All before the dilation is done once; the width and reach of the settings are not used, and
-    `slice_number` is named in error messages, which are those of `create_skull_mask`.
-=======
-    Parameters
-    ----------
-    image : (H, W) array, real
-    widths : iterable of int
-        In px; refused as by `create_skull_mask`.
-    settings : PipelineSettings, optional
-        All the rest; its kernel width and reach are not used, and dark growth is refused.
-    slice_number : int, optional
-        Named in error messages.
-
-    Yields
-    ------
-    (H, W) uint8 {0, 1}
->>>>>>> volume
+    All before the dilation is done once; the width and reach of the settings are not used, dark
+    growth is refused, and `slice_number` is named in error messages.
 
     Examples
     --------
@@ -242,12 +208,8 @@ def measure_slice(
     480
     """
     settings = (settings or PipelineSettings()).at(spacing_mm)
-<<<<<<< HEAD
-    if not (fast := load()):
-=======
     fast = load()
     if not fast or settings.border == DARK_GROWTH:
->>>>>>> volume
         trace = trace_skull_mask(image, settings, spacing_mm=spacing_mm, slice_number=slice_number)
         mask, facts, threshold = trace.mask, trace.facts, trace.threshold
         n_components, n_edge_touching = len(trace.components), trace.n_edge_touching
