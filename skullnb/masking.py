@@ -31,7 +31,7 @@ from skullnb import stack as stacks
 from skullnb.errors import InvalidSetting, SkullnbError
 from skullnb.pipeline import PipelineSettings, SliceMeasure, load, measure_slice
 from skullnb.pipeline.measure import _volumes_of, add_neighbour_signs
-from skullnb.pipeline.settings import DARK_GROWTH, DILATION
+from skullnb.pipeline.settings import DARK_GROWTH, DILATION, REACH_MM
 from skullnb.pipeline.signs import kernel_sign
 from skullnb.reach import asked_remark, reach_mm, span_remark
 from skullnb.stack import MASK_KINDS, Stack, Volume, refuse_place, writing
@@ -345,7 +345,7 @@ def mask_stack(
     whole = list[Any]()
     if method == WHOLE_HEAD:
         steps_mm = _steps_of(stack)
-        reach_mm = settings.at(steps_mm[1:]).reach_mm
+        reach_mm = REACH_MM if settings.reach_mm is None else settings.reach_mm
         whole = measure_volume(stack.images, steps_mm, reach_mm, stack.axis)
     masks = np.zeros(stack.images.shape, dtype=np.uint8)
     names = [one.name for one in stack.sources] or [stack.name]
@@ -375,7 +375,7 @@ def mask_slice(
     try:
         if isinstance(image, SkullnbError):
             raise image
-        found = image
+        found: SliceMeasure = image
         if not isinstance(image, SliceMeasure):
             found = measure_slice(image, used, spacing_mm, slice_number=number)
     except SkullnbError as error:

@@ -35,7 +35,8 @@ COARSE_MM = 2.0  # voxels in which components are told apart, where they are sma
 # The brain is free where of its core, a ball inside its surface, hardly anything is nearer to the
 # air than the ball and this. Of 60 volumes .003 of free brains at most, .015 and more of others.
 SKIN_MM, MOST_NEAR_AIR = 4.0, 0.01
-# Under the skin of whole heads at most .53 of this shell is bright (bone), of stripped brains .80.
+# Of this shell under the skin at most .53 is bright in whole heads (bone), .80 and more in brains
+# that were stripped.
 BONE_SHELL_MM, MOST_BRIGHT = (8.0, 12.0), 2 / 3
 SHARE = 0.85  # of the threshold: darker voxels are grown through
 LEAST_MM = 2.0  # grown whatever the brightness
@@ -65,11 +66,6 @@ class WholeHead:
     brain: Voxels
     grown: Mask
     masks: Mask
-
-    @property
-    def brain_ml(self) -> float:
-        """Millilitres of bright brain."""
-        return float(np.count_nonzero(self.brain) * np.prod(self.spacing_mm) / 1000)
 
 
 def skull_mask_of_volume(
@@ -104,7 +100,7 @@ def skull_mask_of_volume(
     >>> head = heads.load("studyforrest")
     >>> masks = skull_mask_of_volume(head.images, head.grids[0].steps_mm)
     >>> masks.shape, int(masks[0].sum())
-    ((16, 384, 274), 47029)
+    ((16, 384, 274), 49503)
     """
     return find_whole_head(volume, spacing_mm, reach_mm).masks
 
@@ -137,20 +133,19 @@ def measure_volume(
     measures = []
     for i, signs in enumerate(signs_of_volume(found, axis)):
         _, components = label_components(binarise(found.levels[i], found.threshold))
-        mask_px = int(np.count_nonzero(found.masks[i]))
-        reason = "" if mask_px else "the brain does not come near this slice"
-        warned = (f"the mask is empty: {reason}",) if reason else tuple(signs.values())
+        mask, n_edge_touching = found.masks[i], int(components["touches_edge"].sum())
+        reason = "" if mask.any() else "the brain does not come near this slice"
         measures.append(
             SliceMeasure(
-                mask=found.masks[i],
+                mask=mask,
                 threshold=found.threshold,
                 n_components=len(components),
-                n_edge_touching=int(components["touches_edge"].sum()),
+                n_edge_touching=n_edge_touching,
                 brain_px=int(np.count_nonzero(found.brain[i])),
                 dilated_px=int(np.count_nonzero(found.grown[i])),
-                mask_px=mask_px,
+                mask_px=int(np.count_nonzero(mask)),
                 reason=reason,
-                warnings=warned,
+                warnings=(f"the mask is empty: {reason}",) if reason else tuple(signs.values()),
             )
         )
     return measures
@@ -160,9 +155,10 @@ def signs_of_volume(found: WholeHead, axis: str = "axial") -> list[dict[str, str
     """Tell the signs that a mask went wrong for every slice that has one, a sentence by name."""
     pixel, about_all = found.spacing_mm[1:], {}
     is_cut = found.brain[0].any() or found.brain[-1].any()
-    if found.brain_ml > MOST_ML or (found.brain_ml < LEAST_ML and not is_cut):
+    brain_ml = np.count_nonzero(found.brain) * np.prod(found.spacing_mm) / 1000
+    if brain_ml > MOST_ML or (brain_ml < LEAST_ML and not is_cut):
         about_all[BRAIN_SIZE] = (
-            f"what was taken for the brain has {found.brain_ml:.0f} mL of bright tissue, and whole "
+            f"what was taken for the brain has {brain_ml:.0f} mL of bright tissue, and whole "
             f"brains have {LEAST_ML:.0f} to {MOST_ML:.0f}, so look at the whole volume"
         )
     told = []
@@ -173,7 +169,7 @@ def signs_of_volume(found: WholeHead, axis: str = "axial") -> list[dict[str, str
             continue
         signs |= about_all
         outline = mask > cv2.erode(mask, np.ones((3, 3), dtype=np.uint8))
-        on_skin = (outline & ~erode(head, NEAR_MARGIN_MM, pixel)).sum() / outline.sum()
+        on_skin = (outline & ~erode(head, NEAR_MARGIN_MM, pixel)).sum() / max(outline.sum(), 1)
         if on_skin > MOST_ON_SKIN:
             signs[JOINED] = (
                 f"{on_skin:.0%} of the outline runs along the skin, so brain and scalp may be "
@@ -212,15 +208,13 @@ def _checked(
         )
     if voxels.dtype.kind == "f" and not np.isfinite(voxels).all():
         raise InvalidImage("The volume has voxels that are NaN or infinite; replace them.")
-    spacing = np.asarray(spacing_mm, dtype=np.float64)
-    if spacing.shape != (3,) or not (np.isfinite(spacing) & (spacing > 0)).all():
+    sizes = np.append(np.asarray(spacing_mm, dtype=np.float64), reach_mm)
+    if sizes.shape != (4,) or not (np.isfinite(sizes) & (sizes > 0)).all():
         raise InvalidSetting(
-            f"The spacing must be three numbers of mm above zero (slice, row, column), "
-            f"not {spacing_mm!r}."
+            f"The spacing (slice, row, column) and the reach must be numbers of mm above zero, "
+            f"not {spacing_mm!r} and {reach_mm!r}."
         )
-    if not 0 < reach_mm < np.inf:
-        raise InvalidSetting(f"The reach must be a number of mm above zero, not {reach_mm!r}.")
-    slices, rows, columns = spacing.tolist()
+    slices, rows, columns, _ = sizes.tolist()
     return voxels, (slices, rows, columns)
 
 
@@ -274,7 +268,8 @@ def _find_brain(bright: Voxels, heads: Voxels, spacing: Spacing) -> tuple[Voxels
             for axis, (n, step) in enumerate(zip(bright.shape, steps, strict=True)):
                 last = core.shape[axis] - 1
                 core = core.take(np.minimum(np.arange(n) // step, last), axis)
-            return _within(core & (depth > least), spacing, opening) & bright, opening
+            away, scale = _squared_distances(~core | (depth <= least), spacing, opening + 1)
+            return bright & (away <= opening**2 * scale), opening
     raise InvalidImage(
         f"Brain and scalp don't come apart, even when {opening:g} mm are taken off both; "
         "mask this volume slice by slice."
@@ -294,12 +289,6 @@ def _grow(
         near = bone | (squared <= LEAST_MM**2 * scale)
         far = squared <= reach_mm**2 * scale
         yield grow_inside(head, near & far, far, image < dark, pixel)
-
-
-def _within(core: Voxels, spacing: Spacing, distance_mm: float) -> Voxels:
-    """Voxels within so many mm of a core."""
-    squared, scale = _squared_distances(~core, spacing, distance_mm + 1)
-    return np.asarray(squared <= distance_mm**2 * scale)
 
 
 def _squared_distances(

@@ -122,9 +122,9 @@ HEAD = np.stack([ndimage.binary_fill_holes(one > 0) for one in IMAGE])
         (0 * IMAGE, THICK, 14, InvalidImage, "flat"),
         (np.where(IMAGE > 0, IMAGE, np.nan), THICK, 14, InvalidImage, "NaN"),
         (IMAGE.astype(str), THICK, 14, InvalidImage, "give numbers"),
-        (IMAGE, (1, 1), 14, InvalidSetting, "three numbers"),
-        (IMAGE, (1, 0, 1), 14, InvalidSetting, "three numbers"),
-        (IMAGE, THICK, 0, InvalidSetting, "The reach"),
+        (IMAGE, (1, 1), 14, InvalidSetting, "numbers of mm above zero"),
+        (IMAGE, (1, 0, 1), 14, InvalidSetting, "numbers of mm above zero"),
+        (IMAGE, THICK, 0, InvalidSetting, "numbers of mm above zero"),
         (IMAGE * BRAIN, THICK, 14, InvalidImage, "no skull here"),
     ],
 )

@@ -83,8 +83,8 @@ def grow_through_dark(
     closed, farthest = closed_brain(brain > 0, spacing), disc(reach_mm, spacing)
     # Nothing grows farther than this window, nor does closing the result lead out of it.
     window = _box(closed, len(farthest) - 1, int(farthest[0]))
-    near[window] = _dilate(closed[window], disc(min(LEAST_MM, reach_mm), spacing))
-    far[window] = _dilate(closed[window], farthest)
+    near[window] = _dilate(closed[window], min(LEAST_MM, reach_mm), spacing)
+    far[window] = _dilate(closed[window], reach_mm, spacing)
     head = head_of(normalised, threshold, spacing)
     return grow_inside(
         head, near, far, normalised < share * threshold, spacing, margin_mm, closing_mm
@@ -93,14 +93,14 @@ def grow_through_dark(
 
 def closed_brain(brain: _Picture, spacing_mm: tuple[float, float]) -> _Picture:
     """Close gaps of a brain of up to 8 mm, and its holes."""
-    return _filled(_close(brain, disc(BRAIN_CLOSING_MM, spacing_mm)))
+    return _filled(_close(brain, BRAIN_CLOSING_MM, spacing_mm))
 
 
 def head_of(normalised: Mask, threshold: float, spacing_mm: tuple[float, float]) -> _Picture:
     """Find the head: what is bright, with all that it encloses."""
     # Filled before the largest is taken, as brain and scalp may be apart.
     bright = normalised > HEAD_SHARE * threshold
-    return _largest(_filled(_close(bright, disc(HEAD_CLOSING_MM, spacing_mm))))
+    return _largest(_filled(_close(bright, HEAD_CLOSING_MM, spacing_mm)))
 
 
 def grow_inside(
@@ -116,10 +116,9 @@ def grow_inside(
     grown, window = np.zeros(head.shape, dtype=np.uint8), _box(far, 0, 0)
     inside = erode(head, margin_mm, spacing_mm)[window]
     near = near[window] & inside
-    opening = disc(OPENING_MM, spacing_mm)
     found = near | (dark[window] & inside & far[window])
-    found = near | _dilate(_erode(found, opening), opening)
-    grown[window] = _close(_largest(found), disc(closing_mm, spacing_mm))
+    found = near | _dilate(erode(found, OPENING_MM, spacing_mm), OPENING_MM, spacing_mm)
+    grown[window] = _close(_largest(found), closing_mm, spacing_mm)
     return grown
 
 
@@ -138,11 +137,6 @@ def grow(
     return grow_through_dark(brain, normalised, threshold, spacing_mm, settings.reach_mm)
 
 
-def erode(picture: _Picture, by_mm: float, spacing_mm: tuple[float, float]) -> _Picture:
-    """Take so many mm off a picture; everything outside the frame is background."""
-    return _erode(picture, disc(by_mm, spacing_mm))
-
-
 def disc(radius_mm: float, spacing_mm: tuple[float, float]) -> NDArray[np.int64]:
     """Give for rows 0, 1, 2, ... from a disc's middle how many px it reaches to each side."""
     down, across = (np.arange(int(radius_mm / size) + 2) * size for size in spacing_mm)
@@ -151,8 +145,8 @@ def disc(radius_mm: float, spacing_mm: tuple[float, float]) -> NDArray[np.int64]
     return n_pixels - 1
 
 
-def _dilate(picture: _Picture, rows: NDArray[np.int64]) -> _Picture:
-    height, width = picture.shape
+def _dilate(picture: _Picture, by_mm: float, spacing_mm: tuple[float, float]) -> _Picture:
+    (height, width), rows = picture.shape, disc(by_mm, spacing_mm)
     # In one piece, with a margin behind each row: what is shifted out of a row is lost there.
     stride = width + int(rows[0])
     now = np.pad(picture, ((0, 0), (0, stride - width))).ravel()
@@ -171,18 +165,19 @@ def _dilate(picture: _Picture, rows: NDArray[np.int64]) -> _Picture:
     return grown.reshape(height, stride)[:, :width]
 
 
-def _erode(picture: _Picture, rows: NDArray[np.int64]) -> _Picture:
-    """Take everything outside the frame for background."""
-    return ~_dilate(np.pad(~picture, 1, constant_values=True), rows)[1:-1, 1:-1]
+def erode(picture: _Picture, by_mm: float, spacing_mm: tuple[float, float]) -> _Picture:
+    """Take so many mm off a picture; everything outside the frame is background."""
+    around = np.pad(~picture, 1, constant_values=True)
+    return ~_dilate(around, by_mm, spacing_mm)[1:-1, 1:-1]
 
 
-def _close(picture: _Picture, rows: NDArray[np.int64]) -> _Picture:
-    """Dilate and erode again, as if there were no frame."""
-    box = _box(picture, 0, 0)
+def _close(picture: _Picture, by_mm: float, spacing_mm: tuple[float, float]) -> _Picture:
+    """Dilate by so many mm and erode again, as if there were no frame."""
+    box, rows = _box(picture, 0, 0), disc(by_mm, spacing_mm)
     down, across = len(rows) - 1, int(rows[0])
     roomy = np.pad(picture[box], ((down, down), (across, across)))
     closed = np.zeros_like(picture)
-    eroded = _erode(_dilate(roomy, rows), rows)
+    eroded = erode(_dilate(roomy, by_mm, spacing_mm), by_mm, spacing_mm)
     closed[box] = eroded[down : len(roomy) - down, across : roomy.shape[1] - across]
     return closed
 

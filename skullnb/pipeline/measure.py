@@ -131,7 +131,7 @@ def create_skull_masks(
     Raises
     ------
     InvalidImage, InvalidSetting
-        As `create_skull_mask`, with the number of the slice; or a spacing is missing.
+        As `create_skull_mask`, with the number of the slice; or a spacing is needed.
 
     Examples
     --------
@@ -159,8 +159,9 @@ def masks_by_width(
 ) -> Iterator[Mask]:
     """Masks of one slice, (H, W) uint8 {0, 1}, at several kernel widths (px).
 
-    All before the dilation is done once; the width and reach of the settings are not used, dark
-    growth is refused, and `slice_number` is named in error messages.
+    All before the dilation is done once; the width and reach of the settings are not used, and
+    `slice_number` is named in error messages, which are those of `create_skull_mask`. Dark growth
+    is refused.
 
     Examples
     --------
@@ -208,8 +209,7 @@ def measure_slice(
     480
     """
     settings = (settings or PipelineSettings()).at(spacing_mm)
-    fast = load()
-    if not fast or settings.border == DARK_GROWTH:
+    if not (fast := load()) or settings.border == DARK_GROWTH:
         trace = trace_skull_mask(image, settings, spacing_mm=spacing_mm, slice_number=slice_number)
         mask, facts, threshold = trace.mask, trace.facts, trace.threshold
         n_components, n_edge_touching = len(trace.components), trace.n_edge_touching

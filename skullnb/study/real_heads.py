@@ -96,7 +96,7 @@ def _whole_head(stack: Stack, reaches: Sequence[Any]) -> Iterator[Iterable[Mask]
     return zip(*found, strict=True)
 
 
-MOST_MM = tuple(np.arange(8.0, 18.01, 2.0).tolist())
+MOST_MM = tuple(np.arange(8.0, 24.01, 2.0).tolist())
 BORDERS = {
     "dark growth": Method(_dark_growth, MOST_MM),
     "whole head": Method(_whole_head, MOST_MM),
