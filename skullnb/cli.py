@@ -343,10 +343,10 @@ def mask(data: Data, output: Path, strict: bool, **options: Any) -> None:
     if not is_batch:
         found = _mask_volumes(data, output, options)
     else:
+        del options["method"]
         for name in ("bids", "sheet"):
             if options.pop(name):
                 raise click.UsageError(f"--{name} does not go with a batch.")
-        del options["method"]
         found = _mask_batch(data, output, options | for_batch)
     if "failed" in found or (strict and found & {"warned", "empty"}):
         sys.exit(EXIT_PARTLY)

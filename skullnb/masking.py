@@ -266,7 +266,7 @@ def mask_volumes(
     `read_stack`, for each volume. `on_warning="empty"` writes nothing on slices whose mask looks
     wrong. `workers` volumes are done side by side (as many as there are processors). `progress()`
     is called after each slice, `seen` after each volume, with its slices and masks; JSON files
-    name the volume's place on the `sheet` that is to be made. The whole-head `method`
+    name the volume's place on the `sheet` that is to be made. The whole-head method
     (`skullnb.volume`) grows its border in the dark.
     """
     settings = settings or PipelineSettings()
@@ -285,8 +285,12 @@ def mask_volumes(
                     refuse_place(path, job.files, overwrite, kinds)
             stack = job.open(**reading)
             masks, rows = mask_stack(stack, settings, on_warning, progress, method)
-            account = _account_of(stack, rows, settings, on_warning) | {"Method": method}
-            account |= {"Mask": job.path.name, "Status": _status_of(account["Counts"])}
+            account = _account_of(stack, rows, settings, on_warning)
+            account |= {
+                "Method": method,
+                "Mask": job.path.name,
+                "Status": _status_of(account["Counts"]),
+            }
             account["VolumeCm3"] = _volume_cm3(stack, masks)
             if sheet:
                 to_sheet = Path(os.path.relpath(sheet, job.path.parent)).as_posix()

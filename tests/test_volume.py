@@ -192,9 +192,9 @@ LEAST = {
 
 
 @pytest.mark.parametrize("name", LEAST)
-def test_open_heads_are_as_good_as_was_measured(name):
+def test_open_heads_are_as_good_as_was_measured(name, monkeypatch):
     if name != heads.BUILT_IN:
-        real_data()
+        monkeypatch.setenv(heads.FOLDER_VARIABLE, str(real_data()))
     stack, whole = heads.load(name), heads.load_whole(name)
     stored = real_heads.table("border_scores").query("method == 'whole head' and stack == @name")
     steps_mm, reach_mm = whole.grids[0].steps_mm, stored.setting.iloc[0]
