@@ -113,7 +113,7 @@ def test_the_built_in_head_is_what_its_public_files_hold(copies):
 def test_the_built_in_head_has_its_licence_beside_it_and_is_small():
     files = [path for path in DATA.iterdir() if path.is_file()]
     stored = {f"{name}.npz" for name, head in HEADS.items() if head.reference != "labels"}
-    texts = {"heads.toml", "hints.toml", "README.md", "studyforrest-LICENCE.txt"}
+    texts = {"heads.toml", "hints.toml", "sheet.html", "README.md", "studyforrest-LICENCE.txt"}
     assert {path.name for path in files} == texts | stored
     assert sum(path.stat().st_size for path in files) < 1_000_000
     text = (DATA / "studyforrest-LICENCE.txt").read_text()
