@@ -183,7 +183,9 @@ def test_measured_again_is_the_same_or_says_what_differs(monkeypatch, tmp_path, 
     monkeypatch.setattr(heads, "load", some_heads.__getitem__)
     monkeypatch.setattr(heads, "fetch", lambda name: (name,))
     monkeypatch.setattr(heads, "is_here", lambda name: True)
+    monkeypatch.setattr(study, "BORDERS", {"dark growth": study.BORDERS["dark growth"]})
     study.record()
+    assert study.table("border_scores").method.unique().tolist() == ["dark growth"]
     assert study.recheck().startswith("**Measured here again:** all ")
     assert study.pictures()["parts_0"].max() == 2
     assert study.table("unscored").columns.tolist() == ["region", "slice", "signs"]

@@ -25,7 +25,15 @@ from numpy.typing import NDArray
 
 from skullnb import metrics
 from skullnb.evidence import build_ledger, summarise
-from skullnb.pipeline import RULES, Mask, SkullMaskTrace, steps, trace_skull_mask
+from skullnb.pipeline import (
+    RULES,
+    Mask,
+    PipelineSettings,
+    SkullMaskTrace,
+    steps,
+    trace_skull_mask,
+)
+from skullnb.pipeline.settings import REACH_MM
 from skullnb.reach import kernel_reach
 from skullnb.report.chapter import SVG, Chapter
 from skullnb.study.validation import zero_failure_bound
@@ -266,6 +274,25 @@ def check_dilation(chapter: Chapter) -> Iterator[Asked]:
     yield "unlikely", (NOT_WHOLE, When("outside", (1, 4 * width)))
     yield "narrower", When("between", (1, width))
     yield "otherwise", OTHERWISE, {"reach": sum(kernel_reach(width)) / 4}
+
+
+@exercise(number)
+def check_better_border(chapter: Chapter) -> Iterator[Asked]:
+    """The fewest whole mm of growth that give the middle slice's mask at the usual 14."""
+    spacing_mm = chapter.spacing_mm or (1.0, 1.0)
+
+    def grown(reach_mm: float) -> Mask:
+        settings = PipelineSettings(border="dark growth", reach_mm=reach_mm)
+        return trace_skull_mask(chapter.image, settings, spacing_mm=spacing_mm).mask
+
+    usual = int(REACH_MM)
+    masks = [grown(mm) for mm in range(usual + 1)]
+    least = next(mm for mm, one in enumerate(masks) if np.array_equal(one, masks[usual]))
+    yield "right", least
+    yield "unlikely", (NOT_WHOLE, When("outside", (0, usual)))
+    yield "last", least - 1
+    yield "more", When("between", (least, usual))
+    yield "otherwise", OTHERWISE, {"pixels": _differing(masks[max(least - 1, 0)], masks[usual])}
 
 
 @exercise(number)
