@@ -87,7 +87,10 @@ class Work:
         return stop - start
 
     def rows(self, on_warning: str) -> list[dict[str, Any]]:
-        """Join the rows of all chunks, with the signs that neighbours in a volume give."""
+        """Join the rows of all chunks, with the signs that neighbours in a volume give.
+
+        They are forgotten where not one slice could be masked.
+        """
         rows = [row for part in self.parts for row in json.loads(part.read_text())]
         ends, single = np.cumsum(self.slices.counts), max(self.slices.counts) == 1
         places = np.arange(len(rows)) + self.slices.first
@@ -95,8 +98,12 @@ class Work:
         volumes = ["" if single or not self.steps_mm[file] else str(file) for file in files]
         for row, volume in zip(rows, volumes, strict=True):
             row["group"] = self.slices.volumes[int(volume)].name if volume else ""
-        steps_mm = [self.steps_mm[file] for file in files]
-        return masking.finish_rows(rows, volumes, steps_mm, on_warning)
+        try:
+            steps_mm = [self.steps_mm[file] for file in files]
+            return masking.finish_rows(rows, volumes, steps_mm, on_warning)
+        except InvalidImage:
+            shutil.rmtree(self.masks.with_name("rows"))
+            raise
 
 
 def mask_batch(
@@ -167,7 +174,7 @@ def mask_batch(
             if slices.fingerprint() != about["input"]:
                 raise BatchStopped(many.CHANGED)
             refuse()
-            rows = _rows_of(work, on_warning)
+            rows = work.rows(on_warning)
             volumes = [(one.path.name, one.spacing_mm, one.remarks) for one in opened]
             told = masking.describe(rows, "index", settings, volumes, on_warning)
             told["Remarks"] += masking.what_is_taken(images, slices.files())
@@ -293,22 +300,13 @@ def _crew(workers: int | None, scheduler: str) -> Iterator[Executor]:
         yield client.get_executor(pure=False)
 
 
-def _rows_of(work: Work, on_warning: str) -> list[dict[str, Any]]:
-    """Return the rows of all slices; forget them where not one slice could be masked."""
-    try:
-        return work.rows(on_warning)
-    except InvalidImage:
-        shutil.rmtree(work.masks.parent / "rows")
-        raise
-
-
 def _publish(work: Work, rows: list[dict[str, Any]], path: Path) -> None:
     """Give the masks their name."""
     nothing = np.zeros((1, *work.slices.shape[1:]), dtype=np.uint8)
     for row in rows:
         if row["status"] == "warned" and not row["written_px"]:
             many.write_slices(work.masks, work.stored, row["index"], nothing)
-    if work.masks.suffix != ".zarr":
+    if path.suffix != ".zarr":
         with work.masks.open("rb") as file:
             os.fsync(file.fileno())
     elif path.exists():  # no folder can replace another in one step

@@ -40,8 +40,10 @@ class Command(click.Group):
         """Run the command; say what went wrong in a sentence."""
         let_anything_be_said()
         try:
-            as_ctrl_c = signal.default_int_handler, ends_all, *masking.ENDING
-            with masking.handling(*as_ctrl_c), warnings.catch_warnings():
+            # Under nohup a signal is ignored, and stays so.
+            ends_all = (lambda own: own is signal.SIG_DFL), *masking.ENDING
+            as_ctrl_c = masking.handling(signal.default_int_handler, *ends_all)
+            with as_ctrl_c, warnings.catch_warnings():
                 # What libraries remark on a damaged file would stand above the sentence.
                 warnings.simplefilter("ignore")
                 warnings.filterwarnings("always", "The disk of .* keeps no locks")
@@ -55,11 +57,6 @@ class Command(click.Group):
             with suppress(OSError):  # the terminal may be gone
                 click.echo("Stopped.", err=True)
             raise click.exceptions.Exit(EXIT_INTERRUPTED) from error
-
-
-def ends_all(handler: Any) -> bool:
-    """Whether a signal would just end the program; under nohup it is ignored."""
-    return handler is signal.SIG_DFL
 
 
 def let_anything_be_said() -> None:
@@ -184,6 +181,12 @@ _PATH = click.Path(path_type=Path)
 _overwrite = click.option("--overwrite", is_flag=True, help="Replace what is already there.")
 
 
+def typed(name: str) -> bool:
+    """Say whether an option was given on the command line."""
+    origin = click.get_current_context().get_parameter_source(name)
+    return origin is ParameterSource.COMMANDLINE
+
+
 def about(*without: str, argument: bool = False) -> Callable[[Callable[..., Any]], Any]:
     """Give a command the shared words but some, packed as its first argument, a `Data`."""
     words = {one.name: dict(one.metadata) for one in fields(Data) if one.name not in without}
@@ -191,11 +194,10 @@ def about(*without: str, argument: bool = False) -> Callable[[Callable[..., Any]
     def decorate(command: Callable[..., Any]) -> Any:
         @functools.wraps(command)
         def packed(**given: Any) -> Any:
-            typed = {name: given.pop(name) for name in words}
-            origin = click.get_current_context().get_parameter_source("kernel_width")
-            if typed.get("reach_mm") is not None and origin is ParameterSource.COMMANDLINE:
+            said = {name: given.pop(name) for name in words}
+            if said.get("reach_mm") is not None and typed("kernel_width"):
                 raise click.UsageError("Give --reach-mm or --kernel-width, not both.")
-            return command(Data(**typed | {"axis": typed["axis"] or ""}), **given)
+            return command(Data(**said | {"axis": said["axis"] or ""}), **given)
 
         for name, word in reversed(words.items()):
             if argument and name == "images":
@@ -222,10 +224,10 @@ def made(folder: Path) -> Iterator[None]:
 
 def own_files(data: Data, stack: Stack) -> list[Path]:
     """List the files that all comes from, which no table takes the place of."""
-    labels = []
     with suppress(OSError, ValueError):  # labels themselves, and no file of them
-        labels = [path for path in [Path(data.groups)] if data.groups and path.is_file()]
-    return [*files_of(stack), *labels]
+        if data.groups and Path(data.groups).is_file():
+            return [*files_of(stack), Path(data.groups)]
+    return files_of(stack)
 
 
 @click.group(
@@ -304,9 +306,7 @@ def report(data: Data, **options: Any) -> None:
     type=click.IntRange(1, 256),
     help="Volumes, or a batch's chunks, side by side.  [default: processors]",
 )
-@click.option(
-    "--sheet", type=_PATH, help="Also one page (.html) to look through all masks, the worst first."
-)
+@click.option("--sheet", type=_PATH, help="Also one page (.html) of all masks, the worst first.")
 @click.option("--scheduler", default="", help="Batch: a Dask cluster does it, tcp://HOST:PORT.")
 @click.option("--chunk", type=click.IntRange(1), help="Batch: slices written and marked together.")
 @click.option("--parquet", is_flag=True, help="Batch: the table as Parquet instead of CSV.")
@@ -332,22 +332,19 @@ def mask(data: Data, output: Path, strict: bool, **options: Any) -> None:
         skullnb mask raw/ -o derivatives/skullnb --bids
         skullnb mask scans.npy -o masks.packed.npy --workers 4
     """
+    of_volumes = {name: options.pop(name) for name in ("bids", "sheet", "method")}
     for_batch = {name: options.pop(name) for name in ("scheduler", "chunk", "parquet")}
-    is_batch = any(for_batch.values()) or batch.is_for_batch(data.images, output)
-    if options["method"] == masking.WHOLE_HEAD:
-        origin = click.get_current_context().get_parameter_source("kernel_width")
-        if origin is ParameterSource.COMMANDLINE:
-            raise click.UsageError("--method whole-head has no kernel; leave --kernel-width out.")
-        if is_batch:
-            raise click.UsageError("--method whole-head does not go with a batch.")
-    if not is_batch:
-        found = _mask_volumes(data, output, options)
-    else:
-        del options["method"]
-        for name in ("bids", "sheet"):
-            if options.pop(name):
-                raise click.UsageError(f"--{name} does not go with a batch.")
+    is_whole = of_volumes["method"] == masking.WHOLE_HEAD
+    if is_whole and typed("kernel_width"):
+        raise click.UsageError("--method whole-head has no kernel; leave --kernel-width out.")
+    if any(for_batch.values()) or batch.is_for_batch(data.images, output):
+        for name, given in (of_volumes | {"method": is_whole}).items():
+            if given:
+                told = "method whole-head" if name == "method" else name
+                raise click.UsageError(f"--{told} does not go with a batch.")
         found = _mask_batch(data, output, options | for_batch)
+    else:
+        found = _mask_volumes(data, output, options | of_volumes)
     if "failed" in found or (strict and found & {"warned", "empty"}):
         sys.exit(EXIT_PARTLY)
 
@@ -533,14 +530,7 @@ def collate(folder: Path, output: Path, overwrite: bool) -> None:
 @click.option("--n-slices", type=click.IntRange(1, 200), help="With --seed: how many slices.")
 @click.option("--list", "listed", is_flag=True, help="List the variants and stop.")
 @_overwrite
-def phantom(
-    output: Path | None,
-    seed: int | None,
-    variant: str | None,
-    n_slices: int | None,
-    listed: bool,
-    overwrite: bool,
-) -> None:
+def phantom(overwrite: bool, listed: bool, output: Path | None, **which: Any) -> None:
     """Write a synthetic head with its exact reference mask.
 
     The .npz file holds `images` and `reference`; a NIfTI file gets its reference beside it.
@@ -555,6 +545,7 @@ def phantom(
         for name, description in drawn.VARIANTS.items():
             click.echo(f"{name:28} {description}")
         return
+    seed, variant, n_slices = which["seed"], which["variant"], which["n_slices"]
     if output is None:
         raise click.UsageError("Name the file to write with -o, or use --list.")
     if seed is not None and variant is not None:
@@ -607,11 +598,10 @@ def list_heads() -> None:
     """List the heads, with their kind of reference mask."""
     click.echo(f"{'name':16} {'head':13} {'contrast':8} slices  {'reference':15} {'size':>7}  here")
     for name, head in open_heads.HEADS.items():
-        inside = name == open_heads.BUILT_IN
-        here = "inside" if inside else "yes" if open_heads.is_here(name) else "no"
+        here = "yes" if open_heads.is_here(name) else "no"
         click.echo(
-            f"{name:16} {head.group:13} {head.contrast:8} {head.n_slices:6}  "
-            f"{head.reference:15} {head.n_bytes / 1e6:4.1f} MB  {here}"
+            f"{name:16} {head.group:13} {head.contrast:8} {head.n_slices:6}  {head.reference:15} "
+            f"{head.n_bytes / 1e6:4.1f} MB  {'inside' if name == open_heads.BUILT_IN else here}"
         )
     click.echo("Two stacks of one head are not two heads: keep them on one side of a split.")
 

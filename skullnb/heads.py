@@ -98,21 +98,16 @@ def known(images: str) -> str:
 
 def is_here(name: str) -> bool:
     """Say whether a head can be loaded without a download, judged by its files' sizes."""
-    files, folder = find(name).files, Path(_store().abspath)
-    paths = [folder / file.name for file in files]
-    sizes = [path.stat().st_size if path.is_file() else -1 for path in paths]
-    return name == BUILT_IN or sizes == [file.n_bytes for file in files]
+    paths = [(file, Path(_store().abspath, file.name)) for file in find(name).files]
+    return name == BUILT_IN or all(
+        path.is_file() and path.stat().st_size == file.n_bytes for file, path in paths
+    )
 
 
 def fetch(name: str, *, progress: bool = False) -> tuple[Path, ...]:
     """Return the files of a head, in the registry's order, downloading what is not here yet.
 
     Each has the sha256 that the registry says. `progress` shows a bar for each file on stderr.
-
-    >>> fetch("colin28")
-    Traceback (most recent call last):
-    skullnb.errors.InvalidSetting: There is no open head 'colin28'; there are colin27, studyforrest,
-    ubermuda-t2star, ubermuda-flair, mne-ecog.
     """
     import pooch
 
@@ -195,24 +190,25 @@ def load(name: str) -> Stack:
             grids=(Grid.of_affine(stored["affine"], images.shape[::-1], "axial"),),
             axis="axial",
         )
-    files, own = fetch(name), head.slices
-    stack = read_stack(files, groups=head.group, slices=own, axis="axial", name=name)
+    stack = _read(head)
     if tuple(stored["slices"].tolist()) != stack.slice_numbers:
-        raise UnreadableFile(
-            f"The reference mask {path.name} is for other slices than those of the head; install "
-            "skullnb again."
-        )
+        told = f"The reference mask {path.name} is for other slices than those of the head"
+        raise UnreadableFile(f"{told}; install skullnb again.")
     return replace(stack, reference=stored["reference"], reference_sources=(path,))
 
 
 def load_whole(name: str) -> Stack:
     """Return all axial slices of an open head; only of colin27 do all have a reference mask."""
     head = replace(find(name), slices="")
-    if name == "colin27":
-        return _colin27(head)
     if name == BUILT_IN:
         return load(name)
-    return read_stack(fetch(name), groups=head.group, axis="axial", name=name)
+    return _colin27(head) if name == "colin27" else _read(head)
+
+
+def _read(head: Head) -> Stack:
+    """Read the scan of a head."""
+    files, own = fetch(head.name), head.slices
+    return read_stack(files, groups=head.group, slices=own, axis="axial", name=head.name)
 
 
 def _colin27(head: Head) -> Stack:

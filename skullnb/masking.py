@@ -137,11 +137,7 @@ class Masked:
 
 
 def beside(mask: Path, kind: str = ".csv") -> tuple[Path, Path]:
-    """Return the table and the JSON file beside a mask.
-
-    >>> [path.name for path in beside(Path("T1_mask.nii.gz"))]
-    ['T1_mask.csv', 'T1_mask.json']
-    """
+    """Return the table and the JSON file beside a mask."""
     name = mask.name if mask.suffix == ".zarr" else stem(mask)
     return mask.with_name(name + kind), mask.with_name(f"{name}.json")
 
@@ -158,19 +154,21 @@ def plan_masks(
     the volume's kind. With `bids` the folder is a derivative dataset.
     """
     output, head = expand(output), heads.known(str(images))
-    volumes = [Volume(Path(head))] if head else []
-    volumes = volumes or stacks.list_volumes(images, suffix, every_series=True)
+    volumes = (
+        [Volume(Path(head))] if head else stacks.list_volumes(images, suffix, every_series=True)
+    )
     is_file = suffix_of(output) in MASK_KINDS and not output.is_dir()
-    is_one = is_file or (expand(images).is_file() and not output.is_dir())
     if is_file and bids:
         raise InvalidSetting(f"BIDS masks go into a folder, and {output.name} is a file's name.")
-    if is_one and len(volumes) == 1 and not bids:
-        jobs = [Job((volumes[0],), output)]
+    if len(volumes) == 1:
+        is_one = is_file or (expand(images).is_file() and not output.is_dir())
+    else:
+        is_one = is_file and _are_one_stack(volumes, suffix_of(output))
+    if is_one and not bids:
+        jobs = [Job(tuple(volumes), output)]
     elif not is_file:
         place = _bids_path if bids else _path
         jobs = [Job((one,), place(one, output), output, bids) for one in volumes]
-    elif _are_one_stack(volumes, suffix_of(output)):
-        jobs = [Job(tuple(volumes), output)]
     else:
         raise InvalidSetting(
             f"{images} stands for {len(volumes)} volumes, and their masks don't go into one file "
@@ -183,9 +181,8 @@ def plan_masks(
             f"The masks of {' and '.join(same[:3])} would both be called {path.name}; take them "
             "apart with a pattern such as 'scans/*_T1w.nii.gz'."
         )
-    for job in jobs:
-        if not head:
-            refuse_among(job.path, images)
+    for job in () if head else jobs:
+        refuse_among(job.path, images)
     return jobs
 
 
@@ -213,18 +210,18 @@ def what_is_taken(images: str | Path, files: Iterable[Path]) -> list[str]:
     """Say which files of a folder of several kinds are taken for images, and which are not."""
     folder = stacks.split_series(images)[0].absolute()
     taken = {one for one in map(Path.absolute, files) if one.parent == folder and one.is_file()}
-    others = [one for one in folder.iterdir() if not one.name.startswith(".")] if taken else []
-    left = [one for one in others if suffix_of(one) in READERS and one not in taken]
-    left = [one for one in left if one.with_suffix(".hdr") not in taken]  # its pixels
+    if not taken:
+        return []
+    left = [one for one in folder.glob("[!.]*") if suffix_of(one) in READERS]
+    left = [one for one in left if not {one, one.with_suffix(".hdr")} & taken]  # a header's pixels
     kinds = [
         Counter(suffix_of(one) if suffix_of(one) in READERS else "DICOM" for one in some)
         for some in (taken, left)
     ]
-    if len(kinds[0] + kinds[1]) < 2:
-        return []
     told, rest = (" and ".join(f"{n} {kind}" for kind, n in sorted(some.items())) for some in kinds)
     rest = f", and {rest} are not" if rest else ""
-    return [f"of the files in {folder.name}, {told} are taken{rest}"]
+    several = len(kinds[0] + kinds[1]) > 1
+    return [f"of the files in {folder.name}, {told} are taken{rest}"] if several else []
 
 
 def _are_one_stack(volumes: Sequence[Volume], kind: str) -> bool:
@@ -269,6 +266,8 @@ def mask_volumes(
     name the volume's place on the `sheet` that is to be made. The whole-head method
     (`skullnb.volume`) grows its border in the dark.
     """
+    import pandas as pd
+
     settings = settings or PipelineSettings()
     if method == WHOLE_HEAD:
         settings = replace(settings, border=DARK_GROWTH)
@@ -285,13 +284,8 @@ def mask_volumes(
                     refuse_place(path, job.files, overwrite, kinds)
             stack = job.open(**reading)
             masks, rows = mask_stack(stack, settings, on_warning, progress, method)
-            account = _account_of(stack, rows, settings, on_warning)
-            account |= {
-                "Method": method,
-                "Mask": job.path.name,
-                "Status": _status_of(account["Counts"]),
-            }
-            account["VolumeCm3"] = _volume_cm3(stack, masks)
+            account = _account_of(job, stack, masks, rows, settings, on_warning)
+            account["Method"] = method
             if sheet:
                 to_sheet = Path(os.path.relpath(sheet, job.path.parent)).as_posix()
                 account["Sheet"] = f"{to_sheet}#{anchor_of(job.path, sheet)}"
@@ -303,7 +297,7 @@ def mask_volumes(
                 stacks.write_masks(masks, job.path, stack, overwrite=overwrite)
             if job.folder and job.bids:
                 _describe_dataset(job.folder, stack.sources)
-            found |= {"table": _frame(rows), "account": account}
+            found |= {"table": pd.DataFrame(rows, dtype=object), "account": account}
             seen(Masked(job.name, job.path, time.monotonic() - started, **found), stack, masks)
         except (SkullnbError, OSError, MemoryError) as error:
             if len(jobs) == 1:
@@ -330,14 +324,6 @@ def anchor_of(mask: Path, sheet: Path) -> str:
     return quote(Path(os.path.relpath(mask, sheet.parent)).as_posix())
 
 
-def _volume_cm3(stack: Stack, masks: Array) -> float | None:
-    """Give the volume of masks; None where their slices are not of one known grid."""
-    grid = stack.grids[0] if len(stack.grids) == 1 else None
-    if grid is None or len(stack) == 1:
-        return None
-    return round(float(np.count_nonzero(masks) * np.prod(grid.steps_mm) / 1000), 1)
-
-
 def mask_stack(
     stack: Stack,
     settings: PipelineSettings,
@@ -346,18 +332,24 @@ def mask_stack(
     method: str = SLICES,
 ) -> tuple[Array, list[Row]]:
     """Make the masks to be written of a stack, (N, H, W) of uint8 {0, 1}, and a row a slice."""
-    whole = list[Any]()
+    images: Any = stack.images
     if method == WHOLE_HEAD:
-        steps_mm = _steps_of(stack)
-        reach_mm = REACH_MM if settings.reach_mm is None else settings.reach_mm
-        whole = measure_volume(stack.images, steps_mm, reach_mm, stack.axis)
+        apart = set(np.diff(stack.slice_numbers).tolist()) or {1}
+        grid = stack.grids[0] if len(stack.grids) == 1 else None
+        if grid is None or len(apart) > 1:
+            raise InvalidSetting(
+                f"The whole-head method needs to know how far slices are apart, and {stack.name} "
+                "does not say so, or not all are equally far; give one NIfTI or DICOM volume."
+            )
+        steps_mm = grid.steps_mm[0] * apart.pop(), *(stack.spacing_mm or grid.spacing_mm)
+        asked_mm = REACH_MM if settings.reach_mm is None else settings.reach_mm
+        images = measure_volume(images, steps_mm, asked_mm, stack.axis)
     masks = np.zeros(stack.images.shape, dtype=np.uint8)
     names = [one.name for one in stack.sources] or [stack.name]
     groups, rows = stack.groups or [""] * len(stack), []
     for index, number in enumerate(stack.slice_numbers):
-        image, source = stack.images[index], names[stack.volume_numbers[index]]
-        image = whole[index] if whole else image
-        row = mask_slice(image, settings, stack.spacing_mm, number, masks[index])
+        source = names[stack.volume_numbers[index]]
+        row = mask_slice(images[index], settings, stack.spacing_mm, number, masks[index])
         rows.append({"source": source, "slice": number, "group": groups[index], **row})
         progress()
     rows = finish_rows(rows, *_volumes_of(stack), on_warning)
@@ -386,18 +378,6 @@ def mask_slice(
         return row | {"status": "failed", "reason": str(error), "warnings": ()}
     mask[...] = found.mask
     return row | found.row()
-
-
-def _steps_of(stack: Stack) -> tuple[float, float, float]:
-    """Give mm from slice to slice, row to row and column to column of slices of one volume."""
-    apart = set(np.diff(stack.slice_numbers).tolist()) or {1}
-    grid = stack.grids[0] if len(stack.grids) == 1 else None
-    if grid is None or len(apart) > 1:
-        raise InvalidSetting(
-            f"The whole-head method needs to know how far slices are apart, and {stack.name} "
-            "does not say so, or not all are equally far; give one NIfTI or DICOM volume."
-        )
-    return grid.steps_mm[0] * apart.pop(), *(stack.spacing_mm or grid.spacing_mm)
 
 
 def finish_rows(
@@ -503,23 +483,15 @@ def describe(
     warned, failed = numbers["warned"], numbers.get("failed", [])
     why = next((row["reason"] for row in rows if row["status"] == "failed"), "")
     why = f"the first because: {why}" if len(failed) > 1 else why
-    kernels: dict[Spacing, Row] = {}
+    names: dict[Spacing, list[str]] = {}
     for name, spacing_mm, _ in sources:
-        if spacing_mm not in kernels:
-            used, reach = settings.at(spacing_mm), None
-            width = used.kernel_width if used.border == DILATION else None
-            if used.reach_mm is not None:  # of dark growth, the most
-                reach = [used.reach_mm] * 2
-            elif spacing_mm is not None and width:
-                reach = [round(one, 3) for one in reach_mm(width, spacing_mm)]
-            kernel = {"KernelWidth": width, "SpacingMm": spacing_mm, "ReachMm": reach}
-            kernels[spacing_mm] = {**kernel, "Sources": []}
-        kernels[spacing_mm]["Sources"].append(name)
-    first, *others = kernels.values()
+        names.setdefault(spacing_mm, []).append(name)
+    kernels = [_kernel_at(settings, one) | {"Sources": names[one]} for one in names]
     same = {
-        name: value if all(one[name] == value for one in others) else None
-        for name, value in first.items()
+        name: value if all(one[name] == value for one in kernels) else None
+        for name, value in kernels[0].items()
     }
+    used = asdict(settings.at(next(iter(names))))
     return {
         "Description": "The outer surface of the skull and everything inside it (bone, CSF, brain),"
         " no scalp",
@@ -531,10 +503,10 @@ def describe(
         "Sources": [name for name, *_ in sources],
         "SourceSHA256": "not computed: all images would be read once more; see Batch.input",
         "SettingsAsked": asdict(settings),
-        "Settings": asdict(used) | {"kernel_width": same["KernelWidth"]},
+        "Settings": used | {"kernel_width": same["KernelWidth"]},
         "SpacingMm": same["SpacingMm"],
         "ReachMm": same["ReachMm"],
-        "Kernels": list(kernels.values()),
+        "Kernels": kernels,
         "Counts": {"slices": len(rows), **{kind: len(some) for kind, some in numbers.items()}},
         "LooksWrong": _of_all(warned, rows, "looks wrong" if len(warned) == 1 else "look wrong"),
         "SlicesWithWarning": ranges_of(warned),
@@ -546,37 +518,64 @@ def describe(
     }
 
 
-def _account_of(stack: Stack, rows: list[Row], settings: PipelineSettings, on_warning: str) -> Row:
+def _kernel_at(settings: PipelineSettings, spacing_mm: Spacing) -> Row:
+    """Say what settings come to at a spacing: kernel width (px) and reach (mm), or the most."""
+    used, reach = settings.at(spacing_mm), None
+    width = used.kernel_width if used.border == DILATION else None
+    if used.reach_mm is not None:
+        reach = [used.reach_mm] * 2
+    elif spacing_mm is not None and width:
+        reach = [round(one, 3) for one in reach_mm(width, spacing_mm)]
+    return {"KernelWidth": width, "SpacingMm": spacing_mm, "ReachMm": reach}
+
+
+def _account_of(
+    job: Job,
+    stack: Stack,
+    masks: Array,
+    rows: list[Row],
+    settings: PipelineSettings,
+    on_warning: str,
+) -> Row:
     """Describe the masks of a volume; its stack has one spacing, and remarks that name files."""
     first, *others = [_bids_source(one) for one in stack.sources] or [stack.name]
     sources: list[Any] = [(first, stack.spacing_mm, stack.remarks)]
     sources += [(one, stack.spacing_mm, ()) for one in others]
-    own = {"SourceSHA256": stack.fingerprint(), "Axis": stack.axis}
-    own["Slices"] = ranges_of(sorted(stack.slice_numbers))
-    return describe(rows, "slice", settings, sources, on_warning) | own
+    told, volume_cm3 = describe(rows, "slice", settings, sources, on_warning), None
+    grid = stack.grids[0] if len(stack.grids) == 1 else None
+    if grid and len(stack) > 1:
+        volume_cm3 = round(float(np.count_nonzero(masks) * np.prod(grid.steps_mm) / 1000), 1)
+    return told | {
+        "SourceSHA256": stack.fingerprint(),
+        "Axis": stack.axis,
+        "Slices": ranges_of(sorted(stack.slice_numbers)),
+        "Mask": job.path.name,
+        "Status": _status_of(told["Counts"]),
+        "VolumeCm3": volume_cm3,
+    }
 
 
 def masks_in(folder: Path) -> Iterator[Row]:
     """Read the JSON files of masks below a folder: a row a mask, paths seen from the folder."""
     for path in sorted(folder.rglob("*.json")):
         place = path.relative_to(folder).parent
-        if any(part.startswith(".") for part in place.parts):
-            continue
+        told: Any = None
         with suppress(OSError, ValueError, RecursionError):
             told = json.loads(path.read_text(encoding="utf-8"))
-            if not (isinstance(told, dict) and {"Mask", "Counts", "Status"} <= told.keys()):
-                continue
-            sheet = told.get("Sheet") and os.path.normpath(place / told["Sheet"])
-            yield {
-                "run": place.as_posix(),
-                "mask": (place / told["Mask"]).as_posix(),
-                "status": told["Status"],
-                **told["Counts"],
-                "cm3": told["VolumeCm3"],
-                "reach_mm": told["ReachMm"] and float(np.mean(told["ReachMm"])),
-                "looks_wrong": told["LooksWrong"],
-                "sheet": sheet and Path(sheet).as_posix(),
-            }
+        is_mask = isinstance(told, dict) and {"Mask", "Counts", "Status"} <= told.keys()
+        if not is_mask or any(part.startswith(".") for part in place.parts):
+            continue
+        sheet = told.get("Sheet") and os.path.normpath(place / told["Sheet"])
+        yield {
+            "run": place.as_posix(),
+            "mask": (place / told["Mask"]).as_posix(),
+            "status": told["Status"],
+            **told["Counts"],
+            "cm3": told["VolumeCm3"],
+            "reach_mm": told["ReachMm"] and float(np.mean(told["ReachMm"])),
+            "looks_wrong": told["LooksWrong"],
+            "sheet": sheet and Path(sheet).as_posix(),
+        }
 
 
 def _of_all(numbers: Sequence[int], rows: Sequence[Row], do: str) -> str:
@@ -616,11 +615,6 @@ def warning_lines(table: pd.DataFrame) -> list[str]:
     table : DataFrame
         A row a slice, as `measure_stack` gives it: slice, and warnings (a tuple of str).
 
-    Returns
-    -------
-    list of str
-        Numbers that differ from slice to slice are ranges there.
-
     Examples
     --------
     >>> import pandas as pd
@@ -635,26 +629,16 @@ def warning_lines(table: pd.DataFrame) -> list[str]:
             about.setdefault(kind, []).append((number, _NUMBER.findall(text)))
     lines = []
     for (told, *words), found in about.items():
-        slices = [number for number, _ in found]
-        for word, *values in zip(words, *(some for _, some in found), strict=True):
-            low, high = min(values, key=float), max(values, key=float)
+        slices, values = zip(*found, strict=True)
+        for word, *some in zip(words, *values, strict=True):
+            low, high = min(some, key=float), max(some, key=float)
             told += (low if low == high else f"{low}-{high}") + word
         lines.append(f"slice{'s' * (len(slices) > 1)} {ranges_of(slices, _MOST_RANGES)}: {told}")
     return lines
 
 
 def ranges_of(numbers: Iterable[int], most: int | None = None) -> str:
-    """Write ascending whole numbers as ranges, and say how many more there are than `most`.
-
-    Parameters
-    ----------
-    numbers : iterable of int
-    most : int, optional
-        Ranges to write; all when left out.
-
-    Returns
-    -------
-    str
+    """Write ascending whole numbers as ranges; count what is left out after `most` ranges.
 
     Examples
     --------
@@ -678,7 +662,9 @@ def versions() -> dict[str, str]:
 
 def write_table(table: pd.DataFrame | list[Row], path: Path) -> None:
     """Write a table as CSV, TSV as BIDS has it, or Parquet, by its ending; no formula is in it."""
-    frame = _frame(table) if isinstance(table, list) else table
+    import pandas as pd
+
+    frame = pd.DataFrame(table, dtype=object)  # whole numbers stay whole beside what is missing
     if {"reason", "warnings"} <= set(frame):
         frame = frame.assign(warnings=frame["warnings"].map("; ".join))
     sep, blank = ("\t", "n/a") if path.suffix == ".tsv" else (",", "")
@@ -686,15 +672,8 @@ def write_table(table: pd.DataFrame | list[Row], path: Path) -> None:
         if path.suffix == ".parquet":
             frame.convert_dtypes().to_parquet(temporary, index=False)
             return
-        cells = frame.astype(object).where(frame.notna(), blank).map(_guarded)
+        cells = frame.where(frame.notna(), blank).map(_guarded)
         cells.rename(columns=_guarded).to_csv(temporary, sep=sep, index=False)
-
-
-def _frame(rows: list[Row]) -> pd.DataFrame:
-    """Make a table in which whole numbers stay whole beside what is missing."""
-    import pandas as pd
-
-    return pd.DataFrame(rows, dtype=object)
 
 
 def _guarded(value: Any) -> Any:
@@ -725,10 +704,10 @@ def _bids_path(source: Volume, dataset: Path) -> Path:
             f"{source.path.name} has no BIDS name; call it sub-LABEL_T1w.nii.gz or "
             "sub-LABEL_ses-LABEL_T1w.nii.gz (labels of letters and digits), or leave --bids out."
         )
-    entities, own = found[1].split("_"), source.path.parent.name
-    kept = [one for one in entities if not one.startswith("desc-")]
-    desc = "".join(one[5:] for one in entities if one.startswith("desc-")) + found[2]
+    kept = [one for one in found[1].split("_") if not one.startswith("desc-")]
+    desc = "".join(re.findall(r"_desc-([A-Za-z0-9]+)", found[1])) + found[2]
     folders = [one for one in kept[:2] if one.startswith(("sub-", "ses-"))]
+    own = source.path.parent.name
     datatype = own if own in ("anat", "func", "dwi", "fmap", "perf", "pet") else "anat"
     file = "_".join([*kept, f"desc-{desc}SkullAndInside", "mask.nii.gz"])
     return dataset.joinpath(*folders, datatype, file)

@@ -17,8 +17,6 @@ import pkgutil
 import re
 import signal
 import sys
-import time
-import traceback
 from functools import cache
 from pathlib import Path
 from types import FunctionType
@@ -31,20 +29,19 @@ import skullnb
 
 ROOT = Path(__file__).resolve().parents[1]
 LEFT_OUT = ("nbval", "browser", "wheel")  # slow, and about the whole
-PATIENCE_S = 60  # processor time after which a function counts as not missed
-LONGEST_S = 180  # the same in real time, for tests that wait for other processes
+LONGEST_S = 180  # after which a function counts as not missed
 
 
 def nothing(*_arguments: Any, **_options: Any) -> None:
     """Do nothing."""
 
 
-def public_functions(parts: list[str]) -> list[FunctionType]:
+def public_functions(parts: list[str]) -> dict[str, FunctionType]:
     for module in pkgutil.walk_packages(skullnb.__path__, "skullnb."):
         if not module.name.endswith(("__main__", ".fast")):
             importlib.import_module(module.name)
     found = {
-        name_of(one): one
+        f"{one.__module__}.{one.__qualname__}": one
         for one in gc.get_objects()
         if isinstance(one, FunctionType)
         and one.__code__.co_filename.startswith(str(ROOT / "skullnb"))
@@ -52,15 +49,9 @@ def public_functions(parts: list[str]) -> list[FunctionType]:
         and one.__module__ != "skullnb.pipeline.fast"
         and len(one.__code__.co_code) > len(nothing.__code__.co_code)  # not abstract
     }
-    return [found[name] for name in sorted(found) if any(part in name for part in parts or [""])]
-
-
-def name_of(function: FunctionType) -> str:
-    return f"{function.__module__}.{function.__qualname__}"
-
-
-def caches() -> list[Any]:
-    return [one for one in gc.get_objects() if isinstance(one, type(text_of)) and one != text_of]
+    return {
+        name: found[name] for name in sorted(found) if any(one in name for one in parts or [""])
+    }
 
 
 @cache
@@ -80,61 +71,57 @@ class Remover:
         self.failed |= report.failed and report.when != "teardown"
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        functions, kept = public_functions(self.parts), caches()
-        for function in functions:
-            if not self.is_missed(function, relevant(session.items, function), kept):
-                self.survivors.append(name_of(function))
-                print("SURVIVES", name_of(function), flush=True)
+        functions = public_functions(self.parts)
+        for name, function in functions.items():
+            child = os.fork()
+            if not child:
+                self.run_without(function, likeliest_first(session.items, name))
+            status = os.waitpid(child, 0)[1]
+            if status and os.WTERMSIG(status) != signal.SIGSEGV:  # a crash is noticed, too
+                self.survivors.append(name)
+                print("SURVIVES", name, flush=True)
         print(f"{len(functions)} functions removed, {len(self.survivors)} not missed")
         return True
 
-    def is_missed(self, function: FunctionType, items: list[pytest.Item], kept: list[Any]) -> bool:
-        """Run tests without a function, in a process of its own, until one fails."""
-        child = os.fork()
-        if child:
-            status = os.waitpid(child, 0)[1]
-            return status == 0 or os.WTERMSIG(status) == signal.SIGSEGV  # a crash is noticed, too
+    def run_without(self, function: FunctionType, items: list[pytest.Item]) -> None:
+        """Run tests without a function until one fails, and end this process: with 0 then."""
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         signal.alarm(LONGEST_S)  # ends the process, whatever it waits for
         try:
             function.__defaults__ = function.__kwdefaults__ = None
             free = function.__code__.co_freevars
             function.__code__ = nothing.__code__.replace(co_freevars=free)
-            for one in kept:
-                one.cache_clear()  # or what was drawn at collection would hide the loss
+            for one in gc.get_objects():  # or what was drawn at collection would hide the loss
+                if isinstance(one, type(text_of)) and one != text_of:
+                    one.cache_clear()
             for item in items:
                 item.ihook.pytest_runtest_protocol(item=item, nextitem=None)
-                if self.failed or time.process_time() > PATIENCE_S:
+                if self.failed:
                     break
-        except BaseException:
-            traceback.print_exc()
-        os._exit(not self.failed)
+        finally:
+            os._exit(not self.failed)
 
 
-def relevant(items: list[pytest.Item], function: FunctionType) -> list[pytest.Item]:
-    """Bring the tests that may notice into an order, the likeliest first."""
-    module = function.__module__.rpartition(".")[2]
+def likeliest_first(items: list[pytest.Item], name: str) -> list[pytest.Item]:
+    """Bring the tests that may notice that a function is gone into an order."""
+    *_, module, own = name.split(".")
 
     def likeliness(item: pytest.Item) -> int:
         if not isinstance(item, pytest.Function):
-            return 9 * (item.name == name_of(function))
-        named = re.search(rf"\b{function.__name__}\b", text_of(item.path)) is not None
+            return 9 * (item.name == name)
+        named = re.search(rf"\b{own}\b", text_of(item.path)) is not None
         return 2 * named + 3 * (module in item.path.stem) + (module in text_of(item.path))
 
     return sorted(filter(likeliness, items), key=likeliness, reverse=True)
 
 
-def main(parts: list[str]) -> int:
+if __name__ == "__main__":
     cv2.setNumThreads(1)  # threads that a fork does not have would be waited for
-    remover = Remover(parts)
-    tests = [
+    remover = Remover(sys.argv[1:])
+    files = [
         str(path)
         for path in sorted((ROOT / "tests").glob("test_*.py"))
         if not any(word in path.stem for word in LEFT_OUT)
     ]
-    pytest.main(["-q", "-p", "no:cacheprovider", *tests, str(ROOT / "skullnb")], plugins=[remover])
-    return int(bool(remover.survivors))
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    pytest.main(["-q", "-p", "no:cacheprovider", *files, str(ROOT / "skullnb")], plugins=[remover])
+    sys.exit(bool(remover.survivors))

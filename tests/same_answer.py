@@ -21,6 +21,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from compare_results import IGNORED, leaves
+
 ROOT = Path(__file__).resolve().parents[1]
 CORE_TESTS = ("pipeline", "signs", "fast", "metrics", "sweep", "evidence", "stack")
 
@@ -75,16 +77,6 @@ def answers() -> Iterator[tuple[str, Any]]:
     yield "validation", compare_splits(scores).to_dict("split")["data"]
 
 
-def recorded(results: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """What results.json says, without versions and times."""
-    for part in ("format", "parameters", "inputs", "failed"):
-        yield part, results.get(part)
-    for chapter, values in results["chapters"].items():
-        if chapter != "13-timing":  # it records times and nothing else
-            yield chapter, sorted(values)
-            yield from ((f"{chapter} {name}", value) for name, value in values.items())
-
-
 def digest(value: Any) -> str:
     import numpy as np
 
@@ -128,7 +120,7 @@ def environment(folder: Path, python: str, pins: list[str]) -> Path:
     return inside
 
 
-def report(python: Path, pins: list[str], **threads: str) -> dict[str, Any]:
+def report(python: Path, pins: list[str], **threads: str) -> dict[str, str]:
     ready = python.parents[1] / "reports"
     if not ready.exists():
         run(python, "-m", "pip", "install", "--quiet", *pins, "--editable", f"{ROOT}[report]")
@@ -137,7 +129,10 @@ def report(python: Path, pins: list[str], **threads: str) -> dict[str, Any]:
         command = ("-c", "from skullnb.cli import main; main()", "report", "-o", f"{place}/report")
         run(python, *command, **threads)
         results = Path(place, "report", "results.json").read_text(encoding="utf-8")
-    return dict(recorded(json.loads(results)))
+    numbers = {
+        name: one for name, one in leaves(json.loads(results)) if not name.startswith(IGNORED)
+    }
+    return {f"report {name}": digest(one) for name, one in numbers.items()}
 
 
 def main(folder: str, *given: str) -> int:
@@ -152,8 +147,7 @@ def main(folder: str, *given: str) -> int:
             limits = {"OPENCV_FOR_THREADS_NUM": threads, "NUMBA_NUM_THREADS": threads}
             one = json.loads(run(python, __file__, **limits))
             if "--report" in given and number < 2:
-                numbers = report(python, pins, **limits)
-                one["answers"] |= {f"report {key}": digest(numbers[key]) for key in numbers}
+                one["answers"] |= report(python, pins, **limits)
             label = f"Python {one['versions']['python']}, numpy {one['versions']['numpy']}, "
             label += f"OpenCV {one['cv2']}, {one['threads']} thread(s)"
             label += " again" * (label in found)

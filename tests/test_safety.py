@@ -1,12 +1,8 @@
 """What is in the data stays data: no code of it runs, here or in a reader's browser."""
 
-from __future__ import annotations
-
 import ast
 import gzip
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cv2
 import nbformat
@@ -20,9 +16,6 @@ from screenshots import book_pages
 import skullnb
 from skullnb.cli import main
 from skullnb.report.build import build_report
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser
 
 MODULE = Path(skullnb.__file__).parent
 
@@ -38,22 +31,20 @@ CALLS = {
 ARGUMENTS = {"shell": False, "allow_pickle": False, "verify": True}
 
 
-def dangers(source: str) -> Iterator[str]:
+def dangers(source):
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from IMPORTS & {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            module = node.module or ""
+            module, names = node.module or "", {alias.name for alias in node.names}
             yield from IMPORTS & {module.split(".")[0]}
-            yield from CALLS & {f"{module}.{alias.name}" for alias in node.names}
-            yield from CALLS & {alias.name for alias in node.names}
+            yield from CALLS & (names | {f"{module}.{name}" for name in names})
         elif isinstance(node, ast.Call):
             called = ast.unparse(node.func)
             method = isinstance(node.func, ast.Attribute) and node.func.attr
             if "import_module" in (called, method):
-                yield from IMPORTS & {
-                    ast.unparse(one).strip("'").split(".")[0] for one in node.args
-                }
+                names = (ast.unparse(one).strip("'") for one in node.args)
+                yield from IMPORTS & {name.split(".")[0] for name in names}
             if called in CALLS or method in CALLS - {"compile"}:
                 yield called
             if called == "np.load" and not any(one.arg == "allow_pickle" for one in node.keywords):
@@ -83,25 +74,18 @@ def dangers(source: str) -> Iterator[str]:
         "requests.get(address, verify=check)",
     ],
 )
-def test_a_danger_is_seen(source: str) -> None:
+def test_a_danger_is_seen(source):
     assert list(dangers(source))
 
 
-def test_the_module_unpickles_nothing_evaluates_nothing_and_asks_no_shell() -> None:
-    found = {
-        path.relative_to(MODULE).as_posix(): danger
-        for path in [*MODULE.rglob("*.py"), *(MODULE.parent / "book" / "_ext").glob("*.py")]
-        for danger in dangers(path.read_text(encoding="utf-8"))
-    }
-    assert found == {}
+def test_the_module_unpickles_nothing_evaluates_nothing_and_asks_no_shell():
+    paths = [*MODULE.rglob("*.py"), *(MODULE.parent / "book" / "_ext").glob("*.py")]
+    assert not [(path, one) for path in paths for one in dangers(path.read_text(encoding="utf-8"))]
 
 
 def test_a_nifti_header_with_a_dicom_header_in_it_tells_nothing_of_the_patient(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    recwarn: pytest.WarningsRecorder,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+    tmp_path, monkeypatch, recwarn, caplog
+):
     scan = save_series(tmp_path / "dicom", np.zeros((1, 8, 8), np.int16))[0].read_bytes()
     image = nib.Nifti1Image(np.zeros((8, 8, 3), np.int16), np.eye(4))
     for content in (scan, scan[: len(scan) // 2], PLANTED.encode()):
@@ -133,7 +117,7 @@ FOLDER = f"""{NAME}"\nimport os; os.mkdir("planted")\n#"""
 
 
 @pytest.fixture(scope="module")
-def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def planted(tmp_path_factory):
     """Build a book about a series whose every text is a trap."""
     folder = tmp_path_factory.mktemp("planted")
     images = np.zeros((4, 96, 80), np.int16)
@@ -152,25 +136,18 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
         groups=folder / "groups.txt",
         kernel_width=18,
         output_dir=folder / "report",
-        chapters=CHAPTERS,
+        chapters=("01", "09", "10", "15"),  # which show names and labels
         single_file=True,
     )
     assert done.failed == ()
     return folder / "report"
 
 
-# Those that show names and labels; the others show pictures and numbers.
-CHAPTERS = ("01", "09", "10", "15")
-
-
 @pytest.mark.browser
 @pytest.mark.slow
-def test_nothing_planted_in_names_labels_and_dicom_texts_runs_in_the_book(
-    chromium: Browser, planted: Path
-) -> None:
-    happened: list[str] = []
-    context = chromium.new_context()
-    page = context.new_page()
+def test_nothing_planted_in_names_labels_and_dicom_texts_runs_in_the_book(chromium, planted):
+    happened = []
+    page = chromium.new_page()
     page.on("dialog", lambda dialog: (happened.append(f"dialog on {page.url}"), dialog.accept()))
     page.on("request", lambda one: happened.append(one.url))
     page.on("pageerror", lambda error: happened.append(str(error)))
@@ -180,9 +157,8 @@ def test_nothing_planted_in_names_labels_and_dicom_texts_runs_in_the_book(
         page.wait_for_load_state("networkidle")
         alone = "\n".join(page.locator("article").all_inner_texts())
         shown += alone
-        found = page.evaluate(TRAPS)
-        assert found == {"ran": False, "nodes": []}, path.name
-    context.close()
+        assert page.evaluate(TRAPS) == {"ran": False, "nodes": []}, path.name
+    page.close()
     assert [one for one in happened if not one.startswith(("file:", "data:"))] == []
     # They were there to see, on the pages and in the file: without them this shows nothing.
     for trap in ("window.planted=1", "planted.invalid"):
@@ -200,19 +176,14 @@ TRAPS = """() => {
 
 
 @pytest.mark.slow
-def test_no_parameter_becomes_code_of_a_notebook(planted: Path) -> None:
+def test_no_parameter_becomes_code_of_a_notebook(planted):
     notebooks = sorted((planted / "notebooks").glob("*.ipynb"))
     assert notebooks
     for path in notebooks:
-        [cell] = [
-            one
-            for one in nbformat.read(path, as_version=4).cells
-            if "injected-parameters" in one.metadata.get("tags", [])
-        ]
-        given = {}
-        for line in ast.parse(cell.source).body:
-            assert isinstance(line, ast.Assign), ast.unparse(line)
-            given[ast.unparse(line.targets[0])] = ast.literal_eval(line.value)
-        assert given["images"] == FOLDER
-        assert given["kernel_width"] == 18
+        cells = nbformat.read(path, as_version=4).cells
+        [cell] = [one for one in cells if "injected-parameters" in one.metadata.get("tags", [])]
+        lines = ast.parse(cell.source).body
+        assert {type(line) for line in lines} == {ast.Assign}
+        given = {ast.unparse(one.targets[0]): ast.literal_eval(one.value) for one in lines}
+        assert (given["images"], given["kernel_width"]) == (FOLDER, 18)
     assert not list(planted.parent.rglob("planted"))
