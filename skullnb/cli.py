@@ -141,15 +141,18 @@ class Data:
     )
     reach_mm: float | None = _word(
         "--reach-mm",
-        "Instead: how far the kernel carries a border, at each volume's own spacing.",
+        "Instead: how far the kernel carries a border, at each volume's own spacing; with dark "
+        "growth, the most that it grows.  [default there: 14]",
         None,
         type=float,
     )
     border: str = _word(
         "--border",
-        default="dilation",
+        "How the border is found: by one dilation, as in the article, or by growing through the "
+        "dark around the brain, which needs to know the size of a pixel.",
+        "dilation",
         type=click.Choice(["dilation", "dark growth"]),
-        hidden=True,  # until there is more than one
+        show_default=True,
     )
 
     def pick(self, *names: str) -> dict[str, Any]:
@@ -169,7 +172,7 @@ class Data:
     @property
     def words(self) -> dict[str, Any]:
         """What notebooks take."""
-        names = ("images", "reference", "groups", "kernel_width", "reach_mm")
+        names = ("images", "reference", "groups", "kernel_width", "reach_mm", "border")
         return self.pick(*names) | self.reading
 
     def open(self) -> Stack:
@@ -239,7 +242,7 @@ def main() -> None:
 
 
 @main.command()
-@about("border")
+@about()
 @click.option("-o", "--output", "output_dir", default="report", show_default=True, type=_PATH)
 @click.option("--chapter", "chapters", multiple=True, help='Only this, such as "05". Repeatable.')
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(1, 64))
@@ -469,7 +472,7 @@ def evidence(
     whose = "your data" if data.images and not open_heads.known(data.images) else "other heads"
     table, verdict = rules.summarise(ledger), rules.verdict(ledger, whose)
     for row in table.to_dict("records"):
-        line = f"  {row['rule']:18}  {row['evidence']}"
+        line = f"  {row['rule']:{table['rule'].str.len().max()}}  {row['evidence']}"
         if row["n_changed"] and row["iou"] == row["iou"]:
             scores = f"IoU {row['iou']:.4f}, without it {row['iou_off']:.4f}"
             line = f"{line:54}  {row['effect']}: {scores}"
@@ -552,7 +555,7 @@ def phantom(
 
 
 @main.command()
-@about("border")
+@about()
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
 @click.option("--port", default=0, show_default="any free one", type=click.IntRange(0, 65535))
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)

@@ -26,7 +26,9 @@ from skullnb import pipeline
 from skullnb.errors import InvalidSetting
 from skullnb.metrics import count_pixels, overlaps_of
 from skullnb.pipeline import Mask, PipelineSettings, SkullMaskTrace
+from skullnb.pipeline.border import grow
 from skullnb.pipeline.steps import threshold_of
+from skullnb.pipeline.trace import GROW
 from skullnb.stack import Stack
 
 if TYPE_CHECKING:
@@ -43,9 +45,9 @@ def switch_off(trace: SkullMaskTrace, rule: str) -> Mask:
 
     Without the *flat-image guard* the division by the range is done all the same; without
     *threshold* every pixel above 0 is bright; without *drop edge-touching* such components stay
-    candidates for the brain; without *choose largest* all candidates are kept; without *dilate*
-    the component stays as it is; without *fill holes* they stay open. Stages before the rule come
-    from the trace, and nothing runs again where it did not fire.
+    candidates for the brain; without *choose largest* all candidates are kept; without *dilate*,
+    or *grow through the dark*, the component stays as it is; without *fill holes* they stay open.
+    Stages before the rule come from the trace, and nothing runs again where it did not fire.
 
     Examples
     --------
@@ -64,15 +66,16 @@ def switch_off(trace: SkullMaskTrace, rule: str) -> Mask:
         return trace.dilated
     settings, labels, components = trace.settings, trace.labels, trace.components
     brain, drop = trace.brain, settings.drop_edge_touching
+    levels, level = trace.normalised, trace.threshold
     if rule == "choose largest":
         # One entry a label; label 0, the background, is never kept.
         kept = [False, *~(components["touches_edge"] & drop)]
         brain = np.array(kept, dtype=np.uint8)[labels]
-    elif rule != "dilate":
+    elif rule not in ("dilate", GROW):
         if rule == "drop edge-touching":
             drop = False
         else:
-            levels, level = trace.normalised, 0
+            level = 0
             if rule == "flat-image guard":
                 with np.errstate(invalid="ignore"):  # C leaves open what NaN becomes as uint8
                     levels = (np.zeros(levels.shape) / 0 * 255).astype(np.uint8)
@@ -80,8 +83,8 @@ def switch_off(trace: SkullMaskTrace, rule: str) -> Mask:
             binary = pipeline.binarise(levels, level)
             labels, components = pipeline.label_components(binary, settings.connectivity)
         brain = pipeline.component_mask(labels, pipeline.choose_brain(components, drop))
-    width = 0 if rule == "dilate" else settings.kernel_width
-    dilated = pipeline.dilate(brain, width, settings.kernel_shape)
+    stays = rule in ("dilate", GROW)
+    dilated = brain if stays else grow(brain, levels, level, settings, trace.spacing_mm)
     return pipeline.fill_holes(dilated) if settings.fill_holes else dilated
 
 

@@ -31,6 +31,7 @@ from skullnb import stack as stacks
 from skullnb.errors import InvalidSetting, SkullnbError
 from skullnb.pipeline import PipelineSettings, load, measure_slice
 from skullnb.pipeline.measure import _volumes_of, add_neighbour_signs
+from skullnb.pipeline.settings import DARK_GROWTH, DILATION
 from skullnb.pipeline.signs import kernel_sign
 from skullnb.reach import asked_remark, reach_mm, span_remark
 from skullnb.stack import MASK_KINDS, Stack, Volume, refuse_place, writing
@@ -121,7 +122,9 @@ class Masked:
             slices, _, warned, empty, *_ = map(str, self.counts.values())
             levels = self.table["threshold"].dropna()
             otsu = "-".join(map(str, sorted({levels.min(), levels.max()})))
-            kernel = f"{self.account['Settings']['kernel_width']} px"
+            used = self.account["Settings"]
+            grows = used["border"] == DARK_GROWTH
+            kernel = f"{used['reach_mm']:g} mm" if grows else f"{used['kernel_width']} px"
             area = f"{self.table['mask_px'].sum()} px"
         facts = f"{slices:>6}  {warned:>6}  {empty:>5}  {otsu:>7}  {kernel:>6}  {area:>13}"
         where = errors.in_one_line(self.name if self.error else f"{self.name} -> {self.path.name}")
@@ -351,7 +354,8 @@ def mask_slice(
     """Put the mask of a slice in its place, and return its row: why there is none, if it fails."""
     known = "" if spacing_mm is None else "x".join(f"{one:g}" for one in spacing_mm)
     used = settings.at(spacing_mm)
-    row: Row = {"kernel_width": used.kernel_width, "spacing_mm": known}
+    width = used.kernel_width if used.border == DILATION else None
+    row: Row = {"kernel_width": width, "spacing_mm": known}
     try:
         if isinstance(image, SkullnbError):  # it could not even be read
             raise image
@@ -469,9 +473,12 @@ def describe(
     for name, spacing_mm, _ in sources:
         if spacing_mm not in kernels:
             used, reach = settings.at(spacing_mm), None
-            if spacing_mm is not None and used.border == "dilation" and used.kernel_width:
-                reach = [round(one, 3) for one in reach_mm(used.kernel_width, spacing_mm)]
-            kernel = {"KernelWidth": used.kernel_width, "SpacingMm": spacing_mm, "ReachMm": reach}
+            width = used.kernel_width if used.border == DILATION else None
+            if used.reach_mm is not None:  # of dark growth, the most
+                reach = [used.reach_mm] * 2
+            elif spacing_mm is not None and width:
+                reach = [round(one, 3) for one in reach_mm(width, spacing_mm)]
+            kernel = {"KernelWidth": width, "SpacingMm": spacing_mm, "ReachMm": reach}
             kernels[spacing_mm] = {**kernel, "Sources": []}
         kernels[spacing_mm]["Sources"].append(name)
     first, *others = kernels.values()
@@ -490,7 +497,7 @@ def describe(
         "Sources": [name for name, *_ in sources],
         "SourceSHA256": "not computed: all images would be read once more; see Batch.input",
         "SettingsAsked": asdict(settings),
-        "Settings": asdict(settings) | {"kernel_width": same["KernelWidth"], "reach_mm": None},
+        "Settings": asdict(used) | {"kernel_width": same["KernelWidth"]},
         "SpacingMm": same["SpacingMm"],
         "ReachMm": same["ReachMm"],
         "Kernels": list(kernels.values()),
@@ -551,8 +558,10 @@ def _remarks_on(
     """Say what is remarkable about sources; what holds for several once, with their number."""
     about: dict[str, list[str]] = {}
     for name, spacing_mm, remarks in sources:
-        span = asked_remark(settings, spacing_mm)
-        if settings.reach_mm is None and not kernel_sign(settings, spacing_mm):
+        span = ""
+        if settings.border == DILATION and settings.reach_mm is not None:
+            span = asked_remark(settings, spacing_mm)
+        elif settings.border == DILATION and not kernel_sign(settings, spacing_mm):
             span = span_remark(settings.kernel_width, spacing_mm)
         spans = [f"{name}: {span}" if len(sources) > 1 else span] if span else []
         for remark in (*spans, *remarks):

@@ -96,6 +96,7 @@ moves = st.fixed_dictionaries(
         "otsu": st.booleans(),
         "threshold": st.integers(0, 255),
         "drop_edge_touching": st.booleans(),
+        "border": st.sampled_from(["dilation", "dark growth"]),
         **{name: st.booleans() for name in OUTLINES},
     },
 )
@@ -115,7 +116,9 @@ def test_after_any_moves_the_mask_is_the_pipelines_and_the_code_makes_it(values:
     for name in ("kernel_width", "drop_edge_touching"):
         if name in values and not (name == "kernel_width" and asked.reach_mm):
             assert getattr(asked, name) == values[name]
-    assert (asked.reach_mm is None) == (values.get("unit") != "mm")
+    in_mm = values.get("unit") == "mm" or asked.border == "dark growth"
+    assert (asked.reach_mm is not None) == in_mm
+    assert asked.border == values.get("border", "dilation")
     assert (asked.threshold == "otsu") == values.get("otsu", True)
 
 
@@ -348,3 +351,31 @@ def test_a_thousand_moves_are_a_thousand_traces_and_leave_nothing_behind(
         sizes.append(len(gc.get_objects()))
     assert calls["trace"] == 1000
     assert sizes[1] - sizes[0] < 500
+
+
+def test_dark_growth_is_offered_with_its_own_reach_and_leads_back(
+    explorer: Explorer, tmp_path: Path
+) -> None:
+    before = explorer.trace.mask
+    shown = lambda: {  # noqa: E731
+        name
+        for name in ("unit", "kernel_width", "reach_mm")
+        if explorer.controls[name].layout.display != "none"
+    }
+    move(explorer, border="dark growth")
+    assert (explorer.controls["reach_mm"].value, shown()) == (14.0, {"reach_mm"})
+    assert facts(explorer)["border"] == "dark growth, 14 mm at most"
+    assert "border='dark growth'" in explorer.code.value
+    move(explorer, reach_mm=6.0)
+    grown = PipelineSettings(border="dark growth", reach_mm=6.0)
+    expected = create_skull_masks(explorer.stack.images, grown, (2.0, 2.5))
+    explorer.fields["masks"].value = str(tmp_path / "masks.npy")
+    explorer.buttons["Save all masks"].click()
+    np.testing.assert_array_equal(np.load(tmp_path / "masks.npy"), expected)
+    move(explorer, border="dilation")
+    assert shown() == {"unit", "kernel_width"}
+    np.testing.assert_array_equal(explorer.trace.mask, before)
+
+    bare = Explorer(heads_stack(spacing_mm=None))
+    move(bare, border="dark growth")
+    assert "Dark growth needs the size of a pixel" in bare.said.value

@@ -793,3 +793,56 @@ def test_the_settings_are_those_of_the_report(
         trace = trace_skull_mask(stack.images[0], settings)
         assert shown(page, "Mask") == f"{np.count_nonzero(trace.mask):,}"
         assert not page.get_by_label("Slice", exact=True).is_visible()
+
+
+def test_the_border_rule_can_be_switched_where_pixels_have_a_size(page: Page, head: Stack) -> None:
+    rule, width, reach = (
+        page.locator(f"figure.live [name={name}]") for name in ("border", "kernelWidth", "reachMm")
+    )
+    assert not reach.is_visible()
+    page.locator("summary").click()
+    rule.select_option("dark growth")
+    assert reach.is_visible()
+    assert not width.is_visible()
+    assert reach.get_attribute("aria-valuetext") == "14 mm at most"
+    for index, reach_mm in ((1, 14.0), (1, 6.5), (2, 6.5)):
+        key = f"studyforrest-{head.slice_numbers[index]}"
+        settings = PipelineSettings(border="dark growth", reach_mm=reach_mm)
+        found = page.evaluate(MOVE, [key, {"reachMm": reach_mm}])
+        trace = trace_skull_mask(head.images[index], settings, spacing_mm=head.spacing_mm)
+        compare(found, trace, head.reference[index])
+    best = "document.querySelector('figure.live').live.best"
+    page.wait_for_function(f"{best} && {best}.at > 2")
+    found = page.evaluate(best)
+    settings = PipelineSettings(border="dark growth", reach_mm=found["at"])
+    [mask] = create_skull_masks(head.images[2:], settings, head.spacing_mm)
+    assert found["iou"] == pytest.approx(iou(mask, head.reference[2]), abs=1e-12)
+    assert page.locator(".live-best").last.inner_text().startswith("IoU by reach: best at ")
+
+    file = {"name": "bare.npy", "mimeType": "", "buffer": npy(head.images[1].astype(np.float64))}
+    page.set_input_files("figure.live input[type=file]", files=[file])
+    width.wait_for()
+    assert not rule.is_visible()
+    found = page.evaluate("result(document.querySelector('figure.live').live)")
+    compare(found, trace_skull_mask(head.images[1]), None)
+
+
+def test_masks_of_a_volume_are_saved_with_the_border_rule_that_is_chosen(
+    page: Page, tmp_path: Path
+) -> None:
+    images = heads.load("studyforrest").images[6:9, ::3, ::3].astype(np.int16)
+    nib.save(
+        nib.Nifti1Image(images.transpose(2, 1, 0), np.diag([2, 2.1, 5, 1])), tmp_path / "a.nii"
+    )
+    page.set_input_files("figure.live input[type=file]", files=[tmp_path / "a.nii"])
+    page.wait_for_function("document.querySelector('figure.live').live.key === 'own'")
+    page.locator("summary").click()
+    page.locator("figure.live [name=border]").select_option("dark growth")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save the mask as .npy").click()
+    download.value.save_as(tmp_path / "masks.npy")
+    stack = read_stack(tmp_path / "a.nii")
+    expected = create_skull_masks(
+        stack.images, PipelineSettings(border="dark growth"), stack.spacing_mm
+    )
+    np.testing.assert_array_equal(np.load(tmp_path / "masks.npy"), expected)

@@ -83,7 +83,7 @@ def test_it_begins_as_all_others_do(path: Path) -> None:
 
 def test_papermill_can_tell_what_every_parameter_is_for(path: Path) -> None:
     seen = inspect_notebook(path)
-    assert {*seen, "nan_background"} == set(PARAMETERS)
+    assert {*seen, "nan_background", "border"} == set(PARAMETERS)
     assert all(len(one["help"].split()) >= 3 for one in seen.values())
     usual = {name: ast.literal_eval(one["default"]) for name, one in seen.items()}
     assert usual == {name: PARAMETERS[name] for name in usual}

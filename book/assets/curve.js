@@ -40,7 +40,8 @@ const skullnbCurve = (() => {
       while (run === now && run.scores.length < run.values.length && performance.now() < end) {
         const [name] = run.settings.border === "dilation" ? ["kernelWidth"] : ["reachMm"];
         const settings = { ...run.settings, [name]: run.values[run.scores.length] };
-        const { mask } = skullnb.traceSkullMask(run.slice.normalised, settings, run.trace);
+        const { normalised, spacing } = run.slice;
+        const { mask } = skullnb.traceSkullMask(normalised, settings, spacing, run.trace);
         run.scores.push(skullnb.overlaps(mask, run.slice.reference).iou || 0);
       }
       if (run !== now) return;

@@ -123,6 +123,8 @@ const skullnbLive = (() => {
       Array.from(panel.querySelectorAll("[name]"), (control) => [control.name, control]),
     );
     controls.kernelWidth.max = Math.max(60, config.settings.kernelWidth);
+    const farthest = Math.max(25, config.settings.reachMm);
+    Object.assign(controls.reachMm, { min: 2, max: farthest, step: 0.5 });
     for (const name of OUTLINES) {
       controls[name].parentNode.style.setProperty("--swatch", palette[name]);
     }
@@ -149,7 +151,7 @@ const skullnbLive = (() => {
       const reach = spacing && (Math.max(width - 1, 0) / 2) * ((spacing[0] + spacing[1]) / 2);
       return spacing ? `, reaches ${reach.toFixed(1)} mm` : "";
     }
-    const canGrow = () => Boolean(skullnb.growDark && state.slice.spacing);
+    const canGrow = () => Boolean(state.slice.spacing);
 
     // Sets every control to what the state says.
     function update() {
@@ -311,7 +313,8 @@ const skullnbLive = (() => {
 
     function refresh() {
       const started = performance.now();
-      state.trace = skullnb.traceSkullMask(state.slice.normalised, state.settings, state.trace);
+      const { slice: { normalised, spacing }, settings, trace } = state;
+      state.trace = skullnb.traceSkullMask(normalised, settings, spacing, trace);
       update();
       report();
       paintSlice();
@@ -345,7 +348,7 @@ const skullnbLive = (() => {
         } else if (!state.slice) settings.kernelWidth = usualWidth(key);
         Object.assign(state, { ...wanted, slice: opened, counts });
         if (!canGrow()) settings.border = "dilation";
-        state.trace = skullnb.traceSkullMask(opened.normalised, state.settings);
+        state.trace = skullnb.traceSkullMask(opened.normalised, settings, opened.spacing);
         state.centre = borderOf(opened.reference || state.trace.mask);
         if (!figure.classList.contains("is-live")) {
           figure.classList.add("is-live");
@@ -432,7 +435,8 @@ const skullnbLive = (() => {
       const { key, number, trace, settings, slice: { spacing } } = state;
       const all = key === "own" && kind !== ".png" ? own.slices : null;
       try {
-        const maskOf = (at) => skullnb.traceSkullMask(readOwn(all, at).normalised, settings).mask;
+        const maskOf = (at) =>
+          skullnb.traceSkullMask(readOwn(all, at).normalised, settings, spacing).mask;
         const masks = all ? Array.from({ length: all.length }, (_, at) => maskOf(at)) : [trace.mask];
         const bytes = await skullnbWriters.write(kind, masks, spacing, all && all.keep);
         const name = key === "own" ? own.name.replace(/[.](png|jpe?g|npy|nii|nii[.]gz)$/i, "") : key;

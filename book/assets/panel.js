@@ -10,7 +10,9 @@ const skullnbPanel = (() => {
       legend: [["brain", "chosen"], ["scalp", "touch the frame"], ["quiet", "the others"]],
     },
     dilation: { name: "what is added to it", legend: [["brain", "chosen"], ["mask", "added"]] },
-    holes: { name: "what the fill adds", legend: [["mask", "dilated"], ["accent", "filled"]] },
+    holes: {
+      name: "what the fill adds", legend: [["mask", "before the fill"], ["accent", "filled"]],
+    },
   };
   const OUTLINES = ["brain", "mask", "reference"];
   // What a figure shows first; all its other controls are folded away below.

@@ -208,6 +208,71 @@ const skullnb = (() => {
     return dilated;
   }
 
+  // Instead of step 4: grown from the brain through the dark around it and inside the head, as in
+  // `skullnb.pipeline.border`, which says why each distance is what it is.
+  function growThroughDark(
+    brain, { pixels: levels }, threshold, spacing,
+    reachMm = 14, share = 0.9, marginMm = 3, closingMm = 8,
+  ) {
+    const where = (rule) => likeness(brain, levels.map(rule));
+    const kernel = (mm) => disc(mm, spacing);
+    const head = largest(fillHoles(close(where((level) => level > 0.5 * threshold), kernel(3))));
+    const inside = erode(head, kernel(marginMm)).pixels;
+    const closed = fillHoles(close(brain, kernel(4)));
+    const within = (mm) => spread(closed, kernel(mm)).pixels;
+    const [near, far] = [Math.min(2, reachMm), reachMm].map(within);
+    const found = where((level, i) => inside[i] & (near[i] | (level < share * threshold & far[i])));
+    const opened = spread(erode(found, kernel(2)), kernel(2)).pixels;
+    return close(
+      largest(where((_, i) => (near[i] & inside[i]) | opened[i])), kernel(closingMm),
+    );
+  }
+
+  // The pixels whose centres lie within so many mm, row by row as in `structuringElement`.
+  function disc(radius, [tall, wide]) {
+    const rows = [];
+    const within = (down, across) =>
+      down * tall * (down * tall) + across * wide * (across * wide) <= radius * radius;
+    for (let down = 0, across; within(down, 0); down++) {
+      for (across = 0; within(down, across + 1);) across++;
+      rows.push([down, across, across], [-down, across, across]);
+    }
+    return rows;
+  }
+
+  // Everything outside the frame is background.
+  function erode(mask, kernel) {
+    const around = padded(mask, 1, 1);
+    for (let i = 0; i < around.pixels.length; i++) around.pixels[i] ^= 1;
+    const eroded = padded(spread(around, kernel), -1, -1);
+    for (let i = 0; i < eroded.pixels.length; i++) eroded.pixels[i] ^= 1;
+    return eroded;
+  }
+
+  // Dilated and eroded again, as if there were no frame.
+  function close(mask, kernel) {
+    const [down, across] = [0, 1].map((side) => Math.max(...kernel.map((row) => row[side])));
+    const roomy = padded(mask, down, across);
+    return padded(erode(spread(roomy, kernel), kernel), -down, -across);
+  }
+
+  // The mask with so many rows above and below and columns to both sides, or without them.
+  function padded(mask, down, across) {
+    const height = mask.height + 2 * down, width = mask.width + 2 * across;
+    const made = { pixels: new Uint8Array(height * width), height, width };
+    for (let row = Math.max(0, -down); row < mask.height - Math.max(0, -down); row++) {
+      const start = row * mask.width, cut = Math.max(0, -across);
+      const line = mask.pixels.subarray(start + cut, start + mask.width - cut);
+      made.pixels.set(line, (row + down) * width + Math.max(0, across));
+    }
+    return made;
+  }
+
+  function largest(mask) {
+    const labels = labelComponents(mask, 4);
+    return componentMask(labels, chooseBrain(labels, false));
+  }
+
   // Step 5. Background that is not joined to the frame, through its four neighbours, is filled.
   function fillHoles(mask) {
     const background = labelComponents(mask, 4, 0);
@@ -231,7 +296,8 @@ const skullnb = (() => {
   }
 
   // Every stage for some settings; those that did not change since `before` are taken from there.
-  function traceSkullMask(normalised, settings, before = null) {
+  // Dark growth needs the spacing, [row, column] in mm.
+  function traceSkullMask(normalised, settings, spacing = null, before = null) {
     let fresh = !before || before.normalised !== normalised;
     const changed = (...names) => {
       fresh = fresh || names.some((name) => settings[name] !== before.settings[name]);
@@ -250,8 +316,11 @@ const skullnb = (() => {
       trace.chosen = chooseBrain(trace.labels, settings.dropEdgeTouching);
       trace.brain = componentMask(trace.labels, trace.chosen);
     }
-    if (changed("kernelWidth", "kernelShape")) {
-      trace.dilated = dilate(trace.brain, settings.kernelWidth, settings.kernelShape);
+    if (changed("border", "kernelWidth", "kernelShape", "reachMm")) {
+      const { brain, threshold } = trace, { border, kernelWidth, kernelShape, reachMm } = settings;
+      trace.dilated = border === "dark growth"
+        ? growThroughDark(brain, normalised, threshold, spacing, reachMm)
+        : dilate(brain, kernelWidth, kernelShape);
     }
     if (changed("fillHoles")) {
       trace.mask = settings.fillHoles ? fillHoles(trace.dilated) : trace.dilated;
@@ -261,7 +330,7 @@ const skullnb = (() => {
 
   return {
     normalise, histogram, otsuThreshold, binarise, labelComponents, chooseBrain, paintComponents,
-    componentMask, structuringElement, dilate, spread, fillHoles, cutIntoRuns, countPixels, overlaps,
-    traceSkullMask,
+    componentMask, structuringElement, dilate, spread, growThroughDark, fillHoles, cutIntoRuns,
+    countPixels, overlaps, traceSkullMask,
   };
 })();

@@ -147,7 +147,10 @@ const skullnbSigns = (() => {
 
   // ---- sentences --------------------------------------------------------------------------------
   function reasonOf(facts, components) {
-    if (facts.chosen) return "";
+    if (facts.mask) return "";
+    if (facts.chosen) {
+      return "nothing of the chosen component lies 3 mm inside the head's outline";
+    }
     if (facts.levels === 1) return "the slice is flat: every pixel has the same value";
     if (!components) return "no pixel is above the threshold";
     const n = components;

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from skullnb.errors import InvalidSetting
 from skullnb.pipeline import steps
-from skullnb.pipeline.settings import PipelineSettings, as_slice, as_stack
+from skullnb.pipeline.settings import DARK_GROWTH, PipelineSettings, as_slice, as_stack
 from skullnb.pipeline.signs import (
     HOT_QUANTILE,
     SliceFacts,
@@ -112,30 +113,40 @@ def create_skull_mask(image: ArrayLike, dilation_size: int = 26) -> Mask:
     return mask
 
 
-def create_skull_masks(images: ArrayLike, settings: PipelineSettings | None = None) -> Mask:
+def create_skull_masks(
+    images: ArrayLike,
+    settings: PipelineSettings | None = None,
+    spacing_mm: tuple[float, float] | None = None,
+) -> Mask:
     """Skull masks of all slices of a stack, (N, H, W) uint8 {0, 1}.
 
     Parameters
     ----------
     images : (N, H, W) array, real
     settings : PipelineSettings, optional
-        The article's when left out; `settings.at(spacing_mm)` settles a reach in mm beforehand.
+        The article's when left out.
+    spacing_mm : (row, column), optional
+        In mm per pixel: what a reach in mm and dark growth need.
 
     Raises
     ------
     InvalidImage, InvalidSetting
-        As `create_skull_mask`, with the number of the slice; or the reach is not settled.
+        As `create_skull_mask`, with the number of the slice; or a spacing is needed.
 
     Examples
     --------
     >>> create_skull_masks(np.zeros((2, 8, 8))).shape
     (2, 8, 8)
     """
-    settings = (settings or PipelineSettings()).at(None)
+    settings = (settings or PipelineSettings()).at(spacing_mm)
     stack = as_stack(images)
     masks = np.empty(stack.shape, dtype=np.uint8)
     for number, image in enumerate(stack):
-        _begin(image, settings, number)(settings, masks[number])
+        if settings.border == DARK_GROWTH:
+            found = measure_slice(image, settings, spacing_mm, slice_number=number)
+            masks[number] = found.mask
+        else:
+            _begin(image, settings, number)(settings, masks[number])
     return masks
 
 
@@ -149,7 +160,8 @@ def masks_by_width(
     """Masks of one slice, (H, W) uint8 {0, 1}, at several kernel widths (px).
 
     All before the dilation is done once; the width and reach of the settings are not used, and
-    `slice_number` is named in error messages, which are those of `create_skull_mask`.
+    `slice_number` is named in error messages, which are those of `create_skull_mask`. Dark growth
+    is refused.
 
     Examples
     --------
@@ -159,6 +171,8 @@ def masks_by_width(
     [400, 480, 568]
     """
     settings = replace(settings or PipelineSettings(), reach_mm=None)
+    if settings.border == DARK_GROWTH:
+        raise InvalidSetting('Dark growth has no kernel width; use border="dilation" to vary it.')
     grow = _begin(image, settings, slice_number)
     for width in widths:
         mask = np.empty(np.shape(image), dtype=np.uint8)
@@ -195,7 +209,7 @@ def measure_slice(
     480
     """
     settings = (settings or PipelineSettings()).at(spacing_mm)
-    if not (fast := load()):
+    if not (fast := load()) or settings.border == DARK_GROWTH:
         trace = trace_skull_mask(image, settings, spacing_mm=spacing_mm, slice_number=slice_number)
         mask, facts, threshold = trace.mask, trace.facts, trace.threshold
         n_components, n_edge_touching = len(trace.components), trace.n_edge_touching

@@ -20,6 +20,7 @@ DEFAULT_KERNEL_WIDTH = 26
 
 SHAPES = {"ellipse": cv2.MORPH_ELLIPSE, "rectangle": cv2.MORPH_RECT}
 DILATION, DARK_GROWTH = "dilation", "dark growth"
+REACH_MM = 14.0  # of dark growth, unless another is asked for
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class PipelineSettings:
         symmetric: 26 reaches 12 px towards the top and left, 13 towards the bottom and right.
     reach_mm : float, optional
         How far the dilation carries the border, in mm, instead of a kernel width: `at` turns it
-        into one.
+        into one. With dark growth, the most that the border moves; 14 mm where left out.
     kernel_shape : {"ellipse", "rectangle"}
         Shape of the structuring element, as OpenCV draws it.
     connectivity : {8, 4}
@@ -45,7 +46,8 @@ class PipelineSettings:
     fill_holes : bool
         Fill what the dilated component encloses.
     border : {"dilation", "dark growth"}
-        How the outer border is found; the article dilates.
+        How the outer border is found: the article dilates; dark growth
+        (`skullnb.pipeline.border`) looks for it, has no kernel, and needs a spacing.
 
     Raises
     ------
@@ -90,9 +92,10 @@ class PipelineSettings:
         _check(fine, "threshold", '"otsu" or a whole number from 0 to 255', level)
         wanted = f'"{DILATION}" or "{DARK_GROWTH}"'
         _check(self.border in (DILATION, DARK_GROWTH), "border", wanted, self.border)
-        if self.border == DARK_GROWTH:
+        if self.border == DARK_GROWTH and width != DEFAULT_KERNEL_WIDTH:
             raise InvalidSetting(
-                f'border="{DARK_GROWTH}" is not available in this version; use "{DILATION}".'
+                f"A kernel width ({width} px) is given, and dark growth has no kernel; give the "
+                "most that it may grow, reach_mm (--reach-mm), or neither."
             )
 
     def at(self, spacing_mm: tuple[float, float] | None) -> PipelineSettings:
@@ -100,7 +103,7 @@ class PipelineSettings:
 
         It becomes the odd, hence symmetric, width 2 n + 1 px whose reach n is nearest to the one
         asked for (of two that are equally near the narrower), at the mean of row and column. Where
-        pixels are longer one way, the kernel reaches farther that way.
+        pixels are longer one way, the kernel reaches farther that way. Dark growth keeps its reach.
 
         Parameters
         ----------
@@ -122,22 +125,29 @@ class PipelineSettings:
         >>> PipelineSettings(reach_mm=6).at((0.5, 0.5)).kernel_width
         25
         """
-        if self.reach_mm is None:
+        grows = self.border == DARK_GROWTH
+        reach = REACH_MM if grows and self.reach_mm is None else self.reach_mm
+        if reach is None:
             return self
         if spacing_mm is None:
+            what, instead = f"A reach of {reach:g} mm", "a kernel width in px"
+            if grows:
+                what, instead = "Dark growth", f'take border="{DILATION}" (--border {DILATION})'
             raise InvalidSetting(
-                f"A reach of {self.reach_mm:g} mm needs the size of a pixel, which is not known "
-                "here; give the spacing in mm (--spacing), or a kernel width in px."
+                f"{what} needs the size of a pixel, which is not known here; give the spacing in "
+                f"mm (--spacing), or {instead}."
             )
         spacing = float(np.mean(np.broadcast_to(spacing_mm, (2,))))
         fine = np.isfinite(spacing) and np.min(spacing_mm) > 0
         _check(fine, "The spacing", "finite and above zero", spacing_mm)
-        width = 2 * math.ceil(round(min(self.reach_mm / spacing, 1e6), 3) - 0.5) + 1
+        width = 2 * math.ceil(round(min(reach / spacing, 1e6), 3) - 0.5) + 1
         if width > MAX_KERNEL_WIDTH:
             raise InvalidSetting(
-                f"A reach of {self.reach_mm:g} mm at {spacing:g} mm a pixel asks for a kernel of "
+                f"A reach of {reach:g} mm at {spacing:g} mm a pixel asks for a kernel of "
                 f"{width} px, more than {MAX_KERNEL_WIDTH}; check both numbers."
             )
+        if grows:
+            return replace(self, reach_mm=float(reach))
         return replace(self, kernel_width=width, reach_mm=None)
 
 

@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skullnb.pipeline.settings import PipelineSettings, as_slice
+from skullnb.pipeline.border import MARGIN_MM, grow
+from skullnb.pipeline.settings import DARK_GROWTH, PipelineSettings, as_slice
 from skullnb.pipeline.signs import SliceFacts, facts_of, warnings_of
 from skullnb.pipeline.steps import (
     Mask,
     binarise,
     choose_brain,
     component_mask,
-    dilate,
     fill_holes,
     label_components,
     normalise,
@@ -30,12 +30,14 @@ RULES = (
     "dilate",
     "fill holes",
 )
+GROW = "grow through the dark"
+"""The rule in place of "dilate", where dark growth is asked for."""
 
 
 class RuleRecord(NamedTuple):
     """What one rule of the pipeline did on one slice; only ablation tells if that mattered."""
 
-    name: str  # one of `RULES`
+    name: str  # one of `RULES`, or `GROW`
     fired: bool  # whether its condition occurred
     n_pixels: int  # that the rule itself set or removed
 
@@ -48,6 +50,8 @@ class SkullMaskTrace:
     ----------
     settings : PipelineSettings
         What was asked for, with the reach in mm settled.
+    spacing_mm : (row, column) or None
+        In mm per pixel, as it was given.
     normalised : (H, W) uint8
         The slice mapped to 0..255.
     threshold : int
@@ -60,7 +64,7 @@ class SkullMaskTrace:
     chosen : int
         Label of the component taken for the brain, 0 when there is none.
     brain, dilated, mask : (H, W) uint8 {0, 1}
-        The chosen component, after dilation, after filling.
+        The chosen component, after dilation (or dark growth), after filling.
     rules : tuple of RuleRecord
         In the pipeline's order.
     facts : SliceFacts
@@ -72,6 +76,7 @@ class SkullMaskTrace:
     """
 
     settings: PipelineSettings
+    spacing_mm: tuple[float, float] | None
     normalised: Mask
     threshold: int
     binary: Mask
@@ -134,15 +139,15 @@ def trace_skull_mask(
     labels, components = label_components(binary, settings.connectivity)
     chosen = choose_brain(components, settings.drop_edge_touching)
     brain = component_mask(labels, chosen)
-    dilated = dilate(brain, settings.kernel_width, settings.kernel_shape)
+    dilated = grow(brain, normalised, threshold, settings, spacing_mm)
     mask = fill_holes(dilated) if settings.fill_holes else dilated
 
     facts = facts_of(normalised, binary, labels, components, chosen, mask)
     reason = empty_reason(facts, len(components))
     drop = components["touches_edge"] & settings.drop_edge_touching
     others = components[~drop & (components["label"] != chosen)]
-    dilated_px = int(np.count_nonzero(dilated))
-    grown, filled = dilated_px - facts.chosen_px, facts.mask_px - dilated_px
+    grown = int(np.count_nonzero(dilated != brain))
+    filled = facts.mask_px - int(np.count_nonzero(dilated))
     did = (
         (facts.n_levels == 1, 0),
         (facts.n_levels > 1, facts.bright_px),
@@ -151,8 +156,10 @@ def trace_skull_mask(
         (grown > 0, grown),
         (filled > 0, filled),
     )
+    names = (*RULES[:-2], GROW if settings.border == DARK_GROWTH else RULES[-2], RULES[-1])
     return SkullMaskTrace(
         settings=settings,
+        spacing_mm=spacing_mm,
         normalised=normalised,
         threshold=threshold,
         binary=binary,
@@ -162,7 +169,7 @@ def trace_skull_mask(
         brain=brain,
         dilated=dilated,
         mask=mask,
-        rules=tuple(RuleRecord(name, *one) for name, one in zip(RULES, did, strict=True)),
+        rules=tuple(RuleRecord(name, *one) for name, one in zip(names, did, strict=True)),
         facts=facts,
         reason=reason,
         warnings=tuple(warnings_of(facts, settings, spacing_mm, reason).values()),
@@ -170,9 +177,11 @@ def trace_skull_mask(
 
 
 def empty_reason(facts: SliceFacts, n_components: int) -> str:
-    """Say why no component was chosen, or nothing when one was."""
-    if facts.chosen_px:
+    """Say why the mask is empty, or nothing when it is not."""
+    if facts.mask_px:
         return ""
+    if facts.chosen_px:
+        return f"nothing of the chosen component lies {MARGIN_MM:g} mm inside the head's outline"
     if facts.n_levels == 1:
         return "the slice is flat: every pixel has the same value"
     if n_components == 0:

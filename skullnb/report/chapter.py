@@ -30,6 +30,7 @@ from skullnb.pipeline import (
     measure_stack,
     trace_skull_mask,
 )
+from skullnb.pipeline.settings import DILATION
 from skullnb.report.plot import STYLE, escape, picture, summary
 from skullnb.stack import Stack, writing
 
@@ -41,9 +42,12 @@ DATA = ("images", "reference", "groups", "spacing_mm", "slices", "axis")
 PARAMETERS: dict[str, Any] = {
     **dict.fromkeys(DATA, ""),
     **{"kernel_width": PipelineSettings().kernel_width, "reach_mm": None, "output_dir": ""},
-    "nan_background": False,
+    **{"nan_background": False, "border": DILATION},
 }
-"""The parameters of every notebook, the last one unseen, and what they are when nobody chooses."""
+"""The parameters of every notebook, the last two unseen, and what they are when nobody chooses."""
+
+NOT_ABOUT_STEPS = ("14-explore", "15-your-data")
+"""Chapters that follow `border`; the others are about the article's own steps, and keep to them."""
 
 MOST_SHOWN = 5
 """Pages show a handful of slices; more would be a wall of pictures."""
@@ -64,7 +68,8 @@ class Chapter:
         What the notebook is about; `images`, `reference`, `spacing_mm` and `numbers` (slice
         numbers) are its own.
     settings : PipelineSettings
-        The article's, with the chosen kernel width, or the one that a reach in mm asks for.
+        The article's, with the chosen kernel width, or the one that a reach in mm asks for; or
+        with dark growth, in chapters that are `NOT_ABOUT_STEPS`.
     is_built_in : bool
         Whether the data are the head inside the package.
     """
@@ -81,8 +86,10 @@ class Chapter:
         given = {key: str(self.parameters[key]) for key in DATA}
         background = bool(self.parameters["nan_background"])
         self.stack: Stack = _open(**given, nan_background=background)
-        width, reach = self.parameters["kernel_width"], self.parameters["reach_mm"]
-        chosen = PipelineSettings(kernel_width=width, reach_mm=reach or None)
+        words = {one: self.parameters[one] for one in ("kernel_width", "border")}
+        chosen = PipelineSettings(reach_mm=self.parameters["reach_mm"] or None, **words)
+        if chosen.border != DILATION and name not in NOT_ABOUT_STEPS:
+            chosen = PipelineSettings()
         self.settings = chosen.at(self.stack.spacing_mm)
         self.is_built_in = not given["images"]
         self.images, self.reference = self.stack.images, self.stack.reference
@@ -136,7 +143,7 @@ class Chapter:
         """Every metric of every slice, from `metrics.score_slices`; None without a reference."""
         if self.reference is None:
             return None
-        masks = create_skull_masks(self.images, self.settings)
+        masks = create_skull_masks(self.images, self.settings, self.spacing_mm)
         return score_slices(masks, self.reference, self.spacing_mm, self.numbers)
 
     def record(self, **values: Any) -> None:

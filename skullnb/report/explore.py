@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
 from html import escape
@@ -18,8 +17,10 @@ import ipywidgets as widgets
 import numpy as np
 
 from skullnb import create_skull_masks, heads, metrics, phantom, reach
-from skullnb.errors import InvalidSetting, UnreadableFile
+from skullnb.errors import UnreadableFile
 from skullnb.pipeline import PipelineSettings, SkullMaskTrace, measure_stack, trace_skull_mask
+from skullnb.pipeline.settings import DARK_GROWTH, DILATION, REACH_MM
+from skullnb.pipeline.signs import USUAL_REACH_MM
 from skullnb.report.chapter import spread
 from skullnb.report.lab import UPLOAD_BYTES
 from skullnb.report.plot import PALETTE
@@ -29,6 +30,7 @@ STAGES = ("slice", "bright pixels", "components", "brain", "dilated", "mask")
 OUTLINES = {"brain": "green", "mask": "blue", "reference": "red"}
 STATUSES = {"warned": "wrong", "empty": "without a mask", "ok": "right"}
 COLOURS = dict(zip(STATUSES, map(PALETTE.get, ("scalp", "quiet", "brain")), strict=True))
+REACHES_MM = {DILATION: USUAL_REACH_MM, DARK_GROWTH: REACH_MM}
 PICTURE_PX, MOST_CHECKED, MOST_TICKS = 640, 400, 64
 
 
@@ -51,6 +53,7 @@ class Explorer:
         self._base = replace(start, kernel_width=article.kernel_width, reach_mm=None)
         for control in self.controls.values():
             control.observe(lambda _: self._try(self.refresh), names="value")
+        self.controls["border"].observe(self._start_reach, names="value")
         self.picture = widgets.Image(format="png", layout={"max_width": "100%"})
         self.facts, self.said, self.about = (widgets.HTML() for _ in range(3))
         self.code, self.strip = widgets.Textarea(rows=6, layout={"width": "auto"}), widgets.HBox()
@@ -116,11 +119,15 @@ class Explorer:
             stack = replace(found, images=np.array(found.images), sources=(), members=())
         self.open(stack, f"stack = read_stack({name!r})  # from where you keep it")
 
+    def _start_reach(self, change: Any) -> None:
+        self.controls["reach_mm"].value = REACHES_MM[change.new]
+
     @property
     def settings(self) -> PipelineSettings:
         """What the controls say."""
         said = {name: control.value for name, control in self.controls.items()}
-        kernel = "reach_mm" if said["unit"] == "mm" else "kernel_width"
+        grows = said["border"] == DARK_GROWTH
+        kernel = "reach_mm" if grows or said["unit"] == "mm" else "kernel_width"
         chosen = {name: said[name] for name in (kernel, "drop_edge_touching", "border")}
         return replace(
             self._base, threshold="otsu" if said["otsu"] else said["threshold"], **chosen
@@ -137,8 +144,9 @@ class Explorer:
         threshold.disabled = settings.threshold == "otsu"
         threshold.value = self.trace.threshold  # so that a move by hand starts from Otsu's level
         self._holding = False
-        for name, unit in (("kernel_width", "px"), ("reach_mm", "mm")):
-            is_used = self.controls["unit"].value == unit
+        grows, in_mm = settings.border == DARK_GROWTH, self.controls["unit"].value == "mm"
+        used = {"unit": not grows, "kernel_width": not (grows or in_mm), "reach_mm": grows or in_mm}
+        for name, is_used in used.items():
             self.controls[name].layout.display = "" if is_used else "none"
         reference = None if stack.reference is None else np.asarray(stack.reference[index])
         masks = {"brain": self.trace.brain, "mask": self.trace.mask, "reference": reference}
@@ -186,7 +194,7 @@ class Explorer:
 
     def _save(self) -> None:
         stack, file = self.stack, self.fields["masks"].value.strip()
-        masks = create_skull_masks(stack.images, self.settings.at(stack.spacing_mm))
+        masks = create_skull_masks(stack.images, self.settings, stack.spacing_mm)
         self.said.value = f"The masks are in {escape(write_masks(masks, file, stack).name)}."
 
     def _try(self, action: Any, *words: Any) -> None:
@@ -239,15 +247,17 @@ def compose(trace: SkullMaskTrace, stage: str, lines: Mapping[str, Any], aspect:
 def _say(stack: Stack, index: int, trace: SkullMaskTrace, reference: Any, signs: Any) -> str:
     """Write what is known of the slice shown as a table, and what looks wrong as a list."""
     spacing, width = stack.spacing_mm, trace.settings.kernel_width
-    area, far, size = int(np.count_nonzero(trace.mask)), "", ""
+    area, kernel, size = int(np.count_nonzero(trace.mask)), f"{width} px", ""
     if spacing:
         up, side = reach.reach_mm(width, spacing)
-        far, size = f", reaches {up:.1f} x {side:.1f} mm", f", {area * prod(spacing) / 100:.1f} cm²"
+        kernel += f", reaches {up:.1f} x {side:.1f} mm"
+        size = f", {area * prod(spacing) / 100:.1f} cm²"
+    most = trace.settings.reach_mm  # settled, only dark growth has one
     group = f" of {stack.groups[index]}" if stack.groups else ""
     rows = {
         "slice": f"{stack.slice_numbers[index]}{group} ({index + 1} of {len(stack)})",
         "threshold": f"{trace.threshold}{' (Otsu)' * (trace.settings.threshold == 'otsu')}",
-        "kernel": f"{width} px{far}",
+        **({"border": f"dark growth, {most:g} mm at most"} if most else {"kernel": kernel}),
         "components": f"{len(trace.components)}, {trace.n_edge_touching} at the edge",
         "brain": f"{np.count_nonzero(trace.brain):,} px",
         "mask": f"{area:,} px{size}",
@@ -277,10 +287,8 @@ trace.mask"""
 
 
 def _make_controls(start: PipelineSettings) -> dict[str, Any]:
-    borders = ["dilation"]
-    with suppress(InvalidSetting):  # where this version has it
-        borders.append(replace(start, border="dark growth").border)
-    level, mm = 0 if start.threshold == "otsu" else int(start.threshold), start.reach_mm or 7.5
+    level = 0 if start.threshold == "otsu" else int(start.threshold)
+    mm = start.reach_mm or REACHES_MM[start.border]
     width, unit = start.kernel_width, "px" if start.reach_mm is None else "mm"
     by_otsu, drop = start.threshold == "otsu", start.drop_edge_touching
     kinds = widgets.Dropdown, widgets.Checkbox, widgets.IntSlider, widgets.FloatSlider
@@ -295,6 +303,6 @@ def _make_controls(start: PipelineSettings) -> dict[str, Any]:
         "otsu": box(by_otsu, description="Threshold by Otsu"),
         "threshold": integer(level, description="Threshold", max=255),
         "drop_edge_touching": box(drop, description="Drop what touches the frame"),
-        "border": choice(description="Border rule", options=borders, value=start.border),
+        "border": choice(description="Border rule", options=[*REACHES_MM], value=start.border),
         **{name: box(True, description=text) for name, text in outlines.items()},
     }

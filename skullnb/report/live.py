@@ -27,6 +27,7 @@ from skullnb import heads, phantom
 from skullnb.errors import InvalidSetting
 from skullnb.metrics import iou
 from skullnb.pipeline import PipelineSettings, SkullMaskTrace, normalise, trace_skull_mask
+from skullnb.pipeline.settings import REACH_MM
 from skullnb.report import plot
 from skullnb.report.chapter import MOST_SHOWN, Chapter, spread
 from skullnb.stack import Stack
@@ -142,6 +143,7 @@ def configure(
             "border": settings.border,
             "kernelWidth": settings.kernel_width,
             "kernelShape": settings.kernel_shape,
+            "reachMm": settings.reach_mm or REACH_MM,
             "fillHoles": settings.fill_holes,
         },
         "sources": [

@@ -102,7 +102,7 @@ def draw_cover(stack: Stack, settings: PipelineSettings, file: Path) -> None:
     for ax, index in zip(fig.subplots(1, len(shown), squeeze=False).flat, shown, strict=True):
         image = np.asarray(stack.images[index])
         reference = None if stack.reference is None else np.asarray(stack.reference[index])
-        mask = create_skull_masks(image[None], settings)[0]
+        mask = create_skull_masks(image[None], settings, stack.spacing_mm)[0]
         box = plot.box_of(mask if reference is None else mask | (reference > 0))
         plot.show(ax, image, spacing=stack.spacing_mm, box=box, cmap="gray")
         plot.outline(ax, mask, "mask", linewidths=2.5)

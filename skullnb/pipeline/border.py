@@ -1,0 +1,201 @@
+"""A border that is looked for: growing from the brain through the dark, instead of one dilation.
+
+Bone is dark and scalp is bright, so the outer surface of the skull can be seen. The idea is that of
+Dogdas, Shattuck and Leahy (2005), who work in 3D with two thresholds; here it is one slice at a
+time, after the article's own first three steps.
+
+Distances are discs: the pixels whose centres lie within so many mm. A disc is a pile of rows, so
+dilating by it is widening the picture step by step and ORing it into the rows above and below.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from skullnb.pipeline.settings import DARK_GROWTH, REACH_MM, PipelineSettings
+from skullnb.pipeline.steps import Mask, dilate, fill_holes
+
+SHARE = 0.9  # of the threshold: darker pixels are grown through
+MARGIN_MM = 3.0  # from the head's outline: not to be entered, as it is skin
+CLOSING_MM = 8.0  # of the result
+LEAST_MM = 2.0  # grown whatever the brightness, as bone begins a little farther out
+OPENING_MM = 2.0  # of what was grown, so that thin dark paths lead nowhere
+BRAIN_CLOSING_MM = 4.0  # of the brain, before it grows
+HEAD_SHARE = 0.5  # of the threshold: brighter pixels belong to the head
+HEAD_CLOSING_MM = 3.0
+
+_Picture = NDArray[np.bool_]
+
+
+def grow_through_dark(
+    brain: Mask,
+    normalised: Mask,
+    threshold: float,
+    spacing_mm: tuple[float, float],
+    reach_mm: float = REACH_MM,
+    share: float = SHARE,
+    margin_mm: float = MARGIN_MM,
+    closing_mm: float = CLOSING_MM,
+) -> Mask:
+    """Grow a component through the dark around it, inside the head; in place of `dilate`.
+
+    Parameters
+    ----------
+    brain : (H, W) uint8 {0, 1}
+        The chosen component; its gaps of up to 8 mm and its holes are closed first.
+    normalised : (H, W) uint8
+        The slice mapped to 0..255.
+    threshold : float
+        Level that splits it into dark and bright.
+    spacing_mm : (row, column)
+        In mm per pixel.
+    reach_mm : float
+        The most that it grows, in mm; the first 2 mm whatever the brightness.
+    share : float
+        Of the threshold: pixels darker than that are grown through.
+    margin_mm : float
+        What is left out at the head's outline, in mm.
+    closing_mm : float
+        Radius of the disc that closes the result, in mm.
+
+    Returns
+    -------
+    (H, W) uint8 {0, 1}
+        Its holes are not filled yet (`fill_holes` does that). Empty where the brain is, or where
+        the head is nowhere thicker than twice the margin.
+
+    Examples
+    --------
+    >>> normalised = np.full((60, 60), 200, dtype=np.uint8)
+    >>> normalised[10:50, 10:50] = 20
+    >>> normalised[20:40, 20:40] = 220
+    >>> brain = (normalised == 220).astype(np.uint8)
+    >>> grown = grow_through_dark(brain, normalised, 100, (1.0, 1.0))
+    >>> int(brain.sum()), int(grown.sum())
+    (400, 1588)
+    """
+    spacing = float(spacing_mm[0]), float(spacing_mm[1])
+    if not brain.any():
+        return np.zeros(brain.shape, dtype=np.uint8)
+    near, far = np.zeros((2, *brain.shape), dtype=np.bool_)
+    closed, farthest = closed_brain(brain > 0, spacing), disc(reach_mm, spacing)
+    # Nothing grows farther than this window, nor does closing the result lead out of it.
+    window = _box(closed, len(farthest) - 1, int(farthest[0]))
+    near[window] = _dilate(closed[window], min(LEAST_MM, reach_mm), spacing)
+    far[window] = _dilate(closed[window], reach_mm, spacing)
+    head = head_of(normalised, threshold, spacing)
+    return grow_inside(
+        head, near, far, normalised < share * threshold, spacing, margin_mm, closing_mm
+    )
+
+
+def closed_brain(brain: _Picture, spacing_mm: tuple[float, float]) -> _Picture:
+    """Close gaps of a brain of up to 8 mm, and its holes."""
+    return _filled(_close(brain, BRAIN_CLOSING_MM, spacing_mm))
+
+
+def head_of(normalised: Mask, threshold: float, spacing_mm: tuple[float, float]) -> _Picture:
+    """Find the head: what is bright, with all that it encloses."""
+    # Filled before the largest is taken, as brain and scalp may be apart.
+    bright = normalised > HEAD_SHARE * threshold
+    return _largest(_filled(_close(bright, HEAD_CLOSING_MM, spacing_mm)))
+
+
+def grow_inside(
+    head: _Picture,
+    near: _Picture,
+    far: _Picture,
+    dark: _Picture,
+    spacing_mm: tuple[float, float],
+    margin_mm: float = MARGIN_MM,
+    closing_mm: float = CLOSING_MM,
+) -> Mask:
+    """Grow from `near`, whatever its brightness, to what is dark in `far`, all inside a head."""
+    grown, window = np.zeros(head.shape, dtype=np.uint8), _box(far, 0, 0)
+    inside = erode(head, margin_mm, spacing_mm)[window]
+    near = near[window] & inside
+    found = near | (dark[window] & inside & far[window])
+    found = near | _dilate(erode(found, OPENING_MM, spacing_mm), OPENING_MM, spacing_mm)
+    grown[window] = _close(_largest(found), closing_mm, spacing_mm)
+    return grown
+
+
+def grow(
+    brain: Mask,
+    normalised: Mask,
+    threshold: int,
+    settings: PipelineSettings,
+    spacing_mm: tuple[float, float] | None,
+) -> Mask:
+    """Do step 4 as settled settings say: dilate the chosen component, or grow it."""
+    if settings.border != DARK_GROWTH:
+        return dilate(brain, settings.kernel_width, settings.kernel_shape)
+    assert spacing_mm is not None, "PipelineSettings.at sees to it"
+    assert settings.reach_mm is not None, "and to this"
+    return grow_through_dark(brain, normalised, threshold, spacing_mm, settings.reach_mm)
+
+
+def disc(radius_mm: float, spacing_mm: tuple[float, float]) -> NDArray[np.int64]:
+    """Give for rows 0, 1, 2, ... from a disc's middle how many px it reaches to each side."""
+    down, across = (np.arange(int(radius_mm / size) + 2) * size for size in spacing_mm)
+    within = (down * down)[:, None] + across * across <= radius_mm * radius_mm
+    n_pixels: NDArray[np.int64] = np.count_nonzero(within[within[:, 0]], axis=1)
+    return n_pixels - 1
+
+
+def _dilate(picture: _Picture, by_mm: float, spacing_mm: tuple[float, float]) -> _Picture:
+    (height, width), rows = picture.shape, disc(by_mm, spacing_mm)
+    # In one piece, with a margin behind each row: what is shifted out of a row is lost there.
+    stride = width + int(rows[0])
+    now = np.pad(picture, ((0, 0), (0, stride - width))).ravel()
+    grown, reach = np.zeros_like(now), 0
+    for row in range(len(rows) - 1, -1, -1):
+        while reach < rows[row]:
+            # A pixel is a run of 2 reach + 1 by now, and stays one piece if shifted by no more.
+            step = min(int(rows[row]) - reach, 2 * reach + 1)
+            wider = now.copy()
+            wider[step:] |= now[:-step]
+            wider[:-step] |= now[step:]
+            now, reach = wider, reach + step
+        shift = min(row * stride, now.size)
+        grown[shift:] |= now[: now.size - shift]
+        grown[: now.size - shift] |= now[shift:]
+    return grown.reshape(height, stride)[:, :width]
+
+
+def erode(picture: _Picture, by_mm: float, spacing_mm: tuple[float, float]) -> _Picture:
+    """Take so many mm off a picture; everything outside the frame is background."""
+    around = np.pad(~picture, 1, constant_values=True)
+    return ~_dilate(around, by_mm, spacing_mm)[1:-1, 1:-1]
+
+
+def _close(picture: _Picture, by_mm: float, spacing_mm: tuple[float, float]) -> _Picture:
+    """Dilate by so many mm and erode again, as if there were no frame."""
+    box, rows = _box(picture, 0, 0), disc(by_mm, spacing_mm)
+    down, across = len(rows) - 1, int(rows[0])
+    roomy = np.pad(picture[box], ((down, down), (across, across)))
+    closed = np.zeros_like(picture)
+    eroded = erode(_dilate(roomy, by_mm, spacing_mm), by_mm, spacing_mm)
+    closed[box] = eroded[down : len(roomy) - down, across : roomy.shape[1] - across]
+    return closed
+
+
+def _box(picture: _Picture, down: int, across: int) -> tuple[slice, slice]:
+    """Give the smallest window that holds all that is set, and so many px around it."""
+    left, top, width, height = cv2.boundingRect(picture.view(np.uint8))
+    rows = slice(max(0, top - down), top + height + down)
+    return rows, slice(max(0, left - across), left + width + across)
+
+
+def _filled(picture: _Picture) -> _Picture:
+    return fill_holes(picture.view(np.uint8)).view(np.bool_)
+
+
+def _largest(picture: _Picture) -> _Picture:
+    """Keep the largest component (4-connected); of equal ones the one that begins first."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(picture.view(np.uint8), connectivity=4)
+    areas = stats[:, cv2.CC_STAT_AREA]
+    areas[0] = 0
+    return np.equal(labels, areas.argmax()) & picture
