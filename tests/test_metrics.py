@@ -68,7 +68,6 @@ NOTHING |= dict.fromkeys(("hausdorff", "hd95", "assd"), math.inf)
         ),
         # The array border counts as outside.
         (np.ones((5, 5), bool), mask_of((5, 5), np.s_[2, 2]), None, {"hausdorff": math.sqrt(8)}),
-        (BOX, BOX, None, dict.fromkeys(metrics.OVERLAPS, 1) | SAME | {"volume_difference": 0}),
         (EMPTY, EMPTY, None, dict.fromkeys(metrics.OVERLAPS, math.nan) | SAME),
         (EMPTY, BOX, None, NOTHING | {"volume_difference": -1}),
         (BOX, EMPTY, None, NOTHING | {"volume_difference": math.inf}),
@@ -118,6 +117,20 @@ def test_distances_are_those_of_a_distance_map(pair, row, column):
     assert metrics.assd(one, two, spacing) == pytest.approx(every.mean())
     expected = max(np.percentile(there, 95), np.percentile(back, 95))
     assert metrics.hd95(one, two, spacing) == pytest.approx(expected)
+    assert metrics.nsd(one, two, math.e, spacing) == np.mean(every <= math.e)
+
+
+@given(two_masks(), st.floats(0, 20), st.floats(0, 20))
+def test_a_larger_tolerance_never_lowers_the_surface_overlap(pair, small, extra):
+    assert metrics.nsd(*pair, small) <= metrics.nsd(*pair, small + extra)
+
+
+@given(hnp.arrays(bool, SHAPE))
+def test_a_mask_agrees_with_itself(mask):
+    assume(mask.any())
+    counts = {"true_positive": mask.sum(), "false_positive": 0, "false_negative": 0}
+    overlaps = {"iou": 1, "dice": 1, "precision": 1, "recall": 1, "volume_difference": 0}
+    assert metrics.score(mask, mask) == counts | overlaps | SAME
 
 
 @given(two_masks())

@@ -1,5 +1,8 @@
 """What must hold between the answers to two related questions, whatever the images are."""
 
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import pandas
 import pytest
@@ -8,15 +11,17 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from skullnb import metrics
+from skullnb.batch import mask_batch
 from skullnb.evidence import build_ledger
 from skullnb.pipeline import (
     PipelineSettings,
     create_skull_mask,
+    create_skull_masks,
     dilate,
     fill_holes,
     trace_skull_mask,
 )
-from skullnb.stack import Stack
+from skullnb.stack import Stack, read_stack, write_stack
 
 quickly = settings(max_examples=60)
 
@@ -197,3 +202,36 @@ def test_the_pooled_score_is_that_of_all_slices_as_one_picture(slices):
     whole = metrics.score(*np.concatenate(slices, axis=1))
     for name in metrics.OVERLAPS:
         np.testing.assert_equal(together.loc["pooled", name], whole[name])
+
+
+# ---- files and batches ----
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".nii.gz"])
+@given(
+    hnp.arrays(st.sampled_from([np.uint8, np.int16, np.float32]), (3, 5, 4)),
+    st.booleans(),
+    st.tuples(st.floats(0.1, 5), st.floats(0.1, 5)),
+)
+@settings(max_examples=20)
+def test_a_written_stack_is_read_back_as_it_was(suffix, images, with_reference, spacing):
+    reference = (images > 0).astype(np.uint8) if with_reference else None
+    with tempfile.TemporaryDirectory() as folder:
+        written = write_stack(Stack(images, reference, spacing), Path(folder) / f"s{suffix}")
+        back = read_stack(written[0], written[1] if len(written) > 1 else "")
+        np.testing.assert_array_equal(back.images, images)
+        assert back.images.dtype == images.dtype
+        assert back.spacing_mm == pytest.approx(spacing)
+        np.testing.assert_array_equal(back.reference, reference)
+
+
+@given(st.lists(scenes(), min_size=1, max_size=5), st.integers(1, 6), st.integers(0, 9))
+@settings(max_examples=10)
+def test_a_batch_gives_the_masks_of_the_stack_however_it_is_cut(images, chunk, width):
+    images = np.stack([np.resize(image, (20, 24)) for image in images])
+    chosen = PipelineSettings(width)
+    with tempfile.TemporaryDirectory() as folder:
+        np.save(Path(folder) / "scans.npy", images)
+        output = Path(folder) / "masks.npy"
+        mask_batch(Path(folder) / "scans.npy", output, chosen, chunk=chunk, workers=1)
+        np.testing.assert_array_equal(np.load(output), create_skull_masks(images, chosen))

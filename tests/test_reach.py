@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from skullnb.errors import InvalidSetting
 from skullnb.phantom import subject
-from skullnb.pipeline import PipelineSettings, dilate, trace_skull_mask
+from skullnb.pipeline import PipelineSettings, dilate, structuring_element, trace_skull_mask
 from skullnb.reach import (
     CHOSEN_REACHES_MM,
     asked_remark,
@@ -34,6 +34,12 @@ def test_a_kernel_reaches_as_far_as_the_pipeline_carries_a_pixel(width, shape):
     assert (columns.min(), columns.max()) == (width - low, width + high)
     symmetric = bool((grown == grown[:, ::-1]).all() and (grown == grown[::-1]).all())
     assert symmetric == (width % 2 == 1 or width == 0)
+
+
+@given(st.integers(1, 60))
+def test_opencvs_even_ellipse_is_the_next_odd_one_without_a_row_and_a_column(half):
+    even, odd = structuring_element(2 * half), structuring_element(2 * half + 1)
+    np.testing.assert_array_equal(even, odd[:-1, :-1])
 
 
 @given(st.integers(0, 30), st.sampled_from([0, 1]))
