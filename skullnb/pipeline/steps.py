@@ -146,7 +146,9 @@ def component_mask(labels: NDArray[np.int32], chosen: int) -> Mask:
     >>> component_mask(np.array([[0, 1, 2]], dtype=np.int32), 2)
     array([[0, 0, 1]], dtype=uint8)
     """
-    return ((labels == chosen) & (chosen > 0)).astype(np.uint8)
+    if chosen == 0:
+        return np.zeros(labels.shape, dtype=np.uint8)
+    return np.equal(labels, chosen).astype(np.uint8)
 
 
 def structuring_element(width: int, shape: str = "ellipse") -> Mask:
