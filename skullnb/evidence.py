@@ -47,15 +47,6 @@ def switch_off(trace: SkullMaskTrace, rule: str) -> Mask:
     *threshold* every pixel above 0 is bright; without *drop edge-touching* such components stay
     candidates for the brain; without *choose largest* all candidates are kept; without *dilate*,
     or *grow through the dark*, the component stays as it is; without *fill holes* they stay open.
-    Stages before the rule come from the trace, and nothing runs again where it did not fire.
-
-    Examples
-    --------
-    >>> image = np.zeros((60, 60))
-    >>> image[20:40, 20:40] = 1.0
-    >>> trace = pipeline.trace_skull_mask(image)
-    >>> print(trace.mask.sum(), switch_off(trace, "dilate").sum())
-    1894 400
     """
     fired = {record.name: record.fired for record in trace.rules}
     if rule not in fired:
@@ -64,28 +55,25 @@ def switch_off(trace: SkullMaskTrace, rule: str) -> Mask:
         return trace.mask
     if rule == "fill holes":
         return trace.dilated
-    settings, labels, components = trace.settings, trace.labels, trace.components
-    brain, drop = trace.brain, settings.drop_edge_touching
-    levels, level = trace.normalised, trace.threshold
+    settings, levels, level = trace.settings, trace.normalised, trace.threshold
+    labels, components, drop = trace.labels, trace.components, trace.settings.drop_edge_touching
+    if rule == "flat-image guard":
+        with np.errstate(invalid="ignore"):  # C leaves open what NaN becomes as uint8
+            levels = (np.zeros(levels.shape) / 0 * 255).astype(np.uint8)
+        level = threshold_of(levels, settings)
+    if rule in ("flat-image guard", "threshold"):
+        level = 0 if rule == "threshold" else level
+        binary = pipeline.binarise(levels, level)
+        labels, components = pipeline.label_components(binary, settings.connectivity)
     if rule == "choose largest":
-        # One entry a label; label 0, the background, is never kept.
-        kept = [False, *~(components["touches_edge"] & drop)]
-        brain = np.array(kept, dtype=np.uint8)[labels]
-    elif rule not in ("dilate", GROW):
-        if rule == "drop edge-touching":
-            drop = False
-        else:
-            level = 0
-            if rule == "flat-image guard":
-                with np.errstate(invalid="ignore"):  # C leaves open what NaN becomes as uint8
-                    levels = (np.zeros(levels.shape) / 0 * 255).astype(np.uint8)
-                level = threshold_of(levels, settings)
-            binary = pipeline.binarise(levels, level)
-            labels, components = pipeline.label_components(binary, settings.connectivity)
+        kept = ~(components["touches_edge"] & drop)  # by label; 0, the background, never is
+        brain = np.array([False, *kept], dtype=np.uint8)[labels]
+    else:
+        drop = drop and rule != "drop edge-touching"
         brain = pipeline.component_mask(labels, pipeline.choose_brain(components, drop))
-    stays = rule in ("dilate", GROW)
-    dilated = brain if stays else grow(brain, levels, level, settings, trace.spacing_mm)
-    return pipeline.fill_holes(dilated) if settings.fill_holes else dilated
+    if rule not in ("dilate", GROW):
+        brain = grow(brain, levels, level, settings, trace.spacing_mm)
+    return pipeline.fill_holes(brain) if settings.fill_holes else brain
 
 
 def build_ledger(
@@ -168,10 +156,7 @@ def combine(ledgers: Iterable[pd.DataFrame]) -> pd.DataFrame:
     if not ledgers:
         raise InvalidSetting("There is no ledger to combine; give at least one.")
     if any(one.attrs.get("settings") != ledgers[0].attrs.get("settings") for one in ledgers):
-        raise InvalidSetting(
-            "These ledgers were made with different settings, so their rules are not the same; "
-            "make them with the same settings."
-        )
+        raise InvalidSetting("These ledgers were made with different settings; make them anew.")
     return pd.concat(ledgers, ignore_index=True)
 
 
@@ -217,14 +202,6 @@ def verdict(ledger: pd.DataFrame, whose: str = "your data") -> str:
     """Say in one plain sentence what the slices showed about the rules, and what they did not.
 
     `whose` names the real slices; no other text from outside is in it.
-
-    Examples
-    --------
-    >>> images = np.zeros((1, 60, 60))
-    >>> images[0, 20:40, 20:40] = images[0, 2, 2] = images[0, 30, :5] = 1.0
-    >>> print(verdict(build_ledger(Stack(images))))
-    2 of 6 rules exercised; flat-image guard and fill holes never fired: their value on your data
-    is unknown; threshold and drop edge-touching fired and changed nothing.
     """
     found = summarise(ledger)
     n, n_real = int(found.n_slices.max()), int(found.n_real.max())
@@ -272,8 +249,7 @@ def _account(rows: pd.DataFrame) -> dict[str, Any]:
         "evidence": f"{status}, {evidence[status]}",
         **{"n_slices": n, "n_fired": n_fired, "n_changed": n_changed},
         **dict(zip(("n_real", "n_fired_real", "n_changed_real"), n_real, strict=True)),
-        "n_pixels": int(rows.n_pixels.sum()),
-        "changed_px": int(rows.changed_px.sum()),
+        **{name: int(rows[name].sum()) for name in ("n_pixels", "changed_px")},
         **scores,
     }
 

@@ -1,10 +1,8 @@
 """How well a mask agrees with a reference mask: overlap and surface distances.
 
 A border is the pixels of a mask with at least one of the face neighbours (4 in 2D, 6 in 3D) outside
-it; beyond the array counts as outside. Distances are from the centre of a border pixel to the
-centre of the nearest border pixel of the other mask, in mm when a spacing is given, in px
-otherwise. HD95 is the larger of the two directed 95th percentiles, linear between order statistics;
-ASSD is the mean over the border pixels of both masks pooled together.
+it; beyond the array counts as outside. Distances are from the centre of a border pixel to that of
+the nearest border pixel of the other mask, in mm when a spacing is given, in px otherwise.
 
 Two empty masks have overlaps of NaN (there is nothing to overlap), distances of 0 and a surface
 overlap of 1; if one is empty, overlaps are 0, distances infinite, and the surface overlap is 0.
@@ -121,6 +119,8 @@ def hausdorff(mask: ArrayLike, reference: ArrayLike, spacing_mm: Spacing = None)
 def hd95(mask: ArrayLike, reference: ArrayLike, spacing_mm: Spacing = None) -> float:
     """Larger of the two directed 95th percentiles of the border distances; as `hausdorff`.
 
+    Percentiles are linear between order statistics.
+
     >>> round(hd95([[1, 1, 0, 0]], [[1, 1, 1, 1]]), 3)
     1.85
     """
@@ -128,7 +128,7 @@ def hd95(mask: ArrayLike, reference: ArrayLike, spacing_mm: Spacing = None) -> f
 
 
 def assd(mask: ArrayLike, reference: ArrayLike, spacing_mm: Spacing = None) -> float:
-    """Mean distance over the border pixels of both masks; as `hausdorff`.
+    """Mean distance over the border pixels of both masks, pooled; as `hausdorff`.
 
     >>> assd([[1, 1, 0]], [[1, 1, 1]])
     0.2
@@ -150,16 +150,10 @@ def nsd(
 
 
 def score(mask: ArrayLike, reference: ArrayLike, spacing_mm: Spacing = None) -> dict[str, float]:
-    """Compute every metric of one slice; as `hausdorff`.
+    """Every metric of one slice by name: `COUNTS` in px, `OVERLAPS`, `DISTANCES`; as `hausdorff`.
 
-    Returns
-    -------
-    dict of str to float
-        By name: the pixels of `COUNTS`, then `OVERLAPS`, then `DISTANCES` in mm with a spacing, in
-        px without; the NSD at a tolerance of 1.
+    Distances are in mm with a spacing, in px without; the NSD is at a tolerance of 1.
 
-    Examples
-    --------
     >>> score([[1, 1, 0]], [[0, 1, 1]])["true_positive"]
     1
     """
@@ -175,7 +169,7 @@ def score_slices(
     spacing_mm: Spacing = None,
     slices: Sequence[int] | None = None,
 ) -> pd.DataFrame:
-    """Compute every metric of every slice.
+    """Compute every metric of every slice; refused as by `hausdorff`.
 
     Parameters
     ----------
@@ -189,11 +183,6 @@ def score_slices(
     -------
     DataFrame
         A row a slice: slice, what `score` gives, and unit ("mm" or "px").
-
-    Raises
-    ------
-    ShapeMismatch, InvalidImage, InvalidSetting
-        If the shapes differ, a mask is not binary, or the spacing does not fit.
 
     Examples
     --------
@@ -216,9 +205,6 @@ def score_slices(
 def aggregate(scores: pd.DataFrame) -> pd.DataFrame:
     """Bring the scores of several slices together, in two ways.
 
-    They differ when slices differ in size: the mean gives every slice the same weight, the pooled
-    value every pixel.
-
     Parameters
     ----------
     scores : DataFrame
@@ -227,8 +213,9 @@ def aggregate(scores: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Two rows. "mean": every metric averaged over the slices, without those where it is NaN.
-        "pooled": the overlaps of the pixels of all slices together; NaN for the distances.
+        Two rows. "mean": every metric averaged over the slices, without those where it is NaN: each
+        slice has the same weight. "pooled": the overlaps of the pixels of all slices together: each
+        pixel has; NaN for the distances.
 
     Examples
     --------
@@ -241,10 +228,9 @@ def aggregate(scores: pd.DataFrame) -> pd.DataFrame:
     if scores.empty or scores["unit"].nunique() != 1:
         found = "no slice" if scores.empty else "mixed units"
         raise InvalidSetting(f"Cannot aggregate {found}; give scores of slices in one unit.")
-    names = [*OVERLAPS, *DISTANCES]
     pooled = overlaps_of(*(int(scores[name].sum()) for name in COUNTS))
-    together = [scores[names].mean().to_dict(), pooled]
-    return pd.DataFrame(together, index=["mean", "pooled"], columns=names)
+    together = [scores[[*OVERLAPS, *DISTANCES]].mean().to_dict(), pooled]
+    return pd.DataFrame(together, index=["mean", "pooled"])
 
 
 def count_pixels(mask: NDArray[np.bool_], reference: NDArray[np.bool_]) -> tuple[int, int, int]:
@@ -302,7 +288,7 @@ def _distances(
     """All border distances, by name; the borders are looked up once for all."""
     try:
         given = np.asarray(1.0 if spacing_mm is None else spacing_mm, dtype=np.float64)
-        spacing = np.broadcast_to(given, (mask.ndim,))
+        spacing = np.broadcast_to(given, mask.ndim)
     except ValueError:
         spacing = np.zeros(1)
     if not np.all(np.isfinite(spacing) & (spacing > 0)):
@@ -315,11 +301,9 @@ def _distances(
     if not mask.any() or not reference.any():
         same = mask.any() == reference.any()
         far = 0.0 if same else float("inf")
-        return {"hausdorff": far, "hd95": far, "assd": far, "nsd": 1.0 if same else 0.0}
+        return {"hausdorff": far, "hd95": far, "assd": far, "nsd": float(same)}
 
-    # A search tree over the border pixels costs with the length of the border, where a distance
-    # map costs with the area of the frame.
-    from scipy.spatial import KDTree
+    from scipy.spatial import KDTree  # it costs with the border, a distance map with the frame
 
     ours, theirs = (np.argwhere(one & ~binary_erosion(one)) * spacing for one in (mask, reference))
     to_reference = KDTree(theirs).query(ours)[0]

@@ -69,22 +69,10 @@ def kernel_width_for(reach: float, spacing_mm: Sequence[float] | float) -> int:
     """Choose the kernel width in px that reaches nearest to a distance in mm, among odd ones.
 
     An odd width reaches equally far to all sides; of two that are equally near it is the narrower.
+    `spacing_mm` is (row, column), or one number for both. Where pixels are not square, their mean
+    decides, and the mask grows a little too far one way and not far enough the other. Numbers that
+    make no sense, or ask for a wider kernel than the pipeline takes, are refused (InvalidSetting).
 
-    Parameters
-    ----------
-    reach : float
-        How far the mask shall grow, in mm.
-    spacing_mm : (row, column) or float
-        In mm per pixel. Where pixels are not square, the mean of both sides decides: the mask then
-        grows a little too far one way and not far enough the other, as `reach_mm` tells.
-
-    Raises
-    ------
-    InvalidSetting
-        If a number makes no sense, or the kernel would be wider than the pipeline takes.
-
-    Examples
-    --------
     >>> kernel_width_for(4.9, 0.375), kernel_width_for(7.5, (1.0, 1.0))
     (27, 15)
     """
@@ -96,14 +84,7 @@ def span_remark(kernel_width: int, spacing_mm: Sequence[float] | None) -> str:
     """Say when a kernel (px) reaches another distance than those that real heads chose.
 
     A sentence without its full stop; "" when the reach is within `TOLERANCE` of
-    `CHOSEN_REACHES_MM`, when no width would be nearer, or when the spacing, (row, column) in mm per
-    pixel, is not known.
-
-    >>> print(span_remark(26, (1.0, 1.0)))
-    a kernel of 26 px reaches 12.5 mm here, where the border of the open heads was best met by 7 to
-    8 mm, and --reach-mm 7.5, or --kernel-width 15, is the nearest of odd width and reaches 7 mm
-    >>> span_remark(15, (1.0, 1.0))
-    ''
+    `CHOSEN_REACHES_MM`, no width would be nearer, or the spacing (row, column) is not known.
     """
     if not kernel_width or spacing_mm is None:
         return ""
@@ -126,11 +107,7 @@ def span_remark(kernel_width: int, spacing_mm: Sequence[float] | None) -> str:
 
 
 def asked_remark(settings: PipelineSettings, spacing_mm: tuple[float, float] | None) -> str:
-    """Say when the kernel that a reach in mm became reaches another distance, by a tenth or more.
-
-    >>> print(asked_remark(PipelineSettings(reach_mm=7.5), (3.0, 3.0)))
-    a reach of 7.5 mm was asked for, and 5 px, the nearest of odd width, reaches 6 mm here
-    """
+    """Say when the kernel for a reach in mm reaches another distance, by a tenth or more."""
     asked = settings.reach_mm
     if asked is None or spacing_mm is None:
         return ""
@@ -147,11 +124,6 @@ def mirror_asymmetry(brain: Mask, kernel_width: int, shape: str = "ellipse", axi
     """Count the pixels that change when a slice is mirrored before the dilation.
 
     `axis` 1 mirrors left and right, 0 top and bottom. A symmetric kernel gives 0.
-
-    >>> brain = np.zeros((60, 60), dtype=np.uint8)
-    >>> brain[20:40, 20:40] = 1
-    >>> [mirror_asymmetry(brain, width) for width in (25, 26, 27)]
-    [0, 52, 0]
     """
     there = dilate(brain, kernel_width, shape)
     mirrored = np.ascontiguousarray(np.flip(brain, axis))

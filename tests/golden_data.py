@@ -144,16 +144,11 @@ def _heads_in_one_frame(mirror: Path) -> tuple[NDArray[Any], NDArray[Any], list[
     images, references, labels = [], [], []
     for name in HEADS:
         stack = head(name, mirror)
+        room = np.subtract(FRAME, stack.images.shape[1:])
+        margins = np.stack([room // 2, room - room // 2], axis=1)
         for i in (len(stack) // 3, 2 * len(stack) // 3):
-            shape = stack.images.shape[1:]
-            place = tuple(
-                slice((side - one) // 2, (side - one) // 2 + one)
-                for side, one in zip(FRAME, shape, strict=True)
-            )
-            image = np.full(FRAME, stack.images[i].min(), dtype=np.float32)
-            reference = np.zeros(FRAME, dtype=np.uint8)
-            image[place], reference[place] = stack.images[i], stack.reference[i]
-            images.append(image)
-            references.append(reference)
+            image = stack.images[i].astype(np.float32)
+            images.append(np.pad(image, margins, constant_values=image.min()))
+            references.append(np.pad(stack.reference[i], margins))
             labels.append(stack.groups[i])
     return np.stack(images), np.stack(references), labels

@@ -18,7 +18,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
 from skullnb.errors import InvalidImage
-from skullnb.phantom import VARIANTS, published_stack, variant
+from skullnb.phantom import published_stack
 from skullnb.pipeline import (
     PipelineSettings,
     create_skull_mask,
@@ -64,10 +64,8 @@ def any_image(draw):
         scale, offset = draw(st.sampled_from([1e-3, 1.0, 3e2])), draw(st.sampled_from([0, 0.25, 9]))
         return (image * scale - offset).astype(dtype)
     if draw(st.booleans()):  # the whole range there is
-        limits = np.iinfo(dtype)
-        return (
-            limits.min * 0.999 + image.clip(0, 1) * (float(limits.max) - limits.min) * 0.99
-        ).astype(dtype)
+        low, high = float(np.iinfo(dtype).min), float(np.iinfo(dtype).max)
+        return (low * 0.999 + image.clip(0, 1) * (high - low) * 0.99).astype(dtype)
     return (image * 60).astype(dtype)
 
 
@@ -100,16 +98,16 @@ def assert_same_as_trace(image, chosen):
     assert [*found.row().values()] == [*counts, *areas, trace.reason, trace.warnings]
 
 
-@st.composite
-def wild_floats(draw):
+def wild_floats(kind, most):
     """Any floats of a range that the article's own subtraction can hold."""
-    kinds = st.sampled_from([(np.float32, 2.0**100), (np.float64, 1e300), (np.float16, 3e4)])
-    (kind, most), sides = draw(kinds), st.integers(1, 24)
     elements = st.floats(-most, most, width=np.finfo(kind).bits)
-    return draw(hnp.arrays(kind, draw(st.tuples(sides, sides)), elements=elements))
+    return hnp.arrays(kind, st.tuples(*[st.integers(1, 24)] * 2), elements=elements)
 
 
-@given(st.one_of(any_image(), wild_floats()), st.integers(1, 61))
+WILD = wild_floats("f4", 2.0**100) | wild_floats("f8", 1e300) | wild_floats("f2", 3e4)
+
+
+@given(any_image() | WILD, st.integers(1, 61))
 @settings(max_examples=400)
 def test_any_image_gives_the_mask_of_the_article(image, width):
     np.testing.assert_array_equal(create_skull_mask(image, width), of_article(image, width))
@@ -142,26 +140,14 @@ def test_levels_that_split_nearly_equally_well_are_decided_as_opencv_does(seed, 
     assert measure_slice(image.astype(np.int16)).threshold == expected
 
 
-@pytest.mark.parametrize("name", ["published", *VARIANTS])
-def test_every_phantom_gives_the_mask_of_the_article_and_the_facts_of_the_trace(name):
-    images = published_stack().images if name == "published" else variant(name).images[:1]
-    for image in images:
-        np.testing.assert_array_equal(create_skull_mask(image), article.skull_mask(image))
-        assert_same_as_trace(image, PipelineSettings())
-
-
 def test_every_width_on_the_phantom_gives_the_mask_of_the_article():
     image = published_stack().images[2]
+    assert_same_as_trace(image, PipelineSettings())
+    image = image[::2, ::2]
     brain = article.choose_brain(article.binarise(article.normalise(image)))
-    widths = range(1, 62, 3)
+    widths = (*range(1, 62, 3), 255, 600, 1023)  # words have 64 bits
     for width, mask in zip(widths, masks_by_width(image, widths), strict=True):
         np.testing.assert_array_equal(mask, article.fill_holes(article.dilate(brain, width)))
-
-
-@pytest.mark.parametrize("width", [255, 600, 1023])
-def test_a_kernel_wider_than_a_word_gives_the_mask_of_the_article(width):
-    image = published_stack().images[2][::3, ::3]
-    np.testing.assert_array_equal(create_skull_mask(image, width), article.skull_mask(image, width))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -182,15 +168,6 @@ def test_equal_components_are_decided_by_the_order_of_labels(corners, connectivi
         image[row : row + 6, column : column + 5] = 1
     assert_same_as_trace(image, PipelineSettings(kernel_width=1, connectivity=connectivity))
     np.testing.assert_array_equal(create_skull_mask(image, 1), article.skull_mask(image, 1))
-
-
-def test_a_pocket_that_opens_to_the_frame_is_no_hole():
-    image = np.zeros((70, 80), dtype=np.float32)
-    image[3:67, 3:77] = 1
-    image[30:40, 3:20] = image[10:20, 30:45] = 0
-    np.testing.assert_array_equal(create_skull_mask(image, 9), article.skull_mask(image, 9))
-    mask = create_skull_mask(image, 5)
-    assert (mask[15, 37], mask[35, 4]) == (1, 0)
 
 
 def test_the_kind_of_array_changes_nothing_and_compiles_nothing(tmp_path):
@@ -228,12 +205,6 @@ def test_threads_do_not_disturb_each_other():
             assert found.row() == one.row()
 
 
-def test_masks_of_slices_of_several_sizes_do_not_disturb_each_other():
-    for side in (9, 200, 64, 9, 63):
-        image = np.random.default_rng(side).random((side, side + 3)).astype(np.float32)
-        np.testing.assert_array_equal(create_skull_mask(image, 4), article.skull_mask(image, 4))
-
-
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
 @pytest.mark.parametrize("bad", [np.nan, -np.nan, np.inf, -np.inf])
 def test_a_pixel_that_is_not_finite_is_counted_and_refused(dtype, bad):
@@ -263,21 +234,15 @@ def test_a_flat_slice_gives_an_empty_mask_over_whatever_was_there(value, thresho
     assert not create_skull_masks(np.stack([image] * 3)).any()
 
 
-def lines_run(function, image):
-    """Count the lines of Python that a function runs."""
-    count = 0
-
-    def tracer(_frame, happened, _argument):
-        nonlocal count
-        count += happened == "line"
-        return tracer
-
-    sys.settrace(tracer)
+def n_calls(function, image):
+    """Count the calls, of Python and of C, that a function makes."""
+    calls = []
+    sys.setprofile(lambda _frame, happened, _argument: calls.append(happened))
     try:
         function(image)
     finally:
-        sys.settrace(None)
-    return count
+        sys.setprofile(None)
+    return len(calls)
 
 
 @pytest.mark.parametrize("function", [create_skull_mask, measure_slice])
@@ -288,8 +253,8 @@ def test_the_number_of_steps_does_not_grow_with_the_number_of_components(functio
     many[36:40, 4:20] = few[36:40, 4:20] = 1
     assert measure_slice(few).n_components == 1
     assert measure_slice(many).n_components > 180
-    # What is warned about differs, and takes a few lines.
-    assert lines_run(function, many) < 90 + lines_run(function, few)
+    # What is warned about differs, and takes a few calls.
+    assert n_calls(function, many) < 90 + n_calls(function, few)
 
 
 WITHOUT = r"""

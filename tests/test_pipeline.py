@@ -2,20 +2,14 @@ import cv2
 import nibabel as nib
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
-from scipy import ndimage
 
 from skullnb.errors import InvalidImage, InvalidSetting
 from skullnb.pipeline import (
-    RULES,
     PipelineSettings,
     binarise,
     component_mask,
     create_skull_mask,
     create_skull_masks,
-    fill_holes,
     label_components,
     masks_by_width,
     measure_slice,
@@ -42,57 +36,36 @@ def head(scalp=200, brain=120, shape=(96, 80)):
     return image
 
 
-@given(
-    hnp.arrays(
-        np.uint8, st.tuples(st.integers(1, 30), st.integers(1, 30)), elements=st.integers(0, 1)
-    )
-)
-def test_holes_are_filled_as_scipy_fills_them(mask):
-    np.testing.assert_array_equal(fill_holes(mask), ndimage.binary_fill_holes(mask))
-
-
-@pytest.mark.parametrize(
-    "kind", [np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32, np.uint64]
-)
+@pytest.mark.parametrize("kind", ["i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"])
 def test_integers_over_their_full_range_do_not_wrap(kind):
     limits = np.iinfo(kind)
     unit = head() / 200
     wide = (limits.min + unit * (float(limits.max) - float(limits.min)) * 0.99).astype(kind)
-    as_floats = wide.astype(np.float64)
-    np.testing.assert_array_equal(normalise(wide), article.normalise(as_floats))
-    np.testing.assert_array_equal(create_skull_mask(wide), article.skull_mask(as_floats))
+    np.testing.assert_array_equal(normalise(wide), article.normalise(wide.astype(np.float64)))
 
 
 @pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64, np.longdouble])
 def test_a_range_that_overflows_is_still_normalised(kind):
     top = np.finfo(kind).max
     image = np.array([[-top, 0], [top / 2, top]], dtype=kind)
+    wide = np.linspace(-1, 1, 256).reshape(16, 16)  # whole numbers but for rounding
     with np.errstate(over="raise", invalid="raise"):
         np.testing.assert_array_equal(normalise(image), [[0, 127], [191, 255]])
-
-
-@pytest.mark.parametrize("scale", [1.0, np.finfo(np.float64).max])
-def test_a_wide_range_has_the_levels_of_the_same_range_a_quarter_as_wide(scale):
-    image = np.linspace(-1, 1, 256).reshape(16, 16) * scale  # whole numbers but for rounding
-    np.testing.assert_array_equal(normalise(image), article.normalise(image / 4))
+        for image in (wide, wide * np.finfo(np.float64).max):
+            np.testing.assert_array_equal(normalise(image), article.normalise(image / 4))
 
 
 def test_an_image_of_single_precision_is_computed_in_single_precision():
     # Levels that are whole numbers but for rounding, so that the precision decides.
     image = np.arange(256, dtype=np.float32).reshape(16, 16) * np.float32(0.1)
-    levels = (image - image.min()) / (image.max() - image.min()) * 255
-    assert levels.dtype == np.float32
-    in_double = image.astype(np.float64) / image.max().astype(np.float64) * 255
-    assert np.any(in_double.astype(np.uint8) != levels.astype(np.uint8))
-    np.testing.assert_array_equal(normalise(image), levels.astype(np.uint8))
+    np.testing.assert_array_equal(normalise(image), article.normalise(image))
+    assert np.any(normalise(image) != article.normalise(image.astype(np.float64)))
 
 
 def test_the_smallest_floats_and_lists_of_lists_are_normalised():
-    tiny = np.finfo(np.float32).smallest_subnormal
-    image = np.array([[0, 1], [2, 4]], dtype=np.float32) * tiny
-    for one in (image, [[0, 1], [2, 4]]):
+    tiny = np.array([[0, 1], [2, 4]], dtype=np.float32) * np.finfo(np.float32).smallest_subnormal
+    for one in (tiny, [[0, 1], [2, 4]]):
         np.testing.assert_array_equal(normalise(one), [[0, 63], [127, 255]])
-    assert create_skull_mask([[0, 0, 0], [0, 9, 0], [0, 0, 0]], 1).sum() == 1
 
 
 @pytest.mark.parametrize(
@@ -120,38 +93,29 @@ def test_what_is_no_slice_is_refused_in_one_sentence(image, message):
             function(image)
 
 
-@pytest.mark.parametrize(
-    ("bad", "message"),
-    [
-        (np.full((4, 4), np.nan), "has 16 of 16 pixels"),
-        (np.zeros((4, 4), dtype=complex), "has pixels of type complex128"),
-    ],
-)
-def test_a_bad_slice_is_named_by_every_door(bad, message):
+def test_a_bad_slice_is_named_by_every_door():
+    bad = np.full((4, 4), np.nan)
     for door in (
         trace_skull_mask,
         measure_slice,
         lambda *a, **b: next(masks_by_width(*a, (3,), **b)),
     ):
-        with pytest.raises(InvalidImage, match=f"Slice 7 {message}"):
+        with pytest.raises(InvalidImage, match="Slice 7 has 16 of 16 pixels"):
             door(bad, slice_number=7)
-    with pytest.raises(InvalidImage, match=f"Slice {int(bad.dtype == float)} {message}"):
+    with pytest.raises(InvalidImage, match="Slice 1 has 16 of 16 pixels"):
         create_skull_masks(np.stack([np.eye(4), bad]))
 
 
 @pytest.mark.parametrize(
-    ("images", "message"),
+    ("shape", "message"),
     [
-        *(
-            (images, "The stack")
-            for images in (head(), np.zeros((0, 4, 4)), np.zeros((1, 2, 3, 4)))
-        ),
-        *((np.zeros((40, 30, n)), "one image with colour channels last") for n in (1, 3, 4)),
+        *((shape, "The stack") for shape in ((96, 80), (0, 4, 4), (1, 2, 3, 4))),
+        *(((40, 30, n), "one image with colour channels last") for n in (1, 3, 4)),
     ],
 )
-def test_what_is_no_stack_is_refused(images, message):
+def test_what_is_no_stack_is_refused(shape, message):
     with pytest.raises(InvalidImage, match=message):
-        create_skull_masks(images)
+        create_skull_masks(np.zeros(shape))
 
 
 def test_only_slices_along_the_last_axis_are_remarked_on(recwarn):
@@ -162,15 +126,13 @@ def test_only_slices_along_the_last_axis_are_remarked_on(recwarn):
         create_skull_masks(np.zeros((64, 50, 9)))
 
 
-@pytest.mark.parametrize("width", [-1, 2.5, "26", None, True, 1024, float("nan")])
-def test_an_impossible_kernel_width_is_refused(width):
-    with pytest.raises(InvalidSetting, match="whole number of pixels"):
-        create_skull_mask(head(), width)
-
-
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
+        *(
+            ({"kernel_width": width}, "whole number of pixels")
+            for width in (-1, 2.5, "26", None, True, 1024, float("nan"))
+        ),
         ({"kernel_shape": "star"}, "ellipse, rectangle"),
         ({"connectivity": 6}, "4 or 8"),
         ({"threshold": 256}, "0 to 255"),
@@ -200,19 +162,6 @@ def test_a_reach_in_mm_becomes_an_odd_width(reach, spacing, width):
     settled = PipelineSettings(reach_mm=reach, fill_holes=False).at(spacing)
     assert settled == PipelineSettings(kernel_width=width, fill_holes=False)
     assert settled.at(None) is settled
-
-
-@pytest.mark.parametrize(
-    ("reach", "spacing", "message"),
-    [
-        *((7, (mm, 1), "finite and above zero") for mm in (0, -1, np.nan, np.inf)),
-        (700, (0.5, 0.5), r"700 mm at 0\.5 mm a pixel .* 2801 px.* check both numbers"),
-        (7, (5e-324, 5e-324), "check both numbers"),
-    ],
-)
-def test_a_reach_that_makes_no_sense_in_px_is_refused(reach, spacing, message):
-    with pytest.raises(InvalidSetting, match=message):
-        PipelineSettings(reach_mm=reach).at(spacing)
 
 
 def test_a_reach_in_mm_needs_the_size_of_a_pixel_by_every_door():
@@ -263,7 +212,7 @@ def test_an_empty_mask_says_why(image, threshold, reason):
     assert (nothing.dtype, nothing.shape, nothing.sum()) == (np.uint8, image.shape, 0)
 
 
-def test_components_are_measured():
+def test_components_are_measured_and_contact_with_any_side_of_the_frame_counts():
     binary = np.zeros((10, 12), dtype=np.uint8)
     binary[0, 3] = 1
     binary[4:7, 5:10] = 1
@@ -271,35 +220,10 @@ def test_components_are_measured():
     assert components.tolist() == [(1, 1, 0, 3, 1, 1, True), (2, 15, 4, 5, 3, 5, False)]
     names = ("label", "area", "top", "left", "height", "width", "touches_edge")
     assert components.dtype.names == names
-
-
-@pytest.mark.parametrize(("row", "column"), [(0, 5), (9, 5), (4, 0), (4, 11), (0, 0), (9, 11)])
-def test_contact_with_any_side_of_the_frame_counts(row, column):
-    binary = np.zeros((10, 12), dtype=np.uint8)
-    binary[row, column] = 1
-    assert label_components(binary)[1]["touches_edge"].tolist() == [True]
-
-
-def test_diagonal_neighbours_join_in_eight_and_not_in_four():
-    binary = np.eye(5, dtype=np.uint8)
-    assert len(label_components(binary, 8)[1]) == 1
-    assert len(label_components(binary, 4)[1]) == 5
-
-
-def test_each_rule_says_what_it_did_and_does_not_fire_when_switched_off():
-    image = head()
-    image[:, 0:2] = 250
-    trace = trace_skull_mask(image, PipelineSettings(kernel_width=5))
-    assert trace.n_edge_touching == 1
-    n = [int(one.sum()) for one in (trace.binary, trace.brain, trace.dilated, trace.mask)]
-    at_edge = 2 * image.shape[0]
-    did = [0, n[0], at_edge, n[0] - n[1] - at_edge, n[2] - n[1], n[3] - n[2]]
-    fired = [False, True, True, True, True, True]
-    assert [*trace.rules] == [*zip(RULES, fired, did, strict=True)]
-    off = PipelineSettings(kernel_width=0, drop_edge_touching=False, fill_holes=False)
-    trace = trace_skull_mask(image, off)
-    assert [one.fired for one in trace.rules] == [False, True, False, True, False, False]
-    np.testing.assert_array_equal(trace.dilated, trace.brain)
+    for place in ((0, 5), (9, 5), (4, 0), (4, 11), (0, 0), (9, 11)):
+        binary[...] = 0
+        binary[place] = 1
+        assert label_components(binary)[1]["touches_edge"].tolist() == [True]
 
 
 # ---- rows of a table ----

@@ -1,7 +1,6 @@
 """What must hold between the answers to two related questions, whatever the images are."""
 
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -56,11 +55,8 @@ def unique_brain(image):
     return trace
 
 
-ANY_SHAPE = st.tuples(st.integers(1, 12), st.integers(1, 12))
-
-
-def pairs(shape=ANY_SHAPE):
-    return shape.flatmap(lambda one: hnp.arrays(bool, (2, *one)))
+SHAPE = st.tuples(st.integers(1, 12), st.integers(1, 12))
+PAIRS = SHAPE.flatmap(lambda shape: hnp.arrays(bool, (2, *shape)))
 
 
 # ---- the pipeline ----
@@ -141,7 +137,7 @@ def test_mirroring_a_slice_changes_nothing_in_the_ledger(mirror, image, seed):
 
 
 @pytest.mark.parametrize("turn", TURNS.values(), ids=TURNS)
-@given(pair=pairs(), row=st.floats(0.1, 5), column=st.floats(0.1, 5))
+@given(pair=PAIRS, row=st.floats(0.1, 5), column=st.floats(0.1, 5))
 @quickly
 def test_turning_both_masks_changes_no_score(turn, pair, row, column):
     spacing = (column, row) if turn is TURNS["rows and columns"] else (row, column)
@@ -149,14 +145,14 @@ def test_turning_both_masks_changes_no_score(turn, pair, row, column):
     assert metrics.score(*turn(pair), spacing) == pytest.approx(expected, nan_ok=True)
 
 
-@given(pairs(), st.tuples(*[st.integers(0, 5)] * 4))
+@given(PAIRS, st.tuples(*[st.integers(0, 5)] * 4))
 @quickly
 def test_more_empty_frame_around_both_masks_changes_no_score(pair, more):
     padded = np.pad(pair, ((0, 0), more[:2], more[2:]))
     np.testing.assert_equal(metrics.score(*padded), metrics.score(*pair))
 
 
-@given(pairs(), st.integers(2, 4))
+@given(PAIRS, st.integers(2, 4))
 @quickly
 def test_finer_pixels_change_no_overlap(pair, times):
     finer = pair.repeat(times, axis=1).repeat(times, axis=2)
@@ -165,7 +161,7 @@ def test_finer_pixels_change_no_overlap(pair, times):
         np.testing.assert_equal(overlap(*finer), overlap(*pair))
 
 
-@given(pairs(), st.data())
+@given(PAIRS, st.data())
 @quickly
 def test_a_pixel_put_right_raises_every_symmetric_overlap(pair, data):
     mask, reference = pair
@@ -179,7 +175,7 @@ def test_a_pixel_put_right_raises_every_symmetric_overlap(pair, data):
         assert metrics.iou(better, reference) > metrics.iou(mask, reference)
 
 
-@given(pairs(), st.floats(0, 20))
+@given(PAIRS, st.floats(0, 20))
 @quickly
 def test_distances_keep_their_order_and_limit_the_surface_overlap(pair, tolerance):
     assume(pair[0].any() and pair[1].any())
@@ -199,7 +195,7 @@ def test_there_is_no_shortcut_from_mask_to_mask(masks):
     assert direct <= metrics.hausdorff(one, two) + metrics.hausdorff(two, three) + 1e-9
 
 
-@given(st.lists(pairs(st.just((5, 6))), min_size=1, max_size=4))
+@given(st.lists(hnp.arrays(bool, (2, 5, 6)), min_size=1, max_size=4))
 @quickly
 def test_the_pooled_score_is_that_of_all_slices_as_one_picture(slices):
     together = metrics.aggregate(metrics.score_slices(*np.stack(slices, axis=1)))
@@ -213,9 +209,7 @@ def test_the_pooled_score_is_that_of_all_slices_as_one_picture(slices):
 
 @pytest.mark.parametrize("suffix", [".npz", ".nii.gz"])
 @given(
-    st.sampled_from([np.uint8, np.int16, np.float32]).flatmap(
-        lambda kind: hnp.arrays(kind, (3, 5, 4))
-    ),
+    hnp.arrays(st.sampled_from([np.uint8, np.int16, np.float32]), (3, 5, 4)),
     st.booleans(),
     st.tuples(st.floats(0.1, 5), st.floats(0.1, 5)),
 )
@@ -228,16 +222,14 @@ def test_a_written_stack_is_read_back_as_it_was(suffix, images, with_reference, 
         np.testing.assert_array_equal(back.images, images)
         assert back.images.dtype == images.dtype
         assert back.spacing_mm == pytest.approx(spacing)
-        assert (back.reference is None) == (reference is None)
-        if reference is not None:
-            np.testing.assert_array_equal(back.reference, reference)
+        np.testing.assert_array_equal(back.reference, reference)
 
 
 @given(st.lists(scenes(), min_size=1, max_size=5), st.integers(1, 6), st.integers(0, 9))
 @settings(max_examples=10)
 def test_a_batch_gives_the_masks_of_the_stack_however_it_is_cut(images, chunk, width):
     images = np.stack([np.resize(image, (20, 24)) for image in images])
-    chosen = replace(PipelineSettings(), kernel_width=width)
+    chosen = PipelineSettings(width)
     with tempfile.TemporaryDirectory() as folder:
         np.save(Path(folder) / "scans.npy", images)
         output = Path(folder) / "masks.npy"

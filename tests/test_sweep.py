@@ -1,4 +1,3 @@
-import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -38,14 +37,6 @@ def test_every_row_is_what_the_whole_pipeline_gives(widths, spacing, names):
         expected = metrics.score(trace.mask, stack.reference[row["position"]], spacing)
         assert [row[name] for name in names] == [expected[name] for name in names]
         assert row["group"] == stack.groups[row["position"]]
-
-
-def test_the_shared_stages_run_once_a_slice(monkeypatch):
-    calls = []
-    threshold = cv2.threshold
-    monkeypatch.setattr("cv2.threshold", lambda *a, **b: calls.append(a) or threshold(*a, **b))
-    sweep_kernel_width(square_heads(), range(1, 12))
-    assert len(calls) <= 2
 
 
 def test_other_settings_are_kept_and_a_reach_is_not_used():

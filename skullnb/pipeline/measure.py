@@ -12,7 +12,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -106,11 +106,7 @@ def create_skull_mask(image: ArrayLike, dilation_size: int = 26) -> Mask:
     >>> print(create_skull_mask(image, dilation_size=3).sum())
     480
     """
-    settings = PipelineSettings(kernel_width=dilation_size)
-    grow = _begin(image, settings, None)
-    mask = np.empty(np.shape(image), dtype=np.uint8)
-    grow(settings, mask)
-    return mask
+    return next(masks_by_width(image, [dilation_size]))
 
 
 def create_skull_masks(
@@ -139,14 +135,14 @@ def create_skull_masks(
     (2, 8, 8)
     """
     settings = (settings or PipelineSettings()).at(spacing_mm)
-    stack = as_stack(images)
+    stack, fast = as_stack(images), load()
     masks = np.empty(stack.shape, dtype=np.uint8)
     for number, image in enumerate(stack):
-        if settings.border == DARK_GROWTH:
+        if fast and settings.border != DARK_GROWTH:
+            _grow(fast, _cut(fast, image, settings, number), settings, masks[number])
+        else:
             found = measure_slice(image, settings, spacing_mm, slice_number=number)
             masks[number] = found.mask
-        else:
-            _begin(image, settings, number)(settings, masks[number])
     return masks
 
 
@@ -159,9 +155,8 @@ def masks_by_width(
 ) -> Iterator[Mask]:
     """Masks of one slice, (H, W) uint8 {0, 1}, at several kernel widths (px).
 
-    All before the dilation is done once; the width and reach of the settings are not used, and
-    `slice_number` is named in error messages, which are those of `create_skull_mask`. Dark growth
-    is refused.
+    All before the dilation is done once; the width and reach of the settings are not used. Refused
+    as by `create_skull_mask`, and so is dark growth.
 
     Examples
     --------
@@ -173,10 +168,18 @@ def masks_by_width(
     settings = replace(settings or PipelineSettings(), reach_mm=None)
     if settings.border == DARK_GROWTH:
         raise InvalidSetting('Dark growth has no kernel width; use border="dilation" to vary it.')
-    grow = _begin(image, settings, slice_number)
+    fast = load()
+    found: Any = None
     for width in widths:
-        mask = np.empty(np.shape(image), dtype=np.uint8)
-        grow(replace(settings, kernel_width=width), mask)
+        settings = replace(settings, kernel_width=width)
+        if fast:
+            found = found or _cut(fast, image, settings, slice_number)
+            mask = np.empty(np.shape(image), dtype=np.uint8)
+            _grow(fast, found, settings, mask)
+        else:
+            found = found or trace_skull_mask(image, settings, slice_number=slice_number)
+            mask = steps.dilate(found.brain, width, settings.kernel_shape)
+            mask = steps.fill_holes(mask) if settings.fill_holes else mask
         yield mask
 
 
@@ -189,7 +192,7 @@ def measure_slice(
 ) -> SliceMeasure:
     """Mask a slice and say what a table needs to know of it, at about the price of the mask.
 
-    Mask, numbers and warnings are those of `trace_skull_mask`, and so are the refusals.
+    Mask, numbers, warnings and refusals are those of `trace_skull_mask`.
 
     Parameters
     ----------
@@ -337,21 +340,6 @@ def load() -> ModuleType | None:
 def _tell_a_terminal() -> None:
     if sys.stderr.isatty():
         print(COMPILING, file=sys.stderr)
-
-
-def _begin(
-    image: ArrayLike, settings: PipelineSettings, number: int | None
-) -> Callable[[PipelineSettings, Mask], object]:
-    """Do steps 1 to 3; what is returned does 4 and 5, into a mask that is there already."""
-    if fast := load():
-        return partial(_grow, fast, _cut(fast, image, settings, number))
-    settings = replace(settings, kernel_width=0)
-    return partial(_grow_by_steps, trace_skull_mask(image, settings, slice_number=number).brain)
-
-
-def _grow_by_steps(brain: Mask, settings: PipelineSettings, mask: Mask) -> None:
-    dilated = steps.dilate(brain, settings.kernel_width, settings.kernel_shape)
-    mask[...] = steps.fill_holes(dilated) if settings.fill_holes else dilated
 
 
 def _cut(

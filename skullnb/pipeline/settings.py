@@ -13,9 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from skullnb.errors import InvalidImage, InvalidSetting
 
-# A kernel wider than this covers any head there is; refusing it keeps a typing error from
-# asking for gigabytes.
-MAX_KERNEL_WIDTH = 1023
+MAX_KERNEL_WIDTH = 1023  # covers any head; a typing error must not ask for gigabytes
 DEFAULT_KERNEL_WIDTH = 26
 
 SHAPES = {"ellipse": cv2.MORPH_ELLIPSE, "rectangle": cv2.MORPH_RECT}
@@ -105,20 +103,8 @@ class PipelineSettings:
         asked for (of two that are equally near the narrower), at the mean of row and column. Where
         pixels are longer one way, the kernel reaches farther that way. Dark growth keeps its reach.
 
-        Parameters
-        ----------
-        spacing_mm : (row, column) in mm, or None when it is not known
-
-        Returns
-        -------
-        PipelineSettings
-            The same ones when there is nothing to settle.
-
-        Raises
-        ------
-        InvalidSetting
-            If the spacing is needed and not known, or makes no sense, or the kernel would be
-            wider than 1023 px.
+        `spacing_mm` is (row, column), None when it is not known. Refused (InvalidSetting) if it is
+        needed and not known, or makes no sense, or the kernel would be wider than 1023 px.
 
         Examples
         --------
@@ -158,9 +144,7 @@ def as_slice(image: ArrayLike, number: int | None = None, *, finite: bool = True
         raise InvalidImage(f"{where} is a masked array; fill it with `.filled(value)` first.")
     pixels = as_array(image, where)
     if pixels.dtype.kind not in "iuf":
-        raise InvalidImage(
-            f"{where} has pixels of type {pixels.dtype}; give real numbers (integers or floats)."
-        )
+        raise InvalidImage(f"{where} has pixels of type {pixels.dtype}; give real numbers.")
     if pixels.ndim != 2:
         hint = ""
         if pixels.ndim == 3:

@@ -16,36 +16,16 @@ from skullnb.pipeline.settings import SHAPES, PipelineSettings, as_slice
 
 Mask = NDArray[np.uint8]
 
-_STATS = {
-    "area": cv2.CC_STAT_AREA,
-    "top": cv2.CC_STAT_TOP,
-    "left": cv2.CC_STAT_LEFT,
-    "height": cv2.CC_STAT_HEIGHT,
-    "width": cv2.CC_STAT_WIDTH,
-}
-_COLUMNS = [("label", np.int64), *((name, np.int64) for name in _STATS), ("touches_edge", np.bool_)]
+_STATS = ("left", "top", "width", "height", "area")  # in OpenCV's order
+_COLUMNS = [(name, np.int64) for name in ("label", "area", "top", "left", "height", "width")]
 
 
 def normalise(image: ArrayLike) -> Mask:
     """Map a slice linearly from its minimum..maximum to 0..255, cutting decimals off.
 
-    Floats are computed in their own precision, as in the article; integers are taken to float64
-    first, as a difference of small ones wraps around. Too wide a range does not overflow.
-
-    Parameters
-    ----------
-    image : (H, W) array, real
-        Any intensities; the scale of MRI intensities is arbitrary.
-
-    Returns
-    -------
-    (H, W) uint8
-        All zero when the slice is flat.
-
-    Raises
-    ------
-    InvalidImage
-        If the slice is not a finite, real, non-empty 2D array.
+    `image` is an (H, W) array of finite, real numbers, else InvalidImage; the levels are uint8, all
+    zero when the slice is flat. Floats are computed in their own precision, as in the article;
+    integers are taken to float64 first, as a difference of small ones wraps around.
 
     Examples
     --------
@@ -120,10 +100,10 @@ def label_components(binary: Mask, connectivity: int = 8) -> tuple[NDArray[np.in
     count, found, stats, _ = cv2.connectedComponentsWithStats(binary, connectivity=connectivity)
     labels: NDArray[np.int32] = np.asarray(found, dtype=np.int32)
     frame = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
-    components = np.zeros(count - 1, dtype=_COLUMNS)
+    components = np.zeros(count - 1, dtype=[*_COLUMNS, ("touches_edge", np.bool_)])
     components["label"] = np.arange(1, count)
-    for name, column in _STATS.items():
-        components[name] = stats[1:, column]
+    for name, column in zip(_STATS, stats[1:].T, strict=True):
+        components[name] = column
     components["touches_edge"] = np.isin(components["label"], frame)
     return labels, components
 
@@ -174,16 +154,7 @@ def component_mask(labels: NDArray[np.int32], chosen: int) -> Mask:
 def structuring_element(width: int, shape: str = "ellipse") -> Mask:
     """OpenCV's structuring element: (width, width) uint8 {0, 1}, its anchor at `width // 2`.
 
-    Parameters
-    ----------
-    width : int
-        Side in px, at least 1.
-    shape : {"ellipse", "rectangle"}
-
-    Raises
-    ------
-    InvalidSetting
-        If the width or the shape is not one.
+    The width is in px, at least 1; the shape "ellipse" or "rectangle"; else InvalidSetting.
 
     Examples
     --------
@@ -200,18 +171,9 @@ def structuring_element(width: int, shape: str = "ellipse") -> Mask:
 
 
 def dilate(brain: Mask, width: int = 26, shape: str = "ellipse") -> Mask:
-    """Grow a component once by a structuring element, to cover the dark bone around it.
+    """Grow a component, (H, W) uint8 {0, 1}, by a structuring element, to cover the bone around it.
 
-    Parameters
-    ----------
-    brain : (H, W) uint8 {0, 1}
-    width : int
-        Kernel width in px; 0 leaves the component as it is.
-    shape : {"ellipse", "rectangle"}
-
-    Returns
-    -------
-    (H, W) uint8 {0, 1}
+    The width is in px, 0 leaves the component as it is; the shape "ellipse" or "rectangle".
 
     Examples
     --------
@@ -224,17 +186,10 @@ def dilate(brain: Mask, width: int = 26, shape: str = "ellipse") -> Mask:
 
 
 def fill_holes(mask: Mask) -> Mask:
-    """Fill the background that is not joined to the frame.
+    """Fill the background of a mask, (H, W) uint8 {0, 1}, that is not joined to the frame.
 
-    Parameters
-    ----------
-    mask : (H, W) uint8 {0, 1}
-
-    Returns
-    -------
-    (H, W) uint8 {0, 1}
-        The same as `scipy.ndimage.binary_fill_holes`, the article's own call: background is
-        joined through its four neighbours.
+    Background is joined through its four neighbours: the result is the same as that of the
+    article's own call, `scipy.ndimage.binary_fill_holes`.
 
     Examples
     --------

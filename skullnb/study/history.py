@@ -29,11 +29,6 @@ def otsu_largest(image: ArrayLike) -> Mask:
     """v1: Otsu's threshold, then the largest bright component.
 
     Its holes stay open; filled, they would lift the IoU past the published one.
-
-    Examples
-    --------
-    >>> print(otsu_largest([[9, 9, 0, 9]]))
-    [[1 1 0 0]]
     """
     levels = pipeline.normalise(image)
     return _largest(pipeline.binarise(levels, pipeline.otsu_threshold(levels)))
@@ -43,13 +38,6 @@ def flood_from_edges(image: ArrayLike) -> Mask:
     """v2: flood the dark background from the frame, and keep what the flood does not reach.
 
     That is the head with its scalp. Bright pixels on the frame decide how far the flood comes.
-
-    Examples
-    --------
-    >>> print(flood_from_edges([[9, 9, 9, 0], [9, 0, 9, 0], [9, 9, 9, 0]]))
-    [[1 1 1 0]
-     [1 1 1 0]
-     [1 1 1 0]]
     """
     levels = pipeline.normalise(image)
     return pipeline.fill_holes(pipeline.binarise(levels, pipeline.otsu_threshold(levels)))
@@ -64,15 +52,7 @@ def fixed_threshold(image: ArrayLike, level: int, ending: str = "all") -> Mask:
 
 
 def component_dilated(image: ArrayLike, width: int, shape: str = "ellipse") -> Mask:
-    """v5 and v6, a candidate: the final pipeline with a kernel of another width (px) or shape.
-
-    Examples
-    --------
-    >>> image = np.zeros((9, 9))
-    >>> image[3:6, 3:6] = 1
-    >>> print(component_dilated(image, 3).sum(), component_dilated(image, 3, "rectangle").sum())
-    21 25
-    """
+    """v5 and v6, a candidate: the final pipeline with a kernel of another width (px) or shape."""
     return next(pipeline.masks_by_width(image, [width], PipelineSettings(kernel_shape=shape)))
 
 
@@ -125,32 +105,15 @@ RECIPES = (
 
 
 def one_of_each_version() -> list[Recipe]:
-    """List the first recipe of every version, in the order of the story.
-
-    Examples
-    --------
-    >>> [recipe.name for recipe in one_of_each_version()][-1]
-    'ellipse, 26 px'
-    """
+    """List the first recipe of every version, in the order of the story."""
     return [next(one for one in RECIPES if one.version == version) for version in VERSIONS]
 
 
 def measure(stack: Stack, recipes: Sequence[Recipe] = RECIPES) -> pd.DataFrame:
-    """Score recipes on a stack with a reference mask.
+    """Score recipes on a stack with a reference mask, a row a recipe.
 
-    Returns
-    -------
-    DataFrame
-        A row a recipe: version, recipe (its name), published (the article's IoU of the version),
-        and iou (mean over the slices that have one).
-
-    Examples
-    --------
-    >>> image = np.zeros((1, 30, 30))
-    >>> image[0, 10:20, 10:20] = 1
-    >>> measure(Stack(image, (image > 0).astype(np.uint8)), one_of_each_version()[:1])
-      version                   recipe  published  iou
-    0      v1  Otsu, largest component       0.73  1.0
+    Its version, recipe (its name), published (the article's IoU of the version), and iou (mean over
+    the slices that have one).
     """
     import pandas as pd
 
@@ -168,13 +131,6 @@ def scan(
 
     `make_mask` takes an image, the number, and options such as `ending` or `shape`. Gives a row a
     value: value, iou (mean over slices).
-
-    Examples
-    --------
-    >>> image = np.zeros((1, 30, 30))
-    >>> image[0, 10:20, 10:20] = 1
-    >>> scan(Stack(image, (image > 0).astype(np.uint8)), component_dilated, [1, 3]).iou.tolist()
-    [1.0, 0.714...]
     """
     import pandas as pd
 
@@ -183,14 +139,7 @@ def scan(
 
 
 def meetings(scanned: pd.DataFrame, target: float) -> list[float]:
-    """Values of the free number where a scan meets an IoU, by straight lines between its rows.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> meetings(pd.DataFrame({"value": [10, 20], "iou": [0.9, 0.8]}), 0.85)
-    [15.0]
-    """
+    """Values of the free number where a scan meets an IoU, by straight lines between its rows."""
     value, off = scanned.value.to_numpy(np.float64), scanned.iou.to_numpy() - target
     here = np.flatnonzero((off[:-1] < 0) != (off[1:] < 0))
     part = off[here] / (off[here] - off[here + 1])

@@ -172,20 +172,9 @@ def take_turns(
     """Time several pieces of work, one after the other in every round, in one thread.
 
     A machine that slows down half-way then slows all of them, and none finds its data in the
-    processor's nearest cache because it has just been there itself. One more round comes before
-    the others and is not counted.
-
-    Returns
-    -------
-    DataFrame
-        Seconds: a row a round, a column a piece of work; processor time of the thread where the
-        system counts it finely (`IS_FINE`), else time by the clock.
-
-    Examples
-    --------
-    >>> times = take_turns({"short": lambda: None, "long": lambda: sum(range(100_000))}, rounds=3)
-    >>> len(times), bool(times.long.min() > times.short.max())
-    (3, True)
+    processor's nearest cache because it has just been there itself. Gives seconds, a row a round
+    (one more comes first and is not counted), a column a piece of work: processor time of the
+    thread where the system counts it finely (`IS_FINE`), else time by the clock.
     """
     import pandas as pd
 
@@ -214,26 +203,13 @@ def quartiles(times: DataFrame, factor: float = 1.0, name: str = "ms") -> DataFr
 def compare(
     images: Sequence[Image], rounds: int, width: int = 26, names: Sequence[str] = ()
 ) -> DataFrame:
-    """Time ways to a mask on some slices, and hold their masks against the article's.
+    """Time ways to a mask on some (H, W) slices, and hold their masks against the article's.
 
-    Parameters
-    ----------
-    images : sequence of (H, W) arrays of float
-        Every round goes over all of them.
-    names : sequence of str
-        Of `CONTESTANTS`, with the article's way and the floor; all that are here when left out.
-
-    Returns
-    -------
-    DataFrame
-        A row a way: `ms` a slice, how many times `faster` than the article's way and how many
-        `floors` it takes, ratios of the same round, all medians with quartiles; `iou` (least of the
-        slices) and `differing_px` (most) against the article's masks.
-
-    Raises
-    ------
-    SkullnbError
-        If a mask that has to be the article's is not.
+    Every round goes over all slices. `names` are some of `CONTESTANTS`, with the article's way and
+    the floor; all that are here when left out. Gives a row a way: `ms` a slice, how many times
+    `faster` than the article's way and how many `floors` it takes, ratios of the same round, all
+    medians with quartiles; `iou` (least of the slices) and `differing_px` (most) against the
+    article's masks. A mask that has to be the article's and is not is refused (SkullnbError).
     """
     ways = {name: way for name, way in contestants().items() if not names or name in names}
     truths = [article.skull_mask(image, width) for image in images]
@@ -292,12 +268,10 @@ def growth(images: Sequence[Image], rounds: int, sides: Sequence[int]) -> DataFr
 def batches(
     images: NDArray[Any], n_slices: int, rounds: int, workers: Sequence[int] = (1, 2)
 ) -> DataFrame:
-    """Time whole batches, from one .npy file to another, by the clock.
+    """Time whole batches of some slices over and over, from one .npy file to another, by the clock.
 
-    The input is some slices over and over, in the system's memory by then; everything is imported
-    and compiled before. A row a way and number of workers: `rate` (slices a second, with
-    quartiles), `faster` than the author's script with as many processes, and `bytes_a_slice` of the
-    output.
+    A row a way and number of workers: `rate` (slices a second, with quartiles), `faster` than the
+    author's script with as many processes, and `bytes_a_slice` of the output.
     """
     import pandas as pd
 
@@ -361,12 +335,7 @@ def machine() -> dict[str, str]:
 
 
 def measure() -> dict[str, Any]:
-    """Measure everything in one run, some minutes, and print it.
-
-    Gives `date`, `machine`, `versions`, `clock`, and `tables`: *published* and *head* (all ways, on
-    the stand-in for the article's slices and on the open head), *noise*, *sweep*, *growth*,
-    *batches*.
-    """
+    """Measure everything in one run, some minutes, and print it; what `record` keeps."""
     from skullnb import heads, phantom
 
     published = list(phantom.published_stack().images)
@@ -379,28 +348,21 @@ def measure() -> dict[str, Any]:
         "growth": lambda: growth(published[1:4], 5, (256, 512, 1024, 2048)),
         "batches": lambda: batches(np.stack(published), 600, 3),
     }
-    found: dict[str, Any] = {
+    tables = {}
+    for name, part in parts.items():
+        tables[name] = part()
+        print(f"\n{name}\n{tables[name].to_string(index=False, float_format='%.4g')}", flush=True)
+    return {
         "date": datetime.now(UTC).date().isoformat(),
         "machine": machine(),
         "versions": versions(),
         "clock": "processor time of one thread" if IS_FINE else "time by the clock",
-        "tables": {},
+        "tables": tables,
     }
-    for name, part in parts.items():
-        table = found["tables"][name] = part()
-        print(f"\n{name}\n{table.to_string(index=False, float_format='%.4g')}", flush=True)
-    return found
 
 
 def recorded() -> dict[str, Any]:
-    """Read the run that comes with the package, as `measure` gives it; a damaged one is refused.
-
-    Examples
-    --------
-    >>> table = recorded()["tables"]["published"].set_index("way")
-    >>> bool(table.ms["skullnb, mask alone"] < table.ms["the article's way"])
-    True
-    """
+    """Read the run that comes with the package, as `measure` gives it; a damaged one is refused."""
     import pandas as pd
 
     try:

@@ -34,37 +34,12 @@ class Outcome(NamedTuple):
 
 
 def score_table(sweep: pd.DataFrame, metric: str = "iou") -> pd.DataFrame:
-    """Turn a sweep into the table that the functions here work on.
+    """Turn a sweep into the table that the functions here work on, by one of `METRICS`.
 
-    Parameters
-    ----------
-    sweep : DataFrame
-        As from `skullnb.sweep.sweep_kernel_width`; its `group` names the volume, "" where unknown.
-    metric : str
-        One of `METRICS`, swept.
-
-    Returns
-    -------
-    DataFrame
-        Index (volume, slice) in the order of the stack, a column for each kernel width in rising
-        order. Slices without a score are left out (mask and reference mask both empty).
-
-    Raises
-    ------
-    InvalidSetting
-        If the metric cannot choose, a slice lacks a width, or there is no score at all.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> sweep = pd.DataFrame({"group": ["anna", "anna", "ben", "ben"], "position": [0, 0, 1, 1],
-    ...                       "slice": [8, 8, 3, 3], "kernel_width": [24, 26, 24, 26],
-    ...                       "iou": [0.7, 0.8, 0.9, 0.8]})
-    >>> score_table(sweep)
-    kernel_width   24   26
-    volume slice
-    anna   8      0.7  0.8
-    ben    3      0.9  0.8
+    Index (volume, slice) in the order of the stack, the volume from the sweep's `group` ("" where
+    unknown); a column for each kernel width in rising order. Slices without a score (mask and
+    reference mask both empty) are left out. Refused (InvalidSetting) if the metric cannot choose, a
+    slice lacks a width, or there is no score at all.
     """
     if metric not in METRICS or metric not in sweep:
         raise InvalidSetting(
@@ -118,16 +93,6 @@ def leave_one_volume_out(scores: pd.DataFrame) -> Outcome:
 
     The choice happens anew inside each fold (nested; Varma and Simon, 2006), so no slice of the
     volume that is tested has a part in it. Scores of fewer than two volumes are refused.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> index = pd.MultiIndex.from_arrays([list("aab"), range(3)], names=["volume", "slice"])
-    >>> scores = pd.DataFrame([[0.9, 0.8], [0.9, 0.8], [0.6, 0.8]], index, columns=[24, 26])
-    >>> leave_one_volume_out(scores).folds
-      held_out  chosen  score
-    0        a      26    0.8
-    1        b      24    0.6
     """
     volumes = volume_means(scores).index
     folds = _parts(scores)[1] == np.arange(len(volumes))[:, np.newaxis]
@@ -195,13 +160,11 @@ class Control(NamedTuple):
 def negative_control(scores: pd.DataFrame, n_draws: int = 200, seed: int = 0) -> Control:
     """Let a selector that knows only a random brightness choose settings, under both splits.
 
-    All slices of a volume share a made-up brightness, like the gain of a scanner session: it tells
-    volumes apart and knows nothing about heads. The selector takes the setting that was best on the
-    training slice whose brightness is nearest. Held out by slice, that is a neighbour from the same
-    volume, whose best setting is the right answer: the selector looks brilliant. Held out by
-    volume, it is a random other head. Because the brightness is random, what the selector is worth
-    on a new volume is known: the mean over all pairs of volumes. (On leakage by groups that are
-    split apart: Kapoor and Narayanan, 2023.)
+    All slices of a volume share a made-up brightness, like the gain of a scanner session. The
+    selector takes the setting that was best on the training slice whose brightness is nearest. Held
+    out by slice, that is a neighbour from the same volume, and the selector looks brilliant. Held
+    out by volume, it is a random other head, so what the selector is worth on a new volume is
+    known: the mean over all pairs of volumes (on such leakage: Kapoor and Narayanan, 2023).
     """
     if n_draws < 1:
         raise InvalidSetting(f"The control needs at least one draw, not {n_draws}.")
@@ -229,11 +192,6 @@ def zero_failure_bound(n: int) -> float:
 
     At this rate n independent cases all go well with a probability of 5%. The "rule of three", 3/n,
     approximates it (Hanley and Lippman-Hand, 1983).
-
-    Examples
-    --------
-    >>> round(zero_failure_bound(5), 3), round(zero_failure_bound(300), 4)
-    (0.451, 0.0099)
     """
     return float(1 - (1 - 0.95) ** (1 / _at_least_one(n)))
 
@@ -241,13 +199,7 @@ def zero_failure_bound(n: int) -> float:
 def smallest_sign_test_p(n: int) -> float:
     """Two-sided p of the sign test when all n cases agree: no smaller one can come out.
 
-    The range of n independent values misses the population's median with the same probability: all
-    of them fall on one side of it.
-
-    Examples
-    --------
-    >>> smallest_sign_test_p(5)
-    0.0625
+    The range of n independent values misses the population's median with the same probability.
     """
     return float(stats.binomtest(_at_least_one(n), n).pvalue)
 
@@ -258,11 +210,6 @@ def correlation(values: ArrayLike, groups: ArrayLike) -> float:
     The share of the variance that lies between groups (Kish, 1965; the mean group size is corrected
     for unequal groups). 1 = values of a group are equal; 0 = as different as values of different
     groups; negative values can come out by chance. NaN where nothing varies.
-
-    Examples
-    --------
-    >>> correlation([0.5, 0.5, 0.9, 0.9], ["anna", "anna", "ben", "ben"])
-    1.0
     """
     values = np.asarray(values, dtype=np.float64)
     names, labels, sizes = np.unique(groups, return_inverse=True, return_counts=True)
@@ -285,11 +232,6 @@ def effective_number(n: int, n_groups: int, correlation: float) -> float:
 
     n / (1 + (n / n_groups - 1) correlation), Kish's design effect; a correlation outside [0, 1] is
     taken for the nearer end.
-
-    Examples
-    --------
-    >>> effective_number(20, 4, 0.5)
-    6.66...
     """
     if not 1 <= n_groups <= n:
         raise InvalidSetting(f"{n} values cannot form {n_groups} groups.")
