@@ -35,7 +35,7 @@ from skullnb.report import live, plot
 from skullnb.stack import Stack, read_stack, write_masks
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Locator, Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -239,41 +239,31 @@ def test_noise_lines_and_ties_have_pythons_masks_and_signs(page: Page) -> None:
 
 
 def test_numbers_are_written_as_python_writes_them(page: Page) -> None:
-    rng = np.random.default_rng(10)
     values = [0, 0.5, 1.5, 2.5, 0.125, 0.375, 99.5, 12.5, 1e-9, 150, 1234.5, 0.995, 0.0005]
-    values += [float(one) for one in 10 ** rng.uniform(-7, 6, 200)]
-    found = page.evaluate(
-        """(values) => values.map((one) => [
-            skullnbSigns.fixed(one), skullnbSigns.fixed(one, 1), skullnbSigns.percent(one, 1),
-            skullnbSigns.general(one, 2), skullnbSigns.general(one, 3)])""",
-        values,
-    )
-    for value, one in zip(values, found, strict=True):
-        assert one == [
-            f"{value:.0f}",
-            f"{value:.1f}",
-            f"{value:.1%}",
-            f"{value:.2g}",
-            f"{value:.3g}",
-        ]
+    values += (10 ** np.random.default_rng(10).uniform(-7, 6, 200)).tolist()
+    forms = {"fixed": ".0f", "fixed, 1": ".1f", "percent, 1": ".1%", "general, 2": ".2g"}
+    for call, form in {**forms, "general, 3": ".3g"}.items():
+        name, _, digits = call.partition(", ")
+        found = page.evaluate(
+            f"all => all.map((one) => skullnbSigns.{name}(one, {digits}))", values
+        )
+        assert found == [format(value, form) for value in values]
 
 
 def test_the_kernel_is_opencvs_at_every_width(page: Page) -> None:
+    shapes = ["ellipse", "rectangle"]
     found = page.evaluate(
-        """() => ["ellipse", "rectangle"].flatMap((shape) => Array.from({ length: 60 }, (_, i) => {
+        """(shapes) => shapes.flatMap((shape) => Array.from({ length: 60 }, (_, i) => {
             const dot = { pixels: new Uint8Array(130 * 130), height: 130, width: 130 };
             dot.pixels[65 * 130 + 65] = 1;
             return packed(skullnb.dilate(dot, i + 1, shape).pixels);
-        }))"""
+        }))""",
+        shapes,
     )
     dot = np.zeros((130, 130), dtype=np.uint8)
     dot[65, 65] = 1
-    expected = [
-        bits(steps.dilate(dot, width, shape))
-        for shape in ("ellipse", "rectangle")
-        for width in range(1, 61)
-    ]
-    assert found == expected
+    kernels = [steps.dilate(dot, width, one) for one in shapes for width in range(1, 61)]
+    assert found == [bits(kernel) for kernel in kernels]
 
 
 def read_in_page(page: Page, files: list[bytes], axes: Sequence[str] = ()) -> list[Any]:
@@ -340,15 +330,14 @@ def test_grey_pictures_are_read_exactly_and_a_jpeg_but_for_a_level(page: Page) -
     rng = np.random.default_rng(5)
     rough = rng.integers(0, 2**16, (37, 52)).astype(np.uint16)
     smooth = np.add.outer(np.arange(37), 3 * np.arange(52)).astype(np.uint8)
-    grey = [rough, rough.astype(np.uint8), smooth, np.zeros((1, 9), np.uint8)]
+    grey = [rough, rough.astype(np.uint8), np.zeros((1, 9), np.uint8), smooth]
     in_colour = [cv2.cvtColor(smooth, kind) for kind in (cv2.COLOR_GRAY2BGR, cv2.COLOR_GRAY2BGRA)]
     jpeg = cv2.imencode(".jpg", normalise(cv2.GaussianBlur(rng.random((60, 70)), (0, 0), 3)))[1]
-    files = [*map(png, [*grey, *in_colour]), jpeg.tobytes()]
-    *found, [photo] = read_in_page(page, files)
+    *found, [photo] = read_in_page(page, [*map(png, [*grey, *in_colour]), jpeg.tobytes()])
     for image, [one] in zip([*grey, smooth, smooth], found, strict=True):
         np.testing.assert_array_equal(levels_of(one), normalise(image))
     expected = normalise(cv2.imdecode(jpeg, cv2.IMREAD_UNCHANGED))
-    assert np.abs(levels_of(photo).astype(int) - expected).max() <= 2
+    np.testing.assert_allclose(levels_of(photo), expected, atol=2)
 
 
 @pytest.mark.parametrize("is_flat", [True, False])
@@ -400,13 +389,12 @@ def test_a_nifti_file_in_the_other_byte_order_or_without_a_place_is_read(
     nowhere = nib.Nifti1Image(pixels, None)
     nowhere.set_sform(None, 0)
     nowhere.set_qform(None, 0)
-    files = []
-    for name, image in (("swapped", swapped), ("nowhere", nowhere)):
-        nib.save(image, tmp_path / f"{name}.nii")
-        files.append(tmp_path / f"{name}.nii")
-    assert files[0].read_bytes()[:4] == (348).to_bytes(4, "big")
-    for file, [one] in zip(files, read_in_page(page, [f.read_bytes() for f in files]), strict=True):
-        np.testing.assert_array_equal(levels_of(one), normalise(read_stack(file).images[0]))
+    assert swapped.to_bytes()[:4] == (348).to_bytes(4, "big")
+    for image in (swapped, nowhere):
+        nib.save(image, tmp_path / "image.nii")
+        [[one]] = read_in_page(page, [image.to_bytes()])
+        [expected] = read_stack(tmp_path / "image.nii").images
+        np.testing.assert_array_equal(levels_of(one), normalise(expected))
 
 
 def test_what_cannot_be_read_is_refused_in_one_sentence_that_says_what_to_do(page: Page) -> None:
@@ -569,21 +557,11 @@ def test_the_curve_under_the_slider_is_pythons(page: Page, head: Stack) -> None:
     assert said.inner_text() == f"IoU by width: best at {best['at']} px, {max(scores):.4f}"
 
 
-def test_the_picture_its_numbers_and_the_slider_are_seen_together(
-    chromium: Browser, site: Path
-) -> None:
-    with live_page(chromium, site, viewport={"width": 1280, "height": 720}) as page:
-        boxes = [
-            page.locator(one).bounding_box()
-            for one in (
-                "canvas.live-main",
-                "figure.live dl",
-                "[name=kernelWidth]",
-                ".live-best >> nth=0",
-            )
-        ]
-        ends = [one["y"] + one["height"] for one in boxes if one]
-        assert max(ends) - min(one["y"] for one in boxes if one) < 640
+def test_the_picture_its_numbers_and_the_slider_are_seen_together(page: Page) -> None:
+    page.set_viewport_size({"width": 1280, "height": 720})
+    parts = ("canvas.live-main", "figure.live dl", "[name=kernelWidth]", ".live-best >> nth=0")
+    boxes = [box_of(page.locator(one)) for one in parts]
+    assert max(y + height for _, y, _, height in boxes) - min(box[1] for box in boxes) < 640
 
 
 def test_an_image_can_be_dropped_anywhere_with_the_mouse(page: Page) -> None:
@@ -656,7 +634,7 @@ def test_what_looks_wrong_is_said_in_the_figure_and_aloud(page: Page) -> None:
     page.locator("output.live-spoken").filter(has_text=said).wait_for(state="attached")
 
 
-def test_the_enlarged_part_moves_by_key_by_mouse_and_by_touch(
+def test_on_a_phone_all_moves_by_touch_by_mouse_and_by_key_and_nothing_overflows(
     chromium: Browser, site: Path
 ) -> None:
     with live_page(chromium, site, has_touch=True, **LOOKS["phone"]) as page:
@@ -666,35 +644,32 @@ def test_the_enlarged_part_moves_by_key_by_mouse_and_by_touch(
         canvas.focus()
         page.keyboard.press("ArrowDown")
         assert page.evaluate(centre)[0] > before[0]
-        box = canvas.bounding_box()
-        assert box is not None
-        page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        x, y, width, height = box_of(canvas)
+        page.touchscreen.tap(x + width / 2, y + height / 2)
         np.testing.assert_allclose(page.evaluate(centre), [192, 137], atol=3)
-        page.mouse.move(box["x"] + 20, box["y"] + 20)
+        page.mouse.move(x + 20, y + 20)
         page.mouse.down()
-        page.mouse.move(box["x"] + box["width"] / 4, box["y"] + box["height"] / 4)
+        page.mouse.move(x + width / 4, y + height / 4)
         assert (np.array(page.evaluate(centre)) < [150, 100]).all()
         page.mouse.up()
-
-
-def test_a_slider_moves_by_touch_on_a_phone_and_nothing_overflows(
-    chromium: Browser, site: Path
-) -> None:
-    with live_page(chromium, site, has_touch=True, **LOOKS["phone"]) as page:
         slider = page.get_by_label("Kernel width")
         slider.scroll_into_view_if_needed()
-        box = slider.bounding_box()
-        assert box is not None
-        assert box["height"] >= 28
-        page.touchscreen.tap(box["x"] + 4, box["y"] + box["height"] / 2)
+        x, y, _, height = box_of(slider)
+        assert height >= 28
+        page.touchscreen.tap(x + 4, y + height / 2)
         assert slider.input_value() in ("0", "1")
         wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
         assert page.evaluate(wide) == 0
-        whole, part = (page.locator(f".live-{one}").bounding_box() for one in ("main", "detail"))
-        assert whole is not None
-        assert part is not None
-        assert part["y"] >= whole["y"] + whole["height"]
-        assert min(whole["width"], part["width"]) > 0.8 * page.viewport_size["width"]
+        whole, part = box_of(canvas), box_of(page.locator(".live-detail"))
+        assert part[1] >= whole[1] + whole[3]
+        assert min(whole[2], part[2]) > 0.8 * page.viewport_size["width"]
+
+
+def box_of(shown: Locator) -> tuple[float, ...]:
+    """Where something is on the page: x, y, width, height, px."""
+    box = shown.bounding_box()
+    assert box is not None
+    return box["x"], box["y"], box["width"], box["height"]
 
 
 def test_where_the_outline_lies_its_colour_is_on_the_canvas(page: Page) -> None:
@@ -715,47 +690,46 @@ def test_where_the_outline_lies_its_colour_is_on_the_canvas(page: Page) -> None:
     assert {page.evaluate(count, colour) for colour in colours.values()} == {0}
 
 
-STILL = png(np.zeros((60, 90), np.uint8))
+def with_still(head: Stack, folder: Path) -> tuple[Path, list[str]]:
+    """Write a page of links and a figure with a still picture; give it, and its slices' keys."""
+    config = live.configure("whole", PipelineSettings(), head, start=1)
+    config = live.write_slices(config, head, folder / "live")
+    keys = [source["key"] for source in config["sources"]]
+    links = "".join(f'<a href="#live-{key}">{key}</a> ' for key in keys)
+    still = live.figure_html(config, png(np.zeros((60, 90), np.uint8)), "a still picture", keys)
+    return write_page(folder, head, links + still), keys
 
 
 def test_print_and_a_page_without_script_show_the_still_picture(
     chromium: Browser, head: Stack, tmp_path: Path
 ) -> None:
-    config = live.configure("whole", PipelineSettings(), head, start=1)
-    config = live.write_slices(config, head, tmp_path / "live")
-    path = write_page(tmp_path, head, live.figure_html(config, STILL, "a still picture"))
+    path, _ = with_still(head, tmp_path)
     with live_page(chromium, path) as page:
         still = page.get_by_alt_text("a still picture")
         assert not still.is_visible()
         page.emulate_media(media="print")
         assert still.is_visible()
         assert not page.locator(".live-panel").is_visible()
-    context = chromium.new_context(java_script_enabled=False)
-    page = context.new_page()
-    page.goto(path.as_uri())
-    assert page.get_by_alt_text("a still picture").is_visible()
-    context.close()
+    with opened(chromium, path, java_script_enabled=False) as page:
+        assert page.get_by_alt_text("a still picture").is_visible()
 
 
 def test_where_a_slice_is_missing_the_still_picture_stays_and_the_page_says_so(
     chromium: Browser, head: Stack, tmp_path: Path
 ) -> None:
-    config = live.configure("whole", PipelineSettings(), head, start=1) | {"note": ""}
+    path, _ = with_still(head, tmp_path)
+    shutil.rmtree(tmp_path / "live")
     page = chromium.new_page()
-    page.goto(write_page(tmp_path, head, live.figure_html(config, STILL, "x")).as_uri())
+    page.goto(path.as_uri())
     page.get_by_role("alert").filter(has_text="could not be loaded").wait_for()
-    assert page.get_by_alt_text("x").is_visible()
+    assert page.get_by_alt_text("a still picture").is_visible()
     page.close()
 
 
 def test_a_link_to_a_slice_opens_it_in_its_figure_also_from_another_page(
     chromium: Browser, head: Stack, tmp_path: Path
 ) -> None:
-    config = live.configure("whole", PipelineSettings(), head, start=1)
-    config = live.write_slices(config, head, tmp_path / "live")
-    keys = [source["key"] for source in config["sources"]]
-    links = "".join(f'<a href="#live-{key}">{key}</a> ' for key in keys)
-    path = write_page(tmp_path, head, links + live.figure_html(config, STILL, "x", keys))
+    path, keys = with_still(head, tmp_path)
     shows = "(key) => document.querySelector('figure.live').live.key === key"
     with live_page(chromium, path) as page:
         for key in keys:
