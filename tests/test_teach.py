@@ -21,12 +21,8 @@ from exercises import (
 )
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from skullnb.pipeline import (
-    PipelineSettings,
-    SkullMaskTrace,
-    normalise,
-    trace_skull_mask,
-)
+from skullnb import heads
+from skullnb.pipeline import PipelineSettings, normalise, trace_skull_mask
 from skullnb.report import pages, teach
 from skullnb.report.build import strip_answers
 from skullnb.report.chapter import SVG, Chapter, open_chapter
@@ -99,20 +95,31 @@ def test_three_dots_are_no_answer_and_no_answer_stops_a_notebook(
 
 
 def test_the_lowest_level_that_halves_the_brain_is_right(chapter: Chapter) -> None:
-    half, level = np.count_nonzero(chapter.trace().brain) / 2, chapter.trace().threshold
-    while np.count_nonzero(pipeline_at(chapter, level).brain) >= half:
+    def brain_px(level: int) -> int:
+        settings = PipelineSettings(threshold=level)
+        return int(np.count_nonzero(trace_skull_mask(chapter.image, settings).brain))
+
+    whole, level = np.count_nonzero(chapter.trace().brain), chapter.trace().threshold
+    while brain_px(level) >= whole / 2:
         level += 1
     right = [teach.check_explore(one, chapter).right for one in (level - 1, level, level + 1)]
     assert right == [False, True, False]
 
 
-def pipeline_at(chapter: Chapter, level: int) -> SkullMaskTrace:
-    return trace_skull_mask(chapter.image, PipelineSettings(threshold=level))
+LEVELS = normalise(SLICE := heads.load("studyforrest").images[8])
+SHARE = (SLICE - float(SLICE.min())) / (float(SLICE.max()) - float(SLICE.min()))
 
 
 @pytest.mark.parametrize(
     ("name", "answer", "said"),
     [
+        ("check_normalise", LEVELS, "Right"),
+        ("check_normalise", LEVELS.astype(int), "stored as another type"),
+        ("check_normalise", SHARE, "at 1 or below"),
+        ("check_normalise", 255 * SHARE, "still have decimals"),
+        ("check_normalise", np.rint(255 * SHARE), "You rounded"),
+        ("check_normalise", SHARE[1:], "should have the shape"),
+        ("check_normalise", np.minimum(LEVELS, 200), "become 255"),
         ("check_data", 23.36, "per cent"),
         ("check_data", 0.5, "above the median by definition"),
         ("check_data", 7, "between 0 and 1"),
@@ -156,21 +163,6 @@ def test_a_likely_mistake_is_named(name: str, answer: Any, said: str, chapter: C
     assert said in verdict.text
 
 
-def test_normalising_is_told_what_is_wrong_with_it(chapter: Chapter) -> None:
-    image = chapter.image.astype(float)
-    share = (image - image.min()) / (image.max() - image.min())
-    wrong = {
-        "stored as another type": normalise(chapter.image).astype(int),
-        "at 1 or below": share,
-        "still have decimals": 255 * share,
-        "You rounded": np.rint(255 * share),
-        "should have the shape": share[1:],
-        "become 255": np.minimum(normalise(chapter.image), 200),
-    }
-    for said, answer in wrong.items():
-        assert said in teach.check_normalise(answer, chapter).text
-
-
 @pytest.fixture(params=["", "phantom"])
 def asked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What the pages of a report ask, by the name of the check."""
@@ -192,26 +184,25 @@ def test_no_hint_gives_the_answer_away(asked: dict[str, Any]) -> None:
 # ---- on the page ---------------------------------------------------------------------------------
 
 
-def exercise_cell(chapter: Chapter) -> Any:
-    data = teach.check_validation(..., chapter)._repr_mimebundle_()
-    output = new_output("execute_result", data=data, execution_count=1)
-    return new_code_cell("answer = ...", outputs=[output], metadata={"tags": ["exercise"]})
-
-
 def test_a_page_holds_a_form_and_no_answer_where_it_is_a_students_or_run_by_hand(
     chapter: Chapter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def notebook() -> Any:
+        data = teach.check_validation(..., chapter)._repr_mimebundle_()
+        output = new_output("execute_result", data=data, execution_count=1)
+        tags = {"tags": ["exercise"]}
+        return new_notebook(cells=[new_code_cell("answer = ...", outputs=[output], metadata=tags)])
+
     monkeypatch.delenv(SVG, raising=False)
-    assert set(exercise_cell(chapter).outputs[0].data) == {"text/plain", "text/markdown"}
+    assert set(notebook().cells[0].outputs[0].data) == {"text/plain", "text/markdown"}
     monkeypatch.setenv(SVG, "1")
-    notebook, students = (new_notebook(cells=[exercise_cell(chapter)]) for _ in range(2))
-    pages.publish(notebook, str, {})
-    [output] = notebook.cells[0].outputs
-    form = r'^<form class="exercise" data-exercise="([^"]*)">'
-    [page] = re.findall(form, output.data["text/html"])
-    assert json.loads(unescape(page))["pairs"][0][:2] == ["is", [149]]
+    own, students = notebook(), notebook()
     strip_answers(students)
-    pages.publish(students, str, {})
+    for one in (own, students):
+        pages.publish(one, str, {})
+    form = r'^<form class="exercise" data-exercise="([^"]*)">'
+    [page] = re.findall(form, own.cells[0].outputs[0].data["text/html"])
+    assert json.loads(unescape(page))["pairs"][0][:2] == ["is", [149]]
     assert "149" not in json.dumps(students)
 
 
