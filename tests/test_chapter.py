@@ -9,7 +9,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,7 +16,7 @@ from chapters import write_chapter, write_data
 from hypothesis import given
 from hypothesis import strategies as st
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
+from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
 from skullnb.errors import InvalidSetting, SkullnbError
@@ -58,13 +57,9 @@ def test_with_images_it_is_about_them(scans: Path) -> None:
     assert chapter.rows["slice"].tolist() == [2, 3, 4]
     assert chapter.reference is None
     assert chapter.scores is None
-
-
-@pytest.mark.parametrize(("given", "value"), [("spacing_mm", 0.5), ("slices", 3)])
-def test_papermill_may_make_a_number_of_what_is_typed(scans: Path, given: str, value: Any) -> None:
-    chapter = open_chapter("01-data", {"images": str(scans / "scans.npy"), given: value})
-    assert chapter.spacing_mm == ((0.5, 0.5) if given == "spacing_mm" else None)
-    assert len(chapter.stack) == (1 if given == "slices" else 9)
+    # Papermill may make a number of what is typed.
+    chapter = open_chapter("01-data", {**names, "spacing_mm": 0.5, "slices": 3})
+    assert (chapter.spacing_mm, len(chapter.stack)) == ((0.5, 0.5), 1)
 
 
 def test_a_reach_in_mm_becomes_a_kernel_width_where_the_spacing_is_known(scans: Path) -> None:
@@ -103,31 +98,22 @@ def test_a_spread_holds_both_ends_and_no_more_than_asked(n: int, most: int) -> N
     assert most == 1 or found[-1] == n - 1
 
 
-def run(folder: Path, *cells: str, **parameters: Any) -> nbformat.NotebookNode:
-    """Run a notebook as papermill does."""
-    from papermill.iorw import load_notebook_node
-
-    path = write_chapter(folder, "03-threshold", *cells)
-    notebook = load_notebook_node(str(path))
-    notebook = parameterize_notebook(notebook, parameters, kernel_name="python3", language="python")
-    NotebookClient(notebook, kernel_name="python3").execute()
-    return notebook
-
-
-def test_the_notebook_itself_refuses_a_parameter_that_it_does_not_know(tmp_path: Path) -> None:
-    words = "'03-threshold' has no parameter 'kernal_width'; did you mean 'kernel_width'?"
-    with pytest.raises(CellExecutionError, match="InvalidSetting") as raised:
-        run(tmp_path, kernal_width=24)
-    assert words in str(raised.value)
-
-
-def test_it_takes_those_that_it_knows_and_a_second_run_of_a_cell_is_no_matter(
+def test_a_notebook_takes_the_parameters_that_it_knows_in_any_run_of_a_cell_and_no_others(
     tmp_path: Path,
 ) -> None:
-    images, _ = write_data(tmp_path, ("scans.npy", "masks.npy"))
+    """Run a notebook as papermill does."""
+    write_data(tmp_path, ("scans.npy", "masks.npy"))
     again = 'extra = 23\nchapter = open_chapter("03-threshold", globals())'
-    notebook = run(tmp_path, again, "print(len(chapter.stack))", images=str(images), reach_mm=None)
+    path = write_chapter(tmp_path, "03-threshold", again, "print(len(chapter.stack))")
+    words = {"kernel_name": "python3", "language": "python"}
+    given = {"images": str(tmp_path / "scans.npy"), "reach_mm": None}
+    notebook = parameterize_notebook(load_notebook_node(str(path)), given, **words)
+    NotebookClient(notebook, kernel_name="python3").execute()
     assert notebook.cells[-1].outputs[0].text == "2\n"
+    cell = ["", "# Parameters\nkernal_width = 24\n"]
+    said = "'03-threshold' has no parameter 'kernal_width'; did you mean 'kernel_width'?"
+    with pytest.raises(InvalidSetting, match=re.escape(said)):
+        open_chapter("03-threshold", {"In": cell, "kernal_width": 24})
 
 
 def test_numbers_are_filled_in_as_they_are_recorded() -> None:
