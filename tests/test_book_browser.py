@@ -1,14 +1,20 @@
-"""The built book in a real browser: opened from disk, with and without script, wide and narrow."""
+"""The built book in a real browser, for everyone: from disk, aloud, by keyboard, on a phone.
+
+axe-core (MPL-2.0) comes with axe-playwright-python; it is a tool of these tests and never shipped.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 import cv2
 import numpy as np
 import pytest
+from bs4 import BeautifulSoup
 from screenshots import LOOKS, book_pages, opened
 
 if TYPE_CHECKING:
@@ -29,6 +35,23 @@ NOISE = """() => {
 }"""
 
 
+MOST_BYTES_OF_THE_BOOK = 25e6
+MOST_BYTES_OF_A_PAGE = 2e6
+
+# Colours are all that differs in the dark, and they are the same on a phone as on a wide page.
+RULES: dict[str, Any] = {
+    "light": {},
+    "dark": {"runOnly": {"type": "rule", "values": ["color-contrast"]}},
+    "phone": {"rules": {"color-contrast": {"enabled": False}}},
+}
+CHECK = """async (rules) => {
+    const options = { resultTypes: ["violations"], ...rules };
+    const { violations } = await axe.run(document, options);
+    return violations
+        .filter((one) => ["serious", "critical"].includes(one.impact))
+        .flatMap((one) => one.nodes.map((node) => `${one.id}: ${node.html.slice(0, 120)}`));
+}"""
+
 # What a slow page still fetches, its icon for one, when the next page is opened.
 LEFT = "net::ERR_ABORTED"
 
@@ -39,6 +62,21 @@ def html(chromium: Browser, built_book: Path) -> Path:
     return built_book / "html"
 
 
+def barriers(page: Page, look: str) -> list[str]:
+    """What axe-core calls serious or critical on an open page."""
+    # A colour on its way from light to dark has the contrast of neither.
+    page.add_style_tag(content="* { transition: none !important; animation: none !important; }")
+    page.evaluate((files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8"))
+    return list(page.evaluate(CHECK, RULES[look]))
+
+
+def test_a_barrier_would_be_found(page: Page) -> None:
+    page.set_content('<html lang="en"><title>x</title><img src="data:,"><p style="color:#ccc">pale')
+    found = " ".join(barriers(page, "light"))
+    assert "image-alt" in found
+    assert "color-contrast" in found
+
+
 @pytest.fixture
 def page(chromium: Browser) -> Iterator[Page]:
     context = chromium.new_context()
@@ -46,8 +84,15 @@ def page(chromium: Browser) -> Iterator[Page]:
     context.close()
 
 
+@pytest.fixture
+def expect(chromium: Browser) -> Any:
+    from playwright.sync_api import expect
+
+    return expect
+
+
 @pytest.mark.parametrize("look", LOOKS)
-def test_every_page_is_quiet_whole_and_fits_the_window(
+def test_every_page_is_quiet_whole_fits_the_window_and_has_no_serious_barrier(
     chromium: Browser, html: Path, look: str
 ) -> None:
     asked: list[str] = []
@@ -58,12 +103,31 @@ def test_every_page_is_quiet_whole_and_fits_the_window(
         for path in book_pages(html):
             page.goto(path.as_uri())
             page.wait_for_load_state("networkidle")
-            found[path.name] = page.evaluate(NOISE)
+            noise = page.evaluate(NOISE)
+            found[path.name] = {**noise, "barriers": barriers(page, look) if look in RULES else []}
         theme = page.evaluate("document.documentElement.dataset.theme")
     assert theme == LOOKS[look]["color_scheme"]
     assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
     assert failed == []
-    assert found == {name: {"overflow": 0, "noAlt": [], "broken": []} for name in found}
+    quiet = {"overflow": 0, "noAlt": [], "broken": [], "barriers": []}
+    assert {name: one for name, one in found.items() if one != quiet} == {}
+
+
+def test_every_page_is_light_and_a_link_to_it_shows_its_title_and_the_cover(html: Path) -> None:
+    for path in book_pages(html):
+        text = path.read_text(encoding="utf-8")
+        soup = BeautifulSoup(text, "html.parser")
+        shown = {unquote(tag["src"]) for tag in soup.select("img[src]")}
+        pictures = [(path.parent / one).stat().st_size for one in shown if not urlsplit(one).scheme]
+        assert len(text.encode()) + sum(pictures) < MOST_BYTES_OF_A_PAGE, path.name
+        tags = soup.select("meta[content]")
+        meta = {tag.get("property") or tag.get("name", ""): tag["content"] for tag in tags}
+        assert soup.h1.contents[0] == meta["og:title"]
+        assert meta["description"] == meta["og:description"]
+        cover = path.parent / meta["og:image"]
+        assert cover.read_bytes()[16:24] == (1200).to_bytes(4) + (630).to_bytes(4)
+    whole = sum(path.stat().st_size for path in html.rglob("*") if path.is_file())
+    assert whole < MOST_BYTES_OF_THE_BOOK
 
 
 def test_the_landing_page_shows_the_method_and_three_numbers_and_leads_to_every_chapter(
@@ -101,9 +165,9 @@ def test_formulas_are_drawn_in_the_colour_of_the_text_and_say_what_they_are(
     assert len(colours) == 2
 
 
-def test_a_reader_can_move_the_step_that_a_chapter_is_about(page: Page, html: Path) -> None:
-    from playwright.sync_api import expect
-
+def test_a_reader_can_move_the_step_that_a_chapter_is_about(
+    page: Page, html: Path, expect: Any
+) -> None:
     for chapter, control in (("03-threshold", "Threshold"), ("05-dilation", "Kernel width")):
         page.goto((html / "notebooks" / f"{chapter}.html").as_uri())
         page.locator("figure.is-live").wait_for()
@@ -114,9 +178,9 @@ def test_a_reader_can_move_the_step_that_a_chapter_is_about(page: Page, html: Pa
         expect(mask).not_to_have_text(before)
 
 
-def test_a_slice_on_the_sheet_of_all_leads_to_its_live_figure(page: Page, html: Path) -> None:
-    from playwright.sync_api import expect
-
+def test_a_slice_on_the_sheet_of_all_leads_to_its_live_figure(
+    page: Page, html: Path, expect: Any
+) -> None:
     page.goto((html / "notebooks" / "15-your-data.html").as_uri())
     page.locator("figure.is-live").wait_for()
     page.get_by_role("link", name="slice 3", exact=True).press("Enter")
@@ -124,10 +188,8 @@ def test_a_slice_on_the_sheet_of_all_leads_to_its_live_figure(page: Page, html: 
 
 
 def test_a_reader_can_try_an_image_of_their_own_on_a_page_that_may_connect_to_nothing(
-    page: Page, html: Path
+    page: Page, html: Path, expect: Any
 ) -> None:
-    from playwright.sync_api import expect
-
     page.goto((html / "book" / "try-it.html").as_uri())
     page.locator("figure.is-live").wait_for()
     page.get_by_label("Kernel width").press("ArrowLeft")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from screenshots import LOOKS, book_pages, opened
-from test_book_access import barriers
+from test_book_browser import barriers
 
 from skullnb.report.build import find_assets
 from skullnb.report.pages import find_browser, write_book_files
