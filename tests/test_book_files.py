@@ -11,7 +11,7 @@ from screenshots import LOOKS, book_pages, opened
 from test_book_browser import barriers
 
 from skullnb.report.build import find_assets
-from skullnb.report.pages import find_browser, write_book_files
+from skullnb.report.pages import find_browser, print_pdf, single_file
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -40,7 +40,9 @@ def files(chromium: Browser, built_book: Path) -> Path:
     folder = built_book.parent / "files"
     folder.mkdir(exist_ok=True)
     (folder / "html").symlink_to(built_book / "html")
-    write_book_files(folder, find_assets("book"), keep_html=True, browser=browser)
+    page = folder / "book.html"
+    page.write_text(single_file(folder / "html", find_assets("book")), encoding="utf-8")
+    print_pdf(page, folder / "book.pdf", browser)
     return folder
 
 
