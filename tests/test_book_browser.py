@@ -5,9 +5,7 @@ axe-core (MPL-2.0) comes with axe-playwright-python; it is a tool of these tests
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -18,7 +16,7 @@ from bs4 import BeautifulSoup
 from screenshots import LOOKS, book_pages, opened
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -57,7 +55,7 @@ LEFT = "net::ERR_ABORTED"
 
 
 @pytest.fixture(scope="module")
-def html(chromium: Browser, built_book: Path) -> Path:
+def html(chromium, built_book):
     """Ask for the browser first: without one, no book is built for nothing."""
     return built_book / "html"
 
@@ -70,7 +68,7 @@ def barriers(page: Page, look: str) -> list[str]:
     return list(page.evaluate(CHECK, RULES[look]))
 
 
-def test_a_barrier_would_be_found(page: Page) -> None:
+def test_a_barrier_would_be_found(page):
     page.set_content('<html lang="en"><title>x</title><img src="data:,"><p style="color:#ccc">pale')
     found = " ".join(barriers(page, "light"))
     assert "image-alt" in found
@@ -78,23 +76,21 @@ def test_a_barrier_would_be_found(page: Page) -> None:
 
 
 @pytest.fixture
-def page(chromium: Browser) -> Iterator[Page]:
+def page(chromium):
     context = chromium.new_context()
     yield context.new_page()
     context.close()
 
 
 @pytest.fixture
-def expect(chromium: Browser) -> Any:
+def expect(chromium):
     from playwright.sync_api import expect
 
     return expect
 
 
 @pytest.mark.parametrize("look", LOOKS)
-def test_every_page_is_quiet_whole_fits_the_window_and_has_no_serious_barrier(
-    chromium: Browser, html: Path, look: str
-) -> None:
+def test_every_page_is_quiet_whole_fits_the_window_and_has_no_serious_barrier(chromium, html, look):
     asked: list[str] = []
     failed: list[str] = []
     found: dict[str, Any] = {}
@@ -113,7 +109,7 @@ def test_every_page_is_quiet_whole_fits_the_window_and_has_no_serious_barrier(
     assert {name: one for name, one in found.items() if one != quiet} == {}
 
 
-def test_every_page_is_light_and_a_link_to_it_shows_its_title_and_the_cover(html: Path) -> None:
+def test_every_page_is_light_and_a_link_to_it_shows_its_title_and_the_cover(html):
     for path in book_pages(html):
         text = path.read_text(encoding="utf-8")
         soup = BeautifulSoup(text, "html.parser")
@@ -130,9 +126,7 @@ def test_every_page_is_light_and_a_link_to_it_shows_its_title_and_the_cover(html
     assert whole < MOST_BYTES_OF_THE_BOOK
 
 
-def test_the_landing_page_shows_the_method_and_three_numbers_and_leads_to_every_chapter(
-    page: Page, html: Path
-) -> None:
+def test_the_landing_page_shows_the_method_and_three_numbers_and_leads_to_every_chapter(page, html):
     page.goto((html / "index.html").as_uri())
     page.locator("figure.is-live").wait_for()
     links = page.locator("nav.bd-links a").evaluate_all("all => all.map((a) => a.href)")
@@ -144,9 +138,7 @@ def test_the_landing_page_shows_the_method_and_three_numbers_and_leads_to_every_
     assert all(number[0].isdigit() for number in numbers)
 
 
-def test_formulas_are_drawn_in_the_colour_of_the_text_and_say_what_they_are(
-    page: Page, html: Path
-) -> None:
+def test_formulas_are_drawn_in_the_colour_of_the_text_and_say_what_they_are(page, html):
     page.goto((html / "notebooks" / "07-metrics.html").as_uri())
     drawn = page.locator(".formula svg")
     assert drawn.count() > 0
@@ -165,9 +157,7 @@ def test_formulas_are_drawn_in_the_colour_of_the_text_and_say_what_they_are(
     assert len(colours) == 2
 
 
-def test_a_reader_can_move_the_step_that_a_chapter_is_about(
-    page: Page, html: Path, expect: Any
-) -> None:
+def test_a_reader_can_move_the_step_that_a_chapter_is_about(page, html, expect):
     for chapter, control in (("03-threshold", "Threshold"), ("05-dilation", "Kernel width")):
         page.goto((html / "notebooks" / f"{chapter}.html").as_uri())
         page.locator("figure.is-live").wait_for()
@@ -178,9 +168,7 @@ def test_a_reader_can_move_the_step_that_a_chapter_is_about(
         expect(mask).not_to_have_text(before)
 
 
-def test_a_slice_on_the_sheet_of_all_leads_to_its_live_figure(
-    page: Page, html: Path, expect: Any
-) -> None:
+def test_a_slice_on_the_sheet_of_all_leads_to_its_live_figure(page, html, expect):
     page.goto((html / "notebooks" / "15-your-data.html").as_uri())
     page.locator("figure.is-live").wait_for()
     page.get_by_role("link", name="slice 3", exact=True).press("Enter")
@@ -188,8 +176,8 @@ def test_a_slice_on_the_sheet_of_all_leads_to_its_live_figure(
 
 
 def test_a_reader_can_try_an_image_of_their_own_on_a_page_that_may_connect_to_nothing(
-    page: Page, html: Path, expect: Any
-) -> None:
+    page, html, expect
+):
     page.goto((html / "book" / "try-it.html").as_uri())
     page.locator("figure.is-live").wait_for()
     page.get_by_label("Kernel width").press("ArrowLeft")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from screenshots import LOOKS, book_pages, opened
@@ -12,9 +10,6 @@ from test_book_browser import barriers
 
 from skullnb.report.build import find_assets
 from skullnb.report.pages import find_browser, print_pdf, single_file
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser
 
 MOST_BYTES = 10e6
 
@@ -33,7 +28,7 @@ STATE = """() => ({
 
 
 @pytest.fixture(scope="module")
-def files(chromium: Browser, built_book: Path) -> Path:
+def files(chromium, built_book):
     """Write both once, in a folder of their own, from the book that all tests share."""
     browser = find_browser()
     assert browser is not None
@@ -50,9 +45,7 @@ def files(chromium: Browser, built_book: Path) -> Path:
 @pytest.mark.slow
 class TestOneFile:
     @pytest.mark.parametrize("look", ["light", "dark", "phone"])
-    def test_it_is_whole_and_quiet_and_fits_the_window(
-        self, chromium: Browser, files: Path, look: str
-    ) -> None:
+    def test_it_is_whole_and_quiet_and_fits_the_window(self, chromium, files, look):
         asked: list[str] = []
         with opened(chromium, files / "book.html", asked, **LOOKS[look]) as page:
             # Its articles are those of the pages; only what the file itself adds is checked again.
@@ -65,7 +58,7 @@ class TestOneFile:
         assert state.pop("images") >= 0
         assert state == {"wide": 0, "broken": 0, "dead": [], "outward": [], "twice": []}
 
-    def test_it_holds_every_page_and_is_small(self, files: Path, built_book: Path) -> None:
+    def test_it_holds_every_page_and_is_small(self, files, built_book):
         text = (files / "book.html").read_text(encoding="utf-8")
         assert len(text.encode()) < MOST_BYTES
         titles = [
@@ -74,9 +67,7 @@ class TestOneFile:
         ]
         assert sorted(re.findall("<h1>(.*?)<", text)) == sorted(titles)
 
-    def test_its_contents_lead_to_a_chapter_by_keyboard(
-        self, chromium: Browser, files: Path
-    ) -> None:
+    def test_its_contents_lead_to_a_chapter_by_keyboard(self, chromium, files):
         with opened(chromium, files / "book.html") as page:
             page.locator("header summary").press("Enter")
             page.locator("header a", has_text="How far is it").press("Enter")
@@ -84,9 +75,7 @@ class TestOneFile:
             assert heading.evaluate("one => one.getBoundingClientRect().top") < 300
             assert not page.locator("header li").first.is_visible()
 
-    def test_its_live_figures_find_their_slices_in_the_file(
-        self, chromium: Browser, files: Path
-    ) -> None:
+    def test_its_live_figures_find_their_slices_in_the_file(self, chromium, files):
         with opened(chromium, files / "book.html") as page:
             # The file's policy lets nobody evaluate text, so nothing is waited for in the page.
             page.wait_for_selector("figure.live:not(.is-live)", state="detached")
@@ -95,7 +84,7 @@ class TestOneFile:
 
 @pytest.mark.browser
 @pytest.mark.slow
-def test_the_pdf_has_the_chapters_and_their_pictures(files: Path) -> None:
+def test_the_pdf_has_the_chapters_and_their_pictures(files):
     data = (files / "book.pdf").read_bytes()
     assert len(re.findall(rb"/Type\s*/Page\b", data)) > 30
     assert len(re.findall(rb"/Subtype\s*/Image\b", data)) > 20

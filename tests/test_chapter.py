@@ -7,7 +7,6 @@ import math
 import os
 import re
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -29,7 +28,7 @@ NUMBERS = st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.floats()
 
 
 @pytest.fixture(scope="module")
-def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def scans(tmp_path_factory):
     """Nine slices, the last one flat, with masks."""
     folder = tmp_path_factory.mktemp("scans")
     images = np.zeros((9, 40, 48))
@@ -40,7 +39,7 @@ def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_without_images_a_notebook_is_about_the_head_inside_the_package() -> None:
+def test_without_images_a_notebook_is_about_the_head_inside_the_package():
     chapter = open_chapter("01-data")
     assert chapter.is_built_in
     assert len(chapter.stack) == 16
@@ -50,7 +49,7 @@ def test_without_images_a_notebook_is_about_the_head_inside_the_package() -> Non
     assert (article.is_built_in, article.images.shape) == (False, (5, 768, 624))
 
 
-def test_with_images_it_is_about_them(scans: Path) -> None:
+def test_with_images_it_is_about_them(scans):
     names = {"images": str(scans / "scans.npy"), "slices": "2:5", "kernel_width": 7, "other": 1}
     chapter = open_chapter("01-data", names)
     assert not chapter.is_built_in
@@ -63,14 +62,14 @@ def test_with_images_it_is_about_them(scans: Path) -> None:
     assert (chapter.spacing_mm, len(chapter.stack)) == ((0.5, 0.5), 1)
 
 
-def test_a_reach_in_mm_becomes_a_kernel_width_where_the_spacing_is_known(scans: Path) -> None:
+def test_a_reach_in_mm_becomes_a_kernel_width_where_the_spacing_is_known(scans):
     names = {"images": str(scans / "scans.npy"), "reach_mm": 5}
     assert open_chapter("x", {**names, "spacing_mm": "1"}).settings.kernel_width == 11
     with pytest.raises(InvalidSetting):
         open_chapter("x", names)
 
 
-def test_rows_and_scores_are_those_of_the_pipeline(scans: Path) -> None:
+def test_rows_and_scores_are_those_of_the_pipeline(scans):
     names = {"images": str(scans / "scans.npy"), "reference": str(scans / "masks.npy")}
     chapter = open_chapter("07-metrics", {**names, "kernel_width": 1})
     assert chapter.scores is not None
@@ -80,7 +79,7 @@ def test_rows_and_scores_are_those_of_the_pipeline(scans: Path) -> None:
     assert chapter.rows["reason"][8].startswith("the slice is flat")
 
 
-def test_a_figure_shows_a_few_slices_and_their_traces_stay_few(scans: Path) -> None:
+def test_a_figure_shows_a_few_slices_and_their_traces_stay_few(scans):
     chapter = open_chapter("01-data", {"images": str(scans / "scans.npy")})
     assert chapter.shown == [0, 2, 4, 6, 8]
     assert chapter.middle == 4
@@ -91,7 +90,7 @@ def test_a_figure_shows_a_few_slices_and_their_traces_stay_few(scans: Path) -> N
 
 
 @given(st.integers(1, 10**6), st.integers(1, 50))
-def test_a_spread_holds_both_ends_and_no_more_than_asked(n: int, most: int) -> None:
+def test_a_spread_holds_both_ends_and_no_more_than_asked(n, most):
     found = spread(n, most)
     assert len(found) == min(n, most)
     assert found == sorted(set(found))
@@ -99,9 +98,7 @@ def test_a_spread_holds_both_ends_and_no_more_than_asked(n: int, most: int) -> N
     assert most == 1 or found[-1] == n - 1
 
 
-def test_a_notebook_takes_the_parameters_that_it_knows_in_any_run_of_a_cell_and_no_others(
-    tmp_path: Path,
-) -> None:
+def test_a_notebook_takes_the_parameters_that_it_knows_in_any_run_of_a_cell_and_no_others(tmp_path):
     write_data(tmp_path, ("scans.npy", "masks.npy"))
     again = 'extra = 23\nchapter = open_chapter("03-threshold", globals())'
     path = write_chapter(tmp_path, "03-threshold", again, "print(len(chapter.stack))")
@@ -116,7 +113,7 @@ def test_a_notebook_takes_the_parameters_that_it_knows_in_any_run_of_a_cell_and_
         open_chapter("03-threshold", {"In": cell, "kernal_width": 24})
 
 
-def test_numbers_are_filled_in_as_they_are_recorded() -> None:
+def test_numbers_are_filled_in_as_they_are_recorded():
     chapter = open_chapter("01-data")
     chapter.record(levels=np.array([23, 24]), missing=None, nan=np.nan)
     text = "{{ iou | f('.3f') }} / {{ levels }} / {{ missing | f('.2f') }} / {{ nan }}"
@@ -135,22 +132,22 @@ def test_numbers_are_filled_in_as_they_are_recorded() -> None:
         ("{{ '<b>*x*' }}{{ '*y*' | safe }}", "&#60;b&#62;&#42;x&#42;*y*"),
     ],
 )
-def test_sentences_count_range_and_never_take_a_text_for_markup(template: str, said: str) -> None:
+def test_sentences_count_range_and_never_take_a_text_for_markup(template, said):
     assert fill(template, {"n": 3}) == said
 
 
-def test_a_sentence_about_a_number_that_nobody_recorded_is_refused() -> None:
+def test_a_sentence_about_a_number_that_nobody_recorded_is_refused():
     with pytest.raises(InvalidSetting, match="'iou' is undefined; record it first"):
         fill("{{ iou }}", {})
 
 
 @given(st.dictionaries(st.text(min_size=1), st.lists(NUMBERS) | NUMBERS))
-def test_whatever_is_recorded_survives_json(values: dict[str, Any]) -> None:
+def test_whatever_is_recorded_survives_json(values):
     kept = plain(values)
     assert json.loads(json.dumps(kept, allow_nan=False)) == kept
 
 
-def test_numpy_and_pandas_values_become_plain_and_what_is_none_of_them_is_refused() -> None:
+def test_numpy_and_pandas_values_become_plain_and_what_is_none_of_them_is_refused():
     found = plain({"a": np.float32(0.5), "b": np.arange(3), "c": (np.int64(1), np.bool_(True))})
     assert found == {"a": 0.5, "b": [0, 1, 2], "c": [1, True]}
     assert plain(pd.Series([1.0, np.nan])) == [1.0, None]
@@ -159,9 +156,7 @@ def test_numpy_and_pandas_values_become_plain_and_what_is_none_of_them_is_refuse
         plain(Path("x"))
 
 
-def test_results_are_written_as_they_are_recorded_and_only_where_asked(
-    tmp_path: Path, scans: Path
-) -> None:
+def test_results_are_written_as_they_are_recorded_and_only_where_asked(tmp_path, scans):
     names = {"images": str(scans / "scans.npy"), "output_dir": str(tmp_path)}
     open_chapter("01-data", {**names, "output_dir": ""}).record(n=1)
     assert list(tmp_path.iterdir()) == []
@@ -177,9 +172,7 @@ def test_results_are_written_as_they_are_recorded_and_only_where_asked(
     assert kept["parameters"]["images"] == "scans.npy", "without anybody's folders"
 
 
-def test_a_results_file_gets_its_name_only_when_all_of_it_is_on_the_disk(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_results_file_gets_its_name_only_when_all_of_it_is_on_the_disk(tmp_path, monkeypatch):
     chapter = open_chapter("01-data", {"output_dir": str(tmp_path)})
     chapter.record(a=1)
     monkeypatch.setattr(os, "fsync", mock.Mock(side_effect=OSError(28, "No space left")))
@@ -189,9 +182,7 @@ def test_a_results_file_gets_its_name_only_when_all_of_it_is_on_the_disk(
     assert json.loads(path.read_text(encoding="utf-8"))["values"] == {"a": 1}
 
 
-def test_figures_are_numbered_captioned_described_and_closed(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_figures_are_numbered_captioned_described_and_closed(monkeypatch):
     import matplotlib.pyplot as plt
 
     display = mock.Mock()
@@ -212,7 +203,7 @@ def test_figures_are_numbered_captioned_described_and_closed(
 
 
 @given(st.text())
-def test_an_escaped_text_is_one_line_and_no_markup(text: str) -> None:
+def test_an_escaped_text_is_one_line_and_no_markup(text):
     safe = escape(text)
     assert not set(safe) & set("<>\"'`*_[]{}()|~$\n")
     back = re.sub(r"&#(\d+);", lambda found: chr(int(found[1])), safe)

@@ -10,7 +10,6 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
 import nbformat
@@ -27,7 +26,7 @@ COUNT = "import ipywidgets\nslider = ipywidgets.IntSlider(value=3)\nslider"
 
 
 @pytest.fixture
-def notebooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def notebooks(tmp_path, monkeypatch):
     """Two notebooks to copy, in a current folder of their own."""
     folder = tmp_path / "notebooks"
     write_chapter(folder, "14-explore", COUNT, text="[threshold](03-threshold.ipynb)")
@@ -39,7 +38,7 @@ def notebooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def served(notebooks: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, list[str], bool]]:
+def served(notebooks, monkeypatch):
     """What would have been served."""
     given: list[tuple[Path, list[str], bool]] = []
     monkeypatch.setattr(lab, "_serve", lambda *words: given.append(words))
@@ -54,7 +53,7 @@ def chosen(path: Path) -> list[str]:
     return found[0].splitlines()[1:] if found else []
 
 
-def test_the_copy_is_the_notebook_with_what_was_chosen_and_no_output(notebooks: Path) -> None:
+def test_the_copy_is_the_notebook_with_what_was_chosen_and_no_output(notebooks):
     path = lab.copy_notebook(Path(), {"images": "a'b\\c.npy", "axis": "", "kernel_width": 26})
     copied, own = (nbformat.read(one, as_version=4) for one in (path, notebooks / lab.NOTEBOOK))
     nbformat.validate(copied)
@@ -67,7 +66,7 @@ def test_the_copy_is_the_notebook_with_what_was_chosen_and_no_output(notebooks: 
 
 
 @pytest.mark.usefixtures("notebooks")
-def test_an_earlier_copy_is_opened_again_where_it_is_the_same_and_never_overwritten() -> None:
+def test_an_earlier_copy_is_opened_again_where_it_is_the_same_and_never_overwritten():
     first = lab.copy_notebook(Path(), {"kernel_width": 30})
     saved = nbformat.read(first, as_version=4)
     for cell in saved.cells:
@@ -84,7 +83,7 @@ def test_an_earlier_copy_is_opened_again_where_it_is_the_same_and_never_overwrit
 
 
 @pytest.mark.usefixtures("served")
-def test_a_disk_that_fills_up_leaves_no_half_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_fills_up_leaves_no_half_copy(monkeypatch):
     full = mock.Mock(side_effect=OSError(28, "No space left on device"))
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(UnreadableFile, match="No space"):
@@ -104,9 +103,7 @@ def test_a_disk_that_fills_up_leaves_no_half_copy(monkeypatch: pytest.MonkeyPatc
         ({"arguments": ["--ServerApp.token="]}, SkullnbError, "leave out"),
     ],
 )
-def test_what_can_not_work_is_refused_before_anything_starts(
-    served: list[Any], given: dict[str, Any], error: type[Exception], words: str
-) -> None:
+def test_what_can_not_work_is_refused_before_anything_starts(served, given, error, words):
     Path("taken").write_text("")
     with pytest.raises(error, match=words):
         lab.launch_lab(**{"folder": "work", **given})
@@ -114,9 +111,7 @@ def test_what_can_not_work_is_refused_before_anything_starts(
     assert not Path("work").exists()
 
 
-def test_root_and_who_lacks_jupyterlab_are_told_what_to_do(
-    served: list[Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_root_and_who_lacks_jupyterlab_are_told_what_to_do(served, monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 0, raising=False)
     with pytest.raises(SkullnbError, match="`skullnb lab -- --allow-root`"):
         lab.launch_lab()
@@ -129,9 +124,7 @@ def test_root_and_who_lacks_jupyterlab_are_told_what_to_do(
 
 
 @pytest.mark.parametrize("here", [".", "ward [3]"])
-def test_relative_files_and_patterns_are_found_from_the_notebooks_folder(
-    served: list[Any], monkeypatch: pytest.MonkeyPatch, here: str
-) -> None:
+def test_relative_files_and_patterns_are_found_from_the_notebooks_folder(served, monkeypatch, here):
     Path(here).mkdir(exist_ok=True)
     monkeypatch.chdir(here)
     np.save("scans.npy", np.random.default_rng(0).random((2, 20, 20)))
@@ -159,7 +152,7 @@ lab.launch_lab(folder="work", open_browser=False, arguments=["--allow-root"])
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 @pytest.mark.parametrize("name", ["SIGHUP", "SIGKILL"])
 @pytest.mark.usefixtures("notebooks")
-def test_it_is_run_when_it_is_opened_and_ends_with_its_command(tmp_path: Path, name: str) -> None:
+def test_it_is_run_when_it_is_opened_and_ends_with_its_command(tmp_path, name):
     pytest.importorskip("jupyterlab")
     places = {f"JUPYTER_{kind}_DIR": str(tmp_path / kind) for kind in ("CONFIG", "DATA", "RUNTIME")}
     run = subprocess.Popen(

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.error import HTTPError
@@ -21,7 +20,7 @@ from skullnb.metrics import dice, iou
 from skullnb.pipeline import create_skull_mask
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator, Page
+    from playwright.sync_api import Locator, Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -35,7 +34,7 @@ OPEN_TO_ALL = "c.ServerApp.ip = '0.0.0.0'; c.ServerApp.token = c.IdentityProvide
 
 
 @pytest.fixture(scope="module")
-def lab_url(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def lab_url(chromium, tmp_path_factory):
     """Start JupyterLab with settings that would open it to everybody."""
     home = tmp_path_factory.mktemp("jupyter")
     places = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
@@ -65,7 +64,7 @@ def lab_url(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 @pytest.fixture(scope="module")
-def page(chromium: Browser, lab_url: str) -> Iterator[Page]:
+def page(chromium, lab_url):
     """Open the notebook and run nothing."""
     page = chromium.new_context(viewport={"width": 1400, "height": 1050}).new_page()
     page.set_default_timeout(SECONDS * 1000)
@@ -102,7 +101,7 @@ def source(page: Page) -> str:
     return str(panel(page).locator("img.widget-image").get_attribute("src"))
 
 
-def test_it_is_alive_at_once_and_follows_mouse_and_arrow_keys(page: Page, tmp_path: Path) -> None:
+def test_it_is_alive_at_once_and_follows_mouse_and_arrow_keys(page, tmp_path):
     before, picture = facts(page, "26 px"), source(page)
     assert before["IoU, Dice"] == expected_scores(26)
     slider(page).scroll_into_view_if_needed()
@@ -128,7 +127,7 @@ def test_it_is_alive_at_once_and_follows_mouse_and_arrow_keys(page: Page, tmp_pa
     page.screenshot(path=Path(os.environ.get("SKULLNB_SCREENSHOTS", tmp_path)) / "explorer.png")
 
 
-def test_the_strip_leads_to_a_slice_by_keyboard(page: Page) -> None:
+def test_the_strip_leads_to_a_slice_by_keyboard(page):
     panel(page).get_by_role("button").and_(page.get_by_title("slice 3: right")).press("Enter")
     panel(page).locator("tr", has_text=re.compile(r"slice\s*3 of studyforrest")).wait_for()
     assert panel(page).locator(".widget-hslider").first.inner_text().split()[-1] == "3"
@@ -140,9 +139,7 @@ def upload(page: Page, path: Path) -> None:
     chooser.value.set_files(path)
 
 
-def test_a_bad_upload_ends_in_one_sentence_and_a_good_one_is_shown(
-    page: Page, tmp_path: Path
-) -> None:
+def test_a_bad_upload_ends_in_one_sentence_and_a_good_one_is_shown(page, tmp_path):
     picture = source(page)
     np.save(tmp_path / "bad.npy", np.array([{}]), allow_pickle=True)
     upload(page, tmp_path / "bad.npy")
@@ -159,7 +156,7 @@ def test_a_bad_upload_ends_in_one_sentence_and_a_good_one_is_shown(
     assert source(page) != picture
 
 
-def test_the_panel_fits_its_page_at_every_width(page: Page, tmp_path: Path) -> None:
+def test_the_panel_fits_its_page_at_every_width(page, tmp_path):
     fits = "(panel) => panel.scrollWidth <= panel.clientWidth + 1"
     for width in (1280, 760):
         page.set_viewport_size({"width": width, "height": 800})
@@ -169,9 +166,7 @@ def test_the_panel_fits_its_page_at_every_width(page: Page, tmp_path: Path) -> N
         page.screenshot(path=Path(os.environ.get("SKULLNB_SCREENSHOTS", tmp_path)) / name)
 
 
-def test_jupyterlab_answers_on_this_machine_only_and_asks_for_the_token(
-    lab_url: str, page: Page
-) -> None:
+def test_jupyterlab_answers_on_this_machine_only_and_asks_for_the_token(lab_url, page):
     port = int(re.findall(r":(\d+)/", lab_url)[0])
     for token in ("", "?token=", "?token=known"):
         with pytest.raises(HTTPError, match="403"):
@@ -183,6 +178,6 @@ def test_jupyterlab_answers_on_this_machine_only_and_asks_for_the_token(
         assert places == [f"0100007F:{port:04X}"]
 
 
-def test_no_cell_of_the_notebook_ended_in_an_error(page: Page) -> None:
+def test_no_cell_of_the_notebook_ended_in_an_error(page):
     for words in ("Traceback", "javascript error"):
         assert page.locator(".jp-OutputArea-output", has_text=words).count() == 0

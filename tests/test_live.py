@@ -20,7 +20,7 @@ from skullnb.errors import InvalidSetting
 from skullnb.metrics import iou
 from skullnb.pipeline import PipelineSettings, normalise
 from skullnb.report import live
-from skullnb.report.chapter import Chapter, open_chapter
+from skullnb.report.chapter import open_chapter
 from skullnb.stack import Stack, write_stack
 
 
@@ -34,7 +34,7 @@ def small_stack(n: int = 3) -> Stack:
 
 
 @pytest.fixture(scope="module")
-def chapter() -> Chapter:
+def chapter():
     return open_chapter("03-threshold")
 
 
@@ -67,8 +67,8 @@ def slice_in(script: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize("focus", live.FOCUS)
 def test_a_notebook_shows_a_picture_and_the_book_gets_a_live_one_with_its_words(
-    chapter: Chapter, focus: str, tmp_path: Path
-) -> None:
+    chapter, focus, tmp_path
+):
     figure = live.live_figure(chapter, focus)
     shown = figure._repr_mimebundle_()
     with Image.open(BytesIO(b64decode(shown["image/png"]))) as picture:
@@ -89,7 +89,7 @@ def test_a_notebook_shows_a_picture_and_the_book_gets_a_live_one_with_its_words(
     assert len(list(tmp_path.iterdir())) == 16
 
 
-def test_the_picture_has_the_proportions_of_the_slice_in_mm(tmp_path: Path) -> None:
+def test_the_picture_has_the_proportions_of_the_slice_in_mm(tmp_path):
     write_stack(Stack(small_stack().images, spacing_mm=(3.4, 1.7)), tmp_path / "own.npz")
     figure = live.live_figure(open_chapter("03-threshold", {"images": str(tmp_path / "own.npz")}))
     with Image.open(BytesIO(figure.png)) as picture:
@@ -100,7 +100,7 @@ def test_the_picture_has_the_proportions_of_the_slice_in_mm(tmp_path: Path) -> N
     assert found == pytest.approx(48 * 3.4 / (40 * 1.7), rel=0.1)
 
 
-def test_a_synthetic_head_is_called_synthetic_and_comes_first(tmp_path: Path) -> None:
+def test_a_synthetic_head_is_called_synthetic_and_comes_first(tmp_path):
     write_stack(small_stack(), tmp_path / "own.npz")
     mine = {"images": str(tmp_path / "own.npz"), "kernel_width": 9}
     config = live.live_figure(open_chapter("04", mine), "components", heads=[("bridge", 2)]).config
@@ -110,12 +110,12 @@ def test_a_synthetic_head_is_called_synthetic_and_comes_first(tmp_path: Path) ->
     assert config["settings"]["kernelWidth"] == 9
 
 
-def test_an_unknown_focus_is_refused_with_those_there_are(chapter: Chapter) -> None:
+def test_an_unknown_focus_is_refused_with_those_there_are(chapter):
     with pytest.raises(InvalidSetting, match="about 'colour'; choose one of threshold, components"):
         live.live_figure(chapter, "colour")
 
 
-def test_a_figure_shows_its_own_slices_whatever_the_report_is_about(tmp_path: Path) -> None:
+def test_a_figure_shows_its_own_slices_whatever_the_report_is_about(tmp_path):
     report, article = small_stack(), open_chapter("08", {"images": "phantom"})
     output = published(live.live_figure(article), report, tmp_path)
     [key, *_] = [source["key"] for source in config_in(output.data["text/html"])["sources"]]
@@ -127,7 +127,7 @@ def test_a_figure_shows_its_own_slices_whatever_the_report_is_about(tmp_path: Pa
     np.testing.assert_array_equal(drawn, normalise(chosen.images[0]))
 
 
-def test_a_slice_is_kept_without_loss_and_without_anybodys_name(tmp_path: Path) -> None:
+def test_a_slice_is_kept_without_loss_and_without_anybodys_name(tmp_path):
     stack = small_stack()
     assert "patient" not in live.try_it(stack, PipelineSettings(), tmp_path)
     for index, image in enumerate(stack.images):
@@ -141,9 +141,7 @@ def test_a_slice_is_kept_without_loss_and_without_anybodys_name(tmp_path: Path) 
     assert set(slice_in(tmp_path / "bare" / "slice-0.js")) == {"image"}
 
 
-def test_of_a_large_stack_a_few_slices_are_live_and_those_that_a_chapter_asks_for(
-    tmp_path: Path,
-) -> None:
+def test_of_a_large_stack_a_few_slices_are_live_and_those_that_a_chapter_asks_for(tmp_path):
     stack = small_stack(176)
     config = config_in(live.try_it(stack, PipelineSettings(), tmp_path))
     keys = [f"slice-{index}" for index in (0, 44, 88, 131, 175)]
@@ -157,7 +155,7 @@ def test_of_a_large_stack_a_few_slices_are_live_and_those_that_a_chapter_asks_fo
     assert {"slice-5", "slice-33", *keys} == {one["key"] for one in config["sources"]}
 
 
-def test_a_slice_too_large_for_a_page_is_left_out_and_the_page_says_so(tmp_path: Path) -> None:
+def test_a_slice_too_large_for_a_page_is_left_out_and_the_page_says_so(tmp_path):
     images = np.zeros((3, 1200, 1000))
     images[1] = np.random.default_rng(6).integers(0, 256, (1200, 1000))
     config = config_in(live.try_it(Stack(images), PipelineSettings(), tmp_path))

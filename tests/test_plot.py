@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from itertools import combinations
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -19,7 +17,7 @@ WHITE, DARK = "#ffffff", "#121212"
 
 
 @pytest.fixture(autouse=True)
-def _styled() -> Iterator[None]:
+def _styled():
     with plt.rc_context(plot.STYLE):
         yield
 
@@ -34,7 +32,7 @@ def contrast(one: str, other: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
-def test_text_and_lines_can_be_told_from_the_page_and_masks_from_each_other() -> None:
+def test_text_and_lines_can_be_told_from_the_page_and_masks_from_each_other():
     assert contrast(plot.INK, WHITE) > 4.5
     for name, color in plot.PALETTE.items():
         assert min(contrast(color, DARK), contrast(color, WHITE)) > 3, name
@@ -43,7 +41,7 @@ def test_text_and_lines_can_be_told_from_the_page_and_masks_from_each_other() ->
 
 
 @pytest.mark.parametrize(("spacing", "ratio"), [(None, 1.0), ((3.0, 1.0), 3.0)])
-def test_a_slice_is_shown_with_the_proportions_it_has_in_mm(spacing: Any, ratio: float) -> None:
+def test_a_slice_is_shown_with_the_proportions_it_has_in_mm(spacing, ratio):
     fig, [ax] = plot.panels(1, (20, 40), spacing=spacing)
     plot.show(ax, np.arange(800).reshape(20, 40), spacing=spacing)
     fig.canvas.draw()
@@ -51,7 +49,7 @@ def test_a_slice_is_shown_with_the_proportions_it_has_in_mm(spacing: Any, ratio:
     assert box.height / box.width == pytest.approx(ratio * 20 / 40, rel=0.02)
 
 
-def test_a_part_of_a_slice_counts_its_pixels_as_the_whole() -> None:
+def test_a_part_of_a_slice_counts_its_pixels_as_the_whole():
     ax = plt.subplots()[1]
     image = np.zeros((30, 40))
     assert plot.box_of(image) == (slice(0, 30), slice(0, 40)), "all, around an empty mask"
@@ -64,7 +62,7 @@ def test_a_part_of_a_slice_counts_its_pixels_as_the_whole() -> None:
     assert (row + top + 0.5, column + left + 0.5) == (10, 5)
 
 
-def test_a_large_slice_is_thinned_and_a_few_hot_pixels_do_not_darken_it() -> None:
+def test_a_large_slice_is_thinned_and_a_few_hot_pixels_do_not_darken_it():
     ax = plt.subplots()[1]
     image = np.random.default_rng(0).random((2000, 1000))
     image[0, 0] = 1000
@@ -75,7 +73,7 @@ def test_a_large_slice_is_thinned_and_a_few_hot_pixels_do_not_darken_it() -> Non
 
 
 @pytest.mark.parametrize("image", [np.zeros((4, 4)), np.eye(4, dtype=bool), np.zeros((4, 4, 3))])
-def test_flat_slices_masks_and_colours_can_be_shown(image: np.ndarray) -> None:
+def test_flat_slices_masks_and_colours_can_be_shown(image):
     fig, ax = plt.subplots()
     plot.show(ax, image)
     plot.outline(ax, image if image.ndim == 2 else None, label="mask")
@@ -84,7 +82,7 @@ def test_flat_slices_masks_and_colours_can_be_shown(image: np.ndarray) -> None:
     assert [line.get_label() for line in ax.lines] == ["mask"]
 
 
-def test_a_table_formats_escapes_and_says_what_it_leaves_out() -> None:
+def test_a_table_formats_escapes_and_says_what_it_leaves_out():
     frame = pd.DataFrame(
         {"name|x": ["<b>", None], "iou": [0.97941, np.nan], "n": [12345, 7], "ok": [True, False]}
     )
@@ -108,13 +106,13 @@ def drawn(value: float) -> plt.Figure:
     return fig
 
 
-def test_the_summary_of_a_figure_notices_any_change_of_what_it_draws() -> None:
+def test_the_summary_of_a_figure_notices_any_change_of_what_it_draws():
     one, other = (plot.summary(drawn(value)).split("; ") for value in (3, 3.1))
     assert [fact.split()[0] for fact in one] == ["image", "line", "points", "bars"]
     assert all(before != after for before, after in zip(one, other, strict=True))
 
 
-def test_a_drawing_for_a_page_takes_its_colours_and_shares_no_id_with_another() -> None:
+def test_a_drawing_for_a_page_takes_its_colours_and_shares_no_id_with_another():
     pictures = [plot.picture(drawn(value), svg=True)["image/svg+xml"] for value in (3, 4)]
     for svg in pictures:
         assert svg.startswith("<svg")

@@ -44,7 +44,7 @@ def source_of(page: Path) -> str:
 
 
 @pytest.fixture
-def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def small(tmp_path, monkeypatch):
     """A small book that never runs a notebook; its folder."""
     for name in ("01-data", "03-threshold", "index", "15-your-data"):
         write_chapter(tmp_path / "chapters", name)
@@ -70,9 +70,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
 )
 @pytest.mark.usefixtures("small")
-def test_what_can_not_work_is_refused_before_a_notebook_starts(
-    given: dict[str, Any], error: type[Exception], words: str
-) -> None:
+def test_what_can_not_work_is_refused_before_a_notebook_starts(given, error, words):
     write_data(Path("data"), ("a.npy", "m.npy"))
     images = np.ones((2, 8, 8))
     images[1] = np.nan
@@ -84,7 +82,7 @@ def test_what_can_not_work_is_refused_before_a_notebook_starts(
     assert not list(Path().glob(".out*"))
 
 
-def test_a_missing_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_extra_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "papermill", None)
     with pytest.raises(InvalidSetting, match=r"A report needs papermill.*skullnb\[report\]"):
         build_report()
@@ -101,9 +99,7 @@ def test_a_missing_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -
         ([], "disk", "'disk' is where a disk is mounted"),
     ],
 )
-def test_a_place_that_holds_something_is_not_taken(
-    small: Path, holds: list[str], output: str, words: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_place_that_holds_something_is_not_taken(small, holds, output, words, monkeypatch):
     monkeypatch.setattr(Path, "is_mount", lambda self: self == small / "disk")
     (small / "file").touch()
     (small / "out").mkdir()
@@ -126,9 +122,7 @@ def test_a_place_that_holds_something_is_not_taken(
         ("scan.npy", {"groups": "x/../report/labels.txt"}),
     ],
 )
-def test_data_in_the_folder_to_be_replaced_is_refused_however_it_is_called(
-    images: str, named: dict[str, str]
-) -> None:
+def test_data_in_the_folder_to_be_replaced_is_refused_however_it_is_called(images, named):
     older_report(Path("report"))
     Path("x").mkdir()
     for path in ("scan.npy", "report/inside.npy"):
@@ -151,7 +145,7 @@ def older_report(folder: Path) -> Path:
     return folder
 
 
-def test_two_reports_at_once_get_a_sentence_and_not_each_others_files(small: Path) -> None:
+def test_two_reports_at_once_get_a_sentence_and_not_each_others_files(small):
     with (
         build._workplace(small / "out"),
         pytest.raises(InvalidSetting, match="Another report is being made in 'out'"),
@@ -160,7 +154,7 @@ def test_two_reports_at_once_get_a_sentence_and_not_each_others_files(small: Pat
     assert ".out.lock" not in names(small)
 
 
-def test_what_appeared_at_the_name_while_the_report_was_made_stays(tmp_path: Path) -> None:
+def test_what_appeared_at_the_name_while_the_report_was_made_stays(tmp_path):
     output = tmp_path / "report"
     for overwrite, words in ((False, "not empty"), (True, "not a skullnb report")):
         with build._workplace(output) as work:
@@ -172,8 +166,8 @@ def test_what_appeared_at_the_name_while_the_report_was_made_stays(tmp_path: Pat
 
 
 def test_an_older_report_steps_aside_and_comes_back_when_the_new_one_does_not_get_its_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    tmp_path, monkeypatch
+):
     output, rename = older_report(tmp_path / "report"), Path.rename
 
     def full(self: Path, target: Path) -> Path:
@@ -192,9 +186,7 @@ def test_an_older_report_steps_aside_and_comes_back_when_the_new_one_does_not_ge
 
 
 @pytest.mark.parametrize("is_there", [True, False])
-def test_the_next_run_tidies_up_after_a_killed_one_and_takes_nothing_else(
-    tmp_path: Path, is_there: bool
-) -> None:
+def test_the_next_run_tidies_up_after_a_killed_one_and_takes_nothing_else(tmp_path, is_there):
     for name in (".report-0123abcd.old", *["report"] * is_there):
         older_report(tmp_path / name)
     for name in (".report-0123abcd.partial", ".report-2-0123abcd.partial"):
@@ -207,9 +199,7 @@ def test_the_next_run_tidies_up_after_a_killed_one_and_takes_nothing_else(
     assert names(tmp_path) == [".report-2-0123abcd.partial", "report"]
 
 
-def test_a_link_to_a_folder_is_filled_where_it_leads(
-    small: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_link_to_a_folder_is_filled_where_it_leads(small, monkeypatch):
     older_report(small / "report")
     (small / "named").symlink_to("report")
     started = mock.Mock(side_effect=InterruptedError)
@@ -247,7 +237,7 @@ chapter.figure("Two slices. One leads on.", alt="Two squares")"""
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def report(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
     chapters = folder / "chapters"
     add_text(
@@ -290,9 +280,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "report"
 
 
-def test_it_holds_pages_notebooks_and_all_results_and_nothing_temporary_is_left(
-    report: Path,
-) -> None:
+def test_it_holds_pages_notebooks_and_all_results_and_nothing_temporary_is_left(report):
     whole = ["book.html", "html", "notebooks", "results", "results.json", MARKER]
     assert names(report) == sorted(whole)
     assert names(report / "html" / "notebooks") == ["01-data.html", "03-threshold.html"]
@@ -306,16 +294,14 @@ def test_it_holds_pages_notebooks_and_all_results_and_nothing_temporary_is_left(
     assert results["failed"] == {}
 
 
-def test_the_front_page_runs_last_and_is_a_page_and_not_a_redirect(report: Path) -> None:
+def test_the_front_page_runs_last_and_is_a_page_and_not_a_redirect(report):
     front = report / "html" / "index.html"
     assert "2 notebooks before this one." in source_of(front)
     assert 'href="notebooks/01-data.html"' in read(front)
     assert "refresh" not in read(front).lower()
 
 
-def test_no_page_and_no_notebook_shows_a_full_path_or_takes_a_name_for_markup(
-    report: Path,
-) -> None:
+def test_no_page_and_no_notebook_shows_a_full_path_or_takes_a_name_for_markup(report):
     folders = [str(report.parent), str(Path.home()), str(ROOT)]
     hidden = [folder.encode() for folder in folders if folder != "/"]  # the home of containers
     texts = [path for path in report.rglob("*") if path.suffix not in (".png", ".inv", ".ttf")]
@@ -327,9 +313,7 @@ def test_no_page_and_no_notebook_shows_a_full_path_or_takes_a_name_for_markup(
     assert not [path for path in texts if path.suffix == ".html" and "scan <b>" in read(path)]
 
 
-def test_a_page_has_links_to_what_is_there_and_nothing_about_the_built_in_head(
-    report: Path,
-) -> None:
+def test_a_page_has_links_to_what_is_there_and_nothing_about_the_built_in_head(report):
     page = read(report / "html" / "notebooks" / "01-data.html")
     for href in ("03-threshold.html", "../book/notes.html", "../index.html"):
         assert f'href="{href}"' in page
@@ -341,7 +325,7 @@ def test_a_page_has_links_to_what_is_there_and_nothing_about_the_built_in_head(
     assert "Only of the built-in head" not in page + read(report / "notebooks" / "01-data.ipynb")
 
 
-def test_a_figure_stands_in_the_page_with_its_caption_and_alternative_text(report: Path) -> None:
+def test_a_figure_stands_in_the_page_with_its_caption_and_alternative_text(report):
     page = read(report / "html" / "notebooks" / "03-threshold.html")
     [figure] = re.findall(r'<figure class="numbered" id="figure-3-1">.*?</figure>', page, re.DOTALL)
     assert 'role="img" aria-label="A &lt;line&gt;"' in figure
@@ -354,7 +338,7 @@ def test_a_figure_stands_in_the_page_with_its_caption_and_alternative_text(repor
     assert page.partition("<article")[2].count("And 3.") == 1, "not below the picture once more"
 
 
-def test_what_a_reader_downloads_is_the_notebook_itself(report: Path) -> None:
+def test_what_a_reader_downloads_is_the_notebook_itself(report):
     own = report / "notebooks" / "03-threshold.ipynb"
     assert read(own) == read(report / "html" / "_sources" / "notebooks" / "03-threshold.ipynb")
     nbformat.validate(nbformat.read(own, as_version=4))
@@ -363,9 +347,7 @@ def test_what_a_reader_downloads_is_the_notebook_itself(report: Path) -> None:
     assert "image/svg+xml" not in kinds
 
 
-def test_the_single_file_holds_every_page_and_live_slice_once_and_leads_nowhere_else(
-    report: Path,
-) -> None:
+def test_the_single_file_holds_every_page_and_live_slice_once_and_leads_nowhere_else(report):
     text = read(report / "book.html")
     slices = [f"slice-{n}" for n in (0, 1)]
     assert sorted(re.findall(r'skullnbLive\.take\("(.*?)"', text)) == slices
@@ -378,9 +360,7 @@ def test_the_single_file_holds_every_page_and_live_slice_once_and_leads_nowhere_
     assert {one[1:] for one in links if one.startswith("#")} <= set(ids)
 
 
-def test_a_slice_of_a_drawing_leads_to_its_live_figure_and_one_that_is_not_live_nowhere(
-    report: Path,
-) -> None:
+def test_a_slice_of_a_drawing_leads_to_its_live_figure_and_one_that_is_not_live_nowhere(report):
     page = read(report / "html" / "index.html")
     drawn = page.partition('id="figure-15-1"')[2].partition("</figure>")[0]
     links = re.findall(r'<a href="(.*?)" aria-label="(.*?)"', drawn)
@@ -391,9 +371,7 @@ def test_a_slice_of_a_drawing_leads_to_its_live_figure_and_one_that_is_not_live_
 
 
 @pytest.mark.browser
-def test_the_search_shows_excerpts_though_it_is_opened_from_disk(
-    report: Path, chromium: Any
-) -> None:
+def test_the_search_shows_excerpts_though_it_is_opened_from_disk(report, chromium):
     with opened(chromium, report / "html" / "search.html") as page:
         page.goto((report / "html" / "search.html").as_uri() + "?q=otsu")
         page.wait_for_selector("#search-results li p.context")
@@ -402,7 +380,7 @@ def test_the_search_shows_excerpts_though_it_is_opened_from_disk(
 
 
 @pytest.fixture(scope="module")
-def broken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def broken(tmp_path_factory):
     """Build for students, over an older report; a notebook raises, another one's kernel dies."""
     folder = tmp_path_factory.mktemp("broken")
     chapters = folder / "chapters"
@@ -419,9 +397,7 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "report"
 
 
-def test_a_notebook_that_fails_is_named_there_and_in_front_and_the_report_is_still_built(
-    broken: Path,
-) -> None:
+def test_a_notebook_that_fails_is_named_there_and_in_front_and_the_report_is_still_built(broken):
     assert not (broken / "page").exists()
     results = json.loads(read(broken / "results.json"))
     assert results["chapters"] == {"15-your-data": {"n": 2}}, "half a notebook has no results"
@@ -440,8 +416,8 @@ def test_a_notebook_that_fails_is_named_there_and_in_front_and_the_report_is_sti
 
 
 def test_students_get_every_question_no_answer_and_a_notebook_without_plumbing_that_runs(
-    broken: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+    broken, capsys
+):
     files = [path for path in broken.rglob("*") if path.is_file()]
     assert len(files) > 20
     assert [path.name for path in files if b"forty-two" in path.read_bytes()] == []
@@ -477,7 +453,7 @@ with pytest.MonkeyPatch.context() as patch:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGINT"])
-def test_nothing_outlives_a_report_that_is_ended(tmp_path: Path, name: str) -> None:
+def test_nothing_outlives_a_report_that_is_ended(tmp_path, name):
     small_book(tmp_path / "book")
     lasting = "open('begun', 'w').close(); import time; time.sleep(600)"
     write_chapter(tmp_path / "chapters", "01-data", lasting)
@@ -504,9 +480,7 @@ def test_nothing_outlives_a_report_that_is_ended(tmp_path: Path, name: str) -> N
     assert names(tmp_path) == ["begun", "book", "chapters"]
 
 
-def test_a_part_without_notebooks_is_left_out_a_part_of_pages_stays_and_a_new_one_joins(
-    small: Path,
-) -> None:
+def test_a_part_without_notebooks_is_left_out_a_part_of_pages_stays_and_a_new_one_joins(small):
     toc = yaml.safe_load(read(small / "book" / "_toc.yml"))
 
     def fitted(there: list[str], student: bool = False) -> dict[str, list[str]]:
@@ -520,9 +494,7 @@ def test_a_part_without_notebooks_is_left_out_a_part_of_pages_stays_and_a_new_on
     assert fitted([], student=True) == {"At hand": ["book/notes"]}
 
 
-def test_a_folder_is_not_cut_out_of_a_longer_name_or_a_sentence(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_folder_is_not_cut_out_of_a_longer_name_or_a_sentence(monkeypatch):
     monkeypatch.setattr(Path, "home", mock.Mock(side_effect=RuntimeError("no home")))
     scrub = build._path_scrubber([Path("/data/a"), Path("scans"), Path("/")])
     assert scrub("/data/a/b.npy /data/abc/d.npy /data/a") == "b.npy /data/abc/d.npy "
@@ -530,7 +502,7 @@ def test_a_folder_is_not_cut_out_of_a_longer_name_or_a_sentence(
     assert scrub(said) == said
 
 
-def test_widgets_are_taken_out_but_their_static_twin_stays() -> None:
+def test_widgets_are_taken_out_but_their_static_twin_stays():
     from nbformat.v4 import new_code_cell, new_notebook, new_output
 
     view = {"application/vnd.jupyter.widget-view+json": {"model_id": "1"}, "text/plain": "HBox()"}
@@ -543,9 +515,7 @@ def test_widgets_are_taken_out_but_their_static_twin_stays() -> None:
     assert "widgets" not in notebook.metadata
 
 
-def test_the_installed_package_carries_notebooks_and_book(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_installed_package_carries_notebooks_and_book(tmp_path, monkeypatch):
     package = tmp_path / "site-packages" / "skullnb"
     (package / "_assets" / "book").mkdir(parents=True)
     monkeypatch.setattr(build, "__file__", str(package / "report" / "build.py"))
@@ -566,8 +536,8 @@ def test_the_installed_package_carries_notebooks_and_book(
     ],
 )
 def test_buttons_lead_to_the_source_where_its_public_address_is_known_without_a_password(
-    monkeypatch: pytest.MonkeyPatch, server: str, remote: str, url: str
-) -> None:
+    monkeypatch, server, remote, url
+):
     monkeypatch.setenv("GITHUB_SERVER_URL", server)
     monkeypatch.setenv("GITHUB_REPOSITORY", "lab/skullnb" if server else "")
     said = subprocess.CompletedProcess([], 0, stdout=f"{remote}\n")
@@ -587,7 +557,7 @@ def write_results(folder: Path, chapter: str, **given: Any) -> Path:
     return path
 
 
-def test_runs_become_rows_whatever_notebooks_each_has(tmp_path: Path) -> None:
+def test_runs_become_rows_whatever_notebooks_each_has(tmp_path):
     for run, chapter, values in (
         ("a", "01-data", {"n_slices": 5, "shape": [8, 8]}),
         ("a", "07-metrics", {"mean_iou": 0.5}),
@@ -602,7 +572,7 @@ def test_runs_become_rows_whatever_notebooks_each_has(tmp_path: Path) -> None:
     assert table["07-metrics.mean_iou"].isna().tolist() == [False, True]
 
 
-def test_what_is_no_file_of_results_is_named_with_its_folder(tmp_path: Path) -> None:
+def test_what_is_no_file_of_results_is_named_with_its_folder(tmp_path):
     with pytest.raises(UnreadableFile, match="holds the runs"):
         collate(tmp_path)
     write_results(tmp_path / "sub-01", "01-data")
@@ -617,7 +587,7 @@ def test_what_is_no_file_of_results_is_named_with_its_folder(tmp_path: Path) -> 
         collate(tmp_path)
 
 
-def test_notebooks_that_saw_other_images_are_not_brought_together(tmp_path: Path) -> None:
+def test_notebooks_that_saw_other_images_are_not_brought_together(tmp_path):
     for chapter, sha in (("01-data", "ab"), ("02-normalise", "cd")):
         write_results(tmp_path, chapter, inputs={"images": sha})
     with pytest.raises(ReportFailed, match="images changed while the notebooks ran: '02-norm"):
@@ -625,7 +595,7 @@ def test_notebooks_that_saw_other_images_are_not_brought_together(tmp_path: Path
 
 
 @pytest.fixture
-def own_browser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def own_browser(tmp_path, monkeypatch):
     own = tmp_path / "my-browser"
     own.write_text("#!/bin/sh\necho cannot start >&2\nexit 1\n", encoding="utf-8")
     own.chmod(0o755)
@@ -634,9 +604,7 @@ def own_browser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return own
 
 
-def test_without_a_browser_a_pdf_is_refused_before_anything_runs(
-    small: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_browser_a_pdf_is_refused_before_anything_runs(small, monkeypatch):
     monkeypatch.delenv("CHROME", raising=False)
     monkeypatch.setattr(pages, "find_browser", lambda: None)
     with pytest.raises(InvalidSetting, match="none was found; install one, or name it in the env"):
@@ -646,9 +614,7 @@ def test_without_a_browser_a_pdf_is_refused_before_anything_runs(
         build_report(pdf=True, output_dir=small / "out")
 
 
-def test_the_browser_that_chrome_names_comes_first_and_its_failure_is_said(
-    own_browser: Path, tmp_path: Path
-) -> None:
+def test_the_browser_that_chrome_names_comes_first_and_its_failure_is_said(own_browser, tmp_path):
     assert pages.find_browser() == own_browser
     with pytest.raises(ReportFailed, match="my-browser could not print the PDF: cannot start"):
         pages.print_pdf(tmp_path / "page.html", tmp_path / "page.pdf", own_browser)
@@ -656,8 +622,8 @@ def test_the_browser_that_chrome_names_comes_first_and_its_failure_is_said(
 
 @pytest.mark.parametrize(("longest", "left"), [(10_000, []), (10, ["socket"])])
 def test_nothing_of_the_browser_stays_where_a_socket_may_have_a_name_so_long(
-    monkeypatch: pytest.MonkeyPatch, own_browser: Path, tmp_path: Path, longest: int, left: list
-) -> None:
+    monkeypatch, own_browser, tmp_path, longest, left
+):
     (tmp_path / "tmp").mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
     monkeypatch.setattr("tempfile.tempdir", None)  # so that it is asked for again
@@ -668,7 +634,7 @@ def test_nothing_of_the_browser_stays_where_a_socket_may_have_a_name_so_long(
     assert names(tmp_path / "tmp") == left
 
 
-def test_a_weak_proxy_whose_object_is_gone_does_not_stop_the_pages() -> None:
+def test_a_weak_proxy_whose_object_is_gone_does_not_stop_the_pages():
     gone = {1}
     left_over = weakref.proxy(gone)
     del gone

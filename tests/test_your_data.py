@@ -31,14 +31,14 @@ def run(**parameters: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+def nothing_is_shown(monkeypatch):
     monkeypatch.setattr("IPython.display.display", lambda *shown, **words: None)
 
 
 @pytest.mark.parametrize("is_hot", [False, True])
 def test_scores_are_of_slices_with_a_reference_and_split_by_what_the_masks_look_like(
-    tmp_path: Path, is_hot: bool
-) -> None:
+    tmp_path, is_hot
+):
     stack = heads.load("studyforrest").select([5, 6, 7, 8, 9])
     images, reference = np.array(stack.images, dtype=float), np.array(stack.reference)
     images[3], reference[[0, 3]] = 7, 0  # a flat one
@@ -64,7 +64,7 @@ def test_scores_are_of_slices_with_a_reference_and_split_by_what_the_masks_look_
 
 
 @pytest.mark.parametrize("n", [1, 900])
-def test_one_slice_and_very_many_are_shown_as_they_can_be(tmp_path: Path, n: int) -> None:
+def test_one_slice_and_very_many_are_shown_as_they_can_be(tmp_path, n):
     image = np.zeros((24, 20), np.uint8)
     image[6:18, 5:15] = 200
     np.save(tmp_path / "many.npy", np.tile(image, (n, 1, 1)))
