@@ -216,8 +216,7 @@ def _run(
     def run(path: Path) -> tuple[str, Any, str]:
         notebook = load_notebook_node(str(path))
         leave_out(notebook, cells={"book-only"} if "images" in given else set())
-        clear: Any = ClearOutputPreprocessor()
-        clear.preprocess(notebook, {})
+        ClearOutputPreprocessor().preprocess(notebook, {})
         notebook = parameterize_notebook(notebook, given, kernel_name="python3", language="python")
         client = NotebookClient(
             notebook,
@@ -262,9 +261,8 @@ def leave_out(notebook: Any, cells: Iterable[str], outputs: Iterable[str] = ()) 
     """Take out of a notebook what has one of these tags: cells, or only what came of them."""
     from nbconvert.preprocessors import TagRemovePreprocessor
 
-    make: Any = TagRemovePreprocessor
     tags = {"remove_cell_tags": set(cells), "remove_all_outputs_tags": set(outputs)}
-    make(enabled=True, **tags).preprocess(notebook, {})
+    TagRemovePreprocessor(enabled=True, **tags).preprocess(notebook, {})
 
 
 def strip_answers(notebook: Any) -> None:

@@ -40,18 +40,16 @@ def launch_lab(
     """
     for module in ("jupyterlab", "ipywidgets"):
         needed(module, "The explorer", "lab")
-    for one in arguments:
-        if re.match(r"--(\w+\.)?(ip|token)\b", one):
-            raise SkullnbError(
-                f"The explorer is for this computer only and makes a token of its own; leave out "
-                f"{one!r}, or start JupyterLab yourself in the folder {Path(folder).name!r}."
-            )
+    if opening := [one for one in arguments if re.match(r"--(\w+\.)?(ip|token)\b", one)]:
+        raise SkullnbError(
+            f"The explorer is for this computer only and has a token of its own; leave out"
+            f" {opening[0]!r}, or start JupyterLab yourself in the folder {Path(folder).name!r}."
+        )
     allowed = any(re.match(r"--(ServerApp\.)?allow[-_]root", one) for one in arguments)
     if hasattr(os, "geteuid") and os.geteuid() == 0 and not allowed:
-        raise SkullnbError(
-            "JupyterLab does not start as root unless it is allowed to; run "
-            "`skullnb lab -- --allow-root`, or `make lab LAB='-- --allow-root'` in a clone."
-        )
+        said = "JupyterLab does not start as root unless it is allowed to; run `skullnb lab --"
+        said += " --allow-root`, or `make lab LAB='-- --allow-root'` in a clone."
+        raise SkullnbError(said)
     given = {**parameters, "images": images}
     paths = {key: _full(str(given.get(key, ""))) for key in ("images", "reference", "groups")}
     chosen = Chapter(NOTEBOOK, {**given, **paths}).parameters
@@ -69,8 +67,8 @@ def copy_notebook(folder: Path, parameters: Mapping[str, Any]) -> Path:
     from nbconvert.preprocessors import ClearOutputPreprocessor
 
     chapters = find_assets("notebooks")
-    clear: Any = ClearOutputPreprocessor()
-    notebook, _ = clear.preprocess(nbformat.read(chapters / NOTEBOOK, as_version=4), {})
+    notebook = nbformat.read(chapters / NOTEBOOK, as_version=4)
+    ClearOutputPreprocessor().preprocess(notebook, {})
     changed = [f"{name} = {one!r}" for name, one in parameters.items() if one != PARAMETERS[name]]
     if changed:
         tagged = [cell.metadata.get("tags", []) for cell in notebook.cells]

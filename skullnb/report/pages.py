@@ -221,8 +221,8 @@ def build(work: Path, front: str, *, strict: bool, scrub: Callable[[str], str]) 
     toc.gc = SimpleNamespace(get_objects=_living_objects)
     try:
         with patch_docutils(None), docutils_namespace():
-            places: Any = (staged, None, html, work / "built" / "doctrees", "html")
-            Sphinx(*places, config, status=None, warning=said, freshenv=True).build()
+            places = (staged, None, html, html.parent / "doctrees")
+            Sphinx(*places, "html", config, status=None, warning=said, freshenv=True).build()
     except SphinxError as error:
         said.write(f"ERROR: {error}\n")
     finally:
