@@ -5,6 +5,7 @@ axe-core (MPL-2.0) comes with axe-playwright-python; it is a tool of these tests
 
 from __future__ import annotations
 
+import re
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -14,6 +15,9 @@ import numpy as np
 import pytest
 from bs4 import BeautifulSoup
 from screenshots import LOOKS, book_pages, opened
+
+from skullnb.report.build import find_assets
+from skullnb.report.pages import print_pdf, require_browser, single_file
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -35,6 +39,7 @@ NOISE = """() => {
 
 MOST_BYTES_OF_THE_BOOK = 25e6
 MOST_BYTES_OF_A_PAGE = 2e6
+MOST_BYTES_OF_ONE_FILE = 10e6
 
 # Colours are all that differs in the dark, and they are the same on a phone as on a wide page.
 RULES: dict[str, Any] = {
@@ -49,6 +54,18 @@ CHECK = """async (rules) => {
         .filter((one) => ["serious", "critical"].includes(one.impact))
         .flatMap((one) => one.nodes.map((node) => `${one.id}: ${node.html.slice(0, 120)}`));
 }"""
+
+STATE = """() => ({
+    wide: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+    broken: Array.from(document.images).filter((one) => !one.naturalWidth).length,
+    dead: Array.from(document.querySelectorAll("a[href^='#']"))
+        .map((one) => decodeURIComponent(one.getAttribute("href").slice(1)))
+        .filter((id) => !document.getElementById(id)),
+    outward: Array.from(document.querySelectorAll("a[href]"))
+        .map((one) => one.getAttribute("href")).filter((one) => !/^(#|https?:|mailto:)/.test(one)),
+    twice: Object.entries(Object.groupBy(document.querySelectorAll("[id]"), (one) => one.id))
+        .filter(([, all]) => all.length > 1).map(([id]) => id),
+})"""
 
 # What a slow page still fetches, its icon for one, when the next page is opened.
 LEFT = "net::ERR_ABORTED"
@@ -210,3 +227,52 @@ def test_a_reader_can_try_an_image_of_their_own_on_a_page_that_may_connect_to_no
     assert refused.count("connect-src") + refused.count("socket") == 3
     assert "img-src" in refused
     assert "script-src-elem" in refused
+
+
+@pytest.fixture(scope="module")
+def written(html):
+    """Write one file and paper once, in a folder of their own, from the book that all share."""
+    folder = html.parents[1] / "files"
+    folder.mkdir(exist_ok=True)
+    page = folder / "book.html"
+    page.write_text(single_file(html, find_assets("book")), encoding="utf-8")
+    print_pdf(page, folder / "book.pdf", require_browser())
+    return folder
+
+
+@pytest.mark.parametrize("look", ["light", "dark", "phone"])
+def test_the_book_in_one_file_is_whole_and_quiet_and_fits_the_window(chromium, written, look):
+    asked: list[str] = []
+    with opened(chromium, written / "book.html", asked, **LOOKS[look]) as page:
+        # Its articles are those of the pages; only what the file itself adds is checked again.
+        assert look != "phone" or barriers(page, look) == []
+        state = page.evaluate(STATE)
+        theme = page.evaluate("document.documentElement.dataset.theme")
+    assert theme == LOOKS[look]["color_scheme"]
+    addresses = {url for url in asked if not url.startswith("data:")}
+    assert addresses == {(written / "book.html").as_uri()}
+    assert state == {"wide": 0, "broken": 0, "dead": [], "outward": [], "twice": []}
+
+
+def test_it_holds_every_page_is_small_and_leads_to_chapters_by_keyboard(chromium, written, html):
+    text = (written / "book.html").read_text(encoding="utf-8")
+    assert len(text.encode()) < MOST_BYTES_OF_ONE_FILE
+    pages = [page.read_text(encoding="utf-8") for page in book_pages(html)]
+    titles = [re.findall("<h1>(.*?)<", page)[0] for page in pages]
+    assert sorted(re.findall("<h1>(.*?)<", text)) == sorted(titles)
+    with opened(chromium, written / "book.html") as page:
+        page.locator("header summary").press("Enter")
+        page.locator("header a", has_text="How far is it").press("Enter")
+        heading = page.locator("h1", has_text="How far is it")
+        assert heading.evaluate("one => one.getBoundingClientRect().top") < 300
+        assert not page.locator("header li").first.is_visible()
+        # Its policy lets nobody evaluate text, so nothing is waited for in the page.
+        page.wait_for_selector("figure.live:not(.is-live)", state="detached")
+        assert page.locator("figure.is-live").count() > 3
+
+
+def test_the_pdf_has_the_chapters_and_their_pictures(written):
+    data = (written / "book.pdf").read_bytes()
+    assert len(re.findall(rb"/Type\s*/Page\b", data)) > 30
+    assert len(re.findall(rb"/Subtype\s*/Image\b", data)) > 20
+    assert b"/Outlines" in data
