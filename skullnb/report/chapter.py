@@ -6,7 +6,6 @@ package and on anyone's scans.
 
 from __future__ import annotations
 
-import ast
 import difflib
 import json
 import math
@@ -234,9 +233,8 @@ def open_chapter(name: str, names: Mapping[str, Any] | None = None) -> Chapter:
     """
     names = names or {}
     # What papermill's cell sets stays in the history of the notebook, known or not.
-    cells = [ast.parse(one) for one in names.get("In", ()) if one.startswith("# Parameters\n")]
-    lines = [one for cell in cells for one in cell.body if isinstance(one, ast.Assign)]
-    injected = {ast.unparse(one.targets[0]) for one in lines}
+    cells = [one for one in names.get("In", ()) if one.startswith("# Parameters\n")]
+    injected = re.findall(r"^(\w+) = ", "\n".join(cells), flags=re.MULTILINE)
     chapter = Chapter(name, {key: names[key] for key in names if key in {*PARAMETERS, *injected}})
     if names:
         import matplotlib.pyplot as plt
