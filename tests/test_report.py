@@ -595,16 +595,6 @@ def test_notebooks_that_saw_other_images_are_not_brought_together(tmp_path):
         build._collect(tmp_path / "results", {}, {})
 
 
-@pytest.fixture
-def own_browser(tmp_path, monkeypatch):
-    own = tmp_path / "my-browser"
-    own.write_text("#!/bin/sh\necho cannot start >&2\nexit 1\n", encoding="utf-8")
-    own.chmod(0o755)
-    monkeypatch.setenv("CHROME", str(own))
-    (tmp_path / "page.html").touch()
-    return own
-
-
 def test_without_a_browser_a_pdf_is_refused_before_anything_runs(small, monkeypatch):
     monkeypatch.setattr(pages, "find_browser", lambda: None)
     for chrome, said in (
@@ -616,24 +606,25 @@ def test_without_a_browser_a_pdf_is_refused_before_anything_runs(small, monkeypa
             build_report(pdf=True, output_dir=small / "out")
 
 
-def test_the_browser_that_chrome_names_comes_first_and_its_failure_is_said(own_browser, tmp_path):
-    assert pages.find_browser() == own_browser
-    with pytest.raises(ReportFailed, match="my-browser could not print the PDF: cannot start"):
-        pages.print_pdf(tmp_path / "page.html", tmp_path / "page.pdf", own_browser)
-
-
-@pytest.mark.parametrize(("longest", "left"), [(10_000, []), (10, ["socket"])])
-def test_nothing_of_the_browser_stays_where_a_socket_may_have_a_name_so_long(
-    monkeypatch, own_browser, tmp_path, longest, left
+def test_the_browser_that_chrome_names_prints_its_failure_is_said_and_nothing_of_it_stays(
+    tmp_path, monkeypatch
 ):
+    own, pdf, page = (tmp_path / name for name in ("my-browser", "page.pdf", "page.html"))
+    own.write_text("#!/bin/sh\necho cannot start >&2\nexit 1\n", encoding="utf-8")
+    own.chmod(0o755)
     (tmp_path / "tmp").mkdir()
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    for name, value in {"CHROME": own, "TMPDIR": tmp_path / "tmp"}.items():
+        monkeypatch.setenv(name, str(value))
     monkeypatch.setattr("tempfile.tempdir", None)  # so that it is asked for again
-    monkeypatch.setattr(pages, "_LONGEST", longest)
-    pdf = tmp_path / "page.pdf"
-    own_browser.write_text(f'#!/bin/sh\ntouch "$TMPDIR/socket"\nprintf %%PDF- > {pdf}\n')
-    pages.print_pdf(tmp_path / "page.html", pdf, own_browser)
-    assert names(tmp_path / "tmp") == left
+    assert pages.find_browser() == own
+    with pytest.raises(ReportFailed, match="my-browser could not print the PDF: cannot start"):
+        pages.print_pdf(page, pdf, own)
+    own.write_text(f'#!/bin/sh\ntouch "$TMPDIR/socket"\nprintf %%PDF- > {pdf}\n')
+    # A socket may have a name of so many letters; where it is longer, it stays elsewhere.
+    for longest, left in ((10_000, []), (10, ["socket"])):
+        monkeypatch.setattr(pages, "_LONGEST", longest)
+        pages.print_pdf(page, pdf, own)
+        assert names(tmp_path / "tmp") == left
 
 
 def test_a_weak_proxy_whose_object_is_gone_does_not_stop_the_pages():
