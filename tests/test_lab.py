@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from unittest import mock
@@ -22,6 +24,8 @@ from skullnb.errors import InvalidSetting, SkullnbError, UnreadableFile
 from skullnb.heads import open_data
 from skullnb.report import lab
 
+SECONDS = 180  # a slow machine compiles the kernels in this time
+LAUNCH = 'lab.launch_lab(folder="work", open_browser=False, arguments=["--allow-root"])'
 COUNT = "import ipywidgets\nslider = ipywidgets.IntSlider(value=3)\nslider"
 
 
@@ -139,13 +143,35 @@ def test_relative_files_and_patterns_are_found_from_the_notebooks_folder(served,
         monkeypatch.chdir(path.parents[1])
 
 
-PROGRAM = """
-import sys
-from pathlib import Path
-from skullnb.report import lab
-lab.find_assets = lambda _: Path("notebooks")
-lab.launch_lab(folder="work", open_browser=False, arguments=["--allow-root"])
-"""
+@contextmanager
+def jupyterlab(home: Path, program: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """Start JupyterLab without anybody's settings, wait for its address, and end it."""
+    pytest.importorskip("jupyterlab")
+    names = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
+    names += ("JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR")
+    places = {name: str(home / name.lower()) for name in names}
+    with (home / "log.txt").open("wb") as log:
+        run = subprocess.Popen(
+            [sys.executable, "-c", program],
+            cwd=home,
+            env={**os.environ, **places, "PYTHONPATH": str(ROOT), "JUPYTER_TOKEN": "known"},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            # These tests may run under nohup.
+            preexec_fn=partial(signal.signal, signal.SIGHUP, signal.SIG_DFL),
+        )
+    address = r"http://127\.0\.0\.1:\d+/lab/tree/14-explore\.ipynb\?token=[0-9a-f]{48}\b"
+    until = time.monotonic() + SECONDS
+    try:
+        while not (found := re.search(address, said := (home / "log.txt").read_text())):
+            assert run.poll() is None, said[-2000:]
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        yield run, found[0]
+    finally:
+        run.terminate()
+        run.wait(timeout=SECONDS)
 
 
 @pytest.mark.slow
@@ -153,25 +179,9 @@ lab.launch_lab(folder="work", open_browser=False, arguments=["--allow-root"])
 @pytest.mark.parametrize("name", ["SIGHUP", "SIGKILL"])
 @pytest.mark.usefixtures("notebooks")
 def test_it_is_run_when_it_is_opened_and_ends_with_its_command(tmp_path, name):
-    pytest.importorskip("jupyterlab")
-    places = {f"JUPYTER_{kind}_DIR": str(tmp_path / kind) for kind in ("CONFIG", "DATA", "RUNTIME")}
-    run = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM],
-        cwd=tmp_path,
-        env={**os.environ, **places, "PYTHONPATH": str(ROOT), "JUPYTER_TOKEN": "known"},
-        **dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL),
-        # These tests may run under nohup.
-        preexec_fn=partial(signal.signal, signal.SIGHUP, signal.SIG_DFL),
-    )
-    until = time.monotonic() + 300
-    try:
-        while not list((tmp_path / "RUNTIME").glob("jpserver-*-open.html")):
-            assert run.poll() is None
-            assert time.monotonic() < until
-            time.sleep(0.1)
-        [begun] = (tmp_path / "RUNTIME").glob("jpserver-*.json")
-        said = json.loads(begun.read_text("utf-8"))
-        assert (said["hostname"], len(said["token"])) == ("127.0.0.1", 48)
+    find = 'lab.find_assets = lambda _: Path("notebooks")'
+    program = f"from pathlib import Path\nfrom skullnb.report import lab\n{find}\n{LAUNCH}"
+    with jupyterlab(tmp_path, program) as (run, _):
         notebook = nbformat.read(tmp_path / "work" / lab.NOTEBOOK, as_version=4)
         view = notebook.cells[-1].outputs[0].data["application/vnd.jupyter.widget-view+json"]
         assert view["model_id"]
@@ -181,8 +191,5 @@ def test_it_is_run_when_it_is_opened_and_ends_with_its_command(tmp_path, name):
         run.send_signal(getattr(signal, name))
         run.wait(timeout=60)
         assert psutil.wait_procs(kernels, timeout=60)[1] == []
-    finally:
-        run.kill()
-        run.wait()
-    left = list((tmp_path / "RUNTIME").glob("jpserver-*"))
+    left = list((tmp_path / "jupyter_runtime_dir").glob("jpserver-*"))
     assert bool(left) == (name == "SIGKILL"), "who is killed leaves a token that opens nothing"

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
-import time
 import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +11,7 @@ from urllib.error import HTTPError
 
 import numpy as np
 import pytest
+from test_lab import LAUNCH, SECONDS, jupyterlab
 
 from skullnb import heads
 from skullnb.metrics import dice, iou
@@ -24,12 +22,6 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-SECONDS = 180  # a slow machine compiles the kernels in this time
-START = """
-import sys
-from skullnb.report.lab import launch_lab
-launch_lab(folder=sys.argv[1], open_browser=False, arguments=sys.argv[2:])
-"""
 OPEN_TO_ALL = "c.ServerApp.ip = '0.0.0.0'; c.ServerApp.token = c.IdentityProvider.token = ''"
 
 
@@ -37,30 +29,10 @@ OPEN_TO_ALL = "c.ServerApp.ip = '0.0.0.0'; c.ServerApp.token = c.IdentityProvide
 def lab_url(chromium, tmp_path_factory):
     """Start JupyterLab with settings that would open it to everybody."""
     home = tmp_path_factory.mktemp("jupyter")
-    places = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
-    places += ("JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR")
-    environment = {**os.environ, **{name: str(home / name.lower()) for name in places}}
     (home / "jupyter_config_dir").mkdir()
     (home / "jupyter_config_dir" / "jupyter_server_config.py").write_text(OPEN_TO_ALL)
-    with (home / "log.txt").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-c", START, str(home / "work"), "--allow-root"],
-            env={**environment, "JUPYTER_TOKEN": "known"},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-    pattern = r"http://127\.0\.0\.1:\d+/lab/tree/14-explore\.ipynb\?token=[0-9a-f]{48}"
-    end = time.monotonic() + SECONDS
-    try:
-        while not (found := re.search(pattern, (home / "log.txt").read_text())):
-            assert process.poll() is None, (home / "log.txt").read_text()[-2000:]
-            assert time.monotonic() < end
-            time.sleep(0.2)
-        yield found[0]
-    finally:
-        process.terminate()  # and its kernel goes with it
-        process.wait(timeout=SECONDS)
+    with jupyterlab(home, f"from skullnb.report import lab\n{LAUNCH}") as (_, address):
+        yield address
 
 
 @pytest.fixture(scope="module")
