@@ -45,7 +45,7 @@ def opened(
     page.goto(path.resolve().as_uri())
     yield page
     context.close()
-    assert complaints == []
+    assert complaints == [], complaints[:3]
 
 
 def take_screenshots(html: Path, folder: Path) -> None:

@@ -48,7 +48,7 @@ RULES: dict[str, Any] = {
     "phone": {"rules": {"color-contrast": {"enabled": False}}},
 }
 CHECK = """async (rules) => {
-    const options = { resultTypes: ["violations"], ...rules };
+    const options = { preload: false, resultTypes: ["violations"], ...rules };
     const { violations } = await axe.run(document, options);
     return violations
         .filter((one) => ["serious", "critical"].includes(one.impact))
