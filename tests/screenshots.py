@@ -1,8 +1,6 @@
 """Take a picture of every page of a built book: light, dark, and as wide as a phone.
 
 Usage: python tests/screenshots.py [report/html [screenshots]]
-
-The folder also gets a contact sheet for each look, with the tops of all pages side by side.
 """
 
 from __future__ import annotations
@@ -47,51 +45,24 @@ def opened(
     page.goto(path.resolve().as_uri())
     yield page
     context.close()
-    assert complaints == []
+    assert complaints == [], complaints[:3]
 
 
-def take_screenshots(html: Path, folder: Path) -> dict[str, list[Path]]:
+def take_screenshots(html: Path, folder: Path) -> None:
     """Write one full-page picture of every page in every look."""
     from playwright.sync_api import sync_playwright
 
     folder.mkdir(parents=True, exist_ok=True)
-    written: dict[str, list[Path]] = {}
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_browser(), args=["--no-sandbox"])
         for look, options in LOOKS.items():
             page = browser.new_context(**options).new_page()
             for path in book_pages(html):
                 page.goto(path.resolve().as_uri())
-                picture = folder / f"{path.stem}-{look}.png"
-                page.screenshot(path=picture, full_page=True)
-                written.setdefault(look, []).append(picture)
+                page.screenshot(path=folder / f"{path.stem}-{look}.png", full_page=True)
         browser.close()
-    return written
-
-
-def write_contact_sheet(pictures: list[Path], file: Path) -> None:
-    """Write the pictures side by side, cut where a page is three times as high as wide."""
-    from PIL import Image
-
-    columns, width, gap = 7, 300, 12
-    shown = []
-    for path in pictures:
-        with Image.open(path) as picture:
-            scale = width / picture.width
-            small = picture.convert("RGB").resize((width, round(picture.height * scale)))
-        shown.append(small.crop((0, 0, width, min(small.height, 3 * width))))
-    cell = 3 * width + gap
-    rows = -(-len(shown) // columns)
-    sheet = Image.new("RGB", (columns * (width + gap), rows * cell), "grey")
-    for number, picture in enumerate(shown):
-        sheet.paste(picture, (number % columns * (width + gap), number // columns * cell))
-    sheet.save(file)
 
 
 if __name__ == "__main__":
     given = dict(enumerate(sys.argv))
-    html, folder = Path(given.get(1, "report/html")), Path(given.get(2, "screenshots"))
-    for look, pictures in take_screenshots(html, folder).items():
-        sheet = folder / f"all-{look}.png"
-        write_contact_sheet(pictures, sheet)
-        print(sheet)
+    take_screenshots(Path(given.get(1, "report/html")), Path(given.get(2, "screenshots")))

@@ -1,18 +1,26 @@
-"""The built book in a real browser: opened from disk, with and without script, wide and narrow."""
+"""The built book in a real browser, for everyone: from disk, aloud, by keyboard, on a phone.
+
+axe-core (MPL-2.0) comes with axe-playwright-python; it is a tool of these tests and never shipped.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+import re
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 import cv2
 import numpy as np
 import pytest
+from bs4 import BeautifulSoup
 from screenshots import LOOKS, book_pages, opened
 
+from skullnb.report.build import find_assets
+from skullnb.report.pages import print_pdf, require_browser, single_file
+
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -29,27 +37,77 @@ NOISE = """() => {
 }"""
 
 
+MOST_BYTES_OF_THE_BOOK = 25e6
+MOST_BYTES_OF_A_PAGE = 2e6
+MOST_BYTES_OF_ONE_FILE = 10e6
+
+# Colours are all that differs in the dark, and they are the same on a phone as on a wide page.
+RULES: dict[str, Any] = {
+    "light": {},
+    "dark": {"runOnly": {"type": "rule", "values": ["color-contrast"]}},
+    "phone": {"rules": {"color-contrast": {"enabled": False}}},
+}
+CHECK = """async (rules) => {
+    const options = { preload: false, resultTypes: ["violations"], ...rules };
+    const { violations } = await axe.run(document, options);
+    return violations
+        .filter((one) => ["serious", "critical"].includes(one.impact))
+        .flatMap((one) => one.nodes.map((node) => `${one.id}: ${node.html.slice(0, 120)}`));
+}"""
+
+STATE = """() => ({
+    wide: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+    broken: Array.from(document.images).filter((one) => !one.naturalWidth).length,
+    dead: Array.from(document.querySelectorAll("a[href^='#']"))
+        .map((one) => decodeURIComponent(one.getAttribute("href").slice(1)))
+        .filter((id) => !document.getElementById(id)),
+    outward: Array.from(document.querySelectorAll("a[href]"))
+        .map((one) => one.getAttribute("href")).filter((one) => !/^(#|https?:|mailto:)/.test(one)),
+    twice: Object.entries(Object.groupBy(document.querySelectorAll("[id]"), (one) => one.id))
+        .filter(([, all]) => all.length > 1).map(([id]) => id),
+})"""
+
 # What a slow page still fetches, its icon for one, when the next page is opened.
 LEFT = "net::ERR_ABORTED"
 
 
 @pytest.fixture(scope="module")
-def html(chromium: Browser, built_book: Path) -> Path:
+def html(chromium, built_book):
     """Ask for the browser first: without one, no book is built for nothing."""
     return built_book / "html"
 
 
+def barriers(page: Page, look: str) -> list[str]:
+    """What axe-core calls serious or critical on an open page."""
+    # A colour on its way from light to dark has the contrast of neither.
+    page.add_style_tag(content="* { transition: none !important; animation: none !important; }")
+    page.evaluate((files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8"))
+    return list(page.evaluate(CHECK, RULES[look]))
+
+
+def test_a_barrier_would_be_found(page):
+    page.set_content('<html lang="en"><title>x</title><img src="data:,"><p style="color:#ccc">pale')
+    found = " ".join(barriers(page, "light"))
+    assert "image-alt" in found
+    assert "color-contrast" in found
+
+
 @pytest.fixture
-def page(chromium: Browser) -> Iterator[Page]:
+def page(chromium):
     context = chromium.new_context()
     yield context.new_page()
     context.close()
 
 
+@pytest.fixture
+def expect(chromium):
+    from playwright.sync_api import expect
+
+    return expect
+
+
 @pytest.mark.parametrize("look", LOOKS)
-def test_every_page_is_quiet_whole_and_fits_the_window(
-    chromium: Browser, html: Path, look: str
-) -> None:
+def test_every_page_is_quiet_whole_fits_the_window_and_has_no_serious_barrier(chromium, html, look):
     asked: list[str] = []
     failed: list[str] = []
     found: dict[str, Any] = {}
@@ -58,17 +116,34 @@ def test_every_page_is_quiet_whole_and_fits_the_window(
         for path in book_pages(html):
             page.goto(path.as_uri())
             page.wait_for_load_state("networkidle")
-            found[path.name] = page.evaluate(NOISE)
+            noise = page.evaluate(NOISE)
+            found[path.name] = {**noise, "barriers": barriers(page, look) if look in RULES else []}
         theme = page.evaluate("document.documentElement.dataset.theme")
     assert theme == LOOKS[look]["color_scheme"]
     assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
     assert failed == []
-    assert found == {name: {"overflow": 0, "noAlt": [], "broken": []} for name in found}
+    quiet = {"overflow": 0, "noAlt": [], "broken": [], "barriers": []}
+    assert {name: one for name, one in found.items() if one != quiet} == {}
 
 
-def test_the_landing_page_shows_the_method_and_three_numbers_and_leads_to_every_chapter(
-    page: Page, html: Path
-) -> None:
+def test_every_page_is_light_and_a_link_to_it_shows_its_title_and_the_cover(html):
+    for path in book_pages(html):
+        text = path.read_text(encoding="utf-8")
+        soup = BeautifulSoup(text, "html.parser")
+        shown = {unquote(tag["src"]) for tag in soup.select("img[src]")}
+        pictures = [(path.parent / one).stat().st_size for one in shown if not urlsplit(one).scheme]
+        assert len(text.encode()) + sum(pictures) < MOST_BYTES_OF_A_PAGE, path.name
+        tags = soup.select("meta[content]")
+        meta = {tag.get("property") or tag.get("name", ""): tag["content"] for tag in tags}
+        assert soup.h1.contents[0] == meta["og:title"]
+        assert meta["description"] == meta["og:description"]
+        cover = path.parent / meta["og:image"]
+        assert cover.read_bytes()[16:24] == (1200).to_bytes(4) + (630).to_bytes(4)
+    whole = sum(path.stat().st_size for path in html.rglob("*") if path.is_file())
+    assert whole < MOST_BYTES_OF_THE_BOOK
+
+
+def test_the_landing_page_shows_the_method_and_three_numbers_and_leads_to_every_chapter(page, html):
     page.goto((html / "index.html").as_uri())
     page.locator("figure.is-live").wait_for()
     links = page.locator("nav.bd-links a").evaluate_all("all => all.map((a) => a.href)")
@@ -80,9 +155,7 @@ def test_the_landing_page_shows_the_method_and_three_numbers_and_leads_to_every_
     assert all(number[0].isdigit() for number in numbers)
 
 
-def test_formulas_are_drawn_in_the_colour_of_the_text_and_say_what_they_are(
-    page: Page, html: Path
-) -> None:
+def test_formulas_are_drawn_in_the_colour_of_the_text_and_say_what_they_are(page, html):
     page.goto((html / "notebooks" / "07-metrics.html").as_uri())
     drawn = page.locator(".formula svg")
     assert drawn.count() > 0
@@ -101,9 +174,7 @@ def test_formulas_are_drawn_in_the_colour_of_the_text_and_say_what_they_are(
     assert len(colours) == 2
 
 
-def test_a_reader_can_move_the_step_that_a_chapter_is_about(page: Page, html: Path) -> None:
-    from playwright.sync_api import expect
-
+def test_a_reader_can_move_the_step_that_a_chapter_is_about(page, html, expect):
     for chapter, control in (("03-threshold", "Threshold"), ("05-dilation", "Kernel width")):
         page.goto((html / "notebooks" / f"{chapter}.html").as_uri())
         page.locator("figure.is-live").wait_for()
@@ -114,9 +185,7 @@ def test_a_reader_can_move_the_step_that_a_chapter_is_about(page: Page, html: Pa
         expect(mask).not_to_have_text(before)
 
 
-def test_a_slice_on_the_sheet_of_all_leads_to_its_live_figure(page: Page, html: Path) -> None:
-    from playwright.sync_api import expect
-
+def test_a_slice_on_the_sheet_of_all_leads_to_its_live_figure(page, html, expect):
     page.goto((html / "notebooks" / "15-your-data.html").as_uri())
     page.locator("figure.is-live").wait_for()
     page.get_by_role("link", name="slice 3", exact=True).press("Enter")
@@ -124,10 +193,8 @@ def test_a_slice_on_the_sheet_of_all_leads_to_its_live_figure(page: Page, html: 
 
 
 def test_a_reader_can_try_an_image_of_their_own_on_a_page_that_may_connect_to_nothing(
-    page: Page, html: Path
-) -> None:
-    from playwright.sync_api import expect
-
+    page, html, expect
+):
     page.goto((html / "book" / "try-it.html").as_uri())
     page.locator("figure.is-live").wait_for()
     page.get_by_label("Kernel width").press("ArrowLeft")
@@ -160,3 +227,52 @@ def test_a_reader_can_try_an_image_of_their_own_on_a_page_that_may_connect_to_no
     assert refused.count("connect-src") + refused.count("socket") == 3
     assert "img-src" in refused
     assert "script-src-elem" in refused
+
+
+@pytest.fixture(scope="module")
+def written(html):
+    """Write one file and paper once, in a folder of their own, from the book that all share."""
+    folder = html.parents[1] / "files"
+    folder.mkdir(exist_ok=True)
+    page = folder / "book.html"
+    page.write_text(single_file(html, find_assets("book")), encoding="utf-8")
+    print_pdf(page, folder / "book.pdf", require_browser())
+    return folder
+
+
+@pytest.mark.parametrize("look", ["light", "dark", "phone"])
+def test_the_book_in_one_file_is_whole_and_quiet_and_fits_the_window(chromium, written, look):
+    asked: list[str] = []
+    with opened(chromium, written / "book.html", asked, **LOOKS[look]) as page:
+        # Its articles are those of the pages; only what the file itself adds is checked again.
+        assert look != "phone" or barriers(page, look) == []
+        state = page.evaluate(STATE)
+        theme = page.evaluate("document.documentElement.dataset.theme")
+    assert theme == LOOKS[look]["color_scheme"]
+    addresses = {url for url in asked if not url.startswith("data:")}
+    assert addresses == {(written / "book.html").as_uri()}
+    assert state == {"wide": 0, "broken": 0, "dead": [], "outward": [], "twice": []}
+
+
+def test_it_holds_every_page_is_small_and_leads_to_chapters_by_keyboard(chromium, written, html):
+    text = (written / "book.html").read_text(encoding="utf-8")
+    assert len(text.encode()) < MOST_BYTES_OF_ONE_FILE
+    pages = [page.read_text(encoding="utf-8") for page in book_pages(html)]
+    titles = [re.findall("<h1>(.*?)<", page)[0] for page in pages]
+    assert sorted(re.findall("<h1>(.*?)<", text)) == sorted(titles)
+    with opened(chromium, written / "book.html") as page:
+        page.locator("header summary").press("Enter")
+        page.locator("header a", has_text="How far is it").press("Enter")
+        heading = page.locator("h1", has_text="How far is it")
+        assert heading.evaluate("one => one.getBoundingClientRect().top") < 300
+        assert not page.locator("header li").first.is_visible()
+        # Its policy lets nobody evaluate text, so nothing is waited for in the page.
+        page.wait_for_selector("figure.live:not(.is-live)", state="detached")
+        assert page.locator("figure.is-live").count() > 3
+
+
+def test_the_pdf_has_the_chapters_and_their_pictures(written):
+    data = (written / "book.pdf").read_bytes()
+    assert len(re.findall(rb"/Type\s*/Page\b", data)) > 30
+    assert len(re.findall(rb"/Subtype\s*/Image\b", data)) > 20
+    assert b"/Outlines" in data

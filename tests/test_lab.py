@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
@@ -10,9 +9,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
 import nbformat
@@ -25,27 +24,29 @@ from skullnb.errors import InvalidSetting, SkullnbError, UnreadableFile
 from skullnb.heads import open_data
 from skullnb.report import lab
 
+SECONDS = 180  # a slow machine compiles the kernels in this time
+LAUNCH = 'lab.launch_lab(folder="work", open_browser=False, arguments=["--allow-root"])'
 COUNT = "import ipywidgets\nslider = ipywidgets.IntSlider(value=3)\nslider"
 
 
 @pytest.fixture
-def notebooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def notebooks(tmp_path, monkeypatch):
     """Two notebooks to copy, in a current folder of their own."""
     folder = tmp_path / "notebooks"
     write_chapter(folder, "14-explore", COUNT, text="[threshold](03-threshold.ipynb)")
     write_chapter(folder, "03-threshold")
     monkeypatch.setattr(lab, "find_assets", lambda _: folder)
-    monkeypatch.setattr(lab, "_is_root", lambda: False)
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     return folder
 
 
 @pytest.fixture
-def served(notebooks: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, list[str], bool]]:
+def served(notebooks, monkeypatch):
     """What would have been served."""
     given: list[tuple[Path, list[str], bool]] = []
     monkeypatch.setattr(lab, "_serve", lambda *words: given.append(words))
+    monkeypatch.setattr(os, "geteuid", lambda: 1000, raising=False)
     return given
 
 
@@ -56,7 +57,7 @@ def chosen(path: Path) -> list[str]:
     return found[0].splitlines()[1:] if found else []
 
 
-def test_the_copy_is_the_notebook_with_what_was_chosen_and_no_output(notebooks: Path) -> None:
+def test_the_copy_is_the_notebook_with_what_was_chosen_and_no_output(notebooks):
     path = lab.copy_notebook(Path(), {"images": "a'b\\c.npy", "axis": "", "kernel_width": 26})
     copied, own = (nbformat.read(one, as_version=4) for one in (path, notebooks / lab.NOTEBOOK))
     nbformat.validate(copied)
@@ -68,33 +69,27 @@ def test_the_copy_is_the_notebook_with_what_was_chosen_and_no_output(notebooks: 
     assert Path("03-threshold.ipynb").exists(), "it links there"
 
 
-@pytest.mark.parametrize("saved", ["mine", "null", '{"cells": [{}]}', '{"cells": 3}'])
-def test_an_earlier_copy_is_never_overwritten(notebooks: Path, saved: str) -> None:
-    first = lab.copy_notebook(Path(), {})
-    first.write_text(saved)
-    Path("03-threshold.ipynb").write_text("mine")
-    assert lab.copy_notebook(Path(), {}).name == "14-explore-2.ipynb"
-    assert first.read_text() == saved
-    assert Path("03-threshold.ipynb").read_text() == "mine"
-
-
-def test_an_earlier_copy_that_was_only_run_and_saved_is_opened_again(notebooks: Path) -> None:
+@pytest.mark.usefixtures("notebooks")
+def test_an_earlier_copy_is_opened_again_where_it_is_the_same_and_never_overwritten():
     first = lab.copy_notebook(Path(), {"kernel_width": 30})
     saved = nbformat.read(first, as_version=4)
     for cell in saved.cells:
         cell.metadata["trusted"] = True
-    first.write_text(json.dumps(saved), encoding="utf-8")
+    nbformat.write(saved, first)
+    Path("03-threshold.ipynb").write_text("mine")
     assert lab.copy_notebook(Path(), {"kernel_width": 30}) == first
-    assert lab.copy_notebook(Path(), {"kernel_width": 24}).name == "14-explore-2.ipynb"
+    assert lab.copy_notebook(Path(), {}).name == "14-explore-2.ipynb"
+    for text in ("mine", "null", '{"cells": [{}]}', '{"cells": 3}'):
+        first.write_text(text)
+        assert lab.copy_notebook(Path(), {"kernel_width": 30}).name == "14-explore-3.ipynb"
+        assert first.read_text() == text
+    assert Path("03-threshold.ipynb").read_text() == "mine"
 
 
-def test_a_disk_that_fills_up_leaves_no_half_copy(
-    notebooks: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full_disk(_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full_disk)
+@pytest.mark.usefixtures("served")
+def test_a_disk_that_fills_up_leaves_no_half_copy(monkeypatch):
+    full = mock.Mock(side_effect=OSError(28, "No space left on device"))
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(UnreadableFile, match="No space"):
         lab.launch_lab(folder="work")
     assert list(Path("work").iterdir()) == []
@@ -112,9 +107,7 @@ def test_a_disk_that_fills_up_leaves_no_half_copy(
         ({"arguments": ["--ServerApp.token="]}, SkullnbError, "leave out"),
     ],
 )
-def test_what_can_not_work_is_refused_before_anything_starts(
-    served: list[Any], given: dict[str, Any], error: type[Exception], words: str
-) -> None:
+def test_what_can_not_work_is_refused_before_anything_starts(served, given, error, words):
     Path("taken").write_text("")
     with pytest.raises(error, match=words):
         lab.launch_lab(**{"folder": "work", **given})
@@ -122,10 +115,8 @@ def test_what_can_not_work_is_refused_before_anything_starts(
     assert not Path("work").exists()
 
 
-def test_root_and_who_lacks_jupyterlab_are_told_what_to_do(
-    served: list[Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lab, "_is_root", lambda: True)
+def test_root_and_who_lacks_jupyterlab_are_told_what_to_do(served, monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 0, raising=False)
     with pytest.raises(SkullnbError, match="`skullnb lab -- --allow-root`"):
         lab.launch_lab()
     for allowed in ("--allow-root", "--ServerApp.allow_root=True"):
@@ -137,9 +128,7 @@ def test_root_and_who_lacks_jupyterlab_are_told_what_to_do(
 
 
 @pytest.mark.parametrize("here", [".", "ward [3]"])
-def test_relative_files_and_patterns_are_found_from_the_notebooks_folder(
-    served: list[Any], monkeypatch: pytest.MonkeyPatch, here: str
-) -> None:
+def test_relative_files_and_patterns_are_found_from_the_notebooks_folder(served, monkeypatch, here):
     Path(here).mkdir(exist_ok=True)
     monkeypatch.chdir(here)
     np.save("scans.npy", np.random.default_rng(0).random((2, 20, 20)))
@@ -154,80 +143,53 @@ def test_relative_files_and_patterns_are_found_from_the_notebooks_folder(
         monkeypatch.chdir(path.parents[1])
 
 
-def test_address_and_token_have_the_last_word_and_every_start_has_another_token(
-    notebooks: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    labapp = pytest.importorskip("jupyterlab.labapp")
-    asked: list[list[str]] = []
-    server = mock.MagicMock()
-    monkeypatch.setattr(
-        labapp.LabApp, "initialize_server", lambda argv: asked.append(argv) or server
-    )
-    monkeypatch.setattr(signal, "signal", mock.Mock())
-    for _ in range(2):
-        lab._serve(Path("work/14-explore.ipynb"), ["--ServerApp.port=1"], open_browser=False)
-    assert [one[-2] for one in asked] == ["--ip=127.0.0.1"] * 2
-    tokens = {re.fullmatch("--IdentityProvider.token=([0-9a-f]{48})", one[-1])[1] for one in asked}
-    assert len(tokens) == 2
-    assert "--no-browser" in asked[0]
-    assert server.start.call_count == 2
-
-
-PROGRAM = """
-import sys
-from pathlib import Path
-from skullnb.report import lab
-lab.find_assets = lambda _: Path("notebooks")
-lab.launch_lab(folder="work", open_browser=False, arguments=["--allow-root"])
-"""
-
-
-@pytest.fixture(params=["SIGTERM", "SIGHUP", "SIGKILL"])
-def running(
-    tmp_path: Path, notebooks: Path, request: pytest.FixtureRequest
-) -> Iterator[tuple[Path, subprocess.Popen[bytes], int]]:
-    """A JupyterLab that has begun, and the signal that will end it."""
+@contextmanager
+def jupyterlab(home: Path, program: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """Start JupyterLab without anybody's settings, wait for its address, and end it."""
     pytest.importorskip("jupyterlab")
-    if sys.platform == "win32":
-        pytest.skip("signals of POSIX")
-    places = {f"JUPYTER_{kind}_DIR": str(tmp_path / kind) for kind in ("CONFIG", "DATA", "RUNTIME")}
-    run = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM],
-        cwd=tmp_path,
-        env={**os.environ, **places, "PYTHONPATH": str(ROOT)},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        # These tests may run under nohup.
-        preexec_fn=partial(signal.signal, signal.SIGHUP, signal.SIG_DFL),
-    )
-    until = time.monotonic() + 300
+    names = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
+    names += ("JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR")
+    places = {name: str(home / name.lower()) for name in names}
+    with (home / "log.txt").open("wb") as log:
+        run = subprocess.Popen(
+            [sys.executable, "-c", program],
+            cwd=home,
+            env={**os.environ, **places, "PYTHONPATH": str(ROOT), "JUPYTER_TOKEN": "known"},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            # These tests may run under nohup.
+            preexec_fn=partial(signal.signal, signal.SIGHUP, signal.SIG_DFL),
+        )
+    address = r"http://127\.0\.0\.1:\d+/lab/tree/14-explore\.ipynb\?token=[0-9a-f]{48}\b"
+    until = time.monotonic() + SECONDS
     try:
-        while not list((tmp_path / "RUNTIME").glob("jpserver-*-open.html")):
-            assert run.poll() is None
+        while not (found := re.search(address, said := (home / "log.txt").read_text())):
+            assert run.poll() is None, said[-2000:]
             assert time.monotonic() < until
             time.sleep(0.1)
-        yield tmp_path, run, getattr(signal, request.param)
+        yield run, found[0]
     finally:
-        run.kill()
-        run.wait()
+        run.terminate()
+        run.wait(timeout=SECONDS)
 
 
 @pytest.mark.slow
-def test_it_is_run_when_it_is_opened_and_ends_with_its_command(
-    running: tuple[Path, subprocess.Popen[bytes], int],
-) -> None:
-    folder, run, number = running
-    notebook = nbformat.read(folder / "work" / lab.NOTEBOOK, as_version=4)
-    view = notebook.cells[-1].outputs[0].data["application/vnd.jupyter.widget-view+json"]
-    assert view["model_id"]
-    assert "widgets" not in notebook.metadata, "their state is the running kernel's"
-    kernels = psutil.Process(run.pid).children(recursive=True)
-    assert kernels, "its kernel goes on, for who opens it"
-    run.send_signal(number)
-    run.wait(timeout=60)
-    assert psutil.wait_procs(kernels, timeout=60)[1] == []
-    left = list((folder / "RUNTIME").glob("jpserver-*"))
-    assert bool(left) == (number == signal.SIGKILL), (
-        "who is killed leaves a token that opens nothing"
-    )
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGKILL"])
+@pytest.mark.usefixtures("notebooks")
+def test_it_is_run_when_it_is_opened_and_ends_with_its_command(tmp_path, name):
+    find = 'lab.find_assets = lambda _: Path("notebooks")'
+    program = f"from pathlib import Path\nfrom skullnb.report import lab\n{find}\n{LAUNCH}"
+    with jupyterlab(tmp_path, program) as (run, _):
+        notebook = nbformat.read(tmp_path / "work" / lab.NOTEBOOK, as_version=4)
+        view = notebook.cells[-1].outputs[0].data["application/vnd.jupyter.widget-view+json"]
+        assert view["model_id"]
+        assert "widgets" not in notebook.metadata, "their state is the running kernel's"
+        kernels = psutil.Process(run.pid).children(recursive=True)
+        assert kernels, "its kernel goes on, for who opens it"
+        run.send_signal(getattr(signal, name))
+        run.wait(timeout=60)
+        assert psutil.wait_procs(kernels, timeout=60)[1] == []
+    left = list((tmp_path / "jupyter_runtime_dir").glob("jpserver-*"))
+    assert bool(left) == (name == "SIGKILL"), "who is killed leaves a token that opens nothing"

@@ -4,90 +4,39 @@ from __future__ import annotations
 
 import os
 import re
-import signal
-import subprocess
-import sys
-import time
 import urllib.request
-from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.error import HTTPError
 
 import numpy as np
 import pytest
+from test_lab import LAUNCH, SECONDS, jupyterlab
 
 from skullnb import heads
 from skullnb.metrics import dice, iou
 from skullnb.pipeline import create_skull_mask
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator, Page
+    from playwright.sync_api import Locator, Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-SECONDS = 180  # a slow machine compiles the kernels in this time
-START = """
-import sys
-from skullnb.report.lab import launch_lab
-launch_lab(folder=sys.argv[1], open_browser=False, arguments=sys.argv[2:])
-"""
 OPEN_TO_ALL = "c.ServerApp.ip = '0.0.0.0'; c.ServerApp.token = c.IdentityProvider.token = ''"
 
 
 @pytest.fixture(scope="module")
-def lab_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def lab_url(chromium, tmp_path_factory):
     """Start JupyterLab with settings that would open it to everybody."""
-    if find_spec("jupyterlab") is None:
-        missing = "JupyterLab is not installed (pip install 'skullnb[lab]')"
-        if os.environ.get("SKULLNB_REQUIRE_BROWSER") == "1":
-            pytest.fail(f"a live explorer is required here, but {missing}")
-        pytest.skip(f"this test needs JupyterLab: {missing}")
     home = tmp_path_factory.mktemp("jupyter")
-    places = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
-    places += ("JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR")
-    environment = {**os.environ, **{name: str(home / name.lower()) for name in places}}
-    environment["JUPYTER_TOKEN"] = "known"
     (home / "jupyter_config_dir").mkdir()
     (home / "jupyter_config_dir" / "jupyter_server_config.py").write_text(OPEN_TO_ALL)
-    arguments = [str(home / "work")]
-    if hasattr(os, "geteuid") and os.geteuid() == 0:
-        arguments.append("--allow-root")
-    with (home / "log.txt").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-c", START, *arguments],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        yield address_in(home / "log.txt", process)
-    finally:
-        # JupyterLab and its kernel are in the session that was started here.
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(timeout=15)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
-def address_in(log: Path, process: subprocess.Popen[bytes]) -> str:
-    """Wait for the address that JupyterLab prints when it listens there."""
-    end = time.monotonic() + SECONDS
-    while time.monotonic() < end and process.poll() is None:
-        pattern = r"http://127\.0\.0\.1:\d+/lab/tree/14-explore\.ipynb\?token=[0-9a-f]{48}"
-        if found := re.search(pattern, log.read_text()):
-            return found[0]
-        time.sleep(0.2)
-    pytest.fail(f"JupyterLab did not start:\n{log.read_text()[-2000:]}")
+    with jupyterlab(home, f"from skullnb.report import lab\n{LAUNCH}") as (_, address):
+        yield address
 
 
 @pytest.fixture(scope="module")
-def page(chromium: Browser, lab_url: str) -> Iterator[Page]:
+def page(chromium, lab_url):
     """Open the notebook and run nothing."""
     page = chromium.new_context(viewport={"width": 1400, "height": 1050}).new_page()
     page.set_default_timeout(SECONDS * 1000)
@@ -115,7 +64,6 @@ def facts(page: Page, kernel: str = "") -> dict[str, str]:
 
 def expected_scores(width: int) -> str:
     stack = heads.load("studyforrest")
-    assert stack.reference is not None
     mask, reference = create_skull_mask(stack.images[8], width), stack.reference[8]
     return f"{iou(mask, reference):.4f}, {dice(mask, reference):.4f}"
 
@@ -125,7 +73,7 @@ def source(page: Page) -> str:
     return str(panel(page).locator("img.widget-image").get_attribute("src"))
 
 
-def test_it_is_alive_at_once_and_follows_mouse_and_arrow_keys(page: Page, tmp_path: Path) -> None:
+def test_it_is_alive_at_once_and_follows_mouse_and_arrow_keys(page, tmp_path):
     before, picture = facts(page, "26 px"), source(page)
     assert before["IoU, Dice"] == expected_scores(26)
     slider(page).scroll_into_view_if_needed()
@@ -151,7 +99,7 @@ def test_it_is_alive_at_once_and_follows_mouse_and_arrow_keys(page: Page, tmp_pa
     page.screenshot(path=Path(os.environ.get("SKULLNB_SCREENSHOTS", tmp_path)) / "explorer.png")
 
 
-def test_the_strip_leads_to_a_slice_by_keyboard(page: Page) -> None:
+def test_the_strip_leads_to_a_slice_by_keyboard(page):
     panel(page).get_by_role("button").and_(page.get_by_title("slice 3: right")).press("Enter")
     panel(page).locator("tr", has_text=re.compile(r"slice\s*3 of studyforrest")).wait_for()
     assert panel(page).locator(".widget-hslider").first.inner_text().split()[-1] == "3"
@@ -163,9 +111,7 @@ def upload(page: Page, path: Path) -> None:
     chooser.value.set_files(path)
 
 
-def test_a_bad_upload_ends_in_one_sentence_and_a_good_one_is_shown(
-    page: Page, tmp_path: Path
-) -> None:
+def test_a_bad_upload_ends_in_one_sentence_and_a_good_one_is_shown(page, tmp_path):
     picture = source(page)
     np.save(tmp_path / "bad.npy", np.array([{}]), allow_pickle=True)
     upload(page, tmp_path / "bad.npy")
@@ -182,19 +128,17 @@ def test_a_bad_upload_ends_in_one_sentence_and_a_good_one_is_shown(
     assert source(page) != picture
 
 
-@pytest.mark.parametrize("width", [1280, 760])
-def test_the_panel_fits_its_page_at_every_width(page: Page, width: int, tmp_path: Path) -> None:
-    page.set_viewport_size({"width": width, "height": 800})
-    panel(page).evaluate("element => element.scrollIntoView()")
+def test_the_panel_fits_its_page_at_every_width(page, tmp_path):
     fits = "(panel) => panel.scrollWidth <= panel.clientWidth + 1"
-    page.wait_for_function(fits, arg=panel(page).element_handle())
-    name = f"explorer-{width}.png"
-    page.screenshot(path=Path(os.environ.get("SKULLNB_SCREENSHOTS", tmp_path)) / name)
+    for width in (1280, 760):
+        page.set_viewport_size({"width": width, "height": 800})
+        panel(page).evaluate("element => element.scrollIntoView()")
+        page.wait_for_function(fits, arg=panel(page).element_handle())
+        name = f"explorer-{width}.png"
+        page.screenshot(path=Path(os.environ.get("SKULLNB_SCREENSHOTS", tmp_path)) / name)
 
 
-def test_jupyterlab_answers_on_this_machine_only_and_asks_for_the_token(
-    lab_url: str, page: Page
-) -> None:
+def test_jupyterlab_answers_on_this_machine_only_and_asks_for_the_token(lab_url, page):
     port = int(re.findall(r":(\d+)/", lab_url)[0])
     for token in ("", "?token=", "?token=known"):
         with pytest.raises(HTTPError, match="403"):
@@ -206,6 +150,6 @@ def test_jupyterlab_answers_on_this_machine_only_and_asks_for_the_token(
         assert places == [f"0100007F:{port:04X}"]
 
 
-def test_no_cell_of_the_notebook_ended_in_an_error(page: Page) -> None:
-    assert page.locator(".jp-OutputArea-output", has_text="Traceback").count() == 0
-    assert page.locator(".jp-OutputArea-output", has_text="javascript error").count() == 0
+def test_no_cell_of_the_notebook_ended_in_an_error(page):
+    for words in ("Traceback", "javascript error"):
+        assert page.locator(".jp-OutputArea-output", has_text=words).count() == 0

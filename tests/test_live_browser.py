@@ -35,7 +35,7 @@ from skullnb.report import live, plot
 from skullnb.stack import Stack, read_stack, write_masks
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Locator, Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -100,17 +100,17 @@ def write_page(folder: Path, stack: Stack, figure: str = "") -> Path:
 
 
 @pytest.fixture(scope="module")
-def head() -> Stack:
+def head():
     return heads.load("studyforrest").select([1, 8, 15])
 
 
 @pytest.fixture(scope="module")
-def site(chromium: Browser, head: Stack, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def site(chromium, head, tmp_path_factory):
     return write_page(tmp_path_factory.mktemp("live"), head)
 
 
 @pytest.fixture
-def page(chromium: Browser, site: Path) -> Iterator[Page]:
+def page(chromium, site):
     with live_page(chromium, site) as page:
         yield page
 
@@ -163,9 +163,7 @@ def compare(found: dict[str, Any], trace: SkullMaskTrace, reference: np.ndarray 
     assert found["warnings"] == list(trace.warnings)
 
 
-def test_the_built_in_slices_have_pythons_masks_and_signs_at_any_settings(
-    page: Page, head: Stack
-) -> None:
+def test_the_built_in_slices_have_pythons_masks_and_signs_at_any_settings(page, head):
     rng = np.random.default_rng(1)
     for index, image in enumerate(head.images):
         for settings in (PipelineSettings(), *(random_settings(rng) for _ in range(4))):
@@ -176,8 +174,8 @@ def test_the_built_in_slices_have_pythons_masks_and_signs_at_any_settings(
 
 
 def test_a_synthetic_head_is_written_by_name_and_starts_at_the_articles_width(
-    chromium: Browser, head: Stack, tmp_path: Path
-) -> None:
+    chromium, head, tmp_path
+):
     own, bridge = PipelineSettings(kernel_width=9), live._of_the_package("bridge")
     config = live.configure("whole", own, head) | {"start": "bridge-2"}
     config["sources"].append({"key": "bridge-2", "label": "bridge", "kernelWidth": 26})
@@ -193,7 +191,7 @@ def test_a_synthetic_head_is_written_by_name_and_starts_at_the_articles_width(
             compare(page.evaluate(MOVE, [key, {}]), trace, stack.reference[index])
 
 
-def test_noise_lines_and_ties_have_pythons_masks_and_signs(page: Page) -> None:
+def test_noise_lines_and_ties_have_pythons_masks_and_signs(page):
     rng = np.random.default_rng(3)
     shapes = [(1, 1), (1, 57), (57, 1), (2, 2), (3, 80), (64, 64), (200, 150)]
     cases = []
@@ -238,42 +236,32 @@ def test_noise_lines_and_ties_have_pythons_masks_and_signs(page: Page) -> None:
     assert signs == set(SIGNS) - {AREA_JUMP, THRESHOLD_JUMP}
 
 
-def test_numbers_are_written_as_python_writes_them(page: Page) -> None:
-    rng = np.random.default_rng(10)
+def test_numbers_are_written_as_python_writes_them(page):
     values = [0, 0.5, 1.5, 2.5, 0.125, 0.375, 99.5, 12.5, 1e-9, 150, 1234.5, 0.995, 0.0005]
-    values += [float(one) for one in 10 ** rng.uniform(-7, 6, 200)]
-    found = page.evaluate(
-        """(values) => values.map((one) => [
-            skullnbSigns.fixed(one), skullnbSigns.fixed(one, 1), skullnbSigns.percent(one, 1),
-            skullnbSigns.general(one, 2), skullnbSigns.general(one, 3)])""",
-        values,
-    )
-    for value, one in zip(values, found, strict=True):
-        assert one == [
-            f"{value:.0f}",
-            f"{value:.1f}",
-            f"{value:.1%}",
-            f"{value:.2g}",
-            f"{value:.3g}",
-        ]
+    values += (10 ** np.random.default_rng(10).uniform(-7, 6, 200)).tolist()
+    forms = {"fixed": ".0f", "fixed, 1": ".1f", "percent, 1": ".1%", "general, 2": ".2g"}
+    for call, form in {**forms, "general, 3": ".3g"}.items():
+        name, _, digits = call.partition(", ")
+        found = page.evaluate(
+            f"all => all.map((one) => skullnbSigns.{name}(one, {digits}))", values
+        )
+        assert found == [format(value, form) for value in values]
 
 
-def test_the_kernel_is_opencvs_at_every_width(page: Page) -> None:
+def test_the_kernel_is_opencvs_at_every_width(page):
+    shapes = ["ellipse", "rectangle"]
     found = page.evaluate(
-        """() => ["ellipse", "rectangle"].flatMap((shape) => Array.from({ length: 60 }, (_, i) => {
+        """(shapes) => shapes.flatMap((shape) => Array.from({ length: 60 }, (_, i) => {
             const dot = { pixels: new Uint8Array(130 * 130), height: 130, width: 130 };
             dot.pixels[65 * 130 + 65] = 1;
             return packed(skullnb.dilate(dot, i + 1, shape).pixels);
-        }))"""
+        }))""",
+        shapes,
     )
     dot = np.zeros((130, 130), dtype=np.uint8)
     dot[65, 65] = 1
-    expected = [
-        bits(steps.dilate(dot, width, shape))
-        for shape in ("ellipse", "rectangle")
-        for width in range(1, 61)
-    ]
-    assert found == expected
+    kernels = [steps.dilate(dot, width, one) for one in shapes for width in range(1, 61)]
+    assert found == [bits(kernel) for kernel in kernels]
 
 
 def read_in_page(page: Page, files: list[bytes], axes: Sequence[str] = ()) -> list[Any]:
@@ -316,7 +304,7 @@ def npy(array: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-def test_arrays_are_normalised_bit_for_bit_whatever_their_type(page: Page) -> None:
+def test_arrays_are_normalised_bit_for_bit_whatever_their_type(page):
     rng = np.random.default_rng(4)
     images = []
     for kind in ("u1", "i1", "<u2", ">u2", "<i2", ">i4", "<u4", "<i8", ">u8"):
@@ -336,25 +324,22 @@ def test_arrays_are_normalised_bit_for_bit_whatever_their_type(page: Page) -> No
             np.testing.assert_array_equal(levels_of(one), normalise(expected), str(image.dtype))
 
 
-def test_grey_pictures_are_read_exactly_and_a_jpeg_but_for_a_level(page: Page) -> None:
+def test_grey_pictures_are_read_exactly_and_a_jpeg_but_for_a_level(page):
     rng = np.random.default_rng(5)
     rough = rng.integers(0, 2**16, (37, 52)).astype(np.uint16)
     smooth = np.add.outer(np.arange(37), 3 * np.arange(52)).astype(np.uint8)
-    grey = [rough, rough.astype(np.uint8), smooth, np.zeros((1, 9), np.uint8)]
+    grey = [rough, rough.astype(np.uint8), np.zeros((1, 9), np.uint8), smooth]
     in_colour = [cv2.cvtColor(smooth, kind) for kind in (cv2.COLOR_GRAY2BGR, cv2.COLOR_GRAY2BGRA)]
     jpeg = cv2.imencode(".jpg", normalise(cv2.GaussianBlur(rng.random((60, 70)), (0, 0), 3)))[1]
-    files = [*map(png, [*grey, *in_colour]), jpeg.tobytes()]
-    *found, [photo] = read_in_page(page, files)
+    *found, [photo] = read_in_page(page, [*map(png, [*grey, *in_colour]), jpeg.tobytes()])
     for image, [one] in zip([*grey, smooth, smooth], found, strict=True):
         np.testing.assert_array_equal(levels_of(one), normalise(image))
     expected = normalise(cv2.imdecode(jpeg, cv2.IMREAD_UNCHANGED))
-    assert np.abs(levels_of(photo).astype(int) - expected).max() <= 2
+    np.testing.assert_allclose(levels_of(photo), expected, atol=2)
 
 
 @pytest.mark.parametrize("is_flat", [True, False])
-def test_nifti_slices_are_cut_and_scaled_as_python_does(
-    page: Page, tmp_path: Path, is_flat: bool
-) -> None:
+def test_nifti_slices_are_cut_and_scaled_as_python_does(page, tmp_path, is_flat):
     rng = np.random.default_rng(6)
     files, expected, axes = [], [], []
     kinds = ["uint8", "int16", "float32", "float64", "uint16", "int32", "int8", "uint32"]
@@ -391,25 +376,22 @@ def test_nifti_slices_are_cut_and_scaled_as_python_does(
             np.testing.assert_allclose(one["spacing"], stack.spacing_mm, rtol=1e-6)
 
 
-def test_a_nifti_file_in_the_other_byte_order_or_without_a_place_is_read(
-    page: Page, tmp_path: Path
-) -> None:
+def test_a_nifti_file_in_the_other_byte_order_or_without_a_place_is_read(page, tmp_path):
     pixels = np.random.default_rng(7).normal(0, 50, (12, 9)).astype(np.float32)
     swapped = nib.Nifti1Image(pixels[..., np.newaxis], np.diag([2, 3, 4, 1]))
     swapped = nib.Nifti1Image(pixels[..., np.newaxis], None, swapped.header.as_byteswapped(">"))
     nowhere = nib.Nifti1Image(pixels, None)
     nowhere.set_sform(None, 0)
     nowhere.set_qform(None, 0)
-    files = []
-    for name, image in (("swapped", swapped), ("nowhere", nowhere)):
-        nib.save(image, tmp_path / f"{name}.nii")
-        files.append(tmp_path / f"{name}.nii")
-    assert files[0].read_bytes()[:4] == (348).to_bytes(4, "big")
-    for file, [one] in zip(files, read_in_page(page, [f.read_bytes() for f in files]), strict=True):
-        np.testing.assert_array_equal(levels_of(one), normalise(read_stack(file).images[0]))
+    assert swapped.to_bytes()[:4] == (348).to_bytes(4, "big")
+    for image in (swapped, nowhere):
+        nib.save(image, tmp_path / "image.nii")
+        [[one]] = read_in_page(page, [image.to_bytes()])
+        [expected] = read_stack(tmp_path / "image.nii").images
+        np.testing.assert_array_equal(levels_of(one), normalise(expected))
 
 
-def test_what_cannot_be_read_is_refused_in_one_sentence_that_says_what_to_do(page: Page) -> None:
+def test_what_cannot_be_read_is_refused_in_one_sentence_that_says_what_to_do(page):
     rng = np.random.default_rng(8)
     grey = rng.integers(0, 256, (20, 30)).astype(np.uint8)
     rgb = rng.integers(0, 256, (20, 30, 3)).astype(np.uint8)
@@ -451,9 +433,7 @@ def test_what_cannot_be_read_is_refused_in_one_sentence_that_says_what_to_do(pag
         assert one["error"].endswith(".")
 
 
-def test_a_dropped_image_becomes_a_slice_and_leaves_no_trace_of_its_name_as_html(
-    page: Page, head: Stack
-) -> None:
+def test_a_dropped_image_becomes_a_slice_and_leaves_no_trace_of_its_name_as_html(page, head):
     name = "<img src=x onerror=document.title='caught'>"
     image = head.images[1][40:300, 20:251].astype(np.float64)
     drop(page, f"{name}.npy", npy(image))
@@ -483,7 +463,7 @@ def drop(page: Page, name: str, content: bytes) -> None:
     page.wait_for_function("document.querySelector('figure.live').live.key === 'own'")
 
 
-def test_a_dropped_volume_is_gone_through_slice_by_slice_and_cut_another_way(page: Page) -> None:
+def test_a_dropped_volume_is_gone_through_slice_by_slice_and_cut_another_way(page):
     cropped = heads.load("studyforrest").images[4:9, 40:300:2, 20:251:2].astype(np.float32)
     cropped[0, 3, 4] = np.nan
     affine = np.diag([0.9, 0.9, 5, 1])
@@ -525,9 +505,7 @@ def save(page: Page, kind: str, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("maker", [nib.Nifti1Image, nib.Nifti2Image])
-def test_saved_masks_are_pythons_and_lie_where_the_scan_lies(
-    page: Page, tmp_path: Path, maker: Any
-) -> None:
+def test_saved_masks_are_pythons_and_lie_where_the_scan_lies(page, tmp_path, maker):
     images = heads.load("studyforrest").images[6:9, ::3, ::3].astype(np.int16)
     affine = np.array([[0, 0, -5.0, 3], [2.0, 0.1, 0, -7], [0, 2.1, 0, 11], [0, 0, 0, 1]])
     scan = maker(images.transpose(1, 2, 0), affine)
@@ -548,9 +526,7 @@ def test_saved_masks_are_pythons_and_lie_where_the_scan_lies(
     np.testing.assert_array_equal(read_stack(saved[".nii"]).images, masks)
 
 
-def test_saved_masks_of_a_slice_without_geometry_are_as_python_writes_them(
-    page: Page, head: Stack, tmp_path: Path
-) -> None:
+def test_saved_masks_of_a_slice_without_geometry_are_as_python_writes_them(page, head, tmp_path):
     alone = Stack(head.images[1:2], spacing_mm=head.spacing_mm)
     expected = write_masks(create_skull_masks(alone.images), tmp_path / "python.nii", alone)
     mine, its = nib.load(save(page, ".nii", tmp_path)), nib.load(expected)
@@ -559,7 +535,7 @@ def test_saved_masks_of_a_slice_without_geometry_are_as_python_writes_them(
     assert mine.header.get_xyzt_units() == its.header.get_xyzt_units()
 
 
-def test_the_curve_under_the_slider_is_pythons(page: Page, head: Stack) -> None:
+def test_the_curve_under_the_slider_is_pythons(page, head):
     page.wait_for_function("document.querySelector('figure.live').live.best")
     masks = masks_by_width(head.images[1], range(61))
     scores = [iou(mask, head.reference[1]) for mask in masks]
@@ -569,24 +545,14 @@ def test_the_curve_under_the_slider_is_pythons(page: Page, head: Stack) -> None:
     assert said.inner_text() == f"IoU by width: best at {best['at']} px, {max(scores):.4f}"
 
 
-def test_the_picture_its_numbers_and_the_slider_are_seen_together(
-    chromium: Browser, site: Path
-) -> None:
-    with live_page(chromium, site, viewport={"width": 1280, "height": 720}) as page:
-        boxes = [
-            page.locator(one).bounding_box()
-            for one in (
-                "canvas.live-main",
-                "figure.live dl",
-                "[name=kernelWidth]",
-                ".live-best >> nth=0",
-            )
-        ]
-        ends = [one["y"] + one["height"] for one in boxes if one]
-        assert max(ends) - min(one["y"] for one in boxes if one) < 640
+def test_the_picture_its_numbers_and_the_slider_are_seen_together(page):
+    page.set_viewport_size({"width": 1280, "height": 720})
+    parts = ("canvas.live-main", "figure.live dl", "[name=kernelWidth]", ".live-best >> nth=0")
+    boxes = [box_of(page.locator(one)) for one in parts]
+    assert max(y + height for _, y, _, height in boxes) - min(box[1] for box in boxes) < 640
 
 
-def test_an_image_can_be_dropped_anywhere_with_the_mouse(page: Page) -> None:
+def test_an_image_can_be_dropped_anywhere_with_the_mouse(page):
     drop = page.locator(".live-drop")
     stopped = page.evaluate(
         """(array) => {
@@ -611,7 +577,7 @@ def test_an_image_can_be_dropped_anywhere_with_the_mouse(page: Page) -> None:
     assert not page.evaluate("drag('drop', 'body')"), "text that is dragged is not ours"
 
 
-def test_every_control_has_a_name_and_works_by_keyboard(page: Page) -> None:
+def test_every_control_has_a_name_and_works_by_keyboard(page):
     width = page.get_by_label("Kernel width")
     width.focus()
     width.press("ArrowRight")
@@ -637,15 +603,12 @@ def test_every_control_has_a_name_and_works_by_keyboard(page: Page) -> None:
     assert unnamed == 0
 
 
-def test_a_change_is_announced_in_one_sentence_after_a_pause(page: Page) -> None:
+def test_a_change_is_announced_after_a_pause_and_what_looks_wrong_said_in_the_figure_too(page):
     page.get_by_label("Kernel width").press("ArrowLeft")
     expected = f"IoU 0[.].*, Threshold 85, .*, Mask, px {shown(page, 'Mask')}."
     spoken = page.locator("output.live-spoken")
     spoken.filter(has_text=re.compile(expected)).wait_for(state="attached")
     assert spoken.evaluate("(one) => one.ariaLive || one.tagName") == "OUTPUT"
-
-
-def test_what_looks_wrong_is_said_in_the_figure_and_aloud(page: Page) -> None:
     signs = page.locator(".live-signs li")
     assert signs.count() == 0
     page.get_by_label("Threshold").press("End")
@@ -653,12 +616,10 @@ def test_what_looks_wrong_is_said_in_the_figure_and_aloud(page: Page) -> None:
     page.get_by_label("Threshold").fill("30")
     said = "Only 0.0% of the bright tissue lies around the chosen component"
     assert any(one.startswith(said) for one in signs.all_inner_texts())
-    page.locator("output.live-spoken").filter(has_text=said).wait_for(state="attached")
+    spoken.filter(has_text=said).wait_for(state="attached")
 
 
-def test_the_enlarged_part_moves_by_key_by_mouse_and_by_touch(
-    chromium: Browser, site: Path
-) -> None:
+def test_on_a_phone_all_moves_by_touch_by_mouse_and_by_key_and_nothing_overflows(chromium, site):
     with live_page(chromium, site, has_touch=True, **LOOKS["phone"]) as page:
         canvas = page.locator("canvas.live-main")
         centre = "document.querySelector('figure.live').live.centre"
@@ -666,38 +627,35 @@ def test_the_enlarged_part_moves_by_key_by_mouse_and_by_touch(
         canvas.focus()
         page.keyboard.press("ArrowDown")
         assert page.evaluate(centre)[0] > before[0]
-        box = canvas.bounding_box()
-        assert box is not None
-        page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        x, y, width, height = box_of(canvas)
+        page.touchscreen.tap(x + width / 2, y + height / 2)
         np.testing.assert_allclose(page.evaluate(centre), [192, 137], atol=3)
-        page.mouse.move(box["x"] + 20, box["y"] + 20)
+        page.mouse.move(x + 20, y + 20)
         page.mouse.down()
-        page.mouse.move(box["x"] + box["width"] / 4, box["y"] + box["height"] / 4)
+        page.mouse.move(x + width / 4, y + height / 4)
         assert (np.array(page.evaluate(centre)) < [150, 100]).all()
         page.mouse.up()
-
-
-def test_a_slider_moves_by_touch_on_a_phone_and_nothing_overflows(
-    chromium: Browser, site: Path
-) -> None:
-    with live_page(chromium, site, has_touch=True, **LOOKS["phone"]) as page:
         slider = page.get_by_label("Kernel width")
         slider.scroll_into_view_if_needed()
-        box = slider.bounding_box()
-        assert box is not None
-        assert box["height"] >= 28
-        page.touchscreen.tap(box["x"] + 4, box["y"] + box["height"] / 2)
+        x, y, _, height = box_of(slider)
+        assert height >= 28
+        page.touchscreen.tap(x + 4, y + height / 2)
         assert slider.input_value() in ("0", "1")
         wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
         assert page.evaluate(wide) == 0
-        whole, part = (page.locator(f".live-{one}").bounding_box() for one in ("main", "detail"))
-        assert whole is not None
-        assert part is not None
-        assert part["y"] >= whole["y"] + whole["height"]
-        assert min(whole["width"], part["width"]) > 0.8 * page.viewport_size["width"]
+        whole, part = box_of(canvas), box_of(page.locator(".live-detail"))
+        assert part[1] >= whole[1] + whole[3]
+        assert min(whole[2], part[2]) > 0.8 * page.viewport_size["width"]
 
 
-def test_where_the_outline_lies_its_colour_is_on_the_canvas(page: Page) -> None:
+def box_of(shown: Locator) -> tuple[float, ...]:
+    """Where something is on the page: x, y, width, height, px."""
+    box = shown.bounding_box()
+    assert box is not None
+    return box["x"], box["y"], box["width"], box["height"]
+
+
+def test_where_the_outline_lies_its_colour_is_on_the_canvas(page):
     count = """(colour) => {
         const canvas = document.querySelector("canvas.live-detail"), { width, height } = canvas;
         const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
@@ -715,65 +673,54 @@ def test_where_the_outline_lies_its_colour_is_on_the_canvas(page: Page) -> None:
     assert {page.evaluate(count, colour) for colour in colours.values()} == {0}
 
 
-STILL = png(np.zeros((60, 90), np.uint8))
-
-
-def test_print_and_a_page_without_script_show_the_still_picture(
-    chromium: Browser, head: Stack, tmp_path: Path
-) -> None:
+def with_still(head: Stack, folder: Path) -> tuple[Path, list[str]]:
+    """Write a page of links and a figure with a still picture; give it, and its slices' keys."""
     config = live.configure("whole", PipelineSettings(), head, start=1)
-    config = live.write_slices(config, head, tmp_path / "live")
-    path = write_page(tmp_path, head, live.figure_html(config, STILL, "a still picture"))
+    config = live.write_slices(config, head, folder / "live")
+    keys = [source["key"] for source in config["sources"]]
+    links = "".join(f'<a href="#live-{key}">{key}</a> ' for key in keys)
+    still = live.figure_html(config, png(np.zeros((60, 90), np.uint8)), "a still picture", keys)
+    return write_page(folder, head, links + still), keys
+
+
+def test_print_and_a_page_without_script_or_without_its_slice_show_the_still_picture(
+    chromium, head, tmp_path
+):
+    path, _ = with_still(head, tmp_path)
     with live_page(chromium, path) as page:
         still = page.get_by_alt_text("a still picture")
         assert not still.is_visible()
         page.emulate_media(media="print")
         assert still.is_visible()
         assert not page.locator(".live-panel").is_visible()
-    context = chromium.new_context(java_script_enabled=False)
-    page = context.new_page()
-    page.goto(path.as_uri())
-    assert page.get_by_alt_text("a still picture").is_visible()
-    context.close()
-
-
-def test_where_a_slice_is_missing_the_still_picture_stays_and_the_page_says_so(
-    chromium: Browser, head: Stack, tmp_path: Path
-) -> None:
-    config = live.configure("whole", PipelineSettings(), head, start=1) | {"note": ""}
+    with opened(chromium, path, java_script_enabled=False) as page:
+        assert page.get_by_alt_text("a still picture").is_visible()
+    shutil.rmtree(tmp_path / "live")
     page = chromium.new_page()
-    page.goto(write_page(tmp_path, head, live.figure_html(config, STILL, "x")).as_uri())
+    page.goto(path.as_uri())
     page.get_by_role("alert").filter(has_text="could not be loaded").wait_for()
-    assert page.get_by_alt_text("x").is_visible()
+    assert page.get_by_alt_text("a still picture").is_visible()
     page.close()
 
 
-def test_a_link_to_a_slice_opens_it_in_its_figure_also_from_another_page(
-    chromium: Browser, head: Stack, tmp_path: Path
-) -> None:
-    config = live.configure("whole", PipelineSettings(), head, start=1)
-    config = live.write_slices(config, head, tmp_path / "live")
-    keys = [source["key"] for source in config["sources"]]
-    links = "".join(f'<a href="#live-{key}">{key}</a> ' for key in keys)
-    path = write_page(tmp_path, head, links + live.figure_html(config, STILL, "x", keys))
+def test_a_link_to_a_slice_opens_it_in_its_figure_also_from_another_page(chromium, head, tmp_path):
+    path, keys = with_still(head, tmp_path)
     shows = "(key) => document.querySelector('figure.live').live.key === key"
     with live_page(chromium, path) as page:
         for key in keys:
             page.get_by_role("link", name=key, exact=True).press("Enter")
             page.wait_for_function(shows, arg=key)
-    page = chromium.new_page()
-    page.goto(f"{path.as_uri()}#live-{keys[2]}")
-    page.wait_for_function(shows, arg=keys[2])
-    page.close()
+    with live_page(chromium, path) as page:
+        page.goto("about:blank")
+        page.goto(f"{path.as_uri()}#live-{keys[2]}")
+        page.wait_for_function(shows, arg=keys[2])
 
 
 def shown(page: Page, name: str) -> str:
     return page.locator(".live-numbers dl div", has_text=name).first.locator("dd").inner_text()
 
 
-def test_a_page_asks_only_for_its_own_files_and_only_for_the_slice_it_shows(
-    chromium: Browser, site: Path
-) -> None:
+def test_a_page_asks_only_for_its_own_files_and_only_for_the_slice_it_shows(chromium, site):
     asked: list[str] = []
     with live_page(chromium, site, asked=asked):
         pass
@@ -781,9 +728,7 @@ def test_a_page_asks_only_for_its_own_files_and_only_for_the_slice_it_shows(
     assert [Path(url).name for url in asked if "/live/" in url] == ["studyforrest-8.js"]
 
 
-def test_the_settings_are_those_of_the_report(
-    chromium: Browser, head: Stack, tmp_path: Path
-) -> None:
+def test_the_settings_are_those_of_the_report(chromium, head, tmp_path):
     stack, settings = head.select([1]), PipelineSettings(kernel_width=80)
     html = live.try_it(stack, settings, tmp_path / "live")
     with live_page(chromium, write_page(tmp_path, stack, html)) as page:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from itertools import combinations
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_rgb
 
 from skullnb.report import plot
 
@@ -16,15 +17,13 @@ WHITE, DARK = "#ffffff", "#121212"
 
 
 @pytest.fixture(autouse=True)
-def _close() -> Iterator[None]:
+def _styled():
     with plt.rc_context(plot.STYLE):
         yield
-    plt.close("all")
 
 
 def luminance(color: str) -> float:
-    parts = [int(color[start : start + 2], 16) / 255 for start in (1, 3, 5)]
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(color)]
     return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
 
 
@@ -33,26 +32,16 @@ def contrast(one: str, other: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
-def test_text_and_lines_can_be_told_from_the_page() -> None:
+def test_text_and_lines_can_be_told_from_the_page_and_masks_from_each_other():
     assert contrast(plot.INK, WHITE) > 4.5
     for name, color in plot.PALETTE.items():
-        assert contrast(color, DARK) > 3, name
-        assert contrast(color, WHITE) > 3, name
+        assert min(contrast(color, DARK), contrast(color, WHITE)) > 3, name
+    masks = [to_rgb(plot.PALETTE[name]) for name in ("brain", "mask", "reference")]
+    assert min(np.linalg.norm(np.subtract(*pair)) for pair in combinations(masks, 2)) > 0.3
 
 
-def test_colours_of_masks_can_be_told_apart_on_a_slice() -> None:
-    colors = [plot.PALETTE[name] for name in ("brain", "mask", "reference")]
-    distances = [
-        np.linalg.norm(np.subtract(*(plt.matplotlib.colors.to_rgb(one) for one in pair)))
-        for pair in ((colors[0], colors[1]), (colors[0], colors[2]), (colors[1], colors[2]))
-    ]
-    assert min(distances) > 0.3
-
-
-@pytest.mark.parametrize(("spacing", "ratio"), [(None, 1.0), ((1.0, 1.0), 1.0), ((3.0, 1.0), 3.0)])
-def test_a_slice_is_shown_with_the_proportions_it_has_in_mm(
-    spacing: tuple[float, float] | None, ratio: float
-) -> None:
+@pytest.mark.parametrize(("spacing", "ratio"), [(None, 1.0), ((3.0, 1.0), 3.0)])
+def test_a_slice_is_shown_with_the_proportions_it_has_in_mm(spacing, ratio):
     fig, [ax] = plot.panels(1, (20, 40), spacing=spacing)
     plot.show(ax, np.arange(800).reshape(20, 40), spacing=spacing)
     fig.canvas.draw()
@@ -60,9 +49,10 @@ def test_a_slice_is_shown_with_the_proportions_it_has_in_mm(
     assert box.height / box.width == pytest.approx(ratio * 20 / 40, rel=0.02)
 
 
-def test_a_part_of_a_slice_counts_its_pixels_as_the_whole() -> None:
+def test_a_part_of_a_slice_counts_its_pixels_as_the_whole():
     ax = plt.subplots()[1]
     image = np.zeros((30, 40))
+    assert plot.box_of(image) == (slice(0, 30), slice(0, 40)), "all, around an empty mask"
     image[10:20, 5:15] = 1
     plot.show(ax, image, box=plot.box_of(image, margin=0.1))
     shown = ax.images[0].get_array()
@@ -72,7 +62,7 @@ def test_a_part_of_a_slice_counts_its_pixels_as_the_whole() -> None:
     assert (row + top + 0.5, column + left + 0.5) == (10, 5)
 
 
-def test_a_large_slice_is_thinned_and_a_few_hot_pixels_do_not_darken_it() -> None:
+def test_a_large_slice_is_thinned_and_a_few_hot_pixels_do_not_darken_it():
     ax = plt.subplots()[1]
     image = np.random.default_rng(0).random((2000, 1000))
     image[0, 0] = 1000
@@ -83,7 +73,7 @@ def test_a_large_slice_is_thinned_and_a_few_hot_pixels_do_not_darken_it() -> Non
 
 
 @pytest.mark.parametrize("image", [np.zeros((4, 4)), np.eye(4, dtype=bool), np.zeros((4, 4, 3))])
-def test_flat_slices_masks_and_colours_can_be_shown(image: np.ndarray) -> None:
+def test_flat_slices_masks_and_colours_can_be_shown(image):
     fig, ax = plt.subplots()
     plot.show(ax, image)
     plot.outline(ax, image if image.ndim == 2 else None, label="mask")
@@ -92,11 +82,7 @@ def test_flat_slices_masks_and_colours_can_be_shown(image: np.ndarray) -> None:
     assert [line.get_label() for line in ax.lines] == ["mask"]
 
 
-def test_an_empty_mask_has_the_whole_slice_around_it() -> None:
-    assert plot.box_of(np.zeros((5, 7))) == (slice(0, 5), slice(0, 7))
-
-
-def test_a_table_formats_escapes_and_says_what_it_leaves_out() -> None:
+def test_a_table_formats_escapes_and_says_what_it_leaves_out():
     frame = pd.DataFrame(
         {"name|x": ["<b>", None], "iou": [0.97941, np.nan], "n": [12345, 7], "ok": [True, False]}
     )
@@ -120,13 +106,13 @@ def drawn(value: float) -> plt.Figure:
     return fig
 
 
-def test_the_summary_of_a_figure_notices_any_change_of_what_it_draws() -> None:
+def test_the_summary_of_a_figure_notices_any_change_of_what_it_draws():
     one, other = (plot.summary(drawn(value)).split("; ") for value in (3, 3.1))
     assert [fact.split()[0] for fact in one] == ["image", "line", "points", "bars"]
     assert all(before != after for before, after in zip(one, other, strict=True))
 
 
-def test_a_drawing_for_a_page_takes_its_colours_and_shares_no_id_with_another() -> None:
+def test_a_drawing_for_a_page_takes_its_colours_and_shares_no_id_with_another():
     pictures = [plot.picture(drawn(value), svg=True)["image/svg+xml"] for value in (3, 4)]
     for svg in pictures:
         assert svg.startswith("<svg")

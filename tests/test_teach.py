@@ -7,7 +7,7 @@ import json
 import re
 from html import unescape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,18 +21,11 @@ from exercises import (
 )
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from skullnb.pipeline import (
-    PipelineSettings,
-    SkullMaskTrace,
-    normalise,
-    trace_skull_mask,
-)
+from skullnb import heads
+from skullnb.pipeline import PipelineSettings, normalise, trace_skull_mask
 from skullnb.report import pages, teach
 from skullnb.report.build import strip_answers
-from skullnb.report.chapter import SVG, Chapter, open_chapter
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+from skullnb.report.chapter import SVG, open_chapter
 
 CHECKS = {name: getattr(teach, name) for name in dir(teach) if name.startswith("check_")}
 TRIED = (..., None, -1, 0, 0.5, 1, 2.5, 12, 26, 149, 1e9, "dilate", ["dilate"], [[0, 255]], np.nan)
@@ -42,12 +35,12 @@ each_exercise = pytest.mark.parametrize("path", EXERCISES, ids=lambda path: path
 
 
 @pytest.fixture(scope="module")
-def chapter() -> Chapter:
+def chapter():
     return open_chapter("03-threshold")
 
 
 @pytest.fixture(scope="module", params=["flat", "one slice", "no tissue inside", "tiny"])
-def odd(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Chapter:
+def odd(request, tmp_path_factory):
     rows, columns = np.mgrid[:40, :50]
     images = {
         "flat": np.full((2, 20, 30), 7),
@@ -76,17 +69,13 @@ def odd(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         (teach.When("lacks", ("a", "b")), ({"a"},), ({"a", "b", "c"},)),
     ],
 )
-def test_a_verb_holds_where_its_name_says_so(
-    condition: teach.When, holding: tuple[Any, ...], failing: tuple[Any, ...]
-) -> None:
+def test_a_verb_holds_where_its_name_says_so(condition, holding, failing):
     assert all(condition(one) for one in holding)
     assert not any(condition(one) for one in failing)
 
 
 @each_check
-def test_three_dots_are_no_answer_and_no_answer_stops_a_notebook(
-    check: Any, chapter: Chapter, odd: Chapter
-) -> None:
+def test_three_dots_are_no_answer_and_no_answer_stops_a_notebook(check, chapter, odd):
     assert check(..., chapter).text == teach.UNANSWERED
     for data in (chapter, odd):
         for answer in TRIED:
@@ -98,21 +87,32 @@ def test_three_dots_are_no_answer_and_no_answer_stops_a_notebook(
 # ---- what is right, and what a wrong answer is told ----------------------------------------------
 
 
-def test_the_lowest_level_that_halves_the_brain_is_right(chapter: Chapter) -> None:
-    half, level = np.count_nonzero(chapter.trace().brain) / 2, chapter.trace().threshold
-    while np.count_nonzero(pipeline_at(chapter, level).brain) >= half:
+def test_the_lowest_level_that_halves_the_brain_is_right(chapter):
+    def brain_px(level: int) -> int:
+        settings = PipelineSettings(threshold=level)
+        return int(np.count_nonzero(trace_skull_mask(chapter.image, settings).brain))
+
+    whole, level = np.count_nonzero(chapter.trace().brain), chapter.trace().threshold
+    while brain_px(level) >= whole / 2:
         level += 1
     right = [teach.check_explore(one, chapter).right for one in (level - 1, level, level + 1)]
     assert right == [False, True, False]
 
 
-def pipeline_at(chapter: Chapter, level: int) -> SkullMaskTrace:
-    return trace_skull_mask(chapter.image, PipelineSettings(threshold=level))
+LEVELS = normalise(SLICE := heads.load("studyforrest").images[8])
+SHARE = (SLICE - float(SLICE.min())) / (float(SLICE.max()) - float(SLICE.min()))
 
 
 @pytest.mark.parametrize(
     ("name", "answer", "said"),
     [
+        ("check_normalise", LEVELS, "Right"),
+        ("check_normalise", LEVELS.astype(int), "stored as another type"),
+        ("check_normalise", SHARE, "at 1 or below"),
+        ("check_normalise", 255 * SHARE, "still have decimals"),
+        ("check_normalise", np.rint(255 * SHARE), "You rounded"),
+        ("check_normalise", SHARE[1:], "should have the shape"),
+        ("check_normalise", np.minimum(LEVELS, 200), "become 255"),
         ("check_data", 23.36, "per cent"),
         ("check_data", 0.5, "above the median by definition"),
         ("check_data", 7, "between 0 and 1"),
@@ -150,29 +150,14 @@ def pipeline_at(chapter: Chapter, level: int) -> SkullMaskTrace:
         ("check_your_data", "first", "One number is asked for"),
     ],
 )
-def test_a_likely_mistake_is_named(name: str, answer: Any, said: str, chapter: Chapter) -> None:
+def test_a_likely_mistake_is_named(name, answer, said, chapter):
     verdict = CHECKS[name](answer, chapter)
     assert verdict.right == said.startswith("Right")
     assert said in verdict.text
 
 
-def test_normalising_is_told_what_is_wrong_with_it(chapter: Chapter) -> None:
-    image = chapter.image.astype(float)
-    share = (image - image.min()) / (image.max() - image.min())
-    wrong = {
-        "stored as another type": normalise(chapter.image).astype(int),
-        "at 1 or below": share,
-        "still have decimals": 255 * share,
-        "You rounded": np.rint(255 * share),
-        "should have the shape": share[1:],
-        "become 255": np.minimum(normalise(chapter.image), 200),
-    }
-    for said, answer in wrong.items():
-        assert said in teach.check_normalise(answer, chapter).text
-
-
 @pytest.fixture(params=["", "phantom"])
-def asked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def asked(request, monkeypatch):
     """What the pages of a report ask, by the name of the check."""
     monkeypatch.setenv(SVG, "1")
     chapter = open_chapter("03-threshold", {"images": request.param})
@@ -180,7 +165,7 @@ def asked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> di
     return {name: page for name, page in found.items() if page}
 
 
-def test_no_hint_gives_the_answer_away(asked: dict[str, Any]) -> None:
+def test_no_hint_gives_the_answer_away(asked):
     for name, page in asked.items():
         (verb, values, _, _), *others = page["pairs"]
         numbers = {f"{value:,.4g}" for value in values if not isinstance(value, str)}
@@ -192,35 +177,32 @@ def test_no_hint_gives_the_answer_away(asked: dict[str, Any]) -> None:
 # ---- on the page ---------------------------------------------------------------------------------
 
 
-def exercise_cell(chapter: Chapter) -> Any:
-    data = teach.check_validation(..., chapter)._repr_mimebundle_()
-    output = new_output("execute_result", data=data, execution_count=1)
-    return new_code_cell("answer = ...", outputs=[output], metadata={"tags": ["exercise"]})
-
-
 def test_a_page_holds_a_form_and_no_answer_where_it_is_a_students_or_run_by_hand(
-    chapter: Chapter, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    chapter, monkeypatch
+):
+    def notebook() -> Any:
+        data = teach.check_validation(..., chapter)._repr_mimebundle_()
+        output = new_output("execute_result", data=data, execution_count=1)
+        tags = {"tags": ["exercise"]}
+        return new_notebook(cells=[new_code_cell("answer = ...", outputs=[output], metadata=tags)])
+
     monkeypatch.delenv(SVG, raising=False)
-    assert set(exercise_cell(chapter).outputs[0].data) == {"text/plain", "text/markdown"}
+    assert set(notebook().cells[0].outputs[0].data) == {"text/plain", "text/markdown"}
     monkeypatch.setenv(SVG, "1")
-    notebook, students = (new_notebook(cells=[exercise_cell(chapter)]) for _ in range(2))
-    pages.publish(notebook, str, {})
-    [output] = notebook.cells[0].outputs
-    form = r'^<form class="exercise" data-exercise="([^"]*)">'
-    [page] = re.findall(form, output.data["text/html"])
-    assert json.loads(unescape(page))["pairs"][0][:2] == ["is", [149]]
+    own, students = notebook(), notebook()
     strip_answers(students)
-    pages.publish(students, str, {})
+    for one in (own, students):
+        pages.publish(one, str, {})
+    form = r'^<form class="exercise" data-exercise="([^"]*)">'
+    [page] = re.findall(form, own.cells[0].outputs[0].data["text/html"])
+    assert json.loads(unescape(page))["pairs"][0][:2] == ["is", [149]]
     assert "149" not in json.dumps(students)
 
 
 @pytest.mark.browser
 @pytest.mark.slow
 @pytest.mark.parametrize("asked", [""], indirect=True)
-def test_the_page_says_what_python_says(
-    chromium: Browser, chapter: Chapter, asked: dict[str, Any], tmp_path: Path
-) -> None:
+def test_the_page_says_what_python_says(chromium, chapter, asked, tmp_path):
     rng = np.random.default_rng(11)
     script = Path(__file__).resolve().parents[1] / "book" / "assets" / "exercise.js"
     forms = "".join(map(teach.exercise_html, asked.values()))
@@ -262,7 +244,7 @@ def test_the_page_says_what_python_says(
 
 
 @each_exercise
-def test_it_has_one_exercise_with_three_dots_and_a_check(path: Path) -> None:
+def test_it_has_one_exercise_with_three_dots_and_a_check(path):
     (cell,) = cells(path, "exercise")
     *_, blank, check = ast.parse(cell.source).body
     assert ast.unparse(blank) == "answer = ..."
@@ -277,7 +259,7 @@ def test_it_has_one_exercise_with_three_dots_and_a_check(path: Path) -> None:
 
 @pytest.mark.parametrize("is_built_in", [True, False])
 @pytest.mark.parametrize("path", [*filter(answer_block, EXERCISES)], ids=lambda path: path.stem)
-def test_its_own_answer_is_right(path: Path, is_built_in: bool, tmp_path: Path) -> None:
+def test_its_own_answer_is_right(path, is_built_in, tmp_path):
     np.save(tmp_path / "small.npy", small_head())
     data = {} if is_built_in else {"images": str(tmp_path / "small.npy")}
     said = verdict(path, state_before_exercise(path, **data), answer_block(path))

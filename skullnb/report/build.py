@@ -70,11 +70,10 @@ def build_report(
 ) -> Report:
     """Run the notebooks on the given data and build the pages about them in `output_dir`.
 
-    Without images that is the book, about the head inside the package; with images a report about
-    them. `parameters` are those of every notebook, `chapters` names or numbers of notebooks ("05").
-    A student gets no answer. `single_file` and `pdf` also write `book.html` and `book.pdf`;
-    `progress` is called as ``progress(done, total, text)`` after each step. What is impossible is
-    refused before a notebook runs; a notebook that fails has a page that shows where.
+    Without images that is the book. `parameters` are those of every notebook, `chapters` names or
+    numbers of notebooks ("05"); `single_file` and `pdf` also write `book.html` and `book.pdf`;
+    ``progress(done, total, text)`` follows each step. What is impossible is refused before a
+    notebook runs; a notebook that fails has a page that shows where.
     """
     for module in ("papermill", "nbclient", "jupyter_book", "matplotlib", "yaml"):
         needed(module, "A report", "report")
@@ -130,8 +129,13 @@ def build_report(
         contents = _fit(toc, {path.stem for path in notebooks} - {front}, student=student)
         pages.stage(work, book, contents, front, stack, chapter.settings, failures)
         pages.build(work, front, strict=not failures, scrub=scrub)
+        page = work / "book.html"
         if single_file or browser:
-            pages.write_book_files(work, book, single_file, browser)
+            page.write_text(pages.single_file(work / "html", book), encoding="utf-8")
+        if browser:
+            pages.print_pdf(page, work / "book.pdf", browser)
+        if not single_file:
+            page.unlink(missing_ok=True)
         _put_in_place(work, output, overwrite)
     progress(total, total, "pages built")
     wanted = {"book.html": single_file, "book.pdf": pdf}
@@ -153,20 +157,16 @@ def find_assets(name: str) -> Path:
     raise UnreadableFile(f"This installation of skullnb has no {name!r} folder; install it again.")
 
 
-# ---- which notebooks -----------------------------------------------------------------------------
-
-
 def _choose(toc: Mapping[str, Any], front: str, chapters: Sequence[str]) -> list[Path]:
     """Find the notebooks that run; unknown names are refused."""
     there = {path.stem: path for path in sorted(find_assets("notebooks").glob("*.ipynb"))}
     names = [Path(one["file"]).name for part in toc["parts"] for one in part["chapters"]]
-    for wanted in chapters:
-        if not any(wanted in (name, name.split("-")[0]) for name in there):
-            raise InvalidSetting(
-                f"There is no chapter {wanted!r}; the chapters are {', '.join(there)}."
-            )
-    if chapters:
-        names = [name for name in there if {name, name.split("-")[0]} & set(chapters)]
+    called = {one: name for name in there for one in (name, name.split("-")[0])}
+    if unknown := [one for one in chapters if one not in called]:
+        raise InvalidSetting(
+            f"There is no chapter {unknown[0]!r}; the chapters are {', '.join(there)}."
+        )
+    names = [called[one] for one in chapters] or names
     return [path for name, path in there.items() if name in (*names, front)]
 
 
@@ -186,9 +186,6 @@ def _fit(toc: Mapping[str, Any], ran: Iterable[str], *, student: bool) -> dict[s
     return {**toc, "parts": [part for part in parts if part["chapters"]]}
 
 
-# ---- running -------------------------------------------------------------------------------------
-
-
 def _run(
     notebooks: Sequence[Path],
     given: Mapping[str, Any],
@@ -202,6 +199,7 @@ def _run(
     An error or interrupt here stops what still runs.
     """
     from nbclient import NotebookClient
+    from nbconvert.preprocessors import ClearOutputPreprocessor
     from papermill.iorw import load_notebook_node
     from papermill.parameterize import parameterize_notebook
 
@@ -218,9 +216,7 @@ def _run(
     def run(path: Path) -> tuple[str, Any, str]:
         notebook = load_notebook_node(str(path))
         leave_out(notebook, cells={"book-only"} if "images" in given else set())
-        for cell in notebook.cells:
-            if cell.cell_type == "code":
-                cell.outputs, cell.execution_count = [], None
+        ClearOutputPreprocessor().preprocess(notebook, {})
         notebook = parameterize_notebook(notebook, given, kernel_name="python3", language="python")
         client = NotebookClient(
             notebook,
@@ -265,9 +261,8 @@ def leave_out(notebook: Any, cells: Iterable[str], outputs: Iterable[str] = ()) 
     """Take out of a notebook what has one of these tags: cells, or only what came of them."""
     from nbconvert.preprocessors import TagRemovePreprocessor
 
-    make: Any = TagRemovePreprocessor
     tags = {"remove_cell_tags": set(cells), "remove_all_outputs_tags": set(outputs)}
-    make(enabled=True, **tags).preprocess(notebook, {})
+    TagRemovePreprocessor(enabled=True, **tags).preprocess(notebook, {})
 
 
 def strip_answers(notebook: Any) -> None:
@@ -302,7 +297,7 @@ def _cleaned(notebook: Any, scrub: Callable[[Any], Any]) -> Any:
 
 
 def _keep(mapping: dict[str, Any], *names: str) -> None:
-    for name in [name for name in mapping if name not in names]:
+    for name in mapping.keys() - {*names}:
         del mapping[name]
 
 
@@ -330,9 +325,6 @@ def _path_scrubber(folders: Iterable[Path]) -> Callable[[Any], Any]:
     return scrub
 
 
-# ---- numbers -------------------------------------------------------------------------------------
-
-
 def _collect(folder: Path, parameters: Mapping[str, Any], failed: Mapping[str, str]) -> str:
     """Bring the numbers of all notebooks together, as the text of results.json.
 
@@ -351,16 +343,9 @@ def _collect(folder: Path, parameters: Mapping[str, Any], failed: Mapping[str, s
                     f"The {name} changed while the notebooks ran: {one['chapter']!r} saw others"
                     " than those before it; run them all again."
                 )
-    return as_json(
-        {
-            "format": FORMAT,
-            "parameters": bare(parameters),
-            "inputs": inputs,
-            "versions": versions(),
-            "chapters": {one["chapter"]: one["values"] for one in contents},
-            "failed": dict(failed),
-        }
-    )
+    values = {one["chapter"]: one["values"] for one in contents}
+    head = {"format": FORMAT, "parameters": bare(parameters), "inputs": inputs}
+    return as_json({**head, "versions": versions(), "chapters": values, "failed": dict(failed)})
 
 
 def read_results(path: Path, called: str = "") -> dict[str, Any]:
@@ -369,17 +354,14 @@ def read_results(path: Path, called: str = "") -> dict[str, Any]:
     if not path.is_file():
         raise UnreadableFile(f"{name!r} is no file of results.")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UnreadableFile(f"Cannot read {name!r}: {error.strerror}.") from error
-    except (ValueError, RecursionError) as error:
-        raise UnreadableFile(f"{name!r} is not JSON, or is cut short.") from error
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UnreadableFile(f"{name!r} is not JSON, is cut short, or cannot be read.") from error
     parts = {"chapter": str, "parameters": dict, "inputs": dict, "versions": dict, "values": dict}
-    whole = isinstance(content, dict) and content.get("format") == FORMAT
-    if not whole or not all(isinstance(content.get(key), kind) for key, kind in parts.items()):
+    whole = isinstance(found, dict) and found.get("format") == FORMAT
+    if not whole or not all(isinstance(found.get(key), kind) for key, kind in parts.items()):
         raise UnreadableFile(f"{name!r} is not a whole skullnb results file; make it again.")
-    found: dict[str, Any] = content
-    return found
+    return dict(found)
 
 
 def collate(folder: str | Path) -> Any:
@@ -403,13 +385,8 @@ def collate(folder: str | Path) -> Any:
             row.update({k: one for k, one in values.items() if not isinstance(one, list | dict)})
     rows = [*runs.values(), *masking.masks_in(folder)]
     if not rows:
-        raise UnreadableFile(
-            f"No results in {folder.name!r}; give the folder that holds the runs' output folders."
-        )
+        raise UnreadableFile(f"No results in {folder.name!r}; give the folder that holds the runs.")
     return pd.DataFrame(rows, dtype=object)
-
-
-# ---- the place -----------------------------------------------------------------------------------
 
 
 def _refuse(output: Path, overwrite: bool, inputs: Iterable[Path] = ()) -> None:
@@ -448,10 +425,8 @@ def _workplace(output: Path) -> Iterator[Path]:
     try:
         lock.acquire()
     except Timeout as error:
-        raise InvalidSetting(
-            f"Another report is being made in {output.name!r}; wait for it, or choose another"
-            " output folder."
-        ) from error
+        said = f"Another report is being made in {output.name!r}; wait, or choose another folder."
+        raise InvalidSetting(said) from error
     # A name of its own: kernels of a killed run may write into theirs for a moment.
     work = output.with_name(f".{output.name}-{uuid.uuid4().hex[:8]}.partial")
     # All eight digits, or `a` would take what is of `a-2`.

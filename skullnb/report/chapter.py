@@ -6,7 +6,6 @@ package and on anyone's scans.
 
 from __future__ import annotations
 
-import ast
 import difflib
 import json
 import math
@@ -75,13 +74,10 @@ class Chapter:
     """
 
     def __init__(self, name: str, parameters: Mapping[str, Any]) -> None:
-        for one in parameters:
-            if one not in PARAMETERS:
-                close = difflib.get_close_matches(one, PARAMETERS, n=1)
-                hint = (
-                    f"did you mean {close[0]!r}?" if close else f"it has {', '.join(PARAMETERS)}."
-                )
-                raise InvalidSetting(f"The notebook {name!r} has no parameter {one!r}; {hint}")
+        if unknown := [one for one in parameters if one not in PARAMETERS]:
+            close = difflib.get_close_matches(unknown[0], PARAMETERS, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(PARAMETERS)}."
+            raise InvalidSetting(f"The notebook {name!r} has no parameter {unknown[0]!r}; {hint}")
         self.name, self.parameters = name, {**PARAMETERS, **parameters}
         given = {key: str(self.parameters[key]) for key in DATA}
         background = bool(self.parameters["nan_background"])
@@ -158,23 +154,16 @@ class Chapter:
             return
         file = Path(str(self.parameters["output_dir"])) / "results" / f"{self.name}.json"
         file.parent.mkdir(parents=True, exist_ok=True)
-        content = {
-            "format": FORMAT,
-            "chapter": self.name,
-            "parameters": bare(self.parameters),
-            "inputs": self._inputs,
-            "versions": versions(),
-            "values": self.values,
-        }
+        content = {"format": FORMAT, "chapter": self.name, "parameters": bare(self.parameters)}
+        content |= {"inputs": self._inputs, "versions": versions(), "values": self.values}
         with writing(file) as passing:
             passing.write_text(as_json(content), encoding="utf-8", errors="backslashreplace")
 
     def say(self, template: str, **values: Any) -> Markdown:
         """Fill numbers into a text, and record them: no number is typed by hand.
 
-        The template is Markdown for jinja2, and sees everything recorded so far, and `chapter`.
-        Filters: `f(".3f")` formats, `many("slice")` counts, `span` gives a range. A name that
-        nobody recorded is refused.
+        The template is Markdown for jinja2, and sees all that was recorded, and `chapter`; a name
+        that was not is refused. Filters: `f(".3f")` formats, `many("slice")` counts, `span` ranges.
 
         Examples
         --------
@@ -242,8 +231,7 @@ def open_chapter(name: str, names: Mapping[str, Any] | None = None) -> Chapter:
     Raises
     ------
     SkullnbError
-        If the data cannot be read, a setting is not possible, or papermill injected a parameter
-        that the notebook does not know.
+        If data cannot be read, or a setting or an injected parameter is not possible.
 
     Examples
     --------
@@ -252,9 +240,8 @@ def open_chapter(name: str, names: Mapping[str, Any] | None = None) -> Chapter:
     """
     names = names or {}
     # What papermill's cell sets stays in the history of the notebook, known or not.
-    cells = [ast.parse(one) for one in names.get("In", ()) if one.startswith("# Parameters\n")]
-    lines = [one for cell in cells for one in cell.body if isinstance(one, ast.Assign)]
-    injected = {ast.unparse(one.targets[0]) for one in lines}
+    cells = [one for one in names.get("In", ()) if one.startswith("# Parameters\n")]
+    injected = re.findall(r"^(\w+) = ", "\n".join(cells), flags=re.MULTILINE)
     chapter = Chapter(name, {key: names[key] for key in names if key in {*PARAMETERS, *injected}})
     if names:
         import matplotlib.pyplot as plt
@@ -265,12 +252,9 @@ def open_chapter(name: str, names: Mapping[str, Any] | None = None) -> Chapter:
 
 def bare(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters without anybody's folders, for a results file."""
+    named = {key: one for key, one in parameters.items() if key in {*PARAMETERS} - {"output_dir"}}
     paths = ("images", "reference", "groups")
-    return {
-        name: Path(str(value)).name if name in paths else plain(value)
-        for name, value in parameters.items()
-        if name in PARAMETERS and name != "output_dir"
-    }
+    return {key: Path(str(one)).name if key in paths else plain(one) for key, one in named.items()}
 
 
 def as_json(content: Mapping[str, Any]) -> str:
@@ -281,8 +265,6 @@ def as_json(content: Mapping[str, Any]) -> str:
 def spread(n: int, most: int = MOST_SHOWN) -> list[int]:
     """Indices spread evenly over n, the first and the last among them.
 
-    Examples
-    --------
     >>> spread(16), spread(2)
     ([0, 4, 8, 11, 15], [0, 1])
     """
@@ -309,28 +291,18 @@ def plain(value: Any) -> Any:
 def fill(template: str, values: Mapping[str, Any]) -> str:
     """Fill values into a template; a text among them is never markup.
 
-    Examples
-    --------
     >>> fill("{{ levels | span }} on {{ n | many('slice') }}", {"levels": [67, 89], "n": 16})
     '67 to 89 on 16 slices'
     """
     import jinja2
 
+    words: dict[str, Any] = {"undefined": jinja2.StrictUndefined, "finalize": _written}
+    environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, **words)
+    environment.filters.update(f=_written, many=_many, span=_span)
     try:
-        return str(_environment().from_string(template).render(values)).strip()
+        return environment.from_string(template).render(values).strip()
     except jinja2.UndefinedError as error:
         raise InvalidSetting(f"A sentence lacks a number: {error}; record it first.") from error
-
-
-@lru_cache(maxsize=1)
-def _environment() -> Any:
-    import jinja2
-
-    found = jinja2.Environment(
-        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_written
-    )
-    found.filters.update(f=_written, many=_many, span=_span)
-    return found
 
 
 def _written(value: Any, form: str = "") -> Any:

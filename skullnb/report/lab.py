@@ -9,6 +9,7 @@ import secrets
 import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,6 @@ NOTEBOOK = "14-explore.ipynb"
 UPLOAD_BYTES = 64_000_000
 """The most that an upload in the explorer may hold."""
 
-_OPENS_IT_TO_OTHERS = re.compile(r"--(\w+\.)?(ip|token)\b")
-_ALLOWS_ROOT = re.compile(r"--(ServerApp\.)?allow[-_]root")
-
 
 def launch_lab(
     images: str | Path = "",
@@ -37,91 +35,75 @@ def launch_lab(
 ) -> None:
     """Open the explorer in JupyterLab, on this machine only, and wait until JupyterLab ends.
 
-    `images` and `parameters` are those of every notebook; the notebooks in `folder` are copies, and
-    an earlier copy is never overwritten. `port` 0 is JupyterLab's own choice. It prints its
-    address, with a token, whether or not a browser opens. `arguments` are handed to JupyterLab.
+    `images` and `parameters` are those of every notebook, `arguments` JupyterLab's; it chooses the
+    port where that is 0. An earlier copy of a notebook in `folder` is never overwritten.
     """
     for module in ("jupyterlab", "ipywidgets"):
         needed(module, "The explorer", "lab")
-    for one in arguments:
-        if _OPENS_IT_TO_OTHERS.match(one):
-            raise SkullnbError(
-                f"The explorer is for this computer only and makes a token of its own; leave out "
-                f"{one!r}, or start JupyterLab yourself in the folder {Path(folder).name!r}."
-            )
-    if _is_root() and not any(_ALLOWS_ROOT.match(one) for one in arguments):
+    if opening := [one for one in arguments if re.match(r"--(\w+\.)?(ip|token)\b", one)]:
         raise SkullnbError(
-            "JupyterLab does not start as root unless it is allowed to; run "
-            "`skullnb lab -- --allow-root`, or `make lab LAB='-- --allow-root'` in a clone."
+            f"The explorer is for this computer only and has a token of its own; leave out"
+            f" {opening[0]!r}, or start JupyterLab yourself in the folder {Path(folder).name!r}."
         )
-    named = {**parameters, "images": images}
-    full = {name: _full(str(named.get(name, ""))) for name in ("images", "reference", "groups")}
-    chosen = Chapter(NOTEBOOK, {**parameters, **full}).parameters
-    try:
-        notebook = copy_notebook(Path(folder).absolute(), chosen)
-    except UnreadableFile:
-        raise
-    except OSError as error:
-        raise UnreadableFile(
-            f"Cannot write to the folder {Path(folder).name!r}: {error.strerror}; choose another."
-        ) from error
+    allowed = any(re.match(r"--(ServerApp\.)?allow[-_]root", one) for one in arguments)
+    if hasattr(os, "geteuid") and os.geteuid() == 0 and not allowed:
+        said = "JupyterLab does not start as root unless it is allowed to; run `skullnb lab --"
+        said += " --allow-root`, or `make lab LAB='-- --allow-root'` in a clone."
+        raise SkullnbError(said)
+    given = {**parameters, "images": images}
+    paths = {key: _full(str(given.get(key, ""))) for key in ("images", "reference", "groups")}
+    chosen = Chapter(NOTEBOOK, {**given, **paths}).parameters
+    notebook = copy_notebook(Path(folder).absolute(), chosen)
     _serve(notebook, [f"--port={port}"] * bool(port) + list(arguments), open_browser)
 
 
 def copy_notebook(folder: Path, parameters: Mapping[str, Any]) -> Path:
     """Copy the explorer's notebook into a folder, with parameters set and without outputs.
 
-    The other chapters are copied as they are, because it links to them. An earlier copy whose
-    cells say the same is taken again; any other stays, and the new one gets another name.
+    So are the chapters that it links to, as they are. An earlier copy whose cells say the same is
+    taken again; any other stays, and the new one gets another name.
     """
     import nbformat
+    from nbconvert.preprocessors import ClearOutputPreprocessor
 
     chapters = find_assets("notebooks")
     notebook = nbformat.read(chapters / NOTEBOOK, as_version=4)
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = [], None
+    ClearOutputPreprocessor().preprocess(notebook, {})
     changed = [f"{name} = {one!r}" for name, one in parameters.items() if one != PARAMETERS[name]]
     if changed:
         tagged = [cell.metadata.get("tags", []) for cell in notebook.cells]
-        place = next(n for n, tags in enumerate(tagged) if "parameters" in tags)
         own = {"metadata": {"tags": ["injected-parameters"]}}
         cell = nbformat.v4.new_code_cell("\n".join(["# Parameters", *changed]), **own)
+        place = next(number for number, tags in enumerate(tagged) if "parameters" in tags)
         notebook.cells.insert(place + 1, cell)
-    folder.mkdir(parents=True, exist_ok=True)
-    for chapter in chapters.glob("*.ipynb"):
-        if chapter.name != NOTEBOOK and not (folder / chapter.name).exists():
-            _write(folder / chapter.name, chapter.read_text(encoding="utf-8"))
-    number, path = 1, folder / NOTEBOOK
-    while path.exists():
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UnreadableFile(
+            f"Cannot write to the folder {folder.name!r}: {error.strerror}; choose another."
+        ) from error
+    texts = {one.name: one.read_text("utf-8") for one in chapters.glob("*.ipynb")}
+    texts = {name: text for name, text in texts.items() if not (folder / name).exists()}
+    for number in count(1):
+        path = folder / (NOTEBOOK if number == 1 else NOTEBOOK.replace(".", f"-{number}."))
+        if not path.exists():
+            break
         with suppress(Exception):  # whatever has been made of it
             earlier = nbformat.read(path, as_version=4)
             if [cell.source for cell in earlier.cells] == [cell.source for cell in notebook.cells]:
                 return path
-        number += 1
-        path = folder / NOTEBOOK.replace(".", f"-{number}.")
-    _write(path, nbformat.writes(notebook))
+    for name, text in {**texts, path.name: nbformat.writes(notebook)}.items():
+        with writing(folder / name) as passing:
+            passing.write_text(text, encoding="utf-8")
     return path
-
-
-def _write(path: Path, text: str) -> None:
-    with writing(path) as passing:
-        passing.write_text(text, encoding="utf-8")
 
 
 def _full(path: str) -> str:
     """Make a path or pattern absolute, because the notebook lies in another folder."""
-    name = path.partition("#")[0]
-    if not path or Path(name).is_absolute():
-        return path
-    if Path(name).exists():
+    if path and Path(path.partition("#")[0]).exists():
         return str(Path(path).absolute())
     here = glob.escape(str(Path.cwd()))
     return str(Path(here) / path) if glob.glob(path) else path  # noqa: PTH207 - "**" as it comes
-
-
-def _is_root() -> bool:
-    return hasattr(os, "geteuid") and os.geteuid() == 0
 
 
 def _serve(notebook: Path, arguments: Sequence[str], open_browser: bool) -> None:
@@ -170,12 +152,9 @@ async def run_before_it_is_opened(server: Any, path: Path) -> None:
     notebook = nbformat.read(path, as_version=4)
     kernel = server.kernel_manager.get_kernel(session["kernel"]["id"])
     client = NotebookClient(notebook, km=kernel, timeout=None, store_widget_state=False)
-    try:
+    with suppress(CellExecutionError):  # the notebook shows it
         await client.async_execute()
-    except CellExecutionError:
-        pass  # the notebook shows it
-    finally:
-        if client.kc is not None:
-            client.kc.stop_channels()
+    if client.kc is not None:
+        client.kc.stop_channels()
     nbformat.write(notebook, path)
     NotebookNotary(parent=server).sign(notebook)

@@ -1,10 +1,8 @@
 """Live figures: pictures whose reader moves the pipeline's settings on the published page.
 
-A notebook shows a picture at the chapter's settings. In the book, `book/assets/live.js` puts
-controls in its place and runs `book/assets/pipeline.js`, which gives the same masks bit for bit.
-After normalising, 256 levels are all that the later steps need, so a page takes a slice as a
-lossless picture. Each lies in a script of its own, loaded when a reader turns to it: a page opened
-from disk may run scripts, and may not fetch data.
+A notebook shows a picture. In the book, `book/assets/live.js` puts controls in its place and runs
+`book/assets/pipeline.js`, which gives the same masks bit for bit. A page takes a slice's 256 levels
+as a lossless picture, in a script of its own: opened from disk it may fetch nothing else.
 """
 
 from __future__ import annotations
@@ -81,21 +79,15 @@ def live_figure(
     chapter : Chapter
         Its slices, and the settings that the figure starts from.
     focus : {"threshold", "components", "dilation", "holes", "whole", "border"}
-        The step that the figure is about: what it paints, and which controls come first.
+        The step that it is about; another one is refused.
     heads : sequence of (variant, index)
-        Slices of `skullnb.phantom.variant` to add. The figure opens with the first of them.
+        Slices of `skullnb.phantom.variant` to add; it opens with the first.
     slices : sequence of int
         Indices of slices that are to be among those of the chapter; it opens with the first.
 
     Returns
     -------
     LiveFigure
-        In a notebook, the picture at the chapter's settings.
-
-    Raises
-    ------
-    InvalidSetting
-        If there is no such focus or variant.
 
     Examples
     --------
@@ -104,9 +96,8 @@ def live_figure(
     'studyforrest-8'
     """
     if focus not in FOCUS:
-        raise InvalidSetting(
-            f"No live figure is about {focus!r}; choose one of {', '.join(FOCUS)}."
-        )
+        known = ", ".join(FOCUS)
+        raise InvalidSetting(f"No live figure is about {focus!r}; choose one of {known}.")
     stack, settings, index = chapter.stack, chapter.settings, [*slices, chapter.middle][0]
     config = configure(focus, settings, stack, slices, start=index)
     trace = chapter.trace(index)
@@ -157,8 +148,6 @@ def configure(
 
 def link_to(stack: Stack, index: int) -> str:
     """Give the `url` with which a part of a figure leads to a slice that is live on the same page.
-
-    `index` is the slice's place in the chapter's stack. What leads nowhere is not drawn.
 
     >>> link_to(heads.load("studyforrest"), 3)
     'live:studyforrest-3'
@@ -293,10 +282,8 @@ def _still(trace: SkullMaskTrace, focus: str, reference: Any, spacing_mm: Any, t
     height, width = trace.mask.shape
     last = np.flatnonzero(trace.mask.any(axis=0))
     row, column = height // 2, int(last[-1]) if last.size else width // 2
-    box = (
-        slice(max(0, row - height // 6), row + height // 6),
-        slice(max(0, column - width // 5), column + width // 8),
-    )
+    rows = slice(max(0, row - height // 6), row + height // 6)
+    box = (rows, slice(max(0, column - width // 5), column + width // 8))
     with plt.rc_context(plot.STYLE):
         fig, axes = plot.panels(2, trace.mask.shape, spacing=spacing_mm)
         for ax, part in zip(axes, (None, box), strict=True):

@@ -52,9 +52,9 @@ def stage(
     settings: PipelineSettings,
     failures: Mapping[str, str],
 ) -> None:
-    """Lay out `work/staged` as the project is: `index.ipynb`, `notebooks/`, `book/`.
+    """Lay out `work/staged`, which holds the executed notebooks, as the project is.
 
-    `work/staged` holds the executed notebooks already. `front`: the one that becomes the index.
+    `front` names the notebook that becomes `index.ipynb`.
     """
     import nbformat
     import yaml
@@ -111,10 +111,9 @@ def draw_cover(stack: Stack, settings: PipelineSettings, file: Path) -> None:
 
 
 def relink(text: str, folder: str, place: str, there: set[str], front: str = "index") -> str:
-    """Point links where the pages are; a link to a page that is not there becomes plain text.
+    """Point links of a text in `folder` where the pages are, from the page at `place`.
 
-    `folder`: where the text lies in the project. `place`: of the page it is on, without ending.
-    `there`: all pages. `front`: the notebook that is the index.
+    A link to a page that is not `there` becomes plain text. `front`: the notebook of the index.
 
     >>> text = "[data](01-data.ipynb), [terms](../book/glossary.md#otsu), [holes](06-holes.ipynb)"
     >>> relink(text, "notebooks", "index", {"notebooks/01-data", "book/glossary"})
@@ -205,39 +204,25 @@ def _living_objects() -> list[Any]:
 def build(work: Path, front: str, *, strict: bool, scrub: Callable[[str], str]) -> None:
     """Build `work/html` from `work/staged`, which goes; `front` is the notebook on the index.
 
-    `strict`: a warning is an error; a notebook that failed leaves gaps, so not with one. `scrub`:
-    takes full paths out of what an error says.
+    `strict`: a warning is an error. `scrub` takes full paths out of what an error says.
     """
     from jupyter_book.config import get_final_config
     from sphinx.application import Sphinx
     from sphinx.errors import SphinxError
     from sphinx.util.docutils import docutils_namespace, patch_docutils
 
-    staged, built = work / "staged", work / "built"
-    html = built / "html"
+    staged, html = work / "staged", work / "built" / "html"
     said, path = StringIO(), list(sys.path)
     options = {"external_toc_path": "_toc.yml", "nitpicky": strict, "latex_individualpages": False}
-    config, _ = get_final_config(
-        user_yaml=staged / "_config.yml", cli_config=options, sourcedir=staged
-    )
+    own = {"user_yaml": staged / "_config.yml", "cli_config": options, "sourcedir": staged}
+    config, _ = get_final_config(**own)
     toc: Any = import_module("sphinx_external_toc.collectors")
     # It asks every object alive for its class; a weak proxy whose object is gone raises at that.
     toc.gc = SimpleNamespace(get_objects=_living_objects)
     try:
         with patch_docutils(None), docutils_namespace():
-            app = Sphinx(
-                srcdir=staged,
-                confdir=None,
-                outdir=html,
-                doctreedir=built / "doctrees",
-                buildername="html",
-                confoverrides=config,
-                status=None,
-                warning=said,
-                freshenv=True,
-                parallel=1,
-            )
-            app.build()
+            places = (staged, None, html, html.parent / "doctrees")
+            Sphinx(*places, "html", config, status=None, warning=said, freshenv=True).build()
     except SphinxError as error:
         said.write(f"ERROR: {error}\n")
     finally:
@@ -252,23 +237,11 @@ def build(work: Path, front: str, *, strict: bool, scrub: Callable[[str], str]) 
         name = front if source.stem == "index" else source.stem
         shutil.copyfile(work / "notebooks" / f"{name}.ipynb", source)
     html.rename(work / "html")
-    for folder in (staged, built):
+    for folder in (staged, html.parent):
         shutil.rmtree(folder)
 
 
-# ---- one file, and paper -------------------------------------------------------------------------
-
 _NAMES = ("id", "for", "aria-labelledby", "aria-describedby", "aria-controls", "list", "headers")
-
-
-def write_book_files(work: Path, book: Path, keep_html: bool, browser: Path | None) -> None:
-    """Write `book.html` beside the built pages, and print it to `book.pdf` with a browser."""
-    page = work / "book.html"
-    page.write_text(single_file(work / "html", book), encoding="utf-8")
-    if browser:
-        print_pdf(page, work / "book.pdf", browser)
-    if not keep_html:
-        page.unlink()
 
 
 def single_file(html: Path, book: Path) -> str:
@@ -357,7 +330,7 @@ def _styles(file: Path) -> str:
 
 
 _BROWSERS = (
-    *("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"),
+    *["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"],
     *("microsoft-edge", "msedge"),
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
 )
@@ -384,13 +357,11 @@ def require_browser() -> Path:
     """Find a browser that prints, or refuse in a sentence."""
     if browser := find_browser():
         return browser
-    named = os.environ.get("CHROME")
-    raise InvalidSetting(
-        f"The environment variable CHROME names {named!r}, which is no program here; correct it."
-        if named
-        else "A PDF is printed by Chromium or Chrome, and none was found; install one, or name it"
-        " in the environment variable CHROME."
-    )
+    said = "A PDF is printed by Chromium or Chrome, and none was found; install one, or name it in"
+    said += " the environment variable CHROME."
+    if named := os.environ.get("CHROME"):
+        said = f"The environment variable CHROME names {named!r}, which is no program here."
+    raise InvalidSetting(said)
 
 
 def print_pdf(page: Path, file: Path, browser: Path) -> None:

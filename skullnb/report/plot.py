@@ -22,13 +22,8 @@ Box = tuple[slice, slice]
 Spacing = Sequence[float] | None  # row and column, mm
 
 PALETTE: Final = {
-    "scalp": "#C27C00",
-    "skull": "#9A7FD1",
-    "brain": "#00A37A",
-    "mask": "#2E9BDA",
-    "reference": "#DD5A2B",
-    "accent": "#CC6699",
-    "quiet": "#8A8F98",
+    **{"scalp": "#C27C00", "skull": "#9A7FD1", "brain": "#00A37A", "mask": "#2E9BDA"},
+    **{"reference": "#DD5A2B", "accent": "#CC6699", "quiet": "#8A8F98"},
 }
 """One colour for one thing everywhere; 3 : 1 on white and on near-black, and told apart with
 the common kinds of colour blindness."""
@@ -239,8 +234,6 @@ def _small(found: re.Match[str]) -> str:
 def escape(text: str) -> str:
     """Make a text from outside (a file name, a group) harmless in Markdown and HTML.
 
-    Examples
-    --------
     >>> escape("<b>*scan*</b>")
     '&#60;b&#62;&#42;scan&#42;&#60;/b&#62;'
     """

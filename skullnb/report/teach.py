@@ -1,9 +1,8 @@
 """Exercises that answer: what is right, and for each likely mistake a hint where to look.
 
-A check asks an answer one condition after the other; each names its sentence in `data/hints.toml`.
-The first is what is right; of the others the first that holds is said, and none gives the answer
-away. Conditions that are a `When` can be asked by the book's pages, too: while a report is made,
-the cell of an exercise that nobody has answered carries them along.
+A check asks an answer one condition after the other, and says the sentence of the first that holds
+(in `data/hints.toml`); the first of all is what is right. The book's pages ask those that are a
+`When`, too: while a report is made, the cell of an unanswered exercise carries them along.
 """
 
 from __future__ import annotations
@@ -126,12 +125,19 @@ def exercise(
                 for one in conditions if isinstance(conditions, tuple) else (conditions,):
                     yield one if callable(one) else When("is", (one,)), text
 
+        def page(chapter: Chapter) -> dict[str, Any]:
+            """What a report's page asks; nothing where its script can't tell what is right."""
+            given = list(pairs(chapter)) if os.environ.get(SVG) == "1" else []
+            if not given or not isinstance(given[0][0], When):
+                return {}
+            read = [(one, text) for one, text in given if isinstance(one, When)]
+            found = [[one.verb, list(one.values), one.off, text] for one, text in read]
+            return {"choices": list(RULES) * (reads is rules), "pairs": found}
+
         @wraps(asked)
         def check(answer: Any, chapter: Chapter) -> Verdict:
             if answer is ...:
-                is_report = os.environ.get(SVG) == "1"
-                page = _for_the_page(list(pairs(chapter)), reads is rules) if is_report else {}
-                return Verdict(False, UNANSWERED, page)
+                return Verdict(False, UNANSWERED, page(chapter))
             try:
                 read = reads(answer)
             except ValueError as error:
@@ -144,17 +150,6 @@ def exercise(
         return check
 
     return made
-
-
-def _for_the_page(pairs: list[tuple[Condition, str]], by_name: bool) -> dict[str, Any]:
-    """The pairs as the page's script reads them; nothing where it can't tell what is right."""
-    if not isinstance(pairs[0][0], When):
-        return {}
-    asked = [(one, text) for one, text in pairs if isinstance(one, When)]
-    return {
-        "choices": list(RULES) if by_name else [],
-        "pairs": [[one.verb, list(one.values), one.off, text] for one, text in asked],
-    }
 
 
 def exercise_html(page: Mapping[str, Any]) -> str:
@@ -458,11 +453,10 @@ def _upper_half(image: Any) -> float:
     return float(np.mean(image > (float(image.min()) + float(image.max())) / 2))
 
 
-def _scaled(image: Any, whose: list[Any]) -> NDArray[np.float64]:
+def _scaled(image: Any, whose: list[Any]) -> Any:
     """The slice on a scale from 0 to 255 that spans some slices' range."""
     low, high = min(float(one.min()) for one in whose), max(float(one.max()) for one in whose)
-    scaled: NDArray[np.float64] = 255 * (image.astype(np.float64) - low) / (high - low or 1.0)
-    return scaled
+    return 255 * (image.astype(np.float64) - low) / (high - low or 1.0)
 
 
 def _agree(given: Any, expected: Any, step: float = 0.0) -> bool:
@@ -478,9 +472,7 @@ def _differing(one: Mask, other: Mask) -> int:
 
 def _brain_at(trace: SkullMaskTrace, level: int) -> Mask:
     """Steps 2 and 3 at another level; normalising is not done again."""
-    labels, components = steps.label_components(
-        steps.binarise(trace.normalised, level), trace.settings.connectivity
-    )
-    return steps.component_mask(
-        labels, steps.choose_brain(components, trace.settings.drop_edge_touching)
-    )
+    binary, settings = steps.binarise(trace.normalised, level), trace.settings
+    labels, components = steps.label_components(binary, settings.connectivity)
+    brain = steps.choose_brain(components, settings.drop_edge_touching)
+    return steps.component_mask(labels, brain)
