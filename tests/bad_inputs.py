@@ -47,10 +47,6 @@ def dicom(pixels=NOISE, **tags):
     return made("scan", lambda path: save_series(path, pixels, **tags))
 
 
-def one_dicom(folder):
-    return dicom(NOISE[:1], names="0.dcm")(folder) / "0.dcm"
-
-
 def tiff(pages, **options):
     return made("scan.tif", lambda path: tifffile.imwrite(path, pages, **options))
 
@@ -96,28 +92,17 @@ def tiff_in_a_circle(folder):
     return path
 
 
-def changed(make, change):
-    def change_it(folder):
+def flip(make, place):
+    """Turn the bits of one byte of a file around."""
+
+    def flipped(folder):
         path = make(folder)
-        path.write_bytes(change(path.read_bytes()))
+        whole = bytearray(path.read_bytes())
+        whole[int(len(whole) * place)] ^= 0xFF
+        path.write_bytes(whole)
         return path
 
-    return change_it
-
-
-def cut(make, keep):
-    """Keep only the first part of a file."""
-    return changed(make, lambda whole: whole[: int(len(whole) * keep)])
-
-
-def flip(make, place):
-    """Turn the bits of one byte around."""
-
-    def flipped(whole):
-        at = int(len(whole) * place)
-        return whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :]
-
-    return changed(make, flipped)
+    return flipped
 
 
 def zarr(about, chunk=None, old=False):

@@ -367,15 +367,22 @@ def test_slices_in_the_last_axis_are_remarked_on(tmp_path):
 
 def test_a_study_or_a_disc_names_the_folders_and_the_pattern_that_would_do(tmp_path):
     scans, pattern = tmp_path / "scans", f"{tmp_path}/**/*"
+
+    def refusal(path):
+        with pytest.raises(UnreadableFile, match="these folders do") as caught:
+            read_stack(path)
+        return str(caught.value)
+
     for name in ("T1", "T2"):
         save_series(scans / name, SLICES.astype(np.int16))
     shutil.copy(get_testdata_file("DICOMDIR", download=False), tmp_path / "DICOMDIR")
     for path in (tmp_path, tmp_path / "DICOMDIR"):
-        with pytest.raises(UnreadableFile, match="these folders do") as caught:
-            read_stack(path)
         for said in (f"{scans / 'T1'} (3), {scans / 'T2'} (3)", f"'{pattern}'"):
-            assert said in str(caught.value)
+            assert said in refusal(path)
     assert set(read_stack(pattern).groups) == {"T1", "T2"}
+    assert refusal(f"{scans}#2").endswith(f"one of them and its series, as in '{scans}/T1#2'.")
+    np.savez(scans / "T1" / "reference.npz", SLICES)  # which a pattern would take too
+    assert refusal(scans).endswith("name one of them.")
 
 
 @pytest.fixture

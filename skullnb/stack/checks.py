@@ -199,8 +199,8 @@ def parse_spacing(spacing: object) -> tuple[float, float] | None:
     good = all(_LEAST_MM <= value <= _MOST_MM for value in values)
     if len(values) not in (1, 2) or not good or isinstance(spacing, bool):
         raise InvalidSetting(
-            f"The spacing {spacing!r} is not one or two numbers above 0 (a nanometre to a "
-            "kilometre); give millimetres a pixel as 0.5, or row x column, for example 0.667x0.7."
+            f"The spacing {spacing!r} is not one or two numbers above 0; give mm a pixel as 0.5, "
+            "or row x column, for example 0.667x0.7."
         )
     return values[0], values[-1]
 

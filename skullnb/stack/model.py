@@ -232,15 +232,12 @@ class Stack:
     groups : sequence of str, optional
         One label a slice: the volume or subject it belongs to.
     name : str
-    sources, grids, members : tuples, one of each a volume
-        The file (or the folder of a DICOM series), its grid where it has an orientation, and all
-        the files it is stored in. Empty for arrays made in memory, as are `reference_sources`.
+    sources, reference_sources, grids, members : tuples, one of each a volume
+        The file or folder, the grid where there is an orientation, and all files it is stored in.
     volume_numbers, slice_numbers : tuple of int
-        For each slice, which of the volumes it is from, and its number there (of files of one
-        slice each the file's own).
+        For each slice, which of the volumes it is from, and its number there.
     axis, remarks, synthetic
-        Along which volumes were cut ("" without orientation, or where they differ), what reading
-        found worth saying, in sentences, and whether the slices were drawn, not scanned.
+        Along which volumes were cut, sentences on what was read, and whether it was drawn.
 
     Raises
     ------

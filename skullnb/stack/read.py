@@ -1,5 +1,6 @@
 """`read_stack`: a file, a folder or a pattern of files, opened as one `Stack`."""
 
+import glob
 import os
 import re
 from bisect import bisect_right
@@ -211,7 +212,7 @@ def list_files(path: str | Path, suffix: str = "") -> list[Path]:
         files = [file for file in path.iterdir() if _is_read(file)]
         # Pictures beside scans are pictures of them.
         files = [file for file in files if suffix_of(file) not in PICTURES] or files
-    elif _is_pattern(path):
+    elif glob.has_magic(str(path)):
         *folders, name = path.parts
         if "**" in name or any("**" in folder and folder != "**" for folder in folders):
             # Versions of Python differ in what they make of it.
@@ -263,10 +264,6 @@ def list_volumes(
     return sorted(volumes, key=lambda volume: natural_key(_label(volume)))
 
 
-def _is_pattern(path: Path) -> bool:
-    return bool(set(str(path)) & set("*?["))
-
-
 def _is_read(file: Path) -> bool:
     """Whether a file in a folder is one to read; of two that make one volume, the header."""
     hidden = file.name.startswith(".") or file.name.upper() == "DICOMDIR"
@@ -297,7 +294,7 @@ def _nothing_in(path: Path, what: str, number: str = "") -> UnreadableFile:
     within = (Path(here, name) for here, _, names in os.walk(folder) for name in sorted(names))
     found = [file for file in islice(within, _MOST_LOOKED_AT) if _is_read(file)]
     folders = Counter(str(file.parent) for file in found if file.parent not in (folder, path))
-    if not folders or _is_pattern(path):
+    if not folders or glob.has_magic(str(path)):
         return UnreadableFile(f"{path} holds {what}; the kinds are {KINDS}.")
     listed = _listed([f"{one} ({count})" for one, count in sorted(folders.items())], ", ")
     told = f"{path} holds {what}, but these folders do: {listed}; name one of them"
@@ -375,7 +372,12 @@ def _open_references(reference: str | Path, volumes: list[Volume]) -> list[Volum
     n_images, n_masks = (sum(one.shape[0] for one in side) for side in (volumes, references))
     pairs = list(zip(volumes, references, strict=False))
     if len(references) == len(volumes):
-        _refuse_crossed_names(pairs)
+        # Names count only where some mask is named after its image.
+        strangers = [(image, mask) for image, mask in pairs if image.name not in mask.name]
+        if 0 < len(strangers) < len(pairs):
+            image, mask = (one.path.name for one in strangers[0])
+            told = f"{image} would be scored against {mask}, though other masks carry their image's"
+            raise ShapeMismatch(f"{told} name; rename the masks.")
     elif n_images != n_masks:
         told = f"{n_images} slices in {len(volumes)} image file(s) but {n_masks} in"
         raise ShapeMismatch(f"There are {told} {len(references)} reference file(s).")
@@ -396,18 +398,6 @@ def _open_references(reference: str | Path, volumes: list[Volume]) -> list[Volum
                     f"{apart:.1f} mm from it, by their headers; resample it onto the images' grid."
                 )
     return references
-
-
-def _refuse_crossed_names(pairs: list[tuple[Volume, Volume]]) -> None:
-    """Refuse pairs whose names contradict their order, such as sub-2 with sub-3_mask."""
-    # Only where some mask is named after its image; otherwise the order is all there is.
-    strangers = [(image, mask) for image, mask in pairs if image.name not in mask.name]
-    if 0 < len(strangers) < len(pairs):
-        image, mask = strangers[0]
-        told = f"{image.path.name} would be scored against {mask.path.name}"
-        raise ShapeMismatch(
-            f"{told}, though other masks carry their image's name; rename the masks."
-        )
 
 
 def _load(volumes: list[Volume], positions: list[int]) -> Array:
