@@ -188,9 +188,9 @@ def _frames(file: Path, header: Any) -> list[Frame]:
         (step,) = numbers(own, 1, measures, "SpacingBetweenSlices", "SliceThickness") or (0.0,)
         (slope,) = numbers(own, 1, rescale, "RescaleSlope") or (1.0,)
         (intercept,) = numbers(own, 1, rescale, "RescaleIntercept") or (0.0,)
-        spacing = spacing if spacing and min(spacing) > 0 else None
+        side = (spacing[0], spacing[1]) if spacing and min(spacing) > 0 else None
         place = place if own or n_frames == 1 else None  # one place is not that of many
-        geometry = (spacing, place, turned, abs(step))
+        geometry = (side, place, turned, abs(step))
         found.append(Frame(file, index, shape, *geometry, slope, intercept, objection))
     return found
 

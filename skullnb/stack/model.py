@@ -45,7 +45,7 @@ class Frame:
     file: Path
     index: int
     shape: tuple[int, int]
-    spacing_mm: tuple[float, ...] | None
+    spacing_mm: tuple[float, float] | None
     position_mm: tuple[float, ...] | None  # of the first pixel's centre
     orientation: tuple[float, ...] | None  # of columns and rows
     step_mm: float
@@ -197,8 +197,14 @@ class Volume:
                 *remarks,
                 f"{told}, so it is cut along the {own} axis; name another with --axis.",
             )
-        place = {"shape": grid.slices_shape, "spacing_mm": grid.spacing_mm, "grid": grid}
-        return replace(self, load=lambda: grid.cut(load()), remarks=remarks, **place)
+        return replace(
+            self,
+            shape=grid.slices_shape,
+            load=lambda: grid.cut(load()),
+            spacing_mm=grid.spacing_mm,
+            grid=grid,
+            remarks=remarks,
+        )
 
     @property
     def files(self) -> tuple[Path, ...]:
