@@ -375,9 +375,10 @@ def _open_references(reference: str | Path, volumes: list[Volume]) -> list[Volum
         # Names count only where some mask is named after its image.
         strangers = [(image, mask) for image, mask in pairs if image.name not in mask.name]
         if 0 < len(strangers) < len(pairs):
-            image, mask = (one.path.name for one in strangers[0])
-            told = f"{image} would be scored against {mask}, though other masks carry their image's"
-            raise ShapeMismatch(f"{told} name; rename the masks.")
+            told = "{} would be scored against {}".format(*(one.path.name for one in strangers[0]))
+            raise ShapeMismatch(
+                f"{told}, though other masks carry their image's name; rename them."
+            )
     elif n_images != n_masks:
         told = f"{n_images} slices in {len(volumes)} image file(s) but {n_masks} in"
         raise ShapeMismatch(f"There are {told} {len(references)} reference file(s).")
