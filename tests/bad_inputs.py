@@ -1,6 +1,7 @@
-"""Bad inputs for tests: files that are broken, lie about themselves, or would fill the memory."""
+"""Bad inputs for tests: files that are broken, lie about themselves, or would fill the memory.
 
-from __future__ import annotations
+Each is a function that makes one in a folder and returns its path.
+"""
 
 import gzip
 import io
@@ -8,16 +9,13 @@ import json
 import os
 import struct
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import nibabel as nib
 import numpy as np
 import tifffile
+import zarr as zarr_library
 from dicoms import save_series
-
-Make = Callable[[Path], Path]
 
 HEAD = np.zeros((3, 40, 48), np.float32)
 HEAD[:, 12:28, 14:34] = 1.0
@@ -25,179 +23,124 @@ NOISE = np.random.default_rng(5).integers(0, 4000, (3, 40, 48)).astype(np.int16)
 AFFINE = np.diag([-1.0, -1.0, 3.0, 1.0])
 
 
-def npy(array: Any, name: str = "scan.npy") -> Make:
-    def make(folder: Path) -> Path:
-        np.save(folder / name, array)
+def made(name, write):
+    def make(folder):
+        write(folder / name)
         return folder / name
 
     return make
 
 
-def npz(**arrays: Any) -> Make:
-    def make(folder: Path) -> Path:
-        np.savez_compressed(folder / "scan.npz", **arrays)
-        return folder / "scan.npz"
-
-    return make
+def content(name, data):
+    return made(name, lambda path: path.write_bytes(data))
 
 
-def content(name: str, data: bytes) -> Make:
-    def make(folder: Path) -> Path:
-        (folder / name).write_bytes(data)
-        return folder / name
-
-    return make
+def npy(array):
+    return made("scan.npy", lambda path: np.save(path, array))
 
 
-def told_otherwise(image: Any, name: str, dtype: Any, fields: dict[str, Any]) -> Make:
+def npz(**arrays):
+    return made("scan.npz", lambda path: np.savez_compressed(path, **arrays))
+
+
+def dicom(pixels=NOISE, **tags):
+    return made("scan", lambda path: save_series(path, pixels, **tags))
+
+
+def tiff(pages, **options):
+    return made("scan.tif", lambda path: tifffile.imwrite(path, pages, **options))
+
+
+def told_otherwise(image, name, dtype, fields):
     """A volume, some fields of whose header say what they should not."""
-
-    def make(folder: Path) -> Path:
-        data = bytearray(image.to_bytes())
-        header = np.ndarray((), dtype, buffer=data)
-        for field, value in fields.items():
-            header[field] = value
-        (folder / name).write_bytes(gzip.compress(data) if name.endswith(("gz", "z")) else data)
-        return folder / name
-
-    return make
+    data = bytearray(image.to_bytes())
+    header = np.ndarray((), dtype, buffer=data)
+    for field, value in fields.items():
+        header[field] = value
+    # Stored, not packed, so that a flipped bit contradicts nothing but the checksum.
+    return content(name, gzip.compress(data, 0) if name.endswith("z") else data)
 
 
-def nifti(volume: Any = NOISE.T, name: str = "scan.nii", **fields: Any) -> Make:
+def nifti(volume=NOISE.T, name="scan.nii", **fields):
     kind = nib.Nifti1Header.template_dtype
     return told_otherwise(nib.Nifti1Image(volume, AFFINE), name, kind, fields)
 
 
-def mgh(name: str = "scan.mgh", **fields: Any) -> Make:
+def mgh(name="scan.mgh", **fields):
     kind = nib.freesurfer.mghformat.header_dtype
     return told_otherwise(nib.MGHImage(NOISE.T, AFFINE), name, kind, fields)
 
 
-def tiff(pages: Any, **options: Any) -> Make:
-    def make(folder: Path) -> Path:
-        tifffile.imwrite(folder / "scan.tif", pages, **options)
-        return folder / "scan.tif"
-
-    return make
-
-
-def tiff_tag(tag: str, value: int, **options: Any) -> Make:
+def tiff_tag(tag, value, **options):
     """A TIFF file, one tag of which says something else."""
 
-    def make(folder: Path) -> Path:
-        path = tiff(NOISE[0].astype(np.uint16), photometric="minisblack", **options)(folder)
+    def write(path):
+        tiff(NOISE[0].astype(np.uint16), photometric="minisblack", **options)(path.parent)
         with tifffile.TiffFile(path, mode="r+b") as file:
             file.pages[0].tags[tag].overwrite(value)
-        return path
 
-    return make
+    return made("scan.tif", write)
 
 
-def tiff_in_a_circle(folder: Path) -> Path:
+def tiff_in_a_circle(folder):
     """Pages of which the last one says that the first comes next."""
-    with tifffile.TiffWriter(folder / "scan.tif") as file:
-        for page in NOISE.astype(np.uint16):
-            file.write(page, contiguous=False, metadata=None)
-    with tifffile.TiffFile(folder / "scan.tif", mode="r+b") as file:
+    path = tiff(NOISE.astype(np.uint16), photometric="minisblack", metadata=None)(folder)
+    with tifffile.TiffFile(path, mode="r+b") as file:
         first, last = file.pages[0].offset, file.pages[-1]
         file.filehandle.seek(last.offset + 2 + 12 * len(last.tags))
         file.filehandle.write(struct.pack(file.byteorder + "I", first))
-    return folder / "scan.tif"
+    return path
 
 
-def dicom(pixels: Any = NOISE, **tags: Any) -> Make:
-    def make(folder: Path) -> Path:
-        save_series(folder / "scan", pixels, **tags)
-        return folder / "scan"
+def flip(make, place):
+    """Turn the bits of one byte of a file around."""
 
-    return make
-
-
-def changed(make: Make, change: Callable[[bytes], bytes]) -> Make:
-    def change_it(folder: Path) -> Path:
+    def flipped(folder):
         path = make(folder)
-        path.write_bytes(change(path.read_bytes()))
+        whole = bytearray(path.read_bytes())
+        whole[int(len(whole) * place)] ^= 0xFF
+        path.write_bytes(whole)
         return path
 
-    return change_it
+    return flipped
 
 
-def cut(make: Make, keep: float) -> Make:
-    """Keep only the first part of a file."""
-    return changed(make, lambda whole: whole[: int(len(whole) * keep)])
-
-
-def flip(make: Make, place: float) -> Make:
-    """Turn the bits of one byte around."""
-
-    def flipped(whole: bytes) -> bytes:
-        at = int(len(whole) * place)
-        return whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :]
-
-    return changed(make, flipped)
-
-
-def zarr(
-    about: dict[str, Any] | None = None, chunk: bytes | None = None, old: bool = False
-) -> Make:
+def zarr(about, chunk=None, old=False):
     """A zarr array, with something else in its description or in its first chunk."""
 
-    def make(folder: Path) -> Path:
-        import zarr as library
-
-        path = folder / "scan.zarr"
-        library.create_array(
-            path, data=NOISE, chunks=NOISE.shape, zarr_format=2 if old else 3, compressors=None
-        )
+    def write(path):
+        kept = {"chunks": NOISE.shape, "zarr_format": 2 if old else 3, "compressors": None}
+        zarr_library.create_array(path, data=NOISE, **kept)
         described = path / (".zarray" if old else "zarr.json")
-        described.write_text(json.dumps({**json.loads(described.read_text()), **(about or {})}))
+        described.write_text(json.dumps({**json.loads(described.read_text()), **about}))
         if chunk is not None:
             (path / ("0.0.0" if old else "c/0/0/0")).write_bytes(chunk)
-        return path
 
-    return make
+    return made("scan.zarr", write)
 
 
-def zarr_grid(shape: list[int], chunks: list[int]) -> Make:
+def zarr_grid(shape, chunks):
     grid = {"name": "regular", "configuration": {"chunk_shape": chunks}}
     return zarr({"shape": shape, "chunk_grid": grid})
 
 
-def npy_header(shape: tuple[int, ...], descr: Any = "<f8") -> bytes:
+def npy_header(shape):
     """The beginning of an .npy file that promises an array of any shape."""
     file = io.BytesIO()
-    about = {"descr": descr, "fortran_order": False, "shape": shape}
+    about = {"descr": "<f8", "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(file, about)
     return file.getvalue()
 
 
-def archive(members: dict[str, bytes], size: int | None = None) -> Make:
-    """An .npz of any members; their size in the archive's list may be a lie."""
-
-    def make(folder: Path) -> Path:
-        with zipfile.ZipFile(folder / "scan.npz", "w") as file:
+def archive(members):
+    def write(path):
+        with zipfile.ZipFile(path, "w") as file:
             for name, data in members.items():
                 file.writestr(name, data)
-            for entry in file.infolist() if size is not None else ():
-                entry.file_size = size
-        return folder / "scan.npz"
 
-    return make
+    return made("scan.npz", write)
 
 
-def fifo(folder: Path) -> Path:
-    os.mkfifo(folder / "scan.npy")
-    return folder / "scan.npy"
-
-
-def link(target: str) -> Make:
-    def make(folder: Path) -> Path:
-        (folder / "scan.npy").symlink_to(folder / target)
-        return folder / "scan.npy"
-
-    return make
-
-
-def folder_called_npy(folder: Path) -> Path:
-    (folder / "scan.npy").mkdir()
-    return folder / "scan.npy"
+fifo = made("scan.npy", os.mkfifo)
+link_to_nowhere = made("scan.npy", lambda path: path.symlink_to("nowhere.npy"))
+folder_called_npy = made("scan.npy", Path.mkdir)

@@ -16,15 +16,6 @@ PLANES = {
 }
 
 
-def oblique(angle=20.0):
-    """Tilt the axial plane about the left-right and the front-back axis, by degrees."""
-    a, b = np.radians(angle), np.radians(angle / 2)
-    about_x = np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]])
-    about_y = np.array([[np.cos(b), 0, np.sin(b)], [0, 1, 0], [-np.sin(b), 0, np.cos(b)]])
-    across, down = (about_x @ about_y @ np.eye(3)[axis] for axis in (0, 1))
-    return tuple(across), tuple(down)
-
-
 def save_series(
     folder,
     planes,
@@ -41,10 +32,8 @@ def save_series(
     """Write (N, rows, columns) int16 as one file an image, in the given order of names."""
     folder.mkdir(parents=True, exist_ok=True)
     uid = generate_uid(entropy_srcs=[folder.name, str(number), names])
-    normal = np.cross(*directions)
-    order = range(len(planes)) if order is None else order
-    paths = []
-    for name, place in enumerate(order):
+    normal, paths = np.cross(*directions), []
+    for name, place in enumerate(order or range(len(planes))):
         dataset = patient_and_pixels(np.asarray(planes[place]))
         dataset.SeriesInstanceUID = uid
         dataset.SeriesNumber = number

@@ -4,8 +4,6 @@ The tables are the test: a new case is one line. `FILES` go in by every door tha
 `WORDS` by the command line, `CALLS` by Python, `PLACES` are outputs that can't be written.
 """
 
-from __future__ import annotations
-
 import csv
 import os
 import pickle
@@ -19,7 +17,7 @@ from pathlib import Path
 import bad_inputs as bad
 import numpy as np
 import pytest
-from bad_inputs import HEAD, NOISE, content, cut, dicom, flip, mgh, nifti, npy, npz, tiff
+from bad_inputs import HEAD, NOISE, content, dicom, flip, mgh, nifti, npy, npz, tiff
 from click.testing import CliRunner
 
 from skullnb import pipeline
@@ -68,22 +66,15 @@ FILES = {
     "an empty folder": (lambda f: f, "holds no file"),
     "a folder called .npy": (bad.folder_called_npy, "holds no file"),
     "a pipe": (bad.fifo, "no file or folder"),
-    "a link to nowhere": (bad.link("nowhere.npy"), "no file or folder"),
+    "a link to nowhere": (bad.link_to_nowhere, "no file or folder"),
     "a name too long": (lambda f: f / ("n" * 300 + ".npy"), "too long"),
     "nobody's home": (lambda f: Path("~nobody-of-that-name/scan.npy"), "home directory"),
     "an empty file": (content("scan.npy", b""), "scan.npy can't be read"),
-    "a film": (
-        content("a.mp4", b"x"),
-        r"a.mp4 is of a kind .* \.npy.*\.nii\.gz.*\.tif.* and DICOM",
-    ),
+    "a film": (content("a.mp4", b"x"), r"of a kind .* \.npy.*\.nii\.gz.*\.tif.* and DICOM"),
     "a name without an ending": (content("IM0001", b""), "IM0001 is of a kind that is not read"),
     "a name with a line break": (content("a\nb.npy", b"x"), r"a\\nb.npy can't be read"),
     "a name with an escape": (content("a\x1b[31mb.npy", b"x"), r"a\\x1b\[31mb.npy can't be read"),
     "a name of no letters": (content(OTHER_NAME, b"x"), r"\\udcff.npy has bytes"),
-    "a folder with such a name": (
-        lambda f: content(OTHER_NAME, b"x")(f).parent,
-        r"\\udcff.npy has bytes",
-    ),
     "npy of five dimensions": (npy(np.zeros((1, 1, 2, 3, 4))), "scan.npy has 5 dimensions"),
     "npy of one dimension": (npy(np.zeros(4)), r"scan.npy has 1 dimension, \(4,\)"),
     "npy without columns": (npy(np.zeros((5, 5, 0))), "scan.npy holds no pixels"),
@@ -95,7 +86,6 @@ FILES = {
     "npy that is a pickle": (content("scan.npy", PICKLE), DAMAGED),
     "npy with NaN": (npy(NAN), "1 of 1920 pixels that are NaN.*--nan-background"),
     "npy with infinity": (npy(INF), "1 of 1920 pixels that are NaN or infinite"),
-    "npy cut in its pixels": (cut(npy(HEAD), 0.5), DAMAGED),
     "npy of petabytes": (content("scan.npy", bad.npy_header(HUGE)), DAMAGED),
     "npy of a negative size": (content("scan.npy", bad.npy_header((-3, 4, 4))), DAMAGED),
     "npy that calls a function": (
@@ -107,10 +97,7 @@ FILES = {
     "npz without images": (npz(a=NOISE, b=NOISE), r"2 arrays \(a, b\) and none is called images"),
     "npz with nothing": (bad.archive({}), "holds 0 arrays"),
     "npz of objects": (npz(images=np.array([{}], object)), "values of type object"),
-    "npz with groups of objects": (
-        npz(images=NOISE, groups=np.array(["a", {}], object)),
-        "pickled",
-    ),
+    "npz with groups of objects": (npz(images=NOISE, groups=np.array([{}], object)), "pickled"),
     "npz of petabytes": (bad.archive({"images.npy": bad.npy_header(HUGE)}), MANY_PIXELS),
     "npz that leaves its folder": (
         bad.archive({"../../evil.npy": bad.npy_header((1, 1)), "/etc/evil.npy": b""}),
@@ -118,30 +105,22 @@ FILES = {
     ),
     "npz with a spacing next to nothing": (npz(images=NOISE, spacing_mm=[5e-324, 1]), "spacing"),
     "npz with two groups": (npz(images=NOISE, groups=["a", "b"]), "2 group labels for 3 slices"),
-    "npz with a reference of another shape": (
-        npz(images=NOISE, reference=MASK[:, :5]),
-        r"\(3, 5, 48\)",
-    ),
+    "npz with a wide reference": (npz(images=NOISE, reference=MASK[:, :5]), r"\(3, 5, 48\)"),
     "npz with a reference that is not binary": (npz(images=NOISE, reference=NOISE), "not binary"),
-    "nifti cut in its header": (cut(nifti(), 0.01), "scan.nii can't be read"),
-    "nifti cut in its pixels": (cut(nifti(), 0.7), DAMAGED),
     "nii.gz with a flipped bit": (flip(nifti(name="scan.nii.gz"), 0.5), DAMAGED),
-    "nifti of petabytes": (nifti(dim=[3, 30000, 30000, 30000, 1, 1, 1, 1]), DAMAGED),
+    "nifti of petabytes": (nifti(dim=[3, *[30000] * 3, *[1] * 4]), DAMAGED),
     "nii.gz of petabytes": (
-        nifti(name="scan.nii.gz", dim=[3, 30000, 30000, 30000, 1, 1, 1, 1]),
+        nifti(name="scan.nii.gz", dim=[3, *[30000] * 3, *[1] * 4]),
         MANY_PIXELS,
     ),
-    "nifti of a negative size": (nifti(dim=[3, 48, 40, -3, 1, 1, 1, 1]), "no pixels"),
+    "nifti of a negative size": (nifti(dim=[3, 48, 40, -3, *[1] * 4]), "no pixels"),
     "nifti of four dimensions": (nifti(np.zeros((4, 5, 6, 2))), "4 dimensions"),
     "nifti of complex numbers": (nifti(NOISE.T.astype(np.complex64)), "complex"),
     "nifti of a type that is none": (nifti(datatype=99), "scan.nii can't be read"),
     "nifti whose pixels begin far off": (nifti(vox_offset=1e30), "scan.nii"),
     "nifti with a singular affine": (nifti(srow_x=0, srow_y=0), "scan.nii: .* singular"),
     "nifti with an affine of NaN": (nifti(srow_x=np.nan), "not finite"),
-    "nifti with an infinite slope": (
-        nifti(scl_slope=1e38, scl_inter=np.inf),
-        "intercept inf|not finite",
-    ),
+    "nifti with an infinite slope": (nifti(scl_slope=1e38, scl_inter=np.inf), "intercept inf"),
     "a header without its pixels": (content("scan.hdr", bytes(348)), "scan.hdr can't be read"),
     "mgz with a flipped bit": (flip(mgh("scan.mgz"), 0.5), DAMAGED),
     "mgz of petabytes": (mgh("scan.mgz", dims=[10**6, 10**5, 10**5, 1]), MANY_PIXELS),
@@ -161,27 +140,14 @@ FILES = {
     "png that is text": (content("scan.png", b"\x89PNG"), "scan.png can't be read"),
     "jpg that is text": (content("scan.jpg", b"\xff\xd8no"), "scan.jpg can't be read"),
     "dicom that is text": (content("scan.dcm", b"hello"), "scan.dcm can't be read as DICOM"),
-    "dicom cut short": (
-        lambda f: cut(lambda g: dicom(NOISE[:1], names="{}.dcm")(g) / "0.dcm", 0.6)(f),
-        "0.dcm .*(promises|damaged)",
-    ),
     "dicom of petabytes": (dicom(NumberOfFrames=10**9, Rows=60000), "promises"),
     "dicom of no rows": (dicom(Rows=0), "no pixels"),
-    "dicom in colour": (
-        dicom(PhotometricInterpretation="RGB", SamplesPerPixel=3),
-        "colour|promises",
-    ),
+    "dicom in colour": (dicom(PhotometricInterpretation="RGB"), "colour"),
     "dicom that is inverted": (dicom(PhotometricInterpretation="MONOCHROME1"), "inverted grey"),
     "dicom of a CT scan": (dicom(Modality="CT"), "computed tomography"),
     "dicom at one place": (dicom(ImagePositionPatient=[0, 0, 0]), "several images at one"),
-    "dicom with NaN directions": (
-        dicom(ImageOrientationPatient=["nan"] * 6),
-        "no position|right angles|can't be read",
-    ),
-    "dicom of more rows than NIfTI counts": (
-        dicom(np.zeros((2, 40000, 2), np.int16)),
-        "scan can't be read",
-    ),
+    "dicom with NaN directions": (dicom(ImageOrientationPatient=["nan"] * 6), "no position"),
+    "dicom of too many rows for NIfTI": (dicom(np.zeros((2, 40000, 2), np.int16)), "can't be read"),
     "dicom with a spacing next to nothing": (dicom(PixelSpacing=[1e-300] * 2), "scan"),
     "zarr without a description": (lambda f: bad.folder_called_npy(f).rename(f / "a.zarr"), "zarr"),
     "zarr whose description is text": (content("scan.zarr", b"hello"), "scan.zarr"),
@@ -367,13 +333,8 @@ def test_a_file_can_not_name_another_one_to_be_read_as_its_groups(tmp_path):
 
 PLACES = {
     # in a folder with scan.npy, PLACE being full, or read only
-    "mask scan.npy -o PLACE/m.npy",
-    "mask scan.npy -o PLACE/m.npz",
-    "mask scan.npy -o PLACE/m.nii",
-    "mask scan.npy -o PLACE/m.nii.gz",
-    "mask scan.npy -o PLACE/m.tif",
-    "mask scan.npy -o PLACE/m.packed.npy",
-    "mask scan.npy -o PLACE/m.zarr",
+    *(f"mask scan.npy -o PLACE/m{kind}" for kind in (".npz", ".tif", ".packed.npy", ".zarr")),
+    *(f"mask scan.npy -o PLACE/m{kind}" for kind in (".npy", ".nii", ".nii.gz")),
     "sweep --images scan.npy --reference mask.npy --widths 3,5 --csv PLACE/s.csv",
     "evidence scan.npy -o PLACE/new",
     "phantom --variant bridge -o PLACE/p.npz",

@@ -79,7 +79,6 @@ def test_the_edge_rules_outcome_gets_its_name(name, outcome):
     found = study.edge_outcome(trace_skull_mask(head.images[0]), head.reference[0])
     assert found["outcome"] == outcome
     assert (found["iou"] - found["iou_off"] > evidence.NOTABLE_IOU) == (outcome == "helps")
-    assert (found["n_edge_touching"] == 0) == (outcome == "did not fire")
 
 
 def test_the_whole_check_runs_on_any_heads_and_counts_every_slice_once(measured):
@@ -111,8 +110,7 @@ def test_the_setting_for_a_head_is_the_other_heads_best(measured):
 def test_every_head_counts_once_in_the_mean():
     rows = [("m", "a", 0.8), ("m", "a", 0.8), ("m", "a", 0.95), ("m", "b", 1.0)]
     scores = pd.DataFrame(rows, columns=["method", "head", "iou"])
-    scores[["dice", "assd", "hd95", "nsd"]] = 0.0
-    found = study.summary(scores)
+    found = study.summary(scores.assign(dice=0.0, assd=0.0, hd95=0.0, nsd=0.0))
     assert found.loc[("m", "mean"), "iou"] == pytest.approx((0.85 + 1) / 2)
     assert found.loc[("m", "a"), ["worst", "n_poor"]].tolist() == [0.8, 2]
 
@@ -169,7 +167,6 @@ def test_where_heads_are_missing_the_page_says_which_and_how_to_get_them(monkeyp
     monkeypatch.setattr(heads, "is_here", lambda name: name != study.PICTURED)
     said = study.recheck()
     assert said.startswith(f"**Not measured here.** This machine lacks {study.PICTURED}, so")
-    assert study.about()["date"] in said
     assert "skullnb heads fetch" in said
 
 

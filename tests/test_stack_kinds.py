@@ -52,27 +52,25 @@ def test_a_volume_is_cut_in_the_axis_it_was_acquired_in_and_says_so(
     tmp_path, axis, n_slices, steps, why
 ):
     slices = np.stack([HEAD + n for n in range(n_slices)])
-    stack = read_stack(save_volume(tmp_path / "scan.nii.gz", slices, axis, steps))
+    path = save_volume(tmp_path / "scan.nii.gz", slices, axis, steps)
+    stack = read_stack(path)
     np.testing.assert_array_equal(stack.images, slices)
     assert (stack.axis, stack.spacing_mm) == (axis, (steps[1], steps[0]))
     said = f"scan.nii.gz was acquired in {axis} slices ({why})"
     assert [remark.startswith(said) for remark in stack.remarks] == [True] * (axis != "axial")
     for asked in AFFINES:
-        other = read_stack(tmp_path / "scan.nii.gz", axis=asked)
+        other = read_stack(path, axis=asked)
         assert (other.axis, other.remarks) == (asked, ())
         assert (other.images.shape == slices.shape) == (asked == axis)
     written = write_masks(stack.images > 300, tmp_path / "m.nii.gz", stack)
-    np.testing.assert_array_equal(read_stack(written).images, slices > 300)
-    assert read_stack(tmp_path / "scan.nii.gz", written).reference.sum() == (slices > 300).sum()
+    np.testing.assert_array_equal(read_stack(path, written).reference, slices > 300)
 
 
 @pytest.mark.parametrize("axis", ["coronal", "sagittal"])
-@pytest.mark.parametrize("n_slices", [1, 6])
-def test_a_dicom_series_is_cut_in_the_axis_it_was_acquired_in(tmp_path, axis, n_slices):
-    slices = np.stack([HEAD + n for n in range(n_slices)]).astype(np.int16)
-    save_series(tmp_path / "scan", slices, directions=PLANES[axis], step=9)
-    stack = read_stack(tmp_path / "scan")
-    assert (stack.axis, stack.images.shape) == (axis, slices.shape)
+def test_a_dicom_series_is_cut_in_the_axis_it_was_acquired_in(tmp_path, axis):
+    slices = np.stack([HEAD + n for n in range(6)]).astype(np.int16)
+    save_series(tmp_path, slices, directions=PLANES[axis], step=9)
+    stack = read_stack(tmp_path)
     # These were stored from front to back, and from left to right; slices ascend from the back.
     np.testing.assert_array_equal(stack.images, slices[:: -1 if axis == "coronal" else 1])
     assert f"{axis} slices" in stack.remarks[0]
@@ -126,8 +124,8 @@ def test_forms_that_put_a_volume_in_two_places_are_remarked_on(tmp_path, qform, 
     assert len(stack.remarks) == bool(said)
     assert said in "".join(stack.remarks)
     np.testing.assert_array_equal(stack.images, SLICES)  # as its sform says
-    no_code = two_forms(tmp_path / "scan.nii", np.diag([-2.0, -2, 3, 1]), qform, codes=(0, 2))
-    assert read_stack(no_code).remarks == ()
+    two_forms(path, np.diag([-2.0, -2, 3, 1]), qform, codes=(0, 2))
+    assert read_stack(path).remarks == ()
 
 
 def test_a_volume_that_says_no_orientation_says_so(tmp_path):
@@ -140,7 +138,7 @@ def test_a_volume_that_says_no_orientation_says_so(tmp_path):
 # --- kinds of files ----------------------------------------------------------------------------
 
 
-def test_pairs_analyze_and_itk_s_kinds_give_the_same_slices(tmp_path):
+def test_pairs_and_analyze_give_the_same_slices(tmp_path):
     steps = (2, 1, 3)
     save_volume(tmp_path / "pair.hdr", SLICES, steps=steps, kind=nib.Nifti1Pair)
     save_volume(tmp_path / "spm.img", SLICES.astype(np.int16), steps=steps, kind=nib.AnalyzeImage)
@@ -148,9 +146,8 @@ def test_pairs_analyze_and_itk_s_kinds_give_the_same_slices(tmp_path):
         stack, guessed = read_stack(tmp_path / name), name.startswith("spm")
         # Analyze can't say that rows run to the back, and is taken to run to the front.
         np.testing.assert_array_equal(stack.images, SLICES[:, :: -1 if guessed else 1])
-        assert stack.spacing_mm == (1, 2)
+        assert (stack.spacing_mm, bool(stack.remarks)) == ((1, 2), guessed)
         assert [path.suffix for path in stack.members[0]] == [".hdr", ".img"]
-        assert bool(stack.remarks) == guessed
     assert [volume.path.name for volume in list_volumes(tmp_path)] == ["pair.hdr", "spm.hdr"]
     before = read_stack(tmp_path / "pair.hdr").fingerprint()
     (tmp_path / "pair.img").write_bytes((tmp_path / "pair.img").read_bytes()[:-1] + b"\1")
@@ -170,8 +167,6 @@ def test_itk_s_kinds_lie_where_itk_s_own_nifti_says(tmp_path, ending):
     np.testing.assert_array_equal(stack.images, same.images)
     np.testing.assert_allclose(stack.grids[0].affine, same.grids[0].affine, atol=1e-5)
     assert (stack.spacing_mm, stack.axis) == (same.spacing_mm, same.axis)
-    written = nib.load(write_masks(stack.images > 300, tmp_path / "m.nii.gz", stack))
-    np.testing.assert_allclose(written.affine, same.grids[0].affine, atol=1e-5)
     for file in stack.members[0]:
         file.write_bytes(file.read_bytes()[: file.stat().st_size // 3])
     with pytest.raises(UnreadableFile, match=r"can't be read|doesn't name"):
@@ -251,29 +246,30 @@ def test_itk_s_kinds_without_itk_name_the_extra_and_no_header_names_a_file_elsew
 
 
 @pytest.mark.parametrize(
-    ("pixels", "expected"),
+    ("name", "pixels", "tolerance"),
     [
-        (GREY, GREY),
-        (HEAD, HEAD),
-        (cv2.merge([GREY] * 3), GREY),
-        (cv2.merge([GREY] * 3 + [np.full_like(GREY, 255)]), GREY),
-        (cv2.merge([GREY, GREY, GREY // 2]), None),
-        (cv2.merge([GREY] * 4), None),
+        ("s.png", GREY, 0),
+        ("s.png", HEAD, 0),
+        ("s.png", cv2.merge([GREY] * 3), 0),
+        ("s.png", cv2.merge([GREY] * 3 + [np.full_like(GREY, 255)]), 0),
+        ("s.JPEG", GREY, 3),
+        ("s.JPEG", cv2.merge([GREY] * 3), 3),
+        ("s.png", cv2.merge([GREY, GREY, GREY // 2]), None),
+        ("s.JPEG", cv2.merge([GREY, GREY, GREY // 2]), None),
+        ("s.png", cv2.merge([GREY] * 4), None),  # see-through
     ],
-    ids=["grey", "16 bit", "three equal channels", "full alpha", "colour", "see-through"],
 )
-def test_a_picture_of_grey_values_is_a_slice_and_colour_is_refused(tmp_path, pixels, expected):
-    cv2.imwrite(str(tmp_path / "s.png"), pixels)
-    cv2.imwrite(str(tmp_path / "s.JPEG"), pixels)
-    names = ["s.png"] if pixels.ndim > 2 and pixels.shape[2] == 4 else ["s.png", "s.JPEG"]
-    for name in names if pixels is not HEAD else ["s.png"]:
-        if expected is None:
-            with pytest.raises(UnreadableFile, match=f"{name} holds colour or transparency"):
-                read_stack(tmp_path / name)
-            continue
-        stack = read_stack(tmp_path / name)
-        assert np.abs(stack.images[0].astype(int) - expected).mean() < 3 * (name != "s.png") + 1e-9
-        assert (stack.spacing_mm, stack.groups, stack.name) == (None, None, "s")
+def test_a_picture_of_grey_values_is_a_slice_and_colour_is_refused(
+    tmp_path, name, pixels, tolerance
+):
+    cv2.imwrite(str(tmp_path / name), pixels)
+    if tolerance is None:
+        with pytest.raises(UnreadableFile, match=f"{name} holds colour or transparency"):
+            read_stack(tmp_path / name)
+        return
+    stack, expected = read_stack(tmp_path / name), np.atleast_3d(pixels)[..., 0]
+    assert np.abs(stack.images[0].astype(int) - expected).mean() <= tolerance
+    assert (stack.spacing_mm, stack.groups, stack.name) == (None, None, "s")
 
 
 def test_a_folder_of_pictures_is_one_stack_and_masks_go_back_to_pictures(tmp_path):
@@ -298,14 +294,12 @@ def test_a_folder_of_pictures_is_one_stack_and_masks_go_back_to_pictures(tmp_pat
 
 @pytest.mark.parametrize("options", [{}, {"compression": "zlib", "contiguous": False}])
 def test_a_tiff_written_a_page_at_a_time_is_one_stack(tmp_path, options):
-    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
-        for page in SLICES:
-            tiff.write(page, **options)
-    np.testing.assert_array_equal(read_stack(tmp_path / "a.tif").images, SLICES)
-    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
-        tiff.write(SLICES, photometric="minisblack")
-        tiff.write(SLICES[0])
-    np.testing.assert_array_equal(read_stack(tmp_path / "a.tif").images, [*SLICES, HEAD])
+    for parts in (SLICES, (SLICES, SLICES[0])):
+        with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+            for part in parts:
+                tiff.write(part, photometric="minisblack", **options)
+        pages = np.concatenate([np.atleast_3d(part.T).T for part in parts])
+        np.testing.assert_array_equal(read_stack(tmp_path / "a.tif").images, pages)
 
 
 @pytest.mark.parametrize(
@@ -360,60 +354,44 @@ def test_nan_is_background_only_where_that_is_asked_for(tmp_path):
     assert isinstance(read_stack(tmp_path / "b.npy", nan_background=True).images, np.memmap)
 
 
-@pytest.mark.parametrize(
-    ("shape", "last"),
-    [((48, 40, 3), None), ((128, 128, 20), True), ((200, 180, 5), True), ((20, 48, 40), False),
-     ((128, 128, 100), False), ((48, 128, 40), False), ((300, 64, 20), False)],
-)  # fmt: skip
-@pytest.mark.parametrize("ending", [".npy", ".npz", ".tif"])
-def test_slices_in_the_last_axis_are_remarked_on_and_colour_is_refused(
-    tmp_path, shape, last, ending
-):
-    path, array = tmp_path / f"a{ending}", np.zeros(shape, np.uint8)
-    if ending == ".tif":
-        tifffile.imwrite(path, array, photometric="minisblack")
-    else:
-        (np.save if ending == ".npy" else np.savez_compressed)(path, array)
-    if last is None:
-        with pytest.raises(UnreadableFile, match="colour channels"):
-            read_stack(path)
-        return
-    remarks = read_stack(path).remarks
-    assert ["moveaxis(images, -1, 0)" in remark for remark in remarks] == [True] * last
+def test_slices_in_the_last_axis_are_remarked_on(tmp_path):
+    last = {(128, 128, 20), (200, 180, 5)}
+    for shape in (*last, (20, 48, 40), (128, 128, 100), (48, 128, 40), (300, 64, 20)):
+        np.save(tmp_path / "a.npy", np.zeros(shape, np.uint8))
+        remarks = read_stack(tmp_path / "a.npy").remarks
+        assert ["moveaxis(images, -1, 0)" in one for one in remarks] == [True] * (shape in last)
 
 
 # --- folders -----------------------------------------------------------------------------------
 
 
 def test_a_study_or_a_disc_names_the_folders_and_the_pattern_that_would_do(tmp_path):
-    for name in ("T1", "T2"):
-        save_series(tmp_path / "study" / "scans" / name, SLICES.astype(np.int16))
-    shutil.copy(get_testdata_file("DICOMDIR", download=False), tmp_path / "study" / "DICOMDIR")
-    for path in (tmp_path / "study", tmp_path / "study" / "DICOMDIR"):
+    scans, pattern = tmp_path / "scans", f"{tmp_path}/**/*"
+
+    def refusal(path):
         with pytest.raises(UnreadableFile, match="these folders do") as caught:
             read_stack(path)
-        for name in ("T1", "T2"):
-            assert f"{tmp_path / 'study' / 'scans' / name} (3)" in str(caught.value)
-        pattern = f"{tmp_path}/study/**/*"
-        assert f"'{pattern}'" in str(caught.value)
+        return str(caught.value)
+
+    for name in ("T1", "T2"):
+        save_series(scans / name, SLICES.astype(np.int16))
+    shutil.copy(get_testdata_file("DICOMDIR", download=False), tmp_path / "DICOMDIR")
+    for path in (tmp_path, tmp_path / "DICOMDIR"):
+        for said in (f"{scans / 'T1'} (3), {scans / 'T2'} (3)", f"'{pattern}'"):
+            assert said in refusal(path)
     assert set(read_stack(pattern).groups) == {"T1", "T2"}
-    assert len(read_stack(tmp_path / "study" / "scans" / "T1")) == 3
+    assert refusal(f"{scans}#2").endswith(f"one of them and its series, as in '{scans}/T1#2'.")
+    np.savez(scans / "T1" / "reference.npz", SLICES)  # which a pattern would take too
+    assert refusal(scans).endswith("name one of them.")
 
 
 @pytest.fixture
 def bids(tmp_path):
-    for subject in ("01", "02"):
-        for session in ("ses-a/anat", "ses-b/anat") if subject == "02" else ("anat",):
-            folder = tmp_path / "set" / f"sub-{subject}" / session
-            folder.mkdir(parents=True)
-            place = session.split("/")[0].replace("anat", "")
-            for suffix in ("T1w", "T2w"):
-                name = "_".join(filter(None, [f"sub-{subject}", place, suffix]))
-                save_volume(folder / f"{name}.nii.gz", SLICES)
-    derived = tmp_path / "set" / "derivatives" / "x" / "sub-01" / "anat"
-    derived.mkdir(parents=True)
-    save_volume(derived / "sub-01_desc-x_T1w.nii.gz", SLICES)
-    (tmp_path / "set" / "dataset_description.json").write_text("{}")
+    for place in ("sub-01", "sub-02/ses-a", "sub-02/ses-b", "derivatives/x/sub-01"):
+        (tmp_path / "set" / place / "anat").mkdir(parents=True)
+        for suffix in ("T1w", "T2w"):
+            name = f"{place.replace('derivatives/x/', '').replace('/', '_')}_{suffix}.nii.gz"
+            save_volume(tmp_path / "set" / place / "anat" / name, SLICES)
     return tmp_path / "set"
 
 
@@ -421,7 +399,6 @@ def bids(tmp_path):
     ("where", "suffix", "names"),
     [
         (".", "", ["sub-01_T1w", "sub-02_ses-a_T1w", "sub-02_ses-b_T1w"]),
-        (".", "T2w", ["sub-01_T2w", "sub-02_ses-a_T2w", "sub-02_ses-b_T2w"]),
         ("sub-02", "", ["sub-02_ses-a_T1w", "sub-02_ses-b_T1w"]),
         ("sub-02/ses-b", "_T2w", ["sub-02_ses-b_T2w"]),
         ("sub-01/anat", "T1w", ["sub-01_T1w"]),
@@ -436,5 +413,3 @@ def test_a_bids_dataset_is_walked_for_its_images_of_one_suffix(bids, where, suff
 def test_a_bids_dataset_without_the_suffix_names_those_it_has(bids):
     with pytest.raises(UnreadableFile, match=r"_FLAIR; there are T1w \(3\), T2w \(3\)"):
         read_stack(bids, suffix="FLAIR")
-    (bids / "dataset_description.json").unlink()
-    assert len(list_volumes(bids)) == 3

@@ -32,18 +32,18 @@ def volumes_of(scores):
 @st.composite
 def tables(draw):
     sizes = draw(st.lists(st.integers(1, 3), min_size=2, max_size=4))
-    volumes = [f"v{number}" for number, size in enumerate(sizes) for _ in range(size)]
+    volumes = np.repeat([f"v{number}" for number in range(len(sizes))], sizes)
     shape = (len(volumes), len(WIDTHS))
     return table(draw(hnp.arrays(float, shape, elements=HUNDREDTHS)), volumes)
 
 
-def simulated(n_volumes, n_each, seed, spread=3.0):
+def simulated(n_volumes, n_each, seed):
     """Volumes whose scores fall off quadratically from a best kernel of their own."""
     rng = np.random.default_rng(seed)
-    best = np.repeat(26 + spread * rng.standard_normal(n_volumes), n_each)
+    best = np.repeat(26 + 3 * rng.standard_normal(n_volumes), n_each)
     best = best + 0.3 * rng.standard_normal(n_volumes * n_each)
     widths = np.arange(10, 43, 2)
-    volumes = [f"v{number}" for number in range(n_volumes) for _ in range(n_each)]
+    volumes = np.repeat([f"v{number}" for number in range(n_volumes)], n_each)
     return table(0.98 - 2e-4 * (widths - best[:, np.newaxis]) ** 2, volumes, widths)
 
 
@@ -52,26 +52,20 @@ def simulated(n_volumes, n_each, seed, spread=3.0):
 
 def two_heads():
     images, reference = np.zeros((3, 40, 40)), np.zeros((3, 40, 40), dtype=np.uint8)
-    images[:2, 15:25, 15:25] = 1.0
-    reference[:2, 13:27, 13:27] = 1
-    images[2, 12:26, 12:26] = 1.0
-    reference[2, 9:29, 9:29] = 1
+    images[:2, 15:25, 15:25] = images[2, 12:26, 12:26] = 1
+    reference[:2, 13:27, 13:27] = reference[2, 9:29, 9:29] = 1
     return Stack(images, reference, groups=("ben", "anna", "ben"))
 
 
-def test_a_sweep_becomes_a_table_whatever_the_order_of_its_rows():
-    sweep = sweep_kernel_width(two_heads(), (3, 5, 7))
+def test_a_sweep_becomes_a_table_whatever_the_order_of_its_rows_without_slices_that_have_no_score():
+    stack = two_heads()
+    sweep = sweep_kernel_width(stack, (3, 5, 7))
     for rows in (sweep, sweep.sort_values("kernel_width", ascending=False, kind="stable")):
         scores = check.score_table(rows, metric="dice")
         np.testing.assert_array_equal(scores, sweep.dice.to_numpy().reshape(3, 3))
         assert scores.index.tolist() == [("ben", 0), ("anna", 1), ("ben", 2)]
         assert scores.columns.tolist() == [3, 5, 7]
-
-
-def test_slices_without_a_score_are_left_out_with_their_labels():
-    stack = two_heads()
-    stack.images[1] = 0
-    stack.reference[1] = 0
+    stack.images[1] = stack.reference[1] = 0
     scores = check.score_table(sweep_kernel_width(stack, (3, 5)))
     assert scores.index.tolist() == [("ben", 0), ("ben", 2)]
 
@@ -95,10 +89,9 @@ def test_a_sweep_that_cannot_choose_is_refused():
 
 
 def best_of(scores):
-    """Column with the best mean over volumes, written out at length."""
-    means = [
-        scores[volumes_of(scores) == name].mean() for name in dict.fromkeys(volumes_of(scores))
-    ]
+    """Columns with the best mean over volumes, written out at length."""
+    labels = volumes_of(scores)
+    means = [scores[labels == name].mean() for name in dict.fromkeys(labels)]
     mean = sum(means) / len(means)
     return {width for width in mean.index if mean[width] >= mean.max() - 1e-12}
 
@@ -160,11 +153,6 @@ def test_a_volume_counts_once_however_many_slices_it_has(scores):
     assert check.apparent(twice).score == pytest.approx(check.apparent(scores).score)
 
 
-def test_tuning_is_optimistic_on_average():
-    found = [check.compare_splits(simulated(6, 3, seed)) for seed in range(40)]
-    assert np.mean([splits.optimism[2] for splits in found]) > 0
-
-
 @relaxed
 @given(tables())
 def test_tuning_on_one_volume_is_tested_within_it_and_on_all_others(scores):
@@ -178,22 +166,21 @@ def test_tuning_on_one_volume_is_tested_within_it_and_on_all_others(scores):
         np.testing.assert_equal(row.slice_out, within)
 
 
-@pytest.mark.parametrize(
-    "test",
-    [
-        check.volume_means,
-        check.leave_one_volume_out,
-        check.compare_splits,
-        check.tune_on_each_volume,
-        check.negative_control,
-    ],
-)
-def test_a_split_by_volume_is_refused_without_two_volumes(test):
-    values = [[0.9, 0.8], [0.7, 0.8]]
-    with pytest.raises(InvalidSetting, match=r"give groups.*took part in the choice"):
-        test(table(values, ["", ""], (24, 26)))
-    with pytest.raises(InvalidSetting, match=r"one volume \('anna'\).*do not help"):
-        test(table(values, ["anna", "anna"], (24, 26)))
+def test_a_split_by_volume_is_refused_without_two_volumes():
+    for volumes, words in (
+        (["", ""], r"give groups.*took part in the choice"),
+        (["anna", "anna"], r"one volume \('anna'\).*do not help"),
+    ):
+        scores = table([[0.9, 0.8], [0.7, 0.8]], volumes, (24, 26))
+        for test in (
+            check.volume_means,
+            check.leave_one_volume_out,
+            check.compare_splits,
+            check.tune_on_each_volume,
+            check.negative_control,
+        ):
+            with pytest.raises(InvalidSetting, match=words):
+                test(scores)
 
 
 # --- negative control -------------------------------------------------------------------------
@@ -222,20 +209,16 @@ def test_the_worth_is_the_mean_over_all_pairs_of_volumes():
     assert check.negative_control(scores, 1).worth == pytest.approx(np.mean(pairs))
 
 
-def test_the_control_is_silent_where_there_is_nothing_to_leak():
+def test_the_control_is_seeded_and_silent_where_there_is_nothing_to_leak():
     control = check.negative_control(table([[0.8, 0.9]] * 6, "aabbcc", (24, 26)))
-    assert not control.slice_split_is_fooled
-    assert control.volume_split_passes
+    assert (control.slice_split_is_fooled, control.volume_split_passes) == (False, True)
     single = check.negative_control(simulated(20, 1, seed=0))
     np.testing.assert_array_equal(single.by_slice, single.by_volume)
-    assert not single.slice_split_is_fooled
-
-
-def test_the_draws_of_the_control_are_seeded():
-    scores = simulated(9, 2, seed=0)
-    first, again, other = (check.negative_control(scores, 5, seed) for seed in (0, 0, 1))
-    np.testing.assert_array_equal(first.by_volume, again.by_volume)
-    assert (first.by_volume != other.by_volume).any()
+    first, again, other = (
+        check.negative_control(simulated(9, 2, 0), 5, seed).by_volume for seed in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
 
 
 # --- small n ----------------------------------------------------------------------------------
@@ -249,21 +232,21 @@ def test_what_few_cases_can_say_is_what_tossing_coins_says(n):
 
 
 @pytest.mark.parametrize(
-    "statement",
+    ("statement", "arguments"),
     [
-        lambda: check.negative_control(simulated(2, 1, 0), 0),
-        lambda: check.leave_one_slice_out(simulated(1, 1, 0)),
-        lambda: check.zero_failure_bound(0),
-        lambda: check.smallest_sign_test_p(0),
-        lambda: check.effective_number(5, 6, 0.5),
-        lambda: check.effective_number(5, 0, 0.5),
-        lambda: check.correlation([0.1, 0.2], ["a", "a"]),
-        lambda: check.correlation([0.1, 0.2], ["a", "b"]),
+        (check.negative_control, (simulated(2, 1, 0), 0)),
+        (check.leave_one_slice_out, (simulated(1, 1, 0),)),
+        (check.zero_failure_bound, (0,)),
+        (check.smallest_sign_test_p, (0,)),
+        (check.effective_number, (5, 6, 0.5)),
+        (check.effective_number, (5, 0, 0.5)),
+        (check.correlation, ([0.1, 0.2], ["a", "a"])),
+        (check.correlation, ([0.1, 0.2], ["a", "b"])),
     ],
 )
-def test_impossible_numbers_are_refused(statement):
+def test_impossible_numbers_are_refused(statement, arguments):
     with pytest.raises(InvalidSetting):
-        statement()
+        statement(*arguments)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.9])

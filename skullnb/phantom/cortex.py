@@ -91,10 +91,7 @@ def fold_cortex(folds: Folds, section: Section) -> Cortex:
 
 
 def midline_fissure(folds: Folds, section: Section, x: Array, y: Array) -> tuple[Array, Array]:
-    """Signed distance to the midline and half width of the fissure there (mm); -1 = no fissure.
-
-    At low levels the corpus callosum and what lies below it keep the middle closed.
-    """
+    """Signed distance to the midline and half width of the fissure there (mm); -1 = no fissure."""
     q, level, surfaces = folds.midline, section.level, section.surfaces
     anatomy = section.head.anatomy
     x = x - snap(0.6 * np.sin(y / 26 + q[0]) + 0.4 * np.sin(y / 11 + q[1]))
@@ -122,10 +119,7 @@ def place_gyri(folds: Folds, section: Section) -> tuple[Array, Array]:
 
 
 class Mosaic:
-    """The nearest point of every pixel, each hemisphere for itself.
-
-    Distances are measured in a bent plane, so that the walls between the cells meander.
-    """
+    """The nearest point of every pixel, each hemisphere for itself, in a bent plane."""
 
     def __init__(self, folds: Folds, section: Section, midline: Array, points: Array) -> None:
         self.section, self.points = section, points
@@ -184,11 +178,7 @@ class Mosaic:
 
 
 def grow_stalks(lengths: Array, depth: Array, side: NDArray[np.int_], core: Mask) -> Mask:
-    """Decide which borders stay open: a tree from each hemisphere's deepest cell outwards.
-
-    Takes the border length between each pair of cells (n, n), the cells' depths (n,), both mm,
-    their hemispheres (n,) -1 or 1, and whether they are deep white matter (n,).
-    """
+    """Decide which borders (mm, n x n) stay open: a tree from each side's deepest cell outwards."""
     joined = np.eye(depth.size, dtype=bool)
     reached = np.zeros(depth.size, dtype=bool)
     for half in (-1, 1):
@@ -245,11 +235,8 @@ def keep_large(mask: Mask, least_pixels: float) -> Mask:
 
 
 def distance_inside(mask: Mask, spacing_mm: tuple[float, float]) -> Array:
-    """Distance (mm) of each pixel of a mask to the nearest pixel outside it, 0 outside.
-
-    OpenCV's exact distance transform varies in its last bits from run to run, but a squared
-    distance is a whole number of pixels: rounding makes it exact. Oblong pixels are split first.
-    """
+    """Distance (mm) of each pixel of a mask to the nearest pixel outside it, 0 outside."""
+    # OpenCV's last bits vary from run to run, but a squared distance is a whole number of pixels.
     step = min(spacing_mm)
     rows, columns = (round(n * s / step) for n, s in zip(mask.shape, spacing_mm, strict=True))
     square = resample(mask.astype(np.uint8), rows, columns)

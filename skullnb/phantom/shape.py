@@ -20,13 +20,7 @@ ANGLES: Array = np.arange(N_ANGLES) * (2 * np.pi / N_ANGLES) - np.pi
 
 
 def snap(values: Array, steps_per_unit: int = 4096) -> Array:
-    """Round to a grid, so that the last bits of sin, exp and log cannot reach the final arrays.
-
-    Examples
-    --------
-    >>> snap(np.array([0.1 + 0.2])) == snap(np.array([0.3]))
-    array([ True])
-    """
+    """Round to a grid, so that the last bits of sin, exp and log cannot reach the final arrays."""
     return np.round(values * steps_per_unit) / steps_per_unit
 
 
@@ -43,11 +37,9 @@ def bump(centre: float, width: float) -> Array:
 
 @dataclass(frozen=True)
 class Anatomy:
-    """What a head is made of. Lengths in mm at the widest level, unless stated.
+    """What a head is made of, tuned until the published figures came out.
 
-    The nominal values were tuned until the published figures came out. `gap` decides which kernel
-    width is best, `gap_sd` how good the best is, the head's size how fast the score falls beside
-    it, `sulcus_half_width` the score of an unfilled mask, and `scalp` that of a flood fill.
+    Lengths in mm at the widest level, unless stated. `gap` decides which kernel width is best.
     """
 
     half_length: float = 92.64  # outer skull, front to back
@@ -181,10 +173,7 @@ class Head:
 
 @dataclass(frozen=True)
 class Frame:
-    """The image frame: (rows, columns) and mm per pixel (row, column).
-
-    The size of the pixels was chosen to meet the article's figures, not measured on any head.
-    """
+    """The image frame: (rows, columns) and mm per pixel, chosen to meet the article's figures."""
 
     shape: tuple[int, int] = (768, 624)
     spacing_mm: tuple[float, float] = (0.375, 0.375)

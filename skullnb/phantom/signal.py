@@ -256,9 +256,8 @@ def vessel_profile(scanner: Scanner, section: Section) -> Array:
 def add_noise(signal: Array, acquisition: Acquisition, seed: int, index: int) -> Array:
     """Root of the sum of squares over noisy channels, all of the signal in the first one.
 
-    For one channel with signal s and complex Gaussian noise of modulus r and phase t, the squared
-    magnitude is s^2 + 2 s r cos t + r^2; the noise of all channels together is chi-square, which is
-    -2 log of a product of uniform numbers.
+    One channel's squared magnitude is s^2 + 2 s r cos t + r^2; the noise of all together is -2 log
+    of a product of uniform numbers.
     """
     words = np.random.PCG64([seed, index])
 
@@ -277,11 +276,9 @@ def add_noise(signal: Array, acquisition: Acquisition, seed: int, index: int) ->
 
 
 def light_vessels(image: Array, vessels: Array, target: int) -> Array:
-    """Brighten the scalp vessels until Otsu's threshold falls on `target`.
+    """Brighten the scalp vessels, (H, W) weights, until Otsu's threshold falls on `target`.
 
-    A few vessel pixels own the maximum, and so the scale of the stretched image: the brighter they
-    are, the lower the threshold on the 0..255 scale. The search follows that proportion. Image and
-    vessels (weights, 1 where a vessel takes its full brightness) are (H, W) float64.
+    They own the maximum: the brighter they are, the lower the threshold on the 0..255 scale.
     """
     if vessels.max(initial=0.0) < 1:
         return image

@@ -76,18 +76,16 @@ def draw_stack(recipe: Recipe, seed: int, levels: Sequence[float], name: str, gr
 
 
 def published_stack() -> Stack:
-    """Draw the stand-in for the article's data: five synthetic slices of one head.
+    """Draw the stand-in for the article's data: five synthetic slices, *calibrated to* its figures.
 
-    Synthetic, and *calibrated to* the published figures: the seed was picked and the parameters
-    were tuned until range, thresholds, sweep and scores came out. Their agreement is therefore no
-    evidence for the article or for the pipeline.
+    Seed and parameters were chosen until range, thresholds, sweep and scores came out, so their
+    agreement is no evidence for the article or for the pipeline.
 
     Returns
     -------
     Stack
         ``images`` (5, 768, 624) float32 from 1.83e-07 to 3.49e-05 (arbitrary units), ``reference``
-        (5, 768, 624) uint8, 1 inside the outer surface of the skull, 0.375 mm a pixel, all of one
-        group. The same arrays on every call.
+        (5, 768, 624) uint8, 1 inside the outer surface of the skull, 0.375 mm a pixel.
 
     Examples
     --------
@@ -143,16 +141,12 @@ def subject(
     if seed < 0:
         raise InvalidSetting(f"The seed of a synthetic subject is 0 or more, not {seed}.")
     if not levels or not all(LOWEST_LEVEL <= level <= HIGHEST_LEVEL for level in levels):
-        raise InvalidSetting(
-            f"A subject needs at least one slice, at levels from {LOWEST_LEVEL:g} to "
-            f"{HIGHEST_LEVEL:g} mm, not at {levels}."
-        )
+        limits = f"levels from {LOWEST_LEVEL:g} to {HIGHEST_LEVEL:g} mm"
+        raise InvalidSetting(f"A subject needs at least one slice, at {limits}, not at {levels}.")
     if min(shape) < 16:
         raise InvalidSetting(f"A slice needs at least 16 x 16 pixels, not shape={shape}.")
     if not all(0.1 <= side <= 10 for side in spacing_mm):
-        raise InvalidSetting(
-            f"Pixels are from 0.1 to 10 mm (row, column), not spacing_mm={spacing_mm}."
-        )
+        raise InvalidSetting(f"Pixels are from 0.1 to 10 mm, not spacing_mm={spacing_mm}.")
     recipe = replace(vary(NOMINAL, seed), frame=Frame(shape, spacing_mm))
     return draw_stack(recipe, seed, levels, f"synthetic subject {seed}", f"subject-{seed}")
 

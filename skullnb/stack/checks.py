@@ -35,23 +35,21 @@ def in_one_sentence(path: Path) -> Iterator[None]:
         raise
     except Exception as error:  # every parser fails in its own way
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160].rstrip(".")
-        told = (
-            f"{path.name} can't be read, it is damaged, cut short or not what its name says "
-            f"({reason}); make a new copy of it."
-        )
-        # Where numpy's own advice would be to allow it.
-        if re.search("allow_pickle=False|Python objects", reason):
-            told = (
-                f"{path.name} holds pickled Python objects, which could run code when opened; "
-                "save a plain array of numbers with numpy.save."
-            )
         package = getattr(error, "name", "") if isinstance(error, ModuleNotFoundError) else ""
         package = package or ("imagecodecs" if "imagecodecs" in reason else "")
         if package:  # for a rare kind of compression or container
-            told = f"{path.name} needs the package {package}; run: pip install {package}"
+            told = f"needs the package {package}; run: pip install {package}"
         elif isinstance(error, MemoryError):
-            told = f"{path.name} needs more memory than there is; {_LESS}"
-        raise UnreadableFile(told) from error
+            told = f"needs more memory than there is; {_LESS}"
+        elif re.search(
+            "allow_pickle=False|Python objects", reason
+        ):  # numpy's advice is to allow it
+            told = "holds pickled Python objects, which could run code; save an array of numbers."
+        else:
+            told = (
+                f"can't be read, it is damaged or not what its name says ({reason}); copy it anew."
+            )
+        raise UnreadableFile(f"{path.name} {told}") from error
 
 
 @contextmanager
@@ -68,38 +66,29 @@ def silenced() -> Iterator[None]:
 def refuse_size(path: Path, promised: int, stored: int | None = None) -> None:
     """Refuse, before memory is taken, more bytes than are stored or, if packed, memory holds."""
     told = f"{path.name} promises {promised:,} bytes of pixels"
-    if stored is not None:
-        if promised > stored:
-            raise UnreadableFile(
-                f"{told} but stores {stored:,}; it is cut short or its header is wrong, make a new "
-                "copy of it."
-            )
-        return
-    if not hasattr(os, "sysconf"):
-        return  # Windows refuses by itself what it can't back with memory
-    if promised > os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"):
-        raise UnreadableFile(f"{told}, more than this computer has memory for; {_LESS}")
+    if stored is not None and promised > stored:
+        raise UnreadableFile(f"{told} but stores {stored:,}; it is cut short, make a new copy.")
+    # Windows, which has no sysconf, refuses by itself what it can't back with memory.
+    if stored is None and hasattr(os, "sysconf"):
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        if promised > memory:
+            raise UnreadableFile(f"{told}, more than this computer has memory for; {_LESS}")
 
 
-def told_dimensions(shape: Sequence[int]) -> str:
-    """Say a shape in words: `1 dimension, (4,)`."""
-    return f"{len(shape)} dimension{'s' * (len(shape) != 1)}, {tuple(shape)}"
+def refuse_dimensions(path: Path, shape: Sequence[int], wanted: str) -> None:
+    """Say how many dimensions a file has, and what is wanted instead."""
+    told = f"{len(shape)} dimension{'s' * (len(shape) != 1)}, {tuple(shape)}"
+    raise UnreadableFile(f"{path.name} has {told}; give {wanted}.")
 
 
 def stack_shape(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, int, int]:
     """Return (N, H, W) for an array of slices without orientation, or refuse it."""
     refuse_strange_pixels(path, shape, dtype)
     if len(shape) not in (2, 3):
-        raise UnreadableFile(
-            f"{path.name} has {told_dimensions(shape)}; give slices as (rows, columns) or "
-            "(slices, rows, columns)."
-        )
+        refuse_dimensions(path, shape, "(slices, rows, columns)")
     n, height, width = (1, *shape)[-3:]
     if len(shape) == 3 and width in (1, 3, 4) and min(n, height) > 4:
-        raise UnreadableFile(
-            f"{path.name} has the shape {shape}, which looks like one image with colour channels "
-            "last; give grey slices as (rows, columns) or (slices, rows, columns)."
-        )
+        refuse_dimensions(path, shape, "grey slices first, and no colour channels last")
     return n, height, width
 
 
@@ -107,8 +96,8 @@ def refuse_strange_pixels(path: Path, shape: Sequence[int], dtype: np.dtype[Any]
     """Refuse pixels that are not plain numbers, and none."""
     if dtype.kind not in "buif":
         raise UnreadableFile(
-            f"{path.name} holds values of type {dtype}; give real grey values, of colours one "
-            "channel, of complex numbers magnitudes."
+            f"{path.name} holds values of type {dtype}; give real grey values, one channel, of "
+            "complex numbers the magnitude."
         )
     if min(shape, default=1) < 1:
         raise UnreadableFile(f"{path.name} holds no pixels, its shape is {tuple(shape)}.")
@@ -161,8 +150,7 @@ def expand(path: str | Path) -> Path:
         whole = Path(path).expanduser()
         whole.exists()
     except (OSError, RuntimeError, TypeError, ValueError) as error:
-        text, reason = str(path), getattr(error, "strerror", None) or error
-        shown = text if len(text) < 256 else f"{text[:256]}..."  # it would bury its own error
+        shown, reason = str(path)[:256], getattr(error, "strerror", None) or error
         raise UnreadableFile(f"The path {shown} can't be looked up: {reason}; check it.") from error
     refuse_strange_name(whole)
     return whole
@@ -211,8 +199,8 @@ def parse_spacing(spacing: object) -> tuple[float, float] | None:
     good = all(_LEAST_MM <= value <= _MOST_MM for value in values)
     if len(values) not in (1, 2) or not good or isinstance(spacing, bool):
         raise InvalidSetting(
-            f"The spacing {spacing!r} is not one or two numbers above 0 (a nanometre to a "
-            "kilometre); give millimetres a pixel as 0.5, or row x column, for example 0.667x0.7."
+            f"The spacing {spacing!r} is not one or two numbers above 0; give mm a pixel as 0.5, "
+            "or row x column, for example 0.667x0.7."
         )
     return values[0], values[-1]
 
@@ -239,9 +227,7 @@ def parse_slices(slices: object, n_slices: int) -> list[int]:
         raise InvalidSetting(f"The slices {text!r} choose nothing; {there}.")
     twice, times = Counter(chosen).most_common(1)[0]
     if times > 1:
-        raise InvalidSetting(
-            f"The slices {text!r} name slice {twice} more than once; name it once."
-        )
+        raise InvalidSetting(f"The slices {text!r} name slice {twice} more than once.")
     return chosen
 
 
@@ -259,12 +245,10 @@ def parse_groups(groups: object) -> tuple[str, ...] | None:
         labels = str(groups).split(",")
     labels = [label.strip() for label in labels]
     for number, label in enumerate(labels, start=1):
-        if not label:
-            raise InvalidSetting(f"Label {number} in {where} is empty; give every slice a label.")
-        if label.encode(errors="ignore").decode() != label:
-            raise InvalidSetting(
-                f"Label {number} in {where} has bytes that are no letters; write it anew."
-            )
+        wrong = "" if label else "is empty"
+        if wrong or label.encode(errors="ignore").decode() != label:
+            wrong = wrong or "has bytes that are no letters"
+            raise InvalidSetting(f"Label {number} in {where} {wrong}; give every slice a label.")
     return tuple(labels)
 
 
@@ -286,13 +270,12 @@ def _labels_in(path: Path) -> list[str]:
         lines = path.read_text(encoding="utf-8-sig").rstrip().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UnreadableFile(
-            f"The groups file {path.name} is missing or not a text file; give one label a line."
+            f"The groups file {path.name} is missing or not a text file."
         ) from error
     labels = [line.strip().strip("\"'") for line in lines]
     if labels[:1] and labels[0].lower() in ("group", "groups"):
         del labels[0]
-    if any({*label} & {",", "\t"} for label in labels):
-        raise InvalidSetting(f"{path.name} has several columns; keep one label a line.")
-    if not labels:
-        raise InvalidSetting(f"The groups file {path.name} is empty; give one label a line.")
+    if not labels or any({*label} & {",", "\t"} for label in labels):
+        wrong = "has several columns" if labels else "is empty"
+        raise InvalidSetting(f"The groups file {path.name} {wrong}; give one label a line.")
     return labels

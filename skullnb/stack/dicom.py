@@ -10,19 +10,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from skullnb.errors import SkullnbError, UnreadableFile
-from skullnb.stack.checks import (
-    Array,
-    in_one_sentence,
-    natural_key,
-    refuse_size,
-    silenced,
-)
+from skullnb.stack.checks import Array, in_one_sentence, natural_key, refuse_size, silenced
 from skullnb.stack.model import Frame, Volume
 
 TAGS = (
@@ -110,13 +105,12 @@ def open_series(volume: Volume, axis: str) -> Volume:
     if affine is not None:
         stored = (columns, rows, len(frames))
         return volume.lies(affine, stored, axis, lambda: _load(frames).transpose(2, 1, 0))
-    row, column = frames[0].spacing_mm or (0.0, 0.0)
     remark = f"{volume.path.name} doesn't say where its images lie; they are taken as stored."
     return replace(
         volume,
         shape=(len(frames), rows, columns),
         load=lambda: _load(frames),
-        spacing_mm=(row, column) if row else None,
+        spacing_mm=frames[0].spacing_mm,
         remarks=(remark,) if len(frames) > 1 else (),
     )
 
@@ -135,8 +129,7 @@ def _in_order(images: Sequence[Frame], name: str) -> tuple[list[Frame], Array | 
     if any(None in (one.position_mm, one.orientation, one.spacing_mm) for one in frames):
         if len({frame.file for frame in frames}) == 1:
             return frames, None
-        told = f"{len(frames)} images of which some say no position, so they can't be put in order"
-        raise refuse(f"{told}; convert them to NIfTI")
+        raise refuse("images of which some say no position; convert them to NIfTI")
     turned = np.array([one.orientation for one in frames], dtype=float).reshape(-1, 2, 3)
     (across, down), normal = turned[0], np.cross(*turned[0])
     if not np.allclose(turned[0] @ turned[0].T, np.eye(2), atol=1e-3):
@@ -150,8 +143,7 @@ def _in_order(images: Sequence[Frame], name: str) -> tuple[list[Frame], Array | 
         gaps, step = np.diff(places @ normal), (places[-1] - places[0]) / (len(frames) - 1)
         even = places[0] + np.arange(len(frames))[:, None] * step
         if gaps.min() < _SAME_PLACE_MM:
-            told = "several images at one position in one series, such as echoes or time points"
-            raise refuse(f"{told}; give the files of one volume")
+            raise refuse("several images at one position, such as echoes; give those of one volume")
         if np.abs(places - even).max() > _UNEVEN * np.linalg.norm(step):
             told = f"slices {gaps.min():.3g} to {gaps.max():.3g} mm apart in one series"
             raise refuse(f"{told}, so some are missing; give all, or files that are evenly spaced")
@@ -167,17 +159,15 @@ def _frames(file: Path, header: Any) -> list[Frame]:
     shape = int(header.Rows), int(header.Columns)
     if min(*shape, n_frames) < 1:
         raise UnreadableFile(f"{file.name} holds no pixels, its shape is {(n_frames, *shape)}.")
-    packed = _syntax(header).is_compressed or _syntax(header).is_deflated
+    syntax = header.file_meta.TransferSyntaxUID
     bits = int(header.get("SamplesPerPixel") or 1) * int(header.BitsAllocated)
-    stored = None if packed else file.stat().st_size
+    stored = None if syntax.is_compressed or syntax.is_deflated else file.stat().st_size
     refuse_size(file, n_frames * shape[0] * shape[1] * bits // 8, stored)
     shared = (header.get("SharedFunctionalGroupsSequence") or [{}])[0]
     each = header.get("PerFrameFunctionalGroupsSequence") or [{}] * n_frames
     if len(each) != n_frames:
-        raise UnreadableFile(
-            f"{file.name} holds {n_frames} images and says of {len(each)} where they lie; convert "
-            "it to NIfTI, or make a new copy of it."
-        )
+        told = f"{n_frames} images and says of {len(each)} where they lie"
+        raise UnreadableFile(f"{file.name} holds {told}; convert it to NIfTI.")
 
     def numbers(own: Any, count: int, group: str, *keywords: str) -> tuple[float, ...] | None:
         """Look in the image's own group of tags, the shared one, then the header."""
@@ -198,9 +188,9 @@ def _frames(file: Path, header: Any) -> list[Frame]:
         (step,) = numbers(own, 1, measures, "SpacingBetweenSlices", "SliceThickness") or (0.0,)
         (slope,) = numbers(own, 1, rescale, "RescaleSlope") or (1.0,)
         (intercept,) = numbers(own, 1, rescale, "RescaleIntercept") or (0.0,)
-        spacing = spacing if spacing and min(spacing) > 0 else None
+        side = (spacing[0], spacing[1]) if spacing and min(spacing) > 0 else None
         place = place if own or n_frames == 1 else None  # one place is not that of many
-        geometry = (spacing, place, turned, abs(step))
+        geometry = (side, place, turned, abs(step))
         found.append(Frame(file, index, shape, *geometry, slope, intercept, objection))
     return found
 
@@ -220,14 +210,12 @@ def _objection(header: Any, n_frames: int) -> str:
 
 def _load(frames: Sequence[Frame]) -> Array:
     """Decode images in the given order; values are scaled where a file says how."""
-    scaled = any((frame.slope, frame.intercept) != (1.0, 0.0) for frame in frames)
-    planes: list[Array] = []
-    last, pixels = None, np.empty(0)
-    for frame in frames:
-        if frame.file != last:  # a file of many images is decoded once
-            last, pixels = frame.file, _pixels(frame.file, frame.shape)
-        plane = pixels[frame.index]
-        planes.append(plane * frame.slope + frame.intercept if scaled else plane)
+    scaled, planes = any((one.slope, one.intercept) != (1, 0) for one in frames), list[Array]()
+    for file, of_file in groupby(frames, key=lambda frame: frame.file):
+        pixels = _pixels(file, frames[0].shape)
+        for frame in of_file:
+            plane = pixels[frame.index]
+            planes.append(plane * frame.slope + frame.intercept if scaled else plane)
     return np.stack(planes)
 
 
@@ -236,7 +224,7 @@ def _pixels(file: Path, shape: tuple[int, int]) -> Array:
     with _without_quoting(file):
         decoding: Any = import_module("pydicom.pixels")
         dataset, unused = _read(file), 0
-        syntax = _syntax(dataset)
+        syntax = dataset.file_meta.TransferSyntaxUID
         packed = syntax.is_compressed and not syntax.is_deflated
         told = f"{file.name} is compressed ({syntax.name}) and"
         # Values may end below the highest bit of a pixel, or, rarely, begin above the lowest.
@@ -250,10 +238,8 @@ def _pixels(file: Path, shape: tuple[int, int]) -> Array:
         except Exception as error:
             if not packed or _is_of_the_system(error):
                 raise
-            raise UnreadableFile(
-                f"{told} nothing that is installed decodes it; if it is not damaged, run: "
-                "pip install 'skullnb[dicom]', or save it uncompressed."
-            ) from None
+            todo = "run: pip install 'skullnb[dicom]', or save it uncompressed"
+            raise UnreadableFile(f"{told} damaged, or nothing decodes it; {todo}.") from None
         return _without_padding(values >> unused if unused else values, dataset)
 
 
@@ -279,18 +265,13 @@ def _read(file: Path, **options: Any) -> Any:
     if not _begins(file):
         file.open("rb").close()  # the system's own reason comes first
         raise ValueError("no DICOM")
-    return pydicom.dcmread(file, specific_tags=list(TAGS), force=True, **options)
-
-
-def _syntax(dataset: Any) -> Any:
-    """Return how values are stored; files without a preamble don't say it."""
-    import pydicom
-
+    dataset = pydicom.dcmread(file, specific_tags=list(TAGS), force=True, **options)
+    # Files without a preamble don't say how their values are stored.
     if "TransferSyntaxUID" not in dataset.file_meta:
         implicit, _ = dataset.original_encoding
         name = "ImplicitVRLittleEndian" if implicit else "ExplicitVRLittleEndian"
         dataset.file_meta.TransferSyntaxUID = getattr(pydicom.uid, name)
-    return dataset.file_meta.TransferSyntaxUID
+    return dataset
 
 
 @contextmanager
@@ -305,10 +286,8 @@ def _without_quoting(file: Path) -> Iterator[None]:
         if _is_of_the_system(error):
             with in_one_sentence(file):
                 raise
-        raise UnreadableFile(
-            f"{file.name} can't be read as DICOM, it is damaged, cut short or not what its name "
-            "says; make a new copy of it."
-        ) from None
+        told = f"{file.name} can't be read as DICOM, it is damaged, cut short or not what its name"
+        raise UnreadableFile(f"{told} says; make a new copy of it.") from None
 
 
 def _is_of_the_system(error: Exception) -> bool:

@@ -48,10 +48,8 @@ def open_npz(path: Path, axis: str, part: str) -> Volume:
     names = npz_names(path)
     key = part if part in names else names[0] if len(names) == 1 else None
     if key is None:
-        raise UnreadableFile(
-            f"{path.name} holds {len(names)} arrays ({', '.join(names[:6])}) and none is called "
-            f"{part}; keep one array in it, or name two of them images and reference."
-        )
+        told = f"{len(names)} arrays ({', '.join(names[:6])}) and none is called {part}"
+        raise UnreadableFile(f"{path.name} holds {told}; keep one in it, or give it that name.")
     with zipfile.ZipFile(path) as archive, archive.open(f"{key}.npy") as member:
         first = np.lib.format.read_magic(member) == (1, 0)
         read = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
@@ -88,8 +86,7 @@ def open_tiff(path: Path, axis: str, part: str) -> Volume:
         sizes = {(one.shape[-2:], one.dtype) for one in series}
         if len(sizes) != 1 or any(one.ndim not in (2, 3) for one in series[1:]):
             raise UnreadableFile(
-                f"{path.name} holds {len(sizes)} sizes or types of image; "
-                "save slices of one size and type as one multi-page file."
+                f"{path.name} holds {len(sizes)} sizes or types of image; save one."
             )
         first, page = series[0], series[0].keyframe
         # Some programs call any stack channels, so only a colour's number of them is colour.
@@ -101,8 +98,7 @@ def open_tiff(path: Path, axis: str, part: str) -> Volume:
         if colour or not grey:
             raise UnreadableFile(
                 f"{path.name} holds colour channels or inverted grey (photometric "
-                f"{page.photometric}, axes {first.axes}); save grey values with black as 0, a page "
-                "a slice."
+                f"{page.photometric}, axes {first.axes}); save grey values with black as 0."
             )
         shape = tuple(first.shape)
         if len(series) > 1:  # written a page at a time
@@ -131,9 +127,7 @@ def _refuse_dimensions(path: Path, description: str) -> None:
     if len(many) > 1 or 2 <= many.get("C", 0) <= 4:
         words = {"Z": "slices", "C": "channels", "T": "time points"}
         told = " and ".join(f"{size} {words[letter]}" for letter, size in many.items())
-        raise UnreadableFile(
-            f"{path.name} holds {told}; save the slices of one channel and one time point."
-        )
+        raise UnreadableFile(f"{path.name} holds {told}; save one channel and one time point.")
 
 
 @contextmanager
@@ -194,8 +188,5 @@ def _grey(path: Path) -> Array:
     grey, *others = np.atleast_3d(pixels).transpose(2, 0, 1)
     see_through = others[2:] and (others[2] != (255 if pixels.dtype == np.uint8 else 65535)).any()
     if see_through or any((grey != one).any() for one in others[:2]):
-        raise UnreadableFile(
-            f"{path.name} holds colour or transparency; save grey values, in one channel or three "
-            "equal ones."
-        )
+        raise UnreadableFile(f"{path.name} holds colour or transparency; save grey values.")
     return np.ascontiguousarray(grey)

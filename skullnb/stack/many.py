@@ -123,10 +123,8 @@ def create_masks(path: Path, shape: tuple[int, int, int], chunk: int) -> None:
     path.unlink(missing_ok=True)
     size, free = int(np.prod(shape)), shutil.disk_usage(path.parent).free
     if size > free:
-        raise BatchStopped(
-            f"The masks take {size / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free; make room, "
-            f"or write {PACKED} (an eighth) or .zarr (compressed)."
-        )
+        told = f"The masks take {size / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free"
+        raise BatchStopped(f"{told}; make room, or write {PACKED} or .zarr.")
     np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
 
 
@@ -174,12 +172,8 @@ def _open_zarr(path: Path) -> Any:
     except Exception as error:  # each version of zarr fails in its own way
         raise UnreadableFile(f"{path.name} is no zarr array that can be read.") from error
     if array is None:
-        raise UnreadableFile(
-            f"{path.name} holds pickled chunks, which could run code; save it anew."
-        )
+        raise UnreadableFile(f"{path.name} holds pickled chunks, which could run code.")
     if array.ndim != 3 or 0 in array.shape or array.dtype.kind not in "buif":
-        raise UnreadableFile(
-            f"{path.name} has the shape {array.shape} and holds {array.dtype}; give an array of "
-            "grey values, (slices, rows, columns)."
-        )
+        told = f"{path.name} has the shape {array.shape} and holds {array.dtype}"
+        raise UnreadableFile(f"{told}; give an array of grey values, (slices, rows, columns).")
     return array

@@ -40,36 +40,28 @@ _BY_FAR_MM, _BY_FAR_COUNT = 1.99, 4
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One image of a DICOM file, and where it lies; None where the file doesn't say.
-
-    `position_mm` (of the first pixel's centre) and `orientation` (of columns and rows) count
-    towards the patient's left, back and head. `objection` says why it is no image to work on.
-    """
+    """One image of a DICOM file; mm towards the patient's left, back and head, None if not said."""
 
     file: Path
     index: int
     shape: tuple[int, int]
-    spacing_mm: tuple[float, ...] | None
-    position_mm: tuple[float, ...] | None
-    orientation: tuple[float, ...] | None
+    spacing_mm: tuple[float, float] | None
+    position_mm: tuple[float, ...] | None  # of the first pixel's centre
+    orientation: tuple[float, ...] | None  # of columns and rows
     step_mm: float
     slope: float
     intercept: float
-    objection: str
+    objection: str  # why it is no image to work on
 
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """The voxel grid of a volume, and the axis it is cut along; no pixels.
+    """The voxel grid of a volume, and the axis it is cut along; no pixels."""
 
-    `shape` is the stored one, `affine` leads from voxel to mm, and `header` is a NIfTI header with
-    the geometry and nothing else, so that no name or note of a source file reaches a mask.
-    """
-
-    shape: tuple[int, ...]
-    affine: Array
+    shape: tuple[int, ...]  # as stored
+    affine: Array  # from voxel to mm
     axis: str
-    header: Any
+    header: Any  # of a NIfTI file: geometry only, so that no name or note reaches a mask
 
     @classmethod
     def of_affine(
@@ -150,10 +142,7 @@ def acquired(affine: Array, shape: Sequence[int], name: str = "The grid") -> tup
     It is the one with a single slice, by far the largest step, or by far the fewest slices.
     """
     if not np.isfinite(affine).all() or np.linalg.matrix_rank(affine[:3, :3]) < 3:
-        raise UnreadableFile(
-            f"{name}: the affine is singular or not finite, so its axes can't be named; repair the "
-            "header."
-        )
+        raise UnreadableFile(f"{name}: the affine is singular or not finite; repair the header.")
     names = [_ACROSS[int(axis)] for axis in _turning().io_orientation(affine)[:, 0]]
     sizes, counts = voxel_sizes(affine), np.array((*shape, 1, 1)[:3])
     thick, few = np.argsort(sizes), np.argsort(counts, kind="stable")
@@ -170,26 +159,21 @@ def acquired(affine: Array, shape: Sequence[int], name: str = "The grid") -> tup
 
 @dataclass(frozen=True, eq=False)
 class Volume:
-    """What is read as one volume: a file, or the `frames` of one DICOM series.
+    """What is read as one volume: a file, or the `frames` of one DICOM series."""
 
-    A series' `path` is its folder, and `number` is what a user chooses it by. `read.open_volume`
-    fills in the rest: `shape` (N, H, W), `spacing_mm` (row, column), `grid` where the format has an
-    orientation, `groups` stored in the file, `remarks` in sentences, `parts` where it is stored in
-    several files, and whether it says that it is `synthetic`. Pixels come with `pixels`.
-    """
-
-    path: Path
+    path: Path  # of a series, its folder
     name: str = ""
     frames: tuple[Frame, ...] = ()
-    number: str = ""
-    shape: tuple[int, int, int] = (0, 0, 0)
+    number: str = ""  # by which a user chooses a series
+    # What `open_volume` fills in:
+    shape: tuple[int, int, int] = (0, 0, 0)  # (N, H, W)
     load: Callable[[], Array] | None = None
-    spacing_mm: tuple[float, float] | None = None
-    grid: Grid | None = None
-    groups: tuple[str, ...] | None = None
-    remarks: tuple[str, ...] = ()
-    parts: tuple[Path, ...] = ()
-    synthetic: bool = False
+    spacing_mm: tuple[float, float] | None = None  # (row, column)
+    grid: Grid | None = None  # where the format has an orientation
+    groups: tuple[str, ...] | None = None  # stored in the file
+    remarks: tuple[str, ...] = ()  # sentences
+    parts: tuple[Path, ...] = ()  # where it is stored in several files
+    synthetic: bool = False  # whether it says that it was drawn
 
     def __post_init__(self) -> None:
         """Name the volume after its file."""
@@ -207,17 +191,19 @@ class Volume:
         own, why = acquired(affine, shape, self.path.name)
         grid = Grid.of_affine(affine, shape, axis or own)
         grid = grid if header is None else replace(grid, header=header)
-        remark = (
-            f"{self.path.name} was acquired in {own} slices ({why}), so it is cut along the {own} "
-            "axis; name another with --axis."
-        )
+        remarks, told = self.remarks, f"{self.path.name} was acquired in {own} slices ({why})"
+        if not axis and own != "axial":
+            remarks = (
+                *remarks,
+                f"{told}, so it is cut along the {own} axis; name another with --axis.",
+            )
         return replace(
             self,
             shape=grid.slices_shape,
             load=lambda: grid.cut(load()),
             spacing_mm=grid.spacing_mm,
             grid=grid,
-            remarks=self.remarks if axis or own == "axial" else (*self.remarks, remark),
+            remarks=remarks,
         )
 
     @property
@@ -252,15 +238,12 @@ class Stack:
     groups : sequence of str, optional
         One label a slice: the volume or subject it belongs to.
     name : str
-    sources, grids, members : tuples, one of each a volume
-        The file (or the folder of a DICOM series), its grid where it has an orientation, and all
-        the files it is stored in. Empty for arrays made in memory, as are `reference_sources`.
+    sources, reference_sources, grids, members : tuples, one of each a volume
+        The file or folder, the grid where there is an orientation, and all files it is stored in.
     volume_numbers, slice_numbers : tuple of int
-        For each slice, which of the volumes it is from, and its number there (of files of one
-        slice each the file's own).
+        For each slice, which of the volumes it is from, and its number there.
     axis, remarks, synthetic
-        Along which volumes were cut ("" without orientation, or where they differ), what reading
-        found worth saying, in sentences, and whether the slices were drawn, not scanned.
+        Along which volumes were cut, sentences on what was read, and whether it was drawn.
 
     Raises
     ------
@@ -298,23 +281,16 @@ class Stack:
         if images.dtype.kind not in "buif":
             raise InvalidImage(f"{where} are {images.dtype}; grey values are real numbers.")
         if images.ndim != 3 or images.size == 0:
-            raise InvalidImage(
-                f"{where} have the shape {images.shape}; a stack is (slices, rows, columns), "
-                "each at least 1."
-            )
+            raise InvalidImage(f"{where} are {images.shape}; a stack is (slices, rows, columns).")
         if reference is not None:
             reference = np.asanyarray(reference)
             if reference.shape != images.shape:
-                raise ShapeMismatch(
-                    f"The reference has the shape {reference.shape}, the images {images.shape}; "
-                    "give one reference mask for each slice, of the slice's size."
-                )
+                shapes = f"{reference.shape}, the images {images.shape}"
+                raise ShapeMismatch(f"The reference has the shape {shapes}; they must be the same.")
             reference = binary_mask(reference)
         groups = parse_groups(self.groups)
         if groups is not None and len(groups) != len(images):
-            raise ShapeMismatch(
-                f"There are {len(groups)} group labels for {len(images)} slices; give one a slice."
-            )
+            raise ShapeMismatch(f"There are {len(groups)} group labels for {len(images)} slices.")
         # A frozen dataclass has no other way to store the checked forms.
         for field, value in {
             "images": images,
@@ -368,10 +344,7 @@ class Stack:
         """
         n = len(self)
         if not len(indices) or not all(-n <= index < n for index in indices):
-            raise InvalidSetting(
-                f"The positions {list(indices)} don't choose slices of a stack of {n}; "
-                f"use 0 to {n - 1}, at least one."
-            )
+            raise InvalidSetting(f"The positions {list(indices)} choose no slices of 0 to {n - 1}.")
         chosen = [int(index) % n for index in indices]
         take = evenly(chosen)
         return replace(
@@ -406,11 +379,7 @@ class Stack:
         return parts
 
     def fingerprint(self) -> dict[str, str]:
-        """Return the sha256 of what the stack was read from, by name (never the folder's).
-
-        A volume of several files is one entry, the sha256 of their sorted ones; a reference's name
-        carries ` (reference)`; of arrays made in memory it is that of type, shape and values.
-        """
+        """Return the sha256 of each file, series or pair read, or of arrays made in memory."""
         digests = {}
         for number, path in enumerate(self.sources):
             files = self.members[number] if self.members else (path,)
@@ -427,10 +396,7 @@ class Stack:
 
 
 def aspect_of(spacing_mm: tuple[float, float] | None) -> float:
-    """Return how much taller than wide a pixel is to be drawn; 1 where the spacing is unknown.
-
-    It is matplotlib's `aspect`, and the one place that decides the shape of drawn slices.
-    """
+    """Return matplotlib's `aspect` of drawn slices; 1 where the spacing is unknown."""
     return spacing_mm[0] / spacing_mm[1] if spacing_mm else 1.0
 
 

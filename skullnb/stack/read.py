@@ -1,5 +1,6 @@
 """`read_stack`: a file, a folder or a pattern of files, opened as one `Stack`."""
 
+import glob
 import os
 import re
 from bisect import bisect_right
@@ -67,25 +68,20 @@ def read_stack(
     images : str, Path, sequence of Path, or Volume
         A file, a folder, a pattern such as `scans/*_T1w.nii.gz`, or the files themselves: .npy,
         .npz (one array, or `images` and `reference`), NIfTI, Analyze, .mgz, MINC, AFNI, .tif (a
-        page a slice), grey .png and .jpg, DICOM, and with the extra `itk` .nrrd and .mha. One file
-        holds (H, W) or (N, H, W); a DICOM series is one volume, and one of several in a folder is
-        chosen by its number: `folder#6`.
+        page a slice), grey .png and .jpg, DICOM (of several series `folder#6`), and with the extra
+        `itk` .nrrd and .mha. Arrays are (H, W) or (N, H, W).
     reference : str or Path
-        The same for the reference mask; `""` is none. It covers what `images` covers, before
-        `slices` are chosen. Files are paired in natural order of their names (a2 before a10),
-        and by their endings where these are the same.
+        The same for the reference mask, before `slices` are chosen; `""` is none. Files are paired
+        in natural order of their names (a2 before a10), then of their endings.
     groups : str, Path or sequence of str
-        One label a slice, counted before `slices` are chosen, or one a file: separated by commas,
-        or in a text file with one a line. Without them a volume's name is the label where a file
-        is known to be one; several files of one slice each have none.
+        One label a slice, before `slices` are chosen, or one a file: separated by commas, or in a
+        text file with one a line. By default a volume's name, where a file is known to be one.
     spacing_mm : str, float or pair
         (row, column) as `0.5` or `0.667x0.7`, before what the header says.
     slices : str or int
         Which slices of each volume: `104:127` (127 left out), `3`, `1,5,9`, `::5`, `-1`.
     axis : {"", "axial", "coronal", "sagittal"}
-        How to cut volumes that have an orientation. By default as they were acquired (across the
-        single or by far the thickest slices), or else axial: from inferior to superior, the face
-        up and the patient's right at the image's left.
+        How to cut volumes that have an orientation. By default as they were acquired, or axial.
     name : str
         What to call the stack, instead of the file's or folder's name.
     suffix : str
@@ -96,18 +92,14 @@ def read_stack(
     Returns
     -------
     Stack
-        Slices have their numbers in their files, or of the files where each holds one slice.
         Memory-mapped for one .npy, uncompressed TIFF, or uncompressed NIfTI without scaling. What
         is worth saying of the files is in its `remarks`.
 
     Raises
     ------
-    UnreadableFile
-        If a file is missing, damaged, or not slices of grey values.
-    ShapeMismatch
-        If files, reference or groups don't fit one another.
-    InvalidSetting
-        If a setting can't be read, or the reference is not binary.
+    UnreadableFile, ShapeMismatch, InvalidSetting
+        If a file is missing, damaged, or not slices of grey values, if the parts don't fit one
+        another, or if a setting can't be read or the reference is not binary.
 
     Examples
     --------
@@ -127,14 +119,12 @@ def read_stack(
     references = _open_references(reference, volumes)
     counts = [volume.shape[0] for volume in volumes]
     if max(counts) == 1:  # files of one slice each are chosen, and numbered, like slices
-        volume_numbers = slice_numbers = positions = parse_slices(slices, len(counts))
+        chosen = [(number, number) for number in parse_slices(slices, len(counts))]
+        positions = [number for number, _ in chosen]
     else:
-        chosen = [
-            (file, n) for file, count in enumerate(counts) for n in parse_slices(slices, count)
-        ]
-        volume_numbers, slice_numbers = [file for file, _ in chosen], [n for _, n in chosen]
-        starts = [0, *accumulate(counts)]
-        positions = [starts[file] + n for file, n in chosen]
+        parts = [parse_slices(slices, count) for count in counts]
+        chosen = [(file, number) for file, part in enumerate(parts) for number in part]
+        positions = [sum(counts[:file]) + number for file, number in chosen]
     all_groups = _label_slices(labels, volumes)
     axes = {volume.grid.axis if volume.grid else "" for volume in volumes}
     return Stack(
@@ -145,8 +135,8 @@ def read_stack(
         name=name or _name(volumes, images),
         sources=tuple(volume.path for volume in volumes),
         reference_sources=tuple(file for volume in references for file in volume.files),
-        volume_numbers=tuple(volume_numbers),
-        slice_numbers=tuple(slice_numbers),
+        volume_numbers=tuple(file for file, _ in chosen),
+        slice_numbers=tuple(number for _, number in chosen),
         grids=tuple(volume.grid for volume in volumes),
         members=tuple(volume.files for volume in volumes),
         axis=axes.pop() if len(axes) == 1 else "",
@@ -166,9 +156,7 @@ def open_volume(
         if volume.frames:
             opened = open_series(volume, axis)
         elif suffix_of(path) not in READERS:
-            raise UnreadableFile(
-                f"{path.name} is of a kind that is not read; the kinds read are {KINDS}."
-            )
+            raise UnreadableFile(f"{path.name} is of a kind that is not read; those are {KINDS}.")
         elif not path.is_file():
             raise UnreadableFile(f"There is no file {path}; check the path.")
         else:
@@ -176,10 +164,7 @@ def open_volume(
             if opened.grid is None:
                 opened = replace(opened, remarks=_slices_last(path, opened.shape))
     if axis not in ("", "axial") and opened.grid is None:
-        raise InvalidSetting(
-            f"{path.name} has no orientation, so it can't be cut along the {axis} axis; leave the "
-            "axis out to take its slices as they are."
-        )
+        raise InvalidSetting(f"{path.name} has no orientation, so leave the axis {axis} out.")
     load = opened.load
     if nan_background and load is not None:
         return replace(opened, load=lambda: without_nan(load()))
@@ -191,10 +176,10 @@ def _slices_last(path: Path, shape: tuple[int, int, int]) -> tuple[str, ...]:
     n, height, width = shape
     if 2 * width > min(n, height) or max(n, height) > 2 * min(n, height):
         return ()
-    return (
-        f"{path.name} has the shape {shape}, whose last axis looks like the slices, and the first "
-        "is taken for them; if so, move it with numpy.moveaxis(images, -1, 0).",
+    told = (
+        f"{path.name} has the shape {shape}, whose last axis looks like the slices, and the first"
     )
+    return (f"{told} is taken for them; if so, move it with numpy.moveaxis(images, -1, 0).",)
 
 
 def with_spacing(volume: Volume, spacing_mm: tuple[float, float] | None) -> Volume:
@@ -227,13 +212,12 @@ def list_files(path: str | Path, suffix: str = "") -> list[Path]:
         files = [file for file in path.iterdir() if _is_read(file)]
         # Pictures beside scans are pictures of them.
         files = [file for file in files if suffix_of(file) not in PICTURES] or files
-    elif _is_pattern(path):
+    elif glob.has_magic(str(path)):
         *folders, name = path.parts
         if "**" in name or any("**" in folder and folder != "**" for folder in folders):
             # Versions of Python differ in what they make of it.
             raise InvalidSetting(
-                f"The pattern {path} can't be read: ** stands for folders, alone between two "
-                "slashes, as in 'scans/**/*.nii.gz'."
+                f"The pattern {path} can't be read: write ** as 'scans/**/*.nii.gz'."
             )
         found = Path(path.anchor).glob(str(path.relative_to(path.anchor)))
         files = [file for file in found if _is_read(file)]
@@ -275,14 +259,9 @@ def list_volumes(
     name, times = Counter(_label(volume).name for volume in volumes).most_common(1)[0]
     if times > 1:
         raise InvalidSetting(
-            f"{times} of the files {where} stands for are called {name}, so their results could "
-            "not be told apart; give each its own name."
+            f"{times} of the files {where} stands for are called {name}; give each its own name."
         )
     return sorted(volumes, key=lambda volume: natural_key(_label(volume)))
-
-
-def _is_pattern(path: Path) -> bool:
-    return bool(set(str(path)) & set("*?["))
 
 
 def _is_read(file: Path) -> bool:
@@ -315,7 +294,7 @@ def _nothing_in(path: Path, what: str, number: str = "") -> UnreadableFile:
     within = (Path(here, name) for here, _, names in os.walk(folder) for name in sorted(names))
     found = [file for file in islice(within, _MOST_LOOKED_AT) if _is_read(file)]
     folders = Counter(str(file.parent) for file in found if file.parent not in (folder, path))
-    if not folders or _is_pattern(path):
+    if not folders or glob.has_magic(str(path)):
         return UnreadableFile(f"{path} holds {what}; the kinds are {KINDS}.")
     listed = _listed([f"{one} ({count})" for one, count in sorted(folders.items())], ", ")
     told = f"{path} holds {what}, but these folders do: {listed}; name one of them"
@@ -369,10 +348,10 @@ def _same_slices(volumes: list[Volume]) -> None:
     for volume in others:
         if volume.shape[1:] != first.shape[1:]:
             size, other = ("{} x {} px".format(*one.shape[1:]) for one in (volume, first))
-            raise ShapeMismatch(
-                f"The slices of {volume.path.name} are {size}, those of {first.path.name} {other}; "
-                "a stack has slices of one size, read them apart."
+            told = (
+                f"The slices of {volume.path.name} are {size}, those of {first.path.name} {other}"
             )
+            raise ShapeMismatch(f"{told}; read them apart.")
 
 
 def _open_references(reference: str | Path, volumes: list[Volume]) -> list[Volume]:
@@ -393,20 +372,23 @@ def _open_references(reference: str | Path, volumes: list[Volume]) -> list[Volum
     n_images, n_masks = (sum(one.shape[0] for one in side) for side in (volumes, references))
     pairs = list(zip(volumes, references, strict=False))
     if len(references) == len(volumes):
-        _refuse_crossed_names(pairs)
+        # Names count only where some mask is named after its image.
+        strangers = [(image, mask) for image, mask in pairs if image.name not in mask.name]
+        if 0 < len(strangers) < len(pairs):
+            told = "{} would be scored against {}".format(*(one.path.name for one in strangers[0]))
+            raise ShapeMismatch(
+                f"{told}, though other masks carry their image's name; rename them."
+            )
     elif n_images != n_masks:
-        raise ShapeMismatch(
-            f"There are {n_images} slices in {len(volumes)} image file(s) but {n_masks} in "
-            f"{len(references)} reference file(s); give a reference for every slice."
-        )
+        told = f"{n_images} slices in {len(volumes)} image file(s) but {n_masks} in"
+        raise ShapeMismatch(f"There are {told} {len(references)} reference file(s).")
     elif references[0].shape[1:] == volumes[0].shape[1:]:
         return references
     for volume, mask in pairs:
         if volume.shape != mask.shape:
             raise ShapeMismatch(
                 f"The reference {mask.path.name} has the shape {mask.shape}, the images "
-                f"{volume.path.name} {volume.shape} (slices, rows, columns); they must be the "
-                "same before slices are chosen."
+                f"{volume.path.name} {volume.shape}; they must be the same."
             )
         if volume.grid and mask.grid:
             apart = np.linalg.norm(volume.grid.corners() - mask.grid.corners(), axis=1).max()
@@ -414,22 +396,9 @@ def _open_references(reference: str | Path, volumes: list[Volume]) -> list[Volum
             if apart > voxel_sizes(volume.grid.affine).min() / 2:
                 raise ShapeMismatch(
                     f"The reference {mask.path.name} has the shape of {volume.path.name} but lies "
-                    f"{apart:.1f} mm from it, by their headers; resample it onto the images' grid, "
-                    "or store both as .npy if the headers are wrong."
+                    f"{apart:.1f} mm from it, by their headers; resample it onto the images' grid."
                 )
     return references
-
-
-def _refuse_crossed_names(pairs: list[tuple[Volume, Volume]]) -> None:
-    """Refuse pairs whose names contradict their order, such as sub-2 with sub-3_mask."""
-    # Only where some mask is named after its image; otherwise the order is all there is.
-    strangers = [(image, mask) for image, mask in pairs if image.name not in mask.name]
-    if 0 < len(strangers) < len(pairs):
-        image, mask = strangers[0]
-        raise ShapeMismatch(
-            f"{image.path.name} would be scored against {mask.path.name}, though other masks carry "
-            "their image's name; rename the masks or give one for each image."
-        )
 
 
 def _load(volumes: list[Volume], positions: list[int]) -> Array:
@@ -459,10 +428,9 @@ def _same_spacing(volumes: list[Volume]) -> tuple[float, float] | None:
         # One that doesn't know its own differs from any.
         known = volume.spacing_mm or (0, 0), first.spacing_mm or (0, 0)
         if not np.allclose(*known, rtol=1e-3):
-            raise ShapeMismatch(
-                f"{first.path.name} and {volume.path.name} have different spacings, "
-                f"{first.spacing_mm} and {volume.spacing_mm} mm; give a spacing or read them apart."
-            )
+            told = f"{first.spacing_mm} and {volume.spacing_mm} mm; give one or read them apart"
+            files = f"{first.path.name} and {volume.path.name}"
+            raise ShapeMismatch(f"{files} have different spacings, {told}.")
     return first.spacing_mm
 
 
@@ -483,7 +451,5 @@ def _label_slices(labels: tuple[str, ...] | None, volumes: list[Volume]) -> list
         return list(labels)
     if len(labels) == len(counts):
         return np.repeat(labels, counts).tolist()
-    raise ShapeMismatch(
-        f"There are {len(labels)} group labels for {sum(counts)} slices in {len(counts)} file(s); "
-        "give one a slice, counted before slices are chosen, or one a file."
-    )
+    told = f"{len(labels)} group labels for {sum(counts)} slices in {len(counts)} file(s)"
+    raise ShapeMismatch(f"There are {told}; give one a slice, before slices are chosen, or a file.")

@@ -15,11 +15,11 @@ from skullnb.errors import UnreadableFile
 from skullnb.stack.checks import (
     Array,
     needed,
+    refuse_dimensions,
     refuse_size,
     refuse_strange_pixels,
     silenced,
     suffix_of,
-    told_dimensions,
 )
 from skullnb.stack.model import Volume, voxel_sizes
 
@@ -114,10 +114,7 @@ def _one_volume(path: Path, shape: Any, dtype: np.dtype[Any]) -> tuple[int, ...]
     sizes = tuple(int(size) for size in shape)
     refuse_strange_pixels(path, sizes, dtype)
     if len(sizes) < 2 or any(size != 1 for size in sizes[3:]):
-        raise UnreadableFile(
-            f"{path.name} has {told_dimensions(sizes)}; give one volume of three, for "
-            "example one time point or one echo."
-        )
+        refuse_dimensions(path, sizes, "one volume of three, such as one time point or one echo")
     return sizes
 
 
@@ -145,9 +142,7 @@ def _refuse_bad_checksum(path: Path) -> None:
             while file.read(1 << 20):
                 pass
     except (OSError, EOFError, zlib.error) as error:
-        raise UnreadableFile(
-            f"{path.name} is damaged: its checksum does not fit its content; get it again."
-        ) from error
+        raise UnreadableFile(f"{path.name} is damaged, by its checksum; get it again.") from error
 
 
 def _geometry_of(image: Any) -> Any:
@@ -168,28 +163,24 @@ def _header_remarks(path: Path, image: Any, affine: Array) -> tuple[str, ...]:
     if not isinstance(image, import_module("nibabel").AnalyzeImage):  # NIfTI is one, too
         return ()
     codes = [int(image.header.get(f"{form}form_code", 0)) for form in "qs"]
+    used, told = "sform" if codes[1] else "qform", f"{path.name} says twice"
     if not any(codes):
         return (
             f"{path.name} says nothing of its orientation, so left, right, front and back are a "
             "guess; look at a slice before you rely on them.",
         )
-    used = "sform" if codes[1] else "qform"
     sizes, zooms = voxel_sizes(affine), np.array((*image.header.get_zooms(), 1, 1)[:3])
     if not np.allclose(sizes, zooms, rtol=1e-3):
         mm, other = (" x ".join(f"{size:.4g}" for size in one) for one in (sizes, zooms))
-        return (
-            f"{path.name} says twice how large its voxels are, {mm} mm by its {used} and {other} "
-            f"mm by its pixdim; the {used} is used.",
-        )
+        told += f" how large its voxels are, {mm} mm by its {used} and {other} mm by its pixdim"
+        return (f"{told}; the {used} is used.",)
     last = [size - 1 for size in (*image.shape, 1, 1)[:3]]
     both = image.get_qform() - image.get_sform()
     apart = np.abs(np.array([[0, 0, 0, 1], [*last, 1]]) @ both.T).max()
     if min(codes) == 0 or apart <= sizes.min() / 2:
         return ()
-    return (
-        f"{path.name} says twice where its voxels lie, and its qform and sform differ by up to "
-        f"{apart:.3g} mm; the sform is used.",
-    )
+    told += f" where its voxels lie, and its qform and sform differ by up to {apart:.3g} mm"
+    return (f"{told}; the sform is used.",)
 
 
 def _pixel_file(path: Path) -> tuple[Path, ...]:
@@ -201,8 +192,5 @@ def _pixel_file(path: Path) -> tuple[Path, ...]:
     found = re.search(r"^(?:ElementDataFile\s*=|data ?file:)\s*(.+?)\s*$", head, re.M | re.I)
     named = found[1] if found else ""
     if not named or Path(named).name != named or not (path.parent / named).is_file():
-        raise UnreadableFile(
-            f"{path.name} doesn't name one file of pixels in its own folder; save it as .mha, "
-            ".nrrd or .nii.gz, which hold everything."
-        )
+        raise UnreadableFile(f"{path.name} doesn't name one file of pixels in its own folder.")
     return (path.parent / named,)

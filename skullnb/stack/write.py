@@ -27,9 +27,7 @@ def refuse_place(
     """Refuse, before long work, to write where something (its `own` input) would be lost."""
     kinds = tuple(kinds)
     if kinds and suffix_of(path) not in kinds:
-        raise UnreadableFile(
-            f"{path.name} is of a kind that is not written; use {', '.join(kinds)}."
-        )
+        raise UnreadableFile(f"{path.name} is of a kind not written; use {', '.join(kinds)}.")
     if not path.parent.is_dir():
         raise UnreadableFile(f"There is no folder {path.parent} to write {path.name} in; make it.")
     if path.is_dir():
@@ -37,13 +35,9 @@ def refuse_place(
     if not path.exists():
         return
     if any(source.exists() and path.samefile(source) for source in own):
-        raise UnreadableFile(
-            f"{path.name} is one of the files the slices came from; write to another name."
-        )
+        raise UnreadableFile(f"{path.name} is one of the files the slices came from; name another.")
     if not overwrite:
-        raise UnreadableFile(
-            f"{path} exists already; choose another name or allow overwriting (--overwrite)."
-        )
+        raise UnreadableFile(f"{path} exists already; name another or allow it (--overwrite).")
 
 
 @contextmanager
@@ -61,9 +55,7 @@ def writing(path: Path) -> Iterator[Path]:
         raise
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise UnreadableFile(
-            f"{path.name} could not be written ({reason}); nothing is left of it."
-        ) from error
+        raise UnreadableFile(f"{path.name} could not be written ({reason}).") from error
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary, ignore_errors=True)
@@ -74,10 +66,9 @@ def writing(path: Path) -> Iterator[Path]:
 def write_masks(masks: Array, path: str | Path, stack: Stack, overwrite: bool = False) -> Path:
     """Write the masks of a stack's slices.
 
-    In NIfTI, slices of a volume with an orientation get the whole volume back in the source's
-    storage order, shape, affine, codes, zooms and units, with 0 in slices that are not in the
-    stack. Slices without orientation are stored as if axial, with the stack's spacing or else 1 mm
-    and the sform code "aligned", which claims no scanner position.
+    In NIfTI, a volume with an orientation comes back whole, on the source's grid, with 0 in slices
+    that are not in the stack. Slices without orientation are stored as if axial, with the stack's
+    spacing or else 1 mm, and a code that claims no scanner position.
 
     Parameters
     ----------
@@ -115,8 +106,7 @@ def write_masks(masks: Array, path: str | Path, stack: Stack, overwrite: bool = 
     path, masks = expand(path), np.asanyarray(masks)
     if masks.shape != stack.images.shape:
         raise ShapeMismatch(
-            f"The masks have the shape {masks.shape}, the slices {stack.images.shape}; "
-            "give one mask a slice."
+            f"The masks have the shape {masks.shape}, the slices {stack.images.shape}."
         )
     masks = binary_mask(masks, "mask to write")
     refuse_place(path, files_of(stack), overwrite, MASK_KINDS)
@@ -167,10 +157,8 @@ def _write_nifti(path: Path, masks: Array, stack: Stack) -> None:
         image = nib.Nifti1Image(np.ascontiguousarray(masks).transpose(2, 1, 0), affine)
         image.header.set_xyzt_units("mm")
     elif len(used) > 1 or grid is None:
-        raise InvalidSetting(
-            f"The slices come from {len(used)} files, and a NIfTI file holds one volume; write "
-            "one file for each part of stack.split()."
-        )
+        told = f"The slices come from {len(used)} files, and a NIfTI file holds one volume"
+        raise InvalidSetting(f"{told}; write each part of stack.split() to its own.")
     else:
         volume = np.zeros(grid.shape, np.uint8, order="F")
         n = grid.slices_shape[0]  # a file of one slice may have a number among others
@@ -198,9 +186,7 @@ def _write_png(path: Path, masks: Array, stack: Stack) -> None:
     import cv2
 
     if len(masks) != 1:
-        raise InvalidSetting(
-            f"A .png holds one slice, and there are {len(masks)}; write .nii.gz, .npy or .tif."
-        )
+        raise InvalidSetting(f"A .png holds one slice, and there are {len(masks)}; write .nii.gz.")
     path.write_bytes(cv2.imencode(".png", masks[0] * 255)[1].tobytes())
 
 
