@@ -176,6 +176,8 @@ def test_measured_again_is_the_same_or_says_what_differs(monkeypatch, tmp_path, 
     monkeypatch.setattr(study, "LABELLED", "a")
     monkeypatch.setattr(heads, "load_whole", some_heads.__getitem__)
     monkeypatch.setattr(study, "FAILURES", {"ring": 1})
+    monkeypatch.setattr(study, "_signs_of_whole", lambda whole: [""] * len(whole))
+    monkeypatch.setattr(study, "_whole_pictures", lambda volume: {})
     monkeypatch.setattr(study, "UNSCORED", {"above": range(2)})
     monkeypatch.setattr(study, "read_stack", lambda path, axis: some_heads["c"])
     monkeypatch.setattr(heads, "HEADS", dict.fromkeys(some_heads))

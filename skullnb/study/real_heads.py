@@ -34,7 +34,7 @@ from skullnb.pipeline.signs import SIGNS, neighbour_signs, warnings_of
 from skullnb.reach import kernel_width_for
 from skullnb.stack import Stack, read_stack
 from skullnb.study.timing import versions
-from skullnb.volume import find_whole_head, skull_mask_of_volume
+from skullnb.volume import find_whole_head, signs_of_volume, skull_mask_of_volume
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -55,6 +55,7 @@ FAILURES = {
     "scalp ring": 164,
 }
 """Named failures, and the axial slice of the pictured head that shows each."""
+WHOLE_PICTURED = (45, 57, 66, 81, 100, 120, 140, 160, 175, 190)
 UNSCORED = {"at the eyes": range(104, 127), "near the vertex": range(152, 175)}
 PICTURE_PX = 128  # high
 
@@ -108,10 +109,11 @@ def _finder_alone(stack: Stack, reaches: Sequence[Any]) -> Iterator[Iterable[Mas
         yield (fill_holes(dilate(one, width)) for width in widths)
 
 
+WHOLE = "whole head"
 MOST_MM = tuple(np.arange(8.0, 24.01, 2.0).tolist())
 BORDERS = {
     "dark growth": Method(_dark_growth, MOST_MM),
-    "whole head": Method(_whole_head, MOST_MM),
+    WHOLE: Method(_whole_head, MOST_MM),
     "whole head, dilated": Method(_finder_alone, METHODS[ARTICLE_MM].settings),
 }
 """Ways to masks that look for the border (chapter 11), and for the brain; `measure_borders`."""
@@ -133,7 +135,7 @@ def table(name: str) -> DataFrame:
         - *curves*: a row a method, head and setting: mean IoU over the head's slices
         - *border_scores*, *border_curves*: the same two of `BORDERS`
         - *top_to_bottom*: a row a method and slice of colin27, whose labels cover the whole head:
-          IoU, and pixels in both masks and in any
+          IoU, pixels in both masks and in any, and signs of the whole-head method
         - *widths*: a row a slice, and its IoU at each width (px) of the article's kernel
         - *crops*: a row a slice, sides and depth of a cut: what the edge rule did
         - *rules*: a row a rule of the pipeline, as `skullnb.evidence.summarise` gives it
@@ -157,7 +159,8 @@ def table(name: str) -> DataFrame:
 def pictures() -> dict[str, NDArray[Any]]:
     """Read what can be shown of heads whose grey values cannot.
 
-    For failure number i of `FAILURES`, `parts_i` (1 other bright component, 2 chosen) and `mask_i`,
+    `whole_bright` and `whole_masks`, (n, h, w) uint8, are of the slices `WHOLE_PICTURED`. For
+    failure number i of `FAILURES`, `parts_i` (1 other bright component, 2 chosen) and `mask_i`,
     (h, w) uint8. For the middle slice of each stack, `colin27/reference` and one outline by name of
     each method, (n, 2) points [x, y] in mm.
     """
@@ -280,14 +283,14 @@ def summary(scores: DataFrame) -> DataFrame:
     return pd.concat([found, mean]).loc[scores.method.unique()]
 
 
-def sign_rates(signs: Series[str], failed: Series[bool]) -> DataFrame:
+def sign_rates(signs: Series[str], failed: Series[bool], names: Sequence[str] = SIGNS) -> DataFrame:
     """Count hits and false alarms of every sign, and of any, on the same slices.
 
     Signs are names joined by ;. A row a sign: sign, n_hits of n_failures, n_false of n_others.
     """
     import pandas as pd
 
-    shown = {sign: signs.str.split(";").map(lambda one, sign=sign: sign in one) for sign in SIGNS}
+    shown = {sign: signs.str.split(";").map(lambda one, sign=sign: sign in one) for sign in names}
     shown["any of these"] = signs != ""
     rows = [
         (sign, (there & failed).sum(), failed.sum(), (there & ~failed).sum(), (~failed).sum())
@@ -333,13 +336,29 @@ def _top_to_bottom(scores: DataFrame) -> DataFrame:
     assert whole.reference is not None
     labelled = whole.select(np.flatnonzero(whole.reference.any(axis=(1, 2))).tolist())
     chosen = scores[scores["head"] == _head(whole)].groupby("method")["setting"].first()
+    signs = dict(zip(whole.slice_numbers, _signs_of_whole(whole), strict=True))
     rows = []
     for method, of in (METHODS | BORDERS).items():
         for place, _, mask, reference in _made(of, labelled, (float(chosen[method]),)):
             both, either = np.count_nonzero(mask & reference), np.count_nonzero(mask | reference)
-            own = {"iou": both / either, "both_px": both, "any_px": either}
+            own: dict[str, Any] = {"iou": both / either, "both_px": both, "any_px": either}
+            own["signs"] = signs[place["slice"]] if method == WHOLE else ""
             rows.append({"method": method, "slice": place["slice"], **own})
     return pd.DataFrame(rows)
+
+
+def _signs_of_whole(whole: Stack) -> Iterator[str]:
+    """Name what the whole-head method warns of, slice by slice, joined by ;."""
+    steps_mm = whole.grids[0].steps_mm  # type: ignore[union-attr]
+    found = find_whole_head(whole.images, steps_mm)
+    own, n = signs_of_volume(found), len(whole)
+    areas, levels = np.count_nonzero(found.masks, axis=(1, 2)).tolist(), [found.threshold] * n
+    near = [steps_mm[0]] * n
+    jumps = neighbour_signs(
+        areas, levels, ["head"] * n, whole.slice_numbers, near, list(map(bool, own))
+    )
+    for mine, beside in zip(own, jumps, strict=True):
+        yield ";".join(mine | beside)
 
 
 def _chosen_and_scored(
@@ -451,6 +470,18 @@ def _failures(volume: Stack) -> dict[str, Any]:
     return found
 
 
+def _whole_pictures(volume: Stack) -> dict[str, Any]:
+    """Bright voxels and whole-head masks of some slices, reduced to one size."""
+    found = find_whole_head(volume.images, volume.grids[0].steps_mm)  # type: ignore[union-attr]
+    size = volume.images.shape[2] // 2, volume.images.shape[1] // 2
+    places = [volume.slice_numbers.index(number) for number in WHOLE_PICTURED]
+    bright = (found.levels[places] > found.threshold).astype(np.uint8)
+    return {
+        f"whole_{name}": np.stack([cv2.resize(one, size, interpolation=0) for one in pixels])
+        for name, pixels in (("bright", bright), ("masks", found.masks[places]))
+    }
+
+
 def _outlines(stack: Stack, scores: DataFrame) -> dict[str, Any]:
     """Outlines of the masks of a stack's middle slice, (n, 2) points [x, y] in mm."""
     middle = stack.select([len(stack) // 2])
@@ -475,7 +506,7 @@ def record() -> None:
     stacks = {name: heads.load(name) for name in heads.HEADS}
     volume = read_stack(str(heads.fetch(PICTURED)[0]), axis="axial")
     found = measure(stacks) | {"unscored": pd.DataFrame(_unscored(volume))}
-    drawn: dict[str, Any] = _failures(volume)
+    drawn: dict[str, Any] = _failures(volume) | _whole_pictures(volume)
     for stack in stacks.values():
         drawn |= _outlines(stack, found["scores"])
     found |= measure_borders(stacks, found["scores"])
