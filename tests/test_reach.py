@@ -99,7 +99,7 @@ def test_whoever_takes_the_advice_hears_no_more_and_nobody_is_told_to_keep_what_
 @pytest.mark.parametrize(
     ("width", "spacing", "said"),
     [
-        (26, (1.0, 1.0), "reaches 12.5 mm here, .* by 7 to 8 mm, .* width and reaches 7 mm$"),
+        (26, (1.0, 1.0), "reaches 12.5 mm here, .* by 7 to 8 mm, .* width, reaches 7 mm$"),
         (26, (0.052, 0.096), "0.65 x 1.2 mm"),
         (26, (0.001, 0.001), "check the spacing$"),
         (26, None, "^$"),

@@ -183,8 +183,7 @@ def test_the_sentence_on_a_wide_kernel_names_both_ways_out(mm, reach, width, nea
     sentence = trace_skull_mask(head(), spacing_mm=mm).warnings[0]
     assert f"26 px reaches {reach}" in sentence
     assert sentence.endswith(
-        f"--reach-mm 7.5, or --kernel-width {width}, is the nearest of odd width and reaches "
-        f"{nearest}"
+        f"--reach-mm 7.5, or --kernel-width {width}, the nearest of odd width, reaches {nearest}"
     )
 
 

@@ -181,7 +181,7 @@ const skullnbSigns = (() => {
     };
     return [`the kernel of ${kernelWidth} px reaches ${reach(kernelWidth)} here, more than twice `
       + "the 8 mm that any open head chose, so the mask may cover too much, and --reach-mm 7.5, or "
-      + `--kernel-width ${width}, is the nearest of odd width and reaches ${reach(width)}`];
+      + `--kernel-width ${width}, the nearest of odd width, reaches ${reach(width)}`];
   }
 
   function sizeSigns(facts, spacing) {

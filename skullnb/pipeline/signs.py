@@ -225,8 +225,8 @@ def say_reach(kernel_width: int, spacing_mm: Sequence[float]) -> str:
 def say_nearest(kernel_width: int, spacing_mm: Sequence[float]) -> str:
     """Name the odd width that comes nearest to the usual reach, and what it does reach."""
     return (
-        f"--reach-mm {USUAL_REACH_MM:g}, or --kernel-width {kernel_width}, is the nearest of odd "
-        f"width and reaches {say_reach(kernel_width, spacing_mm)}"
+        f"--reach-mm {USUAL_REACH_MM:g}, or --kernel-width {kernel_width}, the nearest of odd "
+        f"width, reaches {say_reach(kernel_width, spacing_mm)}"
     )
 
 
