@@ -174,6 +174,8 @@ def test_a_reach_in_mm_needs_the_size_of_a_pixel_by_every_door():
     ):
         with pytest.raises(InvalidSetting, match="A reach of 7 mm needs the size of a pixel"):
             door()
+    with pytest.raises(InvalidSetting, match=r"must be \(row, column\) in mm, not 0\.5"):
+        create_skull_masks(image[None], chosen, spacing_mm=0.5)
     expected = create_skull_mask(image, 15)
     np.testing.assert_array_equal(measure_slice(image, chosen, (1, 1)).mask, expected)
     np.testing.assert_array_equal(trace_skull_mask(image, chosen, spacing_mm=(1, 1)).mask, expected)

@@ -123,7 +123,8 @@ class PipelineSettings:
                 f"{what} needs the size of a pixel, which is not known here; give the spacing in "
                 f"mm (--spacing), or {instead}."
             )
-        spacing = float(np.mean(np.broadcast_to(spacing_mm, (2,))))
+        _check(np.shape(spacing_mm) == (2,), "The spacing", "(row, column) in mm", spacing_mm)
+        spacing = float(np.mean(spacing_mm))
         fine = np.isfinite(spacing) and np.min(spacing_mm) > 0
         _check(fine, "The spacing", "finite and above zero", spacing_mm)
         width = 2 * math.ceil(round(min(reach / spacing, 1e6), 3) - 0.5) + 1
