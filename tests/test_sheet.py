@@ -49,6 +49,17 @@ def test_all_volumes_are_on_one_page_the_worst_first_and_names_are_only_text(mad
     assert page.count('class="mask"') == 5 + 7
 
 
+def test_decisions_on_other_masks_of_the_same_name_are_not_taken_over(made, tmp_path):
+    folder, _ = made
+    places = []
+    for width in (9, 9, 11):
+        sheet = tmp_path / "look.html"
+        run("mask", folder / "in" / "good.nii", "-o", tmp_path / "m.nii.gz", "--overwrite",
+            "--kernel-width", width, "--sheet", sheet)  # fmt: skip
+        places += re.findall(r"skullnb-sheet:.*", sheet.read_text(encoding="utf-8"))
+    assert places[0] == places[1] != places[2]
+
+
 def test_the_json_file_names_the_place_on_the_sheet_and_the_volume(made):
     folder, _ = made
     told = json.loads((folder / "out" / "good_mask.json").read_text())

@@ -6,6 +6,7 @@ from base64 import b64encode
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,6 +95,8 @@ def write_sheet(cards: Sequence[Card], path: Path) -> None:
     html = page.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
         cards=sorted(cards, key=lambda one: one.rank),
         counts=Counter(one.status for one in sorted(cards, key=lambda one: one.rank)),
+        # Decisions are about these masks: those on others of the same name are not taken over.
+        identity=sha256(repr(sorted(cards, key=lambda one: one.rank)).encode()).hexdigest()[:16],
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     with writing(path) as temporary:
