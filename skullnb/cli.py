@@ -24,6 +24,7 @@ from skullnb import phantom as drawn
 from skullnb import sweep as sweeps
 from skullnb.errors import InvalidSetting, SkullnbError, in_one_line, sentence
 from skullnb.pipeline import PipelineSettings
+from skullnb.pipeline.settings import DILATION
 from skullnb.stack import Stack, refuse_place, write_stack
 from skullnb.stack.checks import AXES, expand
 from skullnb.stack.write import STACK_KINDS, files_of
@@ -337,6 +338,9 @@ def mask(data: Data, output: Path, strict: bool, **options: Any) -> None:
     is_whole = of_volumes["method"] == masking.WHOLE_HEAD
     if is_whole and typed("kernel_width"):
         raise click.UsageError("--method whole-head has no kernel; leave --kernel-width out.")
+    if is_whole and typed("border") and data.settings.border == DILATION:
+        told = "--method whole-head grows its border in the dark; leave --border dilation out."
+        raise click.UsageError(told)
     if any(for_batch.values()) or batch.is_for_batch(data.images, output):
         for name, given in (of_volumes | {"method": is_whole}).items():
             if given:
@@ -373,8 +377,10 @@ def _mask_volumes(data: Data, output: Path, options: dict[str, Any]) -> set[str]
                 click.echo(masking.HEADING)
             say(one)
             lines = [] if one.table is None else masking.warning_lines(one.table)
-            for line in (*one.account.get("Remarks", ()), *lines, *filter(None, [one.error])):
+            for line in (*one.account.get("Remarks", ()), *lines):
                 say(f"{one.name}, {line}", err=True)
+            if one.error:
+                say(f"{one.name}: {one.error}", err=True)
             done.append(one)
     for one in done:
         for line in filter(None, map(one.account.get, ("LooksWrong", "Failed"))):
@@ -386,7 +392,8 @@ def _mask_volumes(data: Data, output: Path, options: dict[str, Any]) -> set[str]
     several = "s" * (len(done) != 1)
     kinds = Counter(one.status for one in done)
     told = ", ".join(f"{n} {kind}" for kind, n in kinds.items())
-    say(f"{len(done)} volume{several}: {told}; in {output}")
+    place = "" if all(one.error for one in done) else f"; in {output}"
+    say(f"{len(done)} volume{several}: {told}{place}")
     return {kind for one in done for kind, n in one.counts.items() if n} | set(kinds)
 
 

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 HEADING = "status  slices  warned  empty     Otsu  kernel           area    time  volume"
-"""Above the lines of `Masked`: Otsu is the range of the thresholds of all slices."""
+"""Above the lines of `Masked`: Otsu is the range of all thresholds, the area what is written."""
 
 ON_WARNING = ("keep", "empty")
 METHODS = SLICES, WHOLE_HEAD = "slice-by-slice", "whole-head"
@@ -127,7 +127,7 @@ class Masked:
             used = self.account["Settings"]
             grows = used["border"] == DARK_GROWTH
             kernel = f"{used['reach_mm']:g} mm" if grows else f"{used['kernel_width']} px"
-            area = f"{self.table['mask_px'].sum()} px"
+            area = f"{self.table['written_px'].sum()} px"
         facts = f"{slices:>6}  {warned:>6}  {empty:>5}  {otsu:>7}  {kernel:>6}  {area:>13}"
         where = errors.in_one_line(self.name if self.error else f"{self.name} -> {self.path.name}")
         return f"{self.status:6}  {facts}  {self.seconds:4.1f} s  {where}"
@@ -336,12 +336,14 @@ def mask_stack(
     if method == WHOLE_HEAD:
         apart = set(np.diff(stack.slice_numbers).tolist()) or {1}
         grid = stack.grids[0] if len(stack.grids) == 1 else None
-        if grid is None or len(apart) > 1:
+        if len(stack) > 1 and (grid is None or len(apart) > 1):
             raise InvalidSetting(
                 f"The whole-head method needs to know how far slices are apart, and {stack.name} "
                 "does not say so, or not all are equally far; give one NIfTI or DICOM volume."
             )
-        steps_mm = grid.steps_mm[0] * apart.pop(), *(stack.spacing_mm or grid.spacing_mm)
+        steps_mm = (1.0, 1.0, 1.0)  # of one slice, which is refused
+        if grid is not None:
+            steps_mm = grid.steps_mm[0] * apart.pop(), *(stack.spacing_mm or grid.spacing_mm)
         asked_mm = REACH_MM if settings.reach_mm is None else settings.reach_mm
         images = measure_volume(images, steps_mm, asked_mm, stack.axis)
     masks = np.zeros(stack.images.shape, dtype=np.uint8)

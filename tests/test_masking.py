@@ -293,7 +293,7 @@ def test_every_volume_has_a_line_and_a_failed_one_does_not_stop_the_others(tmp_p
         "empty .*  d -> d_mask.nii.gz",
     )
     assert all(re.fullmatch(*pair) for pair in zip(expected, lines, strict=True))
-    assert "b, b.nii.gz can't be read" in result.stderr
+    assert "b: b.nii.gz can't be read" in result.stderr
     assert "c, slices 2-3: the mask is empty: the slice is flat" in result.stderr
     assert "d, slices 0-3: the mask is empty" in result.stderr
 
@@ -319,6 +319,7 @@ def test_a_mask_that_looks_wrong_leaves_a_trace_in_all_places(wrong, tmp_path, o
     kept = on_warning == "keep"
     assert (table["written_px"] == table["mask_px"]).tolist() == [True, True, kept, kept]
     assert np.load(tmp_path / "m.npy").any(axis=(1, 2)).tolist() == [True, True, kept, kept]
+    assert f"{table['written_px'].sum()} px" in result.stdout
     told = told_of(tmp_path / "m.json")
     assert told["Counts"] == {"slices": 4, "ok": 2, "warned": 2, "empty": 0}
     assert (told["SlicesWithWarning"], told["OnWarning"]) == ("2-3", on_warning)
@@ -402,7 +403,7 @@ def test_a_volume_has_the_status_of_its_slices_and_its_line_stands_under_the_hea
 ):
     one = Masked("a", Path("m.nii"), 0.0, error="no")
     if kinds:
-        same = {"threshold": 3, "mask_px": 3, "reason": "why"}
+        same = {"threshold": 3, "written_px": 3, "reason": "why"}
         rows = [{"slice": n, "status": kind, **same} for n, kind in enumerate(kinds)]
         account = masking.describe(rows, "slice", SETTINGS, [("a", None, ())], "keep")
         assert account["LooksWrong"] == said

@@ -1,6 +1,7 @@
 """Whole heads: distances against scipy, drawn heads of known shape, open heads, the command."""
 
 import json
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
@@ -157,6 +158,8 @@ ROW, COLUMN = np.ogrid[: IMAGE.shape[1], : IMAGE.shape[2]]
     ("found", "sign"),
     [
         (found_with(INSIDE), ""),
+        # A small brain at 3 mm, where what is partly bright is lost, has 850 mL.
+        (replace(found_with(INSIDE), spacing_mm=(4.7, 2.0, 2.5)), ""),
         (found_with(HEAD), JOINED),
         (found_with(INSIDE * ((COLUMN > 20) | (ROW > 55))), LOPSIDED),
         (found_with(INSIDE * ((abs(COLUMN - 33.5) > 12) | (ROW > 30))), HOLLOW),
@@ -263,6 +266,7 @@ def test_several_volumes_are_done_side_by_side_and_one_that_is_refused_stops_non
     ("words", "told"),
     [
         (("--kernel-width", 26), "has no kernel"),
+        (("--border", "dilation"), "leave --border dilation out"),
         (("--chunk", 4), "does not go with a batch"),
         (("--slices", "1,2,9"), "how far slices are apart"),
         (("--slices", "4"), "this is one slice"),
@@ -282,3 +286,5 @@ def test_an_array_that_does_not_say_how_far_slices_are_apart_is_refused(tmp_path
     done = run(*words, "--method", "whole-head")
     assert done.exit_code == 2
     assert "how far slices are apart" in done.output
+    np.save(tmp_path / "a.npy", IMAGE[17])
+    assert "this is one slice" in run(*words, "--method", "whole-head").output

@@ -47,7 +47,7 @@ def in_one_sentence(path: Path) -> Iterator[None]:
             told = "holds pickled Python objects, which could run code; save an array of numbers."
         else:
             told = (
-                f"can't be read, it is damaged or not what its name says ({reason}); copy it anew."
+                f"can't be read: it is damaged or not what its name says ({reason}); copy it anew."
             )
         raise UnreadableFile(f"{path.name} {told}") from error
 
