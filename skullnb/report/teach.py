@@ -32,7 +32,6 @@ from skullnb.pipeline import (
     steps,
     trace_skull_mask,
 )
-from skullnb.pipeline.settings import REACH_MM
 from skullnb.reach import kernel_reach
 from skullnb.report.chapter import SVG, Chapter
 from skullnb.study.validation import zero_failure_bound
@@ -43,6 +42,7 @@ UNANSWERED = "No answer yet. In the notebook, put yours in the place of the thre
 UNANSWERED += " the cell again."
 
 # What the exercises ask about, where the slices do not say.
+FAR_MM = 40  # of growth; nobody has so much bone
 HOLES_WIDTH = 10  # px; narrow enough to leave holes to the fill
 FAILURE_RATE = 0.02
 BYTES_A_SECOND, SLICES_A_SECOND = 1e9, 150
@@ -273,21 +273,20 @@ def check_dilation(chapter: Chapter) -> Iterator[Asked]:
 
 @exercise(number)
 def check_better_border(chapter: Chapter) -> Iterator[Asked]:
-    """The fewest whole mm of growth that give the middle slice's mask at the usual 14."""
+    """The fewest whole mm of growth that give the middle slice's mask at `FAR_MM`."""
     spacing_mm = chapter.spacing_mm or (1.0, 1.0)
 
     def grown(reach_mm: float) -> Mask:
         settings = PipelineSettings(border="dark growth", reach_mm=reach_mm)
         return trace_skull_mask(chapter.image, settings, spacing_mm=spacing_mm).mask
 
-    usual = int(REACH_MM)
-    masks = [grown(mm) for mm in range(usual + 1)]
-    least = next(mm for mm, one in enumerate(masks) if np.array_equal(one, masks[usual]))
+    far = grown(FAR_MM)
+    least = next(mm for mm in range(FAR_MM + 1) if np.array_equal(grown(mm), far))
     yield "right", least
-    yield "unlikely", (NOT_WHOLE, When("outside", (0, usual)))
+    yield "unlikely", (NOT_WHOLE, When("outside", (0, FAR_MM)))
     yield "last", least - 1
-    yield "more", When("between", (least, usual))
-    yield "otherwise", OTHERWISE, {"pixels": _differing(masks[max(least - 1, 0)], masks[usual])}
+    yield "more", When("between", (least, FAR_MM))
+    yield "otherwise", OTHERWISE, {"pixels": _differing(grown(max(least - 1, 0)), far)}
 
 
 @exercise(number)
