@@ -39,7 +39,7 @@ NOISE = """() => {
 
 MOST_BYTES_OF_THE_BOOK = 25e6
 MOST_BYTES_OF_A_PAGE = 2e6
-MOST_BYTES_OF_ONE_FILE = 10e6
+MOST_BYTES_OF_ONE_FILE = 11e6
 
 # Colours are all that differs in the dark, and they are the same on a phone as on a wide page.
 RULES: dict[str, Any] = {
