@@ -4,7 +4,7 @@
 # make mutants      which changes of the code no test notices
 # make same-answer  whether masks and numbers depend on versions
 # make lab          the explorer in JupyterLab; as root: make lab LAB='-- --allow-root'
-# make bench        every time of chapter 13, measured here; some minutes on a quiet machine
+# make bench        times of chapter 13 and tools of chapter 11, measured here, on a quiet machine
 # make fuzz         inputs that end in anything but a refusal; a quarter of an hour
 # make neurolibre   the book in the layout that NeuroLibre builds from: neurolibre/
 # make release-check  what checkers of metadata, workflows and distributions say: dist/
@@ -48,6 +48,8 @@ test: $(VENV)/dev.stamp check
 
 bench: $(VENV)/bench.stamp
 	OPENCV_FOR_THREADS_NUM=1 $(BIN)/python -m skullnb.study.timing --record
+	$(BIN)/skullnb heads fetch --all
+	OPENCV_FOR_THREADS_NUM=1 $(BIN)/python -m skullnb.study.tools
 
 coverage: $(VENV)/dev.stamp
 	$(BIN)/python -m coverage erase
