@@ -158,6 +158,9 @@ def test_no_grey_value_of_a_head_is_stored_only_outlines_and_small_components():
         assert set(np.unique(mask)) <= {0, 1}
         assert parts.shape == mask.shape
         assert len(parts) == study.PICTURE_PX
+    whole = drawn.pop("whole_bright"), drawn.pop("whole_masks")
+    assert whole[0].shape == whole[1].shape == (len(study.WHOLE_PICTURED), 128, 128)
+    assert all(set(np.unique(one)) == {0, 1} for one in whole)
     kinds = ("reference", *study.METHODS)
     assert set(drawn) == {f"{name}/{kind}" for name in heads.HEADS for kind in kinds}
     assert all(line.ndim == 2 and line.shape[1] == 2 for line in drawn.values())

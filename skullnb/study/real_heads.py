@@ -153,7 +153,7 @@ def table(name: str) -> DataFrame:
     """
     import pandas as pd
 
-    return pd.read_csv(_stored(f"{name}.csv")).fillna({"signs": ""})
+    return pd.read_csv(_stored(f"{name}.csv"), dtype={"signs": str}).fillna({"signs": ""})
 
 
 def pictures() -> dict[str, NDArray[Any]]:
