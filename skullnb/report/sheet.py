@@ -92,11 +92,12 @@ def write_sheet(cards: Sequence[Card], path: Path) -> None:
     """Write the page, whole or not at all."""
     jinja2 = needed("jinja2", "A sheet", "report")
     page = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    cards = sorted(cards, key=lambda one: one.rank)
     html = page.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
-        cards=sorted(cards, key=lambda one: one.rank),
-        counts=Counter(one.status for one in sorted(cards, key=lambda one: one.rank)),
+        cards=cards,
+        counts=Counter(one.status for one in cards),
         # Decisions are about these masks: those on others of the same name are not taken over.
-        identity=sha256(repr(sorted(cards, key=lambda one: one.rank)).encode()).hexdigest()[:16],
+        identity=sha256(repr(cards).encode()).hexdigest()[:16],
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     with writing(path) as temporary:
