@@ -60,7 +60,6 @@ coverage: $(VENV)/dev.stamp
 mutants: $(VENV)/dev.stamp
 	@$(INSTALL) mutmut
 	OPENCV_FOR_THREADS_NUM=1 $(BIN)/mutmut run --max-children 2
-	$(BIN)/python tests/removed_functions.py
 
 fuzz: $(VENV)/dev.stamp
 	env -u CI SKULLNB_EXAMPLES=1500 $(BIN)/python -m pytest tests/test_fuzz.py --numprocesses 2
