@@ -11,8 +11,6 @@ from scipy import ndimage
 from skullnb import metrics
 from skullnb.errors import InvalidImage, InvalidSetting, ShapeMismatch
 
-SHAPE = st.tuples(st.integers(1, 12), st.integers(1, 12))
-
 
 def mask_of(shape, *boxes):
     mask = np.zeros(shape, dtype=np.uint8)
@@ -23,7 +21,7 @@ def mask_of(shape, *boxes):
 
 @st.composite
 def two_masks(draw):
-    shape = draw(SHAPE)
+    shape = draw(st.tuples(st.integers(1, 12), st.integers(1, 12)))
     return draw(hnp.arrays(bool, shape)), draw(hnp.arrays(bool, shape))
 
 
@@ -33,6 +31,7 @@ SQUARE, CUBE = (14, 14), (100, 100, 100)
 EMPTY, BOX = mask_of((4, 4)), mask_of((4, 4), np.s_[1:3, 1:3])
 NEAR, FAR = mask_of((128, 128), np.s_[50, 70]), mask_of((128, 128), np.s_[50, 72])
 SAME = {"hausdorff": 0, "hd95": 0, "assd": 0, "nsd": 1}
+EQUAL = {"iou": 1, "dice": 1, "precision": 1, "recall": 1, "volume_difference": 0} | SAME
 NOTHING = dict.fromkeys(("iou", "dice", "precision", "recall", "nsd"), 0)
 NOTHING |= dict.fromkeys(("hausdorff", "hd95", "assd"), math.inf)
 
@@ -68,6 +67,7 @@ NOTHING |= dict.fromkeys(("hausdorff", "hd95", "assd"), math.inf)
         ),
         # The array border counts as outside.
         (np.ones((5, 5), bool), mask_of((5, 5), np.s_[2, 2]), None, {"hausdorff": math.sqrt(8)}),
+        (BOX, BOX, None, EQUAL | {"true_positive": 4, "false_positive": 0, "false_negative": 0}),
         (EMPTY, EMPTY, None, dict.fromkeys(metrics.OVERLAPS, math.nan) | SAME),
         (EMPTY, BOX, None, NOTHING | {"volume_difference": -1}),
         (BOX, EMPTY, None, NOTHING | {"volume_difference": math.inf}),
@@ -83,18 +83,15 @@ def test_masks_have_the_known_values(mask, reference, spacing, expected):
 
 
 @given(two_masks())
-def test_symmetric_metrics_do_not_care_about_the_order(pair):
+def test_symmetric_metrics_do_not_care_about_the_order_and_score_gathers_all(pair):
     one, two = pair
+    gathered = metrics.score(one, two)
     for name in ("iou", "dice", "hausdorff", "hd95", "assd"):
-        np.testing.assert_equal(getattr(metrics, name)(one, two), getattr(metrics, name)(two, one))
-    np.testing.assert_equal(metrics.precision(one, two), metrics.recall(two, one))
-
-
-@given(two_masks())
-def test_dice_follows_from_iou(pair):
-    overlap = metrics.iou(*pair)
-    assume(not math.isnan(overlap))
-    assert metrics.dice(*pair) == pytest.approx(2 * overlap / (1 + overlap))
+        found = getattr(metrics, name)
+        np.testing.assert_equal([found(one, two), found(two, one)], [gathered[name]] * 2)
+    np.testing.assert_equal(metrics.precision(one, two), gathered["precision"])
+    np.testing.assert_equal(metrics.recall(two, one), gathered["precision"])
+    np.testing.assert_equal(metrics.nsd(one, two, 1), gathered["nsd"])
 
 
 @given(two_masks(), st.floats(0.1, 5), st.floats(0.1, 5))
@@ -120,73 +117,35 @@ def test_distances_are_those_of_a_distance_map(pair, row, column):
     assert metrics.nsd(one, two, math.e, spacing) == np.mean(every <= math.e)
 
 
-@given(two_masks(), st.floats(0, 20), st.floats(0, 20))
-def test_a_larger_tolerance_never_lowers_the_surface_overlap(pair, small, extra):
-    assert metrics.nsd(*pair, small) <= metrics.nsd(*pair, small + extra)
-
-
-@given(hnp.arrays(bool, SHAPE))
-def test_a_mask_agrees_with_itself(mask):
-    assume(mask.any())
-    counts = {"true_positive": mask.sum(), "false_positive": 0, "false_negative": 0}
-    overlaps = {"iou": 1, "dice": 1, "precision": 1, "recall": 1, "volume_difference": 0}
-    assert metrics.score(mask, mask) == counts | overlaps | SAME
-
-
-@given(two_masks())
-def test_score_gathers_what_the_functions_give(pair):
-    gathered = metrics.score(*pair, spacing_mm=(0.5, 2))
-    for name in metrics.OVERLAPS:
-        np.testing.assert_equal(gathered[name], getattr(metrics, name)(*pair))
-    for name in ("hausdorff", "hd95", "assd"):
-        np.testing.assert_equal(gathered[name], getattr(metrics, name)(*pair, (0.5, 2)))
-    np.testing.assert_equal(gathered["nsd"], metrics.nsd(*pair, 1, (0.5, 2)))
-
-
 # ---- bringing slices together ----
 
 
-def test_the_mean_weighs_slices_and_the_pool_weighs_pixels():
+def test_the_mean_weighs_slices_and_the_pool_weighs_pixels_and_empty_slices_count_for_nothing():
     small, four = mask_of((9, 9), np.s_[0, 0:2]), mask_of((9, 9), np.s_[0, 0:4])
-    scores = metrics.score_slices([small, np.ones((9, 9))], [four, np.ones((9, 9))], slices=[7, 9])
-    assert scores["slice"].tolist() == [7, 9]
-    assert scores["unit"].tolist() == ["px", "px"]
+    full, empty = np.ones((9, 9)), np.zeros((9, 9))
+    scores = metrics.score_slices([small, full, empty], [four, full, empty], slices=[7, 9, 11])
+    assert scores["slice"].tolist() == [7, 9, 11]
+    assert scores["unit"].tolist() == ["px"] * 3
     both = metrics.aggregate(scores)
     assert both.loc["mean", "iou"] == (0.5 + 1) / 2
     assert both.loc["pooled", "iou"] == (2 + 81) / (4 + 81)
     assert both.loc["pooled", "dice"] == 2 * 83 / (83 + 85)
-    assert both.loc["mean", "hausdorff"] == 1
+    assert both.loc["mean", "hausdorff"] == 2 / 3
     assert math.isnan(both.loc["pooled", "hausdorff"])
-
-
-def test_slices_without_anything_are_left_out_of_the_mean():
-    halves = np.stack([np.zeros((3, 3)), np.ones((3, 3))])
-    assert metrics.aggregate(metrics.score_slices(halves, halves)).loc["mean", "iou"] == 1
-
-
-def test_units_are_not_mixed():
-    masks = np.ones((1, 2, 2))
-    in_px, in_mm = metrics.score_slices(masks, masks), metrics.score_slices(masks, masks, 1.0)
-    assert in_mm["unit"].tolist() == ["mm"]
-    with pytest.raises(InvalidSetting, match="mixed units"):
-        metrics.aggregate(pandas.concat([in_px, in_mm]))
-    with pytest.raises(InvalidSetting, match="no slice"):
-        metrics.aggregate(in_px[:0])
-
-
-@pytest.mark.parametrize("shape", [(2, 3), (1, 3, 2)])
-def test_only_stacks_of_one_shape_are_scored_slice_by_slice(shape):
-    with pytest.raises(ShapeMismatch, match="both must be the same"):
-        metrics.score_slices(np.ones((1, 2, 3)), np.ones(shape))
 
 
 # ---- bad input ----
 
 
-@pytest.mark.parametrize("function", [metrics.iou, metrics.assd, metrics.score])
-def test_masks_of_different_shapes_are_refused(function):
-    with pytest.raises(ShapeMismatch, match=r"\(2, 3\).*\(3, 2\)"):
-        function(np.ones((2, 3)), np.ones((3, 2)))
+def test_what_cannot_be_compared_or_brought_together_is_refused():
+    with pytest.raises(ShapeMismatch, match=r"\(2, 3\) and \(3, 2\); both must be the same"):
+        metrics.iou(np.ones((2, 3)), np.ones((3, 2)))
+    with pytest.raises(ShapeMismatch, match="slices, rows, columns"):
+        metrics.score_slices(np.ones((2, 3)), np.ones((2, 3)))
+    in_px, in_mm = (metrics.score_slices([EMPTY], [EMPTY], unit) for unit in (None, 1.0))
+    for scores in (pandas.concat([in_px, in_mm]), in_px[:0]):
+        with pytest.raises(InvalidSetting, match="at least one slice, all of them in one unit"):
+            metrics.aggregate(scores)
 
 
 @pytest.mark.parametrize("bad", [[[0, 255]], [[0.5, 1]], [["a", "b"]], [[np.nan, 1]], [[-1, 0]]])
