@@ -4,11 +4,10 @@ A border is the pixels of a mask with at least one of the face neighbours (4 in 
 it; beyond the array counts as outside. Distances are from the centre of a border pixel to that of
 the nearest border pixel of the other mask, in mm when a spacing is given, in px otherwise.
 
-Two empty masks have overlaps of NaN (there is nothing to overlap), distances of 0 and a surface
-overlap of 1; if one is empty, overlaps are 0, distances infinite, and the surface overlap is 0.
+Two empty masks have overlaps of NaN, distances of 0 and an NSD of 1; if only one is empty, overlaps
+are 0, distances infinite, and the NSD is 0.
 
-These are the choices discussed in Maier-Hein et al. (2024), "Metrics reloaded"; Nikolov et al.
-(2021) define the normalised surface distance.
+Maier-Hein et al. (2024) discuss these choices; the NSD is that of Nikolov et al. (2021).
 """
 
 from __future__ import annotations

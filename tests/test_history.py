@@ -11,18 +11,8 @@ from skullnb.phantom import published_stack
 from skullnb.pipeline import create_skull_mask, normalise, otsu_threshold
 from skullnb.published import VERSIONS
 from skullnb.stack import Stack
-from skullnb.study.history import (
-    RECIPES,
-    component_dilated,
-    component_grown_in_passes,
-    fixed_threshold,
-    flood_from_edges,
-    measure,
-    meetings,
-    one_of_each_version,
-    otsu_largest,
-    scan,
-)
+from skullnb.study import history
+from skullnb.study.history import RECIPES, component_dilated, fixed_threshold, measure, meetings
 
 # The published IoUs have two decimals, and the stand-in only resembles the article's slices.
 AGREES = 0.02
@@ -39,10 +29,10 @@ def test_every_published_version_has_a_recipe_that_agrees_and_those_left_open_ha
     count = table.version.value_counts(sort=False)
     assert list(count.index) == list(VERSIONS)  # in the order of the story
     assert count.tolist() == [1, 1, 3, 3, 3, 1]
-    assert [one.version for one in one_of_each_version()] == list(VERSIONS)
+    assert [one.version for one in history.one_of_each_version()] == list(VERSIONS)
     assert ((table.iou - table.published).abs() <= AGREES).all()
     assert table.published.tolist() == [VERSIONS[one.version] for one in RECIPES]
-    filled = [ndimage.binary_fill_holes(otsu_largest(image)) for image in stack.images]
+    filled = [ndimage.binary_fill_holes(history.otsu_largest(image)) for image in stack.images]
     scores = [metrics.iou(*pair) for pair in zip(filled, stack.reference, strict=True)]
     assert np.mean(scores) > VERSIONS["v1"] + 2 * AGREES  # v1 with its holes filled
     image = stack.images[1]
@@ -63,28 +53,32 @@ def test_recipes_do_what_their_words_say(image, level):
     assert np.all(largest <= every)
     np.testing.assert_array_equal(filled, ndimage.binary_fill_holes(largest))
     otsu = otsu_threshold(levels)
-    np.testing.assert_array_equal(otsu_largest(image), fixed_threshold(image, otsu, "largest"))
+    np.testing.assert_array_equal(
+        history.otsu_largest(image), fixed_threshold(image, otsu, "largest")
+    )
     dark = levels <= otsu
     frame = np.zeros_like(dark)
     frame[[0, -1]] = frame[:, [0, -1]] = True
     flooded = ndimage.binary_propagation(dark & frame, mask=dark)
-    np.testing.assert_array_equal(flood_from_edges(image), ~flooded)
+    np.testing.assert_array_equal(history.flood_from_edges(image), ~flooded)
 
 
 @given(st.integers(1, 4), st.integers(1, 6))
 def test_passes_of_a_square_are_one_larger_square_and_passes_of_a_cross_draw_a_diamond(half, n):
     image = np.zeros((90, 90))
     image[40:48, 38:50] = 1
-    many = component_grown_in_passes(image, n, 2 * half + 1, "rectangle")
+    many = history.component_grown_in_passes(image, n, 2 * half + 1, "rectangle")
     one = component_dilated(image, 2 * half * n + 1, "rectangle")
     np.testing.assert_array_equal(many, one)
     rows, columns = np.indices((41, 41)) - 20
     away = np.abs(rows) + np.abs(columns)
-    np.testing.assert_array_equal(component_grown_in_passes((away == 0) * 1.0, n), away <= n)
+    np.testing.assert_array_equal(
+        history.component_grown_in_passes((away == 0) * 1.0, n), away <= n
+    )
 
 
 def test_a_scan_gives_what_each_mask_scores_and_meets_a_score_wherever_its_lines_cross_it(stack):
-    rows = scan(stack[:1], component_dilated, [18, 26], shape="rectangle")
+    rows = history.scan(stack[:1], component_dilated, [18, 26], shape="rectangle")
     for value, iou in rows.itertuples(index=False):
         mask = component_dilated(stack.images[0], value, "rectangle")
         assert iou == metrics.iou(mask, stack.reference[0])

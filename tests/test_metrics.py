@@ -19,15 +19,16 @@ def mask_of(shape, *boxes):
     return mask
 
 
-@st.composite
-def two_masks(draw):
-    shape = draw(st.tuples(st.integers(1, 12), st.integers(1, 12)))
-    return draw(hnp.arrays(bool, shape)), draw(hnp.arrays(bool, shape))
-
+SHAPES = hnp.array_shapes(min_dims=2, max_dims=2, max_side=12)
+PAIRS = SHAPES.flatmap(lambda shape: hnp.arrays(bool, (2, *shape)))
 
 # ---- known values, worked out in the literature on metric pitfalls and metric libraries ----
 
 SQUARE, CUBE = (14, 14), (100, 100, 100)
+INNER, OUTER = mask_of(SQUARE, np.s_[6:8, 6:8]), mask_of(SQUARE, np.s_[5:9, 5:9])
+BLOCK, STRAY = mask_of(SQUARE, np.s_[9:12, 9:12]), mask_of(SQUARE, np.s_[1, 1], np.s_[9:12, 9:12])
+HALF, MORE = mask_of(CUBE, np.s_[0:50]), mask_of(CUBE, np.s_[0:51])
+WIDE, HIGH = mask_of(SQUARE, np.s_[3:6, 2:8]), mask_of(SQUARE, np.s_[2:6, 2:6])
 EMPTY, BOX = mask_of((4, 4)), mask_of((4, 4), np.s_[1:3, 1:3])
 NEAR, FAR = mask_of((128, 128), np.s_[50, 70]), mask_of((128, 128), np.s_[50, 72])
 SAME = {"hausdorff": 0, "hd95": 0, "assd": 0, "nsd": 1}
@@ -39,32 +40,12 @@ NOTHING |= dict.fromkeys(("hausdorff", "hd95", "assd"), math.inf)
 @pytest.mark.parametrize(
     ("mask", "reference", "spacing", "expected"),
     [
-        (  # a small square in a larger one
-            mask_of(SQUARE, np.s_[6:8, 6:8]),
-            mask_of(SQUARE, np.s_[5:9, 5:9]),
-            None,
-            {"dice": 0.4, "hausdorff": math.sqrt(2), "assd": 1.1036, "nsd": 0.75},
-        ),
-        (  # one stray pixel
-            mask_of(SQUARE, np.s_[9:12, 9:12]),
-            mask_of(SQUARE, np.s_[1, 1], np.s_[9:12, 9:12]),
-            None,
-            {"dice": 0.94737, "hausdorff": 11.3137, "hd95": 6.7882},
-        ),
+        (INNER, OUTER, None, {"dice": 0.4, "hausdorff": math.sqrt(2), "assd": 1.1036, "nsd": 0.75}),
+        (BLOCK, STRAY, None, {"dice": 0.94737, "hausdorff": 11.3137, "hd95": 6.7882}),
         (NEAR, FAR, (2, 1), {"hausdorff": 2}),
         (NEAR, FAR, (1, 2), {"hausdorff": 4}),
-        (  # two half volumes
-            mask_of(CUBE, np.s_[0:50]),
-            mask_of(CUBE, np.s_[0:51]),
-            (2, 1, 1),
-            {"dice": 0.990099, "hausdorff": 2},
-        ),
-        (  # shifted squares, counted by hand
-            mask_of((10, 10), np.s_[3:6, 2:8]),
-            mask_of((10, 10), np.s_[2:6, 2:6]),
-            None,
-            {"iou": 12 / 22, "precision": 12 / 18, "recall": 12 / 16, "volume_difference": 2 / 16},
-        ),
+        (HALF, MORE, (2, 1, 1), {"dice": 0.990099, "hausdorff": 2}),
+        (WIDE, HIGH, None, {"iou": 12 / 22, "precision": 12 / 18, "volume_difference": 2 / 16}),
         # The array border counts as outside.
         (np.ones((5, 5), bool), mask_of((5, 5), np.s_[2, 2]), None, {"hausdorff": math.sqrt(8)}),
         (BOX, BOX, None, EQUAL | {"true_positive": 4, "false_positive": 0, "false_negative": 0}),
@@ -82,7 +63,7 @@ def test_masks_have_the_known_values(mask, reference, spacing, expected):
 # ---- properties ----
 
 
-@given(two_masks())
+@given(PAIRS)
 def test_symmetric_metrics_do_not_care_about_the_order_and_score_gathers_all(pair):
     one, two = pair
     gathered = metrics.score(one, two)
@@ -94,9 +75,8 @@ def test_symmetric_metrics_do_not_care_about_the_order_and_score_gathers_all(pai
     np.testing.assert_equal(metrics.nsd(one, two, 1), gathered["nsd"])
 
 
-@given(two_masks(), st.floats(0.1, 5), st.floats(0.1, 5))
+@given(PAIRS, st.floats(0.1, 5), st.floats(0.1, 5))
 def test_distances_are_those_of_a_distance_map(pair, row, column):
-    """The textbook way, with a distance map over the whole frame."""
     one, two = pair
     assume(one.any() and two.any())
 
@@ -134,9 +114,6 @@ def test_the_mean_weighs_slices_and_the_pool_weighs_pixels_and_empty_slices_coun
     assert math.isnan(both.loc["pooled", "hausdorff"])
 
 
-# ---- bad input ----
-
-
 def test_what_cannot_be_compared_or_brought_together_is_refused():
     with pytest.raises(ShapeMismatch, match=r"\(2, 3\) and \(3, 2\); both must be the same"):
         metrics.iou(np.ones((2, 3)), np.ones((3, 2)))
@@ -155,12 +132,9 @@ def test_a_mask_that_is_not_binary_is_refused(bad):
 
 
 @pytest.mark.parametrize("spacing", [0, -1, (1, 0), (1, float("nan")), (1, 2, 3), [[1, 2]], "a"])
-def test_an_impossible_spacing_is_refused(spacing):
+def test_an_impossible_spacing_or_tolerance_is_refused(spacing):
     with pytest.raises(InvalidSetting, match="spacing"):
         metrics.hausdorff(np.ones((2, 2)), np.ones((2, 2)), spacing)
-
-
-@pytest.mark.parametrize("tolerance", [-0.1, float("nan")])
-def test_an_impossible_tolerance_is_refused(tolerance):
-    with pytest.raises(InvalidSetting, match="tolerance"):
-        metrics.nsd(np.ones((2, 2)), np.ones((2, 2)), tolerance)
+    for tolerance in (-0.1, float("nan")):
+        with pytest.raises(InvalidSetting, match="tolerance"):
+            metrics.nsd(np.ones((2, 2)), np.ones((2, 2)), tolerance)

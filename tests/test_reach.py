@@ -5,18 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from skullnb import reach as kernel
 from skullnb.errors import InvalidSetting
 from skullnb.phantom import subject
 from skullnb.pipeline import PipelineSettings, dilate, trace_skull_mask
-from skullnb.reach import (
-    CHOSEN_REACHES_MM,
-    asked_remark,
-    kernel_reach,
-    kernel_width_for,
-    mirror_asymmetry,
-    reach_mm,
-    span_remark,
-)
+from skullnb.reach import asked_remark, kernel_width_for, mirror_asymmetry, reach_mm, span_remark
 
 
 @given(st.integers(0, 80), st.sampled_from(["ellipse", "rectangle"]))
@@ -26,7 +19,7 @@ def test_a_kernel_reaches_as_far_as_the_pipeline_carries_a_pixel(width, shape):
     grown = dilate(pixel, width, shape)
     rows, columns = np.nonzero(grown)
     low, high = max(width - 1, 0) // 2, width // 2
-    assert kernel_reach(width, shape) == (low, high, low, high)
+    assert kernel.kernel_reach(width, shape) == (low, high, low, high)
     assert (rows.min(), rows.max()) == (width - low, width + high)
     assert (columns.min(), columns.max()) == (width - low, width + high)
 
@@ -62,7 +55,7 @@ def test_whoever_takes_the_advice_hears_no_more_and_nobody_is_told_to_keep_what_
 ):
     sides = (spacing, spacing * ratio)
     if remark := span_remark(width, sides):
-        advised = kernel_width_for(sum(CHOSEN_REACHES_MM) / 2, sides)
+        advised = kernel_width_for(sum(kernel.CHOSEN_REACHES_MM) / 2, sides)
         reaches = dict.fromkeys(f"{one:.3g}" for one in reach_mm(advised, sides))
         told = re.search(r"--kernel-width (\d+), .* reaches (.*) mm$", remark).groups()
         assert told == (str(advised), " x ".join(reaches))

@@ -13,10 +13,8 @@ from skullnb.sweep import best_width, parse_widths, summarise, sweep_kernel_widt
 
 def square_heads(**about):
     images, reference = np.zeros((2, 40, 48)), np.zeros((2, 40, 48), dtype=np.uint8)
-    images[0, 12:22, 12:30] = 1.0
-    reference[0, 10:25, 10:33] = 1
-    images[1, 15:25, 20:30] = 1.0
-    reference[1, 13:27, 18:32] = 1
+    images[0, 12:22, 12:30] = images[1, 15:25, 20:30] = 1.0
+    reference[0, 10:25, 10:33] = reference[1, 13:27, 18:32] = 1
     return Stack(images, reference, **about)
 
 
@@ -44,20 +42,15 @@ def test_every_row_is_what_the_whole_pipeline_gives(widths, spacing, shape, name
         assert row.get("reach_mm") == reach
 
 
-@pytest.mark.parametrize(
-    ("metric", "values", "best"),
-    [
+def test_the_best_width_depends_on_what_the_metric_wants():
+    for metric, values, best in (
         ("iou", (0.5, 0.9, 0.7), 2),
         ("assd", (3.0, 2.0, 1.0), 3),
-        ("hd95", (1.0, 2.0, 3.0), 1),
         ("volume_difference", (-0.3, 0.2, 0.1), 3),
-        ("iou", (0.9, 0.9, 0.7), 1),
-        ("iou", (np.nan, 0.1, 0.2), 3),
-    ],
-)
-def test_the_best_width_depends_on_what_the_metric_wants(metric, values, best):
-    rows = pd.DataFrame({"position": 0, "kernel_width": [1, 2, 3], metric: values})
-    assert best_width(rows.sample(frac=1, random_state=0), metric) == best
+        ("iou", (0.9, 0.9, np.nan), 1),
+    ):
+        rows = pd.DataFrame({"position": 0, "kernel_width": [1, 2, 3], metric: values})
+        assert best_width(rows.sample(frac=1, random_state=0), metric) == best
 
 
 def test_slices_without_a_score_are_left_out_of_the_mean():
@@ -69,28 +62,22 @@ def test_slices_without_a_score_are_left_out_of_the_mean():
 
 
 def test_an_impossible_sweep_is_refused():
-    bare = Stack(np.zeros((1, 4, 4)))
     for stack, widths, names, message in (
         (square_heads(), (), ("iou",), "at least one"),
         (square_heads(), (-1,), ("iou",), "whole number"),
         (square_heads(), (3,), ("f1",), "metrics of iou, dice"),
-        (bare, (3,), ("iou",), "has none; give one"),
+        (Stack(np.zeros((1, 4, 4))), (3,), ("iou",), "has none; give one"),
     ):
         with pytest.raises(InvalidSetting, match=message):
             sweep_kernel_width(stack, widths, names)
-    images = np.zeros((106, 8, 8))
-    images[105, 0, 0] = np.nan
-    stack = Stack(images, np.zeros(images.shape, dtype=np.uint8))[104:]
-    assert sweep_kernel_width(stack[:1], [3]).slice.tolist() == [104]
-    with pytest.raises(InvalidImage, match="lice 105"):
-        sweep_kernel_width(stack, [3])
+    images = np.zeros((6, 8, 8))
+    images[5, 0, 0] = np.nan
+    with pytest.raises(InvalidImage, match="lice 5"):
+        sweep_kernel_width(Stack(images, np.zeros(images.shape, dtype=np.uint8))[4:], [3])
 
 
 @pytest.mark.parametrize("text", ["", "a", "5:3", "1:2:3:4", "1:5:0", "2,,3", "1:2,3", "1.5", ":"])
-def test_widths_that_cannot_be_read_are_refused(text):
+def test_widths_that_cannot_be_read_are_refused_and_a_typing_error_fills_no_memory(text):
     with pytest.raises(InvalidSetting, match="not understood"):
         parse_widths(text)
-
-
-def test_a_typing_error_in_the_widths_does_not_fill_the_memory():
     assert len(parse_widths("0:999999999999")) < 2000

@@ -87,7 +87,6 @@ def test_every_fold_is_the_choice_done_again_without_what_it_holds_out(scores):
     for name, width, score in by_volume.folds.itertuples(index=False):
         assert width in best_of(scores[volumes_of(scores) != name])
         assert score == pytest.approx(means.loc[name, width])
-    assert by_volume.score == pytest.approx(by_volume.folds.score.mean())
     by_slice = check.leave_one_slice_out(scores)
     for position, (name, width, score) in enumerate(by_slice.folds.itertuples(index=False)):
         assert name == scores.index[position]
@@ -98,7 +97,6 @@ def test_every_fold_is_the_choice_done_again_without_what_it_holds_out(scores):
     splits = check.compare_splits(scores)
     for row, found in zip(splits.itertuples(), (apparent, by_slice, by_volume), strict=True):
         assert (row.method, row.n_folds, row.score) == (found.method, len(found.folds), found.score)
-        assert row.chosen == tuple(sorted(set(found.folds.chosen)))
         assert row.optimism == pytest.approx(apparent.score - row.score)
 
 
