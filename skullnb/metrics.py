@@ -107,7 +107,8 @@ def score(mask: ArrayLike, reference: ArrayLike, spacing_mm: Spacing = None) -> 
     >>> score([[1, 1, 0]], [[0, 1, 1]])["true_positive"]
     1
     """
-    return overlaps(mask, reference) | _distances(mask, reference, spacing_mm)
+    pair = _pair(mask, reference)  # checked once
+    return overlaps(*pair) | _distances(*pair, spacing_mm)
 
 
 def score_slices(
@@ -118,21 +119,17 @@ def score_slices(
 ) -> pd.DataFrame:
     """Compute every metric of every slice of two (N, H, W) stacks of masks; as `hausdorff`.
 
-    Returns
-    -------
-    DataFrame
-        A row a slice: slice (0 to N - 1, or as given), what `score` gives, and unit ("mm", "px").
+    A row a slice: slice (0 to N - 1, or as given), what `score` gives, and unit ("mm" or "px").
 
-    Examples
-    --------
     >>> score_slices([[[1, 1, 0]]], [[[0, 1, 1]]])["dice"].tolist()
     [0.5]
     """
     import pandas as pd
 
-    first, second = _pair(masks, references)
-    if first.ndim != 3:
-        raise ShapeMismatch(f"Masks of slices have (slices, rows, columns), not {first.shape}.")
+    first, second = np.asarray(masks), np.asarray(references)
+    if first.ndim != 3 or first.shape != second.shape:
+        shapes = f"{first.shape} and {second.shape}"
+        raise ShapeMismatch(f"Give equally many slices of one size, not shapes {shapes}.")
     table = pd.DataFrame([score(*pair, spacing_mm) for pair in zip(first, second, strict=True)])
     table.insert(0, "slice", range(len(table)) if slices is None else list(slices))
     return table.assign(unit="px" if spacing_mm is None else "mm")
@@ -141,9 +138,8 @@ def score_slices(
 def aggregate(scores: pd.DataFrame) -> pd.DataFrame:
     """Bring scores from `score_slices`, at least one and all in one unit, together in two rows.
 
-    "mean": every metric averaged over the slices, without those where it is NaN: each slice has the
-    same weight. "pooled": the overlaps of the pixels of all slices together: each pixel has; NaN
-    for the distances.
+    "mean" is over the slices (without NaN), so each slice has the same weight; "pooled" are the
+    overlaps of the pixels of all slices, so each pixel has, and NaN for the distances.
 
     >>> scores = score_slices([[[1, 1, 0, 0]], [[1, 0, 0, 0]]], [[[1, 1, 1, 1]], [[1, 0, 0, 0]]])
     >>> aggregate(scores)["iou"].tolist()
@@ -180,21 +176,22 @@ def _overlaps_of(both: int, only_mask: int, only_reference: int) -> dict[str, fl
     }
 
 
-def _pair(mask: ArrayLike, reference: ArrayLike) -> list[NDArray[np.bool_]]:
+def _pair(mask: ArrayLike, reference: ArrayLike) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Two masks as arrays of bool, or the reason why they cannot be compared."""
-    pair = []
-    for given, what in ((mask, "The mask"), (reference, "The reference mask")):
-        pixels = np.asarray(as_array(given, what))
-        is_binary = pixels.dtype == np.bool_ or (
-            pixels.dtype.kind in "iuf" and bool(((pixels == 0) | (pixels == 1)).all())
-        )
-        if not is_binary:
-            raise InvalidImage(f"{what} is not binary; give an array of bool or of zeros and ones.")
-        pair.append(pixels.astype(np.bool_, copy=False))
-    if pair[0].shape != pair[1].shape:
-        shapes = f"the shapes {pair[0].shape} and {pair[1].shape}"
-        raise ShapeMismatch(f"Mask and reference mask have {shapes}; both must be the same.")
-    return pair
+    first, second = _binary(mask, "The mask"), _binary(reference, "The reference mask")
+    if first.shape != second.shape:
+        shapes = f"{first.shape}, its reference {second.shape}"
+        raise ShapeMismatch(f"The mask is {shapes}; they must be the same.")
+    return first, second
+
+
+def _binary(mask: ArrayLike, what: str) -> NDArray[np.bool_]:
+    pixels = np.asarray(as_array(mask, what))
+    if pixels.dtype == np.bool_:
+        return pixels
+    if pixels.dtype.kind not in "iuf" or not np.all((pixels == 0) | (pixels == 1)):
+        raise InvalidImage(f"{what} is not binary; give an array of bool or of zeros and ones.")
+    return pixels.astype(np.bool_)
 
 
 def _distances(

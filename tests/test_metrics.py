@@ -115,10 +115,13 @@ def test_the_mean_weighs_slices_and_the_pool_weighs_pixels_and_empty_slices_coun
 
 
 def test_what_cannot_be_compared_or_brought_together_is_refused():
-    with pytest.raises(ShapeMismatch, match=r"\(2, 3\) and \(3, 2\); both must be the same"):
+    with pytest.raises(
+        ShapeMismatch, match=r"\(2, 3\), its reference \(3, 2\); they must be the same"
+    ):
         metrics.iou(np.ones((2, 3)), np.ones((3, 2)))
-    with pytest.raises(ShapeMismatch, match="slices, rows, columns"):
-        metrics.score_slices(np.ones((2, 3)), np.ones((2, 3)))
+    for shape in ((2, 3), (1, 3, 2)):
+        with pytest.raises(ShapeMismatch, match="equally many slices of one size"):
+            metrics.score_slices(np.ones(shape), np.ones((1, 2, 3)))
     in_px, in_mm = (metrics.score_slices([EMPTY], [EMPTY], unit) for unit in (None, 1.0))
     for scores in (pandas.concat([in_px, in_mm]), in_px[:0]):
         with pytest.raises(InvalidSetting, match="at least one slice, all of them in one unit"):
