@@ -8,9 +8,6 @@ it set or removed, and what becomes of the mask, IoU and Dice without it. That g
 - **inert**: it fired, and changed no mask
 - **never fired**: its condition occurred on no slice
 - **synthetic only**: there are real slices, but only phantoms make it exercised or inert
-
-The idea has ancestors: `classify` and `cover` in property-based testing (Claessen & Hughes, 2000),
-coverage contexts, mutation testing, and ablation studies.
 """
 
 from __future__ import annotations
@@ -20,11 +17,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from skullnb import pipeline
 from skullnb.errors import InvalidSetting
-from skullnb.metrics import count_pixels, overlaps_of
+from skullnb.metrics import overlaps
 from skullnb.pipeline import Mask, PipelineSettings, SkullMaskTrace
 from skullnb.pipeline.border import grow
 from skullnb.pipeline.steps import threshold_of
@@ -34,10 +30,11 @@ from skullnb.stack import Stack
 if TYPE_CHECKING:
     import pandas as pd
 
-STATUSES = ("exercised", "inert", "never fired", "synthetic only")
-EXERCISED, INERT, NEVER_FIRED, SYNTHETIC_ONLY = STATUSES
-# A smaller change of the mean IoU is not called help or harm.
-NOTABLE_IOU = 0.0005
+EXERCISED, INERT, NEVER_FIRED = "exercised", "inert", "never fired"
+SYNTHETIC_ONLY = "synthetic only"
+COLUMNS = ["stack", "group", "position", "slice", "synthetic", "rule", "fired", "n_pixels"]
+COLUMNS += ["changed_px", "iou", "dice", "iou_off", "dice_off"]
+NOTABLE_IOU = 0.0005  # a smaller change of the mean IoU is not called help or harm
 
 
 def switch_off(trace: SkullMaskTrace, rule: str) -> Mask:
@@ -56,13 +53,12 @@ def switch_off(trace: SkullMaskTrace, rule: str) -> Mask:
     if rule == "fill holes":
         return trace.dilated
     settings, levels, level = trace.settings, trace.normalised, trace.threshold
-    labels, components, drop = trace.labels, trace.components, trace.settings.drop_edge_touching
-    if rule == "flat-image guard":
-        with np.errstate(invalid="ignore"):  # C leaves open what NaN becomes as uint8
-            levels = (np.zeros(levels.shape) / 0 * 255).astype(np.uint8)
-        level = threshold_of(levels, settings)
+    labels, components, drop = trace.labels, trace.components, settings.drop_edge_touching
     if rule in ("flat-image guard", "threshold"):
-        level = 0 if rule == "threshold" else level
+        if rule == "flat-image guard":
+            with np.errstate(invalid="ignore"):  # C leaves open what NaN becomes as uint8
+                levels = (np.zeros(levels.shape) / 0 * 255).astype(np.uint8)
+        level = 0 if rule == "threshold" else threshold_of(levels, settings)
         binary = pipeline.binarise(levels, level)
         labels, components = pipeline.label_components(binary, settings.connectivity)
     if rule == "choose largest":
@@ -79,19 +75,11 @@ def switch_off(trace: SkullMaskTrace, rule: str) -> Mask:
 def build_ledger(
     stack: Stack,
     settings: PipelineSettings | None = None,
-    *,
-    visit: Callable[[int], object] | None = None,
+    visit: Callable[[int], Any] | None = None,
 ) -> pd.DataFrame:
     """Trace every slice, switch every rule off in turn, and write down what changed.
 
-    Parameters
-    ----------
-    stack : Stack
-        With or without a reference mask; ``stack.synthetic`` says whether its slices were drawn.
-    settings : PipelineSettings, optional
-        The article's when left out.
-    visit : callable, optional
-        Called as ``visit(position)`` after each slice.
+    Calls ``visit(position)`` after each slice. The settings are the article's when left out.
 
     Returns
     -------
@@ -104,152 +92,115 @@ def build_ledger(
     Examples
     --------
     >>> images = np.zeros((1, 60, 60))
-    >>> images[0, 20:40, 20:40] = images[0, 30, :5] = 1.0
-    >>> ledger = build_ledger(Stack(images))
-    >>> ledger.loc[ledger.fired, ["rule", "n_pixels", "changed_px"]]
-                     rule  n_pixels  changed_px
-    1           threshold       405           0
-    2  drop edge-touching         5           0
-    4              dilate      1494        1494
+    >>> images[0, 20:40, 20:40] = 1.0
+    >>> build_ledger(Stack(images)).query("changed_px > 0")["rule"].tolist()
+    ['dilate']
     """
     import pandas as pd
 
     settings = settings or PipelineSettings()
-    rows = []
+    rows: list[tuple[Any, ...]] = []
     for i, number in enumerate(stack.slice_numbers):
         trace = pipeline.trace_skull_mask(
             stack.images[i], settings, spacing_mm=stack.spacing_mm, slice_number=number
         )
-        reference = None if stack.reference is None else stack.reference[i]
-        group = stack.groups[i] if stack.groups else ""
-        about = (stack.name, group, i, number, stack.synthetic)
-        scores = _overlap(trace.mask, reference)
+        reference = None if stack.reference is None else np.asarray(stack.reference[i], bool)
+        place = (stack.name, stack.groups[i] if stack.groups else "", i, number, stack.synthetic)
         for record in trace.rules:
             mask = switch_off(trace, record.name)
             changed = int(np.count_nonzero(mask != trace.mask))
-            without = _overlap(mask, reference) if changed else scores
-            rows.append((*about, *record, changed, *scores, *without))
+            scores = [np.nan] * 4
+            if reference is not None:
+                pair = [overlaps(one.view(bool), reference) for one in (trace.mask, mask)]
+                scores = [one[name] for one in pair for name in ("iou", "dice")]
+            rows.append((*place, *record, changed, *scores))
         if visit:
             visit(i)
-    columns = "stack group position slice synthetic rule fired n_pixels changed_px"
-    columns += " iou dice iou_off dice_off"
-    ledger = pd.DataFrame(rows, columns=columns.split())
+    ledger = pd.DataFrame(rows, columns=COLUMNS)
     ledger.attrs["settings"] = asdict(settings)
     return ledger
 
 
 def combine(ledgers: Iterable[pd.DataFrame]) -> pd.DataFrame:
-    """Put several ledgers under one another, for instance of real slices and of phantoms.
-
-    Ledgers that were made with different settings are refused: their rules are not the same rules.
-
-    Examples
-    --------
-    >>> real = build_ledger(Stack(np.zeros((2, 8, 8)), name="scan"))
-    >>> drawn = build_ledger(Stack(np.zeros((1, 8, 8)), name="drawing", synthetic=True))
-    >>> summarise(combine([real, drawn])).loc[0, "evidence"]
-    'inert, fired on 3 of 3'
-    """
+    """Put ledgers, all made with the same settings, under one another."""
     import pandas as pd
 
     ledgers = list(ledgers)
-    if not ledgers:
-        raise InvalidSetting("There is no ledger to combine; give at least one.")
-    if any(one.attrs.get("settings") != ledgers[0].attrs.get("settings") for one in ledgers):
-        raise InvalidSetting("These ledgers were made with different settings; make them anew.")
+    if len({str(one.attrs.get("settings")) for one in ledgers}) != 1:
+        raise InvalidSetting("There are no ledgers, or they were made with different settings.")
     return pd.concat(ledgers, ignore_index=True)
 
 
 def summarise(ledger: pd.DataFrame, by: str | Sequence[str] = ()) -> pd.DataFrame:
-    """Sum every rule up over all slices, or over those of each volume.
-
-    Parameters
-    ----------
-    ledger : DataFrame
-        From `build_ledger` or `combine`.
-    by : str or sequence of str
-        Columns to keep apart, such as "group", or ("stack", "group").
+    """Sum every rule up over all slices, or apart for columns such as "group", in order.
 
     Returns
     -------
     DataFrame
-        A row for each rule, in the pipeline's order: the columns of `by`, rule; status (one of
-        `STATUSES`); effect on the mean IoU in words; evidence (the status with the count that it
-        rests on); n_slices, n_fired, n_changed; n_real, n_fired_real, n_changed_real (of slices
-        that are not synthetic); n_pixels, changed_px (sums); iou, iou_off, dice, dice_off (means
-        over the real slices with a reference mask, if any slice is real).
+        A row for each rule: the columns of `by`, rule; status; effect on the mean IoU in words;
+        evidence (the status with the count that it rests on); n_slices, n_fired, n_changed; n_real,
+        n_fired_real, n_changed_real (of slices that are not synthetic); n_pixels, changed_px
+        (sums); iou, iou_off, dice, dice_off (means over the real slices, if any slice is real).
 
     Examples
     --------
-    >>> ledger = build_ledger(Stack(np.zeros((5, 8, 8))))
-    >>> summarise(ledger)[["rule", "effect", "evidence"]].head(2)
-                   rule           effect                evidence
-    0  flat-image guard  changes nothing  inert, fired on 5 of 5
-    1         threshold     did not fire     never fired, 0 of 5
+    >>> summarise(build_ledger(Stack(np.zeros((5, 8, 8)))))["evidence"].head(2).tolist()
+    ['inert, fired on 5 of 5', 'never fired, 0 of 5']
     """
     import pandas as pd
 
     keys = [*([by] if isinstance(by, str) else by), "rule"]
-    return pd.DataFrame(
-        [
-            dict(zip(keys, names, strict=True)) | _account(rows)
-            for names, rows in ledger.groupby(keys, sort=False)
-        ]
-    )
+    groups = ledger.groupby(keys, sort=False)
+    accounts = [dict(zip(keys, key, strict=True)) | _account(rows) for key, rows in groups]
+    return pd.DataFrame(accounts)
 
 
 def verdict(ledger: pd.DataFrame, whose: str = "your data") -> str:
-    """Say in one plain sentence what the slices showed about the rules, and what they did not.
-
-    `whose` names the real slices; no other text from outside is in it.
-    """
+    """Say in one plain sentence what the slices showed about the rules; `whose` names real ones."""
     found = summarise(ledger)
     n, n_real = int(found.n_slices.max()), int(found.n_real.max())
-    data = whose if n_real else "these slices"
-    phantoms, changed = found.status == SYNTHETIC_ONLY, found.n_changed > 0
+    unknown = f"value on {whose if n_real else 'these slices'} is unknown"
+    drawn, changed = found.status == SYNTHETIC_ONLY, found.n_changed > 0
     parts = [f"{(found.status == EXERCISED).sum()} of {len(found)} rules exercised"]
-    for chosen, what in (
-        (found.status == NEVER_FIRED, "never fired"),
-        (phantoms & changed, "exercised on synthetic slices only"),
-        (phantoms & ~changed, "fired on synthetic slices only and changed nothing there"),
+    for chosen, what, so in (
+        (found.status == NEVER_FIRED, "never fired", unknown),
+        (drawn & changed, "exercised on synthetic slices only", unknown),
+        (drawn & ~changed, "fired on synthetic slices only and changed nothing there", unknown),
+        (found.status == INERT, "fired and changed nothing", ""),
     ):
         if rules := found.rule[chosen].tolist():
-            whose = "its" if len(rules) == 1 else "their"
-            parts.append(f"{_listed(rules)} {what}: {whose} value on {data} is unknown")
-    if rules := found.rule[found.status == INERT].tolist():
-        parts.append(f"{_listed(rules)} fired and changed nothing")
-    worse = found[found.iou_off - found.iou > NOTABLE_IOU]
-    for rule, iou, iou_off in zip(worse.rule, worse.iou, worse.iou_off, strict=True):
-        parts.append(f"{rule} lowers the mean IoU ({iou:.3f} with it, {iou_off:.3f} without)")
-    sentence = "; ".join(parts) + "."
-    if not n_real:
-        return f"{sentence} All of the slices are synthetic."
-    return f"{sentence} {n - n_real} of the {n} slices are synthetic." if n > n_real else sentence
+            listed = " and ".join(", ".join(rules).rsplit(", ", 1))
+            so = so and f": {'its' if len(rules) == 1 else 'their'} {so}"
+            parts.append(f"{listed} {what}{so}")
+    for row in found[found.iou_off - found.iou > NOTABLE_IOU].itertuples():
+        scores = f"{row.iou:.3f} with it, {row.iou_off:.3f} without"
+        parts.append(f"{row.rule} lowers the mean IoU ({scores})")
+    some = f"{n - n_real} of the {n}" if n_real else "All of the"
+    return "; ".join(parts) + (f". {some} slices are synthetic." if n > n_real else ".")
 
 
-def _account(rows: pd.DataFrame) -> dict[str, Any]:
+def _account(rows: pd.DataFrame) -> dict[Any, Any]:
     """Sum the rows of one rule up."""
     real = rows[~rows.synthetic]
-    (n, n_fired, n_changed), n_real = _counts(rows), _counts(real)
-    scored = real if len(real) else rows
-    scores = {name: scored[name].mean() for name in ("iou", "iou_off", "dice", "dice_off")}
-    status = _reached(n_fired, n_changed)
-    if len(real) and status != _reached(*n_real[1:]):
+    (n, fired, changed), (n_real, real_fired, real_changed) = _counts(rows), _counts(real)
+    scores = (real if n_real else rows)[["iou", "iou_off", "dice", "dice_off"]].mean().to_dict()
+    status, count = NEVER_FIRED, f"0 of {n}"
+    if changed:
+        status, count = EXERCISED, f"changed {changed} of {n}"
+    elif fired:
+        status, count = INERT, f"fired on {fired} of {n}"
+    if n_real and (fired > 0, changed > 0) != (real_fired > 0, real_changed > 0):
         status = SYNTHETIC_ONLY
-    evidence = {
-        NEVER_FIRED: f"0 of {n}",
-        INERT: f"fired on {n_fired} of {n}",
-        EXERCISED: f"changed {n_changed} of {n}",
-        SYNTHETIC_ONLY: f"changed {n_changed - n_real[2]} of {n - n_real[0]} synthetic slices; "
-        f"fired on {n_real[1]} of {n_real[0]} real ones",
-    }
+        count = f"changed {changed - real_changed} of {n - n_real} synthetic slices; "
+        count += f"fired on {real_fired} of {n_real} real ones"
+    acted = (real_fired, real_changed) if n_real else (fired, changed)
     return {
         "status": status,
-        "effect": _effect(*_counts(scored)[1:], scores["iou"], scores["iou_off"]),
-        "evidence": f"{status}, {evidence[status]}",
-        **{"n_slices": n, "n_fired": n_fired, "n_changed": n_changed},
-        **dict(zip(("n_real", "n_fired_real", "n_changed_real"), n_real, strict=True)),
-        **{name: int(rows[name].sum()) for name in ("n_pixels", "changed_px")},
+        "effect": effect(*acted, scores["iou"], scores["iou_off"]),
+        "evidence": f"{status}, {count}",
+        **{"n_slices": n, "n_fired": fired, "n_changed": changed},
+        **{"n_real": n_real, "n_fired_real": real_fired, "n_changed_real": real_changed},
+        **rows[["n_pixels", "changed_px"]].sum().to_dict(),
         **scores,
     }
 
@@ -259,12 +210,8 @@ def _counts(rows: pd.DataFrame) -> tuple[int, int, int]:
     return len(rows), int(rows.fired.sum()), int((rows.changed_px > 0).sum())
 
 
-def _reached(n_fired: int, n_changed: int) -> str:
-    return EXERCISED if n_changed else INERT if n_fired else NEVER_FIRED
-
-
-def _effect(n_fired: int, n_changed: int, iou: float, iou_off: float) -> str:
-    """Say in a few words what a rule did to the score."""
+def effect(n_fired: int, n_changed: int, iou: float, iou_off: float) -> str:
+    """Say in a few words what a rule did to the IoU."""
     if not n_changed:
         return "changes nothing" if n_fired else "did not fire"
     if np.isnan(iou - iou_off):
@@ -274,16 +221,3 @@ def _effect(n_fired: int, n_changed: int, iou: float, iou_off: float) -> str:
     if iou > iou_off:
         return "helps"
     return "destroys" if iou < iou_off / 2 else "hurts"
-
-
-def _overlap(mask: Mask, reference: NDArray[np.uint8] | None) -> tuple[float, float]:
-    if reference is None:
-        return float("nan"), float("nan")
-    counts = count_pixels(mask.view(np.bool_), np.asarray(reference).view(np.bool_))
-    overlaps = overlaps_of(*counts)
-    return overlaps["iou"], overlaps["dice"]
-
-
-def _listed(names: Sequence[str]) -> str:
-    """Join names as a sentence does."""
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -1,8 +1,7 @@
 """How far a structuring element reaches: in pixels, to each side, and in millimetres.
 
 The article says "26 px". That is the width of the element, not how far a mask grows. Widths and
-reaches are in px where nothing else is said, masks (H, W) uint8 {0, 1}; `shape` is "ellipse" or
-"rectangle".
+reaches are in px where nothing else is said; `shape` is "ellipse" or "rectangle".
 """
 
 from __future__ import annotations
@@ -18,8 +17,7 @@ from skullnb.pipeline.signs import say_nearest, say_reach
 
 # What four open heads chose for one another (chapter 12; a test holds it to the stored rows).
 CHOSEN_REACHES_MM = (7.0, 8.0)
-# How far beyond these, as a part of them, costs little: on the same heads about .02 of the IoU.
-TOLERANCE = 0.25
+TOLERANCE = 0.25  # beyond these, as a part of them: costs about .02 of the IoU on the same heads
 
 
 class Reach(NamedTuple):
@@ -36,8 +34,6 @@ def kernel_reach(kernel_width: int, shape: str = "ellipse") -> Reach:
 
     >>> kernel_reach(26)
     Reach(top=12, bottom=13, left=12, right=13)
-    >>> kernel_reach(27)
-    Reach(top=13, bottom=13, left=13, right=13)
     """
     if kernel_width == 0:
         return Reach(0, 0, 0, 0)
@@ -50,13 +46,8 @@ def kernel_reach(kernel_width: int, shape: str = "ellipse") -> Reach:
 def reach_mm(
     kernel_width: int, spacing_mm: Sequence[float] | float, shape: str = "ellipse"
 ) -> tuple[float, float]:
-    """Mean reach of a kernel in mm: up and down, left and right.
+    """Mean reach of a kernel in mm, up and down, left and right; spacing (row, column) or one.
 
-    Each is the mean of its two sides; they differ where pixels are not square. `spacing_mm` is
-    (row, column), or one number for both.
-
-    >>> reach_mm(26, 0.375)
-    (4.6875, 4.6875)
     >>> reach_mm(27, (0.5, 1.0))
     (6.5, 13.0)
     """
@@ -69,9 +60,8 @@ def kernel_width_for(reach: float, spacing_mm: Sequence[float] | float) -> int:
     """Choose the kernel width in px that reaches nearest to a distance in mm, among odd ones.
 
     An odd width reaches equally far to all sides; of two that are equally near it is the narrower.
-    `spacing_mm` is (row, column), or one number for both. Where pixels are not square, their mean
-    decides, and the mask grows a little too far one way and not far enough the other. Numbers that
-    make no sense, or ask for a wider kernel than the pipeline takes, are refused (InvalidSetting).
+    Where pixels are not square, the mean of row and column decides. Numbers that make no sense, or
+    ask for a wider kernel than the pipeline takes, are refused (InvalidSetting).
 
     >>> kernel_width_for(4.9, 0.375), kernel_width_for(7.5, (1.0, 1.0))
     (27, 15)
@@ -81,29 +71,21 @@ def kernel_width_for(reach: float, spacing_mm: Sequence[float] | float) -> int:
 
 
 def span_remark(kernel_width: int, spacing_mm: Sequence[float] | None) -> str:
-    """Say when a kernel (px) reaches another distance than those that real heads chose.
-
-    A sentence without its full stop; "" when the reach is within `TOLERANCE` of
-    `CHOSEN_REACHES_MM`, no width would be nearer, or the spacing (row, column) is not known.
-    """
+    """Say, or "", when a kernel (px) does not reach as far as real heads chose, and one would."""
     if not kernel_width or spacing_mm is None:
         return ""
     here, (least, most) = reach_mm(kernel_width, spacing_mm), CHOSEN_REACHES_MM
     if all(least * (1 - TOLERANCE) <= one <= most * (1 + TOLERANCE) for one in here):
         return ""
-    aim = (least + most) / 2
+    told = f"a kernel of {kernel_width} px reaches {say_reach(kernel_width, spacing_mm)} here"
     try:
-        width = kernel_width_for(aim, spacing_mm)
+        width = kernel_width_for((least + most) / 2, spacing_mm)
     except InvalidSetting:  # of a width that the pipeline does not take
-        advice = "no kernel that the pipeline takes would, so check the spacing"
-    else:
-        if abs(width - kernel_width) <= 1:
-            return ""
-        advice = say_nearest(width, spacing_mm)
-    return (
-        f"a kernel of {kernel_width} px reaches {say_reach(kernel_width, spacing_mm)} here, where "
-        f"the border of the open heads was best met by {least:g} to {most:g} mm, and {advice}"
-    )
+        return f"{told}, so check the spacing"
+    if abs(width - kernel_width) <= 1:
+        return ""
+    best = f"the border of the open heads was best met by {least:g} to {most:g} mm"
+    return f"{told}, where {best}, and {say_nearest(width, spacing_mm)}"
 
 
 def asked_remark(settings: PipelineSettings, spacing_mm: tuple[float, float] | None) -> str:
@@ -114,17 +96,12 @@ def asked_remark(settings: PipelineSettings, spacing_mm: tuple[float, float] | N
     width = settings.at(spacing_mm).kernel_width
     if all(abs(one - asked) < 0.1 * asked or one == asked for one in reach_mm(width, spacing_mm)):
         return ""
-    return (
-        f"a reach of {asked:g} mm was asked for, and {width} px, the nearest of odd width, "
-        f"reaches {say_reach(width, spacing_mm)} here"
-    )
+    nearest = f"{width} px, the nearest of odd width, reaches {say_reach(width, spacing_mm)} here"
+    return f"a reach of {asked:g} mm was asked for, and {nearest}"
 
 
 def mirror_asymmetry(brain: Mask, kernel_width: int, shape: str = "ellipse", axis: int = 1) -> int:
-    """Count the pixels that change when a slice is mirrored before the dilation.
-
-    `axis` 1 mirrors left and right, 0 top and bottom. A symmetric kernel gives 0.
-    """
+    """Count the pixels that change when a slice is mirrored along an axis before the dilation."""
     there = dilate(brain, kernel_width, shape)
     mirrored = np.ascontiguousarray(np.flip(brain, axis))
     back = np.flip(dilate(mirrored, kernel_width, shape), axis)

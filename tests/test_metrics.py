@@ -11,8 +11,6 @@ from scipy import ndimage
 from skullnb import metrics
 from skullnb.errors import InvalidImage, InvalidSetting, ShapeMismatch
 
-SHAPE = st.tuples(st.integers(1, 12), st.integers(1, 12))
-
 
 def mask_of(shape, *boxes):
     mask = np.zeros(shape, dtype=np.uint8)
@@ -21,18 +19,20 @@ def mask_of(shape, *boxes):
     return mask
 
 
-@st.composite
-def two_masks(draw):
-    shape = draw(SHAPE)
-    return draw(hnp.arrays(bool, shape)), draw(hnp.arrays(bool, shape))
-
+SHAPES = hnp.array_shapes(min_dims=2, max_dims=2, max_side=12)
+PAIRS = SHAPES.flatmap(lambda shape: hnp.arrays(bool, (2, *shape)))
 
 # ---- known values, worked out in the literature on metric pitfalls and metric libraries ----
 
 SQUARE, CUBE = (14, 14), (100, 100, 100)
+INNER, OUTER = mask_of(SQUARE, np.s_[6:8, 6:8]), mask_of(SQUARE, np.s_[5:9, 5:9])
+BLOCK, STRAY = mask_of(SQUARE, np.s_[9:12, 9:12]), mask_of(SQUARE, np.s_[1, 1], np.s_[9:12, 9:12])
+HALF, MORE = mask_of(CUBE, np.s_[0:50]), mask_of(CUBE, np.s_[0:51])
+WIDE, HIGH = mask_of(SQUARE, np.s_[3:6, 2:8]), mask_of(SQUARE, np.s_[2:6, 2:6])
 EMPTY, BOX = mask_of((4, 4)), mask_of((4, 4), np.s_[1:3, 1:3])
 NEAR, FAR = mask_of((128, 128), np.s_[50, 70]), mask_of((128, 128), np.s_[50, 72])
 SAME = {"hausdorff": 0, "hd95": 0, "assd": 0, "nsd": 1}
+EQUAL = {"iou": 1, "dice": 1, "precision": 1, "recall": 1, "volume_difference": 0} | SAME
 NOTHING = dict.fromkeys(("iou", "dice", "precision", "recall", "nsd"), 0)
 NOTHING |= dict.fromkeys(("hausdorff", "hd95", "assd"), math.inf)
 
@@ -40,34 +40,15 @@ NOTHING |= dict.fromkeys(("hausdorff", "hd95", "assd"), math.inf)
 @pytest.mark.parametrize(
     ("mask", "reference", "spacing", "expected"),
     [
-        (  # a small square in a larger one
-            mask_of(SQUARE, np.s_[6:8, 6:8]),
-            mask_of(SQUARE, np.s_[5:9, 5:9]),
-            None,
-            {"dice": 0.4, "hausdorff": math.sqrt(2), "assd": 1.1036, "nsd": 0.75},
-        ),
-        (  # one stray pixel
-            mask_of(SQUARE, np.s_[9:12, 9:12]),
-            mask_of(SQUARE, np.s_[1, 1], np.s_[9:12, 9:12]),
-            None,
-            {"dice": 0.94737, "hausdorff": 11.3137, "hd95": 6.7882},
-        ),
+        (INNER, OUTER, None, {"dice": 0.4, "hausdorff": math.sqrt(2), "assd": 1.1036, "nsd": 0.75}),
+        (BLOCK, STRAY, None, {"dice": 0.94737, "hausdorff": 11.3137, "hd95": 6.7882}),
         (NEAR, FAR, (2, 1), {"hausdorff": 2}),
         (NEAR, FAR, (1, 2), {"hausdorff": 4}),
-        (  # two half volumes
-            mask_of(CUBE, np.s_[0:50]),
-            mask_of(CUBE, np.s_[0:51]),
-            (2, 1, 1),
-            {"dice": 0.990099, "hausdorff": 2},
-        ),
-        (  # shifted squares, counted by hand
-            mask_of((10, 10), np.s_[3:6, 2:8]),
-            mask_of((10, 10), np.s_[2:6, 2:6]),
-            None,
-            {"iou": 12 / 22, "precision": 12 / 18, "recall": 12 / 16, "volume_difference": 2 / 16},
-        ),
+        (HALF, MORE, (2, 1, 1), {"dice": 0.990099, "hausdorff": 2}),
+        (WIDE, HIGH, None, {"iou": 12 / 22, "precision": 12 / 18, "volume_difference": 2 / 16}),
         # The array border counts as outside.
         (np.ones((5, 5), bool), mask_of((5, 5), np.s_[2, 2]), None, {"hausdorff": math.sqrt(8)}),
+        (BOX, BOX, None, EQUAL | {"true_positive": 4, "false_positive": 0, "false_negative": 0}),
         (EMPTY, EMPTY, None, dict.fromkeys(metrics.OVERLAPS, math.nan) | SAME),
         (EMPTY, BOX, None, NOTHING | {"volume_difference": -1}),
         (BOX, EMPTY, None, NOTHING | {"volume_difference": math.inf}),
@@ -82,24 +63,20 @@ def test_masks_have_the_known_values(mask, reference, spacing, expected):
 # ---- properties ----
 
 
-@given(two_masks())
-def test_symmetric_metrics_do_not_care_about_the_order(pair):
+@given(PAIRS)
+def test_symmetric_metrics_do_not_care_about_the_order_and_score_gathers_all(pair):
     one, two = pair
+    gathered = metrics.score(one, two)
     for name in ("iou", "dice", "hausdorff", "hd95", "assd"):
-        np.testing.assert_equal(getattr(metrics, name)(one, two), getattr(metrics, name)(two, one))
-    np.testing.assert_equal(metrics.precision(one, two), metrics.recall(two, one))
+        found = getattr(metrics, name)
+        np.testing.assert_equal([found(one, two), found(two, one)], [gathered[name]] * 2)
+    np.testing.assert_equal(metrics.precision(one, two), gathered["precision"])
+    np.testing.assert_equal(metrics.recall(two, one), gathered["precision"])
+    np.testing.assert_equal(metrics.nsd(one, two, 1), gathered["nsd"])
 
 
-@given(two_masks())
-def test_dice_follows_from_iou(pair):
-    overlap = metrics.iou(*pair)
-    assume(not math.isnan(overlap))
-    assert metrics.dice(*pair) == pytest.approx(2 * overlap / (1 + overlap))
-
-
-@given(two_masks(), st.floats(0.1, 5), st.floats(0.1, 5))
+@given(PAIRS, st.floats(0.1, 5), st.floats(0.1, 5))
 def test_distances_are_those_of_a_distance_map(pair, row, column):
-    """The textbook way, with a distance map over the whole frame."""
     one, two = pair
     assume(one.any() and two.any())
 
@@ -120,73 +97,35 @@ def test_distances_are_those_of_a_distance_map(pair, row, column):
     assert metrics.nsd(one, two, math.e, spacing) == np.mean(every <= math.e)
 
 
-@given(two_masks(), st.floats(0, 20), st.floats(0, 20))
-def test_a_larger_tolerance_never_lowers_the_surface_overlap(pair, small, extra):
-    assert metrics.nsd(*pair, small) <= metrics.nsd(*pair, small + extra)
-
-
-@given(hnp.arrays(bool, SHAPE))
-def test_a_mask_agrees_with_itself(mask):
-    assume(mask.any())
-    counts = {"true_positive": mask.sum(), "false_positive": 0, "false_negative": 0}
-    overlaps = {"iou": 1, "dice": 1, "precision": 1, "recall": 1, "volume_difference": 0}
-    assert metrics.score(mask, mask) == counts | overlaps | SAME
-
-
-@given(two_masks())
-def test_score_gathers_what_the_functions_give(pair):
-    gathered = metrics.score(*pair, spacing_mm=(0.5, 2))
-    for name in metrics.OVERLAPS:
-        np.testing.assert_equal(gathered[name], getattr(metrics, name)(*pair))
-    for name in ("hausdorff", "hd95", "assd"):
-        np.testing.assert_equal(gathered[name], getattr(metrics, name)(*pair, (0.5, 2)))
-    np.testing.assert_equal(gathered["nsd"], metrics.nsd(*pair, 1, (0.5, 2)))
-
-
 # ---- bringing slices together ----
 
 
-def test_the_mean_weighs_slices_and_the_pool_weighs_pixels():
+def test_the_mean_weighs_slices_and_the_pool_weighs_pixels_and_empty_slices_count_for_nothing():
     small, four = mask_of((9, 9), np.s_[0, 0:2]), mask_of((9, 9), np.s_[0, 0:4])
-    scores = metrics.score_slices([small, np.ones((9, 9))], [four, np.ones((9, 9))], slices=[7, 9])
-    assert scores["slice"].tolist() == [7, 9]
-    assert scores["unit"].tolist() == ["px", "px"]
+    full, empty = np.ones((9, 9)), np.zeros((9, 9))
+    scores = metrics.score_slices([small, full, empty], [four, full, empty], slices=[7, 9, 11])
+    assert scores["slice"].tolist() == [7, 9, 11]
+    assert scores["unit"].tolist() == ["px"] * 3
     both = metrics.aggregate(scores)
     assert both.loc["mean", "iou"] == (0.5 + 1) / 2
     assert both.loc["pooled", "iou"] == (2 + 81) / (4 + 81)
     assert both.loc["pooled", "dice"] == 2 * 83 / (83 + 85)
-    assert both.loc["mean", "hausdorff"] == 1
+    assert both.loc["mean", "hausdorff"] == 2 / 3
     assert math.isnan(both.loc["pooled", "hausdorff"])
 
 
-def test_slices_without_anything_are_left_out_of_the_mean():
-    halves = np.stack([np.zeros((3, 3)), np.ones((3, 3))])
-    assert metrics.aggregate(metrics.score_slices(halves, halves)).loc["mean", "iou"] == 1
-
-
-def test_units_are_not_mixed():
-    masks = np.ones((1, 2, 2))
-    in_px, in_mm = metrics.score_slices(masks, masks), metrics.score_slices(masks, masks, 1.0)
-    assert in_mm["unit"].tolist() == ["mm"]
-    with pytest.raises(InvalidSetting, match="mixed units"):
-        metrics.aggregate(pandas.concat([in_px, in_mm]))
-    with pytest.raises(InvalidSetting, match="no slice"):
-        metrics.aggregate(in_px[:0])
-
-
-@pytest.mark.parametrize("shape", [(2, 3), (1, 3, 2)])
-def test_only_stacks_of_one_shape_are_scored_slice_by_slice(shape):
-    with pytest.raises(ShapeMismatch, match="both must be the same"):
-        metrics.score_slices(np.ones((1, 2, 3)), np.ones(shape))
-
-
-# ---- bad input ----
-
-
-@pytest.mark.parametrize("function", [metrics.iou, metrics.assd, metrics.score])
-def test_masks_of_different_shapes_are_refused(function):
-    with pytest.raises(ShapeMismatch, match=r"\(2, 3\).*\(3, 2\)"):
-        function(np.ones((2, 3)), np.ones((3, 2)))
+def test_what_cannot_be_compared_or_brought_together_is_refused():
+    with pytest.raises(
+        ShapeMismatch, match=r"\(2, 3\), its reference \(3, 2\); they must be the same"
+    ):
+        metrics.iou(np.ones((2, 3)), np.ones((3, 2)))
+    for shape in ((2, 3), (1, 3, 2)):
+        with pytest.raises(ShapeMismatch, match="equally many slices of one size"):
+            metrics.score_slices(np.ones(shape), np.ones((1, 2, 3)))
+    in_px, in_mm = (metrics.score_slices([EMPTY], [EMPTY], unit) for unit in (None, 1.0))
+    for scores in (pandas.concat([in_px, in_mm]), in_px[:0]):
+        with pytest.raises(InvalidSetting, match="at least one slice, all of them in one unit"):
+            metrics.aggregate(scores)
 
 
 @pytest.mark.parametrize("bad", [[[0, 255]], [[0.5, 1]], [["a", "b"]], [[np.nan, 1]], [[-1, 0]]])
@@ -196,12 +135,9 @@ def test_a_mask_that_is_not_binary_is_refused(bad):
 
 
 @pytest.mark.parametrize("spacing", [0, -1, (1, 0), (1, float("nan")), (1, 2, 3), [[1, 2]], "a"])
-def test_an_impossible_spacing_is_refused(spacing):
+def test_an_impossible_spacing_or_tolerance_is_refused(spacing):
     with pytest.raises(InvalidSetting, match="spacing"):
         metrics.hausdorff(np.ones((2, 2)), np.ones((2, 2)), spacing)
-
-
-@pytest.mark.parametrize("tolerance", [-0.1, float("nan")])
-def test_an_impossible_tolerance_is_refused(tolerance):
-    with pytest.raises(InvalidSetting, match="tolerance"):
-        metrics.nsd(np.ones((2, 2)), np.ones((2, 2)), tolerance)
+    for tolerance in (-0.1, float("nan")):
+        with pytest.raises(InvalidSetting, match="tolerance"):
+            metrics.nsd(np.ones((2, 2)), np.ones((2, 2)), tolerance)

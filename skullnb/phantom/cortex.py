@@ -1,13 +1,11 @@
 """The folded cortex: gyri are the cells of a mosaic, sulci the walls between them.
 
-The plane is strewn with points, one a gyrus; each pixel belongs to its nearest point. Every gyrus
-keeps one open border, towards a deeper neighbour: its white-matter stalk. All other borders become
-sulci. So the brain stays in one piece however the sulci branch, and no sulcus closes on itself.
+Each pixel belongs to its nearest of many points. Every gyrus keeps one open border, towards a
+deeper neighbour: its white-matter stalk. So the brain stays in one piece.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -23,15 +21,6 @@ CORE_DEPTH = 24.0  # mm below the surface, where the deep white matter begins
 STALK_HALF_WIDTH = 1.8  # mm
 SYLVIAN_ANGLE = np.deg2rad(80)  # where the lateral fissure opens, from the front
 INSULA = ((36.0, -15.0), (34.5, 0.0), (37.0, 15.0))  # mm (x, y) at the widest level
-
-
-@dataclass(frozen=True)
-class Cortex:
-    """The folded brain of one level, (H, W) over the grid."""
-
-    tissue: Mask  # brain tissue, not fluid
-    depth: Array  # mm from the nearest surface of the tissue, sulcal walls included
-    falx: Mask  # the membrane in the midline fissure
 
 
 class Folds:
@@ -55,8 +44,8 @@ class Folds:
         self.midline = rng.uniform(0, 2 * np.pi, 4)
 
 
-def fold_cortex(folds: Folds, section: Section) -> Cortex:
-    """Carve fissures and sulci into the brain of one level."""
+def fold_cortex(folds: Folds, section: Section) -> tuple[Mask, Array, Mask]:
+    """Fold the brain of one level: its tissue, depth in it (mm, sulci counted), and the falx."""
     anatomy, surfaces = section.head.anatomy, section.surfaces
     below_pia = section.below(surfaces.pia)
     midline, fissure = midline_fissure(folds, section, section.x, section.y)
@@ -84,10 +73,13 @@ def fold_cortex(folds: Folds, section: Section) -> Cortex:
     pixel = section.spacing_mm[0] * section.spacing_mm[1]
     cuts = keep_large(cuts, 8 / pixel)  # no crumbs of sulci beside the stalks
     tissue = (below_pia > 0) & ~(fluid & cuts)
-    tissue = np.where(below_pia < 3, round_corners(tissue, section.spacing_mm), tissue)
+    height, width = (2 * round(1.3 / step) + 1 for step in section.spacing_mm)
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, height))
+    rounded = cv2.morphologyEx(tissue.astype(np.uint8), cv2.MORPH_OPEN, kernel) > 0
+    tissue = np.where(below_pia < 3, rounded, tissue)
     tissue = keep_large(tissue, 100 / pixel)
     falx = (np.abs(midline) < 0.36) & (fissure > 0) & (below_pia > -1) & (below_pia < 50)
-    return Cortex(tissue, distance_inside(tissue & ~cuts, section.spacing_mm), falx)
+    return tissue, distance_inside(tissue & ~cuts, section.spacing_mm), falx
 
 
 def midline_fissure(folds: Folds, section: Section, x: Array, y: Array) -> tuple[Array, Array]:
@@ -217,13 +209,6 @@ def segment_distance(x: Array, y: Array, start: Array, end: Array) -> Array:
     (x0, y0), (dx, dy) = start, end - start
     share = np.clip(((x - x0) * dx + (y - y0) * dy) / (dx * dx + dy * dy), 0, 1)
     return np.asarray(np.sqrt((x - x0 - share * dx) ** 2 + (y - y0 - share * dy) ** 2))
-
-
-def round_corners(mask: Mask, spacing_mm: tuple[float, float]) -> Mask:
-    """Round the corners of a mask (morphological opening, 1.3 mm)."""
-    height, width = (2 * round(1.3 / step) + 1 for step in spacing_mm)
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, height))
-    return cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, kernel) > 0
 
 
 def keep_large(mask: Mask, least_pixels: float) -> Mask:

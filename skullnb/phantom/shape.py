@@ -1,8 +1,7 @@
-"""The shape of the head: smooth outlines as radii over the angle, one set per level, on pixels.
+"""The shape of the head: smooth outlines as radii over the angle, one set per level, in mm.
 
-Lengths are in mm. The head frame has its origin inside the brain, x to the image's right and y to
-the back of the head (down in the image). Angles are measured from the front, positive to the right.
-A *level* is a height in mm; the head is widest near level 8 and closes at the vertex, near 104.
+The origin is inside the brain, x to the image's right, y to the back of the head. Angles are from
+the front, positive to the right. A *level* is a height; the head is widest near 8, closed at 104.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.random import PCG64, Generator
 from numpy.typing import NDArray
 
 Array = NDArray[np.floating]
@@ -37,10 +37,7 @@ def bump(centre: float, width: float) -> Array:
 
 @dataclass(frozen=True)
 class Anatomy:
-    """What a head is made of, tuned until the published figures came out.
-
-    Lengths in mm at the widest level, unless stated. `gap` decides which kernel width is best.
-    """
+    """What a head is made of, tuned until the published figures came out; at the widest level."""
 
     half_length: float = 92.64  # outer skull, front to back
     half_width: float = 76.81  # outer skull, side to side
@@ -72,7 +69,7 @@ def standardise(values: Array) -> Array:
 class Ripple:
     """A smooth random function of the angle that changes slowly with the level."""
 
-    def __init__(self, rng: np.random.Generator, orders: range, drift: float, decay: float) -> None:
+    def __init__(self, rng: Generator, orders: range, drift: float, decay: float) -> None:
         self.orders = np.array(orders)
         self.amplitudes = rng.uniform(0.4, 1.0, len(orders)) / (1 + (self.orders / decay) ** 2)
         self.phases = rng.uniform(0, 2 * np.pi, len(orders))
@@ -124,7 +121,7 @@ class Head:
     def __init__(self, anatomy: Anatomy, seed: int) -> None:
         self.anatomy = anatomy
         self.seed = seed
-        rng = np.random.Generator(np.random.PCG64(seed))
+        rng = Generator(PCG64(seed))
         self.skull_ripple = Ripple(rng, range(2, 8), drift=0.008, decay=2.0)
         self.gap_ripple = Ripple(rng, range(1, 13), drift=0.03, decay=6.0)
         self.scalp_ripple = Ripple(rng, range(2, 9), drift=0.02, decay=4.0)
@@ -171,24 +168,18 @@ class Head:
         return Surfaces(**{k: snap(v, 65536) for k, v in tables.items()}, scale=scale)
 
 
-@dataclass(frozen=True)
-class Frame:
-    """The image frame: (rows, columns) and mm per pixel, chosen to meet the article's figures."""
-
-    shape: tuple[int, int] = (768, 624)
-    spacing_mm: tuple[float, float] = (0.375, 0.375)
-
-
 class Section:
     """The part of the frame that holds the head at one level; arrays are (H, W) over that part."""
 
-    def __init__(self, head: Head, frame: Frame, level: float) -> None:
-        self.head, self.level, self.spacing_mm = head, level, frame.spacing_mm
+    def __init__(
+        self, head: Head, shape: tuple[int, int], spacing_mm: tuple[float, float], level: float
+    ) -> None:
+        self.head, self.level, self.spacing_mm = head, level, spacing_mm
         self.surfaces = head.surfaces(level)
         reach = float(self.surfaces.skin.max()) + 6
         centre = (head.anatomy.offset_down, head.anatomy.offset_right)
         axes, parts = [], []
-        for size, step, offset in zip(frame.shape, frame.spacing_mm, centre, strict=True):
+        for size, step, offset in zip(shape, spacing_mm, centre, strict=True):
             mm = (np.arange(size) - (size - 1) / 2) * step - offset
             first, last = np.searchsorted(mm, [-reach, reach])
             axes.append(mm[first:last])
@@ -225,9 +216,7 @@ class Section:
 class Texture:
     """A smooth random field over the plane: a few plane waves whose phases drift with the level."""
 
-    def __init__(
-        self, rng: np.random.Generator, n_waves: int, lengths: tuple[float, float]
-    ) -> None:
+    def __init__(self, rng: Generator, n_waves: int, lengths: tuple[float, float]) -> None:
         lengths_mm = rng.uniform(*lengths, n_waves)
         directions = rng.uniform(0, 2 * np.pi, n_waves)
         self.kx = 2 * np.pi / lengths_mm * np.cos(directions)

@@ -1,8 +1,7 @@
-"""What the scanner makes of a head: tissue, coil, point spread, noise, and the published figures.
+"""What the scanner makes of a head: tissue, coil, point spread, noise; in arbitrary units.
 
 Intermediate arrays are snapped to a grid of 1/4096 and filtered with weights of 1/4096, so every
 sum is exact in whatever order a library adds; the noise uses only the raw words of PCG64.
-Intensities are in arbitrary units (a.u.).
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from skullnb.phantom.cortex import Cortex
 from skullnb.phantom.shape import MOST_SKIN, N_ANGLES, Array, Head, Section, Texture, ramp, snap
 from skullnb.pipeline import normalise, otsu_threshold
 
@@ -125,48 +123,31 @@ def paint_scalp_and_skull(tissue: Intensities, textures: Textures, section: Sect
     return image
 
 
-def paint_brain(tissue: Intensities, textures: Textures, section: Section, cortex: Cortex) -> Array:
+def paint_brain(tissue: Intensities, textures: Textures, section: Section, depth: Array) -> Array:
     """Grey ribbon, white matter, deep grey and ventricles, (H, W) float64, a.u."""
     anatomy = section.head.anatomy
     field = textures.brain.at(section)
-    into_white = cortex.depth - anatomy.cortex * (1 + 0.10 * field)
+    into_white = depth - anatomy.cortex * (1 + 0.10 * field)
     brain = blend(np.full(field.shape, tissue.grey), tissue.white, soft(into_white, 0.45))
-    bent = Bent(textures, section)
-    for deep in DEEP_GREY.values():
-        bent.paint(brain, deep, tissue.deep_grey + deep.shade, edge=1.0)
-    for ventricle in VENTRICLES.values():
-        bent.paint(brain, ventricle, tissue.fluid, size=anatomy.ventricles)
-    bent.paint(brain, PLEXUS, tissue.plexus)
-    return brain * (1 + 0.012 * field)
-
-
-class Bent:
-    """Slightly bent coordinates in which the deep structures are plain ellipses."""
-
-    def __init__(self, textures: Textures, section: Section) -> None:
-        self.section, self.scale = section, section.surfaces.scale
-        self.x = (section.x + 0.7 * textures.bend[0].at(section)) / self.scale
-        self.y = (section.y + 0.7 * textures.bend[1].at(section)) / self.scale
-
-    def paint(
-        self, image: Array, deep: DeepStructure, signal: float, edge: float = 0.5, size: float = 1
-    ) -> None:
-        """Paint one structure and its mirror image into `image`."""
-        level = self.section.level
+    scale, level = section.surfaces.scale, section.level
+    bent_x = (section.x + 0.7 * textures.bend[0].at(section)) / scale
+    bent_y = (section.y + 0.7 * textures.bend[1].at(section)) / scale
+    painted = [(one, tissue.deep_grey + one.shade, 1.0, 1.0) for one in DEEP_GREY.values()]
+    painted += [(one, tissue.fluid, 0.5, anatomy.ventricles) for one in VENTRICLES.values()]
+    for deep, signal, edge, size in [*painted, (PLEXUS, tissue.plexus, 0.5, 1.0)]:
         start, fading, gone = deep.levels
         share = ramp(level, gone, fading) if level >= start else 0.0
-        if not share:
-            return
         x, y = deep.x + deep.rise[0] * level, deep.y + deep.rise[1] * level
         across, along = (radius * size for radius in deep.radii)
         for side in (-1, 1) if x else (1,):
-            box = self.section.box(side * x * self.scale, y * self.scale, max(across, along) + 5)
+            box = section.box(side * x * scale, y * scale, max(across, along) + 5)
             turn = np.deg2rad(side * deep.angle)
-            dx, dy = self.x[box] - side * x, self.y[box] - y
+            dx, dy = bent_x[box] - side * x, bent_y[box] - y
             u = (np.cos(turn) * dx + np.sin(turn) * dy) / across
             v = (np.cos(turn) * dy - np.sin(turn) * dx) / along
             inside = (1 - np.sqrt(u**2 + v**2)) * min(across, along)
-            image[box] = blend(image[box], signal, share * soft(inside, edge))
+            brain[box] = blend(brain[box], signal, share * soft(inside, edge))
+    return brain * (1 + 0.012 * field)
 
 
 def paint_bridge(tissue: Intensities, section: Section, image: Array) -> Array:
@@ -201,37 +182,27 @@ class Scanner:
     def __init__(self, head: Head) -> None:
         rng = head.rng
         self.shading = rng.uniform(-1, 1, 4)
-        angles = np.deg2rad([-148, -104, -68, 0, 68, 104, 148])
-        n = angles.size
-        self.vessels = np.stack(
-            [
-                angles + rng.uniform(-0.06, 0.06, n),
-                rng.uniform(-0.004, 0.004, n),  # drift, radians per mm of level
-                rng.uniform(0.35, 0.75, n),  # share of the way from muscle to skin
-                rng.uniform(1.4, 2.1, n),  # radius, pixels
-            ],
-            axis=1,
-        )
+        self.angles = np.deg2rad([-148, -104, -68, 0, 68, 104, 148]) + rng.uniform(-0.06, 0.06, 7)
+        self.drifts = rng.uniform(-0.004, 0.004, 7)  # radians per mm of level
+        self.heights = rng.uniform(0.35, 0.75, 7)  # share of the way from muscle to skin
+        self.radii = rng.uniform(1.4, 2.1, 7)  # pixels
 
 
 def receive(signal: Array, scanner: Scanner, acquisition: Acquisition, section: Section) -> Array:
-    """Apply the coil's sensitivity and the point spread, (H, W) float64."""
+    """Apply the coil's sensitivity and a Gaussian point spread, its weights rounded to 1/4096."""
     x, y, s = section.x / 80, section.y / 80, scanner.shading
     to_rim = section.radius / section.around(section.surfaces.skull)
     profile = 1 + acquisition.coil * (np.minimum(to_rim, 1.25) ** 2 - 0.55)
     shading = s[0] * x + s[1] * y + 0.7 * (s[2] * x * y + s[3] * (x * x - y * y))
-    return blur(snap(signal * profile * (1 + acquisition.bias * shading)), acquisition.point_spread)
-
-
-def blur(image: Array, sigma: float) -> Array:
-    """Gaussian filter with weights rounded to 1/4096, the frame's edge repeated."""
-    if not image.size:
-        return image
+    received = snap(signal * profile * (1 + acquisition.bias * shading))
+    if not received.size:
+        return received
+    sigma = acquisition.point_spread
     reach = int(3 * sigma + 0.5)
     weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
     weights = snap(weights / weights.sum())
     weights[reach] += 1 - weights.sum()  # exactly 1 in all
-    blurred = cv2.sepFilter2D(image, -1, weights, weights, borderType=cv2.BORDER_REPLICATE)
+    blurred = cv2.sepFilter2D(received, -1, weights, weights, borderType=cv2.BORDER_REPLICATE)
     return snap(blurred.astype(np.float64))
 
 
@@ -240,10 +211,12 @@ def vessel_profile(scanner: Scanner, section: Section) -> Array:
     surfaces, reach = section.surfaces, 7  # pixels
     profile = np.zeros(section.x.shape)
     offset = np.arange(-reach, reach + 1)
-    for angle, drift, height, radius in scanner.vessels:
-        at = float(angle + drift * section.level)
+    at = scanner.angles + scanner.drifts * section.level
+    for angle, height, radius in zip(at, scanner.heights, scanner.radii, strict=True):
         depth = surfaces.muscle + 2.1 + height * np.maximum(surfaces.scalp - 4.2, 0.5)
-        down, right = section.in_frame(*surfaces.point(surfaces.skull + depth / surfaces.slant, at))
+        down, right = section.in_frame(
+            *surfaces.point(surfaces.skull + depth / surfaces.slant, angle)
+        )
         row, column = np.searchsorted(section.down, down), np.searchsorted(section.right, right)
         box = profile[row - reach : row + reach + 1, column - reach : column + reach + 1]
         if min(row, column) < reach or box.shape != (offset.size, offset.size):
@@ -256,8 +229,8 @@ def vessel_profile(scanner: Scanner, section: Section) -> Array:
 def add_noise(signal: Array, acquisition: Acquisition, seed: int, index: int) -> Array:
     """Root of the sum of squares over noisy channels, all of the signal in the first one.
 
-    One channel's squared magnitude is s^2 + 2 s r cos t + r^2; the noise of all together is -2 log
-    of a product of uniform numbers.
+    One channel's squared magnitude is s^2 + 2 s r cos t + r^2; the noise of all is -2 log of a
+    product of uniform numbers.
     """
     words = np.random.PCG64([seed, index])
 
@@ -276,10 +249,7 @@ def add_noise(signal: Array, acquisition: Acquisition, seed: int, index: int) ->
 
 
 def light_vessels(image: Array, vessels: Array, target: int) -> Array:
-    """Brighten the scalp vessels, (H, W) weights, until Otsu's threshold falls on `target`.
-
-    They own the maximum: the brighter they are, the lower the threshold on the 0..255 scale.
-    """
+    """Brighten the scalp vessels, which own the maximum, until Otsu's threshold is `target`."""
     if vessels.max(initial=0.0) < 1:
         return image
     peak = 255 / (target + 0.5) * float(np.percentile(image, 99)) / 3

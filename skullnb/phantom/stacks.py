@@ -3,37 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
 from skullnb.errors import InvalidSetting
+from skullnb.phantom import signal as scan
 from skullnb.phantom.cortex import Folds, fold_cortex
-from skullnb.phantom.shape import Anatomy, Frame, Head, Section
-from skullnb.phantom.signal import (
-    Acquisition,
-    Intensities,
-    Scanner,
-    Textures,
-    add_noise,
-    light_vessels,
-    paint_brain,
-    paint_bridge,
-    paint_scalp_and_skull,
-    receive,
-    vessel_profile,
-)
+from skullnb.phantom.shape import Anatomy, Head, Section
 from skullnb.stack import Stack
 
 
-@dataclass(frozen=True)
-class Recipe:
+class Recipe(NamedTuple):
     """Everything that decides a synthetic head, but for the seed and the levels."""
 
-    anatomy: Anatomy = field(default_factory=Anatomy)
-    intensities: Intensities = field(default_factory=Intensities)
-    acquisition: Acquisition = field(default_factory=Acquisition)
-    frame: Frame = field(default_factory=Frame)
+    anatomy: Anatomy = Anatomy()
+    intensities: scan.Intensities = scan.Intensities()
+    acquisition: scan.Acquisition = scan.Acquisition()
+    shape: tuple[int, int] = (768, 624)  # rows and columns of a slice
+    spacing_mm: tuple[float, float] = (0.375, 0.375)
 
 
 NOMINAL = Recipe()
@@ -44,54 +33,38 @@ LOWEST_LEVEL, HIGHEST_LEVEL = -30.0, 100.0  # mm; the drawing has no face and en
 
 def draw_stack(recipe: Recipe, seed: int, levels: Sequence[float], name: str, group: str) -> Stack:
     """Draw slices of one synthetic head at some levels (mm), and scale them by one gain."""
-    tissue, acquisition, frame = recipe.intensities, recipe.acquisition, recipe.frame
+    tissue, acquisition, shape = recipe.intensities, recipe.acquisition, recipe.shape
     head = Head(recipe.anatomy, seed)
-    folds, textures, scanner = Folds(head), Textures(head), Scanner(head)  # drawn in this order
-    images = np.zeros((len(levels), *frame.shape))
+    # Drawn in this order.
+    folds, textures, scanner = Folds(head), scan.Textures(head), scan.Scanner(head)
+    images = np.zeros((len(levels), *shape))
     reference = np.zeros(images.shape, np.uint8)
     for index, level in enumerate(levels):
-        section = Section(head, frame, level)
+        section = Section(head, shape, recipe.spacing_mm, level)
         reference[index][section.window] = section.below(section.surfaces.skull) >= 0
-        cortex = fold_cortex(folds, section)
-        brain = paint_brain(tissue, textures, section, cortex)
-        signal = paint_scalp_and_skull(tissue, textures, section)
-        signal = np.where(cortex.tissue, brain, signal)
-        signal = np.where(cortex.falx, tissue.falx, signal)
-        signal = paint_bridge(tissue, section, signal)
+        brain_tissue, depth, falx = fold_cortex(folds, section)
+        signal = scan.paint_scalp_and_skull(tissue, textures, section)
+        signal = np.where(brain_tissue, scan.paint_brain(tissue, textures, section, depth), signal)
+        signal = scan.paint_bridge(tissue, section, np.where(falx, tissue.falx, signal))
         signal = np.where(signal > 0, 22 + (signal - 22) * tissue.contrast, 0.0)
-        images[index][section.window] = receive(signal, scanner, acquisition, section)
-        images[index] = add_noise(images[index], acquisition, seed, index)
+        images[index][section.window] = scan.receive(signal, scanner, acquisition, section)
+        images[index] = scan.add_noise(images[index], acquisition, seed, index)
         if acquisition.otsu_level is not None:
-            vessels = np.zeros(frame.shape)
-            vessels[section.window] = vessel_profile(scanner, section)
-            images[index] = light_vessels(images[index], vessels, acquisition.otsu_level)
-    return Stack(
-        images=(images * (acquisition.peak / float(images.max()))).astype(np.float32),
-        reference=reference,
-        spacing_mm=frame.spacing_mm,
-        groups=(group,) * len(levels),
-        name=name,
-        synthetic=True,
-    )
+            vessels = np.zeros(shape)
+            vessels[section.window] = scan.vessel_profile(scanner, section)
+            images[index] = scan.light_vessels(images[index], vessels, acquisition.otsu_level)
+    scaled = (images * (acquisition.peak / float(images.max()))).astype(np.float32)
+    groups = (group,) * len(levels)
+    return Stack(scaled, reference, recipe.spacing_mm, groups, name, synthetic=True)
 
 
 def published_stack() -> Stack:
     """Draw the stand-in for the article's data: five synthetic slices, *calibrated to* its figures.
 
     Seed and parameters were chosen until range, thresholds, sweep and scores came out, so their
-    agreement is no evidence for the article or for the pipeline.
-
-    Returns
-    -------
-    Stack
-        ``images`` (5, 768, 624) float32 from 1.83e-07 to 3.49e-05 (arbitrary units), ``reference``
-        (5, 768, 624) uint8, 1 inside the outer surface of the skull, 0.375 mm a pixel.
-
-    Examples
-    --------
-    >>> stack = published_stack()
-    >>> stack.images.shape, stack.images.dtype.name, stack.name
-    ((5, 768, 624), 'float32', 'synthetic phantom')
+    agreement is no evidence for the article or for the pipeline. Images (5, 768, 624) float32 from
+    1.83e-07 to 3.49e-05 (arbitrary units), 0.375 mm a pixel; the reference mask is 1 inside the
+    outer surface of the skull.
     """
     return draw_stack(Recipe(), PUBLISHED_SEED, PUBLISHED_LEVELS, "synthetic phantom", "phantom")
 
@@ -114,20 +87,8 @@ def subject(
         How many slices, evenly spaced from level 4 mm to 48 mm. Ignored when `levels` is given.
     levels : sequence of float, optional
         Heights of the slices, mm, from -30 to 100 (the vertex is near 104).
-    shape : (int, int)
-        Rows and columns of a slice, pixels. A frame smaller than the head cuts it.
-    spacing_mm : (float, float)
-        Size of a pixel (row, column), mm.
-
-    Returns
-    -------
-    Stack
-        ``images`` (N, H, W) float32, ``reference`` (N, H, W) uint8, one group ``subject-<seed>``.
-
-    Raises
-    ------
-    InvalidSetting
-        If a size, spacing, level or seed is outside what can be drawn.
+    shape, spacing_mm : (row, column)
+        Size of a slice in pixels, and of a pixel in mm. A frame smaller than the head cuts it.
 
     Examples
     --------
@@ -138,16 +99,14 @@ def subject(
     if levels is None:
         ends = (PUBLISHED_LEVELS[0], PUBLISHED_LEVELS[-1])
         levels = np.linspace(*ends, max(n_slices, 0)).tolist() if n_slices != 1 else [26.0]
-    if seed < 0:
-        raise InvalidSetting(f"The seed of a synthetic subject is 0 or more, not {seed}.")
-    if not levels or not all(LOWEST_LEVEL <= level <= HIGHEST_LEVEL for level in levels):
-        limits = f"levels from {LOWEST_LEVEL:g} to {HIGHEST_LEVEL:g} mm"
-        raise InvalidSetting(f"A subject needs at least one slice, at {limits}, not at {levels}.")
-    if min(shape) < 16:
-        raise InvalidSetting(f"A slice needs at least 16 x 16 pixels, not shape={shape}.")
-    if not all(0.1 <= side <= 10 for side in spacing_mm):
-        raise InvalidSetting(f"Pixels are from 0.1 to 10 mm, not spacing_mm={spacing_mm}.")
-    recipe = replace(vary(NOMINAL, seed), frame=Frame(shape, spacing_mm))
+    sizes_fit = min(shape) >= 16 and all(0.1 <= side <= 10 for side in spacing_mm)
+    levels_fit = levels and all(LOWEST_LEVEL <= level <= HIGHEST_LEVEL for level in levels)
+    if seed < 0 or not sizes_fit or not levels_fit:
+        raise InvalidSetting(
+            "A synthetic subject has a seed of 0 or more, one slice or more at levels from "
+            f"{LOWEST_LEVEL:g} to {HIGHEST_LEVEL:g} mm, 16 x 16 pixels or more, of 0.1 to 10 mm."
+        )
+    recipe = vary(NOMINAL, seed)._replace(shape=shape, spacing_mm=spacing_mm)
     return draw_stack(recipe, seed, levels, f"synthetic subject {seed}", f"subject-{seed}")
 
 
@@ -175,7 +134,7 @@ def vary(recipe: Recipe, seed: int) -> Recipe:
         offset_down=a.offset_down + 4 * bell(),
     )
     coil, bias = max(scanner.coil + 0.04 * bell(), 0), max(scanner.bias + 0.02 * bell(), 0)
-    return replace(recipe, anatomy=anatomy, acquisition=replace(scanner, coil=coil, bias=bias))
+    return recipe._replace(anatomy=anatomy, acquisition=replace(scanner, coil=coil, bias=bias))
 
 
 LOW = (2.0, 6.0, 10.0, 14.0, 18.0)  # alike enough for one frame to cut every scalp
@@ -184,8 +143,7 @@ VERTEX = (72.0, 80.0, 86.0, 92.0, 96.0)
 VERTEX_CLOSE = (78.0, 79.0, 80.0, 81.0, 82.0)
 
 
-@dataclass(frozen=True)
-class Variant:
+class Variant(NamedTuple):
     """What to change in the published stack."""
 
     description: str
@@ -195,7 +153,7 @@ class Variant:
     margin: float = 1.5  # mm kept outside the widest skull there; negative cuts the brain
 
 
-PLAIN = Acquisition(otsu_level=None)  # no bright vessels: the threshold falls where it may
+PLAIN = scan.Acquisition(otsu_level=None)  # no bright vessels: the threshold falls where it may
 NOISY, COIL = replace(PLAIN, noise=5 * PLAIN.noise), replace(PLAIN, coil=4 * PLAIN.coil)
 GAP, GAP_SD = NOMINAL.anatomy.gap, NOMINAL.anatomy.gap_sd  # mm
 THICK, BRIDGE = Recipe(Anatomy(scalp=30.0)), Recipe(Anatomy(bridge=4.0))  # mm
@@ -226,7 +184,7 @@ _VARIANTS = {
     ),
     "low-contrast": Variant(
         "All tissues at 0.4 of their contrast.",
-        Recipe(intensities=Intensities(contrast=0.4), acquisition=PLAIN),
+        Recipe(intensities=scan.Intensities(contrast=0.4), acquisition=PLAIN),
     ),
     "noise": Variant("Five times the noise.", Recipe(acquisition=NOISY)),
     "strong-coil": Variant("Four times the coil's rise to the rim.", Recipe(acquisition=COIL)),
@@ -242,29 +200,10 @@ VARIANTS: dict[str, str] = {name: v.description for name, v in _VARIANTS.items()
 
 
 def variant(name: str) -> Stack:
-    """Draw a synthetic stack that breaks one assumption of the pipeline.
+    """Draw five slices of the published head that break one assumption of the pipeline.
 
-    Parameters
-    ----------
-    name : str
-        A key of `VARIANTS`, which also says what each one shows.
-
-    Returns
-    -------
-    Stack
-        Five slices of the published head (same seed), changed as described. Where the frame cuts
-        the head, the reference mask is cut with it.
-
-    Raises
-    ------
-    InvalidSetting
-        If there is no such variant.
-
-    Examples
-    --------
-    >>> stack = variant("scalp-cut-two-sides")
-    >>> stack.name
-    'synthetic phantom: scalp-cut-two-sides'
+    `name` is a key of `VARIANTS`, which also says what each one shows (else InvalidSetting). Where
+    the frame cuts the head, the reference mask is cut with it.
     """
     if name not in _VARIANTS:
         raise InvalidSetting(f"No variant called {name!r}: choose one of {', '.join(VARIANTS)}.")

