@@ -25,7 +25,7 @@ from skullnb.errors import InvalidImage, InvalidSetting
 from skullnb.pipeline.border import MARGIN_MM, closed_brain, erode, grow_inside, head_of
 from skullnb.pipeline.measure import SliceMeasure
 from skullnb.pipeline.settings import REACH_MM, as_stack
-from skullnb.pipeline.signs import AREA_JUMP, HOLLOW, _hull
+from skullnb.pipeline.signs import AREA_JUMP, HOLLOW, SENTENCES, hull_of
 from skullnb.pipeline.steps import Mask, binarise, fill_holes, label_components, otsu_threshold
 
 LOWEST, HIGHEST = 0.1, 99.8  # percentiles that become 0 and 255, so that a hot voxel has no say
@@ -184,13 +184,9 @@ def signs_of_volume(found: WholeHead, axis: str = "axial") -> list[dict[str, str
                 f"the mask and its mirror image overlap by {alike:.0%} only, and heads are nearly "
                 "symmetric"
             )
-        _, left, end = _hull(mask != 0)
-        fill = np.count_nonzero(mask) / int((end - left).sum())
+        fill = np.count_nonzero(mask) / np.count_nonzero(hull_of(mask))
         if fill < LEAST_FILL:
-            signs[HOLLOW] = (
-                f"the mask fills only {fill:.0%} of its convex hull, but the outline of a skull is "
-                "nearly convex"
-            )
+            signs[HOLLOW] = SENTENCES[HOLLOW].format(mask_fill=fill)
         if mask[[0, -1]].any() or mask[:, [0, -1]].any():
             signs[FRAMED] = "the mask touches the frame, so a part of the head may be cut off"
     return told

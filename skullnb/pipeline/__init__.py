@@ -1,3 +1,5 @@
+# ruff: noqa: F401
+# mypy: implicit-reexport
 """The article's pipeline, one function a step; the same, seen; and the same, fast.
 
 normalise -> Otsu threshold -> connected components -> largest inner component -> one dilation
@@ -32,31 +34,3 @@ from skullnb.pipeline.steps import (
     structuring_element,
 )
 from skullnb.pipeline.trace import RULES, RuleRecord, SkullMaskTrace, trace_skull_mask
-
-__all__ = [
-    "MAX_KERNEL_WIDTH",
-    "RULES",
-    "SIGNS",
-    "Mask",
-    "PipelineSettings",
-    "RuleRecord",
-    "SkullMaskTrace",
-    "SliceFacts",
-    "SliceMeasure",
-    "binarise",
-    "choose_brain",
-    "component_mask",
-    "create_skull_mask",
-    "create_skull_masks",
-    "dilate",
-    "fill_holes",
-    "label_components",
-    "load",
-    "masks_by_width",
-    "measure_slice",
-    "measure_stack",
-    "normalise",
-    "otsu_threshold",
-    "structuring_element",
-    "trace_skull_mask",
-]

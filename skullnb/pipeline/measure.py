@@ -17,18 +17,11 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from skullnb.errors import InvalidSetting
-from skullnb.pipeline import steps
-from skullnb.pipeline.settings import DARK_GROWTH, PipelineSettings, as_slice, as_stack
-from skullnb.pipeline.signs import (
-    HOT_QUANTILE,
-    SliceFacts,
-    neighbour_signs,
-    quantile_of_counts,
-    warnings_of,
-)
+from skullnb.pipeline.settings import DARK_GROWTH, PipelineSettings, as_stack
+from skullnb.pipeline.signs import neighbour_signs, warnings_of
 from skullnb.pipeline.steps import Mask
 from skullnb.pipeline.trace import empty_reason, trace_skull_mask
 
@@ -36,27 +29,16 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COMPILING = "Compiling the fast masks, once for this installation (about half a minute) ..."
-_PATIENCE = 3.0  # seconds until a slow start is explained
-_held = threading.local()
 
 
 @dataclass(frozen=True, eq=False)
 class SliceMeasure:
-    """The mask of one slice, and what a table says of it.
+    """The mask of one slice, (H, W) uint8 {0, 1}, and what a table says of it.
 
-    Attributes
-    ----------
-    mask : (H, W) uint8 {0, 1}
-    threshold : int
-        Level in 0..255; bright is strictly above.
-    n_components, n_edge_touching : int
-        Bright components, and how many of them touch the frame.
-    brain_px, dilated_px, mask_px : int
-        Areas of the chosen component, after dilation, after filling.
-    reason : str
-        Why the mask is empty; "" when it is not.
-    warnings : tuple of str
-        What succeeded and yet looks wrong, and an empty mask.
+    `threshold` is a level in 0..255 (bright is strictly above), `n_components` and
+    `n_edge_touching` count bright components and those that touch the frame; `brain_px`,
+    `dilated_px` and `mask_px` are the areas of the chosen component, after dilation, after filling;
+    `reason` says why the mask is empty, `warnings` what succeeded and yet looks wrong, too.
     """
 
     mask: Mask
@@ -116,18 +98,8 @@ def create_skull_masks(
 ) -> Mask:
     """Skull masks of all slices of a stack, (N, H, W) uint8 {0, 1}.
 
-    Parameters
-    ----------
-    images : (N, H, W) array, real
-    settings : PipelineSettings, optional
-        The article's when left out.
-    spacing_mm : (row, column), optional
-        In mm per pixel: what a reach in mm and dark growth need.
-
-    Raises
-    ------
-    InvalidImage, InvalidSetting
-        As `create_skull_mask`, with the number of the slice; or a spacing is needed.
+    `spacing_mm` (row, column) is what a reach in mm and dark growth need. Refusals are those of
+    `create_skull_mask`, with the number of the slice.
 
     Examples
     --------
@@ -135,14 +107,15 @@ def create_skull_masks(
     (2, 8, 8)
     """
     settings = (settings or PipelineSettings()).at(spacing_mm)
-    stack, fast = as_stack(images), load()
+    stack = as_stack(images)
     masks = np.empty(stack.shape, dtype=np.uint8)
     for number, image in enumerate(stack):
-        if fast and settings.border != DARK_GROWTH:
-            _grow(fast, _cut(fast, image, settings, number), settings, masks[number])
+        if settings.border == DARK_GROWTH:
+            trace = trace_skull_mask(image, settings, spacing_mm=spacing_mm, slice_number=number)
+            masks[number] = trace.mask
         else:
-            found = measure_slice(image, settings, spacing_mm, slice_number=number)
-            masks[number] = found.mask
+            one_width = [settings.kernel_width]
+            (masks[number],) = masks_by_width(image, one_width, settings, slice_number=number)
     return masks
 
 
@@ -155,8 +128,8 @@ def masks_by_width(
 ) -> Iterator[Mask]:
     """Masks of one slice, (H, W) uint8 {0, 1}, at several kernel widths (px).
 
-    All before the dilation is done once; the width and reach of the settings are not used. Refused
-    as by `create_skull_mask`, and so is dark growth.
+    The width and reach of the settings are not used. Refused as by `create_skull_mask`, and so is
+    dark growth.
 
     Examples
     --------
@@ -168,19 +141,14 @@ def masks_by_width(
     settings = replace(settings or PipelineSettings(), reach_mm=None)
     if settings.border == DARK_GROWTH:
         raise InvalidSetting('Dark growth has no kernel width; use border="dilation" to vary it.')
-    fast = load()
-    found: Any = None
+    fast, found = load(), None
     for width in widths:
         settings = replace(settings, kernel_width=width)
         if fast:
-            found = found or _cut(fast, image, settings, slice_number)
-            mask = np.empty(np.shape(image), dtype=np.uint8)
-            _grow(fast, found, settings, mask)
+            found = found or fast.cut(image, settings, slice_number)
+            yield fast.grow(found, settings, np.shape(image)[1])[0]
         else:
-            found = found or trace_skull_mask(image, settings, slice_number=slice_number)
-            mask = steps.dilate(found.brain, width, settings.kernel_shape)
-            mask = steps.fill_holes(mask) if settings.fill_holes else mask
-        yield mask
+            yield trace_skull_mask(image, settings, slice_number=slice_number).mask
 
 
 def measure_slice(
@@ -212,27 +180,24 @@ def measure_slice(
     480
     """
     settings = (settings or PipelineSettings()).at(spacing_mm)
-    if not (fast := load()) or settings.border == DARK_GROWTH:
+    fast = load()
+    if fast and settings.border != DARK_GROWTH:
+        found = fast.cut(image, settings, slice_number)
+        mask, dilated_px, columns = fast.grow(found, settings, np.shape(image)[1])
+        facts, threshold = fast.facts_of(found, mask, columns), found.threshold
+        touching = found.framed[found.areas > 0] > 0
+    else:
         trace = trace_skull_mask(image, settings, spacing_mm=spacing_mm, slice_number=slice_number)
         mask, facts, threshold = trace.mask, trace.facts, trace.threshold
-        n_components, n_edge_touching = len(trace.components), trace.n_edge_touching
-        dilated_px = int(np.count_nonzero(trace.dilated))
-    else:
-        found = levels, counts, threshold, components = _cut(fast, image, settings, slice_number)
-        mask = np.empty(np.shape(image), dtype=np.uint8)
-        dilated_px, mask_px, columns = _grow(fast, found, settings, mask)
-        n_components, n_edge_touching, areas, hull_px = fast.facts_of(levels, *components, columns)
-        n_levels, hot_level = np.count_nonzero(counts), quantile_of_counts(counts, HOT_QUANTILE)
-        one = *mask.shape, int(n_levels), hot_level, *areas, mask_px, hull_px
-        facts = SliceFacts._make(one)
-    reason = empty_reason(facts, n_components)
+        dilated_px, touching = np.count_nonzero(trace.dilated), trace.components["touches_edge"]
+    reason = empty_reason(facts, len(touching))
     return SliceMeasure(
         mask=mask,
         threshold=threshold,
-        n_components=n_components,
-        n_edge_touching=n_edge_touching,
+        n_components=len(touching),
+        n_edge_touching=int(np.count_nonzero(touching)),
         brain_px=facts.chosen_px,
-        dilated_px=dilated_px,
+        dilated_px=int(dilated_px),
         mask_px=facts.mask_px,
         reason=reason,
         warnings=tuple(warnings_of(facts, settings, spacing_mm, reason).values()),
@@ -244,25 +209,12 @@ def measure_stack(
     settings: PipelineSettings | None = None,
     visit: Callable[[int, SliceMeasure], object] | None = None,
 ) -> pd.DataFrame:
-    """Measure every slice of a stack, and hold each against its neighbours.
+    """Measure every slice of a Stack, and hold each against its neighbours: a row a slice.
 
-    Slices are refused as by `measure_slice`, with their number.
-
-    Parameters
-    ----------
-    stack : Stack
-        Its `spacing_mm` settles a reach in mm.
-    settings : PipelineSettings, optional
-        The article's when left out.
-    visit : callable, optional
-        Called as ``visit(index, measure)`` after each slice; the masks are there and nowhere else.
-
-    Returns
-    -------
-    DataFrame
-        A row a slice: source (its file, where there are several), slice (its number there), group,
-        threshold, n_components, n_edge_touching, brain_px, dilated_px, mask_px, reason, warnings (a
-        tuple of str), and status ("ok", "warned" or "empty").
+    Columns are source (its file, where there are several), slice (its number there), group, those
+    of `SliceMeasure`, and status ("ok", "warned" or "empty"). ``visit(index, measure)`` is called
+    after each slice, as the masks are there and nowhere else. The stack's `spacing_mm` settles a
+    reach in mm.
 
     Examples
     --------
@@ -327,104 +279,17 @@ def load() -> ModuleType | None:
     Loading takes a second or more in every process. Compiling comes before it, once for an
     installation, and a terminal is told. Call this before starting workers, or a clock.
     """
-    patience = threading.Timer(_PATIENCE, _tell_a_terminal)
-    patience.start()
+    patience = threading.Timer(3.0, print, [COMPILING], {"file": sys.stderr})
+    if sys.stderr.isatty():
+        patience.start()
     try:
-        return importlib.import_module("skullnb.pipeline.fast")
-    except ImportError:
+        fast = importlib.import_module("skullnb.pipeline.fast")
+        for kind in (np.float32, np.float64):
+            found = fast.cut(np.eye(3, dtype=kind), PipelineSettings())
+            mask, _, columns = fast.grow(found, PipelineSettings(), 3)
+            fast.facts_of(found, mask, columns)
+    except (ImportError, RuntimeError):  # no numba, or nowhere to keep what it compiles
         return None
     finally:
         patience.cancel()
-
-
-def _tell_a_terminal() -> None:
-    if sys.stderr.isatty():
-        print(COMPILING, file=sys.stderr)
-
-
-def _cut(
-    fast: ModuleType, image: ArrayLike, settings: PipelineSettings, number: int | None
-) -> tuple[NDArray[Any], NDArray[Any], int, Any]:
-    """Do steps 1 to 3: levels, counts, threshold, and components.
-
-    The components are what `fast.components_of` gives, up to the chosen one's first run.
-    """
-    pixels = as_slice(image, number, finite=False)
-    height, width = pixels.shape
-    # Dark columns fill up the last word of each row, and there is always one. The memory stays the
-    # thread's for its next slice: fresh memory can cost more than the step that fills it.
-    shape = height, (width // fast.WORD + 1) * fast.WORD
-    if getattr(_held, "shape", None) != shape:
-        _held.shape, _held.levels = shape, np.empty(shape, dtype=np.uint8)
-        _held.pairs = np.zeros(2**16, dtype=np.uint32)
-    levels, counts = _held.levels, np.zeros(256, dtype=np.int64)
-    room = levels, levels.view(np.uint64), _held.pairs, counts
-    threshold = _find_levels(fast, pixels, number, room)
-    if settings.threshold != "otsu":
-        threshold = int(settings.threshold)
-    elif threshold < 0:
-        threshold = steps.otsu_threshold(levels[:, :width])
-    drop, diagonal = bool(settings.drop_edge_touching), settings.connectivity == 8
-    eights = levels.ravel().view(np.uint64)
-    *parts, chosen, n_equal = fast.components_of(eights, height, width, threshold, diagonal, drop)
-    if n_equal > 1:
-        edges, first, owner = parts[:3]
-        binary = steps.binarise(levels[:, :width], threshold)
-        labels, components = steps.label_components(binary, settings.connectivity)
-        row, column = divmod(int(np.argmax(labels == steps.choose_brain(components, drop))), width)
-        starts = edges[2 * first[row] : 2 * first[row + 1] : 2]
-        chosen = int(owner[first[row] + np.searchsorted(starts, column)])
-    return levels, counts, threshold, (*parts, chosen)
-
-
-def _grow(fast: ModuleType, found: Any, settings: PipelineSettings, mask: Mask) -> Any:
-    """Do steps 4 and 5 with what `_cut` found; what `fast.grow` gives."""
-    edges, first, owner, _, _, chosen = found[3]
-    if chosen < 0:
-        mask[...] = 0
-        return 0, 0, np.empty((2, 0), dtype=np.int32)
-    rows = _kernel_rows(settings.kernel_width, settings.kernel_shape)
-    return fast.grow(edges, first, owner, chosen, rows, bool(settings.fill_holes), mask)
-
-
-def _find_levels(
-    fast: ModuleType, pixels: NDArray[Any], number: int | None, room: tuple[NDArray[Any], ...]
-) -> int:
-    """Do step 1, and count; Otsu's threshold, or -1 where OpenCV must be asked."""
-    kind = pixels.dtype.newbyteorder("=")
-    pixels = np.ascontiguousarray(pixels, dtype=kind)
-    if kind in (np.float32, np.float64):
-        bits = (pixels.ravel().view(f"{code}{kind.itemsize}") for code in "iu")
-        threshold: int = fast.levels_of_floats(pixels, kind.type(255), *bits, *room)
-        if threshold >= -1:
-            return threshold
-    as_slice(pixels, number)  # refuses what is not finite
-    low, high = pixels.min(), pixels.max()
-    if low == high:
-        room[0][...], room[-1][0] = 0, pixels.size
-        return 0
-    if kind.kind in "iu" and int(high) - int(low) < 2**16:
-        # Differences of 16 bits are right even where the numbers themselves wrap around.
-        places = pixels.astype(np.uint16) - low.astype(np.uint16)
-        values = np.arange(int(high) - int(low) + 1).astype(kind) + low
-        level_of = steps.normalise(values[None])[0]
-    else:
-        places = steps.normalise(pixels).astype(np.uint16)
-        level_of = np.arange(256, dtype=np.uint8)
-    return int(fast.levels_by_table(places, level_of, *room))
-
-
-@lru_cache(maxsize=128)
-def _kernel_rows(width: int, shape: str) -> NDArray[np.int64]:
-    """Cut a structuring element into its rows, as `fast.grow` takes them.
-
-    Each row of the kernels there are is one run about the anchor, and of two rows one reaches as
-    far as the other on both sides or farther, so that every row can start from the one before.
-    """
-    element, anchor = steps.structuring_element(max(width, 1), shape), width // 2
-    found = []
-    for y, row in enumerate(element):
-        columns = np.flatnonzero(row)
-        # OpenCV looks from the result to the source; seen from the source it is the other way.
-        found.append((anchor - y, int(columns[-1]) - anchor, anchor - int(columns[0])))
-    return np.array(sorted(found, key=lambda row: row[1] + row[2]), dtype=np.int64)
+    return fast
