@@ -5,9 +5,6 @@
 normalise -> Otsu threshold -> connected components -> largest inner component -> one dilation
 -> fill holes. `create_skull_mask` gives only the mask, `measure_slice` the mask and its row in a
 table; `trace_skull_mask` keeps every intermediate array and says what each rule did.
-
-"A Classical Skull-Mask Baseline, and What 5 MRI Slices Did Not Prove" describes the method; the
-numbers it reports are in `skullnb.published`.
 """
 
 from skullnb.pipeline.measure import (

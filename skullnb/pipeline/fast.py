@@ -22,7 +22,7 @@ Kernels get arrays of one kind each, whatever the slice is stored in, so that no
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -33,9 +33,8 @@ from skullnb.pipeline.settings import PipelineSettings, as_slice
 from skullnb.pipeline.signs import Array, SliceFacts
 
 _ALL, _NONE, _ONE, _LAST = (np.uint64(value) for value in (2**64 - 1, 0, 1, 63))
-_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
-_part = njit(**_OPTIONS)  # compiled into the kernels that call it
-_kernel = njit(cache=True, **_OPTIONS)
+_part = njit(nogil=True, error_model="numpy")  # compiled into the kernels that call it
+_kernel = njit(nogil=True, error_model="numpy", cache=True)
 
 
 class Cut(NamedTuple):
@@ -62,7 +61,7 @@ def cut(image: ArrayLike, settings: PipelineSettings, number: int | None = None)
         span = pixels.max() - low
     if kind not in (np.float32, np.float64) or not np.isfinite(span):
         pixels = steps.normalise(as_slice(pixels, number)).astype(np.float32)
-        low, span, top = np.zeros(1, np.float32)[0], *np.ones(2, np.float32)
+        low, span, top = np.array([0, 1, 1], dtype=np.float32)
     pixels = pixels.view()
     pixels.flags.writeable = False  # as those of a memory map are
     levels, counts, threshold = _levels_of(pixels, low, span or top, top)
@@ -84,10 +83,7 @@ def cut(image: ArrayLike, settings: PipelineSettings, number: int | None = None)
 
 
 def grow(found: Cut, settings: PipelineSettings, width: int) -> tuple[Array, int, Array]:
-    """Do steps 4 and 5 on a slice of some width.
-
-    Returns the mask, the pixels before filling, and by row the first and last column of the mask.
-    """
+    """Do steps 4 and 5: the mask, how many px before filling, its first and last column by row."""
     rows = _kernel_rows(settings.kernel_width, settings.kernel_shape)
     runs = found.edges, found.first, found.owner, found.chosen
     mask, n_dilated, columns = _grow(*runs, width, rows, bool(settings.fill_holes))
@@ -98,17 +94,16 @@ def facts_of(found: Cut, mask: Array, columns: Array) -> SliceFacts:
     """Tell the facts of a slice and its mask; `columns` as `grow` gives them."""
     hot_level = signs.quantile_of_counts(found.counts, signs.HOT_QUANTILE)
     *in_px, hull_px = _facts(found.levels, *found[3:], columns)
-    head = *mask.shape, int(np.count_nonzero(found.counts)), hot_level
-    return SliceFacts._make([*head, *in_px, int(np.count_nonzero(mask)), hull_px])
+    n_levels, mask_px = (int(np.count_nonzero(one)) for one in (found.counts, mask))
+    return SliceFacts._make([*mask.shape, n_levels, hot_level, *in_px, mask_px, hull_px])
 
 
 @lru_cache(maxsize=128)
 def _kernel_rows(width: int, shape: str) -> Array:
-    """Cut a structuring element into rows, the narrowest first.
+    """Cut a kernel into rows: how far down, left and right each carries a pixel.
 
-    How far down, left and right each carries a pixel: each row of the kernels there are is one run
-    about the anchor, and of two rows one reaches as far as the other on both sides or farther, so
-    that every row can start from the one before.
+    Each is one run about the anchor. The narrowest comes first: of two rows one reaches as far as
+    the other on both sides or farther, so that every row can start from the one before.
     """
     element, anchor = steps.structuring_element(max(width, 1), shape), width // 2
     found = []
@@ -119,27 +114,31 @@ def _kernel_rows(width: int, shape: str) -> Array:
     return np.array(sorted(found, key=lambda row: row[1] + row[2]), dtype=np.int64)
 
 
-@_part
-def _count(eights):
-    """Count levels by their pairs; a number holds eight of them."""
-    pairs, dark = np.zeros(2**16, dtype=np.uint32), 0
+@_kernel
+def _levels_of(pixels, low, span, top):
+    """Scale pixels from low to low + span to 0..top; count; Otsu's threshold, or -1: ask OpenCV."""
+    height, width = pixels.shape
+    # One dark column at least ends every row.
+    levels = np.empty((height, (width // 64 + 1) * 64), dtype=np.uint8)
+    for row in range(height):
+        source, target = pixels[row], levels[row]
+        target[width:] = 0
+        for i in range(width):
+            target[i] = np.uint8(np.int32((source[i] - low) / span * top))
+    pairs, eights, dark = np.zeros(2**16, dtype=np.uint32), levels.ravel().view(np.uint64), 0
     for i in range(eights.size):
         if eights[i]:
             for k in range(0, 64, 16):
                 pairs[eights[i] >> np.uint64(k) & np.uint64(0xFFFF)] += np.uint32(1)
         else:
             dark += 4
-    pairs[0] += np.uint32(dark)
     counts, lower = np.zeros(256, dtype=np.int64), np.zeros(256, dtype=np.uint32)
     for upper in range(256):
         counts[upper] = pairs[upper * 256 : upper * 256 + 256].sum()
         lower += pairs[upper * 256 : upper * 256 + 256]
-    return counts + lower
+    counts += lower
+    counts[0] += 2 * dark - (levels.size - pixels.size)
 
-
-@_part
-def _otsu(counts):
-    """The level that splits counts best, or -1 where another comes near."""
     below, sum_below = counts.cumsum(), (counts * np.arange(256)).cumsum()
     best, second, chosen = 0.0, 0.0, -1
     for level in range(255):
@@ -150,23 +149,8 @@ def _otsu(counts):
             if between > best:
                 best, chosen = between, level
     # In a very large frame OpenCV leaves out levels that split off only a few pixels.
-    return chosen if second < best * (1 - 1e-6) and below[-1] < 2**22 else -1
-
-
-@_kernel
-def _levels_of(pixels, low, span, top):
-    """Scale pixels from low to low + span to 0..top; count, and find Otsu's threshold."""
-    height, width = pixels.shape
-    # One dark column at least ends every row.
-    levels = np.empty((height, (width // 64 + 1) * 64), dtype=np.uint8)
-    for row in range(height):
-        source, target = pixels[row], levels[row]
-        target[width:] = 0
-        for i in range(width):
-            target[i] = np.uint8(np.int32((source[i] - low) / span * top))
-    counts = _count(levels.ravel().view(np.uint64))
-    counts[0] -= levels.size - pixels.size
-    return levels, counts, _otsu(counts)
+    is_clear = second < best * (1 - 1e-6) and below[-1] < 2**22
+    return levels, counts, chosen if is_clear else -1
 
 
 @_part
@@ -195,19 +179,13 @@ def _pack(eights, threshold):
 
 
 @_part
-def _cut_into_runs(words, n_rows, background):
+def _cut_into_runs(words, n_rows):
     """Cut rows into runs: first and end column of each; and how many there are before a row."""
-    n_words, here = words.size // n_rows, words[1:]
-    n_edges = _bits_set(words[0] ^ words[0] << _ONE) + np.uint64(2 * n_rows * int(background))
-    for i in range(here.size):  # no row ends with a bit that is set
-        n_edges += _bits_set(here[i] ^ (here[i] << _ONE | words[i] >> _LAST))
-    edges, first = np.empty(n_edges, dtype=np.int32), np.empty(n_rows + 1, dtype=np.int32)
-    n = 0
+    n, n_words = 0, words.size // n_rows
+    edges = np.empty(64 * words.size + 2 * n_rows, dtype=np.int32)  # most is never touched
+    first = np.empty(n_rows + 1, dtype=np.int32)
     for row in range(n_rows):
         first[row] = n // 2
-        if background:
-            edges[n] = 0
-            n += 1
         before = _NONE
         for k in range(n_words):
             word = words[row * n_words + k]
@@ -217,11 +195,11 @@ def _cut_into_runs(words, n_rows, background):
                 edges[n] = k * 64 + _bits_set(~changes & (changes - _ONE))
                 n += 1
                 changes &= changes - _ONE
-        if background:
+        if before:
             edges[n] = n_words * 64
             n += 1
     first[n_rows] = n // 2
-    return edges, first
+    return edges[:n], first
 
 
 @_part
@@ -255,7 +233,7 @@ def _components_of(levels, width, threshold, diagonal, drop):
     """Cut levels into runs, and join these: `Cut` from `edges` on, and how many are as large."""
     height = len(levels)
     words = _pack(levels.ravel().view(np.uint64), threshold)
-    edges, first = _cut_into_runs(words, height, False)
+    edges, first = _cut_into_runs(words, height)
     owner = _join(edges, first, int(diagonal))
     areas, framed = np.zeros(owner.size, dtype=np.int64), np.zeros(owner.size, dtype=np.int64)
     for row in range(height):
@@ -288,32 +266,26 @@ def _light(words, start, end):
 
 
 @_part
-def _widen(words, left, right, wider):
-    """OR every pixel into those so far to its left and right; the first and last word are dark."""
-    # An index that might be negative would keep the compiler from doing eight words at once.
-    before, here, behind, there = words, words[1:], words[2:], wider[1:]
-    for i in range(behind.size):
-        to_left = here[i] >> left | behind[i] << (_LAST - left) << _ONE
-        to_right = here[i] << right | before[i] >> (_LAST - right) >> _ONE
-        there[i] = here[i] | to_left | to_right
-
-
-@_part
 def _dilate(now, n_words, rows):
-    """Dilate a picture of bits by a kernel's rows, which `_kernel_rows` gives."""
+    """Dilate a picture of bits, whose first and last word stay dark, by a kernel's rows."""
     wider, grown, to_left, to_right = np.zeros_like(now), np.zeros_like(now), 0, 0
-    for i in range(len(rows)):
+    for down, most_left, most_right in rows:
         # Each pixel has become a run from `to_left` before it to `to_right` behind it: ORed with
         # itself shifted by no more than its length, it stays in one piece.
-        while to_left < rows[i, 1] or to_right < rows[i, 2]:
+        while to_left < most_left or to_right < most_right:
             most = min(to_left + to_right + 1, 63)
-            left, right = min(most, rows[i, 1] - to_left), min(most, rows[i, 2] - to_right)
-            _widen(now, np.uint64(left), np.uint64(right), wider)
-            now, wider, to_left, to_right = wider, now, to_left + left, to_right + right
-        shift = rows[i, 0] * n_words
-        there, here = grown[max(shift, 0) :], now[max(-shift, 0) :]
-        for k in range(min(there.size, here.size)):
-            there[k] |= here[k]
+            left, right = min(most, most_left - to_left), min(most, most_right - to_right)
+            to_left, to_right = to_left + left, to_right + right
+            less, more = np.uint64(left), np.uint64(right)
+            # An index that might be negative would keep the compiler from doing eight at once.
+            here, behind, there = now[1:], now[2:], wider[1:]
+            for i in range(behind.size):
+                before = here[i] >> less | behind[i] << (_LAST - less) << _ONE
+                there[i] = here[i] | before | here[i] << more | now[i] >> (_LAST - more) >> _ONE
+            now, wider = wider, now
+        there, here = grown[max(down, 0) * n_words :], now[max(-down, 0) * n_words :]
+        for i in range(min(there.size, here.size)):
+            there[i] |= here[i]
     return grown
 
 
@@ -343,15 +315,15 @@ def _grow(edges, first, owner, brain, width, rows, fill):
                 _light(words, start + edges[2 * run], start + edges[2 * run + 1])
     grown = _dilate(words, n_words, rows)
 
-    words, n_bits = np.zeros_like(grown), _NONE
+    dark, n_bits = np.full_like(grown, _ALL), _NONE
     _light(keep, max(0, -left), min(n_words * 64, width - left))
     inside = range(max(0, top), min(top + n_rows, height))
     for row in inside:
         for k in range(n_words):
             i = (row - top) * n_words + k
-            words[i] = grown[i] & keep[k]
-            n_bits += _bits_set(words[i])
-    edges, first = _cut_into_runs(words, n_rows, True)
+            dark[i] = ~(grown[i] & keep[k])
+            n_bits += _bits_set(~dark[i])
+    edges, first = _cut_into_runs(dark, n_rows)
     owner = _join(edges, first, 0)
     # The margin joins everything outside, and its first run is the first of all: run 0.
     for row in inside:
@@ -391,18 +363,6 @@ def _hull_rows(columns):
     return found
 
 
-@_part
-def _is_padding(levels, edges, first, owner, component):
-    """Whether a component has one level almost everywhere."""
-    counts = np.zeros(256, dtype=np.int64)
-    for row in range(first.size - 1):
-        for run in range(first[row], first[row + 1]):
-            if owner[run] == component:
-                for column in range(edges[2 * run], edges[2 * run + 1]):
-                    counts[levels[row, column]] += 1
-    return counts.max() >= signs.PADDING_SHARE * counts.sum()
-
-
 @_kernel
 def _facts(levels, edges, first, owner, areas, framed, brain, mask):
     """Measure in px what `SliceFacts` has from bright_px on, but for mask_px."""
@@ -424,9 +384,16 @@ def _facts(levels, edges, first, owner, areas, framed, brain, mask):
     for run in range(n_runs):
         if owner[run] != run or run == brain:
             continue
-        if framed[run] > 1 and _is_padding(levels, edges, first, owner, run):
-            padding += areas[run]
-            continue
+        if framed[run] > 1:
+            counts = np.zeros(256, dtype=np.int64)
+            for row in range(top[run], bottom[run] + 1):
+                for other in range(first[row], first[row + 1]):
+                    if owner[other] == run:
+                        for column in range(edges[2 * other], edges[2 * other + 1]):
+                            counts[levels[row, column]] += 1
+            if counts.max() >= signs.PADDING_SHARE * areas[run]:  # it has one level
+                padding += areas[run]
+                continue
         if framed[run]:
             edge = max(edge, areas[run])
         if brain >= 0:

@@ -7,10 +7,8 @@ the same bits.
 from __future__ import annotations
 
 import importlib
-import sys
-import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from types import ModuleType
@@ -28,8 +26,6 @@ from skullnb.pipeline.trace import empty_reason, trace_skull_mask
 if TYPE_CHECKING:
     import pandas as pd
 
-COMPILING = "Compiling the fast masks, once for this installation (about half a minute) ..."
-
 
 @dataclass(frozen=True, eq=False)
 class SliceMeasure:
@@ -38,7 +34,7 @@ class SliceMeasure:
     `threshold` is a level in 0..255 (bright is strictly above), `n_components` and
     `n_edge_touching` count bright components and those that touch the frame; `brain_px`,
     `dilated_px` and `mask_px` are the areas of the chosen component, after dilation, after filling;
-    `reason` says why the mask is empty, `warnings` what succeeded and yet looks wrong, too.
+    `reason` says why the mask is empty, `warnings` what looks wrong.
     """
 
     mask: Mask
@@ -51,11 +47,6 @@ class SliceMeasure:
     reason: str
     warnings: tuple[str, ...]
 
-    @property
-    def status(self) -> str:
-        """Say "empty", "warned" or "ok"."""
-        return "empty" if self.reason else "warned" if self.warnings else "ok"
-
     def row(self) -> dict[str, Any]:
         """Give everything but the mask, by name."""
         return {name: value for name, value in vars(self).items() if name != "mask"}
@@ -67,19 +58,14 @@ def create_skull_mask(image: ArrayLike, dilation_size: int = 26) -> Mask:
     Parameters
     ----------
     image : (H, W) array, real
-        One slice, any intensities.
+        One slice, any intensities; what is not finite or no slice is refused (InvalidImage).
     dilation_size : int
-        Kernel width in px (the article's name for it); it reaches half as far.
+        Kernel width in px, 0 to 1023 (the article's name for it); it reaches half as far.
 
     Returns
     -------
     (H, W) uint8 {0, 1}
         Empty when the slice is flat or no inner component exists; `trace_skull_mask` says why.
-
-    Raises
-    ------
-    InvalidImage, InvalidSetting
-        If it is not a finite, real, non-empty 2D array, or the width no whole number up to 1023.
 
     Examples
     --------
@@ -98,24 +84,19 @@ def create_skull_masks(
 ) -> Mask:
     """Skull masks of all slices of a stack, (N, H, W) uint8 {0, 1}.
 
-    `spacing_mm` (row, column) is what a reach in mm and dark growth need. Refusals are those of
-    `create_skull_mask`, with the number of the slice.
+    `spacing_mm`, (row, column), is what a reach in mm and dark growth need.
 
-    Examples
-    --------
     >>> create_skull_masks(np.zeros((2, 8, 8))).shape
     (2, 8, 8)
     """
     settings = (settings or PipelineSettings()).at(spacing_mm)
-    stack = as_stack(images)
+    stack, width = as_stack(images), [settings.kernel_width]
     masks = np.empty(stack.shape, dtype=np.uint8)
     for number, image in enumerate(stack):
         if settings.border == DARK_GROWTH:
-            trace = trace_skull_mask(image, settings, spacing_mm=spacing_mm, slice_number=number)
-            masks[number] = trace.mask
+            masks[number] = measure_slice(image, settings, spacing_mm, slice_number=number).mask
         else:
-            one_width = [settings.kernel_width]
-            (masks[number],) = masks_by_width(image, one_width, settings, slice_number=number)
+            (masks[number],) = masks_by_width(image, width, settings, slice_number=number)
     return masks
 
 
@@ -128,15 +109,7 @@ def masks_by_width(
 ) -> Iterator[Mask]:
     """Masks of one slice, (H, W) uint8 {0, 1}, at several kernel widths (px).
 
-    The width and reach of the settings are not used. Refused as by `create_skull_mask`, and so is
-    dark growth.
-
-    Examples
-    --------
-    >>> image = np.zeros((60, 60))
-    >>> image[20:40, 20:40] = 1.0
-    >>> [int(mask.sum()) for mask in masks_by_width(image, (1, 3, 5))]
-    [400, 480, 568]
+    The width and reach of the settings are not used; dark growth is refused.
     """
     settings = replace(settings or PipelineSettings(), reach_mm=None)
     if settings.border == DARK_GROWTH:
@@ -160,8 +133,6 @@ def measure_slice(
 ) -> SliceMeasure:
     """Mask a slice and say what a table needs to know of it, at about the price of the mask.
 
-    Mask, numbers, warnings and refusals are those of `trace_skull_mask`.
-
     Parameters
     ----------
     image : (H, W) array, real
@@ -170,7 +141,7 @@ def measure_slice(
     spacing_mm : (row, column), optional
         In mm per pixel: what a reach in mm needs, and warnings about the size of a head.
     slice_number : int, optional
-        Named in error messages.
+        Named where the image is refused (InvalidImage).
 
     Examples
     --------
@@ -191,33 +162,18 @@ def measure_slice(
         mask, facts, threshold = trace.mask, trace.facts, trace.threshold
         dilated_px, touching = np.count_nonzero(trace.dilated), trace.components["touches_edge"]
     reason = empty_reason(facts, len(touching))
-    return SliceMeasure(
-        mask=mask,
-        threshold=threshold,
-        n_components=len(touching),
-        n_edge_touching=int(np.count_nonzero(touching)),
-        brain_px=facts.chosen_px,
-        dilated_px=int(dilated_px),
-        mask_px=facts.mask_px,
-        reason=reason,
-        warnings=tuple(warnings_of(facts, settings, spacing_mm, reason).values()),
-    )
+    counts = threshold, len(touching), int(np.count_nonzero(touching))
+    areas = facts.chosen_px, int(dilated_px), facts.mask_px
+    told = tuple(warnings_of(facts, settings, spacing_mm, reason).values())
+    return SliceMeasure(mask, *counts, *areas, reason, told)
 
 
-def measure_stack(
-    stack: Any,
-    settings: PipelineSettings | None = None,
-    visit: Callable[[int, SliceMeasure], object] | None = None,
-) -> pd.DataFrame:
+def measure_stack(stack: Any, settings: PipelineSettings | None = None) -> pd.DataFrame:
     """Measure every slice of a Stack, and hold each against its neighbours: a row a slice.
 
     Columns are source (its file, where there are several), slice (its number there), group, those
-    of `SliceMeasure`, and status ("ok", "warned" or "empty"). ``visit(index, measure)`` is called
-    after each slice, as the masks are there and nowhere else. The stack's `spacing_mm` settles a
-    reach in mm.
+    of `SliceMeasure`, and status ("ok", "warned" or "empty").
 
-    Examples
-    --------
     >>> from skullnb.stack import Stack
     >>> measure_stack(Stack(np.zeros((2, 8, 8))))["status"].tolist()
     ['empty', 'empty']
@@ -225,16 +181,12 @@ def measure_stack(
     import pandas as pd
 
     settings = (settings or PipelineSettings()).at(stack.spacing_mm)
-    groups = stack.groups or [""] * len(stack.images)
-    files = [{"source": one.name} for one in stack.sources] if len(stack.sources) > 1 else []
-    rows = []
+    rows, several = [], len(stack.sources) > 1
     for index, number in enumerate(stack.slice_numbers):
-        image = stack.images[index]
-        measure = measure_slice(image, settings, stack.spacing_mm, slice_number=number)
-        own = files[stack.volume_numbers[index]] if files else {}
-        rows.append({**own, "slice": number, "group": groups[index], **measure.row()})
-        if visit:
-            visit(index, measure)
+        image, group = stack.images[index], stack.groups[index] if stack.groups else ""
+        found = measure_slice(image, settings, stack.spacing_mm, slice_number=number)
+        row = {"source": stack.sources[stack.volume_numbers[index]].name} if several else {}
+        rows.append({**row, "slice": number, "group": group, **found.row()})
     add_neighbour_signs(rows, *_volumes_of(stack))
     return pd.DataFrame(rows)
 
@@ -244,17 +196,17 @@ def _volumes_of(stack: Any) -> tuple[list[str], list[float]]:
 
     A grid makes a volume, and so does a label that was given and is not just the file's name.
     """
-    volumes, steps_mm = [], []
-    several = Counter(stack.volume_numbers)
+    volumes, steps_mm, n_slices = [], [], Counter(stack.volume_numbers)
     for index, number in enumerate(stack.volume_numbers):
         label = stack.groups[index] if stack.groups else ""
         grid = stack.grids[number] if stack.grids else None
-        path = stack.sources[number] if stack.sources else None
-        if grid is None and path and f"{path.name}.".startswith(f"{label}."):
+        name = stack.sources[number].name if stack.sources else ""
+        if grid is None and name and f"{name}.".startswith(f"{label}."):
             label = ""
         # One file of several slices is a volume of its own; files of one make up one together.
-        volumes.append(f"{number} {label}" if label and several[number] > 1 else label)
-        steps_mm.append(grid.steps_mm[0] if grid is not None and several[number] > 1 else 0.0)
+        several = n_slices[number] > 1
+        volumes.append(f"{number} {label}" if label and several else label)
+        steps_mm.append(grid.steps_mm[0] if grid is not None and several else 0.0)
     return volumes, steps_mm
 
 
@@ -262,10 +214,8 @@ def add_neighbour_signs(
     rows: list[dict[str, Any]], volumes: list[str], steps_mm: list[float]
 ) -> None:
     """Add to rows what tells each from its volume's nearby slices; words as `neighbour_signs`."""
-    areas, levels, numbers = (
-        [row[name] for row in rows] for name in ("mask_px", "threshold", "slice")
-    )
-    warned = [bool(row["warnings"]) for row in rows]
+    areas, levels = [row["mask_px"] for row in rows], [row["threshold"] for row in rows]
+    numbers, warned = [row["slice"] for row in rows], [bool(row["warnings"]) for row in rows]
     beside = neighbour_signs(areas, levels, volumes, numbers, steps_mm, warned)
     for row, signs in zip(rows, beside, strict=True):
         row["warnings"] = told = (*row["warnings"], *dict.fromkeys(signs.values()))
@@ -274,14 +224,10 @@ def add_neighbour_signs(
 
 @lru_cache(maxsize=1)
 def load() -> ModuleType | None:
-    """Give the fast kernels, compiled or from their cache; None where numba does not work.
+    """Give the fast kernels, or None where numba does not work.
 
-    Loading takes a second or more in every process. Compiling comes before it, once for an
-    installation, and a terminal is told. Call this before starting workers, or a clock.
+    It takes a second, and half a minute once for an installation: call it before starting workers.
     """
-    patience = threading.Timer(3.0, print, [COMPILING], {"file": sys.stderr})
-    if sys.stderr.isatty():
-        patience.start()
     try:
         fast = importlib.import_module("skullnb.pipeline.fast")
         for kind in (np.float32, np.float64):
@@ -290,6 +236,4 @@ def load() -> ModuleType | None:
             fast.facts_of(found, mask, columns)
     except (ImportError, RuntimeError):  # no numba, or nowhere to keep what it compiles
         return None
-    finally:
-        patience.cancel()
     return fast

@@ -20,7 +20,6 @@ SHAPES = {"ellipse": cv2.MORPH_ELLIPSE, "rectangle": cv2.MORPH_RECT}
 DILATION, DARK_GROWTH = "dilation", "dark growth"
 REACH_MM = 14.0  # of dark growth, unless another is asked for
 
-
 _CHOICES: dict[str, tuple[Any, ...]] = {
     "kernel_shape": tuple(SHAPES),
     "connectivity": (8, 4),
@@ -32,18 +31,16 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
 
 @dataclass(frozen=True)
 class PipelineSettings:
-    """Everything about the pipeline that can be chosen. The defaults are the article's.
-
-    Values outside what they may be are refused (InvalidSetting).
+    """Everything about the pipeline that can be chosen; else InvalidSetting.
 
     Parameters
     ----------
     kernel_width : int
-        Side of the structuring element in px; 0 switches the dilation off. An even width is not
-        symmetric: 26 reaches 12 px towards the top and left, 13 towards the bottom and right.
+        Side of the structuring element in px; 0 switches the dilation off. 26, the article's, is
+        not symmetric: it reaches 12 px towards the top and left, 13 towards the bottom and right.
     reach_mm : float, optional
-        How far the dilation carries the border, in mm, instead of a kernel width: `at` turns it
-        into one. With dark growth, the most that the border moves; 14 mm where left out.
+        How far the border is carried, in mm, instead of a kernel width: `at` turns it into one.
+        With dark growth, the most that the border moves; 14 mm where left out.
     kernel_shape : {"ellipse", "rectangle"}
     connectivity : {8, 4}
         Neighbours that join bright pixels into a component.
@@ -52,9 +49,8 @@ class PipelineSettings:
     threshold : "otsu" or int
         Level in 0..255; a pixel is bright when it is strictly above.
     fill_holes : bool
-        Fill what the dilated component encloses.
     border : {"dilation", "dark growth"}
-        Dark growth (`skullnb.pipeline.border`) looks for the border, and needs a spacing.
+        How the border is found: see `skullnb.pipeline.border`.
 
     Examples
     --------
@@ -74,18 +70,17 @@ class PipelineSettings:
     def __post_init__(self) -> None:
         """Refuse values outside what they may be."""
         width, reach, level = self.kernel_width, self.reach_mm, self.threshold
-        if not _is_whole(width, MAX_KERNEL_WIDTH):
-            wanted = f"a whole number of pixels from 0 to {MAX_KERNEL_WIDTH}"
-            _refuse("The kernel width", wanted, width)
         number = isinstance(reach, int | float | np.number) and not isinstance(reach, bool)
-        if reach is not None and not (number and 0 <= reach < np.inf):
-            _refuse("The reach", "a number of mm that is finite and not negative", reach)
-        if level != "otsu" and not _is_whole(level, 255):
-            _refuse("threshold", '"otsu" or a whole number from 0 to 255', level)
+        fine = reach is None or (number and 0 <= reach < np.inf)
+        _check(fine, "The reach", "a number of mm that is finite and not negative", reach)
+        fine = _is_whole(width, MAX_KERNEL_WIDTH)
+        _check(fine, "The kernel width", "a whole number of pixels from 0 to 1023", width)
+        fine = level == "otsu" or _is_whole(level, 255)
+        _check(fine, "threshold", '"otsu" or a whole number from 0 to 255', level)
         for name, choices in _CHOICES.items():
             value = getattr(self, name)
-            if value not in choices or not isinstance(value, (type(choices[0]), np.generic)):
-                _refuse(name, " or ".join(map(repr, choices)), value)
+            fine = value in choices and isinstance(value, (type(choices[0]), np.generic))
+            _check(fine, name, f"one of {choices}", value)
         if width != DEFAULT_KERNEL_WIDTH and (reach is not None or self.border == DARK_GROWTH):
             raise InvalidSetting(
                 f"A kernel width ({width} px) goes neither with a reach in mm (--reach-mm) nor "
@@ -93,15 +88,11 @@ class PipelineSettings:
             )
 
     def at(self, spacing_mm: tuple[float, float] | None) -> PipelineSettings:
-        """Settle what depends on the size of a pixel, (row, column) in mm; None = not known.
+        """Turn the reach into a kernel width, by the size of a pixel, (row, column) in mm.
 
-        A reach becomes the odd, hence symmetric, width 2 n + 1 px whose reach n is nearest to it
-        (of two that are equally near the narrower), at the mean of row and column; dark growth
-        keeps its reach. Refused (InvalidSetting) where a spacing is needed and not known, or makes
-        no sense, or the kernel would be wider than 1023 px.
+        It is the odd, hence symmetric, width 2 n + 1 px whose reach n is nearest (of two the
+        narrower), at the mean of row and column. Dark growth keeps its reach, and needs a spacing.
 
-        Examples
-        --------
         >>> PipelineSettings(reach_mm=6).at((0.5, 0.5)).kernel_width
         25
         """
@@ -115,8 +106,8 @@ class PipelineSettings:
                 f"{what} needs the size of a pixel, which is not known here; give the spacing in "
                 "mm (--spacing), or dilate by a kernel width in px."
             )
-        if np.shape(spacing_mm) != (2,) or not all(0 < one < np.inf for one in spacing_mm):
-            _refuse("The spacing", "(row, column) in mm, finite and above zero", spacing_mm)
+        fine = np.shape(spacing_mm) == (2,) and all(0 < one < np.inf for one in spacing_mm)
+        _check(fine, "The spacing", "(row, column) in mm, finite and above zero", spacing_mm)
         spacing = float(np.mean(spacing_mm))
         width = 2 * math.ceil(round(min(reach / spacing, 1e6), 3) - 0.5) + 1
         if width > MAX_KERNEL_WIDTH:
@@ -138,9 +129,8 @@ def as_slice(image: ArrayLike, number: int | None = None, *, finite: bool = True
     is_plain = pixels.dtype.kind in "iuf" and not isinstance(pixels, np.ma.MaskedArray)
     if pixels.ndim != 2 or pixels.size == 0 or not is_plain:
         raise InvalidImage(
-            f"{where} is a {type(pixels).__name__} of {pixels.dtype} and of shape {pixels.shape}; "
-            "give one 2D slice (rows, columns) of real numbers, with nothing masked, or a stack of "
-            "slices to create_skull_masks."
+            f"{where} is a {type(pixels).__name__} of {pixels.dtype}, shape {pixels.shape}; give "
+            "one 2D slice of real numbers, none masked, or a stack of slices to create_skull_masks."
         )
     if finite and pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
         n_bad = np.count_nonzero(~np.isfinite(pixels))
@@ -169,9 +159,7 @@ def as_array(values: ArrayLike, what: str) -> NDArray[Any]:
     try:
         return np.asanyarray(values)
     except ValueError as error:
-        raise InvalidImage(
-            f"{what} has rows of several lengths; give a rectangle of numbers."
-        ) from error
+        raise InvalidImage(f"{what} has rows of several lengths; make it a rectangle.") from error
 
 
 def _look_at_last_axis(shape: tuple[int, ...], what: str) -> None:
@@ -183,17 +171,15 @@ def _look_at_last_axis(shape: tuple[int, ...], what: str) -> None:
             "give grey slices as (rows, columns) or (slices, rows, columns)."
         )
     if 3 * last < min(others):
-        warnings.warn(
-            f"{what} has the shape {shape}, whose last axis looks like the slices'; slices come "
-            "first: `np.moveaxis(images, -1, 0)` puts them there.",
-            stacklevel=4,
-        )
+        text = "last axis looks like the slices'; `np.moveaxis(images, -1, 0)` puts it first."
+        warnings.warn(f"{what} has the shape {shape}, whose {text}", stacklevel=4)
 
 
 def _is_whole(value: Any, most: int) -> bool:
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    return whole and 0 <= value <= most
+    number = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    return number and bool(0 <= value <= most)
 
 
-def _refuse(what: str, wanted: str, value: object) -> None:
-    raise InvalidSetting(f"{what} must be {wanted}, not {value!r}.")
+def _check(is_right: object, what: str, wanted: str, value: object) -> None:
+    if not is_right:
+        raise InvalidSetting(f"{what} must be {wanted}, not {value!r}.")

@@ -1,9 +1,8 @@
 """Signs, seen without a reference mask, that a slice went wrong: what is measured, what is said.
 
-`SliceFacts` are plain numbers of one slice; `warnings_of` tells the signs from them. The limits
-come from 130 slices of four open heads with reference masks, the same cropped in 20 ways, and
-every slice of two whole heads, at a reach of 7.5 mm; "right" means an IoU of 0.8 or more. They fit
-those heads; how well they do on others, others must say.
+`warnings_of` tells the signs from numbers of one slice. The limits come from 130 slices of four
+open heads with reference masks, the same cropped in 20 ways, and every slice of two whole heads, at
+a reach of 7.5 mm; "right" means an IoU of 0.8 or more. They fit those heads, and maybe no others.
 """
 
 from __future__ import annotations
@@ -50,8 +49,7 @@ SENTENCES = {
     DROPPED: "a component {edge:.1f} times as large as the chosen one touches the frame and was "
     "dropped, so the brain may be lost",
 }
-SIGNS = (*SENTENCES, AREA_JUMP, THRESHOLD_JUMP)
-"""Names of all signs, in the order of their sentences; the last two need a volume."""
+SIGNS = (*SENTENCES, AREA_JUMP, THRESHOLD_JUMP)  # in this order; the last two need a volume
 
 HOT_QUANTILE, HOT_LEVEL = 0.999, 0.10
 # Chosen on the other heads, four heads asked for 7.0 to 8.0 mm; 7.5 mm is best over all of them.
@@ -62,11 +60,9 @@ SMALLEST_CM2, LARGEST_CM2 = 20.0, 300.0
 SMALLEST_PLAUSIBLE, LARGEST_PLAUSIBLE = 0.01, 0.90
 # Right masks fill .94 of their hull or more, on other heads that were tried .82; wrong ones .80.
 MASK_FILL = 0.81
-# Share of the frame: of a smaller hull nothing can be told by what lies around it.
-SMALLEST_HEAD = 0.01
+SMALLEST_HEAD = 0.01  # of the frame: a smaller hull tells nothing by what lies around it
 # Bright tissue outside the chosen one's hull: right slices .10 to .53, brain joined to scalp .06
-# and less; right ones may keep .02 where the frame cuts the scalp off, as a component that touches
-# it with the last share of the chosen one tells.
+# and less. Where a component with the last share touches the frame, which cuts it, right ones .02.
 LEAST_OUTSIDE, LEAST_OUTSIDE_CUT, MOST_OUTSIDE, CUT_SHARE = 0.065, 0.01, 0.60, 0.001
 # Right components fill .79 of their hull or more, .66 where cropped, .50 on the noisiest synthetic
 # heads; noise in air .30 to .51.
@@ -74,13 +70,12 @@ RING_FILL, SPARSE_FILL = 0.60, 0.48
 # The largest component beside the chosen one: right slices .32 of it or less, wrong ones .36 to 1.
 # One that touches the frame: right slices up to 1.2 times the chosen one (a neck).
 LIKE_SIZE, MUCH_LARGER = 0.35, 2.0
-# Bright padding holds a corner of the frame and has one level but for a rim that resampling blurs;
-# of the scalp where a frame cuts it, half of the pixels share one at most.
+# Of bright padding in a corner, which has one level but for a rim that resampling blurs; of scalp
+# that the frame cuts, half of the pixels share one at most.
 PADDING_SHARE = 0.75
 # Against the median of up to five slices nearby that show no sign. Thresholds of right slices
 # differed by 21% at most; no right slice of five open stacks from neighbours within 12 mm.
 AREA_CHANGE, THRESHOLD_CHANGE, NEARBY, NEARBY_MM = 0.25, 0.40, 5, 10.0
-MANY_TIMES = 2.0  # a larger change is told as a factor
 
 
 class SliceFacts(NamedTuple):
@@ -113,8 +108,7 @@ def facts_of(
         levels = np.bincount(normalised[labels == i + 1])
         is_padding[i] = levels.max() >= PADDING_SHARE * levels.sum()
     is_tissue = ~is_own & ~is_padding
-    # Sides of boxes, each larger where it lies further out: neither box holds the other where one
-    # is ahead on some sides, and the other on others.
+    # Sides of boxes, larger further out; neither holds the other where each is ahead somewhere.
     top, left = components["top"], components["left"]
     sides = np.stack([-top, -left, top + components["height"], left + components["width"]])
     ahead = sides - sides[:, is_own].sum(axis=1, keepdims=True)
@@ -145,18 +139,12 @@ def warnings_of(
 ) -> dict[str, str]:
     """Tell the signs of one slice, a sentence by name; `reason` is why its mask is empty."""
     own, frame = max(facts.chosen_px, 1), facts.height * facts.width
-    share = facts.mask_px / frame
-    cm2 = spacing_mm[0] * spacing_mm[1] / 100 if spacing_mm else 0.0
-    is_small, is_large = share < SMALLEST_PLAUSIBLE, share > LARGEST_PLAUSIBLE
-    little = f"the mask covers {100 * share:.2g}% of the frame ({facts.mask_px} px)"
-    much = f"{share:.0%} of the frame"
-    if cm2:
-        chosen, mask = facts.chosen_px * cm2, facts.mask_px * cm2
-        is_small = chosen < SMALLEST_CM2
-        little = f"the chosen component covers {chosen:.2g} cm² and the mask {mask:.3g} cm²"
-        if mask > LARGEST_CM2:
-            is_large, much = True, f"{mask:.0f} cm²"
-
+    share, cm2 = facts.mask_px / frame, spacing_mm[0] * spacing_mm[1] / 100 if spacing_mm else 0.0
+    chosen, mask = facts.chosen_px * cm2, facts.mask_px * cm2
+    little = f"the chosen component covers {chosen:.2g} cm² and the mask {mask:.3g} cm²"
+    if not cm2:
+        little = f"the mask covers {100 * share:.2g}% of the frame ({facts.mask_px} px)"
+    much = f"{mask:.0f} cm²" if mask > LARGEST_CM2 else f"{share:.0%} of the frame"
     tissue = max(facts.bright_px - facts.padding_px, 1)
     outside = max(0.0, 1 - facts.bright_in_hull_px / tissue)
     fill = facts.chosen_px / max(facts.hull_px, 1)
@@ -169,25 +157,23 @@ def warnings_of(
         TWO_LEVELS: facts.n_levels == 2,
         WIDE_KERNEL: kernel,
         EMPTY: reason,
+        SMALL: chosen < SMALLEST_CM2 if cm2 else share < SMALLEST_PLAUSIBLE,
+        LARGE: mask > LARGEST_CM2 or share > LARGEST_PLAUSIBLE,
+        HOLLOW: facts.mask_px < MASK_FILL * facts.mask_hull_px,
+        SCALP_RING: is_outermost and fill < RING_FILL,
+        MERGED: is_outermost and fill >= RING_FILL,
+        SPARSE: is_head and not is_outermost and fill < SPARSE_FILL,
+        OUTSIDE: is_head and outside > MOST_OUTSIDE,
+        PART: is_head and facts.beside_px > LIKE_SIZE * own,
+        DROPPED: facts.edge_px > MUCH_LARGER * own,
     }
-    if not reason:
-        shown |= {
-            SMALL: is_small,
-            LARGE: is_large,
-            HOLLOW: facts.mask_px < MASK_FILL * facts.mask_hull_px,
-            SCALP_RING: is_outermost and fill < RING_FILL,
-            MERGED: is_outermost and fill >= RING_FILL,
-            SPARSE: is_head and not is_outermost and fill < SPARSE_FILL,
-            OUTSIDE: is_head and outside > MOST_OUTSIDE,
-            PART: is_head and facts.beside_px > LIKE_SIZE * own,
-            DROPPED: facts.edge_px > MUCH_LARGER * own,
-        }
+    judged = (HOT, TWO_LEVELS, WIDE_KERNEL, EMPTY) if reason else SENTENCES
     words = {"kernel": kernel, "reason": reason, "little": little, "much": much}
     # Decimals were cut off, so a hot pixel lies below the next level up.
     numbers = {"lowest": 100 * (facts.hot_level + 1) / 255, "fill": fill, "outside": outside}
     numbers |= {"beside": facts.beside_px / own, "edge": facts.edge_px / own}
     numbers["mask_fill"] = facts.mask_px / max(facts.mask_hull_px, 1)
-    return {sign: SENTENCES[sign].format(**words, **numbers) for sign in shown if shown[sign]}
+    return {sign: SENTENCES[sign].format(**words, **numbers) for sign in judged if shown[sign]}
 
 
 def kernel_sign(settings: PipelineSettings, spacing_mm: tuple[float, float] | None) -> str:
@@ -234,7 +220,8 @@ def neighbour_signs(
     neighbours), `numbers` are those of the slices there and `steps_mm` the mm from one to the next
     (0 = not known). A slice that differs in both ways has two signs and one sentence.
     """
-    names, full = np.array(volumes, dtype=str), np.asarray(areas) > 0
+    names, values = np.array(volumes, dtype=str), (np.asarray(areas), np.asarray(thresholds))
+    full = values[0] > 0
     silent = full & ~np.asarray(warned, dtype=bool)
     found: list[dict[str, str]] = [{} for _ in areas]
     for volume in set(volumes) - {""}:
@@ -248,22 +235,19 @@ def neighbour_signs(
             close = np.flatnonzero((away <= reach) & (same != number) & silent[same])
             near = same[close[np.argsort(away[close], kind="stable")[:NEARBY]]]
             if full[number] and len(near) > 1:
-                found[number] = _jumps(np.asarray(areas), np.asarray(thresholds), number, near)
+                found[number] = _jumps(*values, number, near)
     return found
 
 
 def _jumps(areas: Array, thresholds: Array, number: Any, near: Array) -> dict[str, str]:
     told = {}
-    for sign, values, limit, what, more, less, much in (
-        (AREA_JUMP, areas, AREA_CHANGE, "mask", "larger", "smaller", "large"),
-        (THRESHOLD_JUMP, thresholds, THRESHOLD_CHANGE, "threshold", "higher", "lower", "high"),
+    for sign, values, limit, what, more, less in (
+        (AREA_JUMP, areas, AREA_CHANGE, "mask", "larger", "smaller"),
+        (THRESHOLD_JUMP, thresholds, THRESHOLD_CHANGE, "threshold", "higher", "lower"),
     ):
-        times = values[number] / max(1.0, float(np.median(values[near])))
-        change = f"{abs(times - 1):.0%} {more if times > 1 else less} than"
-        if times > 1 + MANY_TIMES:
-            change = f"{times:.1f} times as {much} as"
-        if abs(times - 1) > limit:
-            told[sign] = f"the {what} is {change}"
+        change = values[number] / max(1.0, float(np.median(values[near]))) - 1
+        if abs(change) > limit:
+            told[sign] = f"the {what} is {abs(change):.0%} {more if change > 0 else less} than"
     sentence = ", and ".join(told.values()) + ","[: len(told) - 1]
     return dict.fromkeys(told, f"{sentence} those of the slices around it")
 

@@ -23,12 +23,9 @@ _COLUMNS = [(name, np.int64) for name in ("label", "area", "top", "left", "heigh
 def normalise(image: ArrayLike) -> Mask:
     """Map a slice linearly from its minimum..maximum to 0..255, cutting decimals off.
 
-    Takes finite, real numbers, else InvalidImage; a flat slice becomes all zero. Floats are
-    computed in their own precision, as in the article; integers are taken to float64 first, as a
-    difference of small ones wraps around.
+    A flat slice becomes all zero; what is not finite and real is refused (InvalidImage). Floats
+    keep their precision, as in the article; integers become float64, as differences might wrap.
 
-    Examples
-    --------
     >>> normalise([[0.0, 1.0], [2.0, 4.0]])
     array([[  0,  63],
            [127, 255]], dtype=uint8)
@@ -48,12 +45,8 @@ def normalise(image: ArrayLike) -> Mask:
 
 
 def otsu_threshold(normalised: Mask) -> int:
-    """Level that best splits the histogram into dark and bright (Otsu, 1979).
+    """Level that best splits the histogram into dark and bright (Otsu, 1979), as OpenCV finds it.
 
-    OpenCV decides between levels that split equally well.
-
-    Examples
-    --------
     >>> otsu_threshold(np.array([[10, 10, 10, 200]], dtype=np.uint8))
     10
     """
@@ -69,25 +62,16 @@ def threshold_of(normalised: Mask, settings: PipelineSettings) -> int:
 
 
 def binarise(normalised: Mask, threshold: int) -> Mask:
-    """Bright pixels: strictly above the threshold.
-
-    Examples
-    --------
-    >>> binarise(np.array([[22, 23, 24]], dtype=np.uint8), 23)
-    array([[0, 0, 1]], dtype=uint8)
-    """
+    """Bright pixels: strictly above the threshold."""
     return (normalised > threshold).astype(np.uint8)
 
 
 def label_components(binary: Mask, connectivity: int = 8) -> tuple[NDArray[np.int32], NDArray[Any]]:
-    """Number the connected components of the bright pixels (joined by 8 or 4) and measure each.
+    """Number the connected components (joined by 8 or 4) of the bright pixels and measure each.
 
-    Returns (H, W) int32 labels, 0 = background, and a structured array with a row a component in
-    the order of labels: label, area, top, left, height, width [px], and touches_edge (it has a
-    pixel in the first or last row or column).
+    Returns labels, (H, W) int32, 0 = background, and a structured array, a row a component: label,
+    area, top, left, height, width [px], touches_edge (has a pixel on the frame).
 
-    Examples
-    --------
     >>> labels, components = label_components(np.array([[0, 0, 0], [0, 1, 0]], dtype=np.uint8))
     >>> components["area"], components["touches_edge"]
     (array([1]), array([ True]))
@@ -103,17 +87,9 @@ def label_components(binary: Mask, connectivity: int = 8) -> tuple[NDArray[np.in
 
 
 def choose_brain(components: NDArray[Any], drop_edge_touching: bool = True) -> int:
-    """Label of the largest inner component, the one taken for the brain: the first of equals.
+    """Label of the largest inner component, the first of equals; 0 when there is none to choose.
 
-    `components` as `label_components` gives them; those that touch the frame (scalp candidates)
-    may be kept. 0 when nothing is left to choose.
-
-    Examples
-    --------
-    >>> binary = np.zeros((5, 7), dtype=np.uint8)
-    >>> binary[2, 1:3] = binary[2, 4:6] = 1
-    >>> choose_brain(label_components(binary)[1])
-    1
+    `components` as `label_components` gives them; those that touch the frame may be kept.
     """
     candidates = components[~components["touches_edge"]] if drop_edge_touching else components
     if len(candidates) == 0:
@@ -122,23 +98,15 @@ def choose_brain(components: NDArray[Any], drop_edge_touching: bool = True) -> i
 
 
 def component_mask(labels: NDArray[np.int32], chosen: int) -> Mask:
-    """Pixels of one component, by its label; 0 stands for "none".
-
-    Examples
-    --------
-    >>> component_mask(np.array([[0, 1, 2]], dtype=np.int32), 2)
-    array([[0, 0, 1]], dtype=uint8)
-    """
+    """Pixels of one component, by its label; 0 stands for "none"."""
     return np.equal(labels, chosen or -1).astype(np.uint8)
 
 
 def structuring_element(width: int, shape: str = "ellipse") -> Mask:
-    """OpenCV's structuring element: (width, width), its anchor at `width // 2`.
+    """OpenCV's structuring element, "ellipse" or "rectangle": its anchor is at `width // 2`.
 
-    The width is in px, at least 1; the shape "ellipse" or "rectangle"; else InvalidSetting.
+    The width is in px, at least 1, else InvalidSetting.
 
-    Examples
-    --------
     >>> structuring_element(3)
     array([[0, 1, 0],
            [1, 1, 1],
@@ -152,12 +120,8 @@ def structuring_element(width: int, shape: str = "ellipse") -> Mask:
 
 
 def dilate(brain: Mask, width: int = 26, shape: str = "ellipse") -> Mask:
-    """Grow a component by a structuring element, to cover the bone around it.
+    """Grow a component by a structuring element, so many px wide; 0 leaves it as it is.
 
-    The width is in px, 0 leaves the component as it is.
-
-    Examples
-    --------
     >>> dilate(np.array([[0, 0, 0, 1, 0, 0, 0]], dtype=np.uint8), 4, "rectangle")
     array([[0, 0, 1, 1, 1, 1, 0]], dtype=uint8)
     """
@@ -167,12 +131,10 @@ def dilate(brain: Mask, width: int = 26, shape: str = "ellipse") -> Mask:
 
 
 def fill_holes(mask: Mask) -> Mask:
-    """Fill the background that is not joined to the frame, through four neighbours.
+    """Fill the background that no path through four neighbours joins to the frame.
 
-    The same as the article's own call, `scipy.ndimage.binary_fill_holes`, in a tenth of its time.
+    The same as the article's own `scipy.ndimage.binary_fill_holes`, in a tenth of its time.
 
-    Examples
-    --------
     >>> fill_holes(np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], dtype=np.uint8))[1]
     array([1, 1, 1], dtype=uint8)
     """

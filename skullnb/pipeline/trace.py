@@ -22,8 +22,7 @@ RULES = (
     "dilate",
     "fill holes",
 )
-GROW = "grow through the dark"
-"""The rule in place of "dilate", where dark growth is asked for."""
+GROW = "grow through the dark"  # in place of "dilate", where dark growth is asked for
 
 
 class RuleRecord(NamedTuple):
@@ -78,8 +77,8 @@ def trace_skull_mask(
 ) -> SkullMaskTrace:
     """Run the pipeline on one slice and keep everything it saw on the way.
 
-    The mask is that of `create_skull_mask`, bit for bit. Arguments are those of `measure_slice`,
-    and so are refusals.
+    The mask is that of `create_skull_mask`, bit for bit. Arguments and refusals are those of
+    `measure_slice`.
 
     Examples
     --------
@@ -99,36 +98,16 @@ def trace_skull_mask(
 
     facts = facts_of(normalised, binary, labels, components, chosen, mask)
     reason = empty_reason(facts, len(components))
-    drop = components["touches_edge"] & bool(settings.drop_edge_touching)
-    others = components[~drop & (components["label"] != chosen)]
-    grown = int(np.count_nonzero(dilated != brain))
-    filled = facts.mask_px - int(np.count_nonzero(dilated))
-    did = (
-        (facts.n_levels == 1, 0),
-        (facts.n_levels > 1, facts.bright_px),
-        (bool(drop.any()), int(components["area"][drop].sum())),
-        (len(others) > 0, int(others["area"].sum())),
-        (grown > 0, grown),
-        (filled > 0, filled),
-    )
+    areas, drop = components["area"], components["touches_edge"] & settings.drop_edge_touching
+    dropped, others = areas[drop].sum(), areas[~drop & (components["label"] != chosen)].sum()
+    grown, filled = np.count_nonzero(dilated != brain), np.count_nonzero(mask != dilated)
+    n_pixels = [0, facts.bright_px, int(dropped), int(others), int(grown), int(filled)]
+    fired = [facts.n_levels == 1, facts.n_levels > 1, *(n > 0 for n in n_pixels[2:])]
     names = (*RULES[:-2], GROW if settings.border == DARK_GROWTH else RULES[-2], RULES[-1])
-    return SkullMaskTrace(
-        settings,
-        spacing_mm,
-        normalised,
-        threshold,
-        binary,
-        labels,
-        components,
-        chosen,
-        brain,
-        dilated,
-        mask,
-        rules=tuple(RuleRecord(name, *one) for name, one in zip(names, did, strict=True)),
-        facts=facts,
-        reason=reason,
-        warnings=tuple(warnings_of(facts, settings, spacing_mm, reason).values()),
-    )
+    rules = tuple(map(RuleRecord, names, fired, n_pixels))
+    seen = normalised, threshold, binary, labels, components, chosen, brain, dilated, mask
+    told = tuple(warnings_of(facts, settings, spacing_mm, reason).values())
+    return SkullMaskTrace(settings, spacing_mm, *seen, rules, facts, reason, told)
 
 
 def empty_reason(facts: SliceFacts, n_components: int) -> str:
