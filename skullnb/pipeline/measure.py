@@ -1,7 +1,6 @@
 """Masks, and the row that a table needs of each: the doors that everything else goes through.
 
-Where numba works, the kernels of `skullnb.pipeline.fast` do the work; elsewhere the steps do, to
-the same bits.
+The kernels of `skullnb.pipeline.fast` do the work, or without numba the steps, to the same bits.
 """
 
 from __future__ import annotations

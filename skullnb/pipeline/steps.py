@@ -1,7 +1,6 @@
-"""The five steps, one function each, as a reader would write them.
+"""The five steps, one function each, as a reader would write them; `fast` does the same.
 
-Pictures are (H, W) arrays: levels 0..255 and masks {0, 1} of uint8. `skullnb.pipeline.fast` does
-the same, bit for bit, where numba is installed.
+Pictures are (H, W) arrays: levels 0..255 and masks {0, 1} of uint8.
 """
 
 from __future__ import annotations
