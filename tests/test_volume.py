@@ -80,19 +80,16 @@ def test_shining_marrow_is_covered_as_far_as_bone_is_thick_at_least(monkeypatch)
     assert covered > metrics.recall(skull_mask_of_volume(image, (2, 2, 2)), inside) + 0.01
 
 
-def test_neither_the_kind_of_numbers_nor_the_order_of_slices_matters():
+def test_neither_numbers_nor_order_nor_a_hot_voxel_matter_and_a_shorter_reach_ends_sooner():
     image, _ = drawn_head(THICK)
-    mask = skull_mask_of_volume(image, THICK)
-    assert np.array_equal(skull_mask_of_volume(image.astype(np.float32) / 4 - 9, THICK), mask)
+    mask, hot = skull_mask_of_volume(image, THICK), image.copy()
+    hot[3, 3, 3] = 32000
+    for same in (image.astype(np.float32) / 4 - 9, hot):
+        assert np.array_equal(skull_mask_of_volume(same, THICK), mask)
     fortran = np.asfortranarray(image)[::-1]
     assert metrics.iou(skull_mask_of_volume(fortran, THICK), mask[::-1]) > 0.99
-
-
-def test_a_hot_voxel_has_no_say():
-    image, _ = drawn_head(THICK)
-    hot = image.copy()
-    hot[3, 3, 3] = 32000
-    assert np.array_equal(skull_mask_of_volume(hot, THICK), skull_mask_of_volume(image, THICK))
+    areas = [skull_mask_of_volume(image, THICK, reach).sum() for reach in (2, 6, 14)]
+    assert areas[0] < areas[1] < areas[2] == mask.sum()
 
 
 @pytest.mark.parametrize(
@@ -101,13 +98,6 @@ def test_a_hot_voxel_has_no_say():
 def test_a_part_of_a_head_is_found_as_well(part):
     image, inside = drawn_head(THICK, bridge=True)
     assert metrics.iou(skull_mask_of_volume(image[part], THICK), inside[part]) > 0.93
-
-
-def test_a_shorter_reach_ends_sooner():
-    image, _ = drawn_head(THICK)
-    areas = [skull_mask_of_volume(image, THICK, reach).sum() for reach in (2, 4, 8, 14)]
-    assert areas == sorted(areas)
-    assert areas[0] < 0.9 * areas[-1]
 
 
 IMAGE, INSIDE = drawn_head(THICK)
@@ -119,10 +109,10 @@ HEAD = np.stack([ndimage.binary_fill_holes(one > 0) for one in IMAGE])
     ("image", "spacing", "reach", "error", "words"),
     [
         (IMAGE[17:18], THICK, 14, InvalidImage, "this is one slice"),
-        (IMAGE[17], THICK, 14, InvalidImage, "dimension"),
+        (IMAGE[17], THICK, 14, InvalidImage, "give .slices, rows, columns"),
         (0 * IMAGE, THICK, 14, InvalidImage, "flat"),
         (np.where(IMAGE > 0, IMAGE, np.nan), THICK, 14, InvalidImage, "NaN"),
-        (IMAGE.astype(str), THICK, 14, InvalidImage, "give numbers"),
+        (IMAGE.astype(str), THICK, 14, InvalidImage, "real numbers"),
         (IMAGE, (1, 1), 14, InvalidSetting, "numbers of mm above zero"),
         (IMAGE, (1, 0, 1), 14, InvalidSetting, "numbers of mm above zero"),
         (IMAGE, THICK, 0, InvalidSetting, "numbers of mm above zero"),
@@ -175,11 +165,10 @@ def test_what_looks_wrong_is_said(found, sign):
 
 
 def test_a_slice_far_from_the_brain_is_empty_and_says_why():
-    first, *_, last = measure_volume(IMAGE, THICK)
-    assert first.status == last.status == "empty"
-    assert "does not come near" in first.reason
-    middle = measure_volume(IMAGE, THICK)[len(IMAGE) // 2]
-    assert middle.status == "ok"
+    first, *_, last = measures = measure_volume(IMAGE, THICK)
+    assert "does not come near" in first.reason == last.reason
+    middle = measures[len(IMAGE) // 2]
+    assert not middle.warnings
     assert middle.brain_px < middle.dilated_px <= middle.mask_px == middle.mask.sum()
 
 
@@ -200,18 +189,13 @@ def test_open_heads_are_as_good_as_was_measured(name, monkeypatch):
         monkeypatch.setenv(heads.FOLDER_VARIABLE, str(real_data()))
     stack, whole = heads.load(name), heads.load_whole(name)
     stored = real_heads.table("border_scores").query("method == 'whole head' and stack == @name")
-    steps_mm, reach_mm = whole.grids[0].steps_mm, stored.setting.iloc[0]
-    masks = skull_mask_of_volume(whole.images, steps_mm, reach_mm)
+    masks = skull_mask_of_volume(whole.images, whole.grids[0].steps_mm, stored.setting.iloc[0])
     places = [whole.slice_numbers.index(number) for number in stack.slice_numbers]
     found = metrics.score_slices(masks[places], stack.reference)["iou"]
     assert np.allclose(stored.iou, found, atol=2e-6)
     mean, worst = LEAST[name]
     assert found.mean() > mean
     assert found.min() > worst
-    if name == "colin27":
-        labelled = whole.reference.any(axis=(1, 2))
-        every = skull_mask_of_volume(whole.images, steps_mm)[labelled]
-        assert metrics.iou(every, whole.reference[labelled]) > 0.95
 
 
 # --- the command ----------------------------------------------------------------------------------
@@ -225,14 +209,10 @@ def run(*words):
 def scans(tmp_path_factory):
     folder = tmp_path_factory.mktemp("scans")
     image, inside = drawn_head((5, 3, 3))
-    affine = np.diag([3.0, 3, 5, 1])
-    for name, voxels in (
-        ("a", image),
-        ("b", image[:, ::-1]),
-        ("brain", image * inside * (image > 120)),
-    ):
+    bare = image * inside * (image > 120)
+    for name, voxels in (("a", image), ("b", image[:, ::-1]), ("brain", bare)):
         stored = np.moveaxis(voxels, 0, 2).swapaxes(0, 1)
-        nib.save(nib.Nifti1Image(stored, affine), folder / f"{name}.nii")
+        nib.save(nib.Nifti1Image(stored, np.diag([3.0, 3, 5, 1])), folder / f"{name}.nii")
     return folder
 
 
@@ -247,7 +227,6 @@ def test_the_command_writes_mask_table_and_account_as_for_slices(scans, tmp_path
     account = json.loads((tmp_path / "m.json").read_text())
     assert account["Method"] == "whole-head"
     assert account["ReachMm"] == [14, 14]
-    assert account["KernelWidth" if "KernelWidth" in account else "Kernels"]
 
 
 def test_several_volumes_are_done_side_by_side_and_one_that_is_refused_stops_none(scans, tmp_path):
@@ -278,13 +257,3 @@ def test_words_that_do_not_go_with_whole_heads_are_refused(scans, tmp_path, word
     assert done.exit_code == 2
     assert told in " ".join(done.output.split())
     assert not output.exists()
-
-
-def test_an_array_that_does_not_say_how_far_slices_are_apart_is_refused(tmp_path):
-    np.save(tmp_path / "a.npy", IMAGE)
-    words = ("mask", tmp_path / "a.npy", "-o", tmp_path / "m.npy", "--spacing", "2x2.5")
-    done = run(*words, "--method", "whole-head")
-    assert done.exit_code == 2
-    assert "how far slices are apart" in done.output
-    np.save(tmp_path / "a.npy", IMAGE[17])
-    assert "this is one slice" in run(*words, "--method", "whole-head").output
