@@ -100,44 +100,35 @@ def drawn_head(brain_mm, skull_mm, head_mm, spacing):
     return levels
 
 
+# It stops where the scalp begins and at the reach at the latest, grows a little where marrow shines,
+# and stays out of the skin.
 @pytest.mark.parametrize("spacing", [(1.0, 1.0), (0.8, 0.8), (1.0, 0.75)])
-@pytest.mark.parametrize(("thickness", "expected"), [(4, 4), (11, 11), (20, 14)])
-def test_it_stops_where_the_scalp_begins_and_at_the_reach_at_the_latest(
-    spacing, thickness, expected
-):
-    levels = drawn_head(40, 40 + thickness, 52 + thickness, spacing)
-    brain = (levels == 220).astype(np.uint8)
-    mask = fill_holes(grow_through_dark(brain, levels, 100, spacing))
-    area = np.count_nonzero(mask) * spacing[0] * spacing[1]
-    assert np.sqrt(area / np.pi) == pytest.approx(40 + expected, abs=0.5)
-
-
-@pytest.mark.parametrize(("head_mm", "expected"), [(60, 42), (40, 37)])
-def test_it_grows_a_little_where_marrow_shines_and_stays_out_of_the_skin(head_mm, expected):
-    levels = drawn_head(40, 40, head_mm, (1.0, 1.0))
+@pytest.mark.parametrize(
+    ("skull_mm", "head_mm", "expected"),
+    [(44, 56, 44), (51, 63, 51), (60, 72, 54), (40, 60, 42), (40, 40, 37)],
+)
+def test_it_ends_where_it_should_on_a_drawn_head(spacing, skull_mm, head_mm, expected):
+    levels = drawn_head(40, skull_mm, head_mm, spacing)
     brain = (levels == 220).astype(np.uint8)
     levels.flags.writeable = brain.flags.writeable = False
-    grown = grow_through_dark(brain, levels, 100, (1.0, 1.0))
-    assert np.sqrt(np.count_nonzero(grown) / np.pi) == pytest.approx(expected, abs=0.5)
+    mask = fill_holes(grow_through_dark(brain, levels, 100, spacing))
+    area = np.count_nonzero(mask) * spacing[0] * spacing[1]
+    assert np.sqrt(area / np.pi) == pytest.approx(expected, abs=0.5)
 
 
 @pytest.mark.parametrize("settings", [GROWTH, replace(GROWTH, reach_mm=5, fill_holes=False)])
 def test_every_door_gives_the_same_mask(settings):
-    head = heads.load("studyforrest").select([2, 9])
-    masks = create_skull_masks(head.images, settings, head.spacing_mm)
+    head = replace(heads.load("studyforrest").select([2, 9]), spacing_mm=(0.7, 0.7))
+    masks = create_skull_masks(head.images, settings, (0.7, 0.7))
     table = measure_stack(head, settings)
-    for image, mask, (_, row) in zip(head.images, masks, table.iterrows(), strict=True):
-        trace = trace_skull_mask(image, settings, spacing_mm=head.spacing_mm)
+    for image, mask, warnings in zip(head.images, masks, table["warnings"], strict=True):
+        trace = trace_skull_mask(image, settings, spacing_mm=(0.7, 0.7))
         assert trace.settings == replace(settings, reach_mm=settings.reach_mm or 14.0)
-        own = trace.brain, trace.normalised, trace.threshold, head.spacing_mm
-        np.testing.assert_array_equal(
-            trace.dilated, grow_through_dark(*own, trace.settings.reach_mm)
-        )
-        filled = fill_holes(trace.dilated) if settings.fill_holes else trace.dilated
-        np.testing.assert_array_equal(trace.mask, filled)
-        np.testing.assert_array_equal(mask, filled)
-        assert row["warnings"] == trace.warnings
-        assert row["dilated_px"] == np.count_nonzero(trace.dilated)
+        own = trace.brain, trace.normalised, trace.threshold, (0.7, 0.7)
+        grown = grow_through_dark(*own, trace.settings.reach_mm)
+        np.testing.assert_array_equal(trace.dilated, grown)
+        np.testing.assert_array_equal(mask, fill_holes(grown) if settings.fill_holes else grown)
+        assert warnings == trace.warnings
 
 
 def test_the_border_of_a_real_head_is_met_better_than_by_any_one_kernel():
@@ -156,10 +147,6 @@ def test_the_ledger_says_what_the_rule_is_worth_and_keeps_it_apart_from_the_dila
     assert list(account.index) == [*RULES[:4], GROW, "fill holes"]
     assert account.loc[GROW, "status"] == "exercised"
     assert account.loc[GROW, "iou"] - account.loc[GROW, "iou_off"] > 0.1
-    # Without a threshold nothing is dark, and whatever is not black is brain.
-    trace = trace_skull_mask(head.images[0], GROWTH, spacing_mm=head.spacing_mm)
-    zero = create_skull_masks(head.images[:1], replace(GROWTH, threshold=0), head.spacing_mm)
-    np.testing.assert_array_equal(evidence.switch_off(trace, "threshold"), zero[0])
     with pytest.raises(InvalidSetting, match="different settings"):
         evidence.combine([ledger, evidence.build_ledger(head)])
 
@@ -216,15 +203,7 @@ def test_the_commands_take_the_rule_and_say_what_was_used(tmp_path):
     assert told["Settings"] == {**asdict(settings), "kernel_width": None}
     assert (told["ReachMm"], told["Kernels"][0]["KernelWidth"]) == ([12.0, 12.0], None)
     assert not any("kernel" in remark or "reach" in remark for remark in told["Remarks"])
-    table = pd.read_csv(tmp_path / "mask.csv")
-    assert table["kernel_width"].isna().all()
-    assert table["mask_px"].tolist() == [int(one.sum()) for one in expected]
-
-    done = run("evidence", scan, "--border", "dark growth", "-o", tmp_path)
-    assert done.exit_code == 0, done.output
-    assert f"{GROW}  exercised, changed 2 of 2" in done.output
-    told = json.loads((tmp_path / "evidence.json").read_text("utf-8"))
-    assert told["settings"] == asdict(replace(GROWTH, reach_mm=14.0))
+    assert pd.read_csv(tmp_path / "mask.csv")["kernel_width"].isna().all()
 
 
 def test_a_batch_takes_the_rule_too(tmp_path):
@@ -232,9 +211,7 @@ def test_a_batch_takes_the_rule_too(tmp_path):
     np.save(tmp_path / "scans.npy", head.images)
     words = ("mask", tmp_path / "scans.npy", "-o", tmp_path / "masks.packed.npy")
     words += ("--border", "dark growth")
-    bare = run(*words)
-    assert bare.exit_code == 2
-    assert "Dark growth needs the size of a pixel" in bare.output
+    assert "Dark growth needs the size of a pixel" in run(*words).output
     done = run(*words, "--spacing", "0.7x0.7")
     assert done.exit_code == 0, done.output
     masks = np.unpackbits(np.load(tmp_path / "masks.packed.npy"), axis=-1, count=274)
