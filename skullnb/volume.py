@@ -1,17 +1,12 @@
 """A whole head: the brain found in 3D, and the border looked for in every slice.
 
-One Otsu threshold holds for the volume. Its bright voxels are opened by the smallest ball that
-frees the brain from the scalp; the deepest component is the brain. From there the mask grows
-through the dark, as in `skullnb.pipeline.border`, but as far as 3D distances allow: near the vertex
-the brain lies below a slice, not in it.
-
-Distances are exact and whole numbers: squared, one axis after the other, and cut off at the
-farthest that is asked for.
+The bright voxels, by Otsu's threshold, are opened by the smallest ball that frees the brain from
+the scalp; the deepest component is the brain. From there the mask grows through the dark, as in
+`skullnb.pipeline.border`, but in 3D: near the vertex the brain lies below a slice, not in it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,8 +19,8 @@ from skullnb import metrics
 from skullnb.errors import InvalidImage, InvalidSetting
 from skullnb.pipeline.border import MARGIN_MM, closed_brain, erode, grow_inside, head_of
 from skullnb.pipeline.measure import SliceMeasure
-from skullnb.pipeline.settings import REACH_MM, as_stack
-from skullnb.pipeline.signs import AREA_JUMP, HOLLOW, _hull
+from skullnb.pipeline.settings import REACH_MM, as_slice, as_stack
+from skullnb.pipeline.signs import AREA_JUMP, HOLLOW, SENTENCES, hull_of
 from skullnb.pipeline.steps import Mask, binarise, fill_holes, label_components, otsu_threshold
 
 LOWEST, HIGHEST = 0.1, 99.8  # percentiles that become 0 and 255, so that a hot voxel has no say
@@ -35,19 +30,25 @@ COARSE_MM = 2.0  # voxels in which components are told apart, where they are sma
 # The brain is free where of its core, a ball inside its surface, hardly anything is nearer to the
 # air than the ball and this. Of 60 volumes .003 of free brains at most, .015 and more of others.
 SKIN_MM, MOST_NEAR_AIR = 4.0, 0.01
-# Of this shell under the skin at most .53 is bright in whole heads (bone), .80 and more in brains
-# that were stripped.
+# Of this shell under the skin at most .53 is bright in whole heads, .80 and more in bare brains.
 BONE_SHELL_MM, MOST_BRIGHT = (8.0, 12.0), 2 / 3
-SHARE = 0.85  # of the threshold: darker voxels are grown through
-LEAST_MM = 2.0  # grown whatever the brightness
-# Marrow can shine, but bone and fluid are at least so thick where so much of the head lies outside.
-BONE_MM, SCALP_MM = 5.0, 10.0
+SHARE, LEAST_MM = 0.85, 2.0  # of the threshold: darker is grown through; whatever the brightness
+BONE_MM, SCALP_MM = 5.0, 10.0  # bone and fluid at least, though marrow shines, so far from the skin
 
-JOINED, LOPSIDED, FRAMED, BRAIN_SIZE = "joined", "lopsided", "touches the frame", "brain size"
-SIGNS = (BRAIN_SIZE, JOINED, LOPSIDED, HOLLOW, FRAMED, AREA_JUMP)
-"""Names of the signs of a volume; the last is told by `neighbour_signs`."""
 # Of bright brain in a whole head; a small one of 951 mL at 1 mm has 849 to 888 at 2 to 5 mm.
 LEAST_ML, MOST_ML = 750.0, 1700.0
+JOINED, LOPSIDED, FRAMED, BRAIN_SIZE = "joined", "lopsided", "touches the frame", "brain size"
+_SENTENCES = {
+    BRAIN_SIZE: "what was taken for the brain has {brain_ml:.0f} mL of bright tissue, and whole "
+    f"brains have {LEAST_ML:.0f} to {MOST_ML:.0f}, so look at the whole volume",
+    JOINED: "{on_skin:.0%} of the outline runs along the skin, so brain and scalp may be joined, "
+    "or the bone is not dark",
+    LOPSIDED: "the mask and its mirror image overlap by {alike:.0%} only, and heads are nearly "
+    "symmetric",
+    HOLLOW: SENTENCES[HOLLOW],
+    FRAMED: "the mask touches the frame, so a part of the head may be cut off",
+}
+SIGNS = (*_SENTENCES, AREA_JUMP)  # of a volume; the last is told by `neighbour_signs`
 MOST_ON_SKIN, LEAST_ALIKE, LEAST_FILL = 0.25, 0.80, 0.90
 NEAR_MARGIN_MM = MARGIN_MM + 1.5  # an outline so near the skin was stopped by the margin only
 
@@ -77,7 +78,8 @@ def skull_mask_of_volume(
     Parameters
     ----------
     volume : (N, H, W) array, real
-        Axial slices, ascending from the feet, of any thickness; any intensities.
+        Axial slices, ascending from the feet, of any thickness; any intensities. Refused
+        (InvalidImage) where it has no skull, or brain and scalp don't come apart.
     spacing_mm : (slice, row, column)
         In mm from voxel to voxel.
     reach_mm : float
@@ -86,14 +88,6 @@ def skull_mask_of_volume(
     Returns
     -------
     (N, H, W) uint8 {0, 1}
-
-    Raises
-    ------
-    InvalidImage
-        If the volume is not finite, flat, or a single slice; if it has no skull; and if brain and
-        scalp don't come apart.
-    InvalidSetting
-        If spacing or reach are not numbers above zero.
 
     Examples
     --------
@@ -110,7 +104,18 @@ def find_whole_head(
     volume: ArrayLike, spacing_mm: Spacing, reach_mm: float = REACH_MM
 ) -> WholeHead:
     """Do as `skull_mask_of_volume`, and keep what was found on the way."""
-    voxels, spacing = _checked(volume, spacing_mm, reach_mm)
+    voxels = np.ascontiguousarray(as_stack(volume))
+    if len(voxels) == 1:
+        raise InvalidImage("A whole head is a volume, and this is one slice; mask it by itself.")
+    for number, image in enumerate(voxels):
+        as_slice(image, number)
+    sizes = np.append(np.asarray(spacing_mm, dtype=np.float64), reach_mm)
+    if sizes.shape != (4,) or not (np.isfinite(sizes) & (sizes > 0)).all():
+        raise InvalidSetting(
+            f"The spacing (slice, row, column) and the reach must be numbers of mm above zero, "
+            f"not {spacing_mm!r} and {reach_mm!r}."
+        )
+    spacing: Any = tuple(sizes[:3].tolist())
     levels = _levels_of(voxels)
     threshold = otsu_threshold(levels.reshape(-1, levels.shape[2]))
     bright = levels > threshold
@@ -120,8 +125,7 @@ def find_whole_head(
     box = tuple(slice(max(0, one.start - 8), one.stop + 8) for one in head)
     brain, grown = np.zeros_like(bright), np.zeros_like(levels)
     brain[box], opening = _find_brain(bright[box], heads[box], spacing)
-    images = _grow(levels[box], threshold, brain[box], heads[box], spacing, reach_mm)
-    grown[box] = np.stack(list(images))
+    grown[box] = _grow(levels[box], threshold, brain[box], heads[box], spacing, reach_mm)
     masks = np.stack([fill_holes(one) for one in grown])
     return WholeHead(levels, spacing, threshold, opening, heads, brain, grown, masks)
 
@@ -130,96 +134,42 @@ def measure_volume(
     volume: ArrayLike, spacing_mm: Spacing, reach_mm: float = REACH_MM, axis: str = "axial"
 ) -> list[SliceMeasure]:
     """Do as `skull_mask_of_volume`, and say of every slice what a table needs to know."""
-    found = find_whole_head(volume, spacing_mm, reach_mm)
-    measures = []
+    found, measures = find_whole_head(volume, spacing_mm, reach_mm), []
     for i, signs in enumerate(signs_of_volume(found, axis)):
-        _, components = label_components(binarise(found.levels[i], found.threshold))
-        mask, n_edge_touching = found.masks[i], int(components["touches_edge"].sum())
-        reason = "" if mask.any() else "the brain does not come near this slice"
-        measures.append(
-            SliceMeasure(
-                mask=mask,
-                threshold=found.threshold,
-                n_components=len(components),
-                n_edge_touching=n_edge_touching,
-                brain_px=int(np.count_nonzero(found.brain[i])),
-                dilated_px=int(np.count_nonzero(found.grown[i])),
-                mask_px=int(np.count_nonzero(mask)),
-                reason=reason,
-                warnings=(f"the mask is empty: {reason}",) if reason else tuple(signs.values()),
-            )
-        )
+        components = label_components(binarise(found.levels[i], found.threshold))[1]
+        counts = found.threshold, len(components), int(components["touches_edge"].sum())
+        px = [int(np.count_nonzero(one[i])) for one in (found.brain, found.grown, found.masks)]
+        reason = "" if found.masks[i].any() else "the brain does not come near this slice"
+        told = (f"the mask is empty: {reason}",) if reason else tuple(signs.values())
+        measures.append(SliceMeasure(found.masks[i], *counts, px[0], px[1], px[2], reason, told))
     return measures
 
 
 def signs_of_volume(found: WholeHead, axis: str = "axial") -> list[dict[str, str]]:
     """Tell the signs that a mask went wrong for every slice that has one, a sentence by name."""
-    pixel, about_all = found.spacing_mm[1:], {}
+    pixel, told = found.spacing_mm[1:], list[dict[str, str]]()
     is_cut = found.brain[0].any() or found.brain[-1].any()
     brain_ml = np.count_nonzero(found.brain) * np.prod(found.spacing_mm) / 1000
-    if brain_ml > MOST_ML or (brain_ml < LEAST_ML and not is_cut):
-        about_all[BRAIN_SIZE] = (
-            f"what was taken for the brain has {brain_ml:.0f} mL of bright tissue, and whole "
-            f"brains have {LEAST_ML:.0f} to {MOST_ML:.0f}, so look at the whole volume"
-        )
-    told = []
     for mask, head in zip(found.masks, found.heads, strict=True):
-        signs: dict[str, str] = {}
-        told.append(signs)
+        told.append({})
         if not mask.any():
             continue
-        signs |= about_all
         outline = mask > cv2.erode(mask, np.ones((3, 3), dtype=np.uint8))
         on_skin = (outline & ~erode(head, NEAR_MARGIN_MM, pixel)).sum() / max(outline.sum(), 1)
-        if on_skin > MOST_ON_SKIN:
-            signs[JOINED] = (
-                f"{on_skin:.0%} of the outline runs along the skin, so brain and scalp may be "
-                "joined, or the bone is not dark"
-            )
         columns = np.flatnonzero(mask) % mask.shape[1]
         mirrored = np.roll(mask[:, ::-1], round(2 * columns.mean()) + 1, axis=1)
         alike = metrics.iou(mask, mirrored)
-        if alike < LEAST_ALIKE and axis != "sagittal":
-            signs[LOPSIDED] = (
-                f"the mask and its mirror image overlap by {alike:.0%} only, and heads are nearly "
-                "symmetric"
-            )
-        _, left, end = _hull(mask != 0)
-        fill = np.count_nonzero(mask) / int((end - left).sum())
-        if fill < LEAST_FILL:
-            signs[HOLLOW] = (
-                f"the mask fills only {fill:.0%} of its convex hull, but the outline of a skull is "
-                "nearly convex"
-            )
-        if mask[[0, -1]].any() or mask[:, [0, -1]].any():
-            signs[FRAMED] = "the mask touches the frame, so a part of the head may be cut off"
+        fill = np.count_nonzero(mask) / np.count_nonzero(hull_of(mask))
+        shown = {
+            BRAIN_SIZE: brain_ml > MOST_ML or (brain_ml < LEAST_ML and not is_cut),
+            JOINED: on_skin > MOST_ON_SKIN,
+            LOPSIDED: alike < LEAST_ALIKE and axis != "sagittal",
+            HOLLOW: fill < LEAST_FILL,
+            FRAMED: mask[[0, -1]].any() or mask[:, [0, -1]].any(),
+        }
+        numbers = {"brain_ml": brain_ml, "on_skin": on_skin, "alike": alike, "mask_fill": fill}
+        told[-1] = {sign: _SENTENCES[sign].format(**numbers) for sign in shown if shown[sign]}
     return told
-
-
-def _checked(
-    volume: ArrayLike, spacing_mm: Spacing, reach_mm: float
-) -> tuple[NDArray[Any], Spacing]:
-    """Give the volume as an array and the spacing as three floats, or say what is wrong."""
-    voxels = np.ascontiguousarray(as_stack(volume))
-    if voxels.dtype.kind not in "iuf" or voxels.size == 0:
-        raise InvalidImage(f"The volume is {voxels.dtype} of shape {voxels.shape}; give numbers.")
-    if len(voxels) == 1:
-        raise InvalidImage(
-            "The whole-head method needs a volume, and this is one slice; mask it slice by slice."
-        )
-    if voxels.dtype.kind == "f" and not np.isfinite(voxels).all():
-        raise InvalidImage(
-            "The volume has voxels that are NaN or infinite; replace them, or take NaN for "
-            "background (--nan-background)."
-        )
-    sizes = np.append(np.asarray(spacing_mm, dtype=np.float64), reach_mm)
-    if sizes.shape != (4,) or not (np.isfinite(sizes) & (sizes > 0)).all():
-        raise InvalidSetting(
-            f"The spacing (slice, row, column) and the reach must be numbers of mm above zero, "
-            f"not {spacing_mm!r} and {reach_mm!r}."
-        )
-    slices, rows, columns, _ = sizes.tolist()
-    return voxels, (slices, rows, columns)
 
 
 def _levels_of(voxels: NDArray[Any]) -> Mask:
@@ -227,10 +177,8 @@ def _levels_of(voxels: NDArray[Any]) -> Mask:
     low, high = np.percentile(voxels, (LOWEST, HIGHEST)).tolist()
     if not low < high:
         raise InvalidImage(f"The volume is flat: nearly all voxels are {low:g}; there is no head.")
-    levels = np.empty(voxels.shape, dtype=np.uint8)
-    for image, into in zip(voxels, levels, strict=True):
-        into[:] = np.clip((image - low) * (255 / (high - low)), 0, 255)
-    return levels
+    scale = 255 / (high - low)
+    return np.stack([np.clip((one - low) * scale, 0, 255).astype(np.uint8) for one in voxels])
 
 
 def _head_of(image: Mask, threshold: int, pixel: tuple[float, float]) -> Voxels:
@@ -245,11 +193,10 @@ def _head_of(image: Mask, threshold: int, pixel: tuple[float, float]) -> Voxels:
 
 def _find_brain(bright: Voxels, heads: Voxels, spacing: Spacing) -> tuple[Voxels, float]:
     """Find the brain by the smallest opening (mm) that frees it from the skin."""
-    # Which component is the brain shows on every second millimetre or so.
     steps = [max(1, int(COARSE_MM / size + 1e-6)) for size in spacing]
     some = tuple(slice(step // 2, None, step) for step in steps)
-    slices, rows, columns = np.multiply(spacing, steps).tolist()
-    air, unit = _squared_distances(heads[some], (slices, rows, columns), FARTHEST_MM)
+    coarse_mm: Any = np.multiply(spacing, steps)
+    air, unit = _squared_distances(heads[some], coarse_mm, FARTHEST_MM)
     near, far = np.square(BONE_SHELL_MM) * unit
     shell = bright[some][(air > near) & (air <= far)]
     if not shell.size or shell.mean() > MOST_BRIGHT:
@@ -268,10 +215,9 @@ def _find_brain(bright: Voxels, heads: Voxels, spacing: Spacing) -> tuple[Voxels
         weights[0] = 0
         core = labels == weights.argmax()
         if (air[core] <= (opening + SKIN_MM) ** 2 * unit).mean() <= MOST_NEAR_AIR:
-            core = ndimage.binary_dilation(core, np.ones((3, 3, 3)))
-            for axis, (n, step) in enumerate(zip(bright.shape, steps, strict=True)):
-                last = core.shape[axis] - 1
-                core = core.take(np.minimum(np.arange(n) // step, last), axis)
+            sizes = zip(bright.shape, steps, core.shape, strict=True)
+            fine = np.ix_(*(np.minimum(np.arange(n) // step, m - 1) for n, step, m in sizes))
+            core = ndimage.binary_dilation(core, np.ones((3, 3, 3)))[fine]
             away, scale = _squared_distances(~core | (depth <= least), spacing, opening + 1)
             return bright & (away <= opening**2 * scale), opening
     raise InvalidImage(
@@ -282,26 +228,21 @@ def _find_brain(bright: Voxels, heads: Voxels, spacing: Spacing) -> tuple[Voxels
 
 def _grow(
     levels: Mask, threshold: int, brain: Voxels, heads: Voxels, spacing: Spacing, reach_mm: float
-) -> Iterator[Mask]:
+) -> Mask:
     """Look for the border in every slice, from a brain of which distances are 3D."""
-    pixel = spacing[1:]
+    pixel, grown = spacing[1:], np.empty_like(levels)
     closed = np.stack([closed_brain(one, pixel) for one in brain])
     away, scale = _squared_distances(~closed, spacing, reach_mm + 1)
-    dark = SHARE * threshold
-    for squared, head, image in zip(away, heads, levels, strict=True):
+    for i, (squared, head) in enumerate(zip(away, heads, strict=True)):
         bone = (squared <= BONE_MM**2 * scale) & erode(head, SCALP_MM, pixel)
-        near = bone | (squared <= LEAST_MM**2 * scale)
         far = squared <= reach_mm**2 * scale
-        yield grow_inside(head, near & far, far, image < dark, pixel)
+        near = far & (bone | (squared <= LEAST_MM**2 * scale))
+        grown[i] = grow_inside(head, near, far, levels[i] < SHARE * threshold, pixel)
+    return grown
 
 
-def _squared_distances(
-    voxels: Voxels, spacing: Spacing, most_mm: float
-) -> tuple[NDArray[np.uint16], int]:
-    """Squared distances to the nearest voxel that is not set, cut off at `most_mm`.
-
-    They are whole numbers of mm² / scale; the scale comes with them.
-    """
+def _squared_distances(voxels: Voxels, spacing: Spacing, most_mm: float) -> tuple[Any, int]:
+    """Squared distances to the nearest voxel not set, up to the most, in mm² / scale; the scale."""
     scale = 2 ** int(np.log2(32767 / most_mm**2))  # a sum of two stays below 65536
     squared = voxels * np.uint16(most_mm**2 * scale)
     for axis, other in ((2, 0), (1, 0), (0, 1)):  # planes are small enough for the cache

@@ -1,11 +1,10 @@
+# ruff: noqa: F401
+# mypy: implicit-reexport
 """The article's pipeline, one function a step; the same, seen; and the same, fast.
 
 normalise -> Otsu threshold -> connected components -> largest inner component -> one dilation
 -> fill holes. `create_skull_mask` gives only the mask, `measure_slice` the mask and its row in a
 table; `trace_skull_mask` keeps every intermediate array and says what each rule did.
-
-"A Classical Skull-Mask Baseline, and What 5 MRI Slices Did Not Prove" describes the method; the
-numbers it reports are in `skullnb.published`.
 """
 
 from skullnb.pipeline.measure import (
@@ -32,31 +31,3 @@ from skullnb.pipeline.steps import (
     structuring_element,
 )
 from skullnb.pipeline.trace import RULES, RuleRecord, SkullMaskTrace, trace_skull_mask
-
-__all__ = [
-    "MAX_KERNEL_WIDTH",
-    "RULES",
-    "SIGNS",
-    "Mask",
-    "PipelineSettings",
-    "RuleRecord",
-    "SkullMaskTrace",
-    "SliceFacts",
-    "SliceMeasure",
-    "binarise",
-    "choose_brain",
-    "component_mask",
-    "create_skull_mask",
-    "create_skull_masks",
-    "dilate",
-    "fill_holes",
-    "label_components",
-    "load",
-    "masks_by_width",
-    "measure_slice",
-    "measure_stack",
-    "normalise",
-    "otsu_threshold",
-    "structuring_element",
-    "trace_skull_mask",
-]

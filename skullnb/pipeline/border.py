@@ -2,13 +2,13 @@
 
 Bone is dark and scalp is bright, so the outer surface of the skull can be seen. The idea is that of
 Dogdas, Shattuck and Leahy (2005), who work in 3D with two thresholds; here it is one slice at a
-time, after the article's own first three steps.
-
-Distances are discs: the pixels whose centres lie within so many mm. A disc is a pile of rows, so
-dilating by it is widening the picture step by step and ORing it into the rows above and below.
+time, after the article's own first three steps. Distances are discs: a pile of rows each, so
+dilating is widening the picture step by step and ORing it into the rows above and below.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import cv2
 import numpy as np
@@ -43,28 +43,16 @@ def grow_through_dark(
 
     Parameters
     ----------
-    brain : (H, W) uint8 {0, 1}
-        The chosen component; its gaps of up to 8 mm and its holes are closed first.
-    normalised : (H, W) uint8
-        The slice mapped to 0..255.
+    brain, normalised : (H, W) uint8
+        The chosen component {0, 1}, whose gaps and holes are closed first, and the levels 0..255.
     threshold : float
-        Level that splits it into dark and bright.
+        Level that splits dark and bright; pixels darker than `share` of it are grown through.
     spacing_mm : (row, column)
         In mm per pixel.
-    reach_mm : float
-        The most that it grows, in mm; the first 2 mm whatever the brightness.
-    share : float
-        Of the threshold: pixels darker than that are grown through.
-    margin_mm : float
-        What is left out at the head's outline, in mm.
-    closing_mm : float
-        Radius of the disc that closes the result, in mm.
-
-    Returns
-    -------
-    (H, W) uint8 {0, 1}
-        Its holes are not filled yet (`fill_holes` does that). Empty where the brain is, or where
-        the head is nowhere thicker than twice the margin.
+    reach_mm, margin_mm, closing_mm : float
+        The most that it grows (the first 2 mm whatever the brightness), what is left out at the
+        head's outline, and the radius of the disc that closes the result, in mm. Nothing grows
+        where there is no brain, or the head is nowhere thicker than twice the margin.
 
     Examples
     --------
@@ -72,23 +60,15 @@ def grow_through_dark(
     >>> normalised[10:50, 10:50] = 20
     >>> normalised[20:40, 20:40] = 220
     >>> brain = (normalised == 220).astype(np.uint8)
-    >>> grown = grow_through_dark(brain, normalised, 100, (1.0, 1.0))
-    >>> int(brain.sum()), int(grown.sum())
-    (400, 1588)
+    >>> int(grow_through_dark(brain, normalised, 100, (1.0, 1.0)).sum())
+    1588
     """
-    spacing = float(spacing_mm[0]), float(spacing_mm[1])
     if not brain.any():
         return np.zeros(brain.shape, dtype=np.uint8)
-    near, far = np.zeros((2, *brain.shape), dtype=np.bool_)
-    closed, farthest = closed_brain(brain > 0, spacing), disc(reach_mm, spacing)
-    # Nothing grows farther than this window, nor does closing the result lead out of it.
-    window = _box(closed, len(farthest) - 1, int(farthest[0]))
-    near[window] = _dilate(closed[window], min(LEAST_MM, reach_mm), spacing)
-    far[window] = _dilate(closed[window], reach_mm, spacing)
-    head = head_of(normalised, threshold, spacing)
-    return grow_inside(
-        head, near, far, normalised < share * threshold, spacing, margin_mm, closing_mm
-    )
+    closed = closed_brain(brain > 0, spacing_mm)
+    near, far = (_dilate(closed, mm, spacing_mm) for mm in (min(LEAST_MM, reach_mm), reach_mm))
+    head, dark = head_of(normalised, threshold, spacing_mm), normalised < share * threshold
+    return grow_inside(head, near, far, dark, spacing_mm, margin_mm, closing_mm)
 
 
 def closed_brain(brain: _Picture, spacing_mm: tuple[float, float]) -> _Picture:
@@ -98,8 +78,8 @@ def closed_brain(brain: _Picture, spacing_mm: tuple[float, float]) -> _Picture:
 
 def head_of(normalised: Mask, threshold: float, spacing_mm: tuple[float, float]) -> _Picture:
     """Find the head: what is bright, with all that it encloses."""
-    # Filled before the largest is taken, as brain and scalp may be apart.
     bright = normalised > HEAD_SHARE * threshold
+    # Filled before the largest is taken, as brain and scalp may be apart.
     return _largest(_filled(_close(bright, HEAD_CLOSING_MM, spacing_mm)))
 
 
@@ -113,36 +93,27 @@ def grow_inside(
     closing_mm: float = CLOSING_MM,
 ) -> Mask:
     """Grow from `near`, whatever its brightness, to what is dark in `far`, all inside a head."""
-    grown, window = np.zeros(head.shape, dtype=np.uint8), _box(far, 0, 0)
-    inside = erode(head, margin_mm, spacing_mm)[window]
-    near = near[window] & inside
-    found = near | (dark[window] & inside & far[window])
+    inside = erode(head, margin_mm, spacing_mm)
+    near = near & inside
+    found = near | (dark & inside & far)
     found = near | _dilate(erode(found, OPENING_MM, spacing_mm), OPENING_MM, spacing_mm)
-    grown[window] = _close(_largest(found), closing_mm, spacing_mm)
-    return grown
+    return _close(_largest(found), closing_mm, spacing_mm).astype(np.uint8)
 
 
 def grow(
-    brain: Mask,
-    normalised: Mask,
-    threshold: int,
-    settings: PipelineSettings,
-    spacing_mm: tuple[float, float] | None,
+    brain: Mask, normalised: Mask, threshold: int, settings: PipelineSettings, spacing_mm: Any
 ) -> Mask:
     """Do step 4 as settled settings say: dilate the chosen component, or grow it."""
     if settings.border != DARK_GROWTH:
         return dilate(brain, settings.kernel_width, settings.kernel_shape)
-    assert spacing_mm is not None, "PipelineSettings.at sees to it"
-    assert settings.reach_mm is not None, "and to this"
-    return grow_through_dark(brain, normalised, threshold, spacing_mm, settings.reach_mm)
+    return grow_through_dark(brain, normalised, threshold, spacing_mm, settings.reach_mm or 0.0)
 
 
 def disc(radius_mm: float, spacing_mm: tuple[float, float]) -> NDArray[np.int64]:
     """Give for rows 0, 1, 2, ... from a disc's middle how many px it reaches to each side."""
     down, across = (np.arange(int(radius_mm / size) + 2) * size for size in spacing_mm)
     within = (down * down)[:, None] + across * across <= radius_mm * radius_mm
-    n_pixels: NDArray[np.int64] = np.count_nonzero(within[within[:, 0]], axis=1)
-    return n_pixels - 1
+    return np.asarray(within[within[:, 0]].sum(axis=1) - 1)
 
 
 def _dilate(picture: _Picture, by_mm: float, spacing_mm: tuple[float, float]) -> _Picture:
@@ -173,20 +144,11 @@ def erode(picture: _Picture, by_mm: float, spacing_mm: tuple[float, float]) -> _
 
 def _close(picture: _Picture, by_mm: float, spacing_mm: tuple[float, float]) -> _Picture:
     """Dilate by so many mm and erode again, as if there were no frame."""
-    box, rows = _box(picture, 0, 0), disc(by_mm, spacing_mm)
+    rows = disc(by_mm, spacing_mm)
     down, across = len(rows) - 1, int(rows[0])
-    roomy = np.pad(picture[box], ((down, down), (across, across)))
-    closed = np.zeros_like(picture)
-    eroded = erode(_dilate(roomy, by_mm, spacing_mm), by_mm, spacing_mm)
-    closed[box] = eroded[down : len(roomy) - down, across : roomy.shape[1] - across]
-    return closed
-
-
-def _box(picture: _Picture, down: int, across: int) -> tuple[slice, slice]:
-    """Give the smallest window that holds all that is set, and so many px around it."""
-    left, top, width, height = cv2.boundingRect(picture.view(np.uint8))
-    rows = slice(max(0, top - down), top + height + down)
-    return rows, slice(max(0, left - across), left + width + across)
+    roomy = np.pad(picture, ((down, down), (across, across)))
+    closed = erode(_dilate(roomy, by_mm, spacing_mm), by_mm, spacing_mm)
+    return closed[down : len(roomy) - down, across : roomy.shape[1] - across]
 
 
 def _filled(picture: _Picture) -> _Picture:
@@ -196,6 +158,5 @@ def _filled(picture: _Picture) -> _Picture:
 def _largest(picture: _Picture) -> _Picture:
     """Keep the largest component (4-connected); of equal ones the one that begins first."""
     _, labels, stats, _ = cv2.connectedComponentsWithStats(picture.view(np.uint8), connectivity=4)
-    areas = stats[:, cv2.CC_STAT_AREA]
-    areas[0] = 0
-    return np.equal(labels, areas.argmax()) & picture
+    stats[0, cv2.CC_STAT_AREA] = 0
+    return np.equal(labels, stats[:, cv2.CC_STAT_AREA].argmax()) & picture

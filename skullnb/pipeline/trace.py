@@ -8,19 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from skullnb.pipeline import steps
 from skullnb.pipeline.border import MARGIN_MM, grow
 from skullnb.pipeline.settings import DARK_GROWTH, PipelineSettings, as_slice
 from skullnb.pipeline.signs import SliceFacts, facts_of, warnings_of
-from skullnb.pipeline.steps import (
-    Mask,
-    binarise,
-    choose_brain,
-    component_mask,
-    fill_holes,
-    label_components,
-    normalise,
-    threshold_of,
-)
+from skullnb.pipeline.steps import Mask
 
 RULES = (
     "flat-image guard",
@@ -30,8 +22,7 @@ RULES = (
     "dilate",
     "fill holes",
 )
-GROW = "grow through the dark"
-"""The rule in place of "dilate", where dark growth is asked for."""
+GROW = "grow through the dark"  # in place of "dilate", where dark growth is asked for
 
 
 class RuleRecord(NamedTuple):
@@ -44,35 +35,15 @@ class RuleRecord(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class SkullMaskTrace:
-    """Every intermediate result of the pipeline on one slice.
+    """Every intermediate result of the pipeline on one slice; pictures are (H, W) uint8.
 
-    Attributes
-    ----------
-    settings : PipelineSettings
-        What was asked for, with the reach in mm settled.
-    spacing_mm : (row, column) or None
-        In mm per pixel, as it was given.
-    normalised : (H, W) uint8
-        The slice mapped to 0..255.
-    threshold : int
-        The level used; bright is strictly above it.
-    binary : (H, W) uint8 {0, 1}
-    labels : (H, W) int32
-        Component labels, 0 = background.
-    components : (n,) structured array
-        One row a component: label, area [px], top, left, height, width [px], touches_edge.
-    chosen : int
-        Label of the component taken for the brain, 0 when there is none.
-    brain, dilated, mask : (H, W) uint8 {0, 1}
-        The chosen component, after dilation (or dark growth), after filling.
-    rules : tuple of RuleRecord
-        In the pipeline's order.
-    facts : SliceFacts
-        The numbers that the warnings are told from.
-    reason : str
-        Why the mask is empty; "" when it is not.
-    warnings : tuple of str
-        What succeeded and yet looks wrong, and an empty mask.
+    `settings` are settled (no reach in mm is left of a dilation), `spacing_mm` is as it was given.
+    `normalised` has levels 0..255, and `binary` is 1 strictly above `threshold`; `labels` and
+    `components` are those of `label_components`, and `chosen` is the label of the component taken
+    for the brain, 0 when there is none. `brain`, `dilated` and `mask` {0, 1} are that component,
+    after dilation (or dark growth), after filling. `rules` say in the pipeline's order what each
+    did; `facts` are what `warnings` are told from: what succeeded and yet looks wrong, and an
+    empty mask, whose `reason` is "" otherwise.
     """
 
     settings: PipelineSettings
@@ -106,25 +77,8 @@ def trace_skull_mask(
 ) -> SkullMaskTrace:
     """Run the pipeline on one slice and keep everything it saw on the way.
 
-    Parameters
-    ----------
-    image : (H, W) array, real
-    settings : PipelineSettings, optional
-        The article's when left out.
-    spacing_mm : (row, column), optional
-        In mm per pixel: what a reach in mm needs, and warnings about the size of a head.
-    slice_number : int, optional
-        Named in error messages.
-
-    Returns
-    -------
-    SkullMaskTrace
-        Its `mask` is the same as `create_skull_mask`'s, bit for bit.
-
-    Raises
-    ------
-    InvalidImage, InvalidSetting
-        If it is not a finite, real, non-empty 2D array, or a spacing is needed and not given.
+    The mask is that of `create_skull_mask`, bit for bit. Arguments and refusals are those of
+    `measure_slice`.
 
     Examples
     --------
@@ -133,47 +87,27 @@ def trace_skull_mask(
     'the slice is flat: every pixel has the same value'
     """
     settings = (settings or PipelineSettings()).at(spacing_mm)
-    normalised = normalise(as_slice(image, slice_number))
-    threshold = threshold_of(normalised, settings)
-    binary = binarise(normalised, threshold)
-    labels, components = label_components(binary, settings.connectivity)
-    chosen = choose_brain(components, settings.drop_edge_touching)
-    brain = component_mask(labels, chosen)
+    normalised = steps.normalise(as_slice(image, slice_number))
+    threshold = steps.threshold_of(normalised, settings)
+    binary = steps.binarise(normalised, threshold)
+    labels, components = steps.label_components(binary, settings.connectivity)
+    chosen = steps.choose_brain(components, settings.drop_edge_touching)
+    brain = steps.component_mask(labels, chosen)
     dilated = grow(brain, normalised, threshold, settings, spacing_mm)
-    mask = fill_holes(dilated) if settings.fill_holes else dilated
+    mask = steps.fill_holes(dilated) if settings.fill_holes else dilated
 
     facts = facts_of(normalised, binary, labels, components, chosen, mask)
     reason = empty_reason(facts, len(components))
-    drop = components["touches_edge"] & settings.drop_edge_touching
-    others = components[~drop & (components["label"] != chosen)]
-    grown = int(np.count_nonzero(dilated != brain))
-    filled = facts.mask_px - int(np.count_nonzero(dilated))
-    did = (
-        (facts.n_levels == 1, 0),
-        (facts.n_levels > 1, facts.bright_px),
-        (bool(drop.any()), int(components["area"][drop].sum())),
-        (len(others) > 0, int(others["area"].sum())),
-        (grown > 0, grown),
-        (filled > 0, filled),
-    )
+    areas, drop = components["area"], components["touches_edge"] & settings.drop_edge_touching
+    dropped, others = areas[drop].sum(), areas[~drop & (components["label"] != chosen)].sum()
+    grown, filled = np.count_nonzero(dilated != brain), np.count_nonzero(mask != dilated)
+    n_pixels = [0, facts.bright_px, int(dropped), int(others), int(grown), int(filled)]
+    fired = [facts.n_levels == 1, facts.n_levels > 1, *(n > 0 for n in n_pixels[2:])]
     names = (*RULES[:-2], GROW if settings.border == DARK_GROWTH else RULES[-2], RULES[-1])
-    return SkullMaskTrace(
-        settings=settings,
-        spacing_mm=spacing_mm,
-        normalised=normalised,
-        threshold=threshold,
-        binary=binary,
-        labels=labels,
-        components=components,
-        chosen=chosen,
-        brain=brain,
-        dilated=dilated,
-        mask=mask,
-        rules=tuple(RuleRecord(name, *one) for name, one in zip(names, did, strict=True)),
-        facts=facts,
-        reason=reason,
-        warnings=tuple(warnings_of(facts, settings, spacing_mm, reason).values()),
-    )
+    rules = tuple(map(RuleRecord, names, fired, n_pixels))
+    seen = normalised, threshold, binary, labels, components, chosen, brain, dilated, mask
+    told = tuple(warnings_of(facts, settings, spacing_mm, reason).values())
+    return SkullMaskTrace(settings, spacing_mm, *seen, rules, facts, reason, told)
 
 
 def empty_reason(facts: SliceFacts, n_components: int) -> str:
