@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import io
 import os
 import signal
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,7 @@ from skullnb.stack import Stack, refuse_place, write_stack
 from skullnb.stack.checks import expand
 from skullnb.stack.write import STACK_KINDS, files_of
 
-EXIT_PARTLY, EXIT_INTERRUPTED = 1, 130
+PARTLY, INTERRUPTED = 1, 130  # exit codes; 2 is a refusal
 
 
 class Command(click.Group):
@@ -48,9 +47,7 @@ class Command(click.Group):
                 signal.signal(number, signal.default_int_handler)
         cv2.setNumThreads(1)  # workers are threads of our own
         try:
-            with warnings.catch_warnings():
-                # What libraries remark on a damaged file would stand above the sentence.
-                warnings.simplefilter("ignore")
+            with warnings.catch_warnings(action="ignore"):  # of libraries, about damaged files
                 return super().invoke(ctx)
         except (SkullnbError, OSError, MemoryError, RuntimeError) as error:
             if not (told := sentence(error)):
@@ -59,7 +56,7 @@ class Command(click.Group):
         except KeyboardInterrupt as error:
             with suppress(OSError):  # the terminal may be gone
                 click.echo("Stopped; a batch goes on with the same command.", err=True)
-            raise click.exceptions.Exit(EXIT_INTERRUPTED) from error
+            raise click.exceptions.Exit(INTERRUPTED) from error
 
 
 def say(line: object, *, err: bool = False) -> None:
@@ -67,77 +64,45 @@ def say(line: object, *, err: bool = False) -> None:
     click.echo(in_one_line(line), err=err)
 
 
-def progress_bar(**words: Any) -> Any:
-    """Show a bar on stderr where somebody watches, else nothing."""
+def progress_bar(unit: str) -> tuple[Any, Callable[..., None]]:
+    """Return a bar on stderr, shown where somebody watches, and what moves it."""
     from tqdm import tqdm
 
     watched = sys.stderr is not None and sys.stderr.isatty()
-    return tqdm(file=sys.stderr, disable=not watched, leave=False, **words)
-
-
-def follow(bar: Any) -> Callable[..., None]:
-    """Move a bar to what is done, of how much; say the step where nobody watches."""
+    bar = tqdm(file=sys.stderr, unit=unit, disable=not watched, leave=False)
 
     def progress(done: int, total: int, step: str = "") -> None:
         bar.total = total
         bar.set_description_str(step)
         bar.update(done - bar.n)
-        if bar.disable and step:
+        if step and not watched:
             click.echo(f"[{done}/{total}] {step}", err=True)
 
-    return progress
+    return bar, progress
 
 
 _PATH = click.Path(path_type=Path)
 _BORDER = click.Choice([DILATION, DARK_GROWTH])
 _METHOD, _ON_WARNING = click.Choice(masking.METHODS), click.Choice(masking.ON_WARNING)
 _overwrite = click.option("--overwrite", is_flag=True, help="Replace what is already there.")
+_WORDS = (
+    click.Option(["--images"], default="", help="A file, folder, pattern, dicom#6, or a head."),
+    click.Option(["--reference"], default="", help="Reference mask, as the images."),
+    click.Option(["--groups"], default="", help="Volume of each slice: a text file, or labels."),
+    click.Option(["--spacing", "spacing_mm"], default="", help='mm per pixel, as "0.67x0.70".'),
+    click.Option(["--slices"], default="", help='From 0: "104:127" (127 left out) or "1,5,9".'),
+    click.Option(["--axis"], default="", help="Axis to slice along.  [default: as acquired]"),
+    click.Option(["--nan-background"], is_flag=True, help="Take NaN for background."),
+    click.Option(["--kernel-width"], default=26, show_default=True, help="Side in px."),
+    click.Option(["--reach-mm"], type=float, help="Instead: how far a kernel, or growth, goes."),
+    click.Option(["--border"], default=DILATION, type=_BORDER, help="How the border is found."),
+)
 
 
-def _word(told: str, default: Any = "", **about: Any) -> Any:
-    """Make a field of `Data` that is an option of the command line as well."""
-    return field(default=default, metadata={"help": told, "default": default, **about})
-
-
-@dataclass(frozen=True)
-class Data:
-    """What a command is about, and how the masks are made; as typed."""
-
-    images: str = _word(
-        "Scans: a file, a folder, a pattern in quotes, dicom#6 (its series 6), phantom, or an open "
-        "head's name.  [default: the head inside the package]"
-    )
-    reference: str = _word("Reference mask, as the images.")
-    groups: str = _word("Volume of each slice: a text file, or labels with commas.")
-    spacing_mm: str = _word('Millimetres per pixel, "row x column", as "0.67x0.70".')
-    slices: str = _word('Slices, from 0: "104:127" (127 left out), "3" or "1,5,9".')
-    axis: str = _word("axial, coronal or sagittal slices.  [default: as acquired]")
-    nan_background: bool = _word("Take NaN for background.", False, is_flag=True)
-    kernel_width: int = _word("Side of the kernel in px; it reaches half as far.", 26)
-    reach_mm: float | None = _word(
-        "Instead: how far the kernel carries a border, in mm; with dark growth, the most that it "
-        "grows.  [default there: 14]",
-        None,
-        type=float,
-    )
-    border: str = _word("dark growth looks for the border instead.", DILATION, type=_BORDER)
-
-    @property
-    def settings(self) -> PipelineSettings:
-        """The pipeline's settings."""
-        return PipelineSettings(self.kernel_width, self.reach_mm, border=self.border)
-
-    @property
-    def reading(self) -> dict[str, Any]:
-        """How volumes are read."""
-        names = ("spacing_mm", "slices", "axis", "nan_background")
-        return {name: getattr(self, name) for name in names}
-
-    def open(self) -> Stack:
-        """Open the slices."""
-        return open_heads.open_data(
-            self.images, reference=self.reference, groups=self.groups, **self.reading
-        )
+def shared(*without: str, argument: bool = False) -> list[click.Parameter]:
+    """List the words that all commands share, but some; of a few images are the argument."""
+    words: list[click.Parameter] = [word for word in _WORDS if word.name not in without]
+    return [click.Argument(["images"], default=""), *words[1:]] if argument else words
 
 
 def typed(name: str) -> bool:
@@ -146,32 +111,18 @@ def typed(name: str) -> bool:
     return origin is ParameterSource.COMMANDLINE
 
 
-def about(*without: str, argument: bool = False) -> Callable[[Callable[..., Any]], Any]:
-    """Give a command the shared words but some, packed as its first argument, a `Data`."""
-    words = {one.name: one.metadata for one in fields(Data) if one.name not in without}
-
-    def decorate(command: Callable[..., Any]) -> Any:
-        @functools.wraps(command)
-        def packed(**given: Any) -> Any:
-            data = Data(**{name: given.pop(name) for name in words})
-            if data.reach_mm is not None and typed("kernel_width"):
-                raise click.UsageError("Give --reach-mm or --kernel-width, not both.")
-            return command(data, **given)
-
-        for name, word in reversed(words.items()):
-            flag = "--spacing" if name == "spacing_mm" else f"--{name.replace('_', '-')}"
-            option = click.option(flag, name, show_default=bool(word["default"]), **word)
-            is_argument = argument and name == "images"
-            packed = (click.argument(name, default="") if is_argument else option)(packed)
-        return packed
-
-    return decorate
+def pop_settings(words: dict[str, Any]) -> PipelineSettings:
+    """Take the pipeline's settings out of a command's words; what is left says how to read."""
+    width, reach_mm, border = (words.pop(name) for name in ("kernel_width", "reach_mm", "border"))
+    if reach_mm is not None and typed("kernel_width"):
+        raise click.UsageError("Give --reach-mm or --kernel-width, not both.")
+    return PipelineSettings(width, reach_mm, border=border)
 
 
-def own_files(data: Data, stack: Stack) -> list[Path]:
+def own_files(groups: str, stack: Stack) -> list[Path]:
     """List the files that all comes from, which no table takes the place of."""
-    groups = [Path(data.groups)] if os.path.isfile(data.groups) else []  # noqa: PTH113 - or labels
-    return [*files_of(stack), *groups]
+    labels = [Path(groups)] if os.path.isfile(groups) else []  # noqa: PTH113 - or no path at all
+    return [*files_of(stack), *labels]
 
 
 @click.group(
@@ -184,8 +135,7 @@ def main() -> None:
     """A classical skull mask for head MRI slices, as a report that says what was tested."""
 
 
-@main.command()
-@about()
+@main.command(params=shared())
 @click.option("-o", "--output", "output_dir", default="report", show_default=True, type=_PATH)
 @click.option("--chapter", "chapters", multiple=True, help='Only this, such as "05". Repeatable.')
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(1, 64))
@@ -193,29 +143,26 @@ def main() -> None:
 @click.option("--single-file", is_flag=True, help="Also the whole book as one file, book.html.")
 @click.option("--pdf", is_flag=True, help="Also book.pdf; needs Chromium or Chrome.")
 @_overwrite
-def report(data: Data, **options: Any) -> None:
-    """Run every chapter and build the book about the given scans.
+def report(**options: Any) -> None:
+    """Run every chapter and build the book, about given scans or the head inside the package.
 
-    \b
-    Examples:
-        skullnb report
-        skullnb report --images T1.mgz --slices 104:127 --reach-mm 7.5 --single-file --pdf
+    Example: skullnb report --images T1.mgz --slices 104:127 -o my-report
     """
     from skullnb.report.build import build_report
 
-    with progress_bar(unit=" steps") as bar:
-        done = build_report(**asdict(data), **options, progress=follow(bar))
+    bar, progress = progress_bar(" steps")
+    with bar:
+        done = build_report(**options, progress=progress)
     say(f"Open {done.index}  (all numbers: {done.results}; {done.seconds:.0f} s)")
     for path in done.files:
         say(f"The whole book: {path}")
     if done.failed:
-        told = f"{len(done.failed)} chapter(s) stopped with an error, shown on their pages: "
-        click.echo(told + ", ".join(done.failed), err=True)
-        sys.exit(EXIT_PARTLY)
+        told = ", ".join(done.failed)
+        click.echo(f"Stopped with an error, shown on their pages: {told}", err=True)
+        sys.exit(PARTLY)
 
 
-@main.command()
-@about("reference", "groups", argument=True)
+@main.command(params=shared("reference", "groups", argument=True))
 @click.option("-o", "--output", required=True, type=_PATH, help="File to write, or a folder.")
 @click.option("--method", default=masking.SLICES, type=_METHOD, help="whole-head: found in 3D.")
 @click.option("--on-warning", default="keep", type=_ON_WARNING, help="For slices that look wrong.")
@@ -228,13 +175,13 @@ def report(data: Data, **options: Any) -> None:
 @click.option("--chunk", type=click.IntRange(1), help="Batch: slices written and marked together.")
 @click.option("--parquet", is_flag=True, help="Batch: the table as Parquet instead of CSV.")
 @_overwrite
-def mask(data: Data, output: Path, strict: bool, **options: Any) -> None:
+def mask(images: str, output: Path, strict: bool, **options: Any) -> None:
     """Write the skull masks of IMAGES: a file, a folder, or a pattern in quotes.
 
     Without IMAGES they are of the head inside the package. OUTPUT is a file for one volume or for
-    files of one slice each, else a folder. Beside every mask are a table with a row for each slice,
-    which says what looks wrong, and a JSON file that says how it was made. A slice or a volume that
-    fails does not stop the others; the exit code is 1 then.
+    files of one slice each, else a folder. Beside every mask are a table, which says which slices
+    look wrong, and a JSON file, which says how it was made. A slice or a volume that fails does not
+    stop the others; the exit code is 1 then.
 
     More slices than memory holds go as a batch into one .npy, .packed.npy (a bit a pixel) or .zarr.
     If it is interrupted, run the same command again: it resumes. It is a batch with any option
@@ -247,27 +194,38 @@ def mask(data: Data, output: Path, strict: bool, **options: Any) -> None:
         skullnb mask raw/ -o derivatives/skullnb --bids
         skullnb mask scans.npy -o masks.packed.npy --workers 4
     """
-    if options["method"] == masking.WHOLE_HEAD and (typed("kernel_width") or typed("border")):
+    kernel = typed("kernel_width") or (typed("border") and options["border"] == DILATION)
+    if kernel and options["method"] == masking.WHOLE_HEAD:
         told = "has no kernel and grows its border; leave --kernel-width and --border dilation out"
         raise click.UsageError(f"--method whole-head {told}.")
+    settings = pop_settings(options)
     for_batch = {name: options.pop(name) for name in ("scheduler", "chunk", "parquet")}
-    if any(for_batch.values()) or batch.is_for_batch(data.images, output):
+    if any(for_batch.values()) or batch.is_for_batch(images, output):
         for name in ("bids", "sheet", "method"):
             options.pop(name)
             if typed(name):
                 raise click.UsageError(f"--{name} does not go with a batch.")
-        found = _mask_batch(data, output, options | for_batch)
+        found = _mask_batch(images, output, settings, **options, **for_batch)
     else:
-        found = _mask_volumes(data, output, **options)
+        found = _mask_volumes(images, output, settings, **options)
     if found["failed"] or (strict and (found["warned"] or found["empty"])):
-        sys.exit(EXIT_PARTLY)
+        sys.exit(PARTLY)
+
+
+def tell(account: Mapping[str, Any], where: str = "", warnings: Sequence[str] = ()) -> None:
+    """Print what masks are remarkable for, and which slices look wrong or failed."""
+    for line in (*account.get("Remarks", ())[:20], *warnings):
+        say(where + line, err=True)
+    for line in filter(None, map(account.get, ("LooksWrong", "Failed"))):
+        say(where + line)
 
 
 def _mask_volumes(
-    data: Data, output: Path, bids: bool, suffix: str, sheet: Path | None, **options: Any
+    images: str, output: Path, settings: PipelineSettings, sheet: Path | None, **options: Any
 ) -> Counter[str]:
     """Mask volumes; count slices by status, and volumes that failed."""
-    jobs, cards = masking.plan_masks(data.images, output, bids=bids, suffix=suffix), list[Any]()
+    naming = {name: options.pop(name) for name in ("bids", "suffix")}
+    jobs, cards = masking.plan_masks(images, output, **naming), list[Any]()
     found, statuses = Counter[str](), Counter[str]()
     if sheet:
         from skullnb.report import sheet as pages
@@ -277,19 +235,19 @@ def _mask_volumes(
         refuse_place(sheet, (), options["overwrite"], (".html",))
         pages.require_extra()
         options["seen"] = lambda one, *of: cards.append(pages.draw_card(one, sheet, *of))
-    volumes = masking.mask_volumes(jobs, data.settings, sheet=sheet, **data.reading, **options)
-    for one in progress_bar(iterable=volumes, total=len(jobs), unit=" volumes"):
-        told = {"Counts": {"failed": 1}, **one.account}
+    volumes = masking.mask_volumes(jobs, settings, sheet=sheet, **options)
+    bar, progress = progress_bar(" volumes")
+    for number, one in enumerate(volumes, 1):
         lines = [one.error] if one.table is None else masking.warning_lines(one.table)
+        bar.clear()
         say(one)
-        for line in (*told.get("Remarks", ()), *lines):
-            say(f"{one.name}, {line}", err=True)
-        for line in filter(None, map(told.get, ("LooksWrong", "Failed"))):
-            say(f"{one.name}: {line}")
-        found.update(told["Counts"])
+        tell(one.account, f"{one.name}: ", lines)
+        progress(number, len(jobs))
+        found.update(one.account.get("Counts", {"failed": 1}))
         statuses[one.status] += 1
         if sheet and one.error:
             cards.append(pages.draw_card(one, sheet))
+    bar.close()
     if sheet:
         pages.write_sheet(cards, sheet)
         say(f"Look through them: {sheet}")
@@ -298,76 +256,63 @@ def _mask_volumes(
     return found
 
 
-def _mask_batch(data: Data, output: Path, options: dict[str, Any]) -> Counter[str]:
+def _mask_batch(*about: Any, **options: Any) -> Counter[str]:
     """Mask a batch; count slices by status."""
-    with progress_bar(unit=" slices") as bar:
-        options |= {"progress": follow(bar), **data.reading}
-        done = batch.mask_batch(data.images, output, data.settings, **options)
-    for line in done.account["Remarks"][:20]:
-        say(line, err=True)
-    for line in filter(None, (done.account["LooksWrong"], done.account["Failed"])):
-        say(line)
+    bar, progress = progress_bar(" slices")
+    with bar:
+        done = batch.mask_batch(*about, progress=progress, **options)
+    tell(done.account)
     before = f"{done.n_resumed:,} of them done before, " if done.n_resumed else ""
     n, *kinds = (f"{many:,} {kind}" for kind, many in done.account["Counts"].items())
     say(f"{done.path}: {n}, {before}{', '.join(kinds)}; each has a row in {done.table.name}")
     return Counter(done.account["Counts"])
 
 
-@main.command()
-@about("kernel_width", "reach_mm", "border")
+@main.command(params=shared("kernel_width", "reach_mm", "border"))
 @click.option("--widths", default="16:37:2", show_default=True, help='px, or as in "22,24,26".')
 @click.option("--csv", type=_PATH, help="Also write every slice to this file.")
 @_overwrite
-def sweep(data: Data, widths: str, csv: Path | None, overwrite: bool) -> None:
+def sweep(widths: str, csv: Path | None, overwrite: bool, **words: Any) -> None:
     """Score the masks at several kernel widths.
 
-    \b
-    Examples:
-        skullnb sweep
-        skullnb sweep --images scans.nii.gz --reference masks.nii.gz --widths 10:41:2
+    Example: skullnb sweep --images a.nii.gz --reference b.nii.gz --widths 10:41:2
     """
-    wanted, stack = sweeps.parse_widths(widths), data.open()
+    wanted, stack = sweeps.parse_widths(widths), open_heads.open_data(**words)
     if csv:
-        refuse_place(expand(csv), own_files(data, stack), overwrite)
+        refuse_place(expand(csv), own_files(words["groups"], stack), overwrite)
     table = sweeps.sweep_kernel_width(stack, wanted)
-    best = sweeps.best_width(table)
     say(f"{stack.name}: {len(stack)} slices, mean over slices")
     click.echo("  width     IoU    Dice")
     for row in sweeps.summarise(table).to_dict("records"):
-        star = "  *" if row["kernel_width"] == best else ""
+        star = "  *" if row["kernel_width"] == sweeps.best_width(table) else ""
         click.echo(f"{row['kernel_width']:4.0f} px  {row['iou']:.4f}  {row['dice']:.4f}{star}")
     click.echo("* best on these very slices: tuned and tested on the same data")
     if csv:
         masking.write_table(table, expand(csv))
 
 
-@main.command()
-@about(argument=True)
+@main.command(params=shared(argument=True))
 @click.option("--with-phantom", "variants", multiple=True, help="Add a phantom variant's slices.")
 @click.option("--synthetic", is_flag=True, help="IMAGES are drawn, though their file doesn't say.")
 @click.option("-o", "--output", type=_PATH, help="Folder for evidence.csv and .json.")
 @_overwrite
 def evidence(
-    data: Data, variants: tuple[str, ...], synthetic: bool, output: Path | None, overwrite: bool
+    variants: tuple[str, ...], synthetic: bool, output: Path | None, overwrite: bool, **words: Any
 ) -> None:
     """Say which rules of the pipeline IMAGES put to the test, and which they never did.
 
-    Without IMAGES it is about the head inside the package. Scores need a reference mask.
-
-    \b
-    Examples:
-        skullnb evidence
-        skullnb evidence T1.mgz --slices 104:127 --with-phantom thick-soft-tissue-cut
+    Example: skullnb evidence T1.mgz --slices 104:127 --with-phantom bridge
     """
-    stack, places = data.open(), list[Path]()
+    settings, places = pop_settings(words), list[Path]()
+    stack = open_heads.open_data(**words)
     if output:
         expand(output).mkdir(parents=True, exist_ok=True)
         places = [expand(output) / name for name in ("evidence.csv", "evidence.json")]
     for place in places:
-        refuse_place(place, own_files(data, stack), overwrite)
+        refuse_place(place, own_files(words["groups"], stack), overwrite)
     stacks = [replace(stack, synthetic=stack.synthetic or synthetic), *map(drawn.variant, variants)]
-    ledger = rules.combine([rules.build_ledger(one, data.settings) for one in stacks])
-    whose = "your data" if data.images and not open_heads.known(data.images) else "other heads"
+    ledger = rules.combine([rules.build_ledger(one, settings) for one in stacks])
+    whose = "other heads" if open_heads.known(words["images"]) else "your data"
     table, verdict = rules.summarise(ledger), rules.verdict(ledger, whose)
     say(", ".join(f"{one.name}: {len(one)} slices" for one in stacks))
     for row in table.to_dict("records"):
@@ -378,8 +323,8 @@ def evidence(
         click.echo(line)
     click.echo(verdict)
     if places:
-        settings = asdict(data.settings.at(stack.spacing_mm))
-        told = {"verdict": verdict, "rules": table.to_dict("records"), "settings": settings}
+        told: dict[str, Any] = {"verdict": verdict, "rules": table.to_dict("records")}
+        told["settings"] = asdict(settings.at(stack.spacing_mm))
         told |= {"versions": masking.versions(), "inputs": stack.fingerprint()}
         masking.write_table(ledger, places[0])
         masking.write_json(told, places[1])
@@ -393,9 +338,7 @@ def evidence(
 def collate(folder: Path, output: Path, overwrite: bool) -> None:
     """Set the numbers of many runs in FOLDER side by side: a row for each report or notebook run.
 
-    \b
-    Example:
-        skullnb collate reports -o numbers.csv
+    Example: skullnb collate reports -o numbers.csv
     """
     from skullnb.report import build
 
@@ -415,18 +358,13 @@ def collate(folder: Path, output: Path, overwrite: bool) -> None:
 def phantom(output: Path | None, listed: bool, overwrite: bool, **which: Any) -> None:
     """Write a synthetic head with its exact reference mask.
 
-    The .npz file holds `images` and `reference`; a NIfTI file gets its reference beside it.
-
-    \b
-    Examples:
-        skullnb phantom --seed 11 --n-slices 20 -o head.nii.gz
-        skullnb phantom --variant bridge -o bridge.npz
+    Example: skullnb phantom --seed 11 --n-slices 20 -o head.nii.gz
     """
     if listed:
         for name, description in drawn.VARIANTS.items():
             click.echo(f"{name:28} {description}")
         return
-    seed, variant, n_slices = which["seed"], which["variant"], which["n_slices"]
+    seed, variant, n_slices = (which[name] for name in ("seed", "variant", "n_slices"))
     if output is None or (variant and seed is not None) or (n_slices and seed is None):
         told = "--list, or -o with --seed or --variant, not both; --n-slices goes with --seed"
         raise click.UsageError(f"Give {told}.")
@@ -439,47 +377,32 @@ def phantom(output: Path | None, listed: bool, overwrite: bool, **which: Any) ->
         say(f"{path}: {stack.name} (synthetic), {len(stack)} slices")
 
 
-@main.command()
-@about()
+@main.command(params=shared())
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
 @click.option("--port", default=0, show_default="any free one", type=click.IntRange(0, 65535))
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def lab(data: Data, no_browser: bool, **options: Any) -> None:
+def lab(no_browser: bool, **options: Any) -> None:
     """Open the explorer in JupyterLab, on this computer only.
 
-    ARGUMENTS after "--" are handed to JupyterLab.
-
-    \b
-    Examples:
-        skullnb lab --images T1.nii.gz --slices 80:100
-        skullnb lab -- --allow-root
+    Example: skullnb lab --images T1.nii.gz --slices 80:100 -- --allow-root
     """
     from skullnb.report.lab import launch_lab
 
-    launch_lab(**asdict(data), open_browser=not no_browser, **options)
+    launch_lab(open_browser=not no_browser, **options)
 
 
 @main.group()
 def heads() -> None:
-    """Open heads to try things on: real MRI with reference masks, one of them inside the package.
-
-    \b
-    Examples:
-        skullnb heads list
-        skullnb heads fetch colin27 mne-ecog
-        skullnb report --images colin27
-    """
+    """Open heads to try things on, as in: skullnb heads fetch colin27."""
 
 
 @heads.command("list")
 def list_heads() -> None:
     """List the heads, with their kind of reference mask."""
-    click.echo(f"{'name':16} {'head':13} {'contrast':8} slices  {'reference':15} here")
     for name, head in open_heads.HEADS.items():
-        here = "yes" if open_heads.is_here(name) else "no"
-        where = "inside" if name == open_heads.BUILT_IN else here
-        told = f"{name:16} {head.group:13} {head.contrast:8} {head.n_slices:6}"
-        click.echo(f"{told}  {head.reference:15} {where}")
+        where = "here" if open_heads.is_here(name) else "not here"
+        told = f"{head.n_slices:3} slices, {head.contrast:5} {head.reference:14} of {head.group}"
+        click.echo(f"{name:16} {told:50} {where}")
     click.echo("Two stacks of one head are not two heads: keep them on one side of a split.")
 
 
@@ -488,13 +411,11 @@ def list_heads() -> None:
 @click.option("--all", "everything", is_flag=True, help="Every head.")
 def fetch_heads(names: tuple[str, ...], everything: bool) -> None:
     """Download heads, check them, and say where they are; other commands take their names."""
-    chosen = [open_heads.find(name) for name in (open_heads.HEADS if everything else names)]
-    if not chosen:
-        known = ", ".join(open_heads.HEADS)
-        raise InvalidSetting(f"Name the heads to fetch, or add --all; there are {known}.")
-    for head in chosen:
-        paths = open_heads.fetch(head.name, progress=sys.stderr.isatty())
-        click.echo(f"{head.name}: in {paths[0].parent}\n{head.name}: {head.licence}")
+    if not (names := tuple(open_heads.HEADS) if everything else names):
+        raise InvalidSetting("Name heads to fetch, as `skullnb heads list` has them, or add --all.")
+    for name in names:
+        paths = open_heads.fetch(name, progress=sys.stderr.isatty())
+        click.echo(f"{name}: in {paths[0].parent}\n{name}: {open_heads.find(name).licence}")
 
 
 @heads.command()
@@ -502,8 +423,7 @@ def fetch_heads(names: tuple[str, ...], everything: bool) -> None:
 def show(name: str) -> None:
     """Say what is known of a head: licence, citation, reference mask, addresses."""
     head = open_heads.find(name)
-    for key, value in asdict(head).items():
-        if key != "files":
-            click.echo(f"{key:10}  {value}")
+    for key, value in (vars(head) | {"files": len(head.files)}).items():
+        click.echo(f"{key:10}  {value}")
     for file in head.files:
         click.echo(f"{file.sha256}  {file.address}")
