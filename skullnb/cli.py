@@ -196,7 +196,7 @@ def mask(images: str, output: Path, strict: bool, **options: Any) -> None:
     """
     kernel = typed("kernel_width") or (typed("border") and options["border"] == DILATION)
     if kernel and options["method"] == masking.WHOLE_HEAD:
-        told = "has no kernel and grows its border; leave --kernel-width and --border dilation out"
+        told = "has no kernel; leave --kernel-width out, and leave --border dilation out"
         raise click.UsageError(f"--method whole-head {told}.")
     settings = pop_settings(options)
     for_batch = {name: options.pop(name) for name in ("scheduler", "chunk", "parquet")}
@@ -303,13 +303,11 @@ def evidence(
 
     Example: skullnb evidence T1.mgz --slices 104:127 --with-phantom bridge
     """
-    settings, places = pop_settings(words), list[Path]()
-    stack = open_heads.open_data(**words)
-    if output:
-        expand(output).mkdir(parents=True, exist_ok=True)
-        places = [expand(output) / name for name in ("evidence.csv", "evidence.json")]
+    settings, stack = pop_settings(words), open_heads.open_data(**words)
+    places = [expand(output) / name for name in ("evidence.csv", "evidence.json")] if output else []
     for place in places:
-        refuse_place(place, own_files(words["groups"], stack), overwrite)
+        if place.exists():
+            refuse_place(place, own_files(words["groups"], stack), overwrite)
     stacks = [replace(stack, synthetic=stack.synthetic or synthetic), *map(drawn.variant, variants)]
     ledger = rules.combine([rules.build_ledger(one, settings) for one in stacks])
     whose = "other heads" if open_heads.known(words["images"]) else "your data"
@@ -326,8 +324,13 @@ def evidence(
         told: dict[str, Any] = {"verdict": verdict, "rules": table.to_dict("records")}
         told["settings"] = asdict(settings.at(stack.spacing_mm))
         told |= {"versions": masking.versions(), "inputs": stack.fingerprint()}
-        masking.write_table(ledger, places[0])
-        masking.write_json(told, places[1])
+        places[0].parent.mkdir(parents=True, exist_ok=True)
+        try:
+            masking.write_table(ledger, places[0])
+            masking.write_json(told, places[1])
+        finally:
+            with suppress(OSError):  # there is something in it
+                places[0].parent.rmdir()
         say(f"{places[0]}: {len(ledger)} rows; {places[1]}: the verdict")
 
 
@@ -366,8 +369,8 @@ def phantom(output: Path | None, listed: bool, overwrite: bool, **which: Any) ->
         return
     seed, variant, n_slices = (which[name] for name in ("seed", "variant", "n_slices"))
     if output is None or (variant and seed is not None) or (n_slices and seed is None):
-        told = "--list, or -o with --seed or --variant, not both; --n-slices goes with --seed"
-        raise click.UsageError(f"Give {told}.")
+        told = "give --seed or --variant, not both, and --n-slices with --seed"
+        raise click.UsageError(f"Name the file to write with -o, or use --list; {told}.")
     refuse_place(expand(output), (), overwrite, STACK_KINDS)
     if seed is not None:
         stack = drawn.subject(seed, n_slices or 5)
@@ -412,7 +415,7 @@ def list_heads() -> None:
 def fetch_heads(names: tuple[str, ...], everything: bool) -> None:
     """Download heads, check them, and say where they are; other commands take their names."""
     if not (names := tuple(open_heads.HEADS) if everything else names):
-        raise InvalidSetting("Name heads to fetch, as `skullnb heads list` has them, or add --all.")
+        raise InvalidSetting("Name the heads to fetch, or add --all; see `skullnb heads list`.")
     for name in names:
         paths = open_heads.fetch(name, progress=sys.stderr.isatty())
         click.echo(f"{name}: in {paths[0].parent}\n{name}: {open_heads.find(name).licence}")

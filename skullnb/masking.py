@@ -86,8 +86,8 @@ class Masked:
         if self.table is None:
             return f"{self.status:6}  {self.name}"
         counts = ", ".join(f"{n} {kind}" for kind, n in self.account["Counts"].items() if n)
-        used = self.account["Settings"]
-        kernel = f"{used['kernel_width']} px" if used["kernel_width"] else f"{used['reach_mm']} mm"
+        width, reach = self.account["Settings"]["kernel_width"], self.account["ReachMm"]
+        kernel = f"{width} px" if width else f"{reach[0]:g} mm"
         return f"{self.status:6}  {self.name} -> {self.path.name}: {counts}; {kernel}"
 
 
@@ -123,8 +123,9 @@ def plan_masks(
     elif not bids and all(stacks.open_volume(one).shape[0] == 1 for one in volumes):
         jobs = [Job(files, files[0].resolve().parent.name, files, output)]
     else:
-        what = "in BIDS" if bids else f"of {len(volumes)} volumes"
-        raise InvalidSetting(f"Masks {what} don't go into one file {output.name}; name a folder.")
+        told = f"{images} stands for {len(volumes)} volumes, and their masks don't go into one file"
+        told = "BIDS masks go into a folder" if bids else told
+        raise InvalidSetting(f"{told}, {output.name}; name a folder.")
     taken = dict[Path, Job]()
     for job in jobs:
         if job.path == output:

@@ -192,9 +192,11 @@ def test_one_volume_goes_to_a_file_or_into_a_folder_that_is_there(
 def test_masks_that_would_meet_in_one_file_are_refused_before_anything_is_done(tmp_path):
     for name in ("a.nii", "b.nii"):
         save(tmp_path / name)
-    with pytest.raises(InvalidSetting, match=r"of 2 volumes don't go into one file m.nii.gz"):
+    with pytest.raises(
+        InvalidSetting, match=r"2 volumes, and .* one file, m.nii.gz; name a folder"
+    ):
         plan_masks(tmp_path, tmp_path / "m.nii.gz")
-    with pytest.raises(InvalidSetting, match="in BIDS don't go into one file"):
+    with pytest.raises(InvalidSetting, match="BIDS masks go into a folder"):
         plan_masks(tmp_path / "a.nii", tmp_path / "m.nii.gz", bids=True)
     with pytest.raises(UnreadableFile, match=r"a_mask.nii.gz would lie among the images"):
         plan_masks(tmp_path, tmp_path)
@@ -261,8 +263,8 @@ def test_every_volume_has_a_line_and_a_failed_one_does_not_stop_the_others(tmp_p
     masks = {path.name[0]: read_stack(path).images for path in sorted(out.glob("*.nii.gz"))}
     assert list(masks) == ["a", "c", "d"]
     assert not masks["d"].any()
-    assert "b, b.nii.gz can't be read" in result.stderr
-    assert "c, slices 2-3: the mask is empty: the slice is flat" in result.stderr
+    assert "b: b.nii.gz can't be read" in result.stderr
+    assert "c: slices 2-3: the mask is empty: the slice is flat" in result.stderr
 
 
 @pytest.fixture

@@ -247,7 +247,7 @@ def test_the_command_writes_mask_table_and_account_as_for_slices(scans, tmp_path
     account = json.loads((tmp_path / "m.json").read_text())
     assert account["Method"] == "whole-head"
     assert account["ReachMm"] == [14, 14]
-    assert account["KernelWidth" if "KernelWidth" in account else "Kernels"]
+    assert account["Settings"]["kernel_width"] is None
 
 
 def test_several_volumes_are_done_side_by_side_and_one_that_is_refused_stops_none(scans, tmp_path):
