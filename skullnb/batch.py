@@ -78,11 +78,12 @@ class Work:
         ends, single = np.cumsum(self.slices.counts), max(self.slices.counts) == 1
         places = np.arange(len(rows)) + self.slices.first
         files = np.searchsorted(ends, places, side="right").tolist()
-        volumes = ["" if single or not self.steps_mm[file] else str(file) for file in files]
-        groups = [one and self.slices.volumes[int(one)].name for one in volumes]
-        steps_mm = [self.steps_mm[file] for file in files]
+        for row, file in zip(rows, files, strict=True):
+            volume = "" if single or not self.steps_mm[file] else str(file)
+            group = volume and self.slices.volumes[file].name
+            row |= {"group": group, "volume": volume, "step_mm": self.steps_mm[file]}
         try:
-            return masking.finish_rows(rows, groups, volumes, steps_mm, on_warning)
+            return masking.finish_rows(rows, on_warning)
         except InvalidImage:
             shutil.rmtree(self.masks.with_name("rows"))
             raise
@@ -154,7 +155,7 @@ def mask_batch(
                 raise BatchStopped(many.CHANGED)
             refuse()
             rows = work.rows(on_warning)
-            told = masking.describe(rows, "index", settings, opened, on_warning)
+            told = masking.describe(rows, settings, opened, on_warning)
             told |= {"Sources": [one.path.name for one in opened], "Batch": about}
             masking.write_json(told, places[2])
             masking.write_table(rows, places[1])

@@ -45,6 +45,7 @@ COLUMNS = (
     *("n_components", "n_edge_touching", "brain_px", "dilated_px", "mask_px", "written_px"),
     *("reason", "warnings"),
 )
+_PLACES = ("group", "volume", "step_mm")  # of a slice among others
 _MOST_RANGES = 20  # in a sentence; tables name all
 _KINDS = {kind: kind for kind in (".npy", ".npz", ".tif", ".tiff", ".png")}  # others are NIfTI
 _KINDS |= {".jpg": ".png", ".jpeg": ".png"}
@@ -194,9 +195,11 @@ def mask_volumes(
             slices = zip(sources, stack.slice_numbers, images, repeat(stack.spacing_mm))
             rows = mask_slices(slices, settings, masks)
             groups = stack.groups or [""] * len(stack)
-            rows = finish_rows(rows, groups, *_volumes_of(stack), on_warning)
+            for row, *places in zip(rows, groups, *_volumes_of(stack), strict=True):
+                row |= zip(_PLACES, places, strict=True)
+            rows = finish_rows(rows, on_warning)
             masks[[not row["written_px"] for row in rows]] = 0
-            account = describe(rows, "slice", settings, [stack], on_warning)
+            account = describe(rows, settings, [stack], on_warning)
             account |= _account_of(job.path, stack, masks) | {"Method": method}
             if sheet:
                 to_sheet = Path(os.path.relpath(sheet, job.path.parent)).as_posix()
@@ -267,40 +270,29 @@ def mask_slices(
     return rows
 
 
-def finish_rows(
-    rows: list[Row],
-    groups: Sequence[str],
-    volumes: Sequence[str],
-    steps_mm: Sequence[float],
-    on_warning: str,
-) -> list[Row]:
+def finish_rows(rows: list[Row], on_warning: str) -> list[Row]:
     """Add to rows the signs beside neighbours, their place among all, and how much is written.
 
-    `volumes` and `steps_mm` are as in `add_neighbour_signs`. Raises InvalidImage if all failed.
+    Their group, volume and step_mm are as in `neighbour_signs`. Raises InvalidImage if all failed.
     """
-    kept = [index for index, row in enumerate(rows) if row.get("status") != "failed"]
+    kept = [row for row in rows if row.get("status") != "failed"]
     if not kept:
         raise errors.InvalidImage(rows[0]["reason"])
-    own, steps_mm = [volumes[index] for index in kept], [steps_mm[index] for index in kept]
-    add_neighbour_signs([rows[index] for index in kept], own, steps_mm)
+    volumes, steps_mm = ([row[name] for row in kept] for name in _PLACES[1:])
+    add_neighbour_signs(kept, volumes, steps_mm)
     for index, row in enumerate(rows):
         written = row["status"] == "ok" or (row["status"] == "warned" and on_warning == "keep")
-        row |= {"index": index, "group": groups[index]}
-        row["written_px"] = row["mask_px"] if written else 0
+        row |= {"index": index, "written_px": row["mask_px"] if written else 0}
     return [{name: row.get(name) for name in COLUMNS} for row in rows]
 
 
 def describe(
-    rows: Sequence[Row],
-    numbered: str,
-    settings: PipelineSettings,
-    volumes: Sequence[Stack | Volume],
-    on_warning: str,
+    rows: Sequence[Row], settings: PipelineSettings, volumes: Sequence[Any], on_warning: str
 ) -> Row:
     """Say for a JSON file what masks are, how they were made, and which of them look wrong.
 
-    Slices are called by their column `numbered`. Where volumes differ in spacing, the table alone
-    has that, and what it makes of the kernel or its reach.
+    `volumes` have a name, spacing and remarks; where they differ in spacing, the table alone has
+    that, and what it makes of the kernel or its reach.
     """
     first = {one.spacing_mm: one.name for one in reversed(volumes)}
     alike, spacing_mm = len(first) == 1, volumes[0].spacing_mm
@@ -312,7 +304,7 @@ def describe(
         reach = [round(one, 3) for one in reach_mm(width, spacing_mm)]
     spans = [(name, _kernel_remark(settings, one)) for one, name in first.items()]
     remarks = [span if alike else f"{name}: {span}" for name, span in spans if span]
-    counts = Counter(row["status"] for row in rows)
+    counts, numbered = Counter(row["status"] for row in rows), "index" if volumes[1:] else "slice"
     reasons = [row["reason"] for row in rows if row["status"] == "failed"]
     return {
         "Description": "The outer surface of the skull and everything inside it (bone, CSF, brain),"

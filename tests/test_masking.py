@@ -364,7 +364,7 @@ def test_warnings_that_differ_in_their_numbers_only_are_one_line_with_the_number
 def test_a_volume_has_the_status_of_its_slices(kinds, status, said):
     stack = heads.load("studyforrest")[: len(kinds)]
     rows = [{"slice": n, "status": kind, "reason": "why"} for n, kind in enumerate(kinds)]
-    account = masking.describe(rows, "slice", SETTINGS, [stack], "keep")
+    account = masking.describe(rows, SETTINGS, [stack], "keep")
     assert (account["Status"], account["LooksWrong"]) == (status, said)
     assert account["Failed"] == ("1 of 2 slices failed: 1; why" if "failed" in kinds else "")
 
