@@ -106,24 +106,22 @@ def mask_batch(
     """Make the masks of any number of slices; go on where an earlier run was stopped.
 
     `images` has slices of one size; `words` are as in `stack.many.open_slices`. `output` is a .npy
-    (a byte a pixel), a .packed.npy (a bit, the leftmost pixel highest: `numpy.unpackbits(masks,
-    axis=-1, count=width)` undoes it) or a .zarr (255 where missing). `workers` are threads, or
-    those of the Dask cluster at `scheduler`. `chunk` slices are marked as done together. First
-    `progress(done, n_slices)` is called with what was done before.
+    (a byte a pixel), a .packed.npy (a bit, as `numpy.packbits`) or a .zarr (255 where missing).
+    `workers` are threads, or those of the Dask cluster at `scheduler`. `chunk` slices are marked as
+    done together. First `progress(done, n_slices)` is called with what was done before.
     """
-    path = expand(output).absolute()
-    settings = settings or PipelineSettings()
+    path, settings = expand(output).absolute(), settings or PipelineSettings()
     kind = next((one for one in KINDS if path.name.lower().endswith(one)), "")
     if not kind:
         raise InvalidSetting(f"A batch writes {', '.join(KINDS)}, not {path.name}.")
-    if on_warning not in masking.ON_WARNING or 0 in (workers, chunk):
+    if on_warning not in masking.ON_WARNING or min(workers or 1, chunk or 1) < 1:
         raise InvalidSetting("Workers and chunk are at least 1, on_warning is keep or empty.")
     slices, opened = open_slices(images, **words)
     for spacing_mm in {one.spacing_mm for one in opened}:
         settings.at(spacing_mm)  # refused now, not slice by slice
     places = (path, *masking.beside(path, ".parquet" if parquet else ".csv"))
     asked = {**asdict(settings), **vars(slices), "on_warning": on_warning}
-    about = {"input": slices.fingerprint(), **masking.versions()}
+    about = {"images": slices.fingerprint(), **masking.versions()}
     about |= {name: str(one) for name, one in asked.items() if name != "volumes"}
     folder, (n, height, width) = path.with_name(f"{path.name}.partial"), slices.shape
     size = min(chunk or max(1, _CHUNK_BYTES // (height * width)), n)
@@ -132,14 +130,13 @@ def mask_batch(
     masks = folder / f"masks{kind}"
     work = Work(slices, masks, stored, size, settings, masking.versions(), steps_mm)
     (told, differs), n_resumed = _known(places[2], about), n
-    ours = not differs and masks.exists()  # stopped shortly before its end
-    finished = not (overwrite or differs or ours) and all(one.exists() for one in places)
+    finished = not (overwrite or differs or masks.exists()) and all(one.exists() for one in places)
 
     def refuse() -> None:
         """Refuse names that other files have, and that lie where masks would be read as images."""
         masking.refuse_among(path, images, deep=is_zarr(expand(images)))
         for one in places:
-            allowed = overwrite or (ours and one != path)
+            allowed = overwrite or (not differs and one != path)  # stopped shortly before its end
             if one.suffix == ".zarr" and shape_of(one) and not allowed:
                 raise UnreadableFile(f"{one} exists already; name another or use --overwrite.")
             if one.suffix != ".zarr" or not shape_of(one):
@@ -151,7 +148,7 @@ def mask_batch(
         if not finished:
             work = _begin(work, about, overwrite)
             n_resumed = _work_through(work, workers, scheduler, progress)
-            if slices.fingerprint() != about["input"]:
+            if slices.fingerprint() != about["images"]:
                 raise BatchStopped(many.CHANGED)
             refuse()
             rows = work.rows(on_warning)
@@ -167,10 +164,10 @@ def mask_batch(
 def is_for_batch(images: str | Path, output: str | Path) -> bool:
     """Say whether masks are too many for memory, begun as a batch, or only written by one."""
     given, wanted = expand(images), expand(output)
-    name, begun = wanted.name.lower(), wanted.with_name(f"{wanted.name}.partial") / "about.json"
+    name, begun = wanted.name.lower(), Path(f"{wanted}.partial", "about.json").exists()
     large = given.suffix.lower() == ".npy" and given.is_file() and given.stat().st_size > _LARGE
     only = name.endswith((PACKED, ".zarr")) or (str(images) != "" and is_zarr(given))
-    return only or begun.exists() or (large and name.endswith(".npy"))
+    return only or begun or (large and name.endswith(".npy"))
 
 
 @contextmanager
@@ -205,18 +202,13 @@ def _alone(folder: Path, path: Path) -> Iterator[None]:
 
 def _known(path: Path, about: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
     """Read a batch's description, and say how it differs from what is wanted; "" if it doesn't."""
-    told: dict[str, Any] = {}
+    told, differs = dict[str, Any](), "its description is missing or damaged"
     with suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
         told = json.loads(path.read_text(encoding="utf-8"))
         before = told["Batch"]
-        if before["input"] != about["input"]:
-            return told, "the images have changed since (names, sizes or times of their files)"
-        for name in about:
-            if before.get(name) != about[name]:
-                was = f"was {before.get(name)}, now it is {about[name]}"
-                return told, f"its {name.replace('_', ' ')} {was}"
-        return told, ""
-    return told, "its description is missing or damaged"
+        changed = [name for name in about if before.get(name) != about[name]]
+        differs = f"its {changed[0].replace('_', ' ')} changed" if changed else ""
+    return told, differs
 
 
 def _begin(work: Work, about: Mapping[str, Any], overwrite: bool) -> Work:
@@ -247,14 +239,10 @@ def _work_through(
     left = (number for number in range(-(-n // work.chunk)) if number not in done)
     with _crew(workers, scheduler) as pool:
         begun = deque(pool.submit(work.do, number) for number in islice(left, _AHEAD))
-        try:
-            while begun:
-                n_done += begun.popleft().result()
-                progress(n_done, n)
-                begun.extend(pool.submit(work.do, number) for number in islice(left, 1))
-        finally:
-            for one in begun:
-                one.cancel()
+        while begun:
+            n_done += begun.popleft().result()
+            progress(n_done, n)
+            begun.extend(pool.submit(work.do, number) for number in islice(left, 1))
     return n_before
 
 
@@ -264,16 +252,19 @@ def _crew(workers: int | None, scheduler: str) -> Iterator[Executor]:
     if not scheduler:
         load()  # compiled once, not by every worker
         with ThreadPoolExecutor(workers or cv2.getNumberOfCPUs()) as pool:
-            yield pool
+            try:
+                yield pool
+            finally:
+                pool.shutdown(cancel_futures=True)
         return
     distributed = needed("distributed", "A Dask cluster", "cluster")
     try:
         client = distributed.Client(scheduler, timeout="10s", set_as_default=False)
+        client.wait_for_workers(1, timeout=10)
     except (OSError, ValueError) as error:
-        raise InvalidSetting(f"No Dask scheduler answers at {scheduler!r}; start it.") from error
+        told = f"No Dask scheduler with workers answers at {scheduler!r}"
+        raise InvalidSetting(f"{told}; start them.") from error
     with client:
-        if not client.nthreads():
-            raise InvalidSetting(f"The Dask cluster at {scheduler!r} has no workers; start some.")
         yield client.get_executor(pure=False)
 
 

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
-from fnmatch import fnmatch
 from itertools import groupby, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,14 +69,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Masked:
-    """What came of one volume: its table (a row a slice) and its JSON file, or an error.
-
-    `status` is ok, warned (some slices look wrong), empty (all of them) or failed.
-    """
+    """What came of one volume: its table (a row a slice) and its JSON file, or an error."""
 
     name: str
     path: Path
-    status: str = "failed"
+    status: str = "failed"  # ok, warned (some slices look wrong), empty (all of them), failed
     table: pd.DataFrame | None = None
     account: Mapping[str, Any] = field(default_factory=dict)
     error: str = ""
@@ -143,15 +139,13 @@ def plan_masks(
 
 def refuse_among(path: Path, images: str | Path, *, deep: bool = False) -> None:
     """Refuse a mask's name where images are read as a whole; `deep`: of folders in it as well."""
-    whole, own = stacks.split_series(images)[0].absolute(), path.absolute()
-    above = own.parent.resolve()
-    meets = whole.resolve() in (above / own.name, above, *(above.parents if deep else ()))
-    if not whole.exists():  # a pattern
-        deeper = "**" in str(whole) and fnmatch(str(own), str(whole).replace("/**/", "/*"))
-        meets = deeper or own.match(str(whole))
-    if meets and not whole.is_file():
-        told = f"{path.name} would lie among the images, which are read as a whole"
-        raise errors.UnreadableFile(f"{told}; write it to another folder.")
+    whole, above = stacks.split_series(images)[0].absolute(), path.absolute().parent.resolve()
+    meets = whole.resolve() in (above / path.name, above, *(above.parents if deep else ()))
+    if (whole.is_dir() and meets) or (not whole.exists() and path.absolute().match(str(whole))):
+        raise errors.UnreadableFile(
+            f"{path.name} would lie among the images, which are read as a whole; write it to "
+            "another folder."
+        )
 
 
 def mask_volumes(
