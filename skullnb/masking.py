@@ -48,7 +48,6 @@ _PLACES = ("group", "volume", "step_mm")  # of a slice among others
 _MOST_RANGES = 20  # in a sentence; tables name all
 _KINDS = {kind: kind for kind in (".npy", ".npz", ".tif", ".tiff", ".png")}  # others are NIfTI
 _KINDS |= {".jpg": ".png", ".jpeg": ".png"}
-_DATASET = "dataset_description.json"
 _GENERATED_BY = [{"Name": "skullnb", "Version": __version__}]
 _NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 
@@ -123,17 +122,15 @@ def plan_masks(
         told = f"{images} stands for {len(volumes)} volumes, and their masks don't go into one file"
         told = "BIDS masks go into a folder" if bids else told
         raise InvalidSetting(f"{told}, {output.name}; name a folder.")
-    taken = dict[Path, Job]()
+    path, times = Counter(job.path for job in jobs).most_common(1)[0]
+    if times > 1:
+        told = f"{times} masks would be called {path.name}; take their images apart with a pattern"
+        raise InvalidSetting(f"{told} such as 'scans/*_T1w.nii.gz'.")
     for job in jobs:
         if job.path == output:
             refuse_place(output, files, True, MASK_KINDS)
         if not head:
             refuse_among(job.path, images)
-        if (other := taken.setdefault(job.path, job)) is not job:
-            raise InvalidSetting(
-                f"The masks of {other.files[0]} and {job.files[0]} would both be called "
-                f"{job.path.name}; take them apart with a pattern such as 'scans/*_T1w.nii.gz'."
-            )
     return jobs
 
 
@@ -384,16 +381,14 @@ def warning_lines(table: pd.DataFrame) -> list[str]:
     >>> warning_lines(pd.DataFrame({"slice": [4, 5], "warnings": [("fills 20%",), ("fills 60%",)]}))
     ['slices 4-5: fills 20-60%']
     """
-    about: dict[str, list[tuple[int, list[str]]]] = {}
-    for number, texts in zip(table["slice"].tolist(), table["warnings"], strict=True):
-        for text in texts:
-            about.setdefault(_NUMBER.sub("{}", text), []).append((number, _NUMBER.findall(text)))
-    lines = []
-    for words, found in about.items():
-        slices, values = zip(*found, strict=True)
-        ends = [(min(some, key=float), max(some, key=float)) for some in zip(*values, strict=True)]
-        told = words.format(*("-".join(dict.fromkeys(pair)) for pair in ends))
-        lines.append(f"slice{'s' * (len(slices) > 1)} {ranges_of(slices, _MOST_RANGES)}: {told}")
+    lines, single = [], table[["slice", "warnings"]].explode("warnings").dropna()
+    kinds = single["warnings"].astype(str).str.replace(_NUMBER, "{}", regex=True)
+    for words, part in single.groupby(kinds, sort=False):
+        values = zip(*map(_NUMBER.findall, part["warnings"]), strict=True)
+        ends = [(min(some, key=float), max(some, key=float)) for some in values]
+        told = str(words).format(*("-".join(dict.fromkeys(pair)) for pair in ends))
+        which = f"slice{'s' * (len(part) > 1)} {ranges_of(part['slice'], _MOST_RANGES)}"
+        lines.append(f"{which}: {told}")
     return lines
 
 
@@ -467,8 +462,9 @@ def _bids_path(source: Volume, dataset: Path) -> Path:
 
 def _describe_dataset(dataset: Path) -> None:
     """Write a derivative dataset's description, if it has none."""
-    if not (dataset / _DATASET).exists():
+    path = dataset / "dataset_description.json"
+    if not path.exists():
         content = {"Name": "Skull masks", "BIDSVersion": "1.10.0", "DatasetType": "derivative"}
-        write_json(content | {"GeneratedBy": _GENERATED_BY}, dataset / _DATASET)
+        write_json(content | {"GeneratedBy": _GENERATED_BY}, path)
         with (dataset / ".bidsignore").open("a", encoding="utf-8") as file:
             file.write("*_mask.tsv\n")  # BIDS knows no table of a mask

@@ -201,7 +201,7 @@ def test_masks_that_would_meet_in_one_file_are_refused_before_anything_is_done(t
     with pytest.raises(UnreadableFile, match=r"a_mask.nii.gz would lie among the images"):
         plan_masks(tmp_path, tmp_path)
     save(tmp_path / "a.nii.gz")
-    with pytest.raises(InvalidSetting, match=r"would both be called a_mask"):
+    with pytest.raises(InvalidSetting, match=r"2 masks would be called a_mask"):
         plan_masks(tmp_path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
