@@ -1,8 +1,4 @@
-"""Masks of one or many volumes: where each goes, how it is called, and what is said of it.
-
-Beside every mask are a table with a row a slice, which says what looks wrong, and a JSON file that
-says how the mask was made. In a BIDS derivative dataset all three have names that BIDS knows.
-"""
+"""Masks of one or many volumes, each beside a table of its slices and an account as JSON."""
 
 from __future__ import annotations
 
@@ -25,7 +21,7 @@ import numpy as np
 from skullnb import __version__, errors, heads
 from skullnb import stack as stacks
 from skullnb.errors import InvalidSetting, SkullnbError
-from skullnb.pipeline import PipelineSettings, SliceMeasure, load, measure_slice
+from skullnb.pipeline import PipelineSettings, SliceMeasure, measure_slice
 from skullnb.pipeline.measure import _volumes_of, add_neighbour_signs
 from skullnb.pipeline.settings import DARK_GROWTH, DILATION
 from skullnb.pipeline.signs import kernel_sign
@@ -44,7 +40,6 @@ COLUMNS = (
     *("n_components", "n_edge_touching", "brain_px", "dilated_px", "mask_px", "written_px"),
     *("reason", "warnings"),
 )
-_PLACES = ("group", "volume", "step_mm")  # of a slice among others
 _MOST_RANGES = 20  # in a sentence; tables name all
 _KINDS = {kind: kind for kind in (".npy", ".npz", ".tif", ".tiff", ".png")}  # others are NIfTI
 _KINDS |= {".jpg": ".png", ".jpeg": ".png"}
@@ -99,8 +94,8 @@ def plan_masks(
     """Decide where the masks of all volumes go, and refuse what can't be, before any is made.
 
     For one volume, or files of one slice each, `output` may be a file with all masks, else it is a
-    folder: there a mask is called after its volume, with `_mask`, and is NIfTI where the volume has
-    an orientation, otherwise of its kind. With `bids` the folder is a derivative dataset.
+    folder: there a mask is called after its volume, and is NIfTI where that has an orientation,
+    otherwise of its kind. With `bids` the folder is a derivative dataset.
     """
     output, head = expand(output), heads.known(str(images))
     source = Volume(Path(head)) if head else images
@@ -114,14 +109,15 @@ def plan_masks(
             path = output / f"{one.name}_mask{_KINDS.get(suffix_of(one.path), '.nii.gz')}"
             path = _bids_path(one, output) if bids else path
             jobs.append(Job(head or one, one.name, one.files, path, output if bids else None))
+    elif bids:
+        raise InvalidSetting(f"BIDS masks go into a folder, and {output.name} is a file's name.")
     elif single:
         jobs = [Job(head or first, first.name, files, output)]
-    elif not bids and all(stacks.open_volume(one).shape[0] == 1 for one in volumes):
+    elif all(stacks.open_volume(one).shape[0] == 1 for one in volumes):
         jobs = [Job(files, files[0].resolve().parent.name, files, output)]
     else:
-        told = f"{images} stands for {len(volumes)} volumes, and their masks don't go into one file"
-        told = "BIDS masks go into a folder" if bids else told
-        raise InvalidSetting(f"{told}, {output.name}; name a folder.")
+        told = f"{len(volumes)} volumes, and their masks don't go into one file {output.name}"
+        raise InvalidSetting(f"{images} stands for {told}; name a folder.")
     path, times = Counter(job.path for job in jobs).most_common(1)[0]
     if times > 1:
         told = f"{times} masks would be called {path.name}; take their images apart with a pattern"
@@ -139,10 +135,8 @@ def refuse_among(path: Path, images: str | Path, *, deep: bool = False) -> None:
     whole, above = stacks.split_series(images)[0].absolute(), path.absolute().parent.resolve()
     meets = whole.resolve() in (above / path.name, above, *(above.parents if deep else ()))
     if (whole.is_dir() and meets) or (not whole.exists() and path.absolute().match(str(whole))):
-        raise errors.UnreadableFile(
-            f"{path.name} would lie among the images, which are read as a whole; write it to "
-            "another folder."
-        )
+        told = f"{path.name} would lie among the images, which are read as a whole"
+        raise errors.UnreadableFile(f"{told}; write it to another folder.")
 
 
 def mask_volumes(
@@ -160,9 +154,8 @@ def mask_volumes(
     """Make the masks of volumes, each beside a table and a JSON file, in the order of the jobs.
 
     A single job raises what goes wrong; among several the failed one is reported and the rest done.
-    `reading` are words of `read_stack`. `on_warning="empty"` writes nothing on slices whose mask
-    looks wrong. `seen` is called after each volume, with its slices and masks; JSON files name its
-    place on the `sheet` that is to be made. The whole-head method grows its border in the dark.
+    `seen` is called after each, with its slices and masks; JSON files name its place on the `sheet`
+    that is to be made. `reading` are words of `read_stack`.
     """
     import pandas as pd
 
@@ -170,7 +163,6 @@ def mask_volumes(
     settings = replace(settings, border=DARK_GROWTH) if whole else settings
     if on_warning not in ON_WARNING:
         raise InvalidSetting(f"on_warning is {' or '.join(ON_WARNING)}, not {on_warning!r}.")
-    load()  # before any clock starts
 
     def one(job: Job) -> Masked:
         table, told = beside(job.path, ".tsv" if job.dataset else ".csv")
@@ -186,8 +178,8 @@ def mask_volumes(
             slices = zip(sources, stack.slice_numbers, images, repeat(stack.spacing_mm))
             rows = mask_slices(slices, settings, masks)
             groups = stack.groups or [""] * len(stack)
-            for row, *places in zip(rows, groups, *_volumes_of(stack), strict=True):
-                row |= zip(_PLACES, places, strict=True)
+            for row, group, volume, step_mm in zip(rows, groups, *_volumes_of(stack), strict=True):
+                row |= {"group": group, "volume": volume, "step_mm": step_mm}
             rows = finish_rows(rows, on_warning)
             masks[[not row["written_px"] for row in rows]] = 0
             account = describe(rows, settings, [stack], on_warning)
@@ -236,8 +228,7 @@ def mask_slices(
 ) -> list[Row]:
     """Put masks in their places, and return a row a slice: why there is none, if one fails.
 
-    Of `slices` there are file, number, pixels and spacing; instead of pixels a refusal, where they
-    could not be read, or a measure that is there already.
+    Of `slices` there are file, number, pixels (or a measure, or why they can't be read), spacing.
     """
     rows = []
     for mask, (source, number, image, spacing_mm) in zip(masks, slices, strict=True):
@@ -264,13 +255,12 @@ def mask_slices(
 def finish_rows(rows: list[Row], on_warning: str) -> list[Row]:
     """Add to rows the signs beside neighbours, their place among all, and how much is written.
 
-    Their group, volume and step_mm are as in `neighbour_signs`. Raises InvalidImage if all failed.
+    Their volume and step_mm are as in `neighbour_signs`. Raises InvalidImage if all failed.
     """
     kept = [row for row in rows if row.get("status") != "failed"]
     if not kept:
         raise errors.InvalidImage(rows[0]["reason"])
-    volumes, steps_mm = ([row[name] for row in kept] for name in _PLACES[1:])
-    add_neighbour_signs(kept, volumes, steps_mm)
+    add_neighbour_signs(kept, [row["volume"] for row in kept], [row["step_mm"] for row in kept])
     for index, row in enumerate(rows):
         written = row["status"] == "ok" or (row["status"] == "warned" and on_warning == "keep")
         row |= {"index": index, "written_px": row["mask_px"] if written else 0}
@@ -327,7 +317,6 @@ def _account_of(mask: Path, stack: Stack, masks: Array) -> Row:
         "SourceSHA256": stack.fingerprint(),
         "Mask": mask.name,
         "Axis": stack.axis,
-        "Slices": ranges_of(sorted(stack.slice_numbers)),
         "VolumeCm3": volume_cm3,
     }
 
@@ -375,12 +364,7 @@ def anchor_of(mask: Path, sheet: Path) -> str:
 
 
 def warning_lines(table: pd.DataFrame) -> list[str]:
-    """Write one line for every kind of warning of a table, with the slices that it is about.
-
-    >>> import pandas as pd
-    >>> warning_lines(pd.DataFrame({"slice": [4, 5], "warnings": [("fills 20%",), ("fills 60%",)]}))
-    ['slices 4-5: fills 20-60%']
-    """
+    """Write a line for every kind of warning, as "slices 4-5: fills 20-60%", from a row a slice."""
     lines, single = [], table[["slice", "warnings"]].explode("warnings").dropna()
     kinds = single["warnings"].astype(str).str.replace(_NUMBER, "{}", regex=True)
     for words, part in single.groupby(kinds, sort=False):
@@ -393,11 +377,7 @@ def warning_lines(table: pd.DataFrame) -> list[str]:
 
 
 def ranges_of(numbers: Iterable[int], most: int | None = None) -> str:
-    """Write ascending whole numbers as ranges; count what is left out after `most` ranges.
-
-    >>> ranges_of([0, 1, 2, 7, 9, 10]), ranges_of([1, 3, 4, 7], most=2)
-    ('0-2, 7, 9-10', '1, 3-4 and 1 more')
-    """
+    """Write ascending whole numbers as in "1-4, 7"; count what is left out after `most` ranges."""
     alike = groupby(enumerate(numbers), lambda pair: pair[1] - pair[0])
     runs = [[number for _, number in run] for _, run in alike]
     told = [f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs]
@@ -440,10 +420,7 @@ def write_json(content: Mapping[str, Any], path: Path) -> None:
 
 
 def _bids_path(source: Volume, dataset: Path) -> Path:
-    """Return where the mask of a volume belongs in a derivative dataset.
-
-    The source's entities are kept; `desc` says of which image the mask is, and what it marks.
-    """
+    """Keep the source's entities; `desc` says of which image the mask is, and what it marks."""
     label = "[A-Za-z0-9]+"
     name = rf"(sub-{label})(_ses-{label})?((?:_[a-z]+-{label})*)_({label})"
     found = re.fullmatch(name, source.name)
