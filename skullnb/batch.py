@@ -1,15 +1,13 @@
 """Masks of more slices than memory holds; killed at any moment, the same call goes on.
 
-A chunk of them is done when its rows are there (`OUT.partial/rows/000012.json`): they are written
-after its masks. At the end description, table and masks get their names, in this order.
+A chunk is done when its rows are there (`OUT.partial/rows/000000012.json`), after its masks.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
@@ -22,15 +20,15 @@ import numpy as np
 
 from skullnb import masking
 from skullnb.errors import BatchStopped, InvalidImage, InvalidSetting, UnreadableFile
-from skullnb.pipeline import PipelineSettings, load
-from skullnb.stack import many, refuse_place
+from skullnb.pipeline import PipelineSettings
+from skullnb.stack import Volume, many, refuse_place
 from skullnb.stack.checks import expand, needed
 from skullnb.stack.many import PACKED, Slices, is_zarr, open_slices, pixels_of, shape_of
 
 KINDS = (PACKED, ".npy", ".zarr")
 _LARGE = 10**9  # bytes of a .npy whose masks are no longer made in memory
 _CHUNK_BYTES = 4 * 2**20  # a worker holds the masks of one chunk
-_AHEAD = 500  # chunks that wait for a worker
+_AHEAD = 500  # chunks that workers are given at a time
 _KILLED = ("KilledWorker", "FutureCancelledError", "CancelledError")  # dask's, where it is there
 _OWN = ("rows", "lock", "about.json", "masks", "replaced", ".skullnb-")
 
@@ -55,7 +53,6 @@ class Work:
     chunk: int
     settings: PipelineSettings
     versions: Mapping[str, str]
-    steps_mm: tuple[float, ...] = ()  # from slice to slice of each file; 0 = it is no volume
 
     def do(self, number: int) -> int:
         """Mask one chunk: first the masks, then the rows, which say that it is done."""
@@ -71,17 +68,17 @@ class Work:
         part.with_suffix(".new").replace(part)
         return stop - start
 
-    def rows(self, on_warning: str) -> list[dict[str, Any]]:
+    def rows(self, opened: Sequence[Volume], on_warning: str) -> list[dict[str, Any]]:
         """Join the rows of all chunks; forget them where not one slice could be masked."""
         parts = sorted(self.masks.parent.glob("rows/*.json"))
         rows = [row for part in parts for row in json.loads(part.read_text())]
+        steps_mm = [one.grid.steps_mm[0] if one.grid else 0.0 for one in opened]
         ends, single = np.cumsum(self.slices.counts), max(self.slices.counts) == 1
-        places = np.arange(len(rows)) + self.slices.first
-        files = np.searchsorted(ends, places, side="right").tolist()
-        for row, file in zip(rows, files, strict=True):
-            volume = "" if single or not self.steps_mm[file] else str(file)
-            group = volume and self.slices.volumes[file].name
-            row |= {"group": group, "volume": volume, "step_mm": self.steps_mm[file]}
+        for place, row in enumerate(rows, self.slices.first):
+            file = int(np.searchsorted(ends, place, side="right"))
+            volume = "" if single or not steps_mm[file] else str(file)
+            group = volume and opened[file].name
+            row |= {"group": group, "volume": volume, "step_mm": steps_mm[file]}
         try:
             return masking.finish_rows(rows, on_warning)
         except InvalidImage:
@@ -105,10 +102,10 @@ def mask_batch(
 ) -> Batch:
     """Make the masks of any number of slices; go on where an earlier run was stopped.
 
-    `images` has slices of one size; `words` are as in `stack.many.open_slices`. `output` is a .npy
-    (a byte a pixel), a .packed.npy (a bit, as `numpy.packbits`) or a .zarr (255 where missing).
-    `workers` are threads, or those of the Dask cluster at `scheduler`. `chunk` slices are marked as
-    done together. First `progress(done, n_slices)` is called with what was done before.
+    `images` has slices of one size; `words` are as in `stack.many.open_slices`. A .npy has a byte a
+    pixel, a .packed.npy a bit (`numpy.packbits`), a .zarr 255 where something is missing. `workers`
+    are threads, or those of the Dask cluster at `scheduler`. `progress(done, n_slices)` is called
+    with what was done before first.
     """
     path, settings = expand(output).absolute(), settings or PipelineSettings()
     kind = next((one for one in KINDS if path.name.lower().endswith(one)), "")
@@ -120,17 +117,15 @@ def mask_batch(
     for spacing_mm in {one.spacing_mm for one in opened}:
         settings.at(spacing_mm)  # refused now, not slice by slice
     places = (path, *masking.beside(path, ".parquet" if parquet else ".csv"))
-    asked = {**asdict(settings), **vars(slices), "on_warning": on_warning}
-    about = {"images": slices.fingerprint(), **masking.versions()}
-    about |= {name: str(one) for name, one in asked.items() if name != "volumes"}
+    asked = {**asdict(settings), **vars(slices), "volumes": "", "on_warning": on_warning}
+    about: dict[str, Any] = {name: str(one) for name, one in asked.items()}
+    about |= {"images": slices.fingerprint(), **masking.versions()}
     folder, (n, height, width) = path.with_name(f"{path.name}.partial"), slices.shape
     size = min(chunk or max(1, _CHUNK_BYTES // (height * width)), n)
     stored = n, height, -(-width // 8) if kind == PACKED else width
-    steps_mm = tuple(one.grid.steps_mm[0] if one.grid else 0.0 for one in opened)
-    masks = folder / f"masks{kind}"
-    work = Work(slices, masks, stored, size, settings, masking.versions(), steps_mm)
+    work = Work(slices, folder / f"masks{kind}", stored, size, settings, masking.versions())
     (told, differs), n_resumed = _known(places[2], about), n
-    finished = not (overwrite or differs or masks.exists()) and all(one.exists() for one in places)
+    finished = not (overwrite or differs or work.masks.exists()) and all(map(Path.exists, places))
 
     def refuse() -> None:
         """Refuse names that other files have, and that lie where masks would be read as images."""
@@ -151,7 +146,7 @@ def mask_batch(
             if slices.fingerprint() != about["images"]:
                 raise BatchStopped(many.CHANGED)
             refuse()
-            rows = work.rows(on_warning)
+            rows = work.rows(opened, on_warning)
             told = masking.describe(rows, settings, opened, on_warning)
             told |= {"Sources": [one.path.name for one in opened], "Batch": about}
             masking.write_json(told, places[2])
@@ -238,11 +233,10 @@ def _work_through(
     progress(n_done, n)
     left = (number for number in range(-(-n // work.chunk)) if number not in done)
     with _crew(workers, scheduler) as pool:
-        begun = deque(pool.submit(work.do, number) for number in islice(left, _AHEAD))
-        while begun:
-            n_done += begun.popleft().result()
-            progress(n_done, n)
-            begun.extend(pool.submit(work.do, number) for number in islice(left, 1))
+        while block := list(islice(left, _AHEAD)):
+            for n_more in pool.map(work.do, block):
+                n_done += n_more
+                progress(n_done, n)
     return n_before
 
 
@@ -250,20 +244,15 @@ def _work_through(
 def _crew(workers: int | None, scheduler: str) -> Iterator[Executor]:
     """Have workers ready: threads of this process, or those of a Dask cluster."""
     if not scheduler:
-        load()  # compiled once, not by every worker
         with ThreadPoolExecutor(workers or cv2.getNumberOfCPUs()) as pool:
-            try:
-                yield pool
-            finally:
-                pool.shutdown(cancel_futures=True)
+            yield pool
         return
     distributed = needed("distributed", "A Dask cluster", "cluster")
     try:
         client = distributed.Client(scheduler, timeout="10s", set_as_default=False)
         client.wait_for_workers(1, timeout=10)
     except (OSError, ValueError) as error:
-        told = f"No Dask scheduler with workers answers at {scheduler!r}"
-        raise InvalidSetting(f"{told}; start them.") from error
+        raise InvalidSetting(f"No Dask scheduler with workers is at {scheduler!r}.") from error
     with client:
         yield client.get_executor(pure=False)
 

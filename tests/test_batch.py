@@ -497,7 +497,7 @@ def test_a_cluster_that_loses_a_worker_gives_the_same_masks(desk):
 def test_a_scheduler_that_does_not_answer_is_said(desk, monkeypatch):
     monkeypatch.setattr(distributed, "Client", Mock(side_effect=OSError("Timed out")))
     before = everything()
-    with pytest.raises(InvalidSetting, match=r"No Dask scheduler with workers answers at 'tcp:"):
+    with pytest.raises(InvalidSetting, match=r"No Dask scheduler with workers is at 'tcp:"):
         batch(scheduler="tcp://127.0.0.1:9")
     assert everything() == before
 
