@@ -82,7 +82,6 @@ def progress_bar(unit: str) -> tuple[Any, Callable[..., None]]:
 
 
 _PATH = click.Path(path_type=Path)
-_BORDER = click.Choice([DILATION, DARK_GROWTH])
 _METHOD, _ON_WARNING = click.Choice(masking.METHODS), click.Choice(masking.ON_WARNING)
 _overwrite = click.option("--overwrite", is_flag=True, help="Replace what is already there.")
 _WORDS = (
@@ -93,9 +92,9 @@ _WORDS = (
     click.Option(["--slices"], default="", help='From 0: "104:127" (127 left out) or "1,5,9".'),
     click.Option(["--axis"], default="", help="Axis to slice along.  [default: as acquired]"),
     click.Option(["--nan-background"], is_flag=True, help="Take NaN for background."),
-    click.Option(["--kernel-width"], default=26, show_default=True, help="Side in px."),
+    click.Option(["--kernel-width"], default=26, show_default=True, help="Side of it in px."),
     click.Option(["--reach-mm"], type=float, help="Instead: how far a kernel, or growth, goes."),
-    click.Option(["--border"], default=DILATION, type=_BORDER, help="How the border is found."),
+    click.Option(["--border"], default=DILATION, type=click.Choice([DILATION, DARK_GROWTH])),
 )
 
 
@@ -191,7 +190,6 @@ def mask(images: str, output: Path, strict: bool, **options: Any) -> None:
     Examples:
         skullnb mask T1.mgz -o mask.nii.gz --slices 104:127 --reach-mm 7.5
         skullnb mask dicom/ -o masks/ --method whole-head --sheet masks/look.html
-        skullnb mask raw/ -o derivatives/skullnb --bids
         skullnb mask scans.npy -o masks.packed.npy --workers 4
     """
     kernel = typed("kernel_width") or (typed("border") and options["border"] == DILATION)
