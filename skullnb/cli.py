@@ -92,7 +92,7 @@ _WORDS = (
     click.Option(["--slices"], default="", help='From 0: "104:127" (127 left out) or "1,5,9".'),
     click.Option(["--axis"], default="", help="Axis to slice along.  [default: as acquired]"),
     click.Option(["--nan-background"], is_flag=True, help="Take NaN for background."),
-    click.Option(["--kernel-width"], default=26, show_default=True, help="Side of it in px."),
+    click.Option(["--kernel-width"], default=26, show_default=True, help="Its side in px."),
     click.Option(["--reach-mm"], type=float, help="Instead: how far a kernel, or growth, goes."),
     click.Option(["--border"], default=DILATION, type=click.Choice([DILATION, DARK_GROWTH])),
 )
