@@ -235,17 +235,17 @@ def _mask_volumes(
         options["seen"] = lambda one, *of: cards.append(pages.draw_card(one, sheet, *of))
     volumes = masking.mask_volumes(jobs, settings, sheet=sheet, **options)
     bar, progress = progress_bar(" volumes")
-    for number, one in enumerate(volumes, 1):
-        lines = [one.error] if one.table is None else masking.warning_lines(one.table)
-        bar.clear()
-        say(one)
-        tell(one.account, f"{one.name}: ", lines)
-        progress(number, len(jobs))
-        found.update(one.account.get("Counts", {"failed": 1}))
-        statuses[one.status] += 1
-        if sheet and one.error:
-            cards.append(pages.draw_card(one, sheet))
-    bar.close()
+    with bar:
+        for number, one in enumerate(volumes, 1):
+            lines = [one.error] if one.table is None else masking.warning_lines(one.table)
+            bar.clear()
+            say(one)
+            tell(one.account, f"{one.name}: ", lines)
+            progress(number, len(jobs))
+            found.update(one.account.get("Counts", {"failed": 1}))
+            statuses[one.status] += 1
+            if sheet and one.error:
+                cards.append(pages.draw_card(one, sheet))
     if sheet:
         pages.write_sheet(cards, sheet)
         say(f"Look through them: {sheet}")
