@@ -12,7 +12,6 @@ from functools import cache, partial
 from unittest.mock import Mock
 
 import click
-import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
@@ -60,15 +59,12 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     np.save("scan.npy", HEAD)
     np.save("reference.npy", (HEAD > 0).astype(np.uint8))
-    volume = np.transpose(HEAD, (2, 1, 0))
-    nib.save(nib.Nifti1Image(volume, np.diag([-1, -1, 3, 1])), "scan.nii.gz")
     return tmp_path
 
 
-COMMANDS = ["report", "mask", "sweep", "evidence", "heads", "phantom", "lab", "collate"]
-
-
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    "command", ["report", "mask", "sweep", "evidence", "heads", "phantom", "lab", "collate"]
+)
 def test_every_command_teaches_by_example_and_offers_only_what_it_can_do(command):
     text = run(command, "--help").stdout
     assert f"skullnb {command}" in text.split("Usage:")[1].split("\n", 1)[1]
@@ -100,20 +96,14 @@ def test_bad_input_ends_in_one_sentence(folder, words, sentence):
     assert sorted(path.name for path in folder.iterdir()) == before
 
 
-def test_the_sweep_of_the_phantom_stars_the_published_width(folder):
+def test_the_sweep_stars_the_best_width_of_the_phantom_or_else_of_the_head_inside(folder):
     words = ("sweep", "--images", "phantom", "--widths", "24,26,28", "--csv", "sweep.csv")
     assert re.findall(r"^  (\d+) px .*\*$", run(*words).stdout, re.M) == ["26"]
-    table = pd.read_csv("sweep.csv")
-    assert len(table) == 3 * 5
-    assert {"slice", "kernel_width", "iou", "dice"} <= set(table)
+    assert len(pd.read_csv("sweep.csv")) == 3 * 5
     assert "exists already" in refused(*words)
-
-
-def test_without_images_it_is_about_the_head_inside_the_package_and_not_called_yours(folder):
     assert "studyforrest: 4 slices" in run("sweep", "--slices", "::4", "--widths", "26").stdout
     said = run("evidence", "--slices", "0:2").stdout
-    assert "studyforrest: 2 slices" in said
-    assert "value on other heads is unknown" in said
+    assert "value on other heads is unknown" in said  # and not on yours
 
 
 def test_the_evidence_command_counts_slices_scores_them_and_says_a_verdict(folder):
