@@ -229,8 +229,8 @@ def _mask_volumes(
         from skullnb.report import sheet as pages
 
         sheet = expand(sheet)
-        sheet.parent.mkdir(parents=True, exist_ok=True)
-        refuse_place(sheet, (), options["overwrite"], (".html",))
+        if sheet.parent.is_dir() or sheet.suffix != ".html":  # the folder may be made for it
+            refuse_place(sheet, (), options["overwrite"], (".html",))
         pages.require_extra()
         options["seen"] = lambda one, *of: cards.append(pages.draw_card(one, sheet, *of))
     volumes = masking.mask_volumes(jobs, settings, sheet=sheet, **options)

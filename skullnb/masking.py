@@ -78,7 +78,7 @@ class Masked:
             return f"{self.status:6}  {self.name}"
         counts = ", ".join(f"{n} {kind}" for kind, n in self.account["Counts"].items() if n)
         width, reach = self.account["Settings"]["kernel_width"], self.account["ReachMm"]
-        kernel = f"{width} px" if width else f"{reach[0]:g} mm"
+        kernel = f"{reach[0]:g} mm" if width is None else f"{width} px"
         return f"{self.status:6}  {self.name} -> {self.path.name}: {counts}; {kernel}"
 
 

@@ -13,7 +13,6 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 from dicoms import save_series
-from real_data import real_data
 
 from skullnb import __version__, heads, masking
 from skullnb.cli import main
@@ -271,6 +270,7 @@ def test_a_mask_that_looks_wrong_leaves_a_trace_in_all_places(wrong, tmp_path, o
     assert len(told["SourceSHA256"]["scan.npy"]) == 64
     assert str(tmp_path) not in (tmp_path / "m.json").read_text()
     run(*words, "--overwrite", "--strict", expect=1)
+    assert "0 px" in run(wrong, "-o", tmp_path / "o.npy", "--kernel-width", 0).stdout
     run(*words, "--overwrite", "--strict", "--slices", "0:2")
     with pytest.raises(InvalidSetting, match="keep or empty"):
         mask(wrong, tmp_path / "n.npy", on_warning="maybe")
@@ -369,15 +369,6 @@ def test_a_table_holds_no_formula_and_says_what_is_missing(tmp_path, name):
     first, *lines = (tmp_path / name).read_text().replace("\t", ",").splitlines()
     assert first == "'=p,reason,warnings"
     assert lines == ["1.0,'=1+1,x; y", "n/a,a=b," if name == "m.tsv" else ",a=b,"]
-
-
-def test_the_built_in_head_is_masked_where_no_images_are_named_as_its_files_are(tmp_path):
-    for n, words in enumerate([(), (real_data() / "studyforrest",)]):
-        said = run(*words, "-o", tmp_path / f"{n}.nii.gz").stdout
-        assert re.search(r"^ok .* 16 slices, 16 ok; 26 px$", said, re.M)
-    images = [nib.load(tmp_path / f"{n}.nii.gz") for n in range(2)]
-    np.testing.assert_allclose(images[0].affine, images[1].affine)
-    np.testing.assert_array_equal(images[0].dataobj, images[1].dataobj)
 
 
 def test_a_dataset_is_walked_and_its_masks_are_a_whole_derivative_of_it(tmp_path):
