@@ -1,38 +1,34 @@
 """Masks of more slices than memory holds; killed at any moment, the same call goes on.
 
-A chunk of them is done when its rows are there (`OUT.partial/rows/000012.json`): they are written
-after its masks. At the end description, table and masks get their names, in this order.
+A chunk is done when its rows are there (`OUT.partial/rows/000000012.json`), after its masks.
 """
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 import shutil
-import time
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Executor
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from skullnb import masking
-from skullnb.errors import BatchStopped, InvalidImage, InvalidSetting, SkullnbError, UnreadableFile
-from skullnb.pipeline import PipelineSettings, load
-from skullnb.stack import many, refuse_place
+from skullnb.errors import BatchStopped, InvalidImage, InvalidSetting, UnreadableFile
+from skullnb.pipeline import PipelineSettings
+from skullnb.stack import Volume, many, refuse_place
 from skullnb.stack.checks import expand, needed
 from skullnb.stack.many import PACKED, Slices, is_zarr, open_slices, pixels_of, shape_of
 
 KINDS = (PACKED, ".npy", ".zarr")
 _LARGE = 10**9  # bytes of a .npy whose masks are no longer made in memory
 _CHUNK_BYTES = 4 * 2**20  # a worker holds the masks of one chunk
-_AHEAD = 500  # chunks that wait for a worker
-_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+_AHEAD = 500  # chunks that workers are given at a time
 _KILLED = ("KilledWorker", "FutureCancelledError", "CancelledError")  # dask's, where it is there
 _OWN = ("rows", "lock", "about.json", "masks", "replaced", ".skullnb-")
 
@@ -45,12 +41,6 @@ class Batch:
     table: Path
     account: Mapping[str, Any]
     n_resumed: int
-    seconds: float
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Slices, and how many there are of each status."""
-        return dict(self.account["Counts"])
 
 
 @dataclass(frozen=True)
@@ -63,12 +53,6 @@ class Work:
     chunk: int
     settings: PipelineSettings
     versions: Mapping[str, str]
-    steps_mm: tuple[float, ...] = ()  # from slice to slice of each file; 0 = it is no volume
-
-    @property
-    def parts(self) -> list[Path]:
-        """The files of rows, one of each chunk that is done."""
-        return sorted(self.masks.parent.glob("rows/*.json"), key=lambda one: int(one.stem))
 
     def do(self, number: int) -> int:
         """Mask one chunk: first the masks, then the rows, which say that it is done."""
@@ -76,31 +60,27 @@ class Work:
             told = f"A worker has {masking.versions()}, this machine {self.versions}"
             raise BatchStopped(f"{told}; install the same on both.")
         start, stop = number * self.chunk, min((number + 1) * self.chunk, self.slices.shape[0])
-        masks, rows = np.zeros((stop - start, *self.slices.shape[1:]), dtype=np.uint8), []
-        for index, (name, at, image, spacing_mm) in enumerate(self.slices.read(start, stop)):
-            row = masking.mask_slice(image, self.settings, spacing_mm, at, masks[index])
-            rows.append({"source": name, "slice": at, **row})
+        masks = np.zeros((stop - start, *self.slices.shape[1:]), dtype=np.uint8)
+        rows = masking.mask_slices(self.slices.read(start, stop), self.settings, masks)
         many.write_slices(self.masks, self.stored, start, masks)
-        part = self.masks.parent / "rows" / f"{number:06d}.json"
+        part = self.masks.parent / "rows" / f"{number:09d}.json"
         part.with_suffix(".new").write_text(json.dumps(rows, default=int))
         part.with_suffix(".new").replace(part)
         return stop - start
 
-    def rows(self, on_warning: str) -> list[dict[str, Any]]:
-        """Join the rows of all chunks, with the signs that neighbours in a volume give.
-
-        They are forgotten where not one slice could be masked.
-        """
-        rows = [row for part in self.parts for row in json.loads(part.read_text())]
+    def rows(self, opened: Sequence[Volume], on_warning: str) -> list[dict[str, Any]]:
+        """Join the rows of all chunks; forget them where not one slice could be masked."""
+        parts = sorted(self.masks.parent.glob("rows/*.json"))
+        rows = [row for part in parts for row in json.loads(part.read_text())]
+        steps_mm = [one.grid.steps_mm[0] if one.grid else 0.0 for one in opened]
         ends, single = np.cumsum(self.slices.counts), max(self.slices.counts) == 1
-        places = np.arange(len(rows)) + self.slices.first
-        files = np.searchsorted(ends, places, side="right").tolist()
-        volumes = ["" if single or not self.steps_mm[file] else str(file) for file in files]
-        for row, volume in zip(rows, volumes, strict=True):
-            row["group"] = self.slices.volumes[int(volume)].name if volume else ""
+        for place, row in enumerate(rows, self.slices.first):
+            file = int(np.searchsorted(ends, place, side="right"))
+            volume = "" if single or not steps_mm[file] else str(file)
+            group = volume and opened[file].name
+            row |= {"group": group, "volume": volume, "step_mm": steps_mm[file]}
         try:
-            steps_mm = [self.steps_mm[file] for file in files]
-            return masking.finish_rows(rows, volumes, steps_mm, on_warning)
+            return masking.finish_rows(rows, on_warning)
         except InvalidImage:
             shutil.rmtree(self.masks.with_name("rows"))
             raise
@@ -122,48 +102,40 @@ def mask_batch(
 ) -> Batch:
     """Make the masks of any number of slices; go on where an earlier run was stopped.
 
-    `images` has slices of one size; `words` are as in `stack.many.open_slices`. `output` is a .npy
-    (a byte a pixel), a .packed.npy (a bit, the leftmost pixel highest: `numpy.unpackbits(masks,
-    axis=-1, count=width)` undoes it) or a .zarr (255 where missing). `workers` are threads, or
-    those of the Dask cluster at `scheduler`. `chunk` slices are marked as done together. First
-    `progress(done, n_slices)` is called with what was done before. Raises BatchStopped where it
-    can't go on, and other errors of skullnb where it can't begin.
+    `images` has slices of one size; `words` are as in `stack.many.open_slices`. A .npy has a byte a
+    pixel, a .packed.npy a bit (`numpy.packbits`), a .zarr 255 where something is missing. `workers`
+    are threads, or those of the Dask cluster at `scheduler`. `progress(done, n_slices)` is called
+    with what was done before first.
     """
-    started, path = time.monotonic(), expand(output).absolute()
-    settings = settings or PipelineSettings()
+    path, settings = expand(output).absolute(), settings or PipelineSettings()
     kind = next((one for one in KINDS if path.name.lower().endswith(one)), "")
     if not kind:
         raise InvalidSetting(f"A batch writes {', '.join(KINDS)}, not {path.name}.")
-    least = min(1 if one is None else one for one in (workers, chunk))
-    if on_warning not in masking.ON_WARNING or least < 1:
+    if on_warning not in masking.ON_WARNING or min(workers or 1, chunk or 1) < 1:
         raise InvalidSetting("Workers and chunk are at least 1, on_warning is keep or empty.")
     slices, opened = open_slices(images, **words)
     for spacing_mm in {one.spacing_mm for one in opened}:
         settings.at(spacing_mm)  # refused now, not slice by slice
     places = (path, *masking.beside(path, ".parquet" if parquet else ".csv"))
-    asked = {**asdict(settings), **vars(slices), "on_warning": on_warning}
-    about = {"input": slices.fingerprint(), **masking.versions()}
-    about |= {name: str(one) for name, one in asked.items() if name != "volumes"}
+    asked = {**asdict(settings), **vars(slices), "volumes": "", "on_warning": on_warning}
+    about: dict[str, Any] = {name: str(one) for name, one in asked.items()}
+    about |= {"images": slices.fingerprint(), **masking.versions()}
     folder, (n, height, width) = path.with_name(f"{path.name}.partial"), slices.shape
     size = min(chunk or max(1, _CHUNK_BYTES // (height * width)), n)
     stored = n, height, -(-width // 8) if kind == PACKED else width
-    steps_mm = tuple(one.grid.steps_mm[0] if one.grid else 0.0 for one in opened)
-    versions = masking.versions()
-    work = Work(slices, folder / f"masks{kind}", stored, size, settings, versions, steps_mm)
+    work = Work(slices, folder / f"masks{kind}", stored, size, settings, masking.versions())
     (told, differs), n_resumed = _known(places[2], about), n
-    ours = not differs and work.masks.exists()  # stopped shortly before its end
-    finished = not (overwrite or differs or ours) and all(one.exists() for one in places)
+    finished = not (overwrite or differs or work.masks.exists()) and all(map(Path.exists, places))
 
     def refuse() -> None:
         """Refuse names that other files have, and that lie where masks would be read as images."""
         masking.refuse_among(path, images, deep=is_zarr(expand(images)))
         for one in places:
-            allowed = overwrite or (ours and one != path)
+            allowed = overwrite or (not differs and one != path)  # stopped shortly before its end
+            if one.suffix == ".zarr" and shape_of(one) and not allowed:
+                raise UnreadableFile(f"{one} exists already; name another or use --overwrite.")
             if one.suffix != ".zarr" or not shape_of(one):
                 refuse_place(one, slices.files(), allowed)
-            elif not allowed:
-                told = f"{one} exists already; name another, or allow it (--overwrite)."
-                raise UnreadableFile(told)
 
     if not finished:
         refuse()
@@ -171,28 +143,26 @@ def mask_batch(
         if not finished:
             work = _begin(work, about, overwrite)
             n_resumed = _work_through(work, workers, scheduler, progress)
-            if slices.fingerprint() != about["input"]:
+            if slices.fingerprint() != about["images"]:
                 raise BatchStopped(many.CHANGED)
             refuse()
-            rows = work.rows(on_warning)
-            volumes = [(one.path.name, one.spacing_mm, one.remarks) for one in opened]
-            told = masking.describe(rows, "index", settings, volumes, on_warning)
-            told["Remarks"] += masking.what_is_taken(images, slices.files())
-            told["Batch"] = about
+            rows = work.rows(opened, on_warning)
+            told = masking.describe(rows, settings, opened, on_warning)
+            told |= {"Sources": [one.path.name for one in opened], "Batch": about}
             masking.write_json(told, places[2])
             masking.write_table(rows, places[1])
             _publish(work, rows, path)
         shutil.rmtree(folder)
-    return Batch(path, places[1], told, n_resumed, time.monotonic() - started)
+    return Batch(path, places[1], told, n_resumed)
 
 
 def is_for_batch(images: str | Path, output: str | Path) -> bool:
     """Say whether masks are too many for memory, begun as a batch, or only written by one."""
     given, wanted = expand(images), expand(output)
-    name, begun = wanted.name.lower(), wanted.with_name(f"{wanted.name}.partial") / "about.json"
+    name, begun = wanted.name.lower(), Path(f"{wanted}.partial", "about.json").exists()
     large = given.suffix.lower() == ".npy" and given.is_file() and given.stat().st_size > _LARGE
     only = name.endswith((PACKED, ".zarr")) or (str(images) != "" and is_zarr(given))
-    return only or begun.exists() or (large and name.endswith(".npy"))
+    return only or begun or (large and name.endswith(".npy"))
 
 
 @contextmanager
@@ -209,19 +179,15 @@ def _alone(folder: Path, path: Path) -> Iterator[None]:
         lock.acquire()
     except filelock.Timeout as error:
         raise BatchStopped(f"Another run is writing {path.name}; wait for it.") from error
-    except OSError:  # as on some network disks
-        told = f"The disk of {path.name} keeps no locks; see to it that only one run writes it."
-        warnings.warn(told, stacklevel=2)
+    except OSError:
+        pass  # some network disks keep no locks
     try:
         yield
     except Exception as error:
-        cause = error.__cause__ if isinstance(error, SkullnbError) else error
-        is_full = getattr(cause, "errno", None) in _FULL
-        if not is_full and type(error).__name__ not in _KILLED:
+        if type(error).__name__ not in _KILLED:
             raise
-        told = "The disk is full" if is_full else "Workers were killed again and again"
-        now = f"so {path.name} is not finished; see to it and run the same command again"
-        raise BatchStopped(f"{told}, {now}.") from error
+        told = f"Workers were killed again and again, so {path.name} is not finished"
+        raise BatchStopped(f"{told}; see to it and run the same command again.") from error
     finally:
         pixels_of.cache_clear()
         if not any(folder.glob("rows/*.json")):
@@ -231,18 +197,13 @@ def _alone(folder: Path, path: Path) -> Iterator[None]:
 
 def _known(path: Path, about: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
     """Read a batch's description, and say how it differs from what is wanted; "" if it doesn't."""
-    told: dict[str, Any] = {}
+    told, differs = dict[str, Any](), "its description is missing or damaged"
     with suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
         told = json.loads(path.read_text(encoding="utf-8"))
         before = told["Batch"]
-        if before["input"] != about["input"]:
-            return told, "the images have changed since (names, sizes or times of their files)"
-        for name, value in about.items():
-            was = before.get(name, "not there")
-            if was != value:
-                return told, f"its {name.replace('_', ' ')} was {was}, now it is {value}"
-        return told, ""
-    return told, "its description is missing or damaged"
+        changed = [name for name in about if before.get(name) != about[name]]
+        differs = f"its {changed[0].replace('_', ' ')} changed" if changed else ""
+    return told, differs
 
 
 def _begin(work: Work, about: Mapping[str, Any], overwrite: bool) -> Work:
@@ -252,9 +213,9 @@ def _begin(work: Work, about: Mapping[str, Any], overwrite: bool) -> Work:
     if not differs and shape_of(work.masks) == work.stored:
         return replace(work, chunk=begun["chunk"])
     if path.exists() and not overwrite:
-        why = f"begun differently: {differs}" if differs else "harmed, its masks are gone or cut"
-        now = "do the same again to go on, or allow overwriting (--overwrite) to begin anew"
-        raise BatchStopped(f"{folder.name} was {why}; {now}.")
+        told = f"{folder.name} can't be gone on with: {differs or 'its masks are gone or cut'}"
+        now = "do the same as before to go on, or allow overwriting (--overwrite) to begin anew"
+        raise BatchStopped(f"{told}; {now}.")
     path.unlink(missing_ok=True)
     shutil.rmtree(folder / "rows", ignore_errors=True)
     (folder / "rows").mkdir()
@@ -267,17 +228,15 @@ def _work_through(
     work: Work, workers: int | None, scheduler: str, progress: Callable[[int, int], object]
 ) -> int:
     """Do all chunks that are not done, some at a time; return how many slices were done before."""
-    n, done = work.slices.shape[0], {int(one.stem) for one in work.parts}
+    n, done = work.slices.shape[0], {int(one.stem) for one in work.masks.parent.glob("rows/*.json")}
     n_before = n_done = sum(min(work.chunk, n - number * work.chunk) for number in done)
     progress(n_done, n)
     left = (number for number in range(-(-n // work.chunk)) if number not in done)
-    with (
-        _crew(workers, scheduler) as pool,
-        closing(masking.side_by_side(pool, work.do, left, _AHEAD)) as found,
-    ):
-        for n_more in found:
-            n_done += n_more
-            progress(n_done, n)
+    with _crew(workers, scheduler) as pool:
+        while block := list(islice(left, _AHEAD)):
+            for n_more in pool.map(work.do, block):
+                n_done += n_more
+                progress(n_done, n)
     return n_before
 
 
@@ -285,18 +244,16 @@ def _work_through(
 def _crew(workers: int | None, scheduler: str) -> Iterator[Executor]:
     """Have workers ready: threads of this process, or those of a Dask cluster."""
     if not scheduler:
-        load()  # compiled once, not by every worker
-        with masking.threads(workers) as pool:
+        with ThreadPoolExecutor(workers or cv2.getNumberOfCPUs()) as pool:
             yield pool
         return
     distributed = needed("distributed", "A Dask cluster", "cluster")
     try:
         client = distributed.Client(scheduler, timeout="10s", set_as_default=False)
+        client.wait_for_workers(1, timeout=10)
     except (OSError, ValueError) as error:
-        raise InvalidSetting(f"No Dask scheduler answers at {scheduler!r}; start it.") from error
+        raise InvalidSetting(f"No Dask scheduler with workers is at {scheduler!r}.") from error
     with client:
-        if not client.nthreads():
-            raise InvalidSetting(f"The Dask cluster at {scheduler!r} has no workers; start some.")
         yield client.get_executor(pure=False)
 
 
@@ -306,9 +263,8 @@ def _publish(work: Work, rows: list[dict[str, Any]], path: Path) -> None:
     for row in rows:
         if row["status"] == "warned" and not row["written_px"]:
             many.write_slices(work.masks, work.stored, row["index"], nothing)
-    if path.suffix != ".zarr":
-        with work.masks.open("rb") as file:
-            os.fsync(file.fileno())
-    elif path.exists():  # no folder can replace another in one step
-        path.replace(work.masks.with_name(f"replaced-{time.time_ns()}"))
+    if path.suffix == ".zarr" and path.exists():  # no folder can replace another in one step
+        before = work.masks.with_name("replaced")
+        shutil.rmtree(before, ignore_errors=True)
+        path.replace(before)
     work.masks.replace(path)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import functools
 import io
+import os
 import signal
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import click
+import cv2
 from click.core import ParameterSource
 
 from skullnb import __version__, batch, masking
@@ -24,31 +25,29 @@ from skullnb import phantom as drawn
 from skullnb import sweep as sweeps
 from skullnb.errors import InvalidSetting, SkullnbError, in_one_line, sentence
 from skullnb.pipeline import PipelineSettings
-from skullnb.pipeline.settings import DILATION
+from skullnb.pipeline.settings import DARK_GROWTH, DILATION
 from skullnb.stack import Stack, refuse_place, write_stack
-from skullnb.stack.checks import AXES, expand
+from skullnb.stack.checks import expand
 from skullnb.stack.write import STACK_KINDS, files_of
 
-EXIT_PARTLY, EXIT_INTERRUPTED = 1, 130
-
-# --- what surrounds every command: sentences instead of tracebacks, and being told to stop --------
+PARTLY, INTERRUPTED = 1, 130  # exit codes; 2 is a refusal
 
 
 class Command(click.Group):
-    """A group whose commands turn refusals into one sentence."""
+    """A group whose commands turn refusals into one sentence, and any call to stop into Ctrl-C."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; say what went wrong in a sentence."""
-        let_anything_be_said()
+        for stream in (sys.stdout, sys.stderr):  # names may hold what these have no letters for
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
+        for name in ("SIGTERM", "SIGHUP"):  # of a scheduler, or of a terminal that is closed
+            number = getattr(signal, name, signal.SIGINT)
+            if signal.getsignal(number) is signal.SIG_DFL:  # under nohup it is ignored
+                signal.signal(number, signal.default_int_handler)
+        cv2.setNumThreads(1)  # workers are threads of our own
         try:
-            # Under nohup a signal is ignored, and stays so.
-            ends_all = (lambda own: own is signal.SIG_DFL), *masking.ENDING
-            as_ctrl_c = masking.handling(signal.default_int_handler, *ends_all)
-            with as_ctrl_c, warnings.catch_warnings():
-                # What libraries remark on a damaged file would stand above the sentence.
-                warnings.simplefilter("ignore")
-                warnings.filterwarnings("always", "The disk of .* keeps no locks")
-                warnings.showwarning = lambda message, *_, **__: say(message, err=True)
+            with warnings.catch_warnings(action="ignore"):  # of libraries, about damaged files
                 return super().invoke(ctx)
         except (SkullnbError, OSError, MemoryError, RuntimeError) as error:
             if not (told := sentence(error)):
@@ -56,18 +55,8 @@ class Command(click.Group):
             raise click.UsageError(told) from error  # without a traceback, with exit code 2
         except KeyboardInterrupt as error:
             with suppress(OSError):  # the terminal may be gone
-                click.echo("Stopped.", err=True)
-            raise click.exceptions.Exit(EXIT_INTERRUPTED) from error
-
-
-def let_anything_be_said() -> None:
-    """Let a name be printed where there are no letters for it, or nobody to read it."""
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is None:  # as without a console
-            setattr(sys, name, io.TextIOWrapper(io.BytesIO()))
-        elif isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+                click.echo("Stopped; a batch goes on with the same command.", err=True)
+            raise click.exceptions.Exit(INTERRUPTED) from error
 
 
 def say(line: object, *, err: bool = False) -> None:
@@ -75,111 +64,44 @@ def say(line: object, *, err: bool = False) -> None:
     click.echo(in_one_line(line), err=err)
 
 
-def progress_bar(**words: Any) -> Any:
-    """Show a bar on stderr where somebody watches, else nothing."""
+def progress_bar(unit: str) -> tuple[Any, Callable[..., None]]:
+    """Return a bar on stderr, shown where somebody watches, and what moves it."""
     from tqdm import tqdm
 
-    return tqdm(file=sys.stderr, disable=not sys.stderr.isatty(), leave=False, **words)
-
-
-def follow(bar: Any) -> Callable[..., None]:
-    """Move a bar to what is done, of how much; say the step where nobody watches."""
+    watched = sys.stderr is not None and sys.stderr.isatty()
+    bar = tqdm(file=sys.stderr, unit=unit, disable=not watched, leave=False)
 
     def progress(done: int, total: int, step: str = "") -> None:
         bar.total = total
         bar.set_description_str(step)
         bar.update(done - bar.n)
-        if bar.disable and step:
+        if step and not watched:
             click.echo(f"[{done}/{total}] {step}", err=True)
 
-    return progress
-
-
-# --- the words that every command shares ----------------------------------------------------------
-
-
-def _word(flag: str, told: str = "", default: Any = "", **about: Any) -> Any:
-    """Make a field of `Data` that is an option of the command line as well."""
-    return field(
-        default=default, metadata={"flag": flag, "help": told, "default": default, **about}
-    )
-
-
-@dataclass(frozen=True)
-class Data:
-    """What a command is about, and how the masks are made; as typed."""
-
-    images: str = _word(
-        "--images",
-        "Scans: a file, a folder, a pattern in quotes, dicom#6 (its series 6), phantom, or an "
-        "open head's name.  [default: the head inside the package]",
-    )
-    reference: str = _word("--reference", "Reference mask, as the images.")
-    groups: str = _word("--groups", "Volume of each slice: a text file, or labels with commas.")
-    spacing_mm: str = _word(
-        "--spacing", 'Millimetres per pixel, "row x column", as "0.67x0.70"; headers know theirs.'
-    )
-    slices: str = _word(
-        "--slices", 'Slices, from 0: "104:127" (127 left out), "3" or "1,5,9". Axial ones ascend.'
-    )
-    axis: str = _word(
-        "--axis",
-        "Axis to slice a volume along.  [default: as it was acquired]",
-        None,
-        type=click.Choice(AXES),
-    )
-    nan_background: bool = _word(
-        "--nan-background", "Take NaN for background; it is refused otherwise.", False, is_flag=True
-    )
-    kernel_width: int = _word(
-        "--kernel-width",
-        "Side of the elliptical kernel in px; it reaches half as far.",
-        26,
-        show_default=True,
-    )
-    reach_mm: float | None = _word(
-        "--reach-mm",
-        "Instead: how far the kernel carries a border, at each volume's own spacing; with dark "
-        "growth, the most that it grows.  [default there: 14]",
-        None,
-        type=float,
-    )
-    border: str = _word(
-        "--border",
-        "How the border is found: by one dilation, as in the article, or by growing through the "
-        "dark around the brain, which needs to know the size of a pixel.",
-        "dilation",
-        type=click.Choice(["dilation", "dark growth"]),
-        show_default=True,
-    )
-
-    def pick(self, *names: str) -> dict[str, Any]:
-        """Return some words by the parameters' names."""
-        return {name: getattr(self, name) for name in names}
-
-    @property
-    def settings(self) -> PipelineSettings:
-        """The pipeline's settings."""
-        return PipelineSettings(**self.pick("kernel_width", "reach_mm", "border"))
-
-    @property
-    def reading(self) -> dict[str, Any]:
-        """How volumes are read."""
-        return self.pick("spacing_mm", "slices", "axis", "nan_background")
-
-    @property
-    def words(self) -> dict[str, Any]:
-        """What notebooks take."""
-        names = ("images", "reference", "groups", "kernel_width", "reach_mm", "border")
-        return self.pick(*names) | self.reading
-
-    def open(self) -> Stack:
-        """Open the slices."""
-        return open_heads.open_data(**self.pick("images", "reference", "groups"), **self.reading)
+    return bar, progress
 
 
 _PATH = click.Path(path_type=Path)
+_METHOD, _ON_WARNING = click.Choice(masking.METHODS), click.Choice(masking.ON_WARNING)
 _overwrite = click.option("--overwrite", is_flag=True, help="Replace what is already there.")
+_WORDS = (
+    click.Option(["--images"], default="", help="A file, folder, pattern, dicom#6, or a head."),
+    click.Option(["--reference"], default="", help="Reference mask, as the images."),
+    click.Option(["--groups"], default="", help="Volume of each slice: a text file, or labels."),
+    click.Option(["--spacing", "spacing_mm"], default="", help='mm per pixel, as "0.67x0.70".'),
+    click.Option(["--slices"], default="", help='From 0: "104:127" (127 left out) or "1,5,9".'),
+    click.Option(["--axis"], default="", help="Axis to slice along.  [default: as acquired]"),
+    click.Option(["--nan-background"], is_flag=True, help="Take NaN for background."),
+    click.Option(["--kernel-width"], default=26, show_default=True, help="Its side in px."),
+    click.Option(["--reach-mm"], type=float, help="Instead: how far a kernel, or growth, goes."),
+    click.Option(["--border"], default=DILATION, type=click.Choice([DILATION, DARK_GROWTH])),
+)
+
+
+def shared(*without: str, argument: bool = False) -> list[click.Parameter]:
+    """List the words that all commands share, but some; of a few images are the argument."""
+    words: list[click.Parameter] = [word for word in _WORDS if word.name not in without]
+    return [click.Argument(["images"], default=""), *words[1:]] if argument else words
 
 
 def typed(name: str) -> bool:
@@ -188,47 +110,18 @@ def typed(name: str) -> bool:
     return origin is ParameterSource.COMMANDLINE
 
 
-def about(*without: str, argument: bool = False) -> Callable[[Callable[..., Any]], Any]:
-    """Give a command the shared words but some, packed as its first argument, a `Data`."""
-    words = {one.name: dict(one.metadata) for one in fields(Data) if one.name not in without}
-
-    def decorate(command: Callable[..., Any]) -> Any:
-        @functools.wraps(command)
-        def packed(**given: Any) -> Any:
-            said = {name: given.pop(name) for name in words}
-            if said.get("reach_mm") is not None and typed("kernel_width"):
-                raise click.UsageError("Give --reach-mm or --kernel-width, not both.")
-            return command(Data(**said | {"axis": said["axis"] or ""}), **given)
-
-        for name, word in reversed(words.items()):
-            if argument and name == "images":
-                packed = click.argument(name, default="")(packed)
-            else:
-                packed = click.option(word.pop("flag"), name, **word)(packed)
-        return packed
-
-    return decorate
+def pop_settings(words: dict[str, Any]) -> PipelineSettings:
+    """Take the pipeline's settings out of a command's words; what is left says how to read."""
+    width, reach_mm, border = (words.pop(name) for name in ("kernel_width", "reach_mm", "border"))
+    if reach_mm is not None and typed("kernel_width"):
+        raise click.UsageError("Give --reach-mm or --kernel-width, not both.")
+    return PipelineSettings(width, reach_mm, border=border)
 
 
-@contextmanager
-def made(folder: Path) -> Iterator[None]:
-    """Make a folder to write in; leave no empty one behind."""
-    new = [one for one in (folder, *folder.parents) if not one.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        yield
-    finally:
-        for one in new:
-            with suppress(OSError):  # there is something in it
-                one.rmdir()
-
-
-def own_files(data: Data, stack: Stack) -> list[Path]:
+def own_files(groups: str, stack: Stack) -> list[Path]:
     """List the files that all comes from, which no table takes the place of."""
-    with suppress(OSError, ValueError):  # labels themselves, and no file of them
-        if data.groups and Path(data.groups).is_file():
-            return [*files_of(stack), Path(data.groups)]
-    return files_of(stack)
+    labels = [Path(groups)] if os.path.isfile(groups) else []  # noqa: PTH113 - or no path at all
+    return [*files_of(stack), *labels]
 
 
 @click.group(
@@ -241,11 +134,7 @@ def main() -> None:
     """A classical skull mask for head MRI slices, as a report that says what was tested."""
 
 
-# --- the commands ---------------------------------------------------------------------------------
-
-
-@main.command()
-@about()
+@main.command(params=shared())
 @click.option("-o", "--output", "output_dir", default="report", show_default=True, type=_PATH)
 @click.option("--chapter", "chapters", multiple=True, help='Only this, such as "05". Repeatable.')
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(1, 64))
@@ -253,73 +142,45 @@ def main() -> None:
 @click.option("--single-file", is_flag=True, help="Also the whole book as one file, book.html.")
 @click.option("--pdf", is_flag=True, help="Also book.pdf; needs Chromium or Chrome.")
 @_overwrite
-def report(data: Data, **options: Any) -> None:
-    """Run every chapter and build the book about the given scans.
+def report(**options: Any) -> None:
+    """Run every chapter and build the book, about given scans or the head inside the package.
 
-    \b
-    Examples:
-        skullnb report
-        skullnb report --images scans.nii.gz --reference masks.nii.gz -o my-report
-        skullnb report --images T1.mgz --slices 104:127 --reach-mm 7.5 --single-file --pdf
+    Example: skullnb report --images T1.mgz --slices 104:127 -o my-report
     """
     from skullnb.report.build import build_report
 
-    with progress_bar(unit=" steps") as bar:
-        done = build_report(**data.words, **options, progress=follow(bar))
+    bar, progress = progress_bar(" steps")
+    with bar:
+        done = build_report(**options, progress=progress)
     say(f"Open {done.index}  (all numbers: {done.results}; {done.seconds:.0f} s)")
     for path in done.files:
         say(f"The whole book: {path}")
     if done.failed:
-        told = f"{len(done.failed)} chapter(s) stopped with an error, shown on their pages: "
-        click.echo(told + ", ".join(done.failed), err=True)
-        sys.exit(EXIT_PARTLY)
+        told = ", ".join(done.failed)
+        click.echo(f"Stopped with an error, shown on their pages: {told}", err=True)
+        sys.exit(PARTLY)
 
 
-@main.command()
-@about("reference", "groups", argument=True)
-@click.option(
-    "-o",
-    "--output",
-    required=True,
-    type=_PATH,
-    help="File to write (.nii.gz, .nii, .npy, .npz, .tif, .png, or .zarr and .packed.npy for very "
-    "many slices); a folder for several volumes.",
-)
-@click.option(
-    "--method",
-    type=click.Choice(masking.METHODS),
-    default=masking.SLICES,
-    show_default=True,
-    help="whole-head finds the brain in 3D, and grows the border in the dark: for volumes.",
-)
-@click.option(
-    "--on-warning",
-    type=click.Choice(masking.ON_WARNING),
-    default="keep",
-    show_default=True,
-    help="What is written on slices whose mask looks wrong.",
-)
+@main.command(params=shared("reference", "groups", argument=True))
+@click.option("-o", "--output", required=True, type=_PATH, help="File to write, or a folder.")
+@click.option("--method", default=masking.SLICES, type=_METHOD, help="whole-head: found in 3D.")
+@click.option("--on-warning", default="keep", type=_ON_WARNING, help="For slices that look wrong.")
 @click.option("--strict", is_flag=True, help="Exit code 1 if any slice looks wrong or is empty.")
 @click.option("--bids", is_flag=True, help="Name masks as in a BIDS derivative dataset.")
 @click.option("--suffix", default="", help="Images of a BIDS dataset to take.  [default: T1w]")
-@click.option(
-    "--workers",
-    type=click.IntRange(1, 256),
-    help="Volumes, or a batch's chunks, side by side.  [default: processors]",
-)
+@click.option("--workers", type=click.IntRange(1, 256), help="Volumes, or chunks, side by side.")
 @click.option("--sheet", type=_PATH, help="Also one page (.html) of all masks, the worst first.")
 @click.option("--scheduler", default="", help="Batch: a Dask cluster does it, tcp://HOST:PORT.")
 @click.option("--chunk", type=click.IntRange(1), help="Batch: slices written and marked together.")
 @click.option("--parquet", is_flag=True, help="Batch: the table as Parquet instead of CSV.")
 @_overwrite
-def mask(data: Data, output: Path, strict: bool, **options: Any) -> None:
+def mask(images: str, output: Path, strict: bool, **options: Any) -> None:
     """Write the skull masks of IMAGES: a file, a folder, or a pattern in quotes.
 
-    Without IMAGES they are of the head inside the package. Files of one slice each are one stack if
-    OUTPUT is a file such as masks.npy or masks.tif, else each has a mask of its own in a folder.
-    Beside every mask, on its image's own grid, are a table with a row for each slice, which says
-    what looks wrong, and a JSON file that says how it was made. A slice or a volume that fails does
-    not stop the others; the exit code is 1 then.
+    Without IMAGES they are of the head inside the package. OUTPUT is a file for one volume or for
+    files of one slice each, else a folder. Beside every mask are a table, which says which slices
+    look wrong, and a JSON file, which says how it was made. A slice or a volume that fails does not
+    stop the others; the exit code is 1 then.
 
     More slices than memory holds go as a batch into one .npy, .packed.npy (a bit a pixel) or .zarr.
     If it is interrupted, run the same command again: it resumes. It is a batch with any option
@@ -328,169 +189,128 @@ def mask(data: Data, output: Path, strict: bool, **options: Any) -> None:
     \b
     Examples:
         skullnb mask T1.mgz -o mask.nii.gz --slices 104:127 --reach-mm 7.5
-        skullnb mask T1.mgz -o mask.nii.gz --method whole-head
-        skullnb mask dicom/ -o masks/ --sheet masks/look.html
-        skullnb mask raw/ -o derivatives/skullnb --bids
+        skullnb mask dicom/ -o masks/ --method whole-head --sheet masks/look.html
         skullnb mask scans.npy -o masks.packed.npy --workers 4
     """
-    of_volumes = {name: options.pop(name) for name in ("bids", "sheet", "method")}
+    kernel = typed("kernel_width") or (typed("border") and options["border"] == DILATION)
+    if kernel and options["method"] == masking.WHOLE_HEAD:
+        told = "has no kernel; leave --kernel-width out, and leave --border dilation out"
+        raise click.UsageError(f"--method whole-head {told}.")
+    settings = pop_settings(options)
     for_batch = {name: options.pop(name) for name in ("scheduler", "chunk", "parquet")}
-    is_whole = of_volumes["method"] == masking.WHOLE_HEAD
-    if is_whole and typed("kernel_width"):
-        raise click.UsageError("--method whole-head has no kernel; leave --kernel-width out.")
-    if is_whole and typed("border") and data.settings.border == DILATION:
-        told = "--method whole-head grows its border in the dark; leave --border dilation out."
-        raise click.UsageError(told)
-    if any(for_batch.values()) or batch.is_for_batch(data.images, output):
-        for name, given in (of_volumes | {"method": is_whole}).items():
-            if given:
-                told = "method whole-head" if name == "method" else name
-                raise click.UsageError(f"--{told} does not go with a batch.")
-        found = _mask_batch(data, output, options | for_batch)
+    if any(for_batch.values()) or batch.is_for_batch(images, output):
+        for name in ("bids", "sheet", "method"):
+            options.pop(name)
+            if typed(name):
+                raise click.UsageError(f"--{name} does not go with a batch.")
+        found = _mask_batch(images, output, settings, **options, **for_batch)
     else:
-        found = _mask_volumes(data, output, options | of_volumes)
-    if "failed" in found or (strict and found & {"warned", "empty"}):
-        sys.exit(EXIT_PARTLY)
+        found = _mask_volumes(images, output, settings, **options)
+    if found["failed"] or (strict and (found["warned"] or found["empty"])):
+        sys.exit(PARTLY)
 
 
-def _mask_volumes(data: Data, output: Path, options: dict[str, Any]) -> set[str]:
-    """Mask volumes; return which kinds of slices and volumes there were."""
-    words = {name: options.pop(name) for name in ("bids", "suffix")}
-    jobs, done = masking.plan_masks(data.images, output, **words), list[masking.Masked]()
-    cards: list[Any] = []
-    if path := options["sheet"]:
-        from skullnb.report import sheet
+def tell(account: Mapping[str, Any], where: str = "", warnings: Sequence[str] = ()) -> None:
+    """Print what masks are remarkable for, and which slices look wrong or failed."""
+    for line in (*account.get("Remarks", ())[:20], *warnings):
+        say(where + line, err=True)
+    for line in filter(None, map(account.get, ("LooksWrong", "Failed"))):
+        say(where + line)
 
-        path = options["sheet"] = expand(path)
-        own = [file for job in jobs for file in (*job.files, job.path)]
-        if path.parent.is_dir() or path.parent != expand(output):  # which is made for the masks
-            refuse_place(path, own, options["overwrite"], (".html",))
-        sheet.require_extra()
-        options["seen"] = lambda one, *of: cards.append(sheet.draw_card(one, path, *of))
-    for line in masking.what_is_taken(data.images, (file for job in jobs for file in job.files)):
-        say(line, err=True)
-    with progress_bar(unit=" slices") as bar:
-        options["progress"] = bar.update
-        for one in masking.mask_volumes(jobs, data.settings, **data.reading, **options):
+
+def _mask_volumes(
+    images: str, output: Path, settings: PipelineSettings, sheet: Path | None, **options: Any
+) -> Counter[str]:
+    """Mask volumes; count slices by status, and volumes that failed."""
+    naming = {name: options.pop(name) for name in ("bids", "suffix")}
+    jobs, cards = masking.plan_masks(images, output, **naming), list[Any]()
+    found, statuses = Counter[str](), Counter[str]()
+    if sheet:
+        from skullnb.report import sheet as pages
+
+        sheet = expand(sheet)
+        if sheet.parent.is_dir() or sheet.suffix != ".html":  # the folder may be made for it
+            refuse_place(sheet, (), options["overwrite"], (".html",))
+        pages.require_extra()
+        options["seen"] = lambda one, *of: cards.append(pages.draw_card(one, sheet, *of))
+    volumes = masking.mask_volumes(jobs, settings, sheet=sheet, **options)
+    bar, progress = progress_bar(" volumes")
+    with bar:
+        for number, one in enumerate(volumes, 1):
+            lines = [one.error] if one.table is None else masking.warning_lines(one.table)
             bar.clear()
-            if not done:
-                click.echo(masking.HEADING)
             say(one)
-            lines = [] if one.table is None else masking.warning_lines(one.table)
-            for line in (*one.account.get("Remarks", ()), *lines):
-                say(f"{one.name}, {line}", err=True)
-            if one.error:
-                say(f"{one.name}: {one.error}", err=True)
-            done.append(one)
-    for one in done:
-        for line in filter(None, map(one.account.get, ("LooksWrong", "Failed"))):
-            say(f"{one.name}: {line}")
-    if path:
-        cards += [sheet.draw_card(one, path) for one in done if one.error]
-        sheet.write_sheet(cards, path)
-        say(f"Look through them: {path}")
-    several = "s" * (len(done) != 1)
-    kinds = Counter(one.status for one in done)
-    told = ", ".join(f"{n} {kind}" for kind, n in kinds.items())
-    place = "" if all(one.error for one in done) else f"; in {output}"
-    say(f"{len(done)} volume{several}: {told}{place}")
-    return {kind for one in done for kind, n in one.counts.items() if n} | set(kinds)
+            tell(one.account, f"{one.name}: ", lines)
+            progress(number, len(jobs))
+            found.update(one.account.get("Counts", {"failed": 1}))
+            statuses[one.status] += 1
+            if sheet and one.error:
+                cards.append(pages.draw_card(one, sheet))
+    if sheet:
+        pages.write_sheet(cards, sheet)
+        say(f"Look through them: {sheet}")
+    kinds = ", ".join(f"{n} {kind}" for kind, n in statuses.items())
+    say(f"{len(jobs)} volume{'s' * (len(jobs) != 1)}: {kinds}; in {output}")
+    return found
 
 
-def _mask_batch(data: Data, output: Path, options: dict[str, Any]) -> set[str]:
-    """Mask a batch; return which kinds of slices there were."""
-    with progress_bar(unit=" slices") as bar:
-        options |= {"progress": follow(bar), **data.reading}
-        try:
-            done = batch.mask_batch(data.images, output, data.settings, **options)
-        except KeyboardInterrupt:
-            bar.clear()
-            click.echo("Stopped; the same command goes on from here.", err=True)
-            sys.exit(EXIT_INTERRUPTED)
-    for line in done.account["Remarks"]:
-        say(line, err=True)
-    for line in filter(None, map(done.account.get, ("LooksWrong", "Failed"))):
-        say(line)
-    n, n_new = done.counts["slices"], done.counts["slices"] - done.n_resumed
+def _mask_batch(*about: Any, **options: Any) -> Counter[str]:
+    """Mask a batch; count slices by status."""
+    bar, progress = progress_bar(" slices")
+    with bar:
+        done = batch.mask_batch(*about, progress=progress, **options)
+    tell(done.account)
     before = f"{done.n_resumed:,} of them done before, " if done.n_resumed else ""
-    speed = f"{n_new / done.seconds:,.0f} a second, " if n_new else ""
-    kinds = ", ".join(f"{many:,} {kind}" for kind, many in done.counts.items() if kind != "slices")
-    say(f"{done.path}: {n:,} slices, {before}{speed}{kinds}; each has a row in {done.table.name}")
-    return {kind for kind, many in done.counts.items() if many}
+    n, *kinds = (f"{many:,} {kind}" for kind, many in done.account["Counts"].items())
+    say(f"{done.path}: {n}, {before}{', '.join(kinds)}; each has a row in {done.table.name}")
+    return Counter(done.account["Counts"])
 
 
-@main.command()
-@about("kernel_width", "reach_mm", "border")
-@click.option(
-    "--widths",
-    default="16:37:2",
-    show_default=True,
-    help='Kernel widths in px: "first:end:step" (end left out), or "22,24,26".',
-)
+@main.command(params=shared("kernel_width", "reach_mm", "border"))
+@click.option("--widths", default="16:37:2", show_default=True, help='px, or as in "22,24,26".')
 @click.option("--csv", type=_PATH, help="Also write every slice to this file.")
 @_overwrite
-def sweep(data: Data, widths: str, csv: Path | None, overwrite: bool) -> None:
+def sweep(widths: str, csv: Path | None, overwrite: bool, **words: Any) -> None:
     """Score the masks at several kernel widths.
 
-    \b
-    Examples:
-        skullnb sweep
-        skullnb sweep --images scans.nii.gz --reference masks.nii.gz --widths 10:41:2
+    Example: skullnb sweep --images a.nii.gz --reference b.nii.gz --widths 10:41:2
     """
-    wanted, stack = sweeps.parse_widths(widths), data.open()
+    wanted, stack = sweeps.parse_widths(widths), open_heads.open_data(**words)
     if csv:
-        refuse_place(expand(csv), own_files(data, stack), overwrite)
+        refuse_place(expand(csv), own_files(words["groups"], stack), overwrite)
     table = sweeps.sweep_kernel_width(stack, wanted)
-    best = sweeps.best_width(table)
     say(f"{stack.name}: {len(stack)} slices, mean over slices")
     click.echo("  width     IoU    Dice")
     for row in sweeps.summarise(table).to_dict("records"):
-        star = "  *" if row["kernel_width"] == best else ""
+        star = "  *" if row["kernel_width"] == sweeps.best_width(table) else ""
         click.echo(f"{row['kernel_width']:4.0f} px  {row['iou']:.4f}  {row['dice']:.4f}{star}")
     click.echo("* best on these very slices: tuned and tested on the same data")
     if csv:
         masking.write_table(table, expand(csv))
 
 
-@main.command()
-@about(argument=True)
-@click.option(
-    "--with-phantom",
-    "variants",
-    multiple=True,
-    help="Add the slices of a phantom variant, named as in skullnb phantom --list. Repeatable.",
-)
+@main.command(params=shared(argument=True))
+@click.option("--with-phantom", "variants", multiple=True, help="Add a phantom variant's slices.")
 @click.option("--synthetic", is_flag=True, help="IMAGES are drawn, though their file doesn't say.")
 @click.option("-o", "--output", type=_PATH, help="Folder for evidence.csv and .json.")
 @_overwrite
 def evidence(
-    data: Data, variants: tuple[str, ...], synthetic: bool, output: Path | None, overwrite: bool
+    variants: tuple[str, ...], synthetic: bool, output: Path | None, overwrite: bool, **words: Any
 ) -> None:
     """Say which rules of the pipeline IMAGES put to the test, and which they never did.
 
-    Without IMAGES it is about the head inside the package. Scores need a reference mask; the rest
-    does not.
-
-    \b
-    Examples:
-        skullnb evidence
-        skullnb evidence scans.nii.gz --reference masks.nii.gz
-        skullnb evidence T1.mgz --slices 104:127 --with-phantom thick-soft-tissue-cut
+    Example: skullnb evidence T1.mgz --slices 104:127 --with-phantom bridge
     """
-    settings, stack, places = data.settings, data.open(), []
-    if output:
-        click.get_current_context().with_resource(made(expand(output)))
-        places = [expand(output) / name for name in ("evidence.csv", "evidence.json")]
+    settings, stack = pop_settings(words), open_heads.open_data(**words)
+    places = [expand(output) / name for name in ("evidence.csv", "evidence.json")] if output else []
     for place in places:
-        refuse_place(place, own_files(data, stack), overwrite)
-    stack = replace(stack, synthetic=stack.synthetic or synthetic)
-    stacks = [stack, *map(drawn.variant, variants)]
-    with progress_bar(total=sum(map(len, stacks)), unit=" slices") as bar:
-        visit = lambda _: bar.update()  # noqa: E731
-        ledger = rules.combine([rules.build_ledger(one, settings, visit=visit) for one in stacks])
-    say(", ".join(f"{one.name}: {len(one)} slices" for one in stacks))
-    whose = "your data" if data.images and not open_heads.known(data.images) else "other heads"
+        if place.exists():
+            refuse_place(place, own_files(words["groups"], stack), overwrite)
+    stacks = [replace(stack, synthetic=stack.synthetic or synthetic), *map(drawn.variant, variants)]
+    ledger = rules.combine([rules.build_ledger(one, settings) for one in stacks])
+    whose = "other heads" if open_heads.known(words["images"]) else "your data"
     table, verdict = rules.summarise(ledger), rules.verdict(ledger, whose)
+    say(", ".join(f"{one.name}: {len(one)} slices" for one in stacks))
     for row in table.to_dict("records"):
         line = f"  {row['rule']:{table['rule'].str.len().max()}}  {row['evidence']}"
         if row["n_changed"] and row["iou"] == row["iou"]:
@@ -499,15 +319,16 @@ def evidence(
         click.echo(line)
     click.echo(verdict)
     if places:
-        told = {
-            "verdict": verdict,
-            "rules": table.to_dict("records"),
-            "settings": asdict(settings.at(stack.spacing_mm)),
-            "versions": masking.versions(),
-            "inputs": stack.fingerprint(),
-        }
-        masking.write_table(ledger, places[0])
-        masking.write_json(told, places[1])
+        told: dict[str, Any] = {"verdict": verdict, "rules": table.to_dict("records")}
+        told["settings"] = asdict(settings.at(stack.spacing_mm))
+        told |= {"versions": masking.versions(), "inputs": stack.fingerprint()}
+        places[0].parent.mkdir(parents=True, exist_ok=True)
+        try:
+            masking.write_table(ledger, places[0])
+            masking.write_json(told, places[1])
+        finally:
+            with suppress(OSError):  # there is something in it
+                places[0].parent.rmdir()
         say(f"{places[0]}: {len(ledger)} rows; {places[1]}: the verdict")
 
 
@@ -518,9 +339,7 @@ def evidence(
 def collate(folder: Path, output: Path, overwrite: bool) -> None:
     """Set the numbers of many runs in FOLDER side by side: a row for each report or notebook run.
 
-    \b
-    Example:
-        skullnb collate reports -o numbers.csv
+    Example: skullnb collate reports -o numbers.csv
     """
     from skullnb.report import build
 
@@ -537,28 +356,19 @@ def collate(folder: Path, output: Path, overwrite: bool) -> None:
 @click.option("--n-slices", type=click.IntRange(1, 200), help="With --seed: how many slices.")
 @click.option("--list", "listed", is_flag=True, help="List the variants and stop.")
 @_overwrite
-def phantom(overwrite: bool, listed: bool, output: Path | None, **which: Any) -> None:
+def phantom(output: Path | None, listed: bool, overwrite: bool, **which: Any) -> None:
     """Write a synthetic head with its exact reference mask.
 
-    The .npz file holds `images` and `reference`; a NIfTI file gets its reference beside it.
-
-    \b
-    Examples:
-        skullnb phantom --list
-        skullnb phantom --seed 11 --n-slices 20 -o head.nii.gz
-        skullnb phantom --variant bridge -o bridge.npz
+    Example: skullnb phantom --seed 11 --n-slices 20 -o head.nii.gz
     """
     if listed:
         for name, description in drawn.VARIANTS.items():
             click.echo(f"{name:28} {description}")
         return
-    seed, variant, n_slices = which["seed"], which["variant"], which["n_slices"]
-    if output is None:
-        raise click.UsageError("Name the file to write with -o, or use --list.")
-    if seed is not None and variant is not None:
-        raise click.UsageError("Give --seed or --variant, not both.")
-    if n_slices is not None and seed is None:
-        raise click.UsageError("--n-slices goes with --seed.")
+    seed, variant, n_slices = (which[name] for name in ("seed", "variant", "n_slices"))
+    if output is None or (variant and seed is not None) or (n_slices and seed is None):
+        told = "give --seed or --variant, not both, and --n-slices with --seed"
+        raise click.UsageError(f"Name the file to write with -o, or use --list; {told}.")
     refuse_place(expand(output), (), overwrite, STACK_KINDS)
     if seed is not None:
         stack = drawn.subject(seed, n_slices or 5)
@@ -568,48 +378,32 @@ def phantom(overwrite: bool, listed: bool, output: Path | None, **which: Any) ->
         say(f"{path}: {stack.name} (synthetic), {len(stack)} slices")
 
 
-@main.command()
-@about()
+@main.command(params=shared())
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
 @click.option("--port", default=0, show_default="any free one", type=click.IntRange(0, 65535))
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def lab(data: Data, no_browser: bool, **options: Any) -> None:
+def lab(no_browser: bool, **options: Any) -> None:
     """Open the explorer in JupyterLab, on this computer only.
 
-    ARGUMENTS after "--" are handed to JupyterLab.
-
-    \b
-    Examples:
-        skullnb lab --images T1.nii.gz --slices 80:100
-        skullnb lab -- --allow-root
+    Example: skullnb lab --images T1.nii.gz --slices 80:100 -- --allow-root
     """
     from skullnb.report.lab import launch_lab
 
-    launch_lab(**data.words, open_browser=not no_browser, **options)
+    launch_lab(open_browser=not no_browser, **options)
 
 
 @main.group()
 def heads() -> None:
-    """Open heads to try things on: real MRI with reference masks, one of them inside the package.
-
-    \b
-    Examples:
-        skullnb heads list
-        skullnb heads fetch colin27 mne-ecog
-        skullnb report --images colin27
-    """
+    """Open heads to try things on, as in: skullnb heads fetch colin27."""
 
 
 @heads.command("list")
 def list_heads() -> None:
     """List the heads, with their kind of reference mask."""
-    click.echo(f"{'name':16} {'head':13} {'contrast':8} slices  {'reference':15} {'size':>7}  here")
     for name, head in open_heads.HEADS.items():
-        here = "yes" if open_heads.is_here(name) else "no"
-        click.echo(
-            f"{name:16} {head.group:13} {head.contrast:8} {head.n_slices:6}  {head.reference:15} "
-            f"{head.n_bytes / 1e6:4.1f} MB  {'inside' if name == open_heads.BUILT_IN else here}"
-        )
+        where = "here" if open_heads.is_here(name) else "not here"
+        told = f"{head.n_slices:3} slices, {head.contrast:5} {head.reference:14} of {head.group}"
+        click.echo(f"{name:16} {told:50} {where}")
     click.echo("Two stacks of one head are not two heads: keep them on one side of a split.")
 
 
@@ -618,14 +412,11 @@ def list_heads() -> None:
 @click.option("--all", "everything", is_flag=True, help="Every head.")
 def fetch_heads(names: tuple[str, ...], everything: bool) -> None:
     """Download heads, check them, and say where they are; other commands take their names."""
-    chosen = [open_heads.find(name) for name in (open_heads.HEADS if everything else names)]
-    if not chosen:
-        known = ", ".join(open_heads.HEADS)
-        raise InvalidSetting(f"Name the heads to fetch, or add --all; there are {known}.")
-    for head in chosen:
-        paths = open_heads.fetch(head.name, progress=sys.stderr.isatty())
-        click.echo(f"{head.name}: {head.size}, in {paths[0].parent}")
-        click.echo(f"{head.name}: {head.licence}")
+    if not (names := tuple(open_heads.HEADS) if everything else names):
+        raise InvalidSetting("Name the heads to fetch, or add --all; see `skullnb heads list`.")
+    for name in names:
+        paths = open_heads.fetch(name, progress=sys.stderr.isatty())
+        click.echo(f"{name}: in {paths[0].parent}\n{name}: {open_heads.find(name).licence}")
 
 
 @heads.command()
@@ -633,14 +424,7 @@ def fetch_heads(names: tuple[str, ...], everything: bool) -> None:
 def show(name: str) -> None:
     """Say what is known of a head: licence, citation, reference mask, addresses."""
     head = open_heads.find(name)
-    spacing, taken = "{:g} x {:g} mm".format(*head.spacing_mm), head.slices or "all"
-    inside = "inside the package; made from " if name == open_heads.BUILT_IN else ""
-    here = "" if open_heads.is_here(name) else ", not here yet"
-    click.echo(f"head       {head.title}; group {head.group}")
-    click.echo(f"slices     {head.n_slices} axial ({taken}), {head.contrast}, {spacing}")
-    click.echo(f"licence    {head.licence}")
-    click.echo(f"cite       {head.citation}")
-    click.echo(f"reference  {head.reference}. {head.trust}")
-    click.echo(f"files      {inside}{head.size}{here}")
+    for key, value in (vars(head) | {"files": len(head.files)}).items():
+        click.echo(f"{key:10}  {value}")
     for file in head.files:
         click.echo(f"{file.sha256}  {file.address}")

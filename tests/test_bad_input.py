@@ -230,7 +230,7 @@ WORDS = {
     "mask scan.npy -o m.npy --slices " + "9" * 5000: "can't be read",
     "mask scan.npy -o m.npy --spacing nan": "numbers above 0",
     "mask scan.npy -o m.npy --axis sagittal": "no orientation",
-    "mask scan.npy -o m.npy --axis up": "not one of",
+    "mask scan.npy -o m.npy --axis up": "not known",
     "mask scan.npy -o m.npy --kernel-width -1": "whole number of pixels",
     "mask scan.npy -o m.npy --kernel-width 100000": "from 0 to 1023",
     "mask scan.npy -o m.npy --reach-mm nan": "reach",

@@ -13,8 +13,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 from real_data import real_data
+from scipy.io import loadmat
 
-from skullnb import heads
 from skullnb.errors import InvalidSetting, UnreadableFile
 from skullnb.heads import DATA, FOLDER_VARIABLE, HEADS, HeadFile, fetch, is_here, load, open_data
 from skullnb.pipeline import PipelineSettings, create_skull_masks
@@ -34,9 +34,8 @@ def copies(monkeypatch):
 def small(tmp_path, monkeypatch):
     """A head of two small files, on a server of our own, with an empty folder."""
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "kept"))
-    served = tmp_path / "server"
+    served, asked, files = tmp_path / "server", [], []
     served.mkdir()
-    asked = []
 
     class Handler(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *words):
@@ -45,7 +44,6 @@ def small(tmp_path, monkeypatch):
     handler = partial(Handler, directory=str(served))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    files = []
     for name, content in CONTENT.items():
         (served / name).write_bytes(content)
         address = f"http://127.0.0.1:{server.server_port}/{name}"
@@ -57,21 +55,13 @@ def small(tmp_path, monkeypatch):
     server.server_close()
 
 
-# --- the registry -------------------------------------------------------------------------------
-
-
 def test_every_head_says_what_a_user_must_know():
     names = ("colin27", "studyforrest", "ubermuda-t2star", "ubermuda-flair", "mne-ecog")
     assert tuple(HEADS) == names
     for head in HEADS.values():
-        assert head.licence
         assert re.search(r"\(\d{4}\)|GitHub", head.citation)
-        assert head.reference in ("labels", "semi-automatic")
-        assert len(head.trust) > 50
-        for file in head.files:
-            assert re.match(r"https://raw.githubusercontent.com/.+/[0-9a-f]{40}/", file.address)
-    assert HEADS["colin27"].reference == "labels"
-    assert "GPL-3" in HEADS["colin27"].licence
+        assert head.reference == ("labels" if head.name == "colin27" else "semi-automatic")
+        assert min(len(head.trust), 5 * len(head.licence)) > 50
     # Two stacks of one head are one group.
     assert len({head.group for head in HEADS.values()}) == 4
     assert HEADS["ubermuda-t2star"].group == HEADS["ubermuda-flair"].group
@@ -88,16 +78,16 @@ def test_the_registry_is_the_one_that_comes_with_the_copies():
     assert {astuple(file) for head in HEADS.values() for file in head.files} == theirs
 
 
-# --- the head inside the package ----------------------------------------------------------------
-
-
-def test_the_built_in_head_needs_no_network_and_no_folder(tmp_path, monkeypatch):
+def test_the_built_in_head_needs_no_network_and_no_folder_and_has_its_licence_beside_it(
+    tmp_path, monkeypatch
+):
     monkeypatch.setattr(socket.socket, "connect", Mock(side_effect=AssertionError("asked")))
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "nothing"))
-    stack = load("studyforrest")
     assert is_here("studyforrest")
-    assert (stack.images.shape, stack.images.dtype) == ((16, 384, 274), "int16")
+    assert load("studyforrest").images.shape == (16, 384, 274)
     assert not list(tmp_path.iterdir())
+    text = (DATA / "studyforrest-LICENCE.txt").read_text()
+    assert not [word for word in ("PDDL-1.0", "10.1038/sdata.2014.3") if word not in text]
 
 
 def test_the_built_in_head_is_what_its_public_files_hold(copies):
@@ -108,20 +98,6 @@ def test_the_built_in_head_is_what_its_public_files_hold(copies):
     assert ours.spacing_mm == pytest.approx(theirs.spacing_mm, rel=1e-6)
     assert ours.slice_numbers == theirs.slice_numbers
     np.testing.assert_allclose(ours.grids[0].affine, theirs.grids[0].affine)
-
-
-def test_the_built_in_head_has_its_licence_beside_it_and_is_small():
-    files = [path for path in DATA.iterdir() if path.is_file()]
-    stored = {f"{name}.npz" for name, head in HEADS.items() if head.reference != "labels"}
-    texts = {"heads.toml", "hints.toml", "sheet.html", "README.md", "studyforrest-LICENCE.txt"}
-    assert {path.name for path in files} == texts | stored
-    assert sum(path.stat().st_size for path in files) < 1_000_000
-    text = (DATA / "studyforrest-LICENCE.txt").read_text()
-    for words in ("PDDL-1.0", "opendatacommons.org/licenses/pddl/1-0", "10.1038/sdata.2014.3"):
-        assert words in text
-
-
-# --- downloads ----------------------------------------------------------------------------------
 
 
 def test_files_are_downloaded_once_and_again_where_they_were_damaged(small, tmp_path):
@@ -138,38 +114,18 @@ def test_files_are_downloaded_once_and_again_where_they_were_damaged(small, tmp_
     assert len(asked) == 3
 
 
-@pytest.mark.parametrize("damage", [b"", b"something else", CONTENT["a.bin"][:-1]])
-def test_a_download_that_is_not_the_registered_file_is_refused_and_not_kept(
+@pytest.mark.parametrize("damage", [b"something else", CONTENT["a.bin"][:-1], None])
+def test_what_is_not_the_registered_file_is_refused_in_a_sentence_and_not_kept(
     small, tmp_path, damage
 ):
     served, _ = small
-    (served / "a.bin").write_bytes(damage)
-    with pytest.raises(UnreadableFile, match=r"a.bin is not the registered file, its sha256"):
-        fetch("small")
-    assert not [path for path in (tmp_path / "kept").rglob("*") if path.is_file()]
-
-
-def test_a_server_that_does_not_answer_ends_in_one_sentence(small):
-    served, _ = small
-    (served / "b.bin").unlink()
-    with pytest.raises(UnreadableFile, match=r"b.bin could not be downloaded .*HTTPError") as told:
+    (served / "a.bin").unlink() if damage is None else (served / "a.bin").write_bytes(damage)
+    words = r"a.bin can't be had from .*HTTPError" if damage is None else "its sha256 differs"
+    with pytest.raises(UnreadableFile, match=words) as told:
         fetch("small")
     assert "\n" not in str(told.value)
     assert FOLDER_VARIABLE in str(told.value)
-
-
-def test_a_folder_with_copies_serves_without_the_net(small, tmp_path):
-    _, asked = small
-    (tmp_path / "kept/small").mkdir(parents=True)
-    for name, content in CONTENT.items():
-        (tmp_path / "kept/small" / name).write_bytes(content)
-    (tmp_path / "kept/small").chmod(0o555)
-    assert is_here("small")
-    assert [path.read_bytes() for path in fetch("small")] == list(CONTENT.values())
-    assert asked == []
-
-
-# --- load ---------------------------------------------------------------------------------------
+    assert not [path for path in (tmp_path / "kept").rglob("*") if path.is_file()]
 
 
 @pytest.mark.parametrize("name", HEADS)
@@ -199,8 +155,7 @@ def test_a_head_is_what_the_registry_says_and_lies_on_its_reference(name, copies
     # A mask goes out on the head's own grid.
     if "t2star" not in name:
         path = write_masks(stack.reference, tmp_path / f"{name}.nii.gz", stack)
-        written = nib.load(path).affine
-        np.testing.assert_array_equal(written, stack.grids[0].affine.astype(np.float32))
+        np.testing.assert_allclose(nib.load(path).affine, stack.grids[0].affine, rtol=1e-6)
         chosen = ",".join(map(str, stack.slice_numbers))
         np.testing.assert_array_equal(read_stack(path, slices=chosen).images, stack.reference)
 
@@ -213,54 +168,34 @@ def test_the_masks_are_the_given_ones_in_the_house_s_orientation(copies):
             if path.stem == "mne-ecog":  # stored L, I, A: slices and rows run the other way
                 given = given.transpose(0, 2, 1)[::-1, ::-1]
                 np.testing.assert_array_equal(ours["slices"], 255 - theirs["slices"][::-1])
+            if "slices" in ours:
+                assert tuple(ours["slices"].tolist()) == load(path.stem).slice_numbers
             np.testing.assert_array_equal(ours["reference"], given)
 
 
 def test_colin27_s_reference_is_made_of_its_labels_and_its_slices_are_where_mni_has_them(copies):
-    from scipy.io import loadmat
-
-    stack = load("colin27")
-    path = copies / "colin27" / "standard_seg.mat"
+    stack, path = load("colin27"), copies / "colin27" / "standard_seg.mat"
     labels = loadmat(path, variable_names=["mri"], simplify_cells=True)["mri"]["seg"]
     labelled = np.isin(labels[:, :, 90], (2, 3))[::-1, ::-1].T
     reference = stack.reference[stack.slice_numbers.index(90)].astype(bool)
     assert reference[labelled].all()
     assert (reference & ~labelled).sum() < 50
-    affine = stack.grids[0].affine
-    np.testing.assert_array_equal(affine @ [90, 125, 72, 1], [0, 0, 0, 1])  # the MNI origin
+    assert (stack.grids[0].affine @ [90, 125, 72, 1]).tolist() == [0, 0, 0, 1]  # the MNI origin
     assert int(stack.grids[0].header["sform_code"]) == 4
 
 
-def test_a_mask_for_other_slices_is_refused(tmp_path, monkeypatch, copies):
-    with np.load(DATA / "mne-ecog.npz") as stored:
-        np.savez(tmp_path / "mne-ecog.npz", reference=stored["reference"], slices=range(12))
-    monkeypatch.setattr(heads, "DATA", tmp_path)
-    with pytest.raises(UnreadableFile, match="for other slices"):
-        load("mne-ecog")
-
-
-# --- what commands and notebooks are about ------------------------------------------------------
-
-
-def test_no_images_means_the_built_in_head_and_phantom_the_stand_in(monkeypatch):
-    np.testing.assert_array_equal(open_data().images, load("studyforrest").images)
+def test_names_stand_for_heads_unless_there_is_such_a_path(tmp_path, monkeypatch, copies):
+    assert open_data("ubermuda-flair").name == "ubermuda-flair"
     monkeypatch.setattr("skullnb.phantom.published_stack", lambda: load("studyforrest")[:3])
     assert len(open_data("phantom")) == 3
     chosen = open_data(slices="3,5")
-    assert chosen.slice_numbers == (3, 5)
+    assert (chosen.name, chosen.slice_numbers) == ("studyforrest", (3, 5))
     np.testing.assert_array_equal(chosen.reference, load("studyforrest").reference[[3, 5]])
-
-
-def test_an_open_head_is_opened_by_name_unless_there_is_such_a_path(tmp_path, monkeypatch, copies):
-    assert open_data("ubermuda-flair").name == "ubermuda-flair"
     monkeypatch.chdir(tmp_path)
     (tmp_path / "ubermuda-flair").mkdir()
     np.save(tmp_path / "ubermuda-flair" / "mine.npy", np.zeros((2, 8, 8)))
     assert len(open_data("ubermuda-flair")) == 2
-
-
-@pytest.mark.parametrize("word", ["reference", "groups", "spacing_mm", "axis"])
-@pytest.mark.parametrize("images", ["", "phantom"])
-def test_what_a_named_head_brings_itself_is_refused_beside_it(images, word):
-    with pytest.raises(InvalidSetting, match=f"{word} is given for"):
-        open_data(images, **{word: "0.5"})
+    for word in ("reference", "groups", "spacing_mm", "axis"):
+        for images in ("", "phantom"):
+            with pytest.raises(InvalidSetting, match=f"{word} is given for"):
+                open_data(images, **{word: "0.5"})
