@@ -17,7 +17,7 @@ from bs4 import BeautifulSoup
 from screenshots import LOOKS, book_pages, opened
 
 from skullnb.report.build import find_assets
-from skullnb.report.pages import print_pdf, require_browser, single_file
+from skullnb.report.pages import find_browser, print_pdf, single_file
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -236,7 +236,7 @@ def written(html):
     folder.mkdir(exist_ok=True)
     page = folder / "book.html"
     page.write_text(single_file(html, find_assets("book")), encoding="utf-8")
-    print_pdf(page, folder / "book.pdf", require_browser())
+    print_pdf(page, folder / "book.pdf", find_browser())
     return folder
 
 

@@ -7,6 +7,7 @@ gone, and the pages are built within it, so nothing outlives the command.
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import re
@@ -14,13 +15,13 @@ import shutil
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from skullnb import masking
@@ -28,18 +29,14 @@ from skullnb.errors import InvalidSetting, ReportFailed, UnreadableFile
 from skullnb.report.chapter import DATA, FORMAT, PARAMETERS, SVG, Chapter, as_json, bare
 from skullnb.stack.checks import needed
 
-MARKER = ".skullnb-report"
-"""A file in every report; a folder without it is never overwritten."""
-
+MARKER = ".skullnb-report"  # a file in every report; a folder without it is never overwritten
+# The notebook that opens a book, and a report about other data; it runs when all others have.
 FRONT = {"_toc.yml": "index", "_toc-report.yml": "15-your-data"}
-"""The notebook that opens a book, and a report about other data; it runs when all others have."""
-
 _ENVIRONMENT = {
     # One thread each: the notebooks already share the processors.
     **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
     **{"OPENCV_FOR_THREADS_NUM": "1", "NUMBA_NUM_THREADS": "1", SVG: "1"},
-    **{"PYDEVD_DISABLE_FILE_VALIDATION": "1", "PYTHONUTF8": "1"},
-    "PYTHONSAFEPATH": "1",
+    **{"PYDEVD_DISABLE_FILE_VALIDATION": "1", "PYTHONUTF8": "1", "PYTHONSAFEPATH": "1"},
 }
 
 
@@ -83,7 +80,7 @@ def build_report(
     from skullnb.pipeline.settings import as_slice
     from skullnb.report import pages, teach
 
-    started, browser = time.monotonic(), pages.require_browser() if pdf else None
+    started, browser = time.monotonic(), pages.find_browser() if pdf else None
     output = Path(os.path.realpath(Path(output_dir).expanduser()))
     if workers < 1:
         raise InvalidSetting(f"The number of workers is {workers}; it must be at least 1.")
@@ -101,11 +98,9 @@ def build_report(
     for number, image in zip(stack.slice_numbers, stack.images, strict=True):
         as_slice(image, number)  # a notebook would find out too, but late and on a page of its own
 
-    total = len(notebooks) + 1
+    total, done, failures = len(notebooks) + 1, count(1), dict[str, str]()
     with _workplace(output) as work:
         scrub = _path_scrubber([work, output, *(path.resolve().parent for path in files)])
-        failures: dict[str, str] = {}
-        done = count(1)
 
         def finish(name: str, notebook: Any, error: str) -> None:
             notebook = _cleaned(notebook, scrub)
@@ -127,15 +122,16 @@ def build_report(
         results = _collect(work / "results", chosen, failures)
         (work / "results.json").write_text(results, encoding="utf-8")
         contents = _fit(toc, {path.stem for path in notebooks} - {front}, student=student)
-        pages.stage(work, book, contents, front, stack, chapter.settings, failures)
+        pages.stage(work, book, contents, front, chapter, failures)
         pages.build(work, front, strict=not failures, scrub=scrub)
-        page = work / "book.html"
         if single_file or browser:
+            page = work / "book.html"
             page.write_text(pages.single_file(work / "html", book), encoding="utf-8")
-        if browser:
-            pages.print_pdf(page, work / "book.pdf", browser)
-        if not single_file:
-            page.unlink(missing_ok=True)
+            if browser:
+                pages.print_pdf(page, work / "book.pdf", browser)
+            if not single_file:
+                page.unlink()
+        (work / MARKER).write_text("Made by skullnb; safe to overwrite.\n", encoding="utf-8")
         _put_in_place(work, output, overwrite)
     progress(total, total, "pages built")
     wanted = {"book.html": single_file, "book.pdf": pdf}
@@ -175,15 +171,14 @@ def _fit(toc: Mapping[str, Any], ran: Iterable[str], *, student: bool) -> dict[s
     left, parts = [f"notebooks/{name}" for name in sorted(ran)], []
     for part in toc["parts"]:
         files = [one["file"] for one in part["chapters"]]
-        pages = [one for one in files if one.startswith("book/")]
-        kept = [one for one in files if one in pages or one in left]
-        if kept != pages or files == pages:  # its own pages alone are no part
-            kept = [one for one in kept if not (student and one == "book/teaching")]
-            parts.append({**part, "chapters": [{"file": one} for one in kept]})
+        kept = [one for one in files if one.startswith("book/") or one in left]
+        if set(kept) & set(left) or kept == files:  # its own pages alone are no part
+            parts.append((part["caption"], kept))
         left = [one for one in left if one not in kept]
-    if left:
-        parts.append({"caption": "Further chapters", "chapters": [{"file": one} for one in left]})
-    return {**toc, "parts": [part for part in parts if part["chapters"]]}
+    parts.append(("Further chapters", left))
+    hidden = "book/teaching" if student else ""
+    listed = [(name, [{"file": one} for one in files if one != hidden]) for name, files in parts]
+    return {**toc, "parts": [{"caption": name, "chapters": few} for name, few in listed if few]}
 
 
 def _run(
@@ -211,7 +206,6 @@ def _run(
     paths = [str(work / "kernels"), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, **_ENVIRONMENT, "PYTHONPATH": os.pathsep.join(paths)}
     clients: list[Any] = []
-    stopped: list[bool] = []
 
     def run(path: Path) -> tuple[str, Any, str]:
         notebook = load_notebook_node(str(path))
@@ -228,8 +222,6 @@ def _run(
         client.create_kernel_manager().connection_file = str(work / "kernels" / f"{path.stem}.json")
         client.owns_km = True
         clients.append(client)
-        if stopped:
-            return path.stem, notebook, "stopped"
         try:
             quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
             client.execute(env=environment, **quiet)
@@ -239,8 +231,8 @@ def _run(
             return path.stem, notebook, f"{name}: {said}".splitlines()[0]
         return path.stem, notebook, ""
 
+    futures: list[Future[tuple[str, Any, str]]] = []
     with ThreadPoolExecutor(workers) as pool:
-        futures: list[Future[tuple[str, Any, str]]] = []
         try:
             for is_last in (False, True):
                 now = [one for one in notebooks if (one.stem == front) == is_last]
@@ -248,7 +240,6 @@ def _run(
                 for future in as_completed(futures):
                     finish(*future.result())
         finally:
-            stopped.append(True)
             while [one for one in futures if not (one.cancel() or one.done())]:
                 for client in [*clients]:
                     with suppress(Exception):  # one that has just ended, or not yet begun
@@ -276,29 +267,24 @@ def _cleaned(notebook: Any, scrub: Callable[[Any], Any]) -> Any:
     A widget that has no kernel is dead; only its picture stays, where it has one.
     """
     import nbformat
+    from nbconvert.preprocessors import ClearMetadataPreprocessor
 
     notebook = nbformat.from_dict(scrub(notebook))
-    _keep(notebook.metadata, "kernelspec", "language_info")
-    for cell in [*notebook.cells]:
-        _keep(cell.metadata, "tags", "mystnb")
+    kept = {"preserve_nb_metadata_mask": {"kernelspec", "language_info"}}
+    kept["preserve_cell_metadata_mask"] = {"tags", "mystnb"}
+    ClearMetadataPreprocessor(enabled=True, **kept).preprocess(notebook, {})
+    for cell in notebook.cells:
         if "injected-parameters" in cell.metadata.get("tags", []):
-            kept = [one for one in cell.source.splitlines() if not one.startswith("output_dir")]
-            cell.metadata["tags"] = ["injected-parameters", "remove-cell"]
-            cell.source = "\n".join(kept)
-            if len(kept) == 1:
-                notebook.cells.remove(cell)
+            cell.metadata["tags"].append("remove-cell")
+            cell.source = re.sub(r"\noutput_dir = .*", "", cell.source)
         for output in [*cell.get("outputs", [])]:
             data = output.get("data", {})
-            kinds = [kind for kind in data if "jupyter.widget" not in kind]
-            if len(kinds) < len(data) and "image/png" not in kinds:
+            views = [kind for kind in data if "jupyter.widget" in kind]
+            if views and "image/png" not in data:
                 cell.outputs.remove(output)
-            _keep(data, *kinds)
+            for kind in views:
+                del data[kind]
     return notebook
-
-
-def _keep(mapping: dict[str, Any], *names: str) -> None:
-    for name in mapping.keys() - {*names}:
-        del mapping[name]
 
 
 def _path_scrubber(folders: Iterable[Path]) -> Callable[[Any], Any]:
@@ -311,18 +297,11 @@ def _path_scrubber(folders: Iterable[Path]) -> Callable[[Any], Any]:
     with suppress(RuntimeError):  # a user without a home, as in some containers
         known.add(Path.home())
     texts = [str(one) for one in known if one.is_absolute() and one != Path(one.anchor)]
-    # The longest first: a folder inside another one is to go as a whole.
-    names = "|".join(re.escape(name) for name in sorted(texts, key=len, reverse=True))
-    pattern = re.compile(rf"(?:{names})(?:[/\\]|(?![\w.-]))")
-
-    def scrub(value: Any) -> Any:
-        if isinstance(value, str):
-            return pattern.sub("", value)
-        if isinstance(value, Mapping):
-            return {key: scrub(one) for key, one in value.items()}
-        return [scrub(one) for one in value] if isinstance(value, list) else value
-
-    return scrub
+    # As JSON has them. The longest first: a folder inside another one is to go as a whole.
+    names = [re.escape(json.dumps(one, ensure_ascii=False)[1:-1]) for one in texts]
+    ways = "|".join(sorted(names, key=len, reverse=True))
+    pattern = re.compile(rf"(?:{ways})(?:/|\\\\|(?![\w.-]))")
+    return lambda value: json.loads(pattern.sub("", json.dumps(value, ensure_ascii=False)))
 
 
 def _collect(folder: Path, parameters: Mapping[str, Any], failed: Mapping[str, str]) -> str:
@@ -334,34 +313,29 @@ def _collect(folder: Path, parameters: Mapping[str, Any], failed: Mapping[str, s
 
     for name in failed:
         (folder / f"{name}.json").unlink(missing_ok=True)
-    contents = [read_results(path) for path in sorted(folder.glob("*.json"))]
+    contents = [read_results(path, folder) for path in sorted(folder.glob("*.json"))]
     inputs: dict[str, str] = {}
     for one in contents:
         for name, sha in one["inputs"].items():
             if inputs.setdefault(name, sha) != sha:
-                raise ReportFailed(
-                    f"The {name} changed while the notebooks ran: {one['chapter']!r} saw others"
-                    " than those before it; run them all again."
-                )
+                raise ReportFailed(f"The {name} changed while the notebooks ran; run them again.")
     values = {one["chapter"]: one["values"] for one in contents}
     head = {"format": FORMAT, "parameters": bare(parameters), "inputs": inputs}
     return as_json({**head, "versions": versions(), "chapters": values, "failed": dict(failed)})
 
 
-def read_results(path: Path, called: str = "") -> dict[str, Any]:
-    """Read the results file of one notebook; anything else is refused in a sentence."""
-    name = called or path.name
-    if not path.is_file():
-        raise UnreadableFile(f"{name!r} is no file of results.")
+def read_results(path: Path, folder: Path) -> dict[str, Any]:
+    """Read the results file of one notebook, in `folder`; all else is refused."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UnreadableFile(f"{name!r} is not JSON, is cut short, or cannot be read.") from error
-    parts = {"chapter": str, "parameters": dict, "inputs": dict, "versions": dict, "values": dict}
-    whole = isinstance(found, dict) and found.get("format") == FORMAT
-    if not whole or not all(isinstance(found.get(key), kind) for key, kind in parts.items()):
-        raise UnreadableFile(f"{name!r} is not a whole skullnb results file; make it again.")
-    return dict(found)
+        parts = [found[key] for key in ("parameters", "inputs", "versions", "values")]
+        if found["format"] != FORMAT or not all(isinstance(one, dict) for one in parts):
+            raise ValueError(found["format"])
+        return {**found, "chapter": str(found["chapter"])}
+    except (OSError, ValueError, RecursionError, TypeError, KeyError) as error:
+        name = path.relative_to(folder).as_posix()
+        said = f"{name!r} is not a whole skullnb results file, or cannot be read; make it again."
+        raise UnreadableFile(said) from error
 
 
 def collate(folder: str | Path) -> Any:
@@ -379,7 +353,7 @@ def collate(folder: str | Path) -> Any:
     for path in sorted(folder.rglob("results/*.json")):
         run = path.relative_to(folder).parent.parent
         if not any(part.startswith(".") for part in run.parts):
-            content = read_results(path, path.relative_to(folder).as_posix())
+            content = read_results(path, folder)
             row = runs.setdefault(run.as_posix(), {"run": run.as_posix(), **content["parameters"]})
             values = {f"{content['chapter']}.{key}": one for key, one in content["values"].items()}
             row.update({k: one for k, one in values.items() if not isinstance(one, list | dict)})
@@ -392,18 +366,12 @@ def collate(folder: str | Path) -> Any:
 def _refuse(output: Path, overwrite: bool, inputs: Iterable[Path] = ()) -> None:
     """Refuse an output folder that a report may not take; `inputs` may not lie in it."""
     taken = [one.name for one in inputs if one.resolve().is_relative_to(output)]
-    if output.is_file():
-        said = "is a file; choose another name."
-    elif output.is_mount():
-        said = "is where a disk is mounted; choose a folder in it."
-    elif Path.cwd().is_relative_to(output):
-        said = "is the current one, or holds it; choose a new folder's name."
+    if output.is_file() or output.is_mount() or Path.cwd().is_relative_to(output):
+        said = "is a file, a disk, or holds the current folder; choose a new folder's name."
     elif not output.exists() or not any(output.iterdir()):
         return
-    elif not overwrite:
-        said = "is not empty; choose another, or overwrite it (--overwrite)."
-    elif not (output / MARKER).is_file():
-        said = "holds what is not a skullnb report, so it is not overwritten; choose another."
+    elif not overwrite or not (output / MARKER).is_file():
+        said = "is not empty; choose another. --overwrite replaces a skullnb report, nothing else."
     elif taken:
         said = f"would be replaced, and the input {taken[0]!r} lies in it; choose another."
     else:
@@ -427,20 +395,17 @@ def _workplace(output: Path) -> Iterator[Path]:
     except Timeout as error:
         said = f"Another report is being made in {output.name!r}; wait, or choose another folder."
         raise InvalidSetting(said) from error
-    # A name of its own: kernels of a killed run may write into theirs for a moment.
-    work = output.with_name(f".{output.name}-{uuid.uuid4().hex[:8]}.partial")
-    # All eight digits, or `a` would take what is of `a-2`.
-    remains = re.compile(rf"\.{re.escape(output.name)}-[0-9a-f]{{8}}\.(old|partial)")
     try:
-        for path in filter(lambda one: remains.fullmatch(one.name), [*output.parent.iterdir()]):
-            if path.suffix == ".old":
-                _give_back(path, output)
-            if path.suffix == ".partial" or (output / MARKER).is_file():
-                shutil.rmtree(path, ignore_errors=True)
-        work.mkdir()
-        yield work
+        for remains in output.parent.glob(f".{glob.escape(output.name)}..*"):
+            _give_back(remains, output)
+            shutil.rmtree(remains, ignore_errors=True)
+        # Two points, or `a` would take what is of `a-2`; and a name of its own, since kernels of a
+        # killed run may write into theirs for a moment.
+        own: Any = {"prefix": f".{output.name}..", "dir": output.parent}
+        with TemporaryDirectory(**own, ignore_cleanup_errors=True) as place:
+            (Path(place) / "new").mkdir()
+            yield Path(place) / "new"
     finally:
-        shutil.rmtree(work, ignore_errors=True)
         with suppress(OSError):  # Windows removes no open file
             Path(lock.lock_file).unlink()
         lock.release()
@@ -448,19 +413,17 @@ def _workplace(output: Path) -> Iterator[Path]:
 
 def _put_in_place(work: Path, output: Path, overwrite: bool) -> None:
     """Give the finished report its name; an older one steps aside until that has worked."""
-    (work / MARKER).write_text("Made by skullnb; safe to overwrite.\n", encoding="utf-8")
     _refuse(output, overwrite)  # again: some minutes have passed
-    old = work.with_suffix(".old")
     if output.exists():
-        output.rename(old)
+        output.rename(work.with_name("old"))
     try:
         work.rename(output)
     except BaseException:
-        _give_back(old, output)
+        _give_back(work.parent, output)
         raise
-    shutil.rmtree(old, ignore_errors=True)
 
 
-def _give_back(old: Path, output: Path) -> None:
-    with suppress(OSError):  # something else may have the name
-        old.rename(output)
+def _give_back(place: Path, output: Path) -> None:
+    """Give an older report that had stepped aside its name again, unless something else has it."""
+    with suppress(OSError):
+        (place / "old").rename(output)

@@ -20,8 +20,7 @@ from skullnb.stack import writing
 from skullnb.stack.checks import needed
 
 NOTEBOOK = "14-explore.ipynb"
-UPLOAD_BYTES = 64_000_000
-"""The most that an upload in the explorer may hold."""
+UPLOAD_BYTES = 64_000_000  # the most that an upload in the explorer may hold
 
 
 def launch_lab(
@@ -45,11 +44,6 @@ def launch_lab(
             f"The explorer is for this computer only and has a token of its own; leave out"
             f" {opening[0]!r}, or start JupyterLab yourself in the folder {Path(folder).name!r}."
         )
-    allowed = any(re.match(r"--(ServerApp\.)?allow[-_]root", one) for one in arguments)
-    if hasattr(os, "geteuid") and os.geteuid() == 0 and not allowed:
-        said = "JupyterLab does not start as root unless it is allowed to; run `skullnb lab --"
-        said += " --allow-root`, or `make lab LAB='-- --allow-root'` in a clone."
-        raise SkullnbError(said)
     given = {**parameters, "images": images}
     paths = {key: _full(str(given.get(key, ""))) for key in ("images", "reference", "groups")}
     chosen = Chapter(NOTEBOOK, {**given, **paths}).parameters
@@ -65,17 +59,16 @@ def copy_notebook(folder: Path, parameters: Mapping[str, Any]) -> Path:
     """
     import nbformat
     from nbconvert.preprocessors import ClearOutputPreprocessor
+    from papermill.parameterize import parameterize_notebook
 
     chapters = find_assets("notebooks")
     notebook = nbformat.read(chapters / NOTEBOOK, as_version=4)
     ClearOutputPreprocessor().preprocess(notebook, {})
-    changed = [f"{name} = {one!r}" for name, one in parameters.items() if one != PARAMETERS[name]]
-    if changed:
-        tagged = [cell.metadata.get("tags", []) for cell in notebook.cells]
-        own = {"metadata": {"tags": ["injected-parameters"]}}
-        cell = nbformat.v4.new_code_cell("\n".join(["# Parameters", *changed]), **own)
-        place = next(number for number, tags in enumerate(tagged) if "parameters" in tags)
-        notebook.cells.insert(place + 1, cell)
+    if own := {name: one for name, one in parameters.items() if one != PARAMETERS[name]}:
+        notebook.metadata.papermill = nbformat.NotebookNode()
+        words = {"kernel_name": "python3", "language": "python"}
+        notebook = parameterize_notebook(notebook, own, **words)
+        del notebook.metadata["papermill"]
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -115,19 +108,15 @@ def _serve(notebook: Path, arguments: Sequence[str], open_browser: bool) -> None
     from jupyterlab.labapp import LabApp
 
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # the kernel beside this Python
-    longest = UPLOAD_BYTES + 10**6
-    server = LabApp.initialize_server(
-        argv=[
-            f"--ServerApp.root_dir={notebook.parent}",
-            # An upload is one message with a file and some words.
-            f"--ServerApp.tornado_settings={ {'websocket_max_message_size': longest} }",
-            f"--LabApp.default_url=/lab/tree/{notebook.name}",
-            *arguments,
-            *([] if open_browser else ["--no-browser"]),
-            "--ip=127.0.0.1",
-            f"--IdentityProvider.token={secrets.token_hex(24)}",
-        ]
-    )
+    longest = UPLOAD_BYTES + 10**6  # an upload is one message with a file and some words
+    own = [
+        f"--ServerApp.root_dir={notebook.parent}",
+        f"--ServerApp.tornado_settings={ {'websocket_max_message_size': longest} }",
+        f"--LabApp.default_url=/lab/tree/{notebook.name}",
+        *([] if open_browser else ["--no-browser"]),
+    ]
+    token = ["--ip=127.0.0.1", f"--IdentityProvider.token={secrets.token_hex(24)}"]
+    server = LabApp.initialize_server(argv=[*own, *arguments, *token])
     server.identity_provider.token_generated = True  # or the address is printed without it
     server.io_loop.run_sync(lambda: run_before_it_is_opened(server, notebook))
     server.init_signal()  # again: what ran the notebook has taken its handlers away
