@@ -194,9 +194,6 @@ def _run(
     An error or interrupt here stops what still runs.
     """
     from nbclient import NotebookClient
-    from nbconvert.preprocessors import ClearOutputPreprocessor
-    from papermill.iorw import load_notebook_node
-    from papermill.parameterize import parameterize_notebook
 
     os.environ.setdefault("JUPYTER_PREFER_ENV_PATH", "1")  # the kernel beside this Python
     for folder in ("notebooks", "results", "staged", "kernels"):
@@ -208,10 +205,8 @@ def _run(
     clients: list[Any] = []
 
     def run(path: Path) -> tuple[str, Any, str]:
-        notebook = load_notebook_node(str(path))
+        notebook = with_parameters(path, given)
         leave_out(notebook, cells={"book-only"} if "images" in given else set())
-        ClearOutputPreprocessor().preprocess(notebook, {})
-        notebook = parameterize_notebook(notebook, given, kernel_name="python3", language="python")
         client = NotebookClient(
             notebook,
             kernel_name="python3",
@@ -248,6 +243,26 @@ def _run(
     shutil.rmtree(work / "kernels")
 
 
+def with_parameters(path: Path, given: Mapping[str, Any]) -> Any:
+    """Read a notebook, without outputs and with a cell that sets parameters."""
+    from nbconvert.preprocessors import ClearOutputPreprocessor
+    from papermill.iorw import load_notebook_node
+    from papermill.parameterize import parameterize_notebook
+
+    notebook = load_notebook_node(str(path))
+    ClearOutputPreprocessor().preprocess(notebook, {})
+    return parameterize_notebook(notebook, given, kernel_name="python3", language="python")
+
+
+def without_records(notebook: Any) -> Any:
+    """Take out of a notebook what was recorded when it was made and run."""
+    from nbconvert.preprocessors import ClearMetadataPreprocessor
+
+    kept = {"preserve_nb_metadata_mask": {"kernelspec", "language_info"}}
+    kept["preserve_cell_metadata_mask"] = {"tags", "mystnb"}
+    return ClearMetadataPreprocessor(enabled=True, **kept).preprocess(notebook, {})[0]
+
+
 def leave_out(notebook: Any, cells: Iterable[str], outputs: Iterable[str] = ()) -> None:
     """Take out of a notebook what has one of these tags: cells, or only what came of them."""
     from nbconvert.preprocessors import TagRemovePreprocessor
@@ -267,12 +282,8 @@ def _cleaned(notebook: Any, scrub: Callable[[Any], Any]) -> Any:
     A widget that has no kernel is dead; only its picture stays, where it has one.
     """
     import nbformat
-    from nbconvert.preprocessors import ClearMetadataPreprocessor
 
-    notebook = nbformat.from_dict(scrub(notebook))
-    kept = {"preserve_nb_metadata_mask": {"kernelspec", "language_info"}}
-    kept["preserve_cell_metadata_mask"] = {"tags", "mystnb"}
-    ClearMetadataPreprocessor(enabled=True, **kept).preprocess(notebook, {})
+    notebook = without_records(nbformat.from_dict(scrub(notebook)))
     for cell in notebook.cells:
         if "injected-parameters" in cell.metadata.get("tags", []):
             cell.metadata["tags"].append("remove-cell")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from skullnb.errors import SkullnbError, UnreadableFile
-from skullnb.report.build import find_assets
+from skullnb.report.build import find_assets, with_parameters, without_records
 from skullnb.report.chapter import PARAMETERS, Chapter
 from skullnb.stack import writing
 from skullnb.stack.checks import needed
@@ -58,17 +58,10 @@ def copy_notebook(folder: Path, parameters: Mapping[str, Any]) -> Path:
     taken again; any other stays, and the new one gets another name.
     """
     import nbformat
-    from nbconvert.preprocessors import ClearOutputPreprocessor
-    from papermill.parameterize import parameterize_notebook
 
     chapters = find_assets("notebooks")
-    notebook = nbformat.read(chapters / NOTEBOOK, as_version=4)
-    ClearOutputPreprocessor().preprocess(notebook, {})
-    if own := {name: one for name, one in parameters.items() if one != PARAMETERS[name]}:
-        notebook.metadata.papermill = nbformat.NotebookNode()
-        words = {"kernel_name": "python3", "language": "python"}
-        notebook = parameterize_notebook(notebook, own, **words)
-        del notebook.metadata["papermill"]
+    chosen = {name: one for name, one in parameters.items() if one != PARAMETERS[name]}
+    notebook = without_records(with_parameters(chapters / NOTEBOOK, chosen))
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -160,7 +160,7 @@ def check_data(chapter: Chapter) -> Asked:
     yield "right", about(share, 0.02 * share)
     yield "percent", about(100 * share, 2 * share)
     yield "no_share", NO_SHARE
-    yield "median", about(np.mean(image > np.median(image)), 0.002)
+    yield "median", When("is", (0.5, float(np.mean(image > np.median(image)))), 0.002)
     yield "otherwise", OTHERWISE, {"size": image.size}
 
 
