@@ -32,12 +32,10 @@ from skullnb.stack.checks import needed
 MARKER = ".skullnb-report"  # a file in every report; a folder without it is never overwritten
 # The notebook that opens a book, and a report about other data; it runs when all others have.
 FRONT = {"_toc.yml": "index", "_toc-report.yml": "15-your-data"}
-_ENVIRONMENT = {
-    # One thread each: the notebooks already share the processors.
-    **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
-    **{"OPENCV_FOR_THREADS_NUM": "1", "NUMBA_NUM_THREADS": "1", SVG: "1"},
-    **{"PYDEVD_DISABLE_FILE_VALIDATION": "1", "PYTHONUTF8": "1", "PYTHONSAFEPATH": "1"},
-}
+# Of kernels; one thread each, since the notebooks already share the processors.
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+_OTHERS = ("OPENCV_FOR_THREADS_NUM", "PYDEVD_DISABLE_FILE_VALIDATION", "PYTHONUTF8", SVG)
+_ENVIRONMENT = dict.fromkeys((*_THREADS, *_OTHERS, "PYTHONSAFEPATH"), "1")
 
 
 @dataclass(frozen=True)
@@ -68,9 +66,8 @@ def build_report(
     """Run the notebooks on the given data and build the pages about them in `output_dir`.
 
     Without images that is the book. `parameters` are those of every notebook, `chapters` names or
-    numbers of notebooks ("05"); `single_file` and `pdf` also write `book.html` and `book.pdf`;
-    ``progress(done, total, text)`` follows each step. What is impossible is refused before a
-    notebook runs; a notebook that fails has a page that shows where.
+    numbers of notebooks ("05"). What is impossible is refused before a notebook runs; a notebook
+    that fails has a page that shows where.
     """
     for module in ("papermill", "nbclient", "jupyter_book", "matplotlib", "yaml"):
         needed(module, "A report", "report")
@@ -135,13 +132,9 @@ def build_report(
         _put_in_place(work, output, overwrite)
     progress(total, total, "pages built")
     wanted = {"book.html": single_file, "book.pdf": pdf}
-    return Report(
-        index=output / "html" / "index.html",
-        files=tuple(output / name for name, asked in wanted.items() if asked),
-        results=output / "results.json",
-        failed=tuple(sorted(failures)),
-        seconds=time.monotonic() - started,
-    )
+    files = [output / name for name, asked in wanted.items() if asked]
+    told = tuple(files), output / "results.json", tuple(sorted(failures))
+    return Report(output / "html" / "index.html", *told, time.monotonic() - started)
 
 
 def find_assets(name: str) -> Path:
@@ -159,9 +152,8 @@ def _choose(toc: Mapping[str, Any], front: str, chapters: Sequence[str]) -> list
     names = [Path(one["file"]).name for part in toc["parts"] for one in part["chapters"]]
     called = {one: name for name in there for one in (name, name.split("-")[0])}
     if unknown := [one for one in chapters if one not in called]:
-        raise InvalidSetting(
-            f"There is no chapter {unknown[0]!r}; the chapters are {', '.join(there)}."
-        )
+        known = f"the chapters are {', '.join(there)}."
+        raise InvalidSetting(f"There is no chapter {unknown[0]!r}; {known}")
     names = [called[one] for one in chapters] or names
     return [path for name, path in there.items() if name in (*names, front)]
 
@@ -189,10 +181,7 @@ def _run(
     front: str,
     finish: Callable[[str, Any, str], None],
 ) -> None:
-    """Run notebooks, the front page last; `finish` takes each one's name, itself, and its error.
-
-    An error or interrupt here stops what still runs.
-    """
+    """Run notebooks, the front page last; `finish` takes each one's name, itself, and its error."""
     from nbclient import NotebookClient
 
     os.environ.setdefault("JUPYTER_PREFER_ENV_PATH", "1")  # the kernel beside this Python
@@ -234,7 +223,7 @@ def _run(
                 futures = [pool.submit(run, one) for one in now]
                 for future in as_completed(futures):
                     finish(*future.result())
-        finally:
+        finally:  # after an error or interrupt here, what still runs is stopped
             while [one for one in futures if not (one.cancel() or one.done())]:
                 for client in [*clients]:
                     with suppress(Exception):  # one that has just ended, or not yet begun
@@ -277,10 +266,7 @@ def strip_answers(notebook: Any) -> None:
 
 
 def _cleaned(notebook: Any, scrub: Callable[[Any], Any]) -> Any:
-    """Give a notebook without what no reader should see: full paths, records of the run, widgets.
-
-    A widget that has no kernel is dead; only its picture stays, where it has one.
-    """
+    """Give a notebook without full paths, records of the run, and widgets, which have no kernel."""
     import nbformat
 
     notebook = without_records(nbformat.from_dict(scrub(notebook)))
@@ -299,14 +285,11 @@ def _cleaned(notebook: Any, scrub: Callable[[Any], Any]) -> Any:
 
 
 def _path_scrubber(folders: Iterable[Path]) -> Callable[[Any], Any]:
-    """Make a function that takes the names of folders out of texts, also in lists and dicts.
-
-    The home folder, Python's own and that of skullnb go as well. A relative folder stays: its
-    name may be a word of any sentence.
-    """
+    """Make a function that takes the names of folders out of texts, also in lists and dicts."""
     known = {*folders, Path(__file__).resolve().parents[2], Path(sys.prefix)}
     with suppress(RuntimeError):  # a user without a home, as in some containers
         known.add(Path.home())
+    # A relative one stays: its name may be a word of any sentence.
     texts = [str(one) for one in known if one.is_absolute() and one != Path(one.anchor)]
     # As JSON has them. The longest first: a folder inside another one is to go as a whole.
     names = [re.escape(json.dumps(one, ensure_ascii=False)[1:-1]) for one in texts]
@@ -316,13 +299,10 @@ def _path_scrubber(folders: Iterable[Path]) -> Callable[[Any], Any]:
 
 
 def _collect(folder: Path, parameters: Mapping[str, Any], failed: Mapping[str, str]) -> str:
-    """Bring the numbers of all notebooks together, as the text of results.json.
-
-    Those of a notebook that failed are not whole, so only its error is there.
-    """
+    """Bring the numbers of all notebooks together, as the text of results.json."""
     from skullnb.study.timing import versions
 
-    for name in failed:
+    for name in failed:  # whose numbers are not whole
         (folder / f"{name}.json").unlink(missing_ok=True)
     contents = [read_results(path, folder) for path in sorted(folder.glob("*.json"))]
     inputs: dict[str, str] = {}
@@ -350,12 +330,10 @@ def read_results(path: Path, folder: Path) -> dict[str, Any]:
 
 
 def collate(folder: str | Path) -> Any:
-    """Set the numbers of many runs side by side, such as one run for each subject.
+    """Set the numbers of many runs side by side: a DataFrame with a row a run, or a mask.
 
     `folder` holds a folder for each run, at any depth: the `output_dir` of notebooks, reports, or
-    masks; hidden ones do not count. Returns a DataFrame with a row a run: `run` (its folder), the
-    parameters, and every single number or text as `chapter.name`; lists stay in the runs' files.
-    A mask has a row of its own: its file, status, slices of each status, cm3, and place on a sheet.
+    masks. A run has its parameters and every single number or text as `chapter.name`.
     """
     import pandas as pd
 
@@ -392,14 +370,11 @@ def _refuse(output: Path, overwrite: bool, inputs: Iterable[Path] = ()) -> None:
 
 @contextmanager
 def _workplace(output: Path) -> Iterator[Path]:
-    """Give a folder beside the output to make a report in; nothing is left of it afterwards.
-
-    A lock keeps a second report from the same output, and is freed by the system with a killed
-    one, whose remains go first: an older report that had stepped aside gets its name back.
-    """
+    """Give a folder beside the output to make a report in; nothing is left of it afterwards."""
     from filelock import FileLock, Timeout
 
     output.parent.mkdir(parents=True, exist_ok=True)
+    # It keeps a second report from the same output; the system frees that of a killed one.
     lock = FileLock(output.with_name(f".{output.name}.lock"), timeout=0)
     try:
         lock.acquire()
@@ -407,15 +382,15 @@ def _workplace(output: Path) -> Iterator[Path]:
         said = f"Another report is being made in {output.name!r}; wait, or choose another folder."
         raise InvalidSetting(said) from error
     try:
-        for remains in output.parent.glob(f".{glob.escape(output.name)}..*"):
-            _give_back(remains, output)
-            shutil.rmtree(remains, ignore_errors=True)
         # Two points, or `a` would take what is of `a-2`; and a name of its own, since kernels of a
         # killed run may write into theirs for a moment.
+        for remains in output.parent.glob(f".{glob.escape(output.name)}..*"):
+            shutil.rmtree(remains, ignore_errors=True)
         own: Any = {"prefix": f".{output.name}..", "dir": output.parent}
         with TemporaryDirectory(**own, ignore_cleanup_errors=True) as place:
-            (Path(place) / "new").mkdir()
-            yield Path(place) / "new"
+            work = Path(place) / "new"
+            work.mkdir()
+            yield work
     finally:
         with suppress(OSError):  # Windows removes no open file
             Path(lock.lock_file).unlink()
@@ -423,18 +398,8 @@ def _workplace(output: Path) -> Iterator[Path]:
 
 
 def _put_in_place(work: Path, output: Path, overwrite: bool) -> None:
-    """Give the finished report its name; an older one steps aside until that has worked."""
+    """Give the finished report its name; an older one steps aside, and goes with the workplace."""
     _refuse(output, overwrite)  # again: some minutes have passed
     if output.exists():
         output.rename(work.with_name("old"))
-    try:
-        work.rename(output)
-    except BaseException:
-        _give_back(work.parent, output)
-        raise
-
-
-def _give_back(place: Path, output: Path) -> None:
-    """Give an older report that had stepped aside its name again, unless something else has it."""
-    with suppress(OSError):
-        (place / "old").rename(output)
+    work.rename(output)

@@ -37,8 +37,8 @@ PICTURE_PX, MOST_CHECKED, MOST_TICKS = 640, 400, 64
 class Explorer:
     """Controls beside one picture of what the pipeline does to a slice of a stack.
 
-    The controls start at `settings`; what has no control stays as given. Set the value of one of
-    the `controls`, and `trace`, `picture`, `facts` and `code` follow. Show its `widget` in a cell.
+    They start at `settings`; what has no control stays as given. Set the value of one of the
+    `controls`, and `trace`, `picture`, `facts` and `code` follow. Show its `widget` in a cell.
 
     >>> explorer = Explorer(heads.load("studyforrest"))
     >>> explorer.controls["kernel_width"].value = 20
@@ -48,9 +48,9 @@ class Explorer:
 
     def __init__(self, stack: Stack, settings: PipelineSettings | None = None) -> None:
         """Build the controls, check all slices, and show the one in the middle."""
-        start, article = settings or PipelineSettings(), PipelineSettings()
+        start, usual = settings or PipelineSettings(), PipelineSettings().kernel_width
         self.controls, self._holding = _make_controls(start), False
-        self._base = replace(start, kernel_width=article.kernel_width, reach_mm=None)
+        self._base = replace(start, kernel_width=usual, reach_mm=None)
         for control in self.controls.values():
             control.observe(lambda _: self._try(self.refresh), names="value")
         self.controls["border"].observe(self._start_reach, names="value")
@@ -80,7 +80,7 @@ class Explorer:
         self.stack, self._opening, self._holding = stack, opening, True
         self.controls["slice"].max = len(stack) - 1
         self.controls["slice"].value = len(stack) // 2
-        for name, usual in (("unit", "px"), ("border", "dilation")):
+        for name, usual in (("unit", "px"), ("border", DILATION)):
             self.controls[name].disabled = stack.spacing_mm is None
             if stack.spacing_mm is None:
                 self.controls[name].value = usual
@@ -95,8 +95,9 @@ class Explorer:
         self.check()
 
     def _open_named(self) -> None:
-        said = {name: self.fields[name].value.strip() for name in ("reference", "spacing_mm")}
-        images, words = self.fields["images"].value.strip(), {k: w for k, w in said.items() if w}
+        said = {name: field.value.strip() for name, field in self.fields.items()}
+        images = said["images"]
+        words = {name: said[name] for name in ("reference", "spacing_mm") if said[name]}
         told = ", ".join([repr(images), *(f"{name}={word!r}" for name, word in words.items())])
         if images in phantom.VARIANTS:
             self.open(phantom.variant(images), f"stack = phantom.variant({images!r})")
@@ -166,10 +167,7 @@ class Explorer:
             tick.description = "●" if indices[0] <= index <= indices[-1] else ""
 
     def check(self) -> None:
-        """Measure all slices as the controls say, and colour the strip by what looks wrong.
-
-        Of very many slices that is an even spread.
-        """
+        """Measure all slices, of very many an even spread, and colour the strip by what shows."""
         settings = self.settings
         rows = measure_stack(self.stack.select(self._checked), settings)
         self.rows, self._checked_with = rows.set_axis(self._checked), settings
@@ -263,10 +261,9 @@ def _say(stack: Stack, index: int, trace: SkullMaskTrace, reference: Any, signs:
         "mask": f"{area:,} px{size}",
     }
     if reference is not None:
-        overlaps = (one(trace.mask, reference) for one in (metrics.iou, metrics.dice))
-        rows["IoU, Dice"] = ", ".join(f"{one:.4f}" for one in overlaps)
-        away = metrics.assd(trace.mask, reference, spacing)
-        rows["ASSD"] = f"{away:.2f} {'mm' if spacing else 'px'}"
+        scores, unit = metrics.score(trace.mask, reference, spacing), "mm" if spacing else "px"
+        rows["IoU, Dice"] = f"{scores['iou']:.4f}, {scores['dice']:.4f}"
+        rows["ASSD"] = f"{scores['assd']:.2f} {unit}"
     row = "<tr><th scope=row align=left>{}&ensp;</th><td>{}</td></tr>"
     table = "".join(row.format(name, escape(text)) for name, text in rows.items())
     listed = "".join(f"<li>{escape(sign)}</li>" for sign in signs)

@@ -34,8 +34,7 @@ def launch_lab(
 ) -> None:
     """Open the explorer in JupyterLab, on this machine only, and wait until JupyterLab ends.
 
-    `images` and `parameters` are those of every notebook, `arguments` JupyterLab's; it chooses the
-    port where that is 0. An earlier copy of a notebook in `folder` is never overwritten.
+    `images` and `parameters` are those of every notebook, `arguments` JupyterLab's.
     """
     for module in ("jupyterlab", "ipywidgets"):
         needed(module, "The explorer", "lab")
@@ -52,10 +51,9 @@ def launch_lab(
 
 
 def copy_notebook(folder: Path, parameters: Mapping[str, Any]) -> Path:
-    """Copy the explorer's notebook into a folder, with parameters set and without outputs.
+    """Copy the explorer's notebook, with parameters set, and the chapters that it links to.
 
-    So are the chapters that it links to, as they are. An earlier copy whose cells say the same is
-    taken again; any other stays, and the new one gets another name.
+    An earlier copy whose cells say the same is taken again; any other is never overwritten.
     """
     import nbformat
 
@@ -93,11 +91,7 @@ def _full(path: str) -> str:
 
 
 def _serve(notebook: Path, arguments: Sequence[str], open_browser: bool) -> None:
-    """Run JupyterLab in this process until it is told to end; its kernels end with it.
-
-    What is said here goes before settings files and JUPYTER_TOKEN, which may name no token or
-    every address.
-    """
+    """Run JupyterLab in this process until it is told to end; its kernels end with it."""
     from jupyterlab.labapp import LabApp
 
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # the kernel beside this Python
@@ -108,6 +102,7 @@ def _serve(notebook: Path, arguments: Sequence[str], open_browser: bool) -> None
         f"--LabApp.default_url=/lab/tree/{notebook.name}",
         *([] if open_browser else ["--no-browser"]),
     ]
+    # This goes before settings files and JUPYTER_TOKEN, which may name no token or every address.
     token = ["--ip=127.0.0.1", f"--IdentityProvider.token={secrets.token_hex(24)}"]
     server = LabApp.initialize_server(argv=[*own, *arguments, *token])
     server.identity_provider.token_generated = True  # or the address is printed without it
@@ -119,10 +114,7 @@ def _serve(notebook: Path, arguments: Sequence[str], open_browser: bool) -> None
 
 
 async def run_before_it_is_opened(server: Any, path: Path) -> None:
-    """Run a notebook in a kernel of the server, which JupyterLab finds when it opens the notebook.
-
-    The widgets in the outputs are then alive at once; the outputs are signed, so that they show.
-    """
+    """Run a notebook in a kernel of the server, so that its widgets live when it is opened."""
     import nbformat
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError
@@ -139,4 +131,5 @@ async def run_before_it_is_opened(server: Any, path: Path) -> None:
     if client.kc is not None:
         client.kc.stop_channels()
     nbformat.write(notebook, path)
+    # Signed, so that the outputs show.
     NotebookNotary(parent=server).sign(notebook)

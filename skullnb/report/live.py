@@ -1,8 +1,8 @@
 """Live figures: pictures whose reader moves the pipeline's settings on the published page.
 
 A notebook shows a picture. In the book, `book/assets/live.js` puts controls in its place and runs
-`book/assets/pipeline.js`, which gives the same masks bit for bit. A page takes a slice's 256 levels
-as a lossless picture, in a script of its own: opened from disk it may fetch nothing else.
+`book/assets/pipeline.js`, with the same masks bit for bit. A page takes a slice's 256 levels as a
+lossless picture, in a script of its own: opened from disk it may fetch nothing else.
 """
 
 from __future__ import annotations
@@ -134,10 +134,7 @@ def link_to(index: int) -> str:
 
 
 def publish(notebook: Any, stack: Stack, folder: Path) -> None:
-    """Make the live figures of an executed notebook live, in place; `stack`: of the report.
-
-    `folder` gets a script for each slice that the figures use and that is not there yet.
-    """
+    """Make the figures of an executed notebook live, in place; `folder` gets the stack's slices."""
     outputs = [one for cell in notebook.cells for one in cell.get("outputs", [])]
     drawings = [one["data"] for one in outputs if "image/svg+xml" in one.get("data", {})]
     labels: dict[str, str] = {}
@@ -179,10 +176,7 @@ def figure_html(
 
 
 def write_slices(config: Mapping[str, Any], stack: Stack, folder: Path) -> dict[str, Any]:
-    """Write a figure's slices into `folder`; give its settings with those not too large for a page.
-
-    A note says how many those are.
-    """
+    """Write a figure's slices into `folder`; give its settings with those that are not large."""
     folder.mkdir(parents=True, exist_ok=True)
     kept = []
     for source in config["sources"]:

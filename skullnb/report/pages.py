@@ -38,10 +38,7 @@ _LINK = re.compile(r"\[(?P<text>[^\]]*)\]\((?P<target>[^()\s:#]+\.(?:ipynb|md))(
 def stage(
     work: Path, book: Path, toc: Any, front: str, chapter: Chapter, failures: Mapping[str, str]
 ) -> None:
-    """Lay out `work/staged`, which holds the executed notebooks, as the project is.
-
-    `front` names the notebook that becomes `index.ipynb`; `chapter` has the data of all.
-    """
+    """Lay out `work/staged`, which holds the executed notebooks, as the project is."""
     import nbformat
     import yaml
 
@@ -92,9 +89,7 @@ def draw_cover(chapter: Chapter, file: Path) -> None:
 
 
 def relink(text: str, folder: str, place: str, there: set[str], front: str = "index") -> str:
-    """Point links of a text in `folder` where the pages are, from the page at `place`.
-
-    A link to a page that is not `there` becomes plain text. `front`: the notebook of the index.
+    """Point links of a text in `folder` where the pages are, or to nothing, from that at `place`.
 
     >>> text = "[data](01-data.ipynb), [terms](../book/glossary.md#otsu), [holes](06-holes.ipynb)"
     >>> relink(text, "notebooks", "index", {"notebooks/01-data", "book/glossary"})
@@ -181,10 +176,7 @@ def living_objects() -> list[Any]:
 
 
 def build(work: Path, front: str, *, strict: bool, scrub: Callable[[str], str]) -> None:
-    """Build `work/html` from `work/staged`, which goes; `front` is the notebook on the index.
-
-    `strict`: a warning is an error. `scrub` takes full paths out of what an error says.
-    """
+    """Build `work/html` from `work/staged`, which goes; where `strict`, a warning is an error."""
     from jupyter_book.config import get_final_config
     from sphinx.application import Sphinx
     from sphinx.errors import SphinxError
@@ -223,10 +215,7 @@ _NAMES = ("id", "for", "aria-labelledby", "aria-describedby", "aria-controls", "
 
 
 def single_file(html: Path, book: Path) -> str:
-    """Bring all pages together in one that asks for nothing, in the order of the contents.
-
-    `book`: its sources, with the file's template; of scripts only those found there go in.
-    """
+    """Bring all pages of `html` together in one that asks for nothing, with `book`'s scripts."""
     import jinja2
     from bs4 import BeautifulSoup
 

@@ -36,7 +36,7 @@ def draw_card(
     """Make the card of a volume from what `mask_volumes` said of it, and its slices and masks."""
     told, anchor = masked.account, masking.anchor_of(masked.path, sheet)
     said = (masked.error, told.get("LooksWrong"), told.get("Failed"), *told.get("Remarks", ()))
-    card = {"name": masked.name, "anchor": anchor, "status": masked.status}
+    card: dict[str, Any] = {"name": masked.name, "anchor": anchor, "status": masked.status}
     card |= {"sentences": [*filter(None, said)], "facts": {}, "signs": (), "share_warned": 0.0}
     if masked.table is None or stack is None:
         return card
@@ -123,7 +123,10 @@ def _grey(image: NDArray[Any]) -> NDArray[np.uint8]:
     """Bring a slice to 0..255, without a say for its darkest and brightest half percent."""
     pixels = np.asarray(image, dtype=np.float64)
     low, high = np.percentile(pixels, (0.5, 99.5))
-    return np.clip(255 * (pixels - low) / max(high - low, 1e-300), 0, 255).astype(np.uint8)
+    levels: NDArray[np.uint8] = np.clip(
+        255 * (pixels - low) / max(high - low, 1e-300), 0, 255
+    ).astype(np.uint8)
+    return levels
 
 
 def _outline(mask: NDArray[np.uint8], size: tuple[int, int]) -> str:
