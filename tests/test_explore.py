@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from skullnb import metrics, phantom
 from skullnb.pipeline import PipelineSettings, create_skull_masks, trace_skull_mask
 from skullnb.report import explore
-from skullnb.report.explore import COLOURS, OUTLINES, STAGES, Explorer, compose
+from skullnb.report.explore import COLOURS, OUTLINES, STAGES, Explorer
 from skullnb.report.plot import PALETTE
 from skullnb.stack import Stack, read_stack
 
@@ -90,9 +90,8 @@ moves = st.fixed_dictionaries(
     optional={
         "slice": st.integers(0, 3),
         "stage": st.sampled_from(STAGES),
-        "unit": st.sampled_from(["px", "mm"]),
         "kernel_width": st.integers(0, 40),
-        "reach_mm": st.sampled_from([2.0, 7.5, 20.0]),
+        "reach_mm": st.sampled_from([0.0, 2.0, 7.5, 20.0]),
         "otsu": st.booleans(),
         "threshold": st.integers(0, 255),
         "drop_edge_touching": st.booleans(),
@@ -116,7 +115,7 @@ def test_after_any_moves_the_mask_is_the_pipelines_and_the_code_makes_it(values:
     for name in ("kernel_width", "drop_edge_touching"):
         if name in values and not (name == "kernel_width" and asked.reach_mm):
             assert getattr(asked, name) == values[name]
-    in_mm = values.get("unit") == "mm" or asked.border == "dark growth"
+    in_mm = bool(explorer.controls["reach_mm"].value) or asked.border == "dark growth"
     assert (asked.reach_mm is not None) == in_mm
     assert asked.border == values.get("border", "dilation")
     assert (asked.threshold == "otsu") == values.get("otsu", True)
@@ -130,17 +129,22 @@ def test_it_starts_from_the_settings_given_and_keeps_what_has_no_control() -> No
     assert explorer.settings == replace(start, kernel_width=4)
     in_mm = Explorer(heads_stack(), PipelineSettings(reach_mm=5))
     assert in_mm.settings == PipelineSettings(reach_mm=5)
-    assert in_mm.controls["kernel_width"].layout.display == "none"
+    assert in_mm.controls["kernel_width"].disabled
 
 
-def test_a_threshold_by_hand_starts_from_otsus_level(explorer: Explorer) -> None:
+def test_a_threshold_by_hand_starts_from_otsus_level_and_what_looks_wrong_is_said(
+    explorer: Explorer,
+) -> None:
     level = explorer.trace.threshold
     assert explorer.controls["threshold"].disabled
-    assert explorer.controls["threshold"].value == level
     move(explorer, otsu=False)
     assert explorer.settings.threshold == level
-    assert not explorer.controls["threshold"].disabled
-    move(explorer, threshold=250, otsu=True)
+    move(explorer, threshold=0)
+    for warning in explorer.trace.warnings:
+        assert f"<li>{warning.replace(chr(39), '&#x27;')}</li>" in explorer.facts.value
+    move(explorer, threshold=255)
+    assert "the mask is empty" in explorer.facts.value
+    move(explorer, otsu=True)
     assert explorer.controls["threshold"].value == level
 
 
@@ -155,34 +159,17 @@ def test_the_facts_are_those_of_the_picture(explorer: Explorer) -> None:
     assert "6 px, reaches" in said["kernel"]
 
 
-def test_what_looks_wrong_is_said_in_words(explorer: Explorer) -> None:
-    move(explorer, otsu=False, threshold=0)
-    assert explorer.trace.warnings
-    for warning in explorer.trace.warnings:
-        assert f"<li>{warning.replace(chr(39), '&#x27;')}</li>" in explorer.facts.value
-    move(explorer, threshold=255)
-    assert "the mask is empty" in explorer.facts.value
-
-
 def test_a_bare_stack_has_no_scores_and_no_millimetres() -> None:
     explorer = Explorer(heads_stack(1, reference=None, spacing_mm=None, groups=["<b>x</b>"]))
-    assert explorer.controls["unit"].disabled
+    assert explorer.controls["reach_mm"].disabled
     assert explorer.controls["reference"].disabled
     assert not {"IoU, Dice", "ASSD"} & facts(explorer).keys()
     assert "mm" not in explorer.facts.value
     assert "<b>" not in explorer.facts.value
     explorer.open(heads_stack(), "stack = other")
-    move(explorer, unit="mm")
+    move(explorer, reach_mm=7.5)
     explorer.open(heads_stack(1, spacing_mm=None), "stack = again")
     assert explorer.settings.reach_mm is None
-
-
-@pytest.mark.parametrize("spacing", [(1.0, 1.0), (3.0, 1.0), (1.0, 2.0), None])
-def test_the_picture_has_the_proportions_of_the_head(spacing: Any) -> None:
-    height, width = picture(Explorer(heads_stack(1, spacing_mm=spacing))).shape[:2]
-    row, column = spacing or (1, 1)
-    assert height / width == pytest.approx(SHAPE[0] * row / (SHAPE[1] * column), rel=0.03)
-    assert max(height, width) == 120
 
 
 def test_only_the_outlines_that_are_ticked_are_drawn(explorer: Explorer) -> None:
@@ -200,22 +187,14 @@ def rgb(code: str) -> tuple[int, ...]:
     return tuple(int(code[place : place + 2], 16) for place in (1, 3, 5))
 
 
-def test_every_stage_has_a_picture_of_its_own(explorer: Explorer) -> None:
-    seen = set()
+def test_every_stage_has_a_picture_of_its_own_in_the_proportions_of_the_head() -> None:
+    explorer, seen = Explorer(heads_stack(spacing_mm=(3.0, 1.0))), set()
     for stage in STAGES:
         move(explorer, stage=stage)
         seen.add(explorer.picture.value)
+        height, width = picture(explorer).shape[:2]
+        assert height / width == pytest.approx(3 * SHAPE[0] / SHAPE[1], rel=0.03)
     assert len(seen) >= len(STAGES) - 1  # where filling has nothing to do, two are the same
-
-
-def test_components_are_coloured_by_what_becomes_of_them() -> None:
-    image = np.zeros((40, 40), np.float32)
-    image[10:30, 10:30], image[0:4], image[34:37, 5:9] = 1, 1, 1
-    trace = trace_skull_mask(image, PipelineSettings(kernel_width=0))
-    drawn = compose(trace, "components", {}, 1.0)
-    for place, name in (((60, 60), "brain"), ((3, 60), "scalp"), ((106, 21), "quiet")):
-        expected = 127 + np.array(rgb(PALETTE[name])) // 2
-        np.testing.assert_array_equal(drawn[place], expected)
 
 
 def test_the_strip_shows_signs_and_leads_to_the_worst_slice() -> None:
@@ -231,15 +210,10 @@ def test_the_strip_shows_signs_and_leads_to_the_worst_slice() -> None:
     assert explorer.controls["slice"].value == 4
     assert [tick.description for tick in explorer.strip.children] == ["", "", "", "", "●", ""]
     assert "slice 4: wrong" in explorer.strip.children[4].tooltip
-
-
-def test_the_strip_says_when_it_is_old_and_can_be_made_anew(explorer: Explorer) -> None:
-    assert explorer.buttons["Check all"].disabled
     move(explorer, otsu=False, threshold=255)
-    assert not explorer.buttons["Check all"].disabled
-    assert "before" in explorer.about.value
+    assert "before the last moves" in explorer.about.value
     explorer.buttons["Check all"].click()
-    assert colours_of(explorer) == [COLOURS["empty"]] * 4
+    assert colours_of(explorer) == [COLOURS["empty"]] * 6
     assert explorer.buttons["Check all"].disabled
 
 
@@ -263,7 +237,7 @@ def test_the_masks_of_all_slices_can_be_saved(
     explorer: Explorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    move(explorer, unit="mm", reach_mm=10)
+    move(explorer, reach_mm=10)
     explorer.buttons["Save all masks"].click()
     assert explorer.said.value == "The masks are in masks.nii.gz."
     saved = read_stack(tmp_path / "masks.nii.gz").images
@@ -357,13 +331,8 @@ def test_dark_growth_is_offered_with_its_own_reach_and_leads_back(
     explorer: Explorer, tmp_path: Path
 ) -> None:
     before = explorer.trace.mask
-    shown = lambda: {  # noqa: E731
-        name
-        for name in ("unit", "kernel_width", "reach_mm")
-        if explorer.controls[name].layout.display != "none"
-    }
     move(explorer, border="dark growth")
-    assert (explorer.controls["reach_mm"].value, shown()) == (14.0, {"reach_mm"})
+    assert explorer.controls["reach_mm"].value == 14.0
     assert facts(explorer)["border"] == "dark growth, 14 mm at most"
     assert "border='dark growth'" in explorer.code.value
     move(explorer, reach_mm=6.0)
@@ -373,7 +342,7 @@ def test_dark_growth_is_offered_with_its_own_reach_and_leads_back(
     explorer.buttons["Save all masks"].click()
     np.testing.assert_array_equal(np.load(tmp_path / "masks.npy"), expected)
     move(explorer, border="dilation")
-    assert shown() == {"unit", "kernel_width"}
+    assert (explorer.settings.reach_mm, explorer.settings.kernel_width) == (None, 8)
     np.testing.assert_array_equal(explorer.trace.mask, before)
 
     bare = Explorer(heads_stack(spacing_mm=None))

@@ -90,7 +90,7 @@ def test_an_earlier_copy_is_opened_again_where_it_is_the_same_and_never_overwrit
         ({"images": "missing.npy"}, UnreadableFile, "missing"),
         ({"reference": "masks.npy"}, InvalidSetting, "reference"),
         ({"kernel_width": -3}, InvalidSetting, "-3"),
-        ({"folder": "taken"}, UnreadableFile, "taken"),
+        ({"folder": "taken"}, FileExistsError, "taken"),
         ({"arguments": ["--ip=0.0.0.0"]}, SkullnbError, "this computer only.*leave out '--ip"),
         ({"arguments": ["--ServerApp.token="]}, SkullnbError, "leave out"),
     ],

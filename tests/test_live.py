@@ -15,7 +15,6 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from PIL import Image
 
-from skullnb.errors import InvalidSetting
 from skullnb.metrics import iou
 from skullnb.pipeline import PipelineSettings, normalise
 from skullnb.report import live
@@ -75,8 +74,6 @@ def test_a_notebook_shows_a_picture_and_the_book_gets_a_live_one_with_its_words(
     score = iou(chapter.trace().mask, chapter.reference[8])
     assert shown["text/plain"].startswith(f"live figure: {focus}; threshold 85, ")
     assert shown["text/plain"].endswith(f"IoU {score:.4f}")
-    with pytest.raises(InvalidSetting, match="about 'colour'; choose one of threshold, components"):
-        live.live_figure(chapter, "colour")
     output = published(figure, chapter.stack, tmp_path)
     html = output.data["text/html"]
     assert set(output.data) == {"text/html"}

@@ -305,11 +305,9 @@ def _collect(folder: Path, parameters: Mapping[str, Any], failed: Mapping[str, s
     for name in failed:  # whose numbers are not whole
         (folder / f"{name}.json").unlink(missing_ok=True)
     contents = [read_results(path, folder) for path in sorted(folder.glob("*.json"))]
-    inputs: dict[str, str] = {}
-    for one in contents:
-        for name, sha in one["inputs"].items():
-            if inputs.setdefault(name, sha) != sha:
-                raise ReportFailed(f"The {name} changed while the notebooks ran; run them again.")
+    seen = [(name, sha) for one in contents for name, sha in one["inputs"].items()]
+    if len(set(seen)) > len(inputs := dict(seen)):
+        raise ReportFailed("The slices changed while the notebooks ran; run them all again.")
     values = {one["chapter"]: one["values"] for one in contents}
     head = {"format": FORMAT, "parameters": bare(parameters), "inputs": inputs}
     return as_json({**head, "versions": versions(), "chapters": values, "failed": dict(failed)})

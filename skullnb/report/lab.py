@@ -6,6 +6,7 @@ import glob
 import os
 import re
 import secrets
+import shutil
 import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -13,7 +14,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from skullnb.errors import SkullnbError, UnreadableFile
+from skullnb.errors import SkullnbError
 from skullnb.report.build import find_assets, with_parameters, without_records
 from skullnb.report.chapter import PARAMETERS, Chapter
 from skullnb.stack import writing
@@ -60,25 +61,20 @@ def copy_notebook(folder: Path, parameters: Mapping[str, Any]) -> Path:
     chapters = find_assets("notebooks")
     chosen = {name: one for name, one in parameters.items() if one != PARAMETERS[name]}
     notebook = without_records(with_parameters(chapters / NOTEBOOK, chosen))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UnreadableFile(
-            f"Cannot write to the folder {folder.name!r}: {error.strerror}; choose another."
-        ) from error
-    texts = {one.name: one.read_text("utf-8") for one in chapters.glob("*.ipynb")}
-    texts = {name: text for name, text in texts.items() if not (folder / name).exists()}
+    folder.mkdir(parents=True, exist_ok=True)
+    sources = [cell.source for cell in notebook.cells]
     for number in count(1):
         path = folder / (NOTEBOOK if number == 1 else NOTEBOOK.replace(".", f"-{number}."))
         if not path.exists():
             break
         with suppress(Exception):  # whatever has been made of it
-            earlier = nbformat.read(path, as_version=4)
-            if [cell.source for cell in earlier.cells] == [cell.source for cell in notebook.cells]:
+            if [cell.source for cell in nbformat.read(path, as_version=4).cells] == sources:
                 return path
-    for name, text in {**texts, path.name: nbformat.writes(notebook)}.items():
-        with writing(folder / name) as passing:
-            passing.write_text(text, encoding="utf-8")
+    for other in [one for one in chapters.glob("*.ipynb") if not (folder / one.name).exists()]:
+        with writing(folder / other.name) as passing:
+            shutil.copyfile(other, passing)
+    with writing(path) as passing:
+        nbformat.write(notebook, passing)
     return path
 
 

@@ -21,7 +21,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skullnb import phantom
-from skullnb.errors import InvalidSetting
 from skullnb.metrics import iou
 from skullnb.pipeline import PipelineSettings, SkullMaskTrace, normalise, trace_skull_mask
 from skullnb.pipeline.settings import REACH_MM
@@ -78,17 +77,13 @@ def live_figure(
     >>> live_figure(open_chapter("03-threshold"), "threshold").config["start"]
     'slice-8'
     """
-    if focus not in FOCUS:
-        known = ", ".join(FOCUS)
-        raise InvalidSetting(f"No live figure is about {focus!r}; choose one of {known}.")
     stack, settings, index = chapter.stack, chapter.settings, [*slices, chapter.middle][0]
     config = configure(focus, settings, stack, slices, start=index)
     # Pixels of another size would ask for another width than the article's.
     width = PipelineSettings().kernel_width
     for name, number in heads:
-        label = f"synthetic: {name.replace('-', ' ')}"
-        source = {"key": f"{name}-{number}", "label": label, "kernelWidth": width}
-        config["sources"].append(source)
+        label = {"label": f"synthetic: {name.replace('-', ' ')}", "kernelWidth": width}
+        config["sources"].append({"key": f"{name}-{number}", **label})
     trace = chapter.trace(index)
     if heads:
         name, index = heads[0]
@@ -96,8 +91,8 @@ def live_figure(
         settings = replace(settings, kernel_width=width)
         trace = trace_skull_mask(stack.images[index], settings, spacing_mm=stack.spacing_mm)
     reference = None if stack.reference is None else np.asarray(stack.reference[index])
-    what = f"threshold {trace.threshold}, brain {int(trace.brain.sum()):,} px, mask "
-    what += f"{int(trace.mask.sum()):,} px"
+    n_brain, n_mask = int(trace.brain.sum()), int(trace.mask.sum())
+    what = f"threshold {trace.threshold}, brain {n_brain:,} px, mask {n_mask:,} px"
     what += "" if reference is None else f", IoU {iou(trace.mask, reference):.4f}"
     png = _still(trace, focus, reference, stack.spacing_mm, what)
     return LiveFigure(png, config, f"live figure: {focus}; {what}")
