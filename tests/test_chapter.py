@@ -21,7 +21,6 @@ from papermill.parameterize import parameterize_notebook
 from skullnb.errors import InvalidSetting
 from skullnb.pipeline import create_skull_mask
 from skullnb.report.chapter import MOST_SHOWN, PARAMETERS, fill, open_chapter, plain
-from skullnb.report.plot import escape
 
 NUMBERS = st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.floats() | st.text()
 
@@ -126,11 +125,6 @@ def test_sentences_count_range_and_never_take_a_text_for_markup(template, said):
     assert fill(template, {"n": 3}) == said
 
 
-def test_a_sentence_about_a_number_that_nobody_recorded_is_refused():
-    with pytest.raises(InvalidSetting, match="'iou' is undefined; record it first"):
-        fill("{{ iou }}", {})
-
-
 @given(st.dictionaries(st.text(min_size=1), st.lists(NUMBERS) | NUMBERS))
 def test_whatever_is_recorded_survives_json(values):
     kept = plain(values)
@@ -180,11 +174,3 @@ def test_figures_are_numbered_captioned_described_and_closed(monkeypatch):
     assert shown[0]["text/plain"] == "Figure 5.1: line 3, mean 2.333"
     assert "image/svg+xml" not in shown[0]
     assert plt.get_fignums() == []
-
-
-@given(st.text())
-def test_an_escaped_text_is_one_line_and_no_markup(text):
-    safe = escape(text)
-    assert not set(safe) & set("<>\"'`*_[]{}()|~$\n")
-    back = re.sub(r"&#(\d+);", lambda found: chr(int(found[1])), safe)
-    assert back == " ".join(text.split())

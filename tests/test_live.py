@@ -97,16 +97,6 @@ def test_the_picture_has_the_proportions_of_the_slice_in_mm(tmp_path):
     assert found == pytest.approx(48 * 3.4 / (40 * 1.7), rel=0.1)
 
 
-def test_a_synthetic_head_is_called_synthetic_and_comes_first(tmp_path):
-    write_stack(small_stack(), tmp_path / "own.npz")
-    mine = {"images": str(tmp_path / "own.npz"), "kernel_width": 9}
-    config = live.live_figure(open_chapter("04", mine), "components", heads=[("bridge", 2)]).config
-    assert config["start"] == "bridge-2"
-    expected = {"key": "bridge-2", "label": "synthetic: bridge", "kernelWidth": 26}
-    assert config["sources"][-1] == expected
-    assert config["settings"]["kernelWidth"] == 9
-
-
 def test_a_slice_is_kept_without_loss_and_without_anybodys_name(tmp_path):
     stack = small_stack()
     assert "patient" not in live.try_it(stack, PipelineSettings(), tmp_path)

@@ -19,13 +19,12 @@ import numpy as np
 import pytest
 from screenshots import LOOKS, opened
 
-from skullnb import heads, phantom
+from skullnb import heads
 from skullnb.metrics import dice, iou
 from skullnb.pipeline import (
     PipelineSettings,
     SkullMaskTrace,
     create_skull_masks,
-    masks_by_width,
     normalise,
     steps,
     trace_skull_mask,
@@ -171,24 +170,6 @@ def test_the_built_in_slices_have_pythons_masks_and_signs_at_any_settings(page, 
             found = page.evaluate(MOVE, [key, in_page(settings)])
             trace = trace_skull_mask(image, settings, spacing_mm=head.spacing_mm)
             compare(found, trace, head.reference[index])
-
-
-def test_a_synthetic_head_is_written_by_name_and_starts_at_the_articles_width(
-    chromium, head, tmp_path
-):
-    own, bridge = PipelineSettings(kernel_width=9), phantom.variant("bridge")
-    config = live.configure("whole", own, head) | {"start": "bridge-2"}
-    config["sources"].append({"key": "bridge-2", "label": "bridge", "kernelWidth": 26})
-    config = live.write_slices(config, head, tmp_path / "live")
-    with live_page(chromium, write_page(tmp_path, head, live.figure_html(config))) as page:
-        for key, stack, index, width in (
-            ("bridge-2", bridge, 2, 26),
-            ("slice-1", head, 1, 9),
-            ("bridge-2", bridge, 2, 26),
-        ):
-            settings = PipelineSettings(kernel_width=width)
-            trace = trace_skull_mask(stack.images[index], settings, spacing_mm=stack.spacing_mm)
-            compare(page.evaluate(MOVE, [key, {}]), trace, stack.reference[index])
 
 
 def test_noise_lines_and_ties_have_pythons_masks_and_signs(page):
@@ -507,81 +488,33 @@ def test_saved_masks_are_pythons_and_lie_where_the_scan_lies(page, tmp_path, mak
     np.testing.assert_array_equal(read_stack(saved[".nii"]).images, masks)
 
 
-def test_the_curve_under_the_slider_is_pythons(page, head):
-    page.wait_for_function("document.querySelector('figure.live').live.best")
-    masks = masks_by_width(head.images[1], range(61))
-    scores = [iou(mask, head.reference[1]) for mask in masks]
-    best = page.evaluate("document.querySelector('figure.live').live.best")
-    assert best == {"at": int(np.argmax(scores)), "iou": max(scores)}
-    said = page.locator(".live-best").first
-    assert said.inner_text() == f"IoU by width: best at {best['at']} px, {max(scores):.4f}"
-
-
-def test_an_image_can_be_dropped_anywhere_with_the_mouse(page):
-    drop = page.locator(".live-drop")
-    stopped = page.evaluate(
-        """(array) => {
-            const bytes = Uint8Array.from(atob(array), (letter) => letter.charCodeAt(0));
-            window.dataTransfer = new DataTransfer();
-            dataTransfer.items.add(new File([bytes], "dropped.npy"));
-            window.drag = (kind, place) => !document.querySelector(place).dispatchEvent(
-                new DragEvent(kind, { bubbles: true, cancelable: true, dataTransfer }));
-            return drag("dragover", "body");
-        }""",
-        b64encode(npy(np.eye(30))).decode("ascii"),
-    )
-    assert stopped
-    assert "is-over" in (drop.get_attribute("class") or "")
-    page.evaluate("drag('dragleave', 'body')")
-    assert "is-over" not in (drop.get_attribute("class") or "")
-    page.evaluate("drag('dragover', '.live-drop')")
-    assert page.evaluate("drag('drop', '.live-main')"), "the browser would open the file"
-    page.wait_for_function("document.querySelector('figure.live').live.key === 'own'")
-    assert "is-over" not in (drop.get_attribute("class") or "")
-    page.evaluate("dataTransfer.items.clear()")
-    assert not page.evaluate("drag('drop', 'body')"), "text that is dragged is not ours"
-
-
-def test_every_control_has_a_name_and_works_by_keyboard(page):
+def test_every_control_has_a_name_works_by_keyboard_and_is_announced_after_a_pause(page):
     width = page.get_by_label("Kernel width")
-    width.focus()
     width.press("ArrowRight")
     assert width.get_attribute("aria-valuetext") == "27 px, reaches 8.9 mm"
-    assert shown(page, "Mask") != shown(page, "Brain")
+    spoken = page.locator("output.live-spoken")
+    expected = f"IoU 0[.].*, Threshold 85, .*, Mask, px {shown(page, 'Mask')}."
+    spoken.filter(has_text=re.compile(expected)).wait_for(state="attached")
+    assert spoken.evaluate("(one) => one.ariaLive || one.tagName") == "OUTPUT"
     style = width.evaluate("(one) => getComputedStyle(one).outlineStyle")
     assert style not in ("none", "")
     page.locator("summary").focus()
     page.keyboard.press("Enter")
-    page.get_by_label("Drop what touches the frame").focus()
-    page.keyboard.press("Space")
     page.get_by_label("Threshold").press("ArrowLeft")
     assert page.get_by_label("Threshold").get_attribute("aria-valuetext") == "84, by hand"
     assert not page.get_by_label("Otsu’s method").is_checked()
+    signs = page.locator(".live-signs li")
+    page.get_by_label("Threshold").press("End")
+    assert signs.all_inner_texts() == ["The mask is empty: no pixel is above the threshold."]
     page.get_by_role("button", name="Back to the first settings").press("Enter")
     assert width.get_attribute("aria-valuetext") == "26 px, reaches 8.5 mm"
-    assert page.get_by_label("Otsu’s method").is_checked()
+    assert signs.count() == 0
     unnamed = page.locator("figure.live").evaluate(
         """(figure) => Array.from(figure.querySelectorAll("input, select, button, .live-main"))
             .filter((one) => !(one.labels && one.labels.length) && !one.textContent.trim()
                 && !one.getAttribute("aria-label")).length"""
     )
     assert unnamed == 0
-
-
-def test_a_change_is_announced_after_a_pause_and_what_looks_wrong_said_in_the_figure_too(page):
-    page.get_by_label("Kernel width").press("ArrowLeft")
-    expected = f"IoU 0[.].*, Threshold 85, .*, Mask, px {shown(page, 'Mask')}."
-    spoken = page.locator("output.live-spoken")
-    spoken.filter(has_text=re.compile(expected)).wait_for(state="attached")
-    assert spoken.evaluate("(one) => one.ariaLive || one.tagName") == "OUTPUT"
-    signs = page.locator(".live-signs li")
-    assert signs.count() == 0
-    page.get_by_label("Threshold").press("End")
-    assert signs.all_inner_texts() == ["The mask is empty: no pixel is above the threshold."]
-    page.get_by_label("Threshold").fill("30")
-    said = "Only 0.0% of the bright tissue lies around the chosen component"
-    assert any(one.startswith(said) for one in signs.all_inner_texts())
-    spoken.filter(has_text=said).wait_for(state="attached")
 
 
 def test_on_a_phone_all_moves_by_touch_by_mouse_and_by_key_and_nothing_overflows(chromium, site):
@@ -620,26 +553,27 @@ def box_of(shown: Locator) -> tuple[float, ...]:
     return box["x"], box["y"], box["width"], box["height"]
 
 
-def with_still(head: Stack, folder: Path) -> tuple[Path, list[str]]:
-    """Write a page of links and a figure with a still picture; give it, and its slices' keys."""
+def test_a_link_opens_its_slice_and_print_or_a_page_without_script_shows_the_still_picture(
+    chromium, head, tmp_path
+):
     config = live.configure("whole", PipelineSettings(), head, start=1)
-    config = live.write_slices(config, head, folder / "live")
+    config = live.write_slices(config, head, tmp_path / "live")
     keys = [source["key"] for source in config["sources"]]
     links = "".join(f'<a href="#live-{key}">{key}</a> ' for key in keys)
     still = live.figure_html(config, png(np.zeros((60, 90), np.uint8)), "a still picture", keys)
-    return write_page(folder, head, links + still), keys
-
-
-def test_print_and_a_page_without_script_or_without_its_slice_show_the_still_picture(
-    chromium, head, tmp_path
-):
-    path, _ = with_still(head, tmp_path)
+    path = write_page(tmp_path, head, links + still)
+    shows = "(key) => document.querySelector('figure.live').live.key === key"
     with live_page(chromium, path) as page:
+        for key in keys:
+            page.get_by_role("link", name=key, exact=True).press("Enter")
+            page.wait_for_function(shows, arg=key)
+        page.goto("about:blank")
+        page.goto(f"{path.as_uri()}#live-{keys[2]}")
+        page.wait_for_function(shows, arg=keys[2])
         still = page.get_by_alt_text("a still picture")
         assert not still.is_visible()
         page.emulate_media(media="print")
         assert still.is_visible()
-        assert not page.locator(".live-panel").is_visible()
     with opened(chromium, path, java_script_enabled=False) as page:
         assert page.get_by_alt_text("a still picture").is_visible()
     shutil.rmtree(tmp_path / "live")
@@ -648,19 +582,6 @@ def test_print_and_a_page_without_script_or_without_its_slice_show_the_still_pic
     page.get_by_role("alert").filter(has_text="could not be loaded").wait_for()
     assert page.get_by_alt_text("a still picture").is_visible()
     page.close()
-
-
-def test_a_link_to_a_slice_opens_it_in_its_figure_also_from_another_page(chromium, head, tmp_path):
-    path, keys = with_still(head, tmp_path)
-    shows = "(key) => document.querySelector('figure.live').live.key === key"
-    with live_page(chromium, path) as page:
-        for key in keys:
-            page.get_by_role("link", name=key, exact=True).press("Enter")
-            page.wait_for_function(shows, arg=key)
-    with live_page(chromium, path) as page:
-        page.goto("about:blank")
-        page.goto(f"{path.as_uri()}#live-{keys[2]}")
-        page.wait_for_function(shows, arg=keys[2])
 
 
 def shown(page: Page, name: str) -> str:

@@ -49,19 +49,6 @@ def test_a_slice_is_shown_with_the_proportions_it_has_in_mm(spacing, ratio):
     assert box.height / box.width == pytest.approx(ratio * 20 / 40, rel=0.02)
 
 
-def test_a_part_of_a_slice_counts_its_pixels_as_the_whole():
-    ax = plt.subplots()[1]
-    image = np.zeros((30, 40))
-    assert plot.box_of(image) == (slice(0, 30), slice(0, 40)), "all, around an empty mask"
-    image[10:20, 5:15] = 1
-    plot.show(ax, image, box=plot.box_of(image, margin=0.1))
-    shown = ax.images[0].get_array()
-    left, right, bottom, top = ax.images[0].get_extent()
-    assert shown.shape == (bottom - top, right - left)
-    row, column = np.argwhere(shown > 0)[0]
-    assert (row + top + 0.5, column + left + 0.5) == (10, 5)
-
-
 def test_a_large_slice_is_thinned_and_a_few_hot_pixels_do_not_darken_it():
     ax = plt.subplots()[1]
     image = np.random.default_rng(0).random((2000, 1000))

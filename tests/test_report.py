@@ -23,7 +23,7 @@ from screenshots import opened
 
 from skullnb.errors import InvalidSetting, ReportFailed, ShapeMismatch, SkullnbError, UnreadableFile
 from skullnb.report import build, pages
-from skullnb.report.build import MARKER, Report, build_report, collate, find_assets
+from skullnb.report.build import MARKER, Report, build_report, collate
 from skullnb.report.chapter import FORMAT
 
 ANSWER = "The answer is forty-two."
@@ -115,7 +115,6 @@ def test_a_place_that_holds_something_is_not_taken(small, holds, output, words, 
 @pytest.mark.parametrize(
     ("images", "named"),
     [
-        ("x/../report/inside.npy", {}),
         ("report/*.npy", {}),
         ("scan.npy", {"reference": "link.npy"}),
         ("scan.npy", {"groups": "x/../report/labels.txt"}),
@@ -153,17 +152,6 @@ def test_two_reports_at_once_get_a_sentence_and_not_each_others_files(small):
     assert ".out.lock" not in names(small)
 
 
-def test_what_appeared_at_the_name_while_the_report_was_made_stays(tmp_path):
-    output = tmp_path / "report"
-    for overwrite in (False, True):
-        with build._workplace(output) as work:
-            output.mkdir(exist_ok=True)
-            (output / "thesis.tex").touch()
-            with pytest.raises(InvalidSetting, match="not empty"):
-                build._put_in_place(work, output, overwrite)
-        assert (names(tmp_path), names(output)) == (["report"], ["thesis.tex"])
-
-
 def test_an_older_report_steps_aside_for_the_new_one(tmp_path):
     output = older_report(tmp_path / "report")
     with build._workplace(output) as work:
@@ -182,17 +170,6 @@ def test_the_next_run_tidies_up_after_a_killed_one_and_takes_nothing_else(tmp_pa
         assert names(tmp_path) == sorted(during)
         assert names(tmp_path / "report") == [MARKER, "page"]
     assert names(tmp_path) == [".report-2..ab", "report"]
-
-
-def test_a_link_to_a_folder_is_filled_where_it_leads(small, monkeypatch):
-    older_report(small / "report")
-    (small / "named").symlink_to("report")
-    started = mock.Mock(side_effect=InterruptedError)
-    monkeypatch.setattr(build, "_run", started)
-    with pytest.raises(InterruptedError):
-        build_report(output_dir="named", overwrite=True)
-    assert started.call_args.args[2].parent.parent == small
-    assert names(small / "report") == [MARKER, "page"]
 
 
 def make(folder: Path, **given: Any) -> Report:
@@ -495,24 +472,13 @@ def test_widgets_are_taken_out_but_their_static_twin_stays():
     assert "widgets" not in notebook.metadata
 
 
-def test_the_installed_package_carries_notebooks_and_book(tmp_path, monkeypatch):
-    package = tmp_path / "site-packages" / "skullnb"
-    (package / "_assets" / "book").mkdir(parents=True)
-    monkeypatch.setattr(build, "__file__", str(package / "report" / "build.py"))
-    assert find_assets("book") == package / "_assets" / "book"
-    with pytest.raises(SkullnbError, match="install"):
-        find_assets("notebooks")
-
-
 @pytest.mark.parametrize(
     ("server", "remote", "url"),
     [
         ("https://git.example", "", "https://git.example/lab/skullnb"),
         ("", "git@github.com:lab/skullnb.git", "https://github.com/lab/skullnb"),
         ("", "https://me:secret@github.com/lab/skullnb", "https://github.com/lab/skullnb"),
-        ("", "/srv/git/skullnb", ""),
         ("", "http://localhost/skullnb", ""),
-        ("", "", ""),
     ],
 )
 def test_buttons_lead_to_the_source_where_its_public_address_is_known_without_a_password(
