@@ -103,13 +103,6 @@ def test_what_can_not_work_is_refused_before_anything_starts(served, given, erro
     assert not Path("work").exists()
 
 
-@pytest.mark.usefixtures("served")
-def test_who_lacks_jupyterlab_is_told_what_to_do(monkeypatch):
-    monkeypatch.setitem(sys.modules, "jupyterlab", None)
-    with pytest.raises(SkullnbError, match=r"needs jupyterlab.*pip install 'skullnb\[lab\]'"):
-        lab.launch_lab()
-
-
 @pytest.mark.parametrize("here", [".", "ward [3]"])
 def test_relative_files_and_patterns_are_found_from_the_notebooks_folder(served, monkeypatch, here):
     Path(here).mkdir(exist_ok=True)

@@ -56,22 +56,6 @@ def odd(request, tmp_path_factory):
 # ---- the engine ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("condition", "holding", "failing"),
-    [
-        (teach.When("is", (2, 5), 0.1), (2.05, 5), (2.2,)),
-        (teach.about(200), (199.9, 200.1), (199.7, 200.3)),
-        (teach.When("between", (1, 3)), (1, 3), (0.9, 3.1)),
-        (teach.When("outside", (1, 3)), (0.9, 3.1), (1, 3)),
-        (teach.When("exactly", ("a", "b")), ({"b", "a"},), ({"a"}, {"a", "b", "c"})),
-        (teach.When("names", ("a", "b")), ({"b", "c"},), ({"c"}, set())),
-    ],
-)
-def test_a_verb_holds_where_its_name_says_so(condition, holding, failing):
-    assert all(condition(one) for one in holding)
-    assert not any(condition(one) for one in failing)
-
-
 @each_check
 def test_three_dots_are_no_answer_and_no_answer_stops_a_notebook(check, chapter, odd):
     assert check(..., chapter).text == teach.UNANSWERED
@@ -96,39 +80,25 @@ SHARE = (SLICE - float(SLICE.min())) / (float(SLICE.max()) - float(SLICE.min()))
         ("check_normalise", LEVELS.astype(int), "stored as another type"),
         ("check_normalise", SHARE, "at 1 or below"),
         ("check_normalise", 255 * SHARE, "still have decimals"),
-        ("check_normalise", np.rint(255 * SHARE), "You rounded"),
-        ("check_normalise", SHARE[1:], "have the shape"),
         ("check_data", 23.36, "per cent"),
         ("check_data", 0.5, "above the median by definition"),
-        ("check_data", 7, "between 0 and 1"),
         ("check_threshold", 85, "the level itself"),
-        ("check_threshold", 85 / 255, "share of the slice's range"),
         ("check_threshold", 5, "Too low"),
         ("check_components", 44, "touching is enough"),
-        ("check_components", 20, "still is an inner one"),
         ("check_dilation", 51, "Right. It is odd"),
         ("check_dilation", 26, "smaller distance"),
-        ("check_dilation", 13, "more of them fit"),
         ("check_dilation", 52, "its middle pixel reaches nowhere"),
-        ("check_dilation", 500, "whole number"),
         ("check_metrics", np.ones((3, 3)), "14 x 14"),
-        ("check_metrics", np.full((14, 14), 2), "zeros and ones"),
         ("check_metrics", np.zeros((14, 14)), "smaller or larger than the square"),
         ("check_evidence", ["dilate"], "Without 'dilate' the mask of 16 slices"),
         ("check_evidence", ["colour"], "No rule is called 'colour'"),
-        ("check_evidence", [], "One is missing"),
-        ("check_evidence", 3, "No rule is called '3'"),
         ("check_validation", 149, "Right. Volumes, not slices"),
         ("check_validation", 5, "still above 2%"),
         ("check_validation", 150, "rule of three"),
-        ("check_validation", 300, "fewer are too"),
         ("check_other_heads", 1, "which rule looks at that"),
-        ("check_timing", 0, "than the storage delivers"),
         ("check_timing", 1e6, "Fewer would do"),
         ("check_explore", 85, "go up from there"),
-        ("check_explore", 254, "Go on step by step"),
         ("check_explore", None, "There is such a level"),
-        ("check_your_data", 99, "has that number"),
         ("check_your_data", "first", "One number is asked for"),
     ],
 )
@@ -193,23 +163,16 @@ def test_the_page_says_what_python_says(chromium, chapter, asked, tmp_path):
     page = chromium.new_page()
     page.goto((tmp_path / "page.html").as_uri())
     for name, one in asked.items():
+        known = [value for _, values, _, _ in one["pairs"] for value in values]
         if one["choices"]:
-            tried: list[Any] = [
-                list(rng.permutation(one["choices"])[:n]) for n in (0, 1, 2, 3, 4, 6)
-            ]
+            tried: list[Any] = [list(rng.permutation(known)[:n]) for n in (0, 1, 2, 3, 4, 6)]
         else:
-            known = [value for _, values, _, _ in one["pairs"] for value in values]
             near = [value + step for value in known for step in (0, 0.004, 0.5, -1)]
-            tried = [*near, *rng.normal(0, 200, 40), *rng.random(20)]
-            tried = [float(value) for value in tried if abs(value) < 1e15]
-        found = page.evaluate(
-            "([tried, pairs]) => tried.map((one) => skullnbExercise.judge(one, pairs))",
-            [tried, one["pairs"]],
-        )
-        for answer, said in zip(tried, found, strict=True):
-            expected = CHECKS[name](answer, chapter)
+            tried = [float(value) for value in [*near, *rng.normal(0, 200, 40)] if value < 1e15]
+        judge = "([tried, pairs]) => tried.map((one) => skullnbExercise.judge(one, pairs))"
+        for answer, said in zip(tried, page.evaluate(judge, [tried, one["pairs"]]), strict=True):
             opening = "Right. " if said["right"] else "Not yet. "
-            assert opening + said["text"] == expected.text, (name, answer)
+            assert opening + said["text"] == CHECKS[name](answer, chapter).text, (name, answer)
     typed = {"0.25": 0.25, "1/4": 0.25, "25 %": 0.25, "1,234": 1234, "0,5": 0.5, "1e3": 1000}
     assert page.evaluate("(all) => all.map(skullnbExercise.number)", [*typed]) == [*typed.values()]
     wrong = "['', 'seven', '1/', '--'].map(skullnbExercise.number).every(Number.isNaN)"
@@ -217,8 +180,8 @@ def test_the_page_says_what_python_says(chromium, chapter, asked, tmp_path):
     form = page.locator("form.exercise", has=page.get_by_label("dilate"))
     form.get_by_label("dilate").check()
     form.get_by_role("button", name="Check").press("Enter")
-    said = form.get_by_role("status")
-    assert said.inner_text() == "Not yet. Without 'dilate' the mask of 16 slices is another one."
+    said = form.get_by_role("status").inner_text()
+    assert said == "Not yet. Without 'dilate' the mask of 16 slices is another one."
     page.close()
 
 
