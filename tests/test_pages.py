@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 import skullnb
-from skullnb import heads, published
+from skullnb import published
 from skullnb.report.build import FRONT
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -130,15 +130,6 @@ def test_author_and_address_of_the_article_stand_wherever_it_is_cited():
     assert published.DATE in entry["body"]
 
 
-def test_the_credit_of_the_head_inside_the_package_is_the_registered_one():
-    licence, doi = heads.HEADS["studyforrest"].licence, "10.1038/sdata.2014.3"
-    assert licence.startswith("PDDL 1.0")
-    assert "PDDL 1.0" in read("book/install.md")
-    for name in ("CITATION.cff", "book/install.md", "book/references.bib"):
-        assert doi in heads.HEADS["studyforrest"].citation
-        assert doi in read(name), name
-
-
 def test_the_tests_that_security_names_are_there():
     named = set(re.findall(r"`(test_\w+\.py)`", read("SECURITY.md")))
     assert len(named) > 5
@@ -150,11 +141,3 @@ def test_the_page_of_functions_has_all_that_the_package_exports():
     there = set(re.findall(r"\.\. auto\w+:: skullnb(?:\.\w+)*\.(\w+)$", page, flags=re.M))
     modules = {"heads", "metrics", "phantom", "SkullnbError", "__version__"}
     assert set(skullnb.__all__) - modules <= there
-
-
-def test_the_worksheet_has_a_question_for_each_that_the_plan_uses_and_no_answer():
-    asked = re.findall(r"^\*\*(\d)\.", read("book/worksheet.md"), flags=re.M)
-    assert asked == sorted(asked)
-    assert set(re.findall(r"[Ww]orksheet (\d)", read("book/teaching.md"))) == set(asked)
-    plan = read("book/teaching.md").partition("## Ninety minutes")[2].partition("\n## ")[0]
-    assert sum(map(int, re.findall(r"^\| (\d+) \|", plan, flags=re.M))) == 90

@@ -28,7 +28,7 @@ from skullnb.report.build import strip_answers
 from skullnb.report.chapter import SVG, open_chapter
 
 CHECKS = {name: getattr(teach, name) for name in dir(teach) if name.startswith("check_")}
-TRIED = (..., None, -1, 0, 0.5, 1, 2.5, 12, 26, 149, 1e9, "dilate", ["dilate"], [[0, 255]], np.nan)
+TRIED = (None, -1, 0.5, 26, 1e9, "dilate", [[0, 255]], np.nan)
 EXERCISES = [path for path in NOTEBOOKS if cells(path, "exercise")]
 each_check = pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)
 each_exercise = pytest.mark.parametrize("path", EXERCISES, ids=lambda path: path.stem)
@@ -59,11 +59,10 @@ def odd(request, tmp_path_factory):
 @each_check
 def test_three_dots_are_no_answer_and_no_answer_stops_a_notebook(check, chapter, odd):
     assert check(..., chapter).text == teach.UNANSWERED
-    for data in (chapter, odd):
-        for answer in TRIED:
-            said = check(answer, data)
-            assert re.match(r"(Right|Not yet|No answer yet)\. \S", said.text), said
-            assert said.right == said.text.startswith("Right")
+    for answer in TRIED:
+        said = check(answer, odd)
+        assert re.match(r"(Right|Not yet)\. \S", said.text), said
+        assert said.right == said.text.startswith("Right")
 
 
 # ---- what is right, and what a wrong answer is told ----------------------------------------------
@@ -167,8 +166,8 @@ def test_the_page_says_what_python_says(chromium, chapter, asked, tmp_path):
         if one["choices"]:
             tried: list[Any] = [list(rng.permutation(known)[:n]) for n in (0, 1, 2, 3, 4, 6)]
         else:
-            near = [value + step for value in known for step in (0, 0.004, 0.5, -1)]
-            tried = [float(value) for value in [*near, *rng.normal(0, 200, 40)] if value < 1e15]
+            near = [value + step for value in known for step in (0, 0.004, -1)]
+            tried = [float(value) for value in [*near, *rng.normal(0, 200, 9)] if value < 1e15]
         judge = "([tried, pairs]) => tried.map((one) => skullnbExercise.judge(one, pairs))"
         for answer, said in zip(tried, page.evaluate(judge, [tried, one["pairs"]]), strict=True):
             opening = "Right. " if said["right"] else "Not yet. "

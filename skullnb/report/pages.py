@@ -80,7 +80,10 @@ def draw_cover(chapter: Chapter, file: Path) -> None:
     """Draw what a link to a page shows elsewhere, 1200 x 630 px: the middle slice with its mask."""
     from matplotlib.figure import Figure
 
-    fig, trace = Figure(figsize=(12, 6.3), dpi=100, facecolor="black"), chapter.trace()
+    fig, trace = (
+        Figure(figsize=(12, 6.3), dpi=100, facecolor="black", layout="none"),
+        chapter.trace(),
+    )
     ax, box = fig.add_axes((0, 0, 1, 1)), plot.box_of(trace.mask)
     plot.show(ax, chapter.image, spacing=chapter.spacing_mm, box=box, cmap="gray")
     plot.outline(ax, trace.brain, "brain", linewidths=2.5)
