@@ -20,7 +20,6 @@ from skullnb import metrics, phantom
 from skullnb.pipeline import PipelineSettings, create_skull_masks, trace_skull_mask
 from skullnb.report import explore
 from skullnb.report.explore import COLOURS, OUTLINES, STAGES, Explorer
-from skullnb.report.plot import PALETTE
 from skullnb.stack import Stack, read_stack
 
 SHAPE = (96, 80)
@@ -169,21 +168,6 @@ def test_a_bare_stack_has_no_scores_and_no_millimetres() -> None:
     move(explorer, reach_mm=7.5)
     explorer.open(heads_stack(1, spacing_mm=None), "stack = again")
     assert explorer.settings.reach_mm is None
-
-
-def test_only_the_outlines_that_are_ticked_are_drawn(explorer: Explorer) -> None:
-    def colours() -> set[str]:
-        found = {tuple(one) for one in picture(explorer).reshape(-1, 3).tolist()}
-        return {name for name in OUTLINES if rgb(PALETTE[name]) in found}
-
-    move(explorer, kernel_width=4)
-    assert colours() == set(OUTLINES)
-    move(explorer, brain=False, reference=False)
-    assert colours() == {"mask"}
-
-
-def rgb(code: str) -> tuple[int, ...]:
-    return tuple(int(code[place : place + 2], 16) for place in (1, 3, 5))
 
 
 def test_every_stage_has_a_picture_of_its_own_in_the_proportions_of_the_head() -> None:

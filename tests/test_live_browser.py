@@ -26,7 +26,6 @@ from skullnb.pipeline import (
     SkullMaskTrace,
     create_skull_masks,
     normalise,
-    steps,
     trace_skull_mask,
 )
 from skullnb.pipeline.signs import AREA_JUMP, SIGNS, THRESHOLD_JUMP, warnings_of
@@ -215,34 +214,6 @@ def test_noise_lines_and_ties_have_pythons_masks_and_signs(page):
         assert one == [*expected, facts, warnings, trace.reason], settings
         signs |= set(warnings_of(trace.facts, settings, spacing, trace.reason))
     assert signs == set(SIGNS) - {AREA_JUMP, THRESHOLD_JUMP}
-
-
-def test_numbers_are_written_as_python_writes_them(page):
-    values = [0, 0.5, 1.5, 2.5, 0.125, 0.375, 99.5, 12.5, 1e-9, 150, 1234.5, 0.995, 0.0005]
-    values += (10 ** np.random.default_rng(10).uniform(-7, 6, 200)).tolist()
-    forms = {"fixed": ".0f", "fixed, 1": ".1f", "percent, 1": ".1%", "general, 2": ".2g"}
-    for call, form in {**forms, "general, 3": ".3g"}.items():
-        name, _, digits = call.partition(", ")
-        found = page.evaluate(
-            f"all => all.map((one) => skullnbSigns.{name}(one, {digits}))", values
-        )
-        assert found == [format(value, form) for value in values]
-
-
-def test_the_kernel_is_opencvs_at_every_width(page):
-    shapes = ["ellipse", "rectangle"]
-    found = page.evaluate(
-        """(shapes) => shapes.flatMap((shape) => Array.from({ length: 60 }, (_, i) => {
-            const dot = { pixels: new Uint8Array(130 * 130), height: 130, width: 130 };
-            dot.pixels[65 * 130 + 65] = 1;
-            return packed(skullnb.dilate(dot, i + 1, shape).pixels);
-        }))""",
-        shapes,
-    )
-    dot = np.zeros((130, 130), dtype=np.uint8)
-    dot[65, 65] = 1
-    kernels = [steps.dilate(dot, width, one) for one in shapes for width in range(1, 61)]
-    assert found == [bits(kernel) for kernel in kernels]
 
 
 def read_in_page(page: Page, files: list[bytes], axes: Sequence[str] = ()) -> list[Any]:

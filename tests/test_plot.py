@@ -59,16 +59,6 @@ def test_a_large_slice_is_thinned_and_a_few_hot_pixels_do_not_darken_it():
     assert ax.get_xlim() == (-0.5, 999.5)
 
 
-@pytest.mark.parametrize("image", [np.zeros((4, 4)), np.eye(4, dtype=bool), np.zeros((4, 4, 3))])
-def test_flat_slices_masks_and_colours_can_be_shown(image):
-    fig, ax = plt.subplots()
-    plot.show(ax, image)
-    plot.outline(ax, image if image.ndim == 2 else None, label="mask")
-    plot.tint(ax, image if image.ndim == 2 else image[..., 0])
-    fig.canvas.draw()
-    assert [line.get_label() for line in ax.lines] == ["mask"]
-
-
 def test_a_table_formats_escapes_and_says_what_it_leaves_out():
     frame = pd.DataFrame(
         {"name|x": ["<b>", None], "iou": [0.97941, np.nan], "n": [12345, 7], "ok": [True, False]}

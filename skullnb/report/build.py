@@ -174,12 +174,7 @@ def _fit(toc: Mapping[str, Any], ran: Iterable[str], *, student: bool) -> dict[s
 
 
 def _run(
-    notebooks: Sequence[Path],
-    given: Mapping[str, Any],
-    work: Path,
-    workers: int,
-    front: str,
-    finish: Callable[[str, Any, str], None],
+    notebooks: Sequence[Path], given: Any, work: Path, workers: int, front: str, finish: Any
 ) -> None:
     """Run notebooks, the front page last; `finish` takes each one's name, itself, and its error."""
     from nbclient import NotebookClient
@@ -207,8 +202,7 @@ def _run(
         client.owns_km = True
         clients.append(client)
         try:
-            quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-            client.execute(env=environment, **quiet)
+            client.execute(env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         except Exception as error:  # whatever ended it has a line on its page
             name = getattr(error, "ename", "") or type(error).__name__
             said = str(getattr(error, "evalue", "") or error).strip() or "no word"

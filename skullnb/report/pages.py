@@ -80,10 +80,9 @@ def draw_cover(chapter: Chapter, file: Path) -> None:
     """Draw what a link to a page shows elsewhere, 1200 x 630 px: the middle slice with its mask."""
     from matplotlib.figure import Figure
 
-    fig, trace = (
-        Figure(figsize=(12, 6.3), dpi=100, facecolor="black", layout="none"),
-        chapter.trace(),
-    )
+    trace = chapter.trace()
+    fig = Figure(figsize=(12, 6.3), dpi=100, facecolor="black")
+    fig.set_layout_engine("none")
     ax, box = fig.add_axes((0, 0, 1, 1)), plot.box_of(trace.mask)
     plot.show(ax, chapter.image, spacing=chapter.spacing_mm, box=box, cmap="gray")
     plot.outline(ax, trace.brain, "brain", linewidths=2.5)
@@ -127,11 +126,10 @@ def publish(notebook: Any, link: Callable[[str], str], failures: Mapping[str, st
             said = data.get("text/markdown")
             if about:  # a picture; its caption is the next output
                 caption = about["caption"]
-                data = {"text/markdown": _figure(data["image/svg+xml"], about, link(caption))}
-                output = nbformat.v4.new_output("display_data", data)
+                drawn = _figure(data["image/svg+xml"], about, link(caption))
+                output["data"] = {"text/markdown": drawn}
             elif teach.MIME in data:
-                data = {"text/html": teach.exercise_html(data[teach.MIME])}
-                output = nbformat.v4.new_output("display_data", data)
+                output["data"] = {"text/html": teach.exercise_html(data[teach.MIME])}
             elif said and said == caption:
                 continue
             elif said:
@@ -143,8 +141,8 @@ def publish(notebook: Any, link: Callable[[str], str], failures: Mapping[str, st
         several = f"{len(failures)} notebooks" if len(failures) > 1 else "One notebook"
         title = f":::{{admonition}} {several} stopped; what stands after the error did not run"
         banner = f"{title}\n:class: error\n\n{link(lines)}\n:::\n"
-        starts = [cell.source.startswith("# ") for cell in notebook.cells]
-        place = starts.index(True) + 1 if True in starts else 0
+        texts = [n for n, cell in enumerate(notebook.cells) if cell.cell_type == "markdown"]
+        place = texts[0] + 1 if texts else 0  # below the title
         notebook.cells.insert(place, nbformat.v4.new_markdown_cell(banner))
 
 
