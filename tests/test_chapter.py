@@ -102,14 +102,6 @@ def test_a_notebook_takes_the_parameters_that_it_knows_in_any_run_of_a_cell_and_
         open_chapter("03-threshold", {"In": cell, "kernal_width": 24})
 
 
-def test_numbers_are_filled_in_as_they_are_recorded():
-    chapter = open_chapter("01-data")
-    chapter.record(levels=np.array([23, 24]), missing=None, nan=np.nan)
-    text = "{{ iou | f('.3f') }} / {{ levels }} / {{ missing | f('.2f') }} / {{ nan }}"
-    assert chapter.say(text, iou=0.97941).data == "0.979 / 23, 24 / not available / not available"
-    assert chapter.values["iou"] == 0.97941
-
-
 @pytest.mark.parametrize(
     ("template", "said"),
     [

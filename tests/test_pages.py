@@ -104,19 +104,6 @@ def test_the_contents_name_every_page_once_and_only_what_is_there(name):
         assert chapters == sorted(chapters)
 
 
-def test_no_page_gives_away_what_chapter_4_lets_readers_find_out():
-    # Teachers have a page of their own for it, which the student edition leaves out.
-    for page in (one for one in PAGES if one.stem != "teaching"):
-        said = " ".join(page.read_text(encoding="utf-8").split()).lower()
-        told = r"(nothing|no (bright )?component|none) (ever )?touche[sd] the frame"
-        told += r"|rule (never fired|did nothing) on (these|the article|our)"
-        assert not re.search(told, said), page.name
-        assert str(list(published.EDGE_TOUCHING)) not in said, page.name
-    for path in (ROOT / "notebooks").glob("*.ipynb"):
-        if path.stem[:2] in ("in", "01", "02", "03"):
-            assert not re.search(r"never fired|touched the frame|edge-touching", text_of(path))
-
-
 def test_author_and_address_of_the_article_stand_wherever_it_is_cited():
     for name in ("CITATION.cff", "codemeta.json", "README.md", "book/install.md"):
         assert published.ADDRESS in read(name), name
