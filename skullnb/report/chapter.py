@@ -62,7 +62,7 @@ class Chapter:
         self.name, self.parameters = name, {**PARAMETERS, **parameters}
         chosen = self.parameters
         given = {key: str(chosen[key]) for key in DATA}
-        stack = self.stack = _open(**given, nan_background=bool(chosen["nan_background"]))
+        stack = self.stack = open_data(**given, nan_background=bool(chosen["nan_background"]))
         reach_mm, border = chosen["reach_mm"] or None, chosen["border"]
         settings = PipelineSettings(chosen["kernel_width"], reach_mm, border=border)
         if border != DILATION and name not in NOT_ABOUT_STEPS:
@@ -175,9 +175,6 @@ class Chapter:
     def __repr__(self) -> str:
         """Name the notebook and its data."""
         return f"{self.name} on {self.stack.name}"
-
-
-_open = lru_cache(maxsize=1)(open_data)  # notebooks that open the same data twice read them once
 
 
 def open_chapter(name: str, names: Mapping[str, Any] | None = None) -> Chapter:

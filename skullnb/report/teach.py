@@ -79,7 +79,7 @@ class When:
 
 # The name of a sentence, the value or condition to which it belongs, and its numbers.
 Asked = Iterator[tuple[str, Any] | tuple[str, Any, dict[str, Any]]]
-OTHERWISE, NO_SHARE = When("always"), When("outside", (0, 1))
+OTHERWISE = When("always")
 READ_OFF = 0.005  # how far a share is off that is read off a printout, which has two decimals
 
 
@@ -159,7 +159,7 @@ def check_data(chapter: Chapter) -> Asked:
     share = float(np.mean(image > (float(image.min()) + float(image.max())) / 2))
     yield "right", about(share, 0.02 * share)
     yield "percent", about(100 * share, 2 * share)
-    yield "no_share", NO_SHARE
+    yield "no_share", When("outside", (0, 1))
     yield "median", When("is", (0.5, float(np.mean(image > np.median(image)))), 0.002)
     yield "otherwise", OTHERWISE, {"size": image.size}
 
@@ -275,7 +275,6 @@ def check_five_slices(chapter: Chapter) -> Asked:
     n_missing = int(trace.mask.sum()) - n_brain
     share = (n_filled - n_brain) / max(n_missing, 1)
     yield "right", about(share, READ_OFF)
-    yield "no_share", NO_SHARE
     yield "outside", about(1 - share, READ_OFF)
     yield "otherwise", OTHERWISE, {"n_missing": n_missing}
 
@@ -311,7 +310,6 @@ def check_other_heads(chapter: Chapter) -> Asked:
     old, new = trace.mask[box], trace_skull_mask(chapter.image[box], chapter.settings).mask
     share = int((new & old).sum()) / max(int(old.sum()), 1)
     yield "right", about(share, READ_OFF), {"share": share}
-    yield "no_share", NO_SHARE
     yield "everything", 1
     yield "lost", about(1 - share, READ_OFF)
     yield "otherwise", OTHERWISE
