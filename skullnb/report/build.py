@@ -269,12 +269,8 @@ def _cleaned(notebook: Any, scrub: Callable[[Any], Any]) -> Any:
             cell.metadata["tags"].append("remove-cell")
             cell.source = re.sub(r"\noutput_dir = .*", "", cell.source)
         for output in [*cell.get("outputs", [])]:
-            data = output.get("data", {})
-            views = [kind for kind in data if "jupyter.widget" in kind]
-            if views and "image/png" not in data:
+            if "application/vnd.jupyter.widget-view+json" in output.get("data", {}):
                 cell.outputs.remove(output)
-            for kind in views:
-                del data[kind]
     return notebook
 
 

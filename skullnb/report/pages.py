@@ -28,9 +28,9 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from skullnb.errors import InvalidSetting, ReportFailed
-from skullnb.report import plot
 from skullnb.report.address import branch, source_address
 from skullnb.report.chapter import Chapter
+from skullnb.report.plot import escape
 
 _LINK = re.compile(r"\[(?P<text>[^\]]*)\]\((?P<target>[^()\s:#]+\.(?:ipynb|md))(?P<part>#[^)]*)?\)")
 
@@ -53,7 +53,8 @@ def stage(
     for name, own in address().items():
         config[name] = {**config.get(name, {}), **own}
     (staged / "_config.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
-    draw_cover(chapter, staged / "book" / "assets" / "cover.png")
+    cover = staged / "book" / "assets" / "cover.png"  # what a link to a page shows elsewhere
+    shutil.copyfile(book / "pictures" / "slices.png", cover)
     slices = staged / "book" / "assets" / "live"
     trial = live.try_it(chapter.stack, chapter.settings, slices)
     (staged / "book" / "_generated" / "try-it.html").write_text(trial, encoding="utf-8")
@@ -74,20 +75,6 @@ def stage(
     for page in (staged / "book").glob("*.md"):
         text = link(page.read_text(encoding="utf-8"), folder="book", place=f"book/{page.stem}")
         page.write_text(text, encoding="utf-8")
-
-
-def draw_cover(chapter: Chapter, file: Path) -> None:
-    """Draw what a link to a page shows elsewhere, 1200 x 630 px: the middle slice with its mask."""
-    from matplotlib.figure import Figure
-
-    trace = chapter.trace()
-    fig = Figure(figsize=(12, 6.3), dpi=100, facecolor="black")
-    fig.set_layout_engine("none")
-    ax, box = fig.add_axes((0, 0, 1, 1)), plot.box_of(trace.mask)
-    plot.show(ax, chapter.image, spacing=chapter.spacing_mm, box=box, cmap="gray")
-    plot.outline(ax, trace.brain, "brain", linewidths=2.5)
-    plot.outline(ax, trace.mask, "mask", linewidths=2.5)
-    fig.savefig(file)
 
 
 def relink(text: str, folder: str, place: str, there: set[str], front: str = "index") -> str:
@@ -137,7 +124,7 @@ def publish(notebook: Any, link: Callable[[str], str], failures: Mapping[str, st
             found.append(output)
         cell.outputs = found
     if failures:
-        lines = "\n".join(f"- [{n}]({n}.ipynb): {plot.escape(e)}" for n, e in failures.items())
+        lines = "\n".join(f"- [{n}]({n}.ipynb): {escape(e)}" for n, e in failures.items())
         several = f"{len(failures)} notebooks" if len(failures) > 1 else "One notebook"
         title = f":::{{admonition}} {several} stopped; what stands after the error did not run"
         banner = f"{title}\n:class: error\n\n{link(lines)}\n:::\n"
