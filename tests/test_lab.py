@@ -55,22 +55,13 @@ def chosen(path: Path) -> list[str]:
     return found[0].splitlines()[1:] if found else []
 
 
-def test_the_copy_is_the_notebook_with_what_was_chosen_and_no_output(notebooks):
-    path = lab.copy_notebook(Path(), {"images": "a'b\\c.npy", "axis": "", "kernel_width": 26})
-    copied, own = (nbformat.read(one, as_version=4) for one in (path, notebooks / lab.NOTEBOOK))
-    nbformat.validate(copied)
-    assert chosen(path) == ['images = "a\'b\\\\c.npy"']
-    assert [cell.source for cell in own.cells] == [cell.source for cell in copied.cells][:2] + [
-        cell.source for cell in copied.cells[3:]
-    ]
-    assert all(cell.outputs == [] for cell in copied.cells if cell.cell_type == "code")
-    assert Path("03-threshold.ipynb").exists(), "it links there"
-
-
 @pytest.mark.usefixtures("notebooks")
 def test_an_earlier_copy_is_opened_again_where_it_is_the_same_and_never_overwritten():
     first = lab.copy_notebook(Path(), {"kernel_width": 30})
     saved = nbformat.read(first, as_version=4)
+    nbformat.validate(saved)
+    assert chosen(first) == ["kernel_width = 30"]
+    assert not any(cell.get("outputs") for cell in saved.cells)
     for cell in saved.cells:
         cell.metadata["trusted"] = True
     nbformat.write(saved, first)

@@ -488,33 +488,23 @@ def test_every_control_has_a_name_works_by_keyboard_and_is_announced_after_a_pau
     assert unnamed == 0
 
 
-def test_on_a_phone_all_moves_by_touch_by_mouse_and_by_key_and_nothing_overflows(chromium, site):
+def test_on_a_phone_all_moves_by_touch_and_by_key_and_nothing_overflows(chromium, site):
     with live_page(chromium, site, has_touch=True, **LOOKS["phone"]) as page:
         canvas = page.locator("canvas.live-main")
         centre = "document.querySelector('figure.live').live.centre"
         before = page.evaluate(centre)
-        canvas.focus()
-        page.keyboard.press("ArrowDown")
+        canvas.press("ArrowDown")
         assert page.evaluate(centre)[0] > before[0]
         x, y, width, height = box_of(canvas)
         page.touchscreen.tap(x + width / 2, y + height / 2)
         np.testing.assert_allclose(page.evaluate(centre), [192, 137], atol=3)
-        page.mouse.move(x + 20, y + 20)
-        page.mouse.down()
-        page.mouse.move(x + width / 4, y + height / 4)
-        assert (np.array(page.evaluate(centre)) < [150, 100]).all()
-        page.mouse.up()
         slider = page.get_by_label("Kernel width")
         slider.scroll_into_view_if_needed()
-        x, y, _, height = box_of(slider)
-        assert height >= 28
-        page.touchscreen.tap(x + 4, y + height / 2)
-        assert slider.input_value() in ("0", "1")
+        assert box_of(slider)[3] >= 28
         wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
         assert page.evaluate(wide) == 0
         whole, part = box_of(canvas), box_of(page.locator(".live-detail"))
         assert part[1] >= whole[1] + whole[3]
-        assert min(whole[2], part[2]) > 0.8 * page.viewport_size["width"]
 
 
 def box_of(shown: Locator) -> tuple[float, ...]:
@@ -565,27 +555,3 @@ def test_a_page_asks_only_for_its_own_files_and_only_for_the_slice_it_shows(chro
         pass
     assert all(url.startswith(site.parent.as_uri()) for url in asked)
     assert [Path(url).name for url in asked if "/live/" in url] == ["slice-1.js"]
-
-
-def test_the_border_rule_can_be_switched_where_pixels_have_a_size(page: Page, head: Stack) -> None:
-    rule, width, reach = (
-        page.locator(f"figure.live [name={name}]") for name in ("border", "kernelWidth", "reachMm")
-    )
-    assert not reach.is_visible()
-    page.locator("summary").click()
-    rule.select_option("dark growth")
-    assert reach.is_visible()
-    assert not width.is_visible()
-    assert reach.get_attribute("aria-valuetext") == "14 mm at most"
-    for index, reach_mm in ((1, 14.0), (1, 6.5), (2, 6.5)):
-        key = f"slice-{index}"
-        settings = PipelineSettings(border="dark growth", reach_mm=reach_mm)
-        found = page.evaluate(MOVE, [key, {"reachMm": reach_mm}])
-        trace = trace_skull_mask(head.images[index], settings, spacing_mm=head.spacing_mm)
-        compare(found, trace, head.reference[index])
-    file = {"name": "bare.npy", "mimeType": "", "buffer": npy(head.images[1].astype(np.float64))}
-    page.set_input_files("figure.live input[type=file]", files=[file])
-    width.wait_for()
-    assert not rule.is_visible()
-    found = page.evaluate("result(document.querySelector('figure.live').live)")
-    compare(found, trace_skull_mask(head.images[1]), None)

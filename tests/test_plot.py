@@ -40,15 +40,6 @@ def test_text_and_lines_can_be_told_from_the_page_and_masks_from_each_other():
     assert min(np.linalg.norm(np.subtract(*pair)) for pair in combinations(masks, 2)) > 0.3
 
 
-@pytest.mark.parametrize(("spacing", "ratio"), [(None, 1.0), ((3.0, 1.0), 3.0)])
-def test_a_slice_is_shown_with_the_proportions_it_has_in_mm(spacing, ratio):
-    fig, [ax] = plot.panels(1, (20, 40), spacing=spacing)
-    plot.show(ax, np.arange(800).reshape(20, 40), spacing=spacing)
-    fig.canvas.draw()
-    box = ax.get_window_extent()
-    assert box.height / box.width == pytest.approx(ratio * 20 / 40, rel=0.02)
-
-
 def test_a_large_slice_is_thinned_and_a_few_hot_pixels_do_not_darken_it():
     ax = plt.subplots()[1]
     image = np.random.default_rng(0).random((2000, 1000))

@@ -17,7 +17,6 @@ import nbformat
 import numpy as np
 import psutil
 import pytest
-import yaml
 from chapters import ROOT, SCAN, add_text, small_book, use, write_chapter, write_data
 from screenshots import opened
 
@@ -428,20 +427,6 @@ def test_nothing_outlives_a_report_that_is_ended(tmp_path, name):
     with build._workplace(tmp_path / "report"):
         pass
     assert names(tmp_path) == ["begun", "book", "chapters"]
-
-
-def test_a_part_without_notebooks_is_left_out_a_part_of_pages_stays_and_a_new_one_joins(small):
-    toc = yaml.safe_load(read(small / "book" / "_toc.yml"))
-
-    def fitted(there: list[str], student: bool = False) -> dict[str, list[str]]:
-        parts = build._fit(toc, there, student=student)["parts"]
-        return {part["caption"]: [one["file"] for one in part["chapters"]] for part in parts}
-
-    at_hand = ["book/notes", "book/teaching"]
-    assert fitted([]) == {"At hand": at_hand}
-    assert fitted(["01-data"])["The method"] == ["notebooks/01-data"]
-    assert fitted(["07-new"])["Further chapters"] == ["notebooks/07-new"]
-    assert fitted([], student=True) == {"At hand": ["book/notes"]}
 
 
 def test_a_folder_is_not_cut_out_of_a_longer_name_or_a_sentence(monkeypatch):
