@@ -45,6 +45,7 @@ def served(notebooks, monkeypatch):
     """What would have been served."""
     given: list[tuple[Path, list[str], bool]] = []
     monkeypatch.setattr(lab, "_serve", lambda *words: given.append(words))
+    monkeypatch.setattr(os, "geteuid", lambda: 1000, raising=False)
     return given
 
 
@@ -91,6 +92,14 @@ def test_what_can_not_work_is_refused_before_anything_starts(served, given, erro
         lab.launch_lab(**{"folder": "work", **given})
     assert served == []
     assert not Path("work").exists()
+
+
+def test_root_is_told_how_to_be_allowed(served, monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 0, raising=False)
+    with pytest.raises(SkullnbError, match="`skullnb lab -- --allow-root`"):
+        lab.launch_lab()
+    lab.launch_lab(arguments=["--ServerApp.allow_root=True"])
+    assert len(served) == 1
 
 
 @pytest.mark.parametrize("here", [".", "ward [3]"])

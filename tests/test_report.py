@@ -295,19 +295,6 @@ def test_what_a_reader_downloads_is_the_notebook_itself(report):
     assert "image/svg+xml" not in kinds
 
 
-def test_the_single_file_holds_every_page_and_live_slice_once_and_leads_nowhere_else(report):
-    text = read(report / "book.html")
-    slices = [f"slice-{n}" for n in (0, 1)]
-    assert sorted(re.findall(r'skullnbLive\.take\("(.*?)"', text)) == slices
-    assert names(report / "html" / "_static" / "live") == [f"{one}.js" for one in slices]
-    assert text.count('<article class="bd-article"') == 5
-    ids = re.findall(r'\sid="([^"]+)"', re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL))
-    assert len(ids) == len(set(ids))
-    links = re.findall(r'<a [^>]*href="([^"]+)"', text)
-    assert not [one for one in links if not re.match(r"#|https?:|mailto:", one)]
-    assert {one[1:] for one in links if one.startswith("#")} <= set(ids)
-
-
 def test_a_slice_of_a_drawing_leads_to_its_live_figure_and_one_that_is_not_live_nowhere(report):
     page = read(report / "html" / "index.html")
     drawn = page.partition('id="figure-15-1"')[2].partition("</figure>")[0]

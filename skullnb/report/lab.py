@@ -44,6 +44,10 @@ def launch_lab(
             f"The explorer is for this computer only and has a token of its own; leave out"
             f" {opening[0]!r}, or start JupyterLab yourself in the folder {Path(folder).name!r}."
         )
+    is_root = hasattr(os, "geteuid") and os.geteuid() == 0
+    if is_root and not any(re.match(r"--.*allow.root", one) for one in arguments):
+        said = "JupyterLab does not start as root unless it is allowed to; run `skullnb lab --"
+        raise SkullnbError(f"{said} --allow-root`, or `make lab LAB='-- --allow-root'` in a clone.")
     given = {**parameters, "images": images}
     paths = {key: _full(str(given.get(key, ""))) for key in ("images", "reference", "groups")}
     chosen = Chapter(NOTEBOOK, {**given, **paths}).parameters
