@@ -7,7 +7,6 @@ import re
 from collections import Counter
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -94,7 +93,7 @@ moves = st.fixed_dictionaries(
 
 @settings(deadline=None, max_examples=20)
 @given(moves)
-def test_after_any_moves_the_mask_is_the_pipelines_and_the_code_makes_it(values: dict) -> None:
+def test_after_any_moves_the_mask_is_the_pipelines_and_the_code_makes_it(values):
     stack = heads_stack()
     explorer = Explorer(stack)
     move(explorer, **values)
@@ -112,7 +111,7 @@ def test_after_any_moves_the_mask_is_the_pipelines_and_the_code_makes_it(values:
     assert (asked.threshold == "otsu") == values.get("otsu", True)
 
 
-def test_it_starts_from_the_settings_given_and_keeps_what_has_no_control() -> None:
+def test_it_starts_from_the_settings_given_and_keeps_what_has_no_control():
     start = PipelineSettings(kernel_width=90, connectivity=4, threshold=77, fill_holes=False)
     explorer = Explorer(heads_stack(), start)
     assert explorer.settings == start
@@ -122,9 +121,7 @@ def test_it_starts_from_the_settings_given_and_keeps_what_has_no_control() -> No
     assert Explorer(heads_stack(), in_mm).settings == in_mm
 
 
-def test_a_threshold_by_hand_starts_from_otsus_level_and_what_looks_wrong_is_said(
-    explorer: Explorer,
-) -> None:
+def test_a_threshold_by_hand_starts_from_otsus_level_and_what_looks_wrong_is_said(explorer):
     level = explorer.trace.threshold
     assert explorer.controls["threshold"].disabled
     move(explorer, otsu=False)
@@ -138,7 +135,7 @@ def test_a_threshold_by_hand_starts_from_otsus_level_and_what_looks_wrong_is_sai
     assert explorer.controls["threshold"].value == level
 
 
-def test_the_facts_are_those_of_the_picture(explorer: Explorer) -> None:
+def test_the_facts_are_those_of_the_picture(explorer):
     move(explorer, slice=1, kernel_width=6)
     reference, mask = explorer.stack.reference[1], explorer.trace.mask
     said = facts(explorer)
@@ -149,7 +146,7 @@ def test_the_facts_are_those_of_the_picture(explorer: Explorer) -> None:
     assert "6 px, reaches" in said["kernel"]
 
 
-def test_a_bare_stack_has_no_scores_and_no_millimetres() -> None:
+def test_a_bare_stack_has_no_scores_and_no_millimetres():
     explorer = Explorer(heads_stack(1, reference=None, spacing_mm=None, groups=["<b>x</b>"]))
     assert explorer.controls["reach_mm"].disabled
     assert explorer.controls["reference"].disabled
@@ -162,7 +159,7 @@ def test_a_bare_stack_has_no_scores_and_no_millimetres() -> None:
     assert explorer.settings.reach_mm is None
 
 
-def test_every_stage_has_a_picture_of_its_own_in_the_proportions_of_the_head() -> None:
+def test_every_stage_has_a_picture_of_its_own_in_the_proportions_of_the_head():
     explorer, seen = Explorer(heads_stack(spacing_mm=(3.0, 1.0))), set()
     for stage in STAGES:
         move(explorer, stage=stage)
@@ -172,7 +169,7 @@ def test_every_stage_has_a_picture_of_its_own_in_the_proportions_of_the_head() -
     assert len(seen) >= len(STAGES) - 1  # where filling has nothing to do, two are the same
 
 
-def test_the_strip_shows_signs_and_leads_to_the_worst_slice() -> None:
+def test_the_strip_shows_signs_and_leads_to_the_worst_slice():
     stack = heads_stack(6)
     images = np.array(stack.images)
     images[3] = 7  # flat
@@ -192,7 +189,7 @@ def test_the_strip_shows_signs_and_leads_to_the_worst_slice() -> None:
     assert explorer.buttons["Check all"].disabled
 
 
-def test_of_very_many_slices_a_spread_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_very_many_slices_a_spread_is_checked(monkeypatch):
     monkeypatch.setattr(explore, "MOST_CHECKED", 12)
     monkeypatch.setattr(explore, "MOST_TICKS", 5)
     many = Stack(np.broadcast_to(heads_stack(1).images, (10_000, *SHAPE)))
@@ -209,9 +206,7 @@ def test_of_very_many_slices_a_spread_is_checked(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("border", ["dilation", "dark growth"])
-def test_the_masks_of_all_slices_can_be_saved(
-    explorer: Explorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, border: str
-) -> None:
+def test_the_masks_of_all_slices_can_be_saved(explorer, tmp_path, monkeypatch, border):
     monkeypatch.chdir(tmp_path)
     move(explorer, border=border, reach_mm=10)
     explorer.buttons["Save all masks"].click()
@@ -225,8 +220,8 @@ def test_the_masks_of_all_slices_can_be_saved(
 
 @pytest.mark.parametrize("name", ["", "bridge", "file"])
 def test_data_open_by_name_or_path_and_the_code_opens_them_too(
-    explorer: Explorer, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    explorer, name, tmp_path, monkeypatch
+):
     drawn = heads_stack(2, name="drawn")  # a real one takes a while to draw
     monkeypatch.setattr(phantom, "variant", {"bridge": drawn}.get)
     if name == "file":
@@ -243,9 +238,7 @@ def test_data_open_by_name_or_path_and_the_code_opens_them_too(
     assert explorer.stack.name == {"": "studyforrest", "bridge": "drawn"}.get(name, "scans")
 
 
-def test_an_upload_is_read_and_keeps_nothing_on_the_disk(
-    explorer: Explorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_upload_is_read_and_keeps_nothing_on_the_disk(explorer, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     np.save(tmp_path / "scan.npy", heads_stack(2).images)
     content = (tmp_path / "scan.npy").read_bytes()
@@ -263,8 +256,8 @@ def test_an_upload_is_read_and_keeps_nothing_on_the_disk(
     [("broken.npy", b"no array", "broken.npy"), ("a.npy", bytes(21), "too large for an upload")],
 )
 def test_what_cannot_be_opened_is_said_and_changes_nothing(
-    explorer: Explorer, name: str, content: bytes, says: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    explorer, name, content, says, monkeypatch
+):
     monkeypatch.setattr(explore, "UPLOAD_BYTES", 20)
     before = explorer.stack, explorer.code.value, explorer.picture.value
     explorer.upload.value = uploaded(name, content)
@@ -278,9 +271,7 @@ def test_what_cannot_be_opened_is_said_and_changes_nothing(
     assert explorer.said.value == ""
 
 
-def test_a_thousand_moves_are_a_thousand_traces_and_leave_nothing_behind(
-    explorer: Explorer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_thousand_moves_are_a_thousand_traces_and_leave_nothing_behind(explorer, monkeypatch):
     calls: Counter[str] = Counter()
     monkeypatch.setattr(explore, "PICTURE_PX", 16)
 
@@ -299,7 +290,7 @@ def test_a_thousand_moves_are_a_thousand_traces_and_leave_nothing_behind(
     assert sizes[1] - sizes[0] < 500
 
 
-def test_dark_growth_is_offered_with_its_own_reach_and_leads_back(explorer: Explorer) -> None:
+def test_dark_growth_is_offered_with_its_own_reach_and_leads_back(explorer):
     before = explorer.trace.mask
     move(explorer, border="dark growth")
     assert explorer.controls["reach_mm"].value == 14.0
