@@ -96,15 +96,3 @@ def test_of_a_large_stack_some_slices_are_live_and_those_that_a_chapter_asks_for
     config = live.live_figure(mine, slices=[33, 5]).config
     assert config["start"] == "slice-33"
     assert {"slice-5", "slice-33", *keys} == {one["key"] for one in config["sources"]}
-
-
-def test_a_slice_too_large_for_a_page_is_left_out_and_the_page_says_so(tmp_path):
-    images = np.zeros((3, 1200, 1000))
-    images[1] = np.random.default_rng(6).integers(0, 256, (1200, 1000))
-    config = config_in(live.try_it(Stack(images), PipelineSettings(), tmp_path))
-    assert config["note"] == "2 of 3 slices are live here."
-    assert config["start"] == "slice-0"
-    assert not (tmp_path / "slice-1.js").exists()
-    alone = live.LiveFigure(b"\x89PNG", {**config, "sources": [{"key": "slice-1", "label": "1"}]})
-    output = published(alone, Stack(images), tmp_path)
-    assert set(output.data) == {"image/png", "text/plain"}, "the picture stays"

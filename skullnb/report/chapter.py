@@ -144,8 +144,8 @@ class Chapter:
         self.record(**values)
         return Markdown(fill(template, {**self.values, "chapter": self}))
 
-    def figure(self, caption: str, *, alt: str, fig: Any = None, **values: Any) -> None:
-        """Show a figure, the current one by default, with its number and caption, and close it.
+    def figure(self, caption: str, *, alt: str, **values: Any) -> None:
+        """Show the current figure with its number and caption, and close it.
 
         `caption`, whose first sentence says what is drawn, and `alt`, for who cannot see it, are
         templates as for `say`.
@@ -160,7 +160,7 @@ class Chapter:
         text = self.say(caption, **values).data
         first, _, rest = re.sub(r"\s+", " ", text).partition(". ")
         text = f"**Figure {number}.** *{first}{'.' * bool(rest)}* {rest}".strip()
-        fig, alt = fig or plt.gcf(), fill(alt, {**self.values, "chapter": self})
+        fig, alt = plt.gcf(), fill(alt, {**self.values, "chapter": self})
         about = {"figure": number, "caption": text, "alt": alt}
         pictures = picture(fig, svg=os.environ.get(SVG) == "1")
         pictures["text/plain"] = f"Figure {number}: {summary(fig)}"

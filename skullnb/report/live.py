@@ -29,7 +29,6 @@ from skullnb.report.chapter import Chapter, spread
 from skullnb.stack import Stack
 
 MIME = "application/vnd.skullnb.live"
-MOST_BYTES = 1_000_000  # of a slice that is live; a page loads one by itself
 MOST_LIVE = 16  # slices of a stack
 
 # What the picture shows, for each focus of a figure: areas painted and borders drawn.
@@ -135,10 +134,10 @@ def publish(notebook: Any, stack: Stack, folder: Path) -> None:
     labels: dict[str, str] = {}
     for data in (one["data"] for one in outputs if MIME in one.get("data", {})):
         config = write_slices(json.loads(data.pop(MIME)), stack, folder)
-        if here := {one["key"]: one["label"] for one in config["sources"]}:
-            png, alt = b64decode(data.pop("image/png")), data.pop("text/plain", "")
-            data["text/html"] = figure_html(config, png, alt, sorted(here.keys() - labels.keys()))
-            labels |= here
+        here = {one["key"]: one["label"] for one in config["sources"]}
+        png, alt = b64decode(data.pop("image/png")), data.pop("text/plain", "")
+        data["text/html"] = figure_html(config, png, alt, sorted(here.keys() - labels.keys()))
+        labels |= here
 
     def point(link: re.Match[str]) -> str:
         key, drawn = link.groups()
@@ -171,22 +170,15 @@ def figure_html(
 
 
 def write_slices(config: Mapping[str, Any], stack: Stack, folder: Path) -> dict[str, Any]:
-    """Write a figure's slices into `folder`; give its settings with those that are not large."""
+    """Write a figure's slices into `folder`, and note in its settings how many those are."""
     folder.mkdir(parents=True, exist_ok=True)
-    kept = []
     for source in config["sources"]:
         file = folder / f"{source['key']}.js"
         if not file.exists():
             file.write_text(_script(source["key"], stack), encoding="ascii")
-        if file.stat().st_size <= MOST_BYTES:
-            kept.append(source)
-        else:
-            file.unlink()
-    own = sum("kernelWidth" not in source for source in kept)
+    own = sum("kernelWidth" not in source for source in config["sources"])
     note = "" if own == config["of"] else f"{own} of {config['of']} slices are live here."
-    keys = [source["key"] for source in kept] or [config["start"]]
-    start = config["start"] if config["start"] in keys else keys[0]
-    return {**config, "sources": kept, "start": start, "note": note}
+    return {**config, "note": note}
 
 
 def _script(key: str, stack: Stack) -> str:
