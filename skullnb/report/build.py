@@ -305,16 +305,16 @@ def _collect(folder: Path, parameters: Mapping[str, Any], failed: Mapping[str, s
 
 def read_results(path: Path, folder: Path) -> dict[str, Any]:
     """Read the results file of one notebook, in `folder`; all else is refused."""
+    name = path.relative_to(folder).as_posix()
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        parts = [found[key] for key in ("parameters", "inputs", "versions", "values")]
-        if found["format"] != FORMAT or not all(isinstance(one, dict) for one in parts):
-            raise ValueError(found["format"])
-        return {**found, "chapter": str(found["chapter"])}
-    except (OSError, ValueError, RecursionError, TypeError, KeyError) as error:
-        name = path.relative_to(folder).as_posix()
-        said = f"{name!r} is not a whole skullnb results file, or cannot be read; make it again."
-        raise UnreadableFile(said) from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise UnreadableFile(f"{name!r} is not JSON, is cut short, or cannot be read.") from error
+    parts = ("parameters", "inputs", "versions", "values")
+    whole = isinstance(found, dict) and found.get("format") == FORMAT and "chapter" in found
+    if not whole or not all(isinstance(found.get(one), dict) for one in parts):
+        raise UnreadableFile(f"{name!r} is not a whole skullnb results file; make it again.")
+    return dict(found)
 
 
 def collate(folder: str | Path) -> Any:
