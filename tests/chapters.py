@@ -59,7 +59,7 @@ def add_text(path: Path, text: str, *tags: str) -> None:
 
 def small_book(folder: Path) -> Path:
     """Write the book's settings and looks with two pages of our own."""
-    left_out = shutil.ignore_patterns("*.md", "__pycache__", "pictures")
+    left_out = shutil.ignore_patterns("*.md", "__pycache__")
     shutil.copytree(ROOT / "book", folder, ignore=left_out)
     (folder / "_toc.yml").write_text(TOC, encoding="utf-8")
     (folder / "_toc-report.yml").write_text(TOC, encoding="utf-8")

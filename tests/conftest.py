@@ -12,6 +12,7 @@ import pytest
 from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
+from skullnb.errors import InvalidSetting
 from skullnb.report.build import build_report
 from skullnb.report.pages import find_browser
 
@@ -48,9 +49,10 @@ def chromium() -> Iterator[Browser]:
         from playwright.sync_api import sync_playwright
     except ImportError:
         missing = "playwright is not installed (pip install --group browser)"
-    program = find_browser()  # which may ask playwright, and that cannot be asked twice at a time
-    if program is None:
-        missing = "no Chromium on this machine (apt-get install chromium)"
+    try:
+        program = find_browser()
+    except InvalidSetting as error:
+        missing = str(error)
     if missing:
         if os.environ.get("SKULLNB_REQUIRE_BROWSER") == "1":
             pytest.fail(f"a browser is required here, but {missing}")

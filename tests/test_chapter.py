@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 from pathlib import Path
 from unittest import mock
@@ -19,10 +18,9 @@ from nbclient import NotebookClient
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
-from skullnb.errors import InvalidSetting, SkullnbError
+from skullnb.errors import InvalidSetting
 from skullnb.pipeline import create_skull_mask
-from skullnb.report.chapter import MOST_SHOWN, PARAMETERS, fill, open_chapter, plain, spread
-from skullnb.report.plot import escape
+from skullnb.report.chapter import MOST_SHOWN, PARAMETERS, fill, open_chapter, plain
 
 NUMBERS = st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.floats() | st.text()
 
@@ -86,16 +84,7 @@ def test_a_figure_shows_a_few_slices_and_their_traces_stay_few(scans):
     for number in range(9):
         expected = create_skull_mask(chapter.images[number])
         np.testing.assert_array_equal(chapter.trace(number).mask, expected)
-        assert len(chapter._traces) <= MOST_SHOWN + 1
-
-
-@given(st.integers(1, 10**6), st.integers(1, 50))
-def test_a_spread_holds_both_ends_and_no_more_than_asked(n, most):
-    found = spread(n, most)
-    assert len(found) == min(n, most)
-    assert found == sorted(set(found))
-    assert found[0] == 0
-    assert most == 1 or found[-1] == n - 1
+    assert chapter.trace.cache_info().currsize <= MOST_SHOWN + 1
 
 
 def test_a_notebook_takes_the_parameters_that_it_knows_in_any_run_of_a_cell_and_no_others(tmp_path):
@@ -108,17 +97,9 @@ def test_a_notebook_takes_the_parameters_that_it_knows_in_any_run_of_a_cell_and_
     NotebookClient(notebook, kernel_name="python3").execute()
     assert notebook.cells[-1].outputs[0].text == "2\n"
     cell = ["", "# Parameters\nkernal_width = 24\n"]
-    said = "'03-threshold' has no parameter 'kernal_width'; did you mean 'kernel_width'?"
+    said = "'03-threshold' has no parameter 'kernal_width'; it has images, reference"
     with pytest.raises(InvalidSetting, match=re.escape(said)):
         open_chapter("03-threshold", {"In": cell, "kernal_width": 24})
-
-
-def test_numbers_are_filled_in_as_they_are_recorded():
-    chapter = open_chapter("01-data")
-    chapter.record(levels=np.array([23, 24]), missing=None, nan=np.nan)
-    text = "{{ iou | f('.3f') }} / {{ levels }} / {{ missing | f('.2f') }} / {{ nan }}"
-    assert chapter.say(text, iou=0.97941).data == "0.979 / 23, 24 / not available / not available"
-    assert chapter.values["iou"] == 0.97941
 
 
 @pytest.mark.parametrize(
@@ -134,11 +115,6 @@ def test_numbers_are_filled_in_as_they_are_recorded():
 )
 def test_sentences_count_range_and_never_take_a_text_for_markup(template, said):
     assert fill(template, {"n": 3}) == said
-
-
-def test_a_sentence_about_a_number_that_nobody_recorded_is_refused():
-    with pytest.raises(InvalidSetting, match="'iou' is undefined; record it first"):
-        fill("{{ iou }}", {})
 
 
 @given(st.dictionaries(st.text(min_size=1), st.lists(NUMBERS) | NUMBERS))
@@ -172,16 +148,6 @@ def test_results_are_written_as_they_are_recorded_and_only_where_asked(tmp_path,
     assert kept["parameters"]["images"] == "scans.npy", "without anybody's folders"
 
 
-def test_a_results_file_gets_its_name_only_when_all_of_it_is_on_the_disk(tmp_path, monkeypatch):
-    chapter = open_chapter("01-data", {"output_dir": str(tmp_path)})
-    chapter.record(a=1)
-    monkeypatch.setattr(os, "fsync", mock.Mock(side_effect=OSError(28, "No space left")))
-    with pytest.raises(SkullnbError, match="No space"):
-        chapter.record(a=2)
-    [path] = (tmp_path / "results").iterdir()
-    assert json.loads(path.read_text(encoding="utf-8"))["values"] == {"a": 1}
-
-
 def test_figures_are_numbered_captioned_described_and_closed(monkeypatch):
     import matplotlib.pyplot as plt
 
@@ -200,11 +166,3 @@ def test_figures_are_numbered_captioned_described_and_closed(monkeypatch):
     assert shown[0]["text/plain"] == "Figure 5.1: line 3, mean 2.333"
     assert "image/svg+xml" not in shown[0]
     assert plt.get_fignums() == []
-
-
-@given(st.text())
-def test_an_escaped_text_is_one_line_and_no_markup(text):
-    safe = escape(text)
-    assert not set(safe) & set("<>\"'`*_[]{}()|~$\n")
-    back = re.sub(r"&#(\d+);", lambda found: chr(int(found[1])), safe)
-    assert back == " ".join(text.split())

@@ -25,14 +25,12 @@ from skullnb.pipeline import (
     PipelineSettings,
     SkullMaskTrace,
     create_skull_masks,
-    masks_by_width,
     normalise,
-    steps,
     trace_skull_mask,
 )
 from skullnb.pipeline.signs import AREA_JUMP, SIGNS, THRESHOLD_JUMP, warnings_of
-from skullnb.report import live, plot
-from skullnb.stack import Stack, read_stack, write_masks
+from skullnb.report import live
+from skullnb.stack import Stack, read_stack
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
@@ -167,28 +165,10 @@ def test_the_built_in_slices_have_pythons_masks_and_signs_at_any_settings(page, 
     rng = np.random.default_rng(1)
     for index, image in enumerate(head.images):
         for settings in (PipelineSettings(), *(random_settings(rng) for _ in range(4))):
-            key = f"studyforrest-{head.slice_numbers[index]}"
+            key = f"slice-{index}"
             found = page.evaluate(MOVE, [key, in_page(settings)])
             trace = trace_skull_mask(image, settings, spacing_mm=head.spacing_mm)
             compare(found, trace, head.reference[index])
-
-
-def test_a_synthetic_head_is_written_by_name_and_starts_at_the_articles_width(
-    chromium, head, tmp_path
-):
-    own, bridge = PipelineSettings(kernel_width=9), live._of_the_package("bridge")
-    config = live.configure("whole", own, head) | {"start": "bridge-2"}
-    config["sources"].append({"key": "bridge-2", "label": "bridge", "kernelWidth": 26})
-    config = live.write_slices(config, head, tmp_path / "live")
-    with live_page(chromium, write_page(tmp_path, head, live.figure_html(config))) as page:
-        for key, stack, index, width in (
-            ("bridge-2", bridge, 2, 26),
-            ("studyforrest-8", head, 1, 9),
-            ("bridge-2", bridge, 2, 26),
-        ):
-            settings = PipelineSettings(kernel_width=width)
-            trace = trace_skull_mask(stack.images[index], settings, spacing_mm=stack.spacing_mm)
-            compare(page.evaluate(MOVE, [key, {}]), trace, stack.reference[index])
 
 
 def test_noise_lines_and_ties_have_pythons_masks_and_signs(page):
@@ -234,34 +214,6 @@ def test_noise_lines_and_ties_have_pythons_masks_and_signs(page):
         assert one == [*expected, facts, warnings, trace.reason], settings
         signs |= set(warnings_of(trace.facts, settings, spacing, trace.reason))
     assert signs == set(SIGNS) - {AREA_JUMP, THRESHOLD_JUMP}
-
-
-def test_numbers_are_written_as_python_writes_them(page):
-    values = [0, 0.5, 1.5, 2.5, 0.125, 0.375, 99.5, 12.5, 1e-9, 150, 1234.5, 0.995, 0.0005]
-    values += (10 ** np.random.default_rng(10).uniform(-7, 6, 200)).tolist()
-    forms = {"fixed": ".0f", "fixed, 1": ".1f", "percent, 1": ".1%", "general, 2": ".2g"}
-    for call, form in {**forms, "general, 3": ".3g"}.items():
-        name, _, digits = call.partition(", ")
-        found = page.evaluate(
-            f"all => all.map((one) => skullnbSigns.{name}(one, {digits}))", values
-        )
-        assert found == [format(value, form) for value in values]
-
-
-def test_the_kernel_is_opencvs_at_every_width(page):
-    shapes = ["ellipse", "rectangle"]
-    found = page.evaluate(
-        """(shapes) => shapes.flatMap((shape) => Array.from({ length: 60 }, (_, i) => {
-            const dot = { pixels: new Uint8Array(130 * 130), height: 130, width: 130 };
-            dot.pixels[65 * 130 + 65] = 1;
-            return packed(skullnb.dilate(dot, i + 1, shape).pixels);
-        }))""",
-        shapes,
-    )
-    dot = np.zeros((130, 130), dtype=np.uint8)
-    dot[65, 65] = 1
-    kernels = [steps.dilate(dot, width, one) for one in shapes for width in range(1, 61)]
-    assert found == [bits(kernel) for kernel in kernels]
 
 
 def read_in_page(page: Page, files: list[bytes], axes: Sequence[str] = ()) -> list[Any]:
@@ -376,21 +328,6 @@ def test_nifti_slices_are_cut_and_scaled_as_python_does(page, tmp_path, is_flat)
             np.testing.assert_allclose(one["spacing"], stack.spacing_mm, rtol=1e-6)
 
 
-def test_a_nifti_file_in_the_other_byte_order_or_without_a_place_is_read(page, tmp_path):
-    pixels = np.random.default_rng(7).normal(0, 50, (12, 9)).astype(np.float32)
-    swapped = nib.Nifti1Image(pixels[..., np.newaxis], np.diag([2, 3, 4, 1]))
-    swapped = nib.Nifti1Image(pixels[..., np.newaxis], None, swapped.header.as_byteswapped(">"))
-    nowhere = nib.Nifti1Image(pixels, None)
-    nowhere.set_sform(None, 0)
-    nowhere.set_qform(None, 0)
-    assert swapped.to_bytes()[:4] == (348).to_bytes(4, "big")
-    for image in (swapped, nowhere):
-        nib.save(image, tmp_path / "image.nii")
-        [[one]] = read_in_page(page, [image.to_bytes()])
-        [expected] = read_stack(tmp_path / "image.nii").images
-        np.testing.assert_array_equal(levels_of(one), normalise(expected))
-
-
 def test_what_cannot_be_read_is_refused_in_one_sentence_that_says_what_to_do(page):
     rng = np.random.default_rng(8)
     grey = rng.integers(0, 256, (20, 30)).astype(np.uint8)
@@ -401,35 +338,28 @@ def test_what_cannot_be_read_is_refused_in_one_sentence_that_says_what_to_do(pag
     hole[1, 2] = np.nan
     refused = {
         "none of the kinds": b"hello, this is a text" * 30,
-        "none of the kinds ": b"",
         "in colour": png(rgb),
         "in colour: save": cv2.imencode(".jpg", rgb)[1].tobytes(),
         "damaged JPEG": b"\xff\xd8\xff" + bytes(80),
         "transparent in places": png(np.dstack([grey] * 4)),
-        "damaged PNG": png(grey)[:20],
         "damaged or cut short": png(grey)[:300],
         "palette, few bits": png(grey, cv2.IMWRITE_PNG_BILEVEL, 1),
         "shape is (2, 7, 8, 9)": npy(rng.random((2, 7, 8, 9))),
         "(7, 8, 3), is that of a picture in colour": npy(rng.random((7, 8, 3))),
-        "holds no slices": npy(np.zeros((0, 5, 5))),
         "values of type c16": npy(rng.random((7, 8)) + 1j),
-        "values of type f2": npy(rng.random((7, 8)).astype(np.float16)),
-        "values of type b1": npy(grey > 100),
         "holds no pixels": npy(np.zeros((0, 5))),
         "cut short: it promises": npy(grey)[:-50],
         "more than this page can hold": npy(np.zeros((1, 1)))[:128].replace(
             b"(1, 1), }", b"(9000, 9000)}"
         ),
         "holds no plain array": npy(np.zeros((7, 8), [("level", "f4")])),
-        "damaged .npy": npy(grey)[:9],
-        " none of the kinds": nib.Nifti2Image(grey[:, :, None], np.eye(4)).to_bytes()[:400],
         "1 of 16 pixels are NaN": npy(hole),
         "holds 2 volumes": volumes,
         "cut short: it promises more": slab[:-10],
         "damaged or cut short: make": gzip.compress(slab)[:-12],
     }
     for expected, one in zip(refused, read_in_page(page, [*refused.values()]), strict=True):
-        assert expected.strip() in one["error"], one
+        assert expected in one["error"], one
         assert one["error"].endswith(".")
 
 
@@ -444,10 +374,9 @@ def test_a_dropped_image_becomes_a_slice_and_leaves_no_trace_of_its_name_as_html
     drop(page, "another.npy", npy(image))
     option.filter(has_text="another.npy").wait_for(state="attached")
     complaint = page.get_by_role("alert")
-    for kind in (".npy", ".PNG", ".jpg", ".nii", ".nii.gz"):
-        drop(page, f"cut{kind}", b"no image")
-        said = complaint.filter(has_text=f"cut{kind}: It is damaged, cut short, or")
-        said.filter(has_text="not what its name says").wait_for()
+    drop(page, "cut.nii.gz", b"no image")
+    said = complaint.filter(has_text="cut.nii.gz: It is damaged, cut short, or")
+    said.filter(has_text="not what its name says").wait_for()
     drop(page, f"{name}.txt", b"no image")
     complaint.filter(has_text="none of the kinds").wait_for()
     assert complaint.inner_text().startswith(f"{name}.txt")
@@ -504,8 +433,10 @@ def save(page: Page, kind: str, folder: Path) -> Path:
     return Path(folder / download.value.suggested_filename)
 
 
-@pytest.mark.parametrize("maker", [nib.Nifti1Image, nib.Nifti2Image])
-def test_saved_masks_are_pythons_and_lie_where_the_scan_lies(page, tmp_path, maker):
+@pytest.mark.parametrize(
+    ("maker", "border"), [(nib.Nifti1Image, "dilation"), (nib.Nifti2Image, "dark growth")]
+)
+def test_saved_masks_are_pythons_and_lie_where_the_scan_lies(page, tmp_path, maker, border):
     images = heads.load("studyforrest").images[6:9, ::3, ::3].astype(np.int16)
     affine = np.array([[0, 0, -5.0, 3], [2.0, 0.1, 0, -7], [0, 2.1, 0, 11], [0, 0, 0, 1]])
     scan = maker(images.transpose(1, 2, 0), affine)
@@ -513,7 +444,9 @@ def test_saved_masks_are_pythons_and_lie_where_the_scan_lies(page, tmp_path, mak
     nib.save(scan, tmp_path / "scan.nii")
     drop(page, "scan.nii", (tmp_path / "scan.nii").read_bytes())
     stack = read_stack(tmp_path / "scan.nii")
-    masks = create_skull_masks(stack.images)
+    masks = create_skull_masks(stack.images, PipelineSettings(border=border), stack.spacing_mm)
+    page.locator("summary").click()
+    page.locator("figure.live [name=border]").select_option(border)
     saved = {kind: save(page, kind, tmp_path) for kind in (".png", ".npy", ".nii")}
     names = ["scan_slice1_mask.png", "scan_mask.npy", "scan_mask.nii"]
     assert [path.name for path in saved.values()] == names
@@ -526,75 +459,27 @@ def test_saved_masks_are_pythons_and_lie_where_the_scan_lies(page, tmp_path, mak
     np.testing.assert_array_equal(read_stack(saved[".nii"]).images, masks)
 
 
-def test_saved_masks_of_a_slice_without_geometry_are_as_python_writes_them(page, head, tmp_path):
-    alone = Stack(head.images[1:2], spacing_mm=head.spacing_mm)
-    expected = write_masks(create_skull_masks(alone.images), tmp_path / "python.nii", alone)
-    mine, its = nib.load(save(page, ".nii", tmp_path)), nib.load(expected)
-    np.testing.assert_array_equal(mine.get_fdata(), its.get_fdata())
-    np.testing.assert_allclose(mine.affine, its.affine, rtol=1e-6)
-    assert mine.header.get_xyzt_units() == its.header.get_xyzt_units()
-
-
-def test_the_curve_under_the_slider_is_pythons(page, head):
-    page.wait_for_function("document.querySelector('figure.live').live.best")
-    masks = masks_by_width(head.images[1], range(61))
-    scores = [iou(mask, head.reference[1]) for mask in masks]
-    best = page.evaluate("document.querySelector('figure.live').live.best")
-    assert best == {"at": int(np.argmax(scores)), "iou": max(scores)}
-    said = page.locator(".live-best").first
-    assert said.inner_text() == f"IoU by width: best at {best['at']} px, {max(scores):.4f}"
-
-
-def test_the_picture_its_numbers_and_the_slider_are_seen_together(page):
-    page.set_viewport_size({"width": 1280, "height": 720})
-    parts = ("canvas.live-main", "figure.live dl", "[name=kernelWidth]", ".live-best >> nth=0")
-    boxes = [box_of(page.locator(one)) for one in parts]
-    assert max(y + height for _, y, _, height in boxes) - min(box[1] for box in boxes) < 640
-
-
-def test_an_image_can_be_dropped_anywhere_with_the_mouse(page):
-    drop = page.locator(".live-drop")
-    stopped = page.evaluate(
-        """(array) => {
-            const bytes = Uint8Array.from(atob(array), (letter) => letter.charCodeAt(0));
-            window.dataTransfer = new DataTransfer();
-            dataTransfer.items.add(new File([bytes], "dropped.npy"));
-            window.drag = (kind, place) => !document.querySelector(place).dispatchEvent(
-                new DragEvent(kind, { bubbles: true, cancelable: true, dataTransfer }));
-            return drag("dragover", "body");
-        }""",
-        b64encode(npy(np.eye(30))).decode("ascii"),
-    )
-    assert stopped
-    assert "is-over" in (drop.get_attribute("class") or "")
-    page.evaluate("drag('dragleave', 'body')")
-    assert "is-over" not in (drop.get_attribute("class") or "")
-    page.evaluate("drag('dragover', '.live-drop')")
-    assert page.evaluate("drag('drop', '.live-main')"), "the browser would open the file"
-    page.wait_for_function("document.querySelector('figure.live').live.key === 'own'")
-    assert "is-over" not in (drop.get_attribute("class") or "")
-    page.evaluate("dataTransfer.items.clear()")
-    assert not page.evaluate("drag('drop', 'body')"), "text that is dragged is not ours"
-
-
-def test_every_control_has_a_name_and_works_by_keyboard(page):
+def test_every_control_has_a_name_works_by_keyboard_and_is_announced_after_a_pause(page):
     width = page.get_by_label("Kernel width")
-    width.focus()
     width.press("ArrowRight")
     assert width.get_attribute("aria-valuetext") == "27 px, reaches 8.9 mm"
-    assert shown(page, "Mask") != shown(page, "Brain")
+    spoken = page.locator("output.live-spoken")
+    expected = f"IoU 0[.].*, Threshold 85, .*, Mask, px {shown(page, 'Mask')}."
+    spoken.filter(has_text=re.compile(expected)).wait_for(state="attached")
+    assert spoken.evaluate("(one) => one.ariaLive || one.tagName") == "OUTPUT"
     style = width.evaluate("(one) => getComputedStyle(one).outlineStyle")
     assert style not in ("none", "")
     page.locator("summary").focus()
     page.keyboard.press("Enter")
-    page.get_by_label("Drop what touches the frame").focus()
-    page.keyboard.press("Space")
     page.get_by_label("Threshold").press("ArrowLeft")
     assert page.get_by_label("Threshold").get_attribute("aria-valuetext") == "84, by hand"
     assert not page.get_by_label("Otsu’s method").is_checked()
+    signs = page.locator(".live-signs li")
+    page.get_by_label("Threshold").press("End")
+    assert signs.all_inner_texts() == ["The mask is empty: no pixel is above the threshold."]
     page.get_by_role("button", name="Back to the first settings").press("Enter")
     assert width.get_attribute("aria-valuetext") == "26 px, reaches 8.5 mm"
-    assert page.get_by_label("Otsu’s method").is_checked()
+    assert signs.count() == 0
     unnamed = page.locator("figure.live").evaluate(
         """(figure) => Array.from(figure.querySelectorAll("input, select, button, .live-main"))
             .filter((one) => !(one.labels && one.labels.length) && !one.textContent.trim()
@@ -603,49 +488,23 @@ def test_every_control_has_a_name_and_works_by_keyboard(page):
     assert unnamed == 0
 
 
-def test_a_change_is_announced_after_a_pause_and_what_looks_wrong_said_in_the_figure_too(page):
-    page.get_by_label("Kernel width").press("ArrowLeft")
-    expected = f"IoU 0[.].*, Threshold 85, .*, Mask, px {shown(page, 'Mask')}."
-    spoken = page.locator("output.live-spoken")
-    spoken.filter(has_text=re.compile(expected)).wait_for(state="attached")
-    assert spoken.evaluate("(one) => one.ariaLive || one.tagName") == "OUTPUT"
-    signs = page.locator(".live-signs li")
-    assert signs.count() == 0
-    page.get_by_label("Threshold").press("End")
-    assert signs.all_inner_texts() == ["The mask is empty: no pixel is above the threshold."]
-    page.get_by_label("Threshold").fill("30")
-    said = "Only 0.0% of the bright tissue lies around the chosen component"
-    assert any(one.startswith(said) for one in signs.all_inner_texts())
-    spoken.filter(has_text=said).wait_for(state="attached")
-
-
-def test_on_a_phone_all_moves_by_touch_by_mouse_and_by_key_and_nothing_overflows(chromium, site):
+def test_on_a_phone_all_moves_by_touch_and_by_key_and_nothing_overflows(chromium, site):
     with live_page(chromium, site, has_touch=True, **LOOKS["phone"]) as page:
         canvas = page.locator("canvas.live-main")
         centre = "document.querySelector('figure.live').live.centre"
         before = page.evaluate(centre)
-        canvas.focus()
-        page.keyboard.press("ArrowDown")
+        canvas.press("ArrowDown")
         assert page.evaluate(centre)[0] > before[0]
         x, y, width, height = box_of(canvas)
         page.touchscreen.tap(x + width / 2, y + height / 2)
         np.testing.assert_allclose(page.evaluate(centre), [192, 137], atol=3)
-        page.mouse.move(x + 20, y + 20)
-        page.mouse.down()
-        page.mouse.move(x + width / 4, y + height / 4)
-        assert (np.array(page.evaluate(centre)) < [150, 100]).all()
-        page.mouse.up()
         slider = page.get_by_label("Kernel width")
         slider.scroll_into_view_if_needed()
-        x, y, _, height = box_of(slider)
-        assert height >= 28
-        page.touchscreen.tap(x + 4, y + height / 2)
-        assert slider.input_value() in ("0", "1")
+        assert box_of(slider)[3] >= 28
         wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
         assert page.evaluate(wide) == 0
         whole, part = box_of(canvas), box_of(page.locator(".live-detail"))
         assert part[1] >= whole[1] + whole[3]
-        assert min(whole[2], part[2]) > 0.8 * page.viewport_size["width"]
 
 
 def box_of(shown: Locator) -> tuple[float, ...]:
@@ -655,44 +514,27 @@ def box_of(shown: Locator) -> tuple[float, ...]:
     return box["x"], box["y"], box["width"], box["height"]
 
 
-def test_where_the_outline_lies_its_colour_is_on_the_canvas(page):
-    count = """(colour) => {
-        const canvas = document.querySelector("canvas.live-detail"), { width, height } = canvas;
-        const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
-        const wanted = [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16));
-        let count = 0;
-        for (let i = 0; i < data.length; i += 4) {
-            if (wanted.every((part, j) => Math.abs(part - data[i + j]) < 12)) count++;
-        }
-        return count;
-    }"""
-    colours = {name: plot.PALETTE[name] for name in ("brain", "mask", "reference")}
-    assert all(page.evaluate(count, colour) > 20 for colour in colours.values())
-    for name in colours:
-        page.get_by_label(name, exact=True).uncheck()
-    assert {page.evaluate(count, colour) for colour in colours.values()} == {0}
-
-
-def with_still(head: Stack, folder: Path) -> tuple[Path, list[str]]:
-    """Write a page of links and a figure with a still picture; give it, and its slices' keys."""
+def test_a_link_opens_its_slice_and_print_or_a_page_without_script_shows_the_still_picture(
+    chromium, head, tmp_path
+):
     config = live.configure("whole", PipelineSettings(), head, start=1)
-    config = live.write_slices(config, head, folder / "live")
+    config = live.write_slices(config, head, tmp_path / "live")
     keys = [source["key"] for source in config["sources"]]
     links = "".join(f'<a href="#live-{key}">{key}</a> ' for key in keys)
     still = live.figure_html(config, png(np.zeros((60, 90), np.uint8)), "a still picture", keys)
-    return write_page(folder, head, links + still), keys
-
-
-def test_print_and_a_page_without_script_or_without_its_slice_show_the_still_picture(
-    chromium, head, tmp_path
-):
-    path, _ = with_still(head, tmp_path)
+    path = write_page(tmp_path, head, links + still)
+    shows = "(key) => document.querySelector('figure.live').live.key === key"
     with live_page(chromium, path) as page:
+        for key in keys:
+            page.get_by_role("link", name=key, exact=True).press("Enter")
+            page.wait_for_function(shows, arg=key)
+        page.goto("about:blank")
+        page.goto(f"{path.as_uri()}#live-{keys[2]}")
+        page.wait_for_function(shows, arg=keys[2])
         still = page.get_by_alt_text("a still picture")
         assert not still.is_visible()
         page.emulate_media(media="print")
         assert still.is_visible()
-        assert not page.locator(".live-panel").is_visible()
     with opened(chromium, path, java_script_enabled=False) as page:
         assert page.get_by_alt_text("a still picture").is_visible()
     shutil.rmtree(tmp_path / "live")
@@ -701,19 +543,6 @@ def test_print_and_a_page_without_script_or_without_its_slice_show_the_still_pic
     page.get_by_role("alert").filter(has_text="could not be loaded").wait_for()
     assert page.get_by_alt_text("a still picture").is_visible()
     page.close()
-
-
-def test_a_link_to_a_slice_opens_it_in_its_figure_also_from_another_page(chromium, head, tmp_path):
-    path, keys = with_still(head, tmp_path)
-    shows = "(key) => document.querySelector('figure.live').live.key === key"
-    with live_page(chromium, path) as page:
-        for key in keys:
-            page.get_by_role("link", name=key, exact=True).press("Enter")
-            page.wait_for_function(shows, arg=key)
-    with live_page(chromium, path) as page:
-        page.goto("about:blank")
-        page.goto(f"{path.as_uri()}#live-{keys[2]}")
-        page.wait_for_function(shows, arg=keys[2])
 
 
 def shown(page: Page, name: str) -> str:
@@ -725,69 +554,4 @@ def test_a_page_asks_only_for_its_own_files_and_only_for_the_slice_it_shows(chro
     with live_page(chromium, site, asked=asked):
         pass
     assert all(url.startswith(site.parent.as_uri()) for url in asked)
-    assert [Path(url).name for url in asked if "/live/" in url] == ["studyforrest-8.js"]
-
-
-def test_the_settings_are_those_of_the_report(chromium, head, tmp_path):
-    stack, settings = head.select([1]), PipelineSettings(kernel_width=80)
-    html = live.try_it(stack, settings, tmp_path / "live")
-    with live_page(chromium, write_page(tmp_path, stack, html)) as page:
-        slider = page.get_by_label("Kernel width")
-        assert (slider.input_value(), slider.get_attribute("max")) == ("80", "80")
-        assert page.locator(".live-signs li").first.inner_text().startswith("The kernel of 80 px")
-        trace = trace_skull_mask(stack.images[0], settings)
-        assert shown(page, "Mask") == f"{np.count_nonzero(trace.mask):,}"
-        assert not page.get_by_label("Slice", exact=True).is_visible()
-
-
-def test_the_border_rule_can_be_switched_where_pixels_have_a_size(page: Page, head: Stack) -> None:
-    rule, width, reach = (
-        page.locator(f"figure.live [name={name}]") for name in ("border", "kernelWidth", "reachMm")
-    )
-    assert not reach.is_visible()
-    page.locator("summary").click()
-    rule.select_option("dark growth")
-    assert reach.is_visible()
-    assert not width.is_visible()
-    assert reach.get_attribute("aria-valuetext") == "14 mm at most"
-    for index, reach_mm in ((1, 14.0), (1, 6.5), (2, 6.5)):
-        key = f"studyforrest-{head.slice_numbers[index]}"
-        settings = PipelineSettings(border="dark growth", reach_mm=reach_mm)
-        found = page.evaluate(MOVE, [key, {"reachMm": reach_mm}])
-        trace = trace_skull_mask(head.images[index], settings, spacing_mm=head.spacing_mm)
-        compare(found, trace, head.reference[index])
-    best = "document.querySelector('figure.live').live.best"
-    page.wait_for_function(f"{best} && {best}.at > 2")
-    found = page.evaluate(best)
-    settings = PipelineSettings(border="dark growth", reach_mm=found["at"])
-    [mask] = create_skull_masks(head.images[2:], settings, head.spacing_mm)
-    assert found["iou"] == pytest.approx(iou(mask, head.reference[2]), abs=1e-12)
-    assert page.locator(".live-best").last.inner_text().startswith("IoU by reach: best at ")
-
-    file = {"name": "bare.npy", "mimeType": "", "buffer": npy(head.images[1].astype(np.float64))}
-    page.set_input_files("figure.live input[type=file]", files=[file])
-    width.wait_for()
-    assert not rule.is_visible()
-    found = page.evaluate("result(document.querySelector('figure.live').live)")
-    compare(found, trace_skull_mask(head.images[1]), None)
-
-
-def test_masks_of_a_volume_are_saved_with_the_border_rule_that_is_chosen(
-    page: Page, tmp_path: Path
-) -> None:
-    images = heads.load("studyforrest").images[6:9, ::3, ::3].astype(np.int16)
-    nib.save(
-        nib.Nifti1Image(images.transpose(2, 1, 0), np.diag([2, 2.1, 5, 1])), tmp_path / "a.nii"
-    )
-    page.set_input_files("figure.live input[type=file]", files=[tmp_path / "a.nii"])
-    page.wait_for_function("document.querySelector('figure.live').live.key === 'own'")
-    page.locator("summary").click()
-    page.locator("figure.live [name=border]").select_option("dark growth")
-    with page.expect_download() as download:
-        page.get_by_role("button", name="Save the mask as .npy").click()
-    download.value.save_as(tmp_path / "masks.npy")
-    stack = read_stack(tmp_path / "a.nii")
-    expected = create_skull_masks(
-        stack.images, PipelineSettings(border="dark growth"), stack.spacing_mm
-    )
-    np.testing.assert_array_equal(np.load(tmp_path / "masks.npy"), expected)
+    assert [Path(url).name for url in asked if "/live/" in url] == ["slice-1.js"]

@@ -163,8 +163,5 @@ def test_its_prose_reads_in_plain_markdown_and_its_links_lead_somewhere(path):
     assert not re.search(r"\{[a-z-]+\}`|^:::|^```\{", prose(path), flags=re.MULTILINE)
     for target in re.findall(r"\]\(([\w./-]+\.(?:ipynb|md))", prose(path) + " ".join(shown(path))):
         assert (path.parent / target).exists(), target
-
-
-def test_it_never_takes_the_kernel_width_for_a_distance(path):
-    words = prose(path) + " ".join(shown(path))
+    words = prose(path) + " ".join(shown(path))  # a kernel's width is no distance
     assert not re.search(r"dilat\w+ by (a |about )?\*{0,2}\d+ ?(px|pixels)", words)

@@ -40,28 +40,6 @@ def test_text_and_lines_can_be_told_from_the_page_and_masks_from_each_other():
     assert min(np.linalg.norm(np.subtract(*pair)) for pair in combinations(masks, 2)) > 0.3
 
 
-@pytest.mark.parametrize(("spacing", "ratio"), [(None, 1.0), ((3.0, 1.0), 3.0)])
-def test_a_slice_is_shown_with_the_proportions_it_has_in_mm(spacing, ratio):
-    fig, [ax] = plot.panels(1, (20, 40), spacing=spacing)
-    plot.show(ax, np.arange(800).reshape(20, 40), spacing=spacing)
-    fig.canvas.draw()
-    box = ax.get_window_extent()
-    assert box.height / box.width == pytest.approx(ratio * 20 / 40, rel=0.02)
-
-
-def test_a_part_of_a_slice_counts_its_pixels_as_the_whole():
-    ax = plt.subplots()[1]
-    image = np.zeros((30, 40))
-    assert plot.box_of(image) == (slice(0, 30), slice(0, 40)), "all, around an empty mask"
-    image[10:20, 5:15] = 1
-    plot.show(ax, image, box=plot.box_of(image, margin=0.1))
-    shown = ax.images[0].get_array()
-    left, right, bottom, top = ax.images[0].get_extent()
-    assert shown.shape == (bottom - top, right - left)
-    row, column = np.argwhere(shown > 0)[0]
-    assert (row + top + 0.5, column + left + 0.5) == (10, 5)
-
-
 def test_a_large_slice_is_thinned_and_a_few_hot_pixels_do_not_darken_it():
     ax = plt.subplots()[1]
     image = np.random.default_rng(0).random((2000, 1000))
@@ -70,16 +48,6 @@ def test_a_large_slice_is_thinned_and_a_few_hot_pixels_do_not_darken_it():
     assert max(ax.images[0].get_array().shape) <= 900
     assert ax.images[0].get_clim()[1] < 2
     assert ax.get_xlim() == (-0.5, 999.5)
-
-
-@pytest.mark.parametrize("image", [np.zeros((4, 4)), np.eye(4, dtype=bool), np.zeros((4, 4, 3))])
-def test_flat_slices_masks_and_colours_can_be_shown(image):
-    fig, ax = plt.subplots()
-    plot.show(ax, image)
-    plot.outline(ax, image if image.ndim == 2 else None, label="mask")
-    plot.tint(ax, image if image.ndim == 2 else image[..., 0])
-    fig.canvas.draw()
-    assert [line.get_label() for line in ax.lines] == ["mask"]
 
 
 def test_a_table_formats_escapes_and_says_what_it_leaves_out():

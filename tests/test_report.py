@@ -17,13 +17,12 @@ import nbformat
 import numpy as np
 import psutil
 import pytest
-import yaml
 from chapters import ROOT, SCAN, add_text, small_book, use, write_chapter, write_data
 from screenshots import opened
 
 from skullnb.errors import InvalidSetting, ReportFailed, ShapeMismatch, SkullnbError, UnreadableFile
 from skullnb.report import build, pages
-from skullnb.report.build import MARKER, Report, build_report, collate, find_assets
+from skullnb.report.build import MARKER, Report, build_report, collate
 from skullnb.report.chapter import FORMAT
 
 ANSWER = "The answer is forty-two."
@@ -66,7 +65,7 @@ def small(tmp_path, monkeypatch):
         ({"reference": "data/m.npy"}, InvalidSetting, "reference"),
         ({"kernel_width": -3}, InvalidSetting, "-3"),
         ({"workers": 0}, InvalidSetting, "workers is 0"),
-        ({"reach": 7.5}, InvalidSetting, "no parameter 'reach'; did you mean 'reach_mm'"),
+        ({"reach": 7.5}, InvalidSetting, "no parameter 'reach'; it has images, ref"),
     ],
 )
 @pytest.mark.usefixtures("small")
@@ -92,11 +91,11 @@ def test_a_missing_extra_says_what_to_install(monkeypatch):
     ("holds", "output", "words"),
     [
         (["thesis.txt"], "out", "not empty"),
-        (["thesis.txt"], "out overwritten", "not a skullnb report"),
-        ([MARKER], "out", "--overwrite"),
+        (["thesis.txt"], "out overwritten", "--overwrite replaces a skullnb report, nothing else"),
+        ([MARKER], "out", "not empty"),
         ([], "file", "is a file"),
         ([], ".", "current"),
-        ([], "disk", "'disk' is where a disk is mounted"),
+        ([], "disk", "'disk' is a file, a disk"),
     ],
 )
 def test_a_place_that_holds_something_is_not_taken(small, holds, output, words, monkeypatch):
@@ -115,8 +114,6 @@ def test_a_place_that_holds_something_is_not_taken(small, holds, output, words, 
 @pytest.mark.parametrize(
     ("images", "named"),
     [
-        ("report/inside.npy", {}),
-        ("x/../report/inside.npy", {}),
         ("report/*.npy", {}),
         ("scan.npy", {"reference": "link.npy"}),
         ("scan.npy", {"groups": "x/../report/labels.txt"}),
@@ -145,71 +142,26 @@ def older_report(folder: Path) -> Path:
     return folder
 
 
-def test_two_reports_at_once_get_a_sentence_and_not_each_others_files(small):
-    with (
-        build._workplace(small / "out"),
-        pytest.raises(InvalidSetting, match="Another report is being made in 'out'"),
-    ):
-        build_report(output_dir="out")
-    assert ".out.lock" not in names(small)
-
-
-def test_what_appeared_at_the_name_while_the_report_was_made_stays(tmp_path):
-    output = tmp_path / "report"
-    for overwrite, words in ((False, "not empty"), (True, "not a skullnb report")):
-        with build._workplace(output) as work:
-            output.mkdir(exist_ok=True)
-            (output / "thesis.tex").touch()
-            with pytest.raises(InvalidSetting, match=words):
-                build._put_in_place(work, output, overwrite)
-        assert (names(tmp_path), names(output)) == (["report"], ["thesis.tex"])
-
-
-def test_an_older_report_steps_aside_and_comes_back_when_the_new_one_does_not_get_its_name(
-    tmp_path, monkeypatch
-):
-    output, rename = older_report(tmp_path / "report"), Path.rename
-
-    def full(self: Path, target: Path) -> Path:
-        if self.suffix == ".partial":
-            raise OSError(28, "No space left on device")
-        return rename(self, target)
-
-    monkeypatch.setattr(Path, "rename", full)
-    with pytest.raises(OSError, match="No space"), build._workplace(output) as work:
-        build._put_in_place(work, output, overwrite=True)
-    assert (names(tmp_path), names(output)) == (["report"], [MARKER, "page"])
-    monkeypatch.undo()
+def test_an_older_report_steps_aside_for_the_new_one(tmp_path):
+    output = older_report(tmp_path / "report")
     with build._workplace(output) as work:
+        (work / MARKER).touch()
         build._put_in_place(work, output, overwrite=True)
     assert (names(tmp_path), names(output)) == (["report"], [MARKER])
 
 
-@pytest.mark.parametrize("is_there", [True, False])
-def test_the_next_run_tidies_up_after_a_killed_one_and_takes_nothing_else(tmp_path, is_there):
-    for name in (".report-0123abcd.old", *["report"] * is_there):
-        older_report(tmp_path / name)
-    for name in (".report-0123abcd.partial", ".report-2-0123abcd.partial"):
-        (tmp_path / name / "results").mkdir(parents=True)
+def test_the_next_run_tidies_up_after_a_killed_one_and_takes_nothing_else(tmp_path):
+    older_report(tmp_path / "report")
+    for name in (".report..ab", ".report-2..ab"):
+        (tmp_path / name / "new" / "results").mkdir(parents=True)
     (tmp_path / ".report.lock").touch()
     with build._workplace(tmp_path / "report") as work:
-        during = [".report-2-0123abcd.partial", ".report.lock", work.name, "report"]
+        during = [".report-2..ab", ".report.lock", work.parent.name, "report"]
         assert names(tmp_path) == sorted(during)
         assert names(tmp_path / "report") == [MARKER, "page"]
-    assert names(tmp_path) == [".report-2-0123abcd.partial", "report"]
-
-
-def test_a_link_to_a_folder_is_filled_where_it_leads(small, monkeypatch):
-    older_report(small / "report")
-    (small / "named").symlink_to("report")
-    started = mock.Mock(side_effect=InterruptedError)
-    monkeypatch.setattr(build, "_run", started)
-    with pytest.raises(InterruptedError):
-        build_report(output_dir="named", overwrite=True)
-    work = started.call_args.args[2]
-    assert work.parent == small
-    assert re.fullmatch(r"\.report-\w+\.partial", work.name)
-    assert names(small / "report") == [MARKER, "page"]
+        with pytest.raises(InvalidSetting, match="Another report is being made in 'report'"):
+            build._workplace(tmp_path / "report").__enter__()
+    assert names(tmp_path) == [".report-2..ab", "report"]
 
 
 def make(folder: Path, **given: Any) -> Report:
@@ -231,7 +183,7 @@ import matplotlib.pyplot as plt
 from skullnb.report.live import link_to, live_figure
 
 ax = plt.subplots()[1]
-for place, url in enumerate((link_to(chapter.stack, 1), "live:slice-7")):
+for place, url in enumerate((link_to(1), link_to(7))):
     ax.add_patch(plt.Rectangle((place, 0), 1, 1, url=url))
 chapter.figure("Two slices. One leads on.", alt="Two squares")"""
 
@@ -292,13 +244,9 @@ def test_it_holds_pages_notebooks_and_all_results_and_nothing_temporary_is_left(
     assert {"python", "numpy", "opencv-python-headless"} <= set(results["versions"])
     assert all(len(sha) == 64 for sha in results["inputs"].values())
     assert results["failed"] == {}
-
-
-def test_the_front_page_runs_last_and_is_a_page_and_not_a_redirect(report):
     front = report / "html" / "index.html"
-    assert "2 notebooks before this one." in source_of(front)
+    assert "2 notebooks before this one." in source_of(front), "it runs last"
     assert 'href="notebooks/01-data.html"' in read(front)
-    assert "refresh" not in read(front).lower()
 
 
 def test_no_page_and_no_notebook_shows_a_full_path_or_takes_a_name_for_markup(report):
@@ -347,19 +295,6 @@ def test_what_a_reader_downloads_is_the_notebook_itself(report):
     assert "image/svg+xml" not in kinds
 
 
-def test_the_single_file_holds_every_page_and_live_slice_once_and_leads_nowhere_else(report):
-    text = read(report / "book.html")
-    slices = [f"slice-{n}" for n in (0, 1)]
-    assert sorted(re.findall(r'skullnbLive\.take\("(.*?)"', text)) == slices
-    assert names(report / "html" / "_static" / "live") == [f"{one}.js" for one in slices]
-    assert text.count('<article class="bd-article"') == 5
-    ids = re.findall(r'\sid="([^"]+)"', re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL))
-    assert len(ids) == len(set(ids))
-    links = re.findall(r'<a [^>]*href="([^"]+)"', text)
-    assert not [one for one in links if not re.match(r"#|https?:|mailto:", one)]
-    assert {one[1:] for one in links if one.startswith("#")} <= set(ids)
-
-
 def test_a_slice_of_a_drawing_leads_to_its_live_figure_and_one_that_is_not_live_nowhere(report):
     page = read(report / "html" / "index.html")
     drawn = page.partition('id="figure-15-1"')[2].partition("</figure>")[0]
@@ -367,7 +302,7 @@ def test_a_slice_of_a_drawing_leads_to_its_live_figure_and_one_that_is_not_live_
     assert links == [("#live-slice-1", "slice 1")]
     assert 'role="group"' in drawn
     assert "live:" not in drawn
-    assert re.search(r'<figure class="live".*?><span id="live-slice-1" data-key="slice-1">', page)
+    assert re.search(r'<figure class="live".*?<span id="live-slice-1" data-key="slice-1">', page)
 
 
 @pytest.mark.browser
@@ -481,48 +416,12 @@ def test_nothing_outlives_a_report_that_is_ended(tmp_path, name):
     assert names(tmp_path) == ["begun", "book", "chapters"]
 
 
-def test_a_part_without_notebooks_is_left_out_a_part_of_pages_stays_and_a_new_one_joins(small):
-    toc = yaml.safe_load(read(small / "book" / "_toc.yml"))
-
-    def fitted(there: list[str], student: bool = False) -> dict[str, list[str]]:
-        parts = build._fit(toc, there, student=student)["parts"]
-        return {part["caption"]: [one["file"] for one in part["chapters"]] for part in parts}
-
-    at_hand = ["book/notes", "book/teaching"]
-    assert fitted([]) == {"At hand": at_hand}
-    assert fitted(["01-data"])["The method"] == ["notebooks/01-data"]
-    assert fitted(["07-new"])["Further chapters"] == ["notebooks/07-new"]
-    assert fitted([], student=True) == {"At hand": ["book/notes"]}
-
-
 def test_a_folder_is_not_cut_out_of_a_longer_name_or_a_sentence(monkeypatch):
     monkeypatch.setattr(Path, "home", mock.Mock(side_effect=RuntimeError("no home")))
-    scrub = build._path_scrubber([Path("/data/a"), Path("scans"), Path("/")])
-    assert scrub("/data/a/b.npy /data/abc/d.npy /data/a") == "b.npy /data/abc/d.npy "
+    scrub = build._path_scrubber([Path("/data/a"), Path('/d"\né'), Path("scans"), Path("/")])
+    assert scrub("/data/a/b.npy /data/abc/d.npy /data/a\n") == "b.npy /data/abc/d.npy \n"
     said = {"x": ["all the scans and/or masks", 1]}
-    assert scrub(said) == said
-
-
-def test_widgets_are_taken_out_but_their_static_twin_stays():
-    from nbformat.v4 import new_code_cell, new_notebook, new_output
-
-    view = {"application/vnd.jupyter.widget-view+json": {"model_id": "1"}, "text/plain": "HBox()"}
-    twin = {**view, "image/png": "iVBORw0KGgo="}
-    outputs = [new_output("display_data", data) for data in (view, twin)]
-    notebook = new_notebook(cells=[new_code_cell("w", outputs=outputs)], metadata={"widgets": {}})
-    notebook = build._cleaned(notebook, lambda value: value)
-    [output] = notebook.cells[0].outputs
-    assert set(output.data) == {"text/plain", "image/png"}
-    assert "widgets" not in notebook.metadata
-
-
-def test_the_installed_package_carries_notebooks_and_book(tmp_path, monkeypatch):
-    package = tmp_path / "site-packages" / "skullnb"
-    (package / "_assets" / "book").mkdir(parents=True)
-    monkeypatch.setattr(build, "__file__", str(package / "report" / "build.py"))
-    assert find_assets("book") == package / "_assets" / "book"
-    with pytest.raises(SkullnbError, match="install"):
-        find_assets("notebooks")
+    assert scrub({**said, "y": '/d"\né/x.npy /data/aé'}) == {**said, "y": "x.npy /data/aé"}
 
 
 @pytest.mark.parametrize(
@@ -531,9 +430,7 @@ def test_the_installed_package_carries_notebooks_and_book(tmp_path, monkeypatch)
         ("https://git.example", "", "https://git.example/lab/skullnb"),
         ("", "git@github.com:lab/skullnb.git", "https://github.com/lab/skullnb"),
         ("", "https://me:secret@github.com/lab/skullnb", "https://github.com/lab/skullnb"),
-        ("", "/srv/git/skullnb", ""),
         ("", "http://localhost/skullnb", ""),
-        ("", "", ""),
     ],
 )
 def test_buttons_lead_to_the_source_where_its_public_address_is_known_without_a_password(
@@ -546,7 +443,7 @@ def test_buttons_lead_to_the_source_where_its_public_address_is_known_without_a_
     found = pages.address()
     assert found.get("repository", {"url": ""})["url"] == url
     assert ("html" in found) == bool(url)
-    assert ("launch_buttons" in found) == url.startswith("https://github.com")
+    assert bool(found.get("launch_buttons")) == url.startswith("https://github.com")
 
 
 def write_results(folder: Path, chapter: str, **given: Any) -> Path:
@@ -584,51 +481,37 @@ def test_what_is_no_file_of_results_is_named_with_its_folder(tmp_path):
             collate(tmp_path)
     path.unlink()
     path.mkdir()
-    with pytest.raises(UnreadableFile, match="is no file of results"):
+    with pytest.raises(UnreadableFile, match="or cannot be read"):
         collate(tmp_path)
 
 
 def test_notebooks_that_saw_other_images_are_not_brought_together(tmp_path):
     for chapter, sha in (("01-data", "ab"), ("02-normalise", "cd")):
         write_results(tmp_path, chapter, inputs={"images": sha})
-    with pytest.raises(ReportFailed, match="images changed while the notebooks ran: '02-norm"):
+    with pytest.raises(ReportFailed, match="The slices changed while the notebooks ran"):
         build._collect(tmp_path / "results", {}, {})
 
 
 def test_without_a_browser_a_pdf_is_refused_before_anything_runs(small, monkeypatch):
-    monkeypatch.setattr(pages, "find_browser", lambda: None)
-    for chrome, said in (
-        ("", "install one, or name it in the env"),
-        ("/no", "CHROME names '/no', "),
-    ):
-        monkeypatch.setenv("CHROME", chrome)
-        with pytest.raises(InvalidSetting, match=said):
-            build_report(pdf=True, output_dir=small / "out")
+    monkeypatch.setenv("CHROME", "/no")
+    with pytest.raises(InvalidSetting, match=r"CHROME names '/no'.*install one, or name it in the"):
+        build_report(pdf=True, output_dir=small / "out")
 
 
-def test_the_browser_that_chrome_names_prints_its_failure_is_said_and_nothing_of_it_stays(
-    tmp_path, monkeypatch
-):
+def test_the_browser_that_chrome_names_prints_and_its_failure_is_said(tmp_path, monkeypatch):
     own, pdf, page = (tmp_path / name for name in ("my-browser", "page.pdf", "page.html"))
     own.write_text("#!/bin/sh\necho cannot start >&2\nexit 1\n", encoding="utf-8")
     own.chmod(0o755)
-    (tmp_path / "tmp").mkdir()
-    for name, value in {"CHROME": own, "TMPDIR": tmp_path / "tmp"}.items():
-        monkeypatch.setenv(name, str(value))
-    monkeypatch.setattr("tempfile.tempdir", None)  # so that it is asked for again
+    monkeypatch.setenv("CHROME", str(own))
     assert pages.find_browser() == own
     with pytest.raises(ReportFailed, match="my-browser could not print the PDF: cannot start"):
         pages.print_pdf(page, pdf, own)
-    own.write_text(f'#!/bin/sh\ntouch "$TMPDIR/socket"\nprintf %%PDF- > {pdf}\n')
-    # A socket may have a name of so many letters; where it is longer, it stays elsewhere.
-    for longest, left in ((10_000, []), (10, ["socket"])):
-        monkeypatch.setattr(pages, "_LONGEST", longest)
-        pages.print_pdf(page, pdf, own)
-        assert names(tmp_path / "tmp") == left
+    own.write_text(f"#!/bin/sh\nprintf %%PDF- > {pdf}\n")
+    pages.print_pdf(page, pdf, own)
 
 
 def test_a_weak_proxy_whose_object_is_gone_does_not_stop_the_pages():
     gone = {1}
     left_over = weakref.proxy(gone)
     del gone
-    assert not any(left_over is one for one in pages._living_objects())
+    assert not any(left_over is one for one in pages.living_objects())

@@ -22,13 +22,13 @@ from exercises import (
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from skullnb import heads
-from skullnb.pipeline import PipelineSettings, normalise, trace_skull_mask
+from skullnb.pipeline import normalise
 from skullnb.report import pages, teach
 from skullnb.report.build import strip_answers
 from skullnb.report.chapter import SVG, open_chapter
 
 CHECKS = {name: getattr(teach, name) for name in dir(teach) if name.startswith("check_")}
-TRIED = (..., None, -1, 0, 0.5, 1, 2.5, 12, 26, 149, 1e9, "dilate", ["dilate"], [[0, 255]], np.nan)
+TRIED = (None, -1, 0.5, 26, 1e9, "dilate", [[0, 255]], np.nan)
 EXERCISES = [path for path in NOTEBOOKS if cells(path, "exercise")]
 each_check = pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)
 each_exercise = pytest.mark.parametrize("path", EXERCISES, ids=lambda path: path.stem)
@@ -56,47 +56,16 @@ def odd(request, tmp_path_factory):
 # ---- the engine ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("condition", "holding", "failing"),
-    [
-        (teach.When("is", (2, 5), 0.1), (2.05, 5), (2.2,)),
-        (teach.about(200, 0.01), (198.5, 202), (197, 203)),
-        (teach.When("between", (1, 3)), (1, 3), (0.9, 3.1)),
-        (teach.When("outside", (1, 3)), (0.9, 3.1), (1, 3)),
-        (teach.NOT_WHOLE, (0.5,), (3, -2)),
-        (teach.When("exactly", ("a", "b")), ({"b", "a"},), ({"a"}, {"a", "b", "c"})),
-        (teach.When("names", ("a", "b")), ({"b", "c"},), ({"c"}, set())),
-        (teach.When("lacks", ("a", "b")), ({"a"},), ({"a", "b", "c"},)),
-    ],
-)
-def test_a_verb_holds_where_its_name_says_so(condition, holding, failing):
-    assert all(condition(one) for one in holding)
-    assert not any(condition(one) for one in failing)
-
-
 @each_check
 def test_three_dots_are_no_answer_and_no_answer_stops_a_notebook(check, chapter, odd):
     assert check(..., chapter).text == teach.UNANSWERED
-    for data in (chapter, odd):
-        for answer in TRIED:
-            said = check(answer, data)
-            assert re.match(r"(Right|Not yet|No answer yet)\. \S", said.text), said
-            assert said.right == said.text.startswith("Right")
+    for answer in TRIED:
+        said = check(answer, odd)
+        assert re.match(r"(Right|Not yet)\. \S", said.text), said
+        assert said.right == said.text.startswith("Right")
 
 
 # ---- what is right, and what a wrong answer is told ----------------------------------------------
-
-
-def test_the_lowest_level_that_halves_the_brain_is_right(chapter):
-    def brain_px(level: int) -> int:
-        settings = PipelineSettings(threshold=level)
-        return int(np.count_nonzero(trace_skull_mask(chapter.image, settings).brain))
-
-    whole, level = np.count_nonzero(chapter.trace().brain), chapter.trace().threshold
-    while brain_px(level) >= whole / 2:
-        level += 1
-    right = [teach.check_explore(one, chapter).right for one in (level - 1, level, level + 1)]
-    assert right == [False, True, False]
 
 
 LEVELS = normalise(SLICE := heads.load("studyforrest").images[8])
@@ -110,43 +79,25 @@ SHARE = (SLICE - float(SLICE.min())) / (float(SLICE.max()) - float(SLICE.min()))
         ("check_normalise", LEVELS.astype(int), "stored as another type"),
         ("check_normalise", SHARE, "at 1 or below"),
         ("check_normalise", 255 * SHARE, "still have decimals"),
-        ("check_normalise", np.rint(255 * SHARE), "You rounded"),
-        ("check_normalise", SHARE[1:], "should have the shape"),
-        ("check_normalise", np.minimum(LEVELS, 200), "become 255"),
         ("check_data", 23.36, "per cent"),
         ("check_data", 0.5, "above the median by definition"),
-        ("check_data", 7, "between 0 and 1"),
         ("check_threshold", 85, "the level itself"),
-        ("check_threshold", 85 / 255, "share of the slice's range"),
         ("check_threshold", 5, "Too low"),
-        ("check_threshold", 1e6, "bright or as dark"),
         ("check_components", 44, "touching is enough"),
-        ("check_components", 20, "still is an inner one"),
         ("check_dilation", 51, "Right. It is odd"),
         ("check_dilation", 26, "smaller distance"),
-        ("check_dilation", 13, "more of them fit"),
         ("check_dilation", 52, "its middle pixel reaches nowhere"),
-        ("check_dilation", 30.5, "whole number"),
-        ("check_holes", 2.5, "whole number"),
         ("check_metrics", np.ones((3, 3)), "14 x 14"),
-        ("check_metrics", np.full((14, 14), 2), "zeros and ones"),
-        ("check_metrics", np.zeros((14, 14)), "smaller than the square"),
-        ("check_metrics", np.ones((14, 14)), "larger than the square"),
+        ("check_metrics", np.zeros((14, 14)), "smaller or larger than the square"),
         ("check_evidence", ["dilate"], "Without 'dilate' the mask of 16 slices"),
         ("check_evidence", ["colour"], "No rule is called 'colour'"),
-        ("check_evidence", [], "whose condition never occurred"),
-        ("check_evidence", 3, "list of names"),
         ("check_validation", 149, "Right. Volumes, not slices"),
         ("check_validation", 5, "still above 2%"),
         ("check_validation", 150, "rule of three"),
-        ("check_validation", 300, "fewer are too"),
         ("check_other_heads", 1, "which rule looks at that"),
-        ("check_timing", 0, "Nobody would be at work"),
-        ("check_timing", 3, "than the storage delivers"),
+        ("check_timing", 1e6, "Fewer would do"),
         ("check_explore", 85, "go up from there"),
-        ("check_explore", 254, "go down step by step"),
         ("check_explore", None, "There is such a level"),
-        ("check_your_data", 99, "has that number"),
         ("check_your_data", "first", "One number is asked for"),
     ],
 )
@@ -211,23 +162,16 @@ def test_the_page_says_what_python_says(chromium, chapter, asked, tmp_path):
     page = chromium.new_page()
     page.goto((tmp_path / "page.html").as_uri())
     for name, one in asked.items():
+        known = [value for _, values, _, _ in one["pairs"] for value in values]
         if one["choices"]:
-            tried: list[Any] = [
-                list(rng.permutation(one["choices"])[:n]) for n in (0, 1, 2, 3, 4, 6)
-            ]
+            tried: list[Any] = [list(rng.permutation(known)[:n]) for n in (0, 1, 2, 3, 4, 6)]
         else:
-            known = [value for _, values, _, _ in one["pairs"] for value in values]
-            near = [value + step for value in known for step in (0, 0.004, 0.5, -1)]
-            tried = [*near, *rng.normal(0, 200, 40), *rng.random(20)]
-            tried = [float(value) for value in tried if abs(value) < 1e15]
-        found = page.evaluate(
-            "([tried, pairs]) => tried.map((one) => skullnbExercise.judge(one, pairs))",
-            [tried, one["pairs"]],
-        )
-        for answer, said in zip(tried, found, strict=True):
-            expected = CHECKS[name](answer, chapter)
+            near = [value + step for value in known for step in (0, 0.004, -1)]
+            tried = [float(value) for value in [*near, *rng.normal(0, 200, 9)] if value < 1e15]
+        judge = "([tried, pairs]) => tried.map((one) => skullnbExercise.judge(one, pairs))"
+        for answer, said in zip(tried, page.evaluate(judge, [tried, one["pairs"]]), strict=True):
             opening = "Right. " if said["right"] else "Not yet. "
-            assert opening + said["text"] == expected.text, (name, answer)
+            assert opening + said["text"] == CHECKS[name](answer, chapter).text, (name, answer)
     typed = {"0.25": 0.25, "1/4": 0.25, "25 %": 0.25, "1,234": 1234, "0,5": 0.5, "1e3": 1000}
     assert page.evaluate("(all) => all.map(skullnbExercise.number)", [*typed]) == [*typed.values()]
     wrong = "['', 'seven', '1/', '--'].map(skullnbExercise.number).every(Number.isNaN)"
@@ -235,8 +179,8 @@ def test_the_page_says_what_python_says(chromium, chapter, asked, tmp_path):
     form = page.locator("form.exercise", has=page.get_by_label("dilate"))
     form.get_by_label("dilate").check()
     form.get_by_role("button", name="Check").press("Enter")
-    said = form.get_by_role("status")
-    assert said.inner_text() == "Not yet. Without 'dilate' the mask of 16 slices is another one."
+    said = form.get_by_role("status").inner_text()
+    assert said == "Not yet. Without 'dilate' the mask of 16 slices is another one."
     page.close()
 
 

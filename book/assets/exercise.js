@@ -7,15 +7,13 @@ const skullnbExercise = (() => {
     Math.abs(answer - value) <= Math.max(1e-9 * Math.max(Math.abs(answer), Math.abs(value)), off);
   const within = (answer, [low, high], off) => low - off <= answer && answer <= high + off;
   const hasAll = (names, wanted) => wanted.every((one) => names.includes(one));
-  // The verbs of `teach.VERBS`, by the same names.
+  // The verbs of `teach.When`, by the same names.
   const VERBS = {
     is: (answer, values, off) => values.some((one) => near(answer, one, off)),
     between: within,
     outside: (answer, ends, off) => !within(answer, ends, off),
-    fraction: (answer) => !Number.isInteger(answer),
     exactly: (answer, values) => answer.length === values.length && hasAll(answer, values),
     names: (answer, values) => values.some((one) => answer.includes(one)),
-    lacks: (answer, values) => !hasAll(answer, values),
     always: () => true,
   };
 

@@ -1,7 +1,4 @@
-"""Where the source is published: the one place that knows it, and it invents nothing.
-
-`hatch_build.py` runs this file by itself, so it imports nothing but Python's own library.
-"""
+"""Where the source is published; `hatch_build.py` runs this file by itself, with Python alone."""
 
 from __future__ import annotations
 
@@ -10,7 +7,6 @@ import re
 import subprocess
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import urlsplit
 
 
 def source_address(root: Path) -> str:
@@ -21,10 +17,8 @@ def source_address(root: Path) -> str:
             git = ["git", "-C", str(root), "remote", "get-url", "origin"]
             url = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
     url = re.sub(r"^(?:ssh://)?git@([^:/]+)[:/]", r"https://\1/", url).removesuffix(".git")
-    parts = urlsplit(url)
-    if parts.scheme != "https" or not parts.hostname or not parts.path.strip("/"):
-        return ""
-    return f"https://{parts.hostname}{parts.path.rstrip('/')}"  # and no name or password
+    found = re.fullmatch(r"https://(?:[^/@]*@)?([^/@:]+)(?::\d+)?(/.*[^/])/*", url)
+    return f"https://{found[1]}{found[2]}" if found else ""  # and no name or password
 
 
 def branch() -> str:

@@ -7,6 +7,7 @@ gone, and the pages are built within it, so nothing outlives the command.
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import re
@@ -14,13 +15,13 @@ import shutil
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from skullnb import masking
@@ -28,19 +29,13 @@ from skullnb.errors import InvalidSetting, ReportFailed, UnreadableFile
 from skullnb.report.chapter import DATA, FORMAT, PARAMETERS, SVG, Chapter, as_json, bare
 from skullnb.stack.checks import needed
 
-MARKER = ".skullnb-report"
-"""A file in every report; a folder without it is never overwritten."""
-
+MARKER = ".skullnb-report"  # a file in every report; a folder without it is never overwritten
+# The notebook that opens a book, and a report about other data; it runs when all others have.
 FRONT = {"_toc.yml": "index", "_toc-report.yml": "15-your-data"}
-"""The notebook that opens a book, and a report about other data; it runs when all others have."""
-
-_ENVIRONMENT = {
-    # One thread each: the notebooks already share the processors.
-    **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
-    **{"OPENCV_FOR_THREADS_NUM": "1", "NUMBA_NUM_THREADS": "1", SVG: "1"},
-    **{"PYDEVD_DISABLE_FILE_VALIDATION": "1", "PYTHONUTF8": "1"},
-    "PYTHONSAFEPATH": "1",
-}
+# Of kernels; one thread each, since the notebooks already share the processors.
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+_OTHERS = ("OPENCV_FOR_THREADS_NUM", "PYDEVD_DISABLE_FILE_VALIDATION", "PYTHONUTF8", SVG)
+_ENVIRONMENT = dict.fromkeys((*_THREADS, *_OTHERS, "PYTHONSAFEPATH"), "1")
 
 
 @dataclass(frozen=True)
@@ -71,9 +66,8 @@ def build_report(
     """Run the notebooks on the given data and build the pages about them in `output_dir`.
 
     Without images that is the book. `parameters` are those of every notebook, `chapters` names or
-    numbers of notebooks ("05"); `single_file` and `pdf` also write `book.html` and `book.pdf`;
-    ``progress(done, total, text)`` follows each step. What is impossible is refused before a
-    notebook runs; a notebook that fails has a page that shows where.
+    numbers of notebooks ("05"). What is impossible is refused before a notebook runs; a notebook
+    that fails has a page that shows where.
     """
     for module in ("papermill", "nbclient", "jupyter_book", "matplotlib", "yaml"):
         needed(module, "A report", "report")
@@ -83,7 +77,7 @@ def build_report(
     from skullnb.pipeline.settings import as_slice
     from skullnb.report import pages, teach
 
-    started, browser = time.monotonic(), pages.require_browser() if pdf else None
+    started, browser = time.monotonic(), pages.find_browser() if pdf else None
     output = Path(os.path.realpath(Path(output_dir).expanduser()))
     if workers < 1:
         raise InvalidSetting(f"The number of workers is {workers}; it must be at least 1.")
@@ -101,11 +95,9 @@ def build_report(
     for number, image in zip(stack.slice_numbers, stack.images, strict=True):
         as_slice(image, number)  # a notebook would find out too, but late and on a page of its own
 
-    total = len(notebooks) + 1
+    total, done, failures = len(notebooks) + 1, count(1), dict[str, str]()
     with _workplace(output) as work:
         scrub = _path_scrubber([work, output, *(path.resolve().parent for path in files)])
-        failures: dict[str, str] = {}
-        done = count(1)
 
         def finish(name: str, notebook: Any, error: str) -> None:
             notebook = _cleaned(notebook, scrub)
@@ -127,25 +119,22 @@ def build_report(
         results = _collect(work / "results", chosen, failures)
         (work / "results.json").write_text(results, encoding="utf-8")
         contents = _fit(toc, {path.stem for path in notebooks} - {front}, student=student)
-        pages.stage(work, book, contents, front, stack, chapter.settings, failures)
+        pages.stage(work, book, contents, front, chapter, failures)
         pages.build(work, front, strict=not failures, scrub=scrub)
-        page = work / "book.html"
         if single_file or browser:
+            page = work / "book.html"
             page.write_text(pages.single_file(work / "html", book), encoding="utf-8")
-        if browser:
-            pages.print_pdf(page, work / "book.pdf", browser)
-        if not single_file:
-            page.unlink(missing_ok=True)
+            if browser:
+                pages.print_pdf(page, work / "book.pdf", browser)
+            if not single_file:
+                page.unlink()
+        (work / MARKER).write_text("Made by skullnb; safe to overwrite.\n", encoding="utf-8")
         _put_in_place(work, output, overwrite)
     progress(total, total, "pages built")
     wanted = {"book.html": single_file, "book.pdf": pdf}
-    return Report(
-        index=output / "html" / "index.html",
-        files=tuple(output / name for name, asked in wanted.items() if asked),
-        results=output / "results.json",
-        failed=tuple(sorted(failures)),
-        seconds=time.monotonic() - started,
-    )
+    files = [output / name for name, asked in wanted.items() if asked]
+    told = tuple(files), output / "results.json", tuple(sorted(failures))
+    return Report(output / "html" / "index.html", *told, time.monotonic() - started)
 
 
 def find_assets(name: str) -> Path:
@@ -163,9 +152,8 @@ def _choose(toc: Mapping[str, Any], front: str, chapters: Sequence[str]) -> list
     names = [Path(one["file"]).name for part in toc["parts"] for one in part["chapters"]]
     called = {one: name for name in there for one in (name, name.split("-")[0])}
     if unknown := [one for one in chapters if one not in called]:
-        raise InvalidSetting(
-            f"There is no chapter {unknown[0]!r}; the chapters are {', '.join(there)}."
-        )
+        known = f"the chapters are {', '.join(there)}."
+        raise InvalidSetting(f"There is no chapter {unknown[0]!r}; {known}")
     names = [called[one] for one in chapters] or names
     return [path for name, path in there.items() if name in (*names, front)]
 
@@ -175,33 +163,21 @@ def _fit(toc: Mapping[str, Any], ran: Iterable[str], *, student: bool) -> dict[s
     left, parts = [f"notebooks/{name}" for name in sorted(ran)], []
     for part in toc["parts"]:
         files = [one["file"] for one in part["chapters"]]
-        pages = [one for one in files if one.startswith("book/")]
-        kept = [one for one in files if one in pages or one in left]
-        if kept != pages or files == pages:  # its own pages alone are no part
-            kept = [one for one in kept if not (student and one == "book/teaching")]
-            parts.append({**part, "chapters": [{"file": one} for one in kept]})
+        kept = [one for one in files if one.startswith("book/") or one in left]
+        if set(kept) & set(left) or kept == files:  # its own pages alone are no part
+            parts.append((part["caption"], kept))
         left = [one for one in left if one not in kept]
-    if left:
-        parts.append({"caption": "Further chapters", "chapters": [{"file": one} for one in left]})
-    return {**toc, "parts": [part for part in parts if part["chapters"]]}
+    parts.append(("Further chapters", left))
+    hidden = "book/teaching" if student else ""
+    listed = [(name, [{"file": one} for one in files if one != hidden]) for name, files in parts]
+    return {**toc, "parts": [{"caption": name, "chapters": few} for name, few in listed if few]}
 
 
 def _run(
-    notebooks: Sequence[Path],
-    given: Mapping[str, Any],
-    work: Path,
-    workers: int,
-    front: str,
-    finish: Callable[[str, Any, str], None],
+    notebooks: Sequence[Path], given: Any, work: Path, workers: int, front: str, finish: Any
 ) -> None:
-    """Run notebooks, the front page last; `finish` takes each one's name, itself, and its error.
-
-    An error or interrupt here stops what still runs.
-    """
+    """Run notebooks, the front page last; `finish` takes each one's name, itself, and its error."""
     from nbclient import NotebookClient
-    from nbconvert.preprocessors import ClearOutputPreprocessor
-    from papermill.iorw import load_notebook_node
-    from papermill.parameterize import parameterize_notebook
 
     os.environ.setdefault("JUPYTER_PREFER_ENV_PATH", "1")  # the kernel beside this Python
     for folder in ("notebooks", "results", "staged", "kernels"):
@@ -211,13 +187,10 @@ def _run(
     paths = [str(work / "kernels"), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, **_ENVIRONMENT, "PYTHONPATH": os.pathsep.join(paths)}
     clients: list[Any] = []
-    stopped: list[bool] = []
 
     def run(path: Path) -> tuple[str, Any, str]:
-        notebook = load_notebook_node(str(path))
+        notebook = with_parameters(path, given)
         leave_out(notebook, cells={"book-only"} if "images" in given else set())
-        ClearOutputPreprocessor().preprocess(notebook, {})
-        notebook = parameterize_notebook(notebook, given, kernel_name="python3", language="python")
         client = NotebookClient(
             notebook,
             kernel_name="python3",
@@ -228,33 +201,49 @@ def _run(
         client.create_kernel_manager().connection_file = str(work / "kernels" / f"{path.stem}.json")
         client.owns_km = True
         clients.append(client)
-        if stopped:
-            return path.stem, notebook, "stopped"
         try:
-            quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-            client.execute(env=environment, **quiet)
+            client.execute(env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         except Exception as error:  # whatever ended it has a line on its page
             name = getattr(error, "ename", "") or type(error).__name__
             said = str(getattr(error, "evalue", "") or error).strip() or "no word"
             return path.stem, notebook, f"{name}: {said}".splitlines()[0]
         return path.stem, notebook, ""
 
+    futures: list[Future[tuple[str, Any, str]]] = []
     with ThreadPoolExecutor(workers) as pool:
-        futures: list[Future[tuple[str, Any, str]]] = []
         try:
             for is_last in (False, True):
                 now = [one for one in notebooks if (one.stem == front) == is_last]
                 futures = [pool.submit(run, one) for one in now]
                 for future in as_completed(futures):
                     finish(*future.result())
-        finally:
-            stopped.append(True)
+        finally:  # after an error or interrupt here, what still runs is stopped
             while [one for one in futures if not (one.cancel() or one.done())]:
                 for client in [*clients]:
                     with suppress(Exception):  # one that has just ended, or not yet begun
                         client.km.provisioner.process.kill()
                 time.sleep(0.1)
     shutil.rmtree(work / "kernels")
+
+
+def with_parameters(path: Path, given: Mapping[str, Any]) -> Any:
+    """Read a notebook, without outputs and with a cell that sets parameters."""
+    from nbconvert.preprocessors import ClearOutputPreprocessor
+    from papermill.iorw import load_notebook_node
+    from papermill.parameterize import parameterize_notebook
+
+    notebook = load_notebook_node(str(path))
+    ClearOutputPreprocessor().preprocess(notebook, {})
+    return parameterize_notebook(notebook, given, kernel_name="python3", language="python")
+
+
+def without_records(notebook: Any) -> Any:
+    """Take out of a notebook what was recorded when it was made and run."""
+    from nbconvert.preprocessors import ClearMetadataPreprocessor
+
+    kept = {"preserve_nb_metadata_mask": {"kernelspec", "language_info"}}
+    kept["preserve_cell_metadata_mask"] = {"tags", "mystnb"}
+    return ClearMetadataPreprocessor(enabled=True, **kept).preprocess(notebook, {})[0]
 
 
 def leave_out(notebook: Any, cells: Iterable[str], outputs: Iterable[str] = ()) -> None:
@@ -271,106 +260,68 @@ def strip_answers(notebook: Any) -> None:
 
 
 def _cleaned(notebook: Any, scrub: Callable[[Any], Any]) -> Any:
-    """Give a notebook without what no reader should see: full paths, records of the run, widgets.
-
-    A widget that has no kernel is dead; only its picture stays, where it has one.
-    """
+    """Give a notebook without full paths, records of the run, and widgets, which have no kernel."""
     import nbformat
 
-    notebook = nbformat.from_dict(scrub(notebook))
-    _keep(notebook.metadata, "kernelspec", "language_info")
-    for cell in [*notebook.cells]:
-        _keep(cell.metadata, "tags", "mystnb")
+    notebook = without_records(nbformat.from_dict(scrub(notebook)))
+    for cell in notebook.cells:
         if "injected-parameters" in cell.metadata.get("tags", []):
-            kept = [one for one in cell.source.splitlines() if not one.startswith("output_dir")]
-            cell.metadata["tags"] = ["injected-parameters", "remove-cell"]
-            cell.source = "\n".join(kept)
-            if len(kept) == 1:
-                notebook.cells.remove(cell)
+            cell.metadata["tags"].append("remove-cell")
+            cell.source = re.sub(r"\noutput_dir = .*", "", cell.source)
         for output in [*cell.get("outputs", [])]:
-            data = output.get("data", {})
-            kinds = [kind for kind in data if "jupyter.widget" not in kind]
-            if len(kinds) < len(data) and "image/png" not in kinds:
+            if "application/vnd.jupyter.widget-view+json" in output.get("data", {}):
                 cell.outputs.remove(output)
-            _keep(data, *kinds)
     return notebook
 
 
-def _keep(mapping: dict[str, Any], *names: str) -> None:
-    for name in mapping.keys() - {*names}:
-        del mapping[name]
-
-
 def _path_scrubber(folders: Iterable[Path]) -> Callable[[Any], Any]:
-    """Make a function that takes the names of folders out of texts, also in lists and dicts.
-
-    The home folder, Python's own and that of skullnb go as well. A relative folder stays: its
-    name may be a word of any sentence.
-    """
+    """Make a function that takes the names of folders out of texts, also in lists and dicts."""
     known = {*folders, Path(__file__).resolve().parents[2], Path(sys.prefix)}
     with suppress(RuntimeError):  # a user without a home, as in some containers
         known.add(Path.home())
+    # A relative one stays: its name may be a word of any sentence.
     texts = [str(one) for one in known if one.is_absolute() and one != Path(one.anchor)]
-    # The longest first: a folder inside another one is to go as a whole.
-    names = "|".join(re.escape(name) for name in sorted(texts, key=len, reverse=True))
-    pattern = re.compile(rf"(?:{names})(?:[/\\]|(?![\w.-]))")
-
-    def scrub(value: Any) -> Any:
-        if isinstance(value, str):
-            return pattern.sub("", value)
-        if isinstance(value, Mapping):
-            return {key: scrub(one) for key, one in value.items()}
-        return [scrub(one) for one in value] if isinstance(value, list) else value
-
-    return scrub
+    # As JSON has them. The longest first: a folder inside another one is to go as a whole.
+    names = [re.escape(json.dumps(one, ensure_ascii=False)[1:-1]) for one in texts]
+    ways = "|".join(sorted(names, key=len, reverse=True))
+    pattern = re.compile(rf"(?:{ways})(?:/|\\\\|(?![\w.-]))")
+    return lambda value: json.loads(pattern.sub("", json.dumps(value, ensure_ascii=False)))
 
 
 def _collect(folder: Path, parameters: Mapping[str, Any], failed: Mapping[str, str]) -> str:
-    """Bring the numbers of all notebooks together, as the text of results.json.
-
-    Those of a notebook that failed are not whole, so only its error is there.
-    """
+    """Bring the numbers of all notebooks together, as the text of results.json."""
     from skullnb.study.timing import versions
 
-    for name in failed:
+    for name in failed:  # whose numbers are not whole
         (folder / f"{name}.json").unlink(missing_ok=True)
-    contents = [read_results(path) for path in sorted(folder.glob("*.json"))]
-    inputs: dict[str, str] = {}
-    for one in contents:
-        for name, sha in one["inputs"].items():
-            if inputs.setdefault(name, sha) != sha:
-                raise ReportFailed(
-                    f"The {name} changed while the notebooks ran: {one['chapter']!r} saw others"
-                    " than those before it; run them all again."
-                )
+    contents = [read_results(path, folder) for path in sorted(folder.glob("*.json"))]
+    seen = [(name, sha) for one in contents for name, sha in one["inputs"].items()]
+    if len(set(seen)) > len(inputs := dict(seen)):
+        raise ReportFailed("The slices changed while the notebooks ran; run them all again.")
     values = {one["chapter"]: one["values"] for one in contents}
     head = {"format": FORMAT, "parameters": bare(parameters), "inputs": inputs}
     return as_json({**head, "versions": versions(), "chapters": values, "failed": dict(failed)})
 
 
-def read_results(path: Path, called: str = "") -> dict[str, Any]:
-    """Read the results file of one notebook; anything else is refused in a sentence."""
-    name = called or path.name
-    if not path.is_file():
-        raise UnreadableFile(f"{name!r} is no file of results.")
+def read_results(path: Path, folder: Path) -> dict[str, Any]:
+    """Read the results file of one notebook, in `folder`; all else is refused."""
+    name = path.relative_to(folder).as_posix()
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise UnreadableFile(f"{name!r} is not JSON, is cut short, or cannot be read.") from error
-    parts = {"chapter": str, "parameters": dict, "inputs": dict, "versions": dict, "values": dict}
-    whole = isinstance(found, dict) and found.get("format") == FORMAT
-    if not whole or not all(isinstance(found.get(key), kind) for key, kind in parts.items()):
+    parts = ("parameters", "inputs", "versions", "values")
+    whole = isinstance(found, dict) and found.get("format") == FORMAT and "chapter" in found
+    if not whole or not all(isinstance(found.get(one), dict) for one in parts):
         raise UnreadableFile(f"{name!r} is not a whole skullnb results file; make it again.")
     return dict(found)
 
 
 def collate(folder: str | Path) -> Any:
-    """Set the numbers of many runs side by side, such as one run for each subject.
+    """Set the numbers of many runs side by side: a DataFrame with a row a run, or a mask.
 
     `folder` holds a folder for each run, at any depth: the `output_dir` of notebooks, reports, or
-    masks; hidden ones do not count. Returns a DataFrame with a row a run: `run` (its folder), the
-    parameters, and every single number or text as `chapter.name`; lists stay in the runs' files.
-    A mask has a row of its own: its file, status, slices of each status, cm3, and place on a sheet.
+    masks. A run has its parameters and every single number or text as `chapter.name`.
     """
     import pandas as pd
 
@@ -379,7 +330,7 @@ def collate(folder: str | Path) -> Any:
     for path in sorted(folder.rglob("results/*.json")):
         run = path.relative_to(folder).parent.parent
         if not any(part.startswith(".") for part in run.parts):
-            content = read_results(path, path.relative_to(folder).as_posix())
+            content = read_results(path, folder)
             row = runs.setdefault(run.as_posix(), {"run": run.as_posix(), **content["parameters"]})
             values = {f"{content['chapter']}.{key}": one for key, one in content["values"].items()}
             row.update({k: one for k, one in values.items() if not isinstance(one, list | dict)})
@@ -392,18 +343,12 @@ def collate(folder: str | Path) -> Any:
 def _refuse(output: Path, overwrite: bool, inputs: Iterable[Path] = ()) -> None:
     """Refuse an output folder that a report may not take; `inputs` may not lie in it."""
     taken = [one.name for one in inputs if one.resolve().is_relative_to(output)]
-    if output.is_file():
-        said = "is a file; choose another name."
-    elif output.is_mount():
-        said = "is where a disk is mounted; choose a folder in it."
-    elif Path.cwd().is_relative_to(output):
-        said = "is the current one, or holds it; choose a new folder's name."
+    if output.is_file() or output.is_mount() or Path.cwd().is_relative_to(output):
+        said = "is a file, a disk, or holds the current folder; choose a new folder's name."
     elif not output.exists() or not any(output.iterdir()):
         return
-    elif not overwrite:
-        said = "is not empty; choose another, or overwrite it (--overwrite)."
-    elif not (output / MARKER).is_file():
-        said = "holds what is not a skullnb report, so it is not overwritten; choose another."
+    elif not overwrite or not (output / MARKER).is_file():
+        said = "is not empty; choose another. --overwrite replaces a skullnb report, nothing else."
     elif taken:
         said = f"would be replaced, and the input {taken[0]!r} lies in it; choose another."
     else:
@@ -413,54 +358,36 @@ def _refuse(output: Path, overwrite: bool, inputs: Iterable[Path] = ()) -> None:
 
 @contextmanager
 def _workplace(output: Path) -> Iterator[Path]:
-    """Give a folder beside the output to make a report in; nothing is left of it afterwards.
-
-    A lock keeps a second report from the same output, and is freed by the system with a killed
-    one, whose remains go first: an older report that had stepped aside gets its name back.
-    """
+    """Give a folder beside the output to make a report in; nothing is left of it afterwards."""
     from filelock import FileLock, Timeout
 
     output.parent.mkdir(parents=True, exist_ok=True)
+    # It keeps a second report from the same output; the system frees that of a killed one.
     lock = FileLock(output.with_name(f".{output.name}.lock"), timeout=0)
     try:
         lock.acquire()
     except Timeout as error:
         said = f"Another report is being made in {output.name!r}; wait, or choose another folder."
         raise InvalidSetting(said) from error
-    # A name of its own: kernels of a killed run may write into theirs for a moment.
-    work = output.with_name(f".{output.name}-{uuid.uuid4().hex[:8]}.partial")
-    # All eight digits, or `a` would take what is of `a-2`.
-    remains = re.compile(rf"\.{re.escape(output.name)}-[0-9a-f]{{8}}\.(old|partial)")
     try:
-        for path in filter(lambda one: remains.fullmatch(one.name), [*output.parent.iterdir()]):
-            if path.suffix == ".old":
-                _give_back(path, output)
-            if path.suffix == ".partial" or (output / MARKER).is_file():
-                shutil.rmtree(path, ignore_errors=True)
-        work.mkdir()
-        yield work
+        # Two points, or `a` would take what is of `a-2`; and a name of its own, since kernels of a
+        # killed run may write into theirs for a moment.
+        for remains in output.parent.glob(f".{glob.escape(output.name)}..*"):
+            shutil.rmtree(remains, ignore_errors=True)
+        own: Any = {"prefix": f".{output.name}..", "dir": output.parent}
+        with TemporaryDirectory(**own, ignore_cleanup_errors=True) as place:
+            work = Path(place) / "new"
+            work.mkdir()
+            yield work
     finally:
-        shutil.rmtree(work, ignore_errors=True)
         with suppress(OSError):  # Windows removes no open file
             Path(lock.lock_file).unlink()
         lock.release()
 
 
 def _put_in_place(work: Path, output: Path, overwrite: bool) -> None:
-    """Give the finished report its name; an older one steps aside until that has worked."""
-    (work / MARKER).write_text("Made by skullnb; safe to overwrite.\n", encoding="utf-8")
+    """Give the finished report its name; an older one steps aside, and goes with the workplace."""
     _refuse(output, overwrite)  # again: some minutes have passed
-    old = work.with_suffix(".old")
     if output.exists():
-        output.rename(old)
-    try:
-        work.rename(output)
-    except BaseException:
-        _give_back(old, output)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _give_back(old: Path, output: Path) -> None:
-    with suppress(OSError):  # something else may have the name
-        old.rename(output)
+        output.rename(work.with_name("old"))
+    work.rename(output)

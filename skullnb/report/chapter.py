@@ -1,12 +1,7 @@
-"""What a notebook calls: its data, the pipeline's answers about them, and its numbers in sentences.
-
-All notebooks have the same parameters, so one line opens every one of them, on the head inside the
-package and on anyone's scans.
-"""
+"""What a notebook calls: its data, the pipeline's answers about them, its numbers in sentences."""
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 import os
@@ -31,7 +26,7 @@ from skullnb.pipeline import (
 )
 from skullnb.pipeline.settings import DILATION
 from skullnb.report.plot import STYLE, escape, picture, summary
-from skullnb.stack import Stack, writing
+from skullnb.stack import writing
 
 if TYPE_CHECKING:
     from IPython.display import Markdown
@@ -45,55 +40,40 @@ PARAMETERS: dict[str, Any] = {
 }
 """The parameters of every notebook, the last two unseen, and what they are when nobody chooses."""
 
+# Chapters that follow `border`; the others are about the article's own steps, and keep to them.
 NOT_ABOUT_STEPS = ("14-explore", "15-your-data")
-"""Chapters that follow `border`; the others are about the article's own steps, and keep to them."""
-
-MOST_SHOWN = 5
-"""Pages show a handful of slices; more would be a wall of pictures."""
-
+MOST_SHOWN = 5  # slices on a page; more would be a wall of pictures
 FORMAT = "skullnb-results-2"
-SVG = "SKULLNB_SVG"
-"""Set to 1 where figures are to be drawn as SVG beside PNG, as in a report."""
+SVG = "SKULLNB_SVG"  # set to 1 where figures are to be drawn as SVG beside PNG, as in a report
 
 
 class Chapter:
-    """The data of one notebook, and the pipeline's answers about them.
+    """The data of the notebook `name`, and the pipeline's answers about them.
 
-    Attributes
-    ----------
-    name : str
-        The notebook's name, such as "03-threshold".
-    stack : Stack
-        What the notebook is about; `images`, `reference`, `spacing_mm` and `numbers` (slice
-        numbers) are its own.
-    settings : PipelineSettings
-        The article's, with the chosen kernel width, or the one that a reach in mm asks for; or
-        with dark growth, in chapters that are `NOT_ABOUT_STEPS`.
-    is_built_in : bool
-        Whether the data are the head inside the package.
+    `stack` is what it is about; `images`, `reference`, `spacing_mm` and `numbers` (of slices) are
+    the stack's. `settings` are the article's, with the chosen kernel width or the one that a reach
+    in mm asks for. `is_built_in`: the data are the head inside the package.
     """
 
     def __init__(self, name: str, parameters: Mapping[str, Any]) -> None:
         if unknown := [one for one in parameters if one not in PARAMETERS]:
-            close = difflib.get_close_matches(unknown[0], PARAMETERS, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(PARAMETERS)}."
-            raise InvalidSetting(f"The notebook {name!r} has no parameter {unknown[0]!r}; {hint}")
+            known = f"it has {', '.join(PARAMETERS)}."
+            raise InvalidSetting(f"The notebook {name!r} has no parameter {unknown[0]!r}; {known}")
         self.name, self.parameters = name, {**PARAMETERS, **parameters}
-        given = {key: str(self.parameters[key]) for key in DATA}
-        background = bool(self.parameters["nan_background"])
-        self.stack: Stack = _open(**given, nan_background=background)
-        words = {one: self.parameters[one] for one in ("kernel_width", "border")}
-        chosen = PipelineSettings(reach_mm=self.parameters["reach_mm"] or None, **words)
-        if chosen.border != DILATION and name not in NOT_ABOUT_STEPS:
-            chosen = PipelineSettings()
-        self.settings = chosen.at(self.stack.spacing_mm)
-        self.is_built_in = not given["images"]
-        self.images, self.reference = self.stack.images, self.stack.reference
-        self.spacing_mm, self.numbers = self.stack.spacing_mm, self.stack.slice_numbers
+        chosen = self.parameters
+        given = {key: str(chosen[key]) for key in DATA}
+        stack = self.stack = open_data(**given, nan_background=bool(chosen["nan_background"]))
+        reach_mm, border = chosen["reach_mm"] or None, chosen["border"]
+        settings = PipelineSettings(chosen["kernel_width"], reach_mm, border=border)
+        if border != DILATION and name not in NOT_ABOUT_STEPS:
+            settings = PipelineSettings()
+        self.settings, self.is_built_in = settings.at(stack.spacing_mm), not given["images"]
+        self.images, self.reference = stack.images, stack.reference
+        self.spacing_mm, self.numbers = stack.spacing_mm, stack.slice_numbers
         self.values: dict[str, Any] = {}
-        self._inputs = self.stack.fingerprint() if self.parameters["output_dir"] else {}
+        self._inputs = stack.fingerprint() if chosen["output_dir"] else {}
         self._captions: list[str] = []
-        self._traces: dict[int, SkullMaskTrace] = {}
+        self.trace = lru_cache(MOST_SHOWN + 1)(self._trace)
 
     @property
     def shown(self) -> list[int]:
@@ -110,19 +90,11 @@ class Chapter:
         """The middle slice, (H, W), as it was read."""
         return np.asarray(self.images[self.middle])
 
-    def trace(self, index: int | None = None) -> SkullMaskTrace:
+    def _trace(self, index: int | None = None) -> SkullMaskTrace:
         """Every stage of one slice, the middle one by default; the last few are remembered."""
         index = self.middle if index is None else index
-        if index not in self._traces:
-            if len(self._traces) > MOST_SHOWN:
-                self._traces.pop(next(iter(self._traces)))
-            self._traces[index] = trace_skull_mask(
-                self.images[index],
-                self.settings,
-                spacing_mm=self.spacing_mm,
-                slice_number=self.numbers[index],
-            )
-        return self._traces[index]
+        known: Any = {"spacing_mm": self.spacing_mm, "slice_number": self.numbers[index]}
+        return trace_skull_mask(self.images[index], self.settings, **known)
 
     @property
     def traces(self) -> list[SkullMaskTrace]:
@@ -143,10 +115,7 @@ class Chapter:
         return score_slices(masks, self.reference, self.spacing_mm, self.numbers)
 
     def record(self, **values: Any) -> None:
-        """Keep numbers, texts, and arrays, columns, lists or dicts of them in the results file.
-
-        JSON has no NaN and no infinity: NaN is kept as None, infinity as "inf" or "-inf".
-        """
+        """Keep numbers, texts, and arrays, columns, lists or dicts of them in the results file."""
         from skullnb.study.timing import versions
 
         self.values.update({name: plain(value) for name, value in values.items()})
@@ -154,19 +123,18 @@ class Chapter:
             return
         file = Path(str(self.parameters["output_dir"])) / "results" / f"{self.name}.json"
         file.parent.mkdir(parents=True, exist_ok=True)
-        content = {"format": FORMAT, "chapter": self.name, "parameters": bare(self.parameters)}
-        content |= {"inputs": self._inputs, "versions": versions(), "values": self.values}
+        head = {"format": FORMAT, "chapter": self.name, "parameters": bare(self.parameters)}
+        inputs = {"inputs": self._inputs, "versions": versions()}
         with writing(file) as passing:
-            passing.write_text(as_json(content), encoding="utf-8", errors="backslashreplace")
+            text = as_json({**head, **inputs, "values": self.values})
+            passing.write_text(text, encoding="utf-8", errors="backslashreplace")
 
     def say(self, template: str, **values: Any) -> Markdown:
-        """Fill numbers into a text, and record them: no number is typed by hand.
+        """Record numbers, and fill them into a text of Markdown for jinja2.
 
-        The template is Markdown for jinja2, and sees all that was recorded, and `chapter`; a name
-        that was not is refused. Filters: `f(".3f")` formats, `many("slice")` counts, `span` ranges.
+        It sees all that was recorded, and `chapter`; a name that was not is refused. Filters:
+        `f(".3f")` formats, `many("slice")` counts, `span` ranges.
 
-        Examples
-        --------
         >>> chapter = open_chapter("03-threshold")
         >>> chapter.say("{{ n | many('slice') }}, IoU {{ iou | f('.2f') }}", n=1, iou=0.976).data
         '1 slice, IoU 0.98'
@@ -176,25 +144,23 @@ class Chapter:
         self.record(**values)
         return Markdown(fill(template, {**self.values, "chapter": self}))
 
-    def figure(self, caption: str, *, alt: str, fig: Any = None, **values: Any) -> None:
-        """Show a figure with its number and caption, and close it.
+    def figure(self, caption: str, *, alt: str, **values: Any) -> None:
+        """Show the current figure with its number and caption, and close it.
 
-        `caption` and `alt`, for who cannot see it, are templates as for `say`; the caption's first
-        sentence says what is drawn. `fig` is the current figure by default.
+        `caption`, whose first sentence says what is drawn, and `alt`, for who cannot see it, are
+        templates as for `say`.
         """
         import matplotlib.pyplot as plt
         from IPython.display import Markdown, display
 
         if caption not in self._captions:  # a cell that is run again keeps its number
             self._captions.append(caption)
-        number = str(self._captions.index(caption) + 1)
-        if part := re.match(r"0*(\d+)", self.name):
-            number = f"{part[1]}.{number}"
+        chapter = re.sub(r"^0*(\d*).*", r"\1", self.name)
+        number = f"{chapter}.{self._captions.index(caption) + 1}".lstrip(".")
         text = self.say(caption, **values).data
         first, _, rest = re.sub(r"\s+", " ", text).partition(". ")
         text = f"**Figure {number}.** *{first}{'.' * bool(rest)}* {rest}".strip()
-        fig = fig or plt.gcf()
-        alt = fill(alt, {**self.values, "chapter": self})
+        fig, alt = plt.gcf(), fill(alt, {**self.values, "chapter": self})
         about = {"figure": number, "caption": text, "alt": alt}
         pictures = picture(fig, svg=os.environ.get(SVG) == "1")
         pictures["text/plain"] = f"Figure {number}: {summary(fig)}"
@@ -211,30 +177,11 @@ class Chapter:
         return f"{self.name} on {self.stack.name}"
 
 
-_open = lru_cache(maxsize=1)(open_data)  # notebooks that open the same data twice read them once
-
-
 def open_chapter(name: str, names: Mapping[str, Any] | None = None) -> Chapter:
-    """Open the data that a notebook's parameters name.
+    """Open the data that a notebook's parameters name, or refuse what is not possible.
 
-    Parameters
-    ----------
-    name : str
-        The notebook's name, such as "05-dilation".
-    names : mapping, optional
-        The notebook's ``globals()``; what is missing there has its usual value.
+    `names` are the notebook's ``globals()``; a parameter that is missing there has its usual value.
 
-    Returns
-    -------
-    Chapter
-
-    Raises
-    ------
-    SkullnbError
-        If data cannot be read, or a setting or an injected parameter is not possible.
-
-    Examples
-    --------
     >>> open_chapter("05-dilation", {"images": "phantom"}).settings.kernel_width
     26
     """
@@ -252,9 +199,9 @@ def open_chapter(name: str, names: Mapping[str, Any] | None = None) -> Chapter:
 
 def bare(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters without anybody's folders, for a results file."""
-    named = {key: one for key, one in parameters.items() if key in {*PARAMETERS} - {"output_dir"}}
-    paths = ("images", "reference", "groups")
-    return {key: Path(str(one)).name if key in paths else plain(one) for key, one in named.items()}
+    names = [name for name in PARAMETERS if name in parameters and name != "output_dir"]
+    named = {name: plain(parameters[name]) for name in names}
+    return named | {name: Path(str(named[name])).name for name in DATA[:3] if name in named}
 
 
 def as_json(content: Mapping[str, Any]) -> str:
@@ -272,20 +219,18 @@ def spread(n: int, most: int = MOST_SHOWN) -> list[int]:
 
 
 def plain(value: Any) -> Any:
-    """Turn arrays, tables' columns and numpy scalars into what JSON can hold."""
+    """Turn arrays, columns and numpy scalars into what JSON holds; NaN is None, infinity "inf"."""
     if isinstance(value, Mapping):
         return {str(name): plain(one) for name, one in value.items()}
-    if hasattr(value, "tolist"):  # an array, a scalar of numpy, a column
+    if hasattr(value, "tolist"):
         return plain(value.tolist())
     if isinstance(value, list | tuple | set | range):
         return [plain(one) for one in value]
-    if value is None or type(value).__name__ == "NAType":
+    if value is None or type(value).__name__ == "NAType" or value != value:
         return None
     if not isinstance(value, bool | int | float | str):
         raise InvalidSetting(f"A result must be a number or a text, not {type(value).__name__}.")
-    if isinstance(value, float) and not math.isfinite(value):
-        return None if math.isnan(value) else str(value)
-    return value
+    return str(value) if isinstance(value, float) and math.isinf(value) else value
 
 
 def fill(template: str, values: Mapping[str, Any]) -> str:
@@ -296,7 +241,7 @@ def fill(template: str, values: Mapping[str, Any]) -> str:
     """
     import jinja2
 
-    words: dict[str, Any] = {"undefined": jinja2.StrictUndefined, "finalize": _written}
+    words: Any = {"undefined": jinja2.StrictUndefined, "finalize": _written}
     environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, **words)
     environment.filters.update(f=_written, many=_many, span=_span)
     try:

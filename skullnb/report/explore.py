@@ -20,7 +20,6 @@ from skullnb import create_skull_masks, heads, metrics, phantom, reach
 from skullnb.errors import UnreadableFile
 from skullnb.pipeline import PipelineSettings, SkullMaskTrace, measure_stack, trace_skull_mask
 from skullnb.pipeline.settings import DARK_GROWTH, DILATION, REACH_MM
-from skullnb.pipeline.signs import USUAL_REACH_MM
 from skullnb.report.chapter import spread
 from skullnb.report.lab import UPLOAD_BYTES
 from skullnb.report.plot import PALETTE
@@ -30,15 +29,15 @@ STAGES = ("slice", "bright pixels", "components", "brain", "dilated", "mask")
 OUTLINES = {"brain": "green", "mask": "blue", "reference": "red"}
 STATUSES = {"warned": "wrong", "empty": "without a mask", "ok": "right"}
 COLOURS = dict(zip(STATUSES, map(PALETTE.get, ("scalp", "quiet", "brain")), strict=True))
-REACHES_MM = {DILATION: USUAL_REACH_MM, DARK_GROWTH: REACH_MM}
+BORDERS = {DILATION: 0.0, DARK_GROWTH: REACH_MM}  # and how far each starts to reach, mm
 PICTURE_PX, MOST_CHECKED, MOST_TICKS = 640, 400, 64
 
 
 class Explorer:
     """Controls beside one picture of what the pipeline does to a slice of a stack.
 
-    The controls start at `settings`; what has no control stays as given. Set the value of one of
-    the `controls`, and `trace`, `picture`, `facts` and `code` follow. Show its `widget` in a cell.
+    They start at `settings`; what has no control stays as given. Set the value of one of the
+    `controls`, and `trace`, `picture`, `facts` and `code` follow. Show its `widget` in a cell.
 
     >>> explorer = Explorer(heads.load("studyforrest"))
     >>> explorer.controls["kernel_width"].value = 20
@@ -48,9 +47,9 @@ class Explorer:
 
     def __init__(self, stack: Stack, settings: PipelineSettings | None = None) -> None:
         """Build the controls, check all slices, and show the one in the middle."""
-        start, article = settings or PipelineSettings(), PipelineSettings()
+        start, usual = settings or PipelineSettings(), PipelineSettings().kernel_width
         self.controls, self._holding = _make_controls(start), False
-        self._base = replace(start, kernel_width=article.kernel_width, reach_mm=None)
+        self._base = replace(start, kernel_width=usual, reach_mm=None)
         for control in self.controls.values():
             control.observe(lambda _: self._try(self.refresh), names="value")
         self.controls["border"].observe(self._start_reach, names="value")
@@ -80,7 +79,7 @@ class Explorer:
         self.stack, self._opening, self._holding = stack, opening, True
         self.controls["slice"].max = len(stack) - 1
         self.controls["slice"].value = len(stack) // 2
-        for name, usual in (("unit", "px"), ("border", "dilation")):
+        for name, usual in (("reach_mm", 0), ("border", DILATION)):
             self.controls[name].disabled = stack.spacing_mm is None
             if stack.spacing_mm is None:
                 self.controls[name].value = usual
@@ -95,8 +94,9 @@ class Explorer:
         self.check()
 
     def _open_named(self) -> None:
-        said = {name: self.fields[name].value.strip() for name in ("reference", "spacing_mm")}
-        images, words = self.fields["images"].value.strip(), {k: w for k, w in said.items() if w}
+        said = {name: field.value.strip() for name, field in self.fields.items()}
+        images = said["images"]
+        words = {name: said[name] for name in ("reference", "spacing_mm") if said[name]}
         told = ", ".join([repr(images), *(f"{name}={word!r}" for name, word in words.items())])
         if images in phantom.VARIANTS:
             self.open(phantom.variant(images), f"stack = phantom.variant({images!r})")
@@ -120,18 +120,16 @@ class Explorer:
         self.open(stack, f"stack = read_stack({name!r})  # from where you keep it")
 
     def _start_reach(self, change: Any) -> None:
-        self.controls["reach_mm"].value = REACHES_MM[change.new]
+        self.controls["reach_mm"].value = BORDERS[change.new]
 
     @property
     def settings(self) -> PipelineSettings:
         """What the controls say."""
         said = {name: control.value for name, control in self.controls.items()}
-        grows = said["border"] == DARK_GROWTH
-        kernel = "reach_mm" if grows or said["unit"] == "mm" else "kernel_width"
+        kernel = "reach_mm" if BORDERS[said["border"]] or said["reach_mm"] else "kernel_width"
         chosen = {name: said[name] for name in (kernel, "drop_edge_touching", "border")}
-        return replace(
-            self._base, threshold="otsu" if said["otsu"] else said["threshold"], **chosen
-        )
+        chosen["threshold"] = "otsu" if said["otsu"] else said["threshold"]
+        return replace(self._base, **chosen)
 
     def refresh(self) -> None:
         """Run the pipeline on the slice shown, and show what it says."""
@@ -144,10 +142,7 @@ class Explorer:
         threshold.disabled = settings.threshold == "otsu"
         threshold.value = self.trace.threshold  # so that a move by hand starts from Otsu's level
         self._holding = False
-        grows, in_mm = settings.border == DARK_GROWTH, self.controls["unit"].value == "mm"
-        used = {"unit": not grows, "kernel_width": not (grows or in_mm), "reach_mm": grows or in_mm}
-        for name, is_used in used.items():
-            self.controls[name].layout.display = "" if is_used else "none"
+        self.controls["kernel_width"].disabled = settings.reach_mm is not None
         reference = None if stack.reference is None else np.asarray(stack.reference[index])
         masks = {"brain": self.trace.brain, "mask": self.trace.mask, "reference": reference}
         lines = {k: m for k, m in masks.items() if self.controls[k].value and m is not None}
@@ -166,10 +161,7 @@ class Explorer:
             tick.description = "●" if indices[0] <= index <= indices[-1] else ""
 
     def check(self) -> None:
-        """Measure all slices as the controls say, and colour the strip by what looks wrong.
-
-        Of very many slices that is an even spread.
-        """
+        """Measure all slices, of very many an even spread, and colour the strip by what shows."""
         settings = self.settings
         rows = measure_stack(self.stack.select(self._checked), settings)
         self.rows, self._checked_with = rows.set_axis(self._checked), settings
@@ -263,10 +255,9 @@ def _say(stack: Stack, index: int, trace: SkullMaskTrace, reference: Any, signs:
         "mask": f"{area:,} px{size}",
     }
     if reference is not None:
-        overlaps = (one(trace.mask, reference) for one in (metrics.iou, metrics.dice))
-        rows["IoU, Dice"] = ", ".join(f"{one:.4f}" for one in overlaps)
-        away = metrics.assd(trace.mask, reference, spacing)
-        rows["ASSD"] = f"{away:.2f} {'mm' if spacing else 'px'}"
+        scores, unit = metrics.score(trace.mask, reference, spacing), "mm" if spacing else "px"
+        rows["IoU, Dice"] = f"{scores['iou']:.4f}, {scores['dice']:.4f}"
+        rows["ASSD"] = f"{scores['assd']:.2f} {unit}"
     row = "<tr><th scope=row align=left>{}&ensp;</th><td>{}</td></tr>"
     table = "".join(row.format(name, escape(text)) for name, text in rows.items())
     listed = "".join(f"<li>{escape(sign)}</li>" for sign in signs)
@@ -287,22 +278,20 @@ trace.mask"""
 
 
 def _make_controls(start: PipelineSettings) -> dict[str, Any]:
-    level = 0 if start.threshold == "otsu" else int(start.threshold)
-    mm = start.reach_mm or REACHES_MM[start.border]
-    width, unit = start.kernel_width, "px" if start.reach_mm is None else "mm"
     by_otsu, drop = start.threshold == "otsu", start.drop_edge_touching
+    level, width = 0 if by_otsu else int(start.threshold), start.kernel_width
+    mm = BORDERS[start.border] if start.reach_mm is None else start.reach_mm
     kinds = widgets.Dropdown, widgets.Checkbox, widgets.IntSlider, widgets.FloatSlider
     choice, box, integer, number = (partial(one, layout={"width": "auto"}) for one in kinds)
     outlines = {one: f"Outline of the {one}, {colour}" for one, colour in OUTLINES.items()}
     return {
         "slice": integer(description="Slice", max=0),
         "stage": choice(description="Stage", options=STAGES),
-        "unit": choice(description="Kernel in", options=["px", "mm"], value=unit),
         "kernel_width": integer(width, description="Width, px", max=max(80, width)),
-        "reach_mm": number(mm, description="Reach, mm", min=0.5, max=max(25, mm), step=0.5),
+        "reach_mm": number(mm, description="or reach, mm", max=max(25, mm), step=0.5),
         "otsu": box(by_otsu, description="Threshold by Otsu"),
         "threshold": integer(level, description="Threshold", max=255),
         "drop_edge_touching": box(drop, description="Drop what touches the frame"),
-        "border": choice(description="Border rule", options=[*REACHES_MM], value=start.border),
+        "border": choice(description="Border rule", options=[*BORDERS], value=start.border),
         **{name: box(True, description=text) for name, text in outlines.items()},
     }

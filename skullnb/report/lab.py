@@ -6,6 +6,7 @@ import glob
 import os
 import re
 import secrets
+import shutil
 import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -13,15 +14,14 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from skullnb.errors import SkullnbError, UnreadableFile
-from skullnb.report.build import find_assets
+from skullnb.errors import SkullnbError
+from skullnb.report.build import find_assets, with_parameters, without_records
 from skullnb.report.chapter import PARAMETERS, Chapter
 from skullnb.stack import writing
 from skullnb.stack.checks import needed
 
 NOTEBOOK = "14-explore.ipynb"
-UPLOAD_BYTES = 64_000_000
-"""The most that an upload in the explorer may hold."""
+UPLOAD_BYTES = 64_000_000  # the most that an upload in the explorer may hold
 
 
 def launch_lab(
@@ -35,8 +35,7 @@ def launch_lab(
 ) -> None:
     """Open the explorer in JupyterLab, on this machine only, and wait until JupyterLab ends.
 
-    `images` and `parameters` are those of every notebook, `arguments` JupyterLab's; it chooses the
-    port where that is 0. An earlier copy of a notebook in `folder` is never overwritten.
+    `images` and `parameters` are those of every notebook, `arguments` JupyterLab's.
     """
     for module in ("jupyterlab", "ipywidgets"):
         needed(module, "The explorer", "lab")
@@ -45,11 +44,10 @@ def launch_lab(
             f"The explorer is for this computer only and has a token of its own; leave out"
             f" {opening[0]!r}, or start JupyterLab yourself in the folder {Path(folder).name!r}."
         )
-    allowed = any(re.match(r"--(ServerApp\.)?allow[-_]root", one) for one in arguments)
-    if hasattr(os, "geteuid") and os.geteuid() == 0 and not allowed:
+    is_root = hasattr(os, "geteuid") and os.geteuid() == 0
+    if is_root and not any(re.match(r"--.*allow.root", one) for one in arguments):
         said = "JupyterLab does not start as root unless it is allowed to; run `skullnb lab --"
-        said += " --allow-root`, or `make lab LAB='-- --allow-root'` in a clone."
-        raise SkullnbError(said)
+        raise SkullnbError(f"{said} --allow-root`, or `make lab LAB='-- --allow-root'` in a clone.")
     given = {**parameters, "images": images}
     paths = {key: _full(str(given.get(key, ""))) for key in ("images", "reference", "groups")}
     chosen = Chapter(NOTEBOOK, {**given, **paths}).parameters
@@ -58,43 +56,29 @@ def launch_lab(
 
 
 def copy_notebook(folder: Path, parameters: Mapping[str, Any]) -> Path:
-    """Copy the explorer's notebook into a folder, with parameters set and without outputs.
+    """Copy the explorer's notebook, with parameters set, and the chapters that it links to.
 
-    So are the chapters that it links to, as they are. An earlier copy whose cells say the same is
-    taken again; any other stays, and the new one gets another name.
+    An earlier copy whose cells say the same is taken again; any other is never overwritten.
     """
     import nbformat
-    from nbconvert.preprocessors import ClearOutputPreprocessor
 
     chapters = find_assets("notebooks")
-    notebook = nbformat.read(chapters / NOTEBOOK, as_version=4)
-    ClearOutputPreprocessor().preprocess(notebook, {})
-    changed = [f"{name} = {one!r}" for name, one in parameters.items() if one != PARAMETERS[name]]
-    if changed:
-        tagged = [cell.metadata.get("tags", []) for cell in notebook.cells]
-        own = {"metadata": {"tags": ["injected-parameters"]}}
-        cell = nbformat.v4.new_code_cell("\n".join(["# Parameters", *changed]), **own)
-        place = next(number for number, tags in enumerate(tagged) if "parameters" in tags)
-        notebook.cells.insert(place + 1, cell)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UnreadableFile(
-            f"Cannot write to the folder {folder.name!r}: {error.strerror}; choose another."
-        ) from error
-    texts = {one.name: one.read_text("utf-8") for one in chapters.glob("*.ipynb")}
-    texts = {name: text for name, text in texts.items() if not (folder / name).exists()}
+    chosen = {name: one for name, one in parameters.items() if one != PARAMETERS[name]}
+    notebook = without_records(with_parameters(chapters / NOTEBOOK, chosen))
+    folder.mkdir(parents=True, exist_ok=True)
+    sources = [cell.source for cell in notebook.cells]
     for number in count(1):
         path = folder / (NOTEBOOK if number == 1 else NOTEBOOK.replace(".", f"-{number}."))
         if not path.exists():
             break
         with suppress(Exception):  # whatever has been made of it
-            earlier = nbformat.read(path, as_version=4)
-            if [cell.source for cell in earlier.cells] == [cell.source for cell in notebook.cells]:
+            if [cell.source for cell in nbformat.read(path, as_version=4).cells] == sources:
                 return path
-    for name, text in {**texts, path.name: nbformat.writes(notebook)}.items():
-        with writing(folder / name) as passing:
-            passing.write_text(text, encoding="utf-8")
+    for other in [one for one in chapters.glob("*.ipynb") if not (folder / one.name).exists()]:
+        with writing(folder / other.name) as passing:
+            shutil.copyfile(other, passing)
+    with writing(path) as passing:
+        nbformat.write(notebook, passing)
     return path
 
 
@@ -107,27 +91,20 @@ def _full(path: str) -> str:
 
 
 def _serve(notebook: Path, arguments: Sequence[str], open_browser: bool) -> None:
-    """Run JupyterLab in this process until it is told to end; its kernels end with it.
-
-    What is said here goes before settings files and JUPYTER_TOKEN, which may name no token or
-    every address.
-    """
+    """Run JupyterLab in this process until it is told to end; its kernels end with it."""
     from jupyterlab.labapp import LabApp
 
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # the kernel beside this Python
-    longest = UPLOAD_BYTES + 10**6
-    server = LabApp.initialize_server(
-        argv=[
-            f"--ServerApp.root_dir={notebook.parent}",
-            # An upload is one message with a file and some words.
-            f"--ServerApp.tornado_settings={ {'websocket_max_message_size': longest} }",
-            f"--LabApp.default_url=/lab/tree/{notebook.name}",
-            *arguments,
-            *([] if open_browser else ["--no-browser"]),
-            "--ip=127.0.0.1",
-            f"--IdentityProvider.token={secrets.token_hex(24)}",
-        ]
-    )
+    longest = UPLOAD_BYTES + 10**6  # an upload is one message with a file and some words
+    own = [
+        f"--ServerApp.root_dir={notebook.parent}",
+        f"--ServerApp.tornado_settings={ {'websocket_max_message_size': longest} }",
+        f"--LabApp.default_url=/lab/tree/{notebook.name}",
+        *([] if open_browser else ["--no-browser"]),
+    ]
+    # This goes before settings files and JUPYTER_TOKEN, which may name no token or every address.
+    token = ["--ip=127.0.0.1", f"--IdentityProvider.token={secrets.token_hex(24)}"]
+    server = LabApp.initialize_server(argv=[*own, *arguments, *token])
     server.identity_provider.token_generated = True  # or the address is printed without it
     server.io_loop.run_sync(lambda: run_before_it_is_opened(server, notebook))
     server.init_signal()  # again: what ran the notebook has taken its handlers away
@@ -137,10 +114,7 @@ def _serve(notebook: Path, arguments: Sequence[str], open_browser: bool) -> None
 
 
 async def run_before_it_is_opened(server: Any, path: Path) -> None:
-    """Run a notebook in a kernel of the server, which JupyterLab finds when it opens the notebook.
-
-    The widgets in the outputs are then alive at once; the outputs are signed, so that they show.
-    """
+    """Run a notebook in a kernel of the server, so that its widgets live when it is opened."""
     import nbformat
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError
@@ -157,4 +131,5 @@ async def run_before_it_is_opened(server: Any, path: Path) -> None:
     if client.kc is not None:
         client.kc.stop_channels()
     nbformat.write(notebook, path)
+    # Signed, so that the outputs show.
     NotebookNotary(parent=server).sign(notebook)

@@ -1,8 +1,8 @@
 """Live figures: pictures whose reader moves the pipeline's settings on the published page.
 
 A notebook shows a picture. In the book, `book/assets/live.js` puts controls in its place and runs
-`book/assets/pipeline.js`, which gives the same masks bit for bit. A page takes a slice's 256 levels
-as a lossless picture, in a script of its own: opened from disk it may fetch nothing else.
+`book/assets/pipeline.js`, with the same masks bit for bit. A page takes a slice's 256 levels as a
+lossless picture, in a script of its own: opened from disk it may fetch nothing else.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ import json
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import asdict, dataclass, replace
 from html import escape
 from io import BytesIO
 from pathlib import Path
@@ -21,21 +20,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skullnb import heads, phantom
-from skullnb.errors import InvalidSetting
+from skullnb import phantom
 from skullnb.metrics import iou
 from skullnb.pipeline import PipelineSettings, SkullMaskTrace, normalise, trace_skull_mask
 from skullnb.pipeline.settings import REACH_MM
 from skullnb.report import plot
-from skullnb.report.chapter import MOST_SHOWN, Chapter, spread
+from skullnb.report.chapter import Chapter, spread
 from skullnb.stack import Stack
 
 MIME = "application/vnd.skullnb.live"
-MOST_BYTES = 1_000_000
-"""A page loads one slice by itself; a slice that needs more than this is not live."""
-
-MOST_LIVE = 16
-"""Of a larger stack a few slices are live."""
+MOST_LIVE = 16  # slices of a stack
 
 # What the picture shows, for each focus of a figure: areas painted and borders drawn.
 FOCUS: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
@@ -46,7 +40,7 @@ FOCUS: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
     "whole": ({}, ("reference", "brain", "mask")),
     "border": ({"mask": "mask", "brain": "brain"}, ("reference",)),
 }
-HEAD, PHANTOM, OWN = "studyforrest", "phantom", "slice"
+OWN = "slice"  # the key of a slice of the report; of a drawn head it is the variant
 _LINK = re.compile(r'<a xlink:href="live:([\w-]+)"[^>]*>(.*?)</a>', re.DOTALL)
 
 
@@ -74,47 +68,31 @@ def live_figure(
 ) -> LiveFigure:
     """Make a figure of the chapter's slices, live on the published page.
 
-    Parameters
-    ----------
-    chapter : Chapter
-        Its slices, and the settings that the figure starts from.
-    focus : {"threshold", "components", "dilation", "holes", "whole", "border"}
-        The step that it is about; another one is refused.
-    heads : sequence of (variant, index)
-        Slices of `skullnb.phantom.variant` to add; it opens with the first.
-    slices : sequence of int
-        Indices of slices that are to be among those of the chapter; it opens with the first.
+    It starts from the chapter's settings, and is about the step `focus`, one of `FOCUS`. `heads`
+    are slices of `skullnb.phantom.variant` to add, by name and index, `slices` indices of slices
+    that are to be among those of the chapter; it opens with the first of either.
 
-    Returns
-    -------
-    LiveFigure
-
-    Examples
-    --------
     >>> from skullnb.report.chapter import open_chapter
     >>> live_figure(open_chapter("03-threshold"), "threshold").config["start"]
-    'studyforrest-8'
+    'slice-8'
     """
-    if focus not in FOCUS:
-        known = ", ".join(FOCUS)
-        raise InvalidSetting(f"No live figure is about {focus!r}; choose one of {known}.")
     stack, settings, index = chapter.stack, chapter.settings, [*slices, chapter.middle][0]
     config = configure(focus, settings, stack, slices, start=index)
-    trace = chapter.trace(index)
     # Pixels of another size would ask for another width than the article's.
-    article = replace(settings, kernel_width=PipelineSettings().kernel_width)
+    width = PipelineSettings().kernel_width
     for name, number in heads:
-        label, width = f"synthetic: {name.replace('-', ' ')}", article.kernel_width
-        source = {"key": f"{name}-{number}", "label": label, "kernelWidth": width}
-        config["sources"].append(source)
+        label = {"label": f"synthetic: {name.replace('-', ' ')}", "kernelWidth": width}
+        config["sources"].append({"key": f"{name}-{number}", **label})
+    trace = chapter.trace(index)
     if heads:
         name, index = heads[0]
-        stack, config["start"] = _of_the_package(name), f"{name}-{index}"
-        trace = trace_skull_mask(stack.images[index], article, spacing_mm=stack.spacing_mm)
+        stack, config["start"] = phantom.variant(name), f"{name}-{index}"
+        settings = replace(settings, kernel_width=width)
+        trace = trace_skull_mask(stack.images[index], settings, spacing_mm=stack.spacing_mm)
     reference = None if stack.reference is None else np.asarray(stack.reference[index])
-    score = "" if reference is None else f", IoU {iou(trace.mask, reference):.4f}"
-    what = f"threshold {trace.threshold}, brain {int(trace.brain.sum()):,} px, mask "
-    what += f"{int(trace.mask.sum()):,} px{score}"
+    n_brain, n_mask = int(trace.brain.sum()), int(trace.mask.sum())
+    what = f"threshold {trace.threshold}, brain {n_brain:,} px, mask {n_mask:,} px"
+    what += "" if reference is None else f", IoU {iou(trace.mask, reference):.4f}"
     png = _still(trace, focus, reference, stack.spacing_mm, what)
     return LiveFigure(png, config, f"live figure: {focus}; {what}")
 
@@ -122,69 +100,49 @@ def live_figure(
 def configure(
     focus: str, settings: PipelineSettings, stack: Stack, slices: Sequence[int] = (), start: int = 0
 ) -> dict[str, Any]:
-    """Say what a figure of slices needs; of a large stack a few are live, and those in `slices`."""
-    most = MOST_LIVE if len(stack) <= MOST_LIVE else MOST_SHOWN
-    shown = sorted({*spread(len(stack), most), len(stack) // 2, *slices})
+    """Say what a figure of slices needs; of a large stack some are live, and those in `slices`."""
+    shown = sorted({*spread(len(stack), MOST_LIVE), len(stack) // 2, *slices})
+    numbers = stack.slice_numbers
+    said = {re.sub(r"_(.)", _upper, name): value for name, value in asdict(settings).items()}
     return {
         "focus": focus,
-        "settings": {
-            "threshold": settings.threshold,
-            "connectivity": settings.connectivity,
-            "dropEdgeTouching": settings.drop_edge_touching,
-            "border": settings.border,
-            "kernelWidth": settings.kernel_width,
-            "kernelShape": settings.kernel_shape,
-            "reachMm": settings.reach_mm or REACH_MM,
-            "fillHoles": settings.fill_holes,
-        },
-        "sources": [
-            {"key": _key(stack, i), "label": f"slice {stack.slice_numbers[i]}"} for i in shown
-        ],
-        "start": _key(stack, start),
+        "settings": {**said, "reachMm": settings.reach_mm or REACH_MM},
+        "sources": [{"key": f"{OWN}-{i}", "label": f"slice {numbers[i]}"} for i in shown],
+        "start": f"{OWN}-{start}",
         "of": len(stack),
         "palette": dict(plot.PALETTE),
     }
 
 
-def link_to(stack: Stack, index: int) -> str:
+def _upper(found: re.Match[str]) -> str:
+    return found[1].upper()
+
+
+def link_to(index: int) -> str:
     """Give the `url` with which a part of a figure leads to a slice that is live on the same page.
 
-    >>> link_to(heads.load("studyforrest"), 3)
-    'live:studyforrest-3'
+    >>> link_to(3)
+    'live:slice-3'
     """
-    return f"live:{_key(stack, index)}"
+    return f"live:{OWN}-{index}"
 
 
 def publish(notebook: Any, stack: Stack, folder: Path) -> None:
-    """Make the live figures of an executed notebook live, in place; `stack`: of the report.
-
-    `folder` gets a script for each slice that the figures use and that is not there yet.
-    """
-    import nbformat
-
+    """Make the figures of an executed notebook live, in place; `folder` gets the stack's slices."""
     outputs = [one for cell in notebook.cells for one in cell.get("outputs", [])]
     drawings = [one["data"] for one in outputs if "image/svg+xml" in one.get("data", {})]
-    wanted = {link[1] for one in drawings for link in _LINK.finditer(one["image/svg+xml"])}
     labels: dict[str, str] = {}
-    for output in outputs:
-        data = output.get("data", {})
-        if MIME not in data:
-            continue
+    for data in (one["data"] for one in outputs if MIME in one.get("data", {})):
         config = write_slices(json.loads(data.pop(MIME)), stack, folder)
         here = {one["key"]: one["label"] for one in config["sources"]}
-        if here:
-            linked = (wanted & here.keys()) - labels.keys()
-            png, alt = b64decode(data["image/png"]), data.get("text/plain", "")
-            html = figure_html(config, png, alt, sorted(linked))
-            output.clear()
-            output.update(nbformat.v4.new_output("display_data", {"text/html": html}))
-            labels |= here
+        png, alt = b64decode(data.pop("image/png")), data.pop("text/plain", "")
+        data["text/html"] = figure_html(config, png, alt, sorted(here.keys() - labels.keys()))
+        labels |= here
 
     def point(link: re.Match[str]) -> str:
         key, drawn = link.groups()
-        if key not in labels:
-            return ""
-        return f'<a href="#live-{key}" aria-label="{labels[key]}">{drawn}</a>'
+        named = f'<a href="#live-{key}" aria-label="{labels.get(key)}">{drawn}</a>'
+        return named if key in labels else ""
 
     for data in drawings:
         data["image/svg+xml"] = _LINK.sub(point, data["image/svg+xml"])
@@ -212,33 +170,20 @@ def figure_html(
 
 
 def write_slices(config: Mapping[str, Any], stack: Stack, folder: Path) -> dict[str, Any]:
-    """Write a figure's slices into `folder`; give its settings with those not too large for a page.
-
-    A note says how many those are.
-    """
+    """Write a figure's slices into `folder`, and note in its settings how many those are."""
     folder.mkdir(parents=True, exist_ok=True)
-    kept = []
     for source in config["sources"]:
         file = folder / f"{source['key']}.js"
         if not file.exists():
             file.write_text(_script(source["key"], stack), encoding="ascii")
-        if file.stat().st_size <= MOST_BYTES:
-            kept.append(source)
-        else:
-            file.unlink()
-    own = sum("kernelWidth" not in source for source in kept)
-    keys = [source["key"] for source in kept]
-    start = config["start"] if config["start"] in keys or not keys else keys[0]
+    own = sum("kernelWidth" not in source for source in config["sources"])
     note = "" if own == config["of"] else f"{own} of {config['of']} slices are live here."
-    return {**config, "sources": kept, "start": start, "note": note}
+    return {**config, "note": note}
 
 
 def _script(key: str, stack: Stack) -> str:
     name, _, number = key.rpartition("-")
-    index = int(number)
-    if name != OWN:  # a slice that comes with the package, by its number
-        stack = _of_the_package(name)
-        index = list(stack.slice_numbers).index(index)
+    stack, index = stack if name == OWN else phantom.variant(name), int(number)
     data: dict[str, Any] = {"image": _png(normalise(stack.images[index]))}
     if stack.reference is not None:
         data["reference"] = _png(np.asarray(stack.reference[index], dtype=np.uint8) * 255)
@@ -256,22 +201,6 @@ def _png(levels: NDArray[np.uint8]) -> str:
     return b64encode(file.getvalue()).decode("ascii")
 
 
-@lru_cache(maxsize=3)  # slices are asked for one by one, and a head takes a second to draw
-def _of_the_package(name: str) -> Stack:
-    if name == HEAD:
-        return heads.load(HEAD)
-    return phantom.published_stack() if name == PHANTOM else phantom.variant(name)
-
-
-def _key(stack: Stack, index: int) -> str:
-    """Name a slice, by its number where anybody's `_of_the_package` finds the same."""
-    if stack.sources == _of_the_package(HEAD).sources:
-        return f"{HEAD}-{stack.slice_numbers[index]}"
-    if stack.synthetic and not stack.sources and stack.name == _of_the_package(PHANTOM).name:
-        return f"{PHANTOM}-{stack.slice_numbers[index]}"
-    return f"{OWN}-{index}"
-
-
 def _still(trace: SkullMaskTrace, focus: str, reference: Any, spacing_mm: Any, title: str) -> bytes:
     """Draw the slice, and its right border enlarged."""
     import matplotlib.pyplot as plt
@@ -281,9 +210,11 @@ def _still(trace: SkullMaskTrace, focus: str, reference: Any, spacing_mm: Any, t
     areas, lines = FOCUS[focus]
     height, width = trace.mask.shape
     last = np.flatnonzero(trace.mask.any(axis=0))
-    row, column = height // 2, int(last[-1]) if last.size else width // 2
-    rows = slice(max(0, row - height // 6), row + height // 6)
-    box = (rows, slice(max(0, column - width // 5), column + width // 8))
+    column = int(last[-1]) if last.size else width // 2
+    box = (
+        slice(height // 3, height // 2 + height // 6),
+        slice(max(0, column - width // 5), column + width // 8),
+    )
     with plt.rc_context(plot.STYLE):
         fig, axes = plot.panels(2, trace.mask.shape, spacing=spacing_mm)
         for ax, part in zip(axes, (None, box), strict=True):

@@ -20,42 +20,25 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from html import escape as html_escape
 from importlib import import_module
-from importlib.util import find_spec
-from io import BytesIO, StringIO
+from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import numpy as np
-
 from skullnb.errors import InvalidSetting, ReportFailed
-from skullnb.pipeline import create_skull_masks
-from skullnb.report import plot
 from skullnb.report.address import branch, source_address
-from skullnb.report.chapter import spread
-
-if TYPE_CHECKING:
-    from skullnb.pipeline import PipelineSettings
-    from skullnb.stack import Stack
+from skullnb.report.chapter import Chapter
+from skullnb.report.plot import escape
 
 _LINK = re.compile(r"\[(?P<text>[^\]]*)\]\((?P<target>[^()\s:#]+\.(?:ipynb|md))(?P<part>#[^)]*)?\)")
 
 
 def stage(
-    work: Path,
-    book: Path,
-    toc: Mapping[str, Any],
-    front: str,
-    stack: Stack,
-    settings: PipelineSettings,
-    failures: Mapping[str, str],
+    work: Path, book: Path, toc: Any, front: str, chapter: Chapter, failures: Mapping[str, str]
 ) -> None:
-    """Lay out `work/staged`, which holds the executed notebooks, as the project is.
-
-    `front` names the notebook that becomes `index.ipynb`.
-    """
+    """Lay out `work/staged`, which holds the executed notebooks, as the project is."""
     import nbformat
     import yaml
 
@@ -70,9 +53,10 @@ def stage(
     for name, own in address().items():
         config[name] = {**config.get(name, {}), **own}
     (staged / "_config.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
-    draw_cover(stack, settings, staged / "book" / "assets" / "cover.png")
+    cover = staged / "book" / "assets" / "cover.png"  # what a link to a page shows elsewhere
+    shutil.copyfile(book / "pictures" / "slices.png", cover)
     slices = staged / "book" / "assets" / "live"
-    trial = live.try_it(stack, settings, slices)
+    trial = live.try_it(chapter.stack, chapter.settings, slices)
     (staged / "book" / "_generated" / "try-it.html").write_text(trial, encoding="utf-8")
     files = [entry["file"] for part in toc["parts"] for entry in part["chapters"]]
     link = partial(relink, there={toc["root"], *files}, front=front)
@@ -80,8 +64,8 @@ def stage(
         notebook, name = nbformat.read(path, as_version=4), path.stem
         path.unlink()
         place = toc["root"] if name == front else f"notebooks/{name}"
-        live.publish(notebook, stack, slices)
-        failed = failures if name == front else {name: failures[name]} if name in failures else {}
+        live.publish(notebook, chapter.stack, slices)
+        failed = {one: said for one, said in failures.items() if name in (one, front)}
         publish(notebook, partial(link, folder="notebooks", place=place), failed)
         if name != front and (number := re.match(r"0*(\d+)-", name)):
             for cell in notebook.cells:  # the file's name has it, and the title not
@@ -93,27 +77,8 @@ def stage(
         page.write_text(text, encoding="utf-8")
 
 
-def draw_cover(stack: Stack, settings: PipelineSettings, file: Path) -> None:
-    """Draw what a link to a page shows elsewhere, 1200 x 630 px: slices with their masks."""
-    from matplotlib.figure import Figure
-
-    fig = Figure(figsize=(12, 6.3), dpi=100, facecolor="black", layout="constrained")
-    shown = spread(len(stack), 3)
-    for ax, index in zip(fig.subplots(1, len(shown), squeeze=False).flat, shown, strict=True):
-        image = np.asarray(stack.images[index])
-        reference = None if stack.reference is None else np.asarray(stack.reference[index])
-        mask = create_skull_masks(image[None], settings, stack.spacing_mm)[0]
-        box = plot.box_of(mask if reference is None else mask | (reference > 0))
-        plot.show(ax, image, spacing=stack.spacing_mm, box=box, cmap="gray")
-        plot.outline(ax, mask, "mask", linewidths=2.5)
-        plot.outline(ax, reference, "reference", linewidths=2.5, linestyles="--")
-    fig.savefig(file)
-
-
 def relink(text: str, folder: str, place: str, there: set[str], front: str = "index") -> str:
-    """Point links of a text in `folder` where the pages are, from the page at `place`.
-
-    A link to a page that is not `there` becomes plain text. `front`: the notebook of the index.
+    """Point links of a text in `folder` where the pages are, or to nothing, from that at `place`.
 
     >>> text = "[data](01-data.ipynb), [terms](../book/glossary.md#otsu), [holes](06-holes.ipynb)"
     >>> relink(text, "notebooks", "index", {"notebooks/01-data", "book/glossary"})
@@ -148,11 +113,10 @@ def publish(notebook: Any, link: Callable[[str], str], failures: Mapping[str, st
             said = data.get("text/markdown")
             if about:  # a picture; its caption is the next output
                 caption = about["caption"]
-                data = {"text/markdown": _figure(data["image/svg+xml"], about, link(caption))}
-                output = nbformat.v4.new_output("display_data", data)
+                drawn = _figure(data["image/svg+xml"], about, link(caption))
+                output["data"] = {"text/markdown": drawn}
             elif teach.MIME in data:
-                data = {"text/html": teach.exercise_html(data[teach.MIME])}
-                output = nbformat.v4.new_output("display_data", data)
+                output["data"] = {"text/html": teach.exercise_html(data[teach.MIME])}
             elif said and said == caption:
                 continue
             elif said:
@@ -160,14 +124,13 @@ def publish(notebook: Any, link: Callable[[str], str], failures: Mapping[str, st
             found.append(output)
         cell.outputs = found
     if failures:
-        lines = [f"- [{one}]({one}.ipynb): {plot.escape(failures[one])}" for one in failures]
-        many = len(failures)
-        several = f"{many} notebooks stopped" if many > 1 else "One notebook stopped"
-        title = f":::{{admonition}} {several} with an error; what stands after it did not run"
-        banner = "\n".join([title, ":class: error", "", link("\n".join(lines)), ":::", ""])
-        starts = [n for n, cell in enumerate(notebook.cells) if cell.cell_type == "markdown"]
-        place = next((n for n in starts if notebook.cells[n].source.startswith("# ")), -1)
-        notebook.cells.insert(place + 1, nbformat.v4.new_markdown_cell(banner))
+        lines = "\n".join(f"- [{n}]({n}.ipynb): {escape(e)}" for n, e in failures.items())
+        several = f"{len(failures)} notebooks" if len(failures) > 1 else "One notebook"
+        title = f":::{{admonition}} {several} stopped; what stands after the error did not run"
+        banner = f"{title}\n:class: error\n\n{link(lines)}\n:::\n"
+        texts = [n for n, cell in enumerate(notebook.cells) if cell.cell_type == "markdown"]
+        place = texts[0] + 1 if texts else 0  # below the title
+        notebook.cells.insert(place, nbformat.v4.new_markdown_cell(banner))
 
 
 def _figure(svg: str, about: Mapping[str, str], caption: str) -> str:
@@ -186,26 +149,22 @@ def address() -> dict[str, Any]:
     if not url:
         return {}
     buttons = ("use_repository_button", "use_edit_page_button", "use_issues_button")
-    found: dict[str, Any] = {
+    launch = {"binderhub_url": "https://mybinder.org", "notebook_interface": "jupyterlab"}
+    launch["colab_url"] = "https://colab.research.google.com"
+    return {
         "repository": {"url": url, "branch": branch(), "path_to_book": ""},
         "html": dict.fromkeys(buttons, True),
+        "launch_buttons": launch if url.startswith("https://github.com/") else {},
     }
-    if url.startswith("https://github.com/"):
-        launch = {"binderhub_url": "https://mybinder.org", "notebook_interface": "jupyterlab"}
-        found["launch_buttons"] = {**launch, "colab_url": "https://colab.research.google.com"}
-    return found
 
 
-def _living_objects() -> list[Any]:
-    """Give all objects but weak proxies."""
+def living_objects() -> list[Any]:
+    """Give all objects but weak proxies: a dead one raises when it is asked for its class."""
     return [one for one in gc.get_objects() if type(one) not in weakref.ProxyTypes]
 
 
 def build(work: Path, front: str, *, strict: bool, scrub: Callable[[str], str]) -> None:
-    """Build `work/html` from `work/staged`, which goes; `front` is the notebook on the index.
-
-    `strict`: a warning is an error. `scrub` takes full paths out of what an error says.
-    """
+    """Build `work/html` from `work/staged`, which goes; where `strict`, a warning is an error."""
     from jupyter_book.config import get_final_config
     from sphinx.application import Sphinx
     from sphinx.errors import SphinxError
@@ -217,8 +176,7 @@ def build(work: Path, front: str, *, strict: bool, scrub: Callable[[str], str]) 
     own = {"user_yaml": staged / "_config.yml", "cli_config": options, "sourcedir": staged}
     config, _ = get_final_config(**own)
     toc: Any = import_module("sphinx_external_toc.collectors")
-    # It asks every object alive for its class; a weak proxy whose object is gone raises at that.
-    toc.gc = SimpleNamespace(get_objects=_living_objects)
+    toc.gc = SimpleNamespace(get_objects=living_objects)  # it asks every object for its class
     try:
         with patch_docutils(None), docutils_namespace():
             places = (staged, None, html, html.parent / "doctrees")
@@ -245,31 +203,32 @@ _NAMES = ("id", "for", "aria-labelledby", "aria-describedby", "aria-controls", "
 
 
 def single_file(html: Path, book: Path) -> str:
-    """Bring all pages together in one that asks for nothing, in the order of the contents.
-
-    `book`: its sources, with the file's template; of scripts only those found there go in.
-    """
+    """Bring all pages of `html` together in one that asks for nothing, with `book`'s scripts."""
     import jinja2
     from bs4 import BeautifulSoup
 
     def parse(page: str) -> Any:
         return BeautifulSoup((html / page).read_text(encoding="utf-8"), "html.parser")
 
+    def said(tag: Any) -> str:
+        return html_escape(tag.get_text(" ", strip=True))
+
     index = parse("index.html")
     contents = index.select("nav.bd-links p.caption, nav.bd-links a.internal")
     for link in contents:
         if str(link.get("href", "")).startswith("#"):  # the page itself
             link["href"] = "index.html"
-    names = list(dict.fromkeys(str(link["href"]) for link in contents if link.get("href")))
+    names = [str(link["href"]) for link in contents if link.get("href")]
     slugs = {name: "page-" + Path(name).stem for name in names}
-    articles = {name: parse(name).select_one("article.bd-article") for name in names}
+    articles = {name: parse(name).select_one("article.bd-article") for name in slugs}
     for name, article in articles.items():
         for tag in article.select("a.headerlink, script[src]"):
             tag.decompose()
         for attribute in _NAMES:  # pages share some
             for tag in article.select(f"[{attribute}]:not(svg *)"):
-                named = tag[attribute]
-                words = named if isinstance(named, list) else str(named).split()
+                words = (
+                    tag[attribute] if isinstance(tag[attribute], list) else tag[attribute].split()
+                )
                 tag[attribute] = " ".join(f"{slugs[name]}-{word}" for word in words)
         for box in article.select(".pst-scrollable-table-container, .output.text_html"):
             box["tabindex"] = "0"  # what scrolls does so by keyboard
@@ -293,14 +252,11 @@ def single_file(html: Path, book: Path) -> str:
     scripts = [one for one in scripts if (book / "assets" / one).is_file()]
     template: Any = jinja2.Template((book / "single-file.html").read_text(encoding="utf-8"))
     text: str = template.render(
-        title=html_escape(index.title.get_text(strip=True)),
+        title=said(index.title),
         icon=_data_uri(html / "_static" / "favicon.svg"),
         styles=[_styles(html / sheet) for sheet in sheets],
         scripts=[(book / "assets" / one).read_text("utf-8") for one in scripts],
-        contents=[
-            (slugs.get(link.get("href")), html_escape(link.get_text(" ", strip=True)))
-            for link in contents
-        ],
+        contents=[(slugs.get(one.get("href")), said(one)) for one in contents],
         articles=[(slugs[name], one.decode_contents()) for name, one in articles.items()],
         slices=[one.read_text("ascii") for one in sorted((html / "_static/live").glob("*.js"))],
     )
@@ -308,60 +264,37 @@ def single_file(html: Path, book: Path) -> str:
 
 
 def _data_uri(file: Path) -> str:
-    from PIL import Image
-
     data, mime = file.read_bytes(), mimetypes.guess_type(file.name, strict=False)[0]
-    if mime == "image/png":  # the same pixels in half of the bytes
-        packed = BytesIO()
-        with Image.open(file) as picture:
-            picture.save(packed, format="WEBP", lossless=True, method=1)
-        data, mime = packed.getvalue(), "image/webp"
     return f"data:{mime};base64,{b64encode(data).decode('ascii')}"
 
 
 def _styles(file: Path) -> str:
     """Read a stylesheet, without the icon fonts that the theme would fetch."""
     text = file.read_text(encoding="utf-8")
-    text = re.sub(
-        r'@import\s*(?:url\()?"([^"]+)"\)?;?', lambda at: _styles(file.parent / at[1]), text
-    )
+    imported = r'@import\s*(?:url\()?"([^"]+)"\)?;?'
+    text = re.sub(imported, lambda at: _styles(file.parent / at[1]), text)
     text = re.sub(r"@font-face\s*\{[^}]*\}", "", text)
     return re.sub(r"url\((?!['\"]?(?:data:|#))[^)]*\)", "none", text)
 
 
 _BROWSERS = (
-    *["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"],
-    *("microsoft-edge", "msedge"),
-    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+    "chromium chromium-browser google-chrome google-chrome-stable chrome microsoft-edge msedge"
 )
+_MACS = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
 _SECONDS = 300
-_LONGEST = 60  # characters; what Chromium makes of them has to stay under 108
 
 
-def find_browser() -> Path | None:
-    """Find Chromium, or a browser made of it: by the variable CHROME, by name, or playwright's."""
+def find_browser() -> Path:
+    """Find Chromium, or a browser made of it: by the variable CHROME, or by name."""
     named = os.environ.get("CHROME")
-    for name in (named,) if named else _BROWSERS:
+    for name in (named,) if named else (*_BROWSERS.split(), _MACS):
         if found := shutil.which(name):
             return Path(found)
-    if named or not find_spec("playwright"):
-        return None
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        path = Path(playwright.chromium.executable_path)
-    return path if path.is_file() else None
-
-
-def require_browser() -> Path:
-    """Find a browser that prints, or refuse in a sentence."""
-    if browser := find_browser():
-        return browser
-    said = "A PDF is printed by Chromium or Chrome, and none was found; install one, or name it in"
-    said += " the environment variable CHROME."
-    if named := os.environ.get("CHROME"):
-        said = f"The environment variable CHROME names {named!r}, which is no program here."
-    raise InvalidSetting(said)
+    said = f"CHROME names {named!r}, which is no program here" if named else "none was found"
+    raise InvalidSetting(
+        f"A PDF is printed by Chromium or Chrome, and {said}; install one, or name it in the"
+        " environment variable CHROME."
+    )
 
 
 def print_pdf(page: Path, file: Path, browser: Path) -> None:
@@ -369,14 +302,11 @@ def print_pdf(page: Path, file: Path, browser: Path) -> None:
     command = [str(browser), "--headless", "--disable-gpu", "--no-pdf-header-footer"]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--no-sandbox")  # Chromium refuses to start as root with one
-    command += ["--generate-pdf-document-outline", f"--print-to-pdf={file}"]
+    command += ["--generate-pdf-document-outline", f"--print-to-pdf={file}", page.as_uri()]
     with TemporaryDirectory(prefix="skullnb-", ignore_cleanup_errors=True) as profile:
-        # Its socket stays there when it is ended; a socket's path can't be long.
-        own = {"TMPDIR": profile} if len(profile) < _LONGEST else {}
         try:
             done = subprocess.run(
-                [*command, f"--user-data-dir={profile}", page.as_uri()],
-                env={**os.environ, **own},
+                [*command, f"--user-data-dir={profile}"],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 errors="replace",

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import ArrayLike
 
+from skullnb.stack.model import aspect_of
+
 if TYPE_CHECKING:
     from IPython.display import Markdown
     from matplotlib.axes import Axes
@@ -19,14 +21,14 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 Box = tuple[slice, slice]
-Spacing = Sequence[float] | None  # row and column, mm
+Spacing = tuple[float, float] | None  # row and column, mm
 
+# One colour for one thing everywhere; 3 : 1 on white and on near-black, and told apart with the
+# common kinds of colour blindness.
 PALETTE: Final = {
     **{"scalp": "#C27C00", "skull": "#9A7FD1", "brain": "#00A37A", "mask": "#2E9BDA"},
     **{"reference": "#DD5A2B", "accent": "#CC6699", "quiet": "#8A8F98"},
 }
-"""One colour for one thing everywhere; 3 : 1 on white and on near-black, and told apart with
-the common kinds of colour blindness."""
 
 INK: Final = "#1f2329"  # text and axes on white; the book puts its own colour in its place
 WIDTH: Final = 6.4  # of a figure, in inches; its letters can be read at half of it
@@ -53,11 +55,6 @@ STYLE: Final[dict[Any, Any]] = {
     "legend.frameon": False,
     "svg.fonttype": "none",
 }
-
-
-def aspect_of(spacing: Spacing) -> float:
-    """Height of a pixel over its width; 1 where nobody knows."""
-    return float(spacing[0] / spacing[1]) if spacing else 1.0
 
 
 def headline(finding: str, fig: Figure | None = None) -> None:
@@ -137,13 +134,14 @@ def tint(ax: Axes, mask: ArrayLike, color: str = "mask", alpha: float = 0.5) -> 
 
 def box_of(mask: ArrayLike, margin: float = 0.12) -> Box:
     """Rows and columns around a mask, with a margin; the whole slice where it is empty."""
-    found, ends = np.asarray(mask) > 0, []
-    for axis in (0, 1):
-        there = np.flatnonzero(found.any(axis=1 - axis))
-        first, last = (there[0], there[-1]) if there.size else (0, found.shape[axis] - 1)
-        edge = int(margin * (last - first + 1)) + 1
-        ends.append(slice(max(0, int(first) - edge), min(found.shape[axis], int(last) + 1 + edge)))
-    return ends[0], ends[1]
+    found = np.asarray(mask) > 0
+
+    def around(there: Any) -> slice:
+        ends = np.flatnonzero(there)[[0, -1]] if there.any() else (0, there.size - 1)
+        edge = int(margin * (ends[1] - ends[0] + 1)) + 1
+        return slice(max(0, int(ends[0]) - edge), min(there.size, int(ends[1]) + 1 + edge))
+
+    return around(found.any(axis=1)), around(found.any(axis=0))
 
 
 def table(
@@ -154,10 +152,11 @@ def table(
     from pandas import isna
     from pandas.api.types import is_bool_dtype, is_integer_dtype, is_numeric_dtype
 
-    kinds = frame.dtypes.items()
-    forms: dict[Any, str] = {name: ",d" if is_integer_dtype(one) else ".4g" for name, one in kinds}
-    forms |= dict(formats or {})
-    numeric = [is_numeric_dtype(kind) and not is_bool_dtype(kind) for kind in frame.dtypes]
+    forms: dict[Any, str] = {}
+    lines: list[list[str]] = [[escape(str(name)) for name in frame], []]
+    for name, kind in frame.dtypes.items():
+        forms[name] = (formats or {}).get(str(name), ",d" if is_integer_dtype(kind) else ".4g")
+        lines[1].append("---:" if is_numeric_dtype(kind) and not is_bool_dtype(kind) else ":---")
 
     def cell(value: Any, form: str) -> str:
         if isinstance(value, list | tuple):
@@ -166,10 +165,9 @@ def table(
             return "–"
         if isinstance(value, bool | np.bool_):
             return "yes" if value else "no"
-        return escape(str(value)) if isinstance(value, str) else format(value, form)
+        return escape(value) if isinstance(value, str) else format(value, form)
 
     spread = np.linspace(0, len(frame) - 1, min(len(frame), most)).round().astype(int)
-    lines = [[escape(str(name)) for name in frame], ["---:" if one else ":---" for one in numeric]]
     for row in frame.iloc[np.unique(spread)].itertuples(index=False):
         lines.append([cell(value, forms[name]) for name, value in zip(frame, row, strict=True)])
     text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -198,14 +196,13 @@ def picture(fig: Figure, *, svg: bool = False) -> dict[str, str]:
     """Draw a figure on white for a notebook; `svg`: also for a page, in the page's own colours."""
     from PIL import Image
 
-    full, small = io.BytesIO(), io.BytesIO()
+    full, small, text = io.BytesIO(), io.BytesIO(), io.StringIO()
     fig.savefig(full, format="png", facecolor="white")
     with Image.open(full) as image:  # 256 colours cannot be told from all, and take half the space
         few = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
         few.save(small, "PNG", optimize=True, dpi=image.info["dpi"])
     drawn = {"image/png": b64encode(small.getvalue()).decode("ascii")}
     if svg:
-        text = io.StringIO()
         fig.savefig(text, format="svg", transparent=True, metadata={"Date": None})
         drawn["image/svg+xml"] = _for_page(text.getvalue())
     return drawn
