@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skullnb.errors import InvalidImage, InvalidSetting, ShapeMismatch, UnreadableFile
-from skullnb.stack import Stack, aspect_of
-from skullnb.stack.checks import binary_mask, parse_axis, parse_groups, parse_slices, parse_spacing
+from skullnb.stack import Stack
+from skullnb.stack.checks import binary_mask, parse_groups, parse_slices, parse_spacing
 
 IMAGES = np.arange(60.0).reshape(5, 4, 3)
 
@@ -25,7 +25,7 @@ def test_a_stack_keeps_what_belongs_to_a_slice_together_when_slices_are_chosen()
     assert part.slice_numbers == (1, 3)
     assert part.select([1]).slice_numbers == (3,)
     assert part.name == "demo"
-    assert (part.aspect, Stack(IMAGES).aspect, aspect_of((0.5, 1.0))) == (0.5 / 0.7, 1, 0.5)
+    assert (part.aspect, Stack(IMAGES).aspect((0.5, 1.0))) == (0.5 / 0.7, 1, 0.5)
 
 
 def test_evenly_spaced_slices_are_views_and_others_copies_in_the_order_asked():
@@ -178,4 +178,4 @@ def test_a_groups_file_that_can_not_be_used_is_refused(tmp_path, content, error,
 def test_an_axis_is_one_of_three_names():
     typed = ("axial", " Coronal", "SAGITTAL", "")
     assert [parse_axis(name) for name in typed] == ["axial", "coronal", "sagittal", ""]
-    refused(InvalidSetting, "axial, coronal or sagittal", parse_axis, "z")
+    refused(InvalidSetting, "axial, coronal or sagittal", "z")
