@@ -107,17 +107,17 @@ def write_stack(stack: Stack, path: str | Path, overwrite: bool = False) -> tupl
     path = expand(path)
     refuse_place(path, files_of(stack), overwrite, STACK_KINDS)
     if suffix_of(path) == ".npz":
-        names = "images", "reference", "spacing_mm", "groups", "synthetic"
-        known: Any = {name: getattr(stack, name) for name in names}
-        known = {name: part for name, part in known.items() if part is not None}
+        names = "images", "reference", "spacing_mm", "groups"
+        parts: Any = {name: getattr(stack, name) for name in names}
+        known = {name: part for name, part in parts.items() if part is not None}
         with writing(path) as temporary:
-            np.savez_compressed(temporary, **known)
+            np.savez_compressed(temporary, **known, synthetic=stack.synthetic)
         return (path,)
-    written = {path: stack.images}
-    if stack.reference is not None:
-        beside = path.with_name(f"{stem(path)}_reference{suffix_of(path)}")
-        refuse_place(beside, files_of(stack), overwrite)
-        written[beside] = stack.reference
+    beside = path.with_name(f"{stem(path)}_reference{suffix_of(path)}")
+    written = {path: stack.images, beside: stack.reference}
+    written = {one: values for one, values in written.items() if values is not None}
+    for one in written:
+        refuse_place(one, files_of(stack), overwrite)
     for one, values in written.items():
         with writing(one) as temporary:
             _write_nifti(temporary, np.asarray(values), replace(stack, grids=()))
@@ -142,11 +142,8 @@ def _write(path: Path, masks: Array, stack: Stack) -> None:
                 raise InvalidSetting(f"{told}; write .nii.gz.")
             path.write_bytes(import_module("cv2").imencode(".png", masks[0] * 255)[1].tobytes())
         case ".tif" | ".tiff":
-            row, column = stack.spacing_mm or (0, 0)
-            mm: Any = (
-                {"resolution": (1 / column, 1 / row), "metadata": {"unit": "mm"}} if row else {}
-            )
-            import_module("tifffile").imwrite(path, masks, imagej=True, **mm)
+            kept = {"photometric": "minisblack", "compression": "zlib"}
+            import_module("tifffile").imwrite(path, masks, **kept)
         case _:
             _write_nifti(path, masks, stack)
 
