@@ -7,9 +7,7 @@ import gzip
 import io
 import json
 import os
-import struct
 import zipfile
-from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -82,16 +80,6 @@ def tiff_tag(tag, value, **options):
     return made("scan.tif", write)
 
 
-def tiff_in_a_circle(folder):
-    """Pages of which the last one says that the first comes next."""
-    path = tiff(NOISE.astype(np.uint16), photometric="minisblack", metadata=None)(folder)
-    with tifffile.TiffFile(path, mode="r+b") as file:
-        first, last = file.pages[0].offset, file.pages[-1]
-        file.filehandle.seek(last.offset + 2 + 12 * len(last.tags))
-        file.filehandle.write(struct.pack(file.byteorder + "I", first))
-    return path
-
-
 def flip(make, place):
     """Turn the bits of one byte of a file around."""
 
@@ -142,5 +130,3 @@ def archive(members):
 
 
 fifo = made("scan.npy", os.mkfifo)
-link_to_nowhere = made("scan.npy", lambda path: path.symlink_to("nowhere.npy"))
-folder_called_npy = made("scan.npy", Path.mkdir)

@@ -183,7 +183,7 @@ def test_a_minc_written_by_hand_lies_where_its_header_says(tmp_path):
     np.testing.assert_allclose(affine @ [0, 0, 0, 1], [12, -30, 7, 1])
     np.testing.assert_allclose(affine @ [4, 5, 6, 1], [3, -20, 19, 1])
     (tmp_path / "two.mnc").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(99))  # MINC 2
-    with pytest.raises(UnreadableFile, match="two.mnc can't be read"):
+    with pytest.raises(UnreadableFile, match=r"two.mnc can.t be read"):
         read_stack(tmp_path / "two.mnc")
 
 
@@ -346,5 +346,5 @@ def test_a_bids_dataset_is_walked_for_its_images_of_one_suffix(bids, where, suff
 
 
 def test_a_bids_dataset_without_the_suffix_names_those_it_has(bids):
-    with pytest.raises(UnreadableFile, match="_FLAIR; there are T1w, T2w, .* --suffix"):
+    with pytest.raises(UnreadableFile, match=r"_FLAIR; there are T1w, T2w, .* --suffix"):
         read_stack(bids, suffix="FLAIR")

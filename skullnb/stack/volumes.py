@@ -30,7 +30,8 @@ def open_nibabel(path: Path, axis: str, part: str) -> Volume:
 
     with silenced():
         image: Any = _image_class(path).from_filename(path, mmap="r")
-    proxy, dtype, shape, header = image.dataobj, image.get_data_dtype(), image.shape, image.header
+    proxy, dtype, header = image.dataobj, image.get_data_dtype(), image.header
+    shape = tuple(map(int, image.shape))
     check_pixels(path, shape, dtype)
     named = {Path(one.filename) for one in image.file_map.values() if one.filename}
     store = Path(image.file_map.get("image", next(iter(image.file_map.values()))).filename)
