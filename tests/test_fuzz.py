@@ -8,7 +8,6 @@ import os
 import tempfile
 import zipfile
 from base64 import b64decode
-from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -23,10 +22,8 @@ from skullnb.batch import mask_batch
 from skullnb.errors import SkullnbError
 from skullnb.report.build import collate
 from skullnb.stack import read_stack, write_masks
-from skullnb.stack.checks import parse_groups, parse_slices, parse_spacing
-from skullnb.sweep import parse_widths
 
-EXAMPLES = int(os.environ.get("SKULLNB_EXAMPLES", "40"))  # of each test; `make fuzz` takes more
+EXAMPLES = int(os.environ.get("SKULLNB_EXAMPLES", "40"))  # `make fuzz` takes more
 CORPUS = Path(__file__).with_name("corpus")
 IMAGES = np.random.default_rng(3).integers(0, 255, (3, 24, 20)).astype(np.uint8)
 
@@ -63,16 +60,6 @@ def enter_results(content, folder):
     (folder / "run" / "results").mkdir(parents=True)
     (folder / "run" / "results" / "01-data.json").write_bytes(content)
     collate(folder)
-
-
-def enter_words(content, folder):
-    """Words of the command line: each reader of them gets all."""
-    text = content.decode(errors="surrogateescape")
-    for reads in (parse_spacing, parse_groups, parse_widths, lambda text: parse_slices(text, 7)):
-        with suppress(SkullnbError):
-            reads(text)
-    (folder / "groups.txt").write_bytes(content)
-    parse_groups(folder / "groups.txt")
 
 
 def enter(door, content, folder):
