@@ -61,8 +61,7 @@ def check_pixels(path: Path, shape: Sequence[int], dtype: np.dtype[Any]) -> None
     several = len(shape) < 2 or any(size != 1 for size in shape[3:])
     if dtype.kind not in "buif" or several or min(shape) < 1:
         told = f"{path.name} holds {dtype} of {len(shape)} dimensions, {tuple(shape)}"
-        now = "give real grey values of one volume, (slices, rows, columns), or one slice"
-        raise UnreadableFile(f"{told}; {now}, without colours or time.")
+        raise UnreadableFile(f"{told}; give real grey values of one volume or slice, no colours.")
 
 
 def stack_shape(path: Path, shape: Sequence[int], dtype: np.dtype[Any]) -> tuple[int, int, int]:
@@ -70,22 +69,19 @@ def stack_shape(path: Path, shape: Sequence[int], dtype: np.dtype[Any]) -> tuple
     check_pixels(path, shape, dtype)
     n, height, width = shape[:3] if len(shape) > 2 else (1, *shape)
     if len(shape) > 2 and width in (1, 3, 4) and min(n, height) > 4:
-        told = f"{path.name} has the shape {tuple(shape)}, which ends in colour channels"
-        raise UnreadableFile(f"{told}; give grey values as (slices, rows, columns).")
+        raise UnreadableFile(f"{path.name} ends in colour channels, {tuple(shape)}; give grey.")
     return n, height, width
 
 
-def binary_mask(reference: Array, what: str = "reference mask") -> Array:
+def binary_mask(reference: Array) -> Array:
     """Return a mask of {0, 1}, {0, 255} or bool as uint8 {0, 1}, the same memory if it is one."""
     if reference.dtype == np.bool_:
         return np.asanyarray(reference.view(np.uint8))
-    numbers = reference.dtype.kind in "uif"
-    high = 255 if numbers and any(plane.max() == 255 for plane in reference) else 1
+    high = 255 if reference.dtype.kind in "uif" and any(255 in plane for plane in reference) else 1
     # Slice by slice, so that a mask larger than memory can be checked.
     for number, plane in enumerate(reference):
-        if not numbers or not np.isin(plane, (0, high)).all():
-            told = f"slice {number} has other values than 0 and {high}; give a mask of 0 and 1"
-            raise InvalidSetting(f"The {what} is not binary: {told}.")
+        if not np.isin(plane, (0, high)).all():
+            raise InvalidSetting(f"The mask is not binary in slice {number}; give 0 and 1 only.")
     if reference.dtype == np.uint8 and high == 1:
         return reference
     return np.asarray(reference == high).astype(np.uint8)
@@ -107,8 +103,10 @@ def needed(module: str, what: str, extra: str) -> Any:
     try:
         return import_module(module)
     except ImportError as error:
-        told = f"{what} needs {module}, which is not installed"
-        raise InvalidSetting(f"{told}; run: pip install 'skullnb[{extra}]'") from error
+        run = f"pip install 'skullnb[{extra}]'"
+        raise InvalidSetting(
+            f"{what} needs {module}, which is not installed; run: {run}"
+        ) from error
 
 
 def expand(path: str | Path) -> Path:
@@ -165,9 +163,8 @@ def parse_slices(slices: object, n_slices: int) -> list[int]:
     except (IndexError, TypeError, ValueError):
         chosen = []
     if not chosen or len(set(chosen)) < len(chosen):
-        told = f"choose none of 0 to {n_slices - 1} or one twice, or can't be read"
-        now = "give numbers and ranges such as 104:127 (127 left out), 3, or 1,5,9"
-        raise InvalidSetting(f"The slices {text!r} {told}; {now}.")
+        told = f"The slices {text!r} choose none of 0 to {n_slices - 1} or one twice"
+        raise InvalidSetting(f"{told}; give numbers and ranges such as 104:127, 3, or 1,5,9.")
     return chosen
 
 
@@ -189,6 +186,6 @@ def parse_groups(groups: object) -> tuple[str, ...] | None:
     labels = [label.strip() for label in labels]
     for number, label in enumerate(labels, start=1):
         if not label or "," in label or label.encode(errors="ignore").decode() != label:
-            told = f"Label {number} of the groups is empty, or has a comma or strange bytes"
-            raise InvalidSetting(f"{told}; give every slice one label.")
+            told = "is empty, or has a comma or strange bytes"
+            raise InvalidSetting(f"Label {number} of the groups {told}.")
     return tuple(labels)

@@ -43,20 +43,18 @@ _SAME_PLACE_MM = 0.01
 
 def is_dicom(path: Path) -> bool:
     """Whether a file is DICOM by its ending, or else by its contents."""
-    # Without a preamble, other endings than numbers, as in 1.2.840.5, are some other format's.
-    bare = re.fullmatch(r"(\.[0-9]+)?", path.suffix) is not None
     try:
-        return path.suffix.lower() in _SUFFIXES or _begins_well(path, bare)
+        return path.suffix.lower() in _SUFFIXES or _begins_well(path)
     except OSError:
         return False
 
 
-def _begins_well(path: Path, bare: bool = True) -> bool:
-    """Whether a file begins with DICOM's preamble or, `bare` of one, with one of its first tags."""
+def _begins_well(path: Path) -> bool:
+    """Whether a file begins with DICOM's preamble or, bare of one, with one of its first tags."""
     with path.open("rb") as file:
         head = file.read(132)
     first = head[:2] in (b"\2\0", b"\b\0") and int.from_bytes(head[2:4], "little") <= 0x20
-    return head[128:] == b"DICM" or (bare and first)
+    return first or head[128:] == b"DICM"
 
 
 def find_series(files: Iterable[Path]) -> list[list[Volume]]:
@@ -130,8 +128,8 @@ def _in_order(images: Sequence[Frame], name: str) -> tuple[list[Frame], Array | 
         even = places[0] + np.arange(len(frames))[:, None] * step
         uneven = np.abs(places - even).max() > _UNEVEN * np.linalg.norm(step)
         if uneven or gaps.min() < _SAME_PLACE_MM:
-            told = f"slices {gaps.min():.3g} to {gaps.max():.3g} mm apart in one series"
-            raise refuse(f"{told}, so some are missing, or of another echo; give one volume's")
+            apart = f"{gaps.min():.3g} to {gaps.max():.3g} mm apart in one series"
+            raise refuse(f"slices {apart}, so some are missing, or of another volume")
     row, column = first.spacing_mm or (1.0, 1.0)
     affine = np.eye(4)
     affine[:3] = np.stack([across * column, down * row, step, places[0]], axis=1)
@@ -186,9 +184,9 @@ def _objection(header: Any, n_frames: int) -> str:
     grey = header.get("PhotometricInterpretation", "MONOCHROME2") == "MONOCHROME2"
     if int(header.get("SamplesPerPixel") or 1) != 1 or not grey:
         return "colour or inverted grey; give grey values with black as 0"
-    mosaic = n_frames == 1 and "MOSAIC" in str(header.get("ImageType", "")).upper()
-    told = "a mosaic, all slices side by side in one image; convert it to NIfTI with dcm2niix"
-    return told if mosaic else ""
+    if n_frames == 1 and "MOSAIC" in str(header.get("ImageType", "")).upper():
+        return "a mosaic, all slices side by side in one image; convert it to NIfTI with dcm2niix"
+    return ""
 
 
 def _load(frames: Sequence[Frame]) -> Array:
@@ -211,8 +209,9 @@ def _pixels(file: Path, shape: tuple[int, int]) -> Array:
             unused = int(dataset.HighBit) + 1 - int(dataset.BitsStored)
             dataset.BitsStored = int(dataset.BitsStored) + unused
         if unused and dataset.file_meta.TransferSyntaxUID.is_compressed:
-            told = "is compressed and keeps its values in unusual bits; save it uncompressed"
-            raise UnreadableFile(f"{file.name} {told}.")
+            raise UnreadableFile(
+                f"{file.name} is compressed in unusual bits; save it uncompressed."
+            )
         decoding: Any = import_module("pydicom.pixels")
         pixels = np.asarray(decoding.pixel_array(dataset)).reshape(-1, *shape)
         pixels = pixels >> unused if unused else pixels
@@ -256,6 +255,5 @@ def _without_quoting(file: Path) -> Iterator[None]:
         if isinstance(error, MemoryError) or getattr(error, "errno", None) is not None:
             with checks.in_one_sentence(file):
                 raise
-        told = "it is damaged, cut short, not what its name says, or packed so that it needs"
-        what = f"{file.name} can't be read as DICOM: {told} pip install 'skullnb[dicom]'"
-        raise UnreadableFile(f"{what}; make a new copy of it.") from None
+        told = f"{file.name} can't be read as DICOM: it is damaged, cut short or not what its name"
+        raise UnreadableFile(f"{told} says, or needs pip install 'skullnb[dicom]'.") from None

@@ -102,8 +102,7 @@ def open_tiff(path: Path, axis: str, part: str) -> Volume:
         grey = page.photometric == 1 or (page.photometric == 0 and own_mask)
         if colour or len(many) > 1 or not grey:
             told = "colour, several channels or time points, or inverted grey"
-            now = "save one channel and one time point, with black as 0"
-            raise UnreadableFile(f"{path.name} holds {told}; {now}.")
+            raise UnreadableFile(f"{path.name} holds {told}; save one channel with black as 0.")
         shape = tuple(first.shape)
         if len(series) > 1:  # written a page at a time
             shape = (sum(one.size for one in series) // prod(shape[-2:]), *shape[-2:])

@@ -230,7 +230,7 @@ class Stack:
         """Check the parts against one another and bring them to one form."""
         images, reference = np.asanyarray(self.images), self.reference
         if images.dtype.kind not in "buif" or images.ndim != 3 or images.size == 0:
-            told = f"The images {self.name} are {images.dtype} of shape {images.shape}"
+            told = f"The images are {images.dtype} of shape {images.shape}"
             raise InvalidImage(f"{told}; a stack is real numbers, (slices, rows, columns).")
         groups = checks.parse_groups(self.groups)
         if groups is not None and len(groups) != len(images):
@@ -238,7 +238,7 @@ class Stack:
         if reference is not None:
             reference = np.asanyarray(reference)
             if reference.shape != images.shape:
-                told = f"The reference has the shape {reference.shape}, the images {images.shape}"
+                told = f"The mask has the shape {reference.shape}, the images {images.shape}"
                 raise ShapeMismatch(f"{told}; they must be the same.")
             reference = checks.binary_mask(reference)
         checked = {

@@ -3,7 +3,6 @@
 import glob
 import os
 import re
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import groupby, islice
@@ -108,9 +107,10 @@ def read_stack(
     axes = axes if len(masks) == len(axes) else axes[:1] * len(masks)
     pairs = zip(masks, axes, strict=True)
     drawn = _stack_of([open_volume(mask, axis, "reference") for mask, axis in pairs], slices)
-    _refuse_strangers(stack, drawn)
     sources = tuple(file for some in drawn.members for file in some)
-    return replace(stack, reference=drawn.images, reference_sources=sources)
+    whole = replace(stack, reference=drawn.images, reference_sources=sources)
+    _refuse_strangers(stack, drawn)
+    return whole
 
 
 def _stack_of(opened: list[Volume], slices: object, labels: tuple[str, ...] | None = None) -> Stack:
@@ -122,7 +122,7 @@ def _stack_of(opened: list[Volume], slices: object, labels: tuple[str, ...] | No
         if one.shape[1:] != first.shape[1:] or not near:
             size, other = (f"{each.shape[1:]} px of {each.spacing_mm} mm" for each in (one, first))
             told = f"Slices of {one.path.name} are {size}, of {first.path.name} {other}"
-            raise ShapeMismatch(f"{told}; they must be the same, or be read apart.")
+            raise ShapeMismatch(f"{told}; read them apart.")
     single = max(counts) == 1  # files of one slice each are chosen, and numbered, like slices
     if single:
         chosen = [(file, 0) for file in checks.parse_slices(slices, len(opened))]
@@ -164,9 +164,9 @@ def _labels_of(opened: list[Volume], labels: tuple[str, ...] | None) -> list[str
     if labels is None:
         if opened[0].grid is None if len(opened) == 1 else max(counts) == 1:
             return None  # slices of nobody knows how many heads
-        # scan.npy and scan.nii are two files: their names must not make one group of them.
-        names, whole = ([one.name for one in opened], [one.path.name for one in opened])
-        labels = tuple(names if len({*names}) == len(names) else whole)
+        names = tuple(one.name for one in opened)
+        # Files of one name in two folders are two volumes.
+        labels = names if len({*names}) == len(names) else tuple(str(one.path) for one in opened)
     if len(labels) not in (sum(counts), len(counts)):
         told = f"{len(labels)} group labels for {sum(counts)} slices in {len(counts)} file(s)"
         raise ShapeMismatch(f"There are {told}; give one a slice, or one a file.")
@@ -174,21 +174,18 @@ def _labels_of(opened: list[Volume], labels: tuple[str, ...] | None) -> list[str
 
 
 def _refuse_strangers(stack: Stack, masks: Stack) -> None:
-    """Refuse reference masks of another shape, place or, where some carry one, name."""
-    told = f"The reference {masks.name} has the shape {masks.images.shape}, the images"
-    paired = len(masks.sources) == len(stack.sources)
-    alike = not paired or masks.volume_numbers == stack.volume_numbers
-    if masks.images.shape != stack.images.shape or not alike:
-        raise ShapeMismatch(f"{told} {stack.images.shape}; they must be the same.")
-    pairs = list(zip(stack.sources, masks.sources, stack.grids, masks.grids, strict=False))
-    pairs = pairs if paired else []
+    """Refuse files of masks that lie elsewhere than their images, or that are those of others."""
+    if len(masks.sources) != len(stack.sources):
+        return
+    pairs = list(zip(stack.sources, masks.sources, stack.grids, masks.grids, strict=True))
     named = [stem(image) in mask.name for image, mask, _, _ in pairs]
     for (image, mask, grid, other), is_named in zip(pairs, named, strict=True):
         apart = np.abs(grid.corners() - other.corners()).max() if grid and other else 0
         # Headers round; half a voxel is more than rounding and less than a wrong pixel.
         far = grid is not None and apart > voxel_sizes(grid.affine).min() / 2
-        if far or (any(named) and not is_named):
-            why = f"it lies {apart:.1f} mm from it" if far else "others carry their image's name"
+        others = masks.volume_numbers != stack.volume_numbers or (any(named) and not is_named)
+        if far or others:
+            why = f"it lies {apart:.1f} mm from it" if far else "its name or size is another's"
             raise ShapeMismatch(f"The reference {mask.name} is not that of {image.name}: {why}.")
 
 
@@ -263,12 +260,7 @@ def list_volumes(
         found += chosen
     if not found or (number and not series):
         raise _nothing_in(path, "DICOM series" if number else "images")
-    names = {one: one.name if one.frames else one.path.name for one in found}
-    name, times = Counter(names.values()).most_common(1)[0]
-    if times > 1:
-        told = f"{times} of the files {images} stands for are called {name}"
-        raise InvalidSetting(f"{told}; give each its own name, or choose them by a pattern.")
-    return sorted(found, key=lambda one: (checks.natural_key(one.name), names[one]))
+    return sorted(found, key=lambda one: (checks.natural_key(one.name), one.path.name))
 
 
 def _list_files(path: Path, suffix: str) -> list[Path]:

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from skullnb.errors import InvalidSetting, ShapeMismatch, SkullnbError, UnreadableFile
-from skullnb.stack.checks import Array, binary_mask, expand, stem, suffix_of
+from skullnb.errors import InvalidSetting, SkullnbError, UnreadableFile
+from skullnb.stack.checks import Array, expand, stem, suffix_of
 from skullnb.stack.model import Stack
 from skullnb.stack.volumes import SYNTHETIC
 
@@ -91,14 +91,10 @@ def write_masks(masks: Array, path: str | Path, stack: Stack, overwrite: bool = 
     ...     np.load(write_masks(stack.images > 0, Path(folder) / "masks.npy", stack)).dtype
     dtype('uint8')
     """
-    path, masks = expand(path), np.asanyarray(masks)
-    if masks.shape != stack.images.shape:
-        shapes = f"{masks.shape}, the slices {stack.images.shape}"
-        raise ShapeMismatch(f"The masks have the shape {shapes}; they must be the same.")
-    masks = binary_mask(masks, "mask to write")
+    path, checked = expand(path), replace(stack, reference=masks).reference
     refuse_place(path, files_of(stack), overwrite, MASK_KINDS)
     with writing(path) as temporary:
-        _write(temporary, masks, stack)
+        _write(temporary, np.asarray(checked), stack)
     return path
 
 
