@@ -318,8 +318,8 @@ def test_masks_replace_a_file_when_allowed_but_never_the_source_and_what_is_refu
     stack = read_stack(source)
     for masks, error, words in (
         (MASKS, UnreadableFile, "one of the files the slices came from"),
-        (MASKS[:3], ShapeMismatch, r"\(3, 9, 7\), the slices \(6, 9, 7\)"),
-        (IMAGES, InvalidSetting, "The mask to write is not binary"),
+        (MASKS[:3], ShapeMismatch, r"\(3, 9, 7\), the images \(6, 9, 7\)"),
+        (IMAGES, InvalidSetting, "The mask is not binary"),
     ):
         with pytest.raises(error, match=words):
             write_masks(masks, source, stack, overwrite=True)

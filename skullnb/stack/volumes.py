@@ -101,7 +101,8 @@ def _conflict(path: Path, image: Any, affine: Array) -> tuple[str, ...]:
         return ()
     mm, other = (" x ".join(f"{size:.4g}" for size in one) for one in (sizes, zooms))
     told = f"voxels of {mm} mm by its {used} and {other} mm by its pixdim"
-    told += f", and up to {apart:.3g} mm between qform and sform"
+    if mm == other:
+        told = f"up to {apart:.3g} mm between qform and sform"
     return (f"{path.name} contradicts itself ({told}); the {used} is used.",)
 
 
