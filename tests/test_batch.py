@@ -494,7 +494,7 @@ def test_without_locks_a_batch_goes_on_and_says_so(desk, monkeypatch):
         ({"on_warning": "no"}, "keep or empty"),
         ({"name": "m.tif"}, "A batch writes .packed.npy, .npy, .zarr, not m.tif"),
         ({"name": "nowhere/m.npy"}, "no folder"),
-        ({"images": "none.zarr"}, "no zarr array"),
+        ({"images": "none.zarr"}, "none.zarr can.t be read"),
         ({"images": "none.npy"}, "no file or folder"),
         ({"images": "sizes"}, "one size, and these are 20 x 45 and 40 x 45 px"),
     ],

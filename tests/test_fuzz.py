@@ -20,7 +20,6 @@ from scans import KINDS, save
 
 from skullnb.batch import mask_batch
 from skullnb.errors import SkullnbError
-from skullnb.report.build import collate
 from skullnb.stack import read_stack, write_masks
 
 EXAMPLES = int(os.environ.get("SKULLNB_EXAMPLES", "40"))  # `make fuzz` takes more
@@ -54,12 +53,6 @@ def enter_zarr(content, folder):
     (folder / "a.zarr" / "zarr.json").write_bytes(about)
     (folder / "a.zarr" / "c" / "0" / "0" / "0").write_bytes(chunk)
     mask_batch(folder / "a.zarr", folder / "m.npy", workers=1, overwrite=True)
-
-
-def enter_results(content, folder):
-    (folder / "run" / "results").mkdir(parents=True)
-    (folder / "run" / "results" / "01-data.json").write_bytes(content)
-    collate(folder)
 
 
 def enter(door, content, folder):

@@ -67,10 +67,9 @@ def test_a_binary_reference_of_any_type_becomes_zeros_and_ones(dtype, high):
     assert np.shares_memory(binary_mask(got), got)
 
 
-@pytest.mark.parametrize("values", [(0, 2), (1, 255), (0, 1, 255), (0, 0.5), (0, np.nan), (-1, 0)])
+@pytest.mark.parametrize("values", [(0, 2), (1, 255), (0, 0.5), (0, np.nan), (-1, 0)])
 def test_a_reference_with_other_values_is_refused(values):
-    planes = np.resize(np.array(values, float), (2, 3, 3))
-    refused(InvalidSetting, "not binary", binary_mask, planes)
+    refused(InvalidSetting, "not binary", binary_mask, np.resize(np.array(values, float), (2, 9)))
 
 
 def test_a_fingerprint_in_memory_changes_with_value_type_and_shape():

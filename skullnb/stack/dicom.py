@@ -79,12 +79,13 @@ def _named(folder: Path, series: dict[tuple[str, str], list[Frame]]) -> list[Vol
     if "" in numbers or len(set(numbers)) < len(numbers):
         numbers = [str(count) for count in range(1, len(keys) + 1)]
     volumes = []
-    for number, frames in zip(numbers, map(series.get, keys), strict=True):
-        files = tuple(dict.fromkeys(frame.file for frame in frames or ()))
+    for number, key in zip(numbers, keys, strict=True):
+        frames = tuple(series[key])
+        files = tuple(dict.fromkeys(frame.file for frame in frames))
         path = files[0] if len(series) == len(files) == 1 else folder
         alone = folder.name if path == folder else checks.stem(path)
         name = f"{folder.name}-series{number}" if len(series) > 1 else alone
-        volumes.append(Volume(path, name, tuple(frames or ()), number, files=files))
+        volumes.append(Volume(path, name, frames, number, files=files))
     return volumes
 
 

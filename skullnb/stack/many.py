@@ -93,7 +93,8 @@ def open_slices(
     opened = [open_volume(one, **words) for one in volumes]
     counts, sizes = tuple(one.shape[0] for one in opened), {one.shape[1:] for one in opened}
     if len(sizes) > 1:
-        raise InvalidSetting(f"A batch has slices of one size, and these are {sorted(sizes)} px.")
+        told = " and ".join(f"{rows} x {columns}" for rows, columns in sorted(sizes))
+        raise InvalidSetting(f"A batch has slices of one size, and these are {told} px.")
     chosen = checks.parse_slices(slices, sum(counts))
     if chosen != list(range(chosen[0], chosen[-1] + 1)):
         raise InvalidSetting(f"A batch takes one range of slices, as 0:1000, not {slices!r}.")

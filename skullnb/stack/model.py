@@ -103,20 +103,17 @@ class Grid:
     def steps_mm(self) -> tuple[float, float, float]:
         """Millimetres from slice to slice, row to row and column to column, by the affine."""
         scale = {"meter": 1000.0, "micron": 0.001}.get(self.header.get_xyzt_units()[0], 1.0)
-        sizes = [_as_meant(size) * scale for size in voxel_sizes(self.affine)]
-        slices, rows, columns = (sizes[axis] for axis in np.argsort(self.turn[:, 0]))
-        return slices, rows, columns
+        steps = []
+        for size in voxel_sizes(self.affine)[np.argsort(self.turn[:, 0])]:
+            # The shortest decimal of a 32-bit number, or one that is its last bit away.
+            short, whole = float(f"{size:.5g}"), float(str(np.float32(size)))
+            steps.append(scale * (short if np.isclose(size, short, 1.2e-7, 0) else whole))
+        return steps[0], steps[1], steps[2]
 
     @property
     def spacing_mm(self) -> tuple[float, float]:
         """Millimetres a pixel of a slice, (row, column)."""
         return self.steps_mm[1:]
-
-
-def _as_meant(size: float) -> float:
-    """Return the shortest decimal of a 32-bit number, or one that is its last bit away."""
-    short = float(f"{size:.5g}")
-    return short if np.isclose(size, short, 1.2e-7, 0) else float(str(np.float32(size)))
 
 
 def voxel_sizes(affine: Array) -> Array:

@@ -109,7 +109,14 @@ def _conflict(path: Path, image: Any, affine: Array) -> tuple[str, ...]:
 def open_itk(path: Path, axis: str, part: str) -> Volume:
     """Open a volume of a kind in `ITK_KINDS`; see `skullnb.stack.read.open_volume`."""
     sitk: Any = needed("SimpleITK", f"{path.name} (if it is not saved as .nii.gz)", "itk")
-    files = (path, *_pixel_file(path))
+    files = [path]
+    if suffix_of(path) in (".mhd", ".nhdr"):  # pixels lie in a file of their own, beside it
+        with path.open("rb") as file:
+            head = file.read(1 << 16).decode("latin-1")
+        found = re.search(r"^(?:ElementDataFile\s*=|data ?file:)\s*(.+?)\s*$", head, re.M | re.I)
+        files.append(path.parent / (found[1] if found else "."))
+        if files[1].parent != path.parent or not files[1].is_file():
+            raise UnreadableFile(f"{path.name} doesn't name one file of pixels in its own folder.")
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
@@ -127,17 +134,6 @@ def open_itk(path: Path, axis: str, part: str) -> Volume:
     affine[:own, 3] = reader.GetOrigin()[:own]
     affine[:2] *= -1  # ITK counts mm towards left and back
     grid = Grid.of_affine(affine, shape, axis)
-    return Volume(path, files=files).on(grid, lambda: sitk.GetArrayFromImage(reader.Execute()).T)
-
-
-def _pixel_file(path: Path) -> tuple[Path, ...]:
-    """Return the file that a detached header names; it must lie beside the header."""
-    if suffix_of(path) not in (".mhd", ".nhdr"):
-        return ()
-    with path.open("rb") as file:
-        head = file.read(1 << 16).decode("latin-1")
-    found = re.search(r"^(?:ElementDataFile\s*=|data ?file:)\s*(.+?)\s*$", head, re.M | re.I)
-    named = found[1] if found else ""
-    if not named or Path(named).name != named or not (path.parent / named).is_file():
-        raise UnreadableFile(f"{path.name} doesn't name one file of pixels in its own folder.")
-    return (path.parent / named,)
+    return Volume(path, files=tuple(files)).on(
+        grid, lambda: sitk.GetArrayFromImage(reader.Execute()).T
+    )
