@@ -95,6 +95,8 @@ def read_stack(
     Stack('scan': 2 slices of 4 x 3 px, float64, 0.5 x 0.5 mm, no reference)
     """
     volumes = list_volumes(images, suffix)
+    if any(files.is_zarr(one.path) for one in volumes):
+        raise InvalidSetting("A zarr array is read by a batch only: skullnb mask in.zarr -o m.zarr.")
     words: Any = {"spacing_mm": checks.parse_spacing(spacing_mm), "nan_background": nan_background}
     opened = [open_volume(one, axis, **words) for one in volumes]
     stack = _stack_of(opened, slices, checks.parse_groups(groups))
