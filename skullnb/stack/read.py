@@ -95,8 +95,6 @@ def read_stack(
     Stack('scan': 2 slices of 4 x 3 px, float64, 0.5 x 0.5 mm, no reference)
     """
     volumes = list_volumes(images, suffix)
-    if any(files.is_zarr(one.path) for one in volumes):
-        raise InvalidSetting("A zarr array is read by a batch only: skullnb mask in.zarr -o m.zarr.")
     words: Any = {"spacing_mm": checks.parse_spacing(spacing_mm), "nan_background": nan_background}
     opened = [open_volume(one, axis, **words) for one in volumes]
     stack = _stack_of(opened, slices, checks.parse_groups(groups))
@@ -119,6 +117,8 @@ def _stack_of(opened: list[Volume], slices: object, labels: tuple[str, ...] | No
     """Read slices of opened volumes as one stack; labels are one a slice or one a volume of all."""
     first, counts = opened[0], [one.shape[0] for one in opened]
     for one in opened:
+        if files.is_zarr(one.path):
+            raise InvalidSetting("A zarr array is for batches: skullnb mask in.zarr -o masks.zarr.")
         # One that doesn't know its own spacing differs from any.
         near = np.allclose(one.spacing_mm or 0, first.spacing_mm or 0, rtol=1e-3)
         if one.shape[1:] != first.shape[1:] or not near:

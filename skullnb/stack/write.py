@@ -17,10 +17,8 @@ from skullnb.stack.checks import Array, expand, stem, suffix_of
 from skullnb.stack.model import Stack
 from skullnb.stack.volumes import SYNTHETIC
 
-STACK_KINDS = (".npz", ".nii", ".nii.gz")
-"""The endings of the files that stacks are written to."""
+STACK_KINDS = (".npz", ".nii", ".nii.gz")  # of files that stacks are written to
 MASK_KINDS = (".nii", ".nii.gz", ".npy", ".npz", ".tif", ".tiff", ".png")
-"""The endings of the files that masks are written to."""
 
 
 def refuse_place(
@@ -134,8 +132,7 @@ def _write(path: Path, masks: Array, stack: Stack) -> None:
             np.savez_compressed(path, masks=masks)
         case ".png":
             if len(masks) != 1:
-                told = f"A .png holds one slice, and there are {len(masks)}"
-                raise InvalidSetting(f"{told}; write .nii.gz.")
+                raise InvalidSetting(f"A .png holds one slice, and there are {len(masks)}.")
             path.write_bytes(import_module("cv2").imencode(".png", masks[0] * 255)[1].tobytes())
         case ".tif" | ".tiff":
             kept = {"photometric": "minisblack", "compression": "zlib"}
@@ -150,8 +147,7 @@ def _write_nifti(path: Path, masks: Array, stack: Stack) -> None:
     used = set(stack.volume_numbers)
     grid = stack.grids[min(used)] if stack.grids else None
     if len(used) > 1 and any(stack.grids):
-        told = f"The slices come from {len(used)} files, and a NIfTI file holds one volume"
-        raise InvalidSetting(f"{told}; read and write each file by itself.")
+        raise InvalidSetting(f"The slices come from {len(used)} files, and NIfTI holds one volume.")
     if grid is None:
         row, column = stack.spacing_mm or (1.0, 1.0)
         # No axis may look by far the thickest, or the slices would be read back along it.
