@@ -69,17 +69,6 @@ def mgh(name="scan.mgh", **fields):
     return told_otherwise(nib.MGHImage(NOISE.T, AFFINE), name, kind, fields)
 
 
-def tiff_tag(tag, value, **options):
-    """A TIFF file, one tag of which says something else."""
-
-    def write(path):
-        tiff(NOISE[0].astype(np.uint16), photometric="minisblack", **options)(path.parent)
-        with tifffile.TiffFile(path, mode="r+b") as file:
-            file.pages[0].tags[tag].overwrite(value)
-
-    return made("scan.tif", write)
-
-
 def flip(make, place):
     """Turn the bits of one byte of a file around."""
 
@@ -105,11 +94,6 @@ def zarr(about, chunk=None, old=False):
             (path / ("0.0.0" if old else "c/0/0/0")).write_bytes(chunk)
 
     return made("scan.zarr", write)
-
-
-def zarr_grid(shape, chunks):
-    grid = {"name": "regular", "configuration": {"chunk_shape": chunks}}
-    return zarr({"shape": shape, "chunk_grid": grid})
 
 
 def npy_header(shape):

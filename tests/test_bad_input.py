@@ -65,8 +65,6 @@ FILES = {
     "nothing there": (lambda f: f / "scan.npy", "no file or folder"),
     "an empty folder": (lambda f: f, "holds no file"),
     "a pipe": (bad.fifo, "no file or folder"),
-    "a name too long": (lambda f: f / ("n" * 300 + ".npy"), "too long"),
-    "nobody's home": (lambda f: Path("~nobody-of-that-name/scan.npy"), "home directory"),
     "an empty file": (content("scan.npy", b""), "scan.npy can't be read"),
     "a film": (content("a.mp4", b"x"), r"of a kind .* \.npy.*\.nii\.gz.*\.tif.* and DICOM"),
     "a name with an escape": (content("a\x1b[31m\n.npy", b"x"), r"a\\x1b\[31m\\n.npy can't be"),
@@ -86,7 +84,6 @@ FILES = {
     "npz of objects": (npz(images=np.array([{}], object)), "real grey values"),
     "npz with groups of objects": (npz(images=NOISE, groups=np.array([{}], object)), "pickle"),
     "npz of petabytes": (bad.archive({"images.npy": bad.npy_header(HUGE)}), MANY_PIXELS),
-    "npz with two groups": (npz(images=NOISE, groups=["a", "b"]), "2 group labels for 3 slices"),
     "npz with a wide reference": (npz(images=NOISE, reference=MASK[:, :5]), r"\(3, 5, 48\)"),
     "npz with a reference that is not binary": (npz(images=NOISE, reference=NOISE), "not binary"),
     "nii.gz with a flipped bit": (flip(nifti(name="scan.nii.gz"), 0.5), DAMAGED),
@@ -95,9 +92,7 @@ FILES = {
         nifti(name="scan.nii.gz", dim=[3, *[30000] * 3, *[1] * 4]),
         MANY_PIXELS,
     ),
-    "nifti of a negative size": (nifti(dim=[3, 48, 40, -3, *[1] * 4]), "-3"),
     "nifti of four dimensions": (nifti(np.zeros((4, 5, 6, 2))), "4 dimensions"),
-    "nifti whose pixels begin far off": (nifti(vox_offset=1e30), "scan.nii"),
     "nifti with a singular affine": (nifti(srow_x=0, srow_y=0), "scan.nii .* singular"),
     "nifti with an infinite slope": (nifti(scl_slope=1e38, scl_inter=np.inf), "intercept inf"),
     "a header without its pixels": (content("scan.hdr", bytes(348)), "scan.hdr can't be read"),
@@ -108,7 +103,6 @@ FILES = {
     "tiff that is text": (content("scan.tif", b"II*\0nothing"), "scan.tif can't be read"),
     "tiff in colour": (tiff(np.zeros((9, 8, 3), np.uint8), photometric="rgb"), "colour"),
     "tiff that is inverted": (tiff(NOISE, photometric="miniswhite"), "inverted"),
-    "tiff of petabytes": (bad.tiff_tag("ImageLength", 2**32 - 1), DAMAGED),
     "png that is text": (content("scan.png", b"\x89PNG"), "scan.png can't be read"),
     "jpg that is text": (content("scan.jpg", b"\xff\xd8no"), "scan.jpg can't be read"),
     "dicom that is text": (content("scan.dcm", b"hello"), "scan.dcm can't be read as DICOM"),
@@ -119,7 +113,6 @@ FILES = {
     "dicom at one place": (dicom(ImagePositionPatient=[0, 0, 0]), "slices 0 to 0 mm apart"),
     "dicom with NaN directions": (dicom(ImageOrientationPatient=["nan"] * 6), "no position"),
     "zarr whose description is text": (content("scan.zarr", b"hello"), "scan.zarr can't be read"),
-    "zarr of two dimensions": (bad.zarr_grid([40, 48], [40, 48]), "zarr"),
     "zarr that is pickled": (
         bad.zarr({"compressor": {"id": "pickle"}}, PICKLE, old=True),
         "pickled",
@@ -179,7 +172,6 @@ def test_a_file_that_is_no_scan_is_refused_at_every_door(tmp_path, monkeypatch, 
 
 WORDS = {
     # in a folder with scan.npy, mask.npy, labels.txt: what the refusal says
-    "mask scan.npy": "Missing option",
     "mask ' ' -o m.npy": "No images are given",
     "mask 's**.xyz' -o m.npy": "holds no file",
     "mask scan.npy#6 -o m.npy": "no DICOM series",
@@ -192,17 +184,12 @@ WORDS = {
     "mask scan.npy -o m.npy --slices 9": "choose none of 0 to 2",
     "mask scan.npy -o m.npy --spacing nan": "numbers above 0",
     "mask scan.npy -o m.npy --axis sagittal": "no orientation",
-    "mask scan.npy -o m.npy --axis up": "not one of",
     "mask scan.npy -o m.npy --kernel-width -1": "whole number of pixels",
-    "mask scan.npy -o m.npy --reach-mm nan": "reach",
     "mask scan.npy -o m.npy --reach-mm 3 --kernel-width 9": "not both",
     "mask scan.npy -o m.npy --bids": "BIDS masks go into a folder",
-    "mask scan.npy -o m.npy --workers 0": "not in the range",
-    "mask scan.npy -o m.zarr --chunk 0": "not in the range",
     "mask scan.npy -o m.zarr --slices 0,2": "one range of slices",
     "mask two -o m.nii.gz": "2 volumes, and their masks don't go into one file",
     "sweep --images scan.npy": "has none; give one",
-    "sweep --images scan.npy --reference no.npy": "no file or folder",
     "sweep --images scan.npy --reference wide.npy": "must be the same",
     "sweep --images scan.npy --reference mask.npy --groups no.txt": "no groups file .*no.txt",
     "sweep --images scan.npy --reference mask.npy --groups pipe.txt": "no groups file",
@@ -211,16 +198,11 @@ WORDS = {
     "evidence --with-phantom nobody": "No variant called 'nobody'",
     "phantom": "Name the file to write",
     "phantom -o p.png": "not written",
-    "phantom -o p.npz --seed -1": "0 or more",
     "heads show ../colin27": "no open head '../colin27'",
     "heads fetch": "Name the heads to fetch",
-    "report --chapter 99": "no chapter '99'",
     "report --images scan.npy -o two": "not empty",
     "report --images scan.npy -o two --overwrite": "not a skullnb report",
-    "collate no -o t.csv": "'no' does not exist",
     "collate broken -o t.csv": "is not JSON",
-    "lab --port 99999": "not in the range",
-    "nonsense": "No such command",
 }
 
 
@@ -231,7 +213,6 @@ def desk(tmp_path, monkeypatch):
     np.save("scan.npy", HEAD)
     np.save("mask.npy", MASK)
     np.save("wide.npy", np.zeros((3, 40, 49), np.uint8))
-    Path("two.txt").write_text("a,1\nb,2\nc,3\n")
     os.mkfifo("pipe.txt")
     Path("two").mkdir()
     Path("broken/results").mkdir(parents=True)

@@ -164,20 +164,6 @@ def test_several_series_in_a_folder_are_listed_and_one_is_chosen_by_its_number(t
     assert [volume.name for volume in everything] == [chosen.name.replace("11", "6"), chosen.name]
 
 
-@pytest.mark.parametrize("number", ["x/../../../evil", PLANTED, "9" * 5000, "-3"])
-def test_a_series_number_that_is_none_is_in_no_path_and_no_sentence(tmp_path, number):
-    folder = two_series(tmp_path / "scan")
-    for path in folder.glob("B*"):
-        dataset = pydicom.dcmread(path)
-        del dataset.SeriesNumber
-        dataset.add_new("SeriesNumber", "LO", number)
-        dataset.save_as(path)
-    inputs = list_volumes(folder, every_series=True)
-    assert [one.name for one in inputs] == ["scan-series1", "scan-series2"]
-    assert [len(read_stack(f"{folder}#{count}")) for count in (1, 2)] == [4, 6]
-    assert number not in refusal(folder)
-
-
 def with_one(folder, **tags):
     """A series, one file of which says something else."""
     path = save_series(folder, PIXELS)[2]

@@ -191,41 +191,38 @@ def _objection(header: Any, n_frames: int) -> str:
 
 
 def _load(frames: Sequence[Frame]) -> Array:
-    """Decode images in the given order; values are scaled where a file says how."""
+    """Decode images in the given order, with padding as background and as scaled by their files."""
+    decoding: Any = import_module("pydicom.pixels")
     scaled, planes = any((one.slope, one.intercept) != (1, 0) for one in frames), list[Array]()
     for file, of_file in groupby(frames, key=lambda frame: frame.file):
-        pixels = _pixels(file, frames[0].shape)
-        for frame in of_file:
-            plane = pixels[frame.index]
-            planes.append(plane * frame.slope + frame.intercept if scaled else plane)
+        with _without_quoting(file):
+            dataset, unused = _read(file), 0
+            # Values may end below the highest bit of a pixel, or, rarely, begin above the lowest.
+            if "BitsStored" in dataset and "HighBit" in dataset:
+                unused = int(dataset.HighBit) + 1 - int(dataset.BitsStored)
+                dataset.BitsStored = int(dataset.BitsStored) + unused
+            if unused and dataset.file_meta.TransferSyntaxUID.is_compressed:
+                raise UnreadableFile(f"{file.name} is compressed in unusual bits; save it otherwise.")
+            pixels = np.asarray(decoding.pixel_array(dataset)).reshape(-1, *frames[0].shape)
+            pixels = _without_padding(pixels >> unused if unused else pixels, dataset)
+        for one in of_file:
+            plane = pixels[one.index]
+            planes.append(plane * one.slope + one.intercept if scaled else plane)
     return np.stack(planes)
 
 
-def _pixels(file: Path, shape: tuple[int, int]) -> Array:
-    """Decode a file's images as they are stored, with padding as their darkest other value."""
-    with _without_quoting(file):
-        dataset, unused = _read(file), 0
-        # Values may end below the highest bit of a pixel, or, rarely, begin above the lowest.
-        if "BitsStored" in dataset and "HighBit" in dataset:
-            unused = int(dataset.HighBit) + 1 - int(dataset.BitsStored)
-            dataset.BitsStored = int(dataset.BitsStored) + unused
-        if unused and dataset.file_meta.TransferSyntaxUID.is_compressed:
-            raise UnreadableFile(
-                f"{file.name} is compressed in unusual bits; save it uncompressed."
-            )
-        decoding: Any = import_module("pydicom.pixels")
-        pixels = np.asarray(decoding.pixel_array(dataset)).reshape(-1, *shape)
-        pixels = pixels >> unused if unused else pixels
-        first = dataset.get("PixelPaddingValue")
-        if first is None or pixels.dtype.kind not in "iu":
-            return pixels
-        last = dataset.get("PixelPaddingRangeLimit", first)
-        low, high = sorted(int(np.int64(one).astype(pixels.dtype)) for one in (first, last))
-        padding = (pixels >= low) & (pixels <= high)
-        darkest = np.min(pixels, where=~padding, initial=np.iinfo(pixels.dtype).max)
-        # Zeros below all else are black as it is.
-        black = padding.all() or 0 <= low <= high <= darkest
-        return pixels if black else np.where(padding, darkest, pixels)
+def _without_padding(pixels: Array, dataset: Any) -> Array:
+    """Return pixels with the value that pads an image to a rectangle as its darkest other."""
+    first = dataset.get("PixelPaddingValue")
+    if first is None or pixels.dtype.kind not in "iu":
+        return pixels
+    last = dataset.get("PixelPaddingRangeLimit", first)
+    low, high = sorted(int(np.int64(one).astype(pixels.dtype)) for one in (first, last))
+    padding = (pixels >= low) & (pixels <= high)
+    darkest = np.min(pixels, where=~padding, initial=np.iinfo(pixels.dtype).max)
+    # Zeros below all else are black as it is.
+    black = padding.all() or 0 <= low <= high <= darkest
+    return pixels if black else np.where(padding, darkest, pixels)
 
 
 def _read(file: Path, **options: Any) -> Any:

@@ -99,7 +99,7 @@ def read_stack(
     opened = [open_volume(one, axis, **words) for one in volumes]
     stack = _stack_of(opened, slices, checks.parse_groups(groups))
     stack = replace(stack, name=name or stack.name)
-    masks = volumes if not str(reference).strip() else list_volumes(reference)
+    masks = list_volumes(reference) if str(reference).strip() else volumes
     if masks is volumes and not all("reference" in files.npz_names(one.path) for one in masks):
         return stack
     # Each is cut as its image is, even if its header gives another reason.
