@@ -184,6 +184,10 @@ REFUSED = {
         ][:1],
         r"\(1.0, 1.1\) mm, of 1.nii .* \(1.0, 1.0\) mm",
     ),
+    "two files of one name": (
+        lambda f: [files(f, s1__t1=IMAGES, s2__t1=IMAGES) / "s*" / "*.npy"],
+        "2 of the files .* are called t1.npy",
+    ),
     "reference of fewer slices": (
         lambda f: (save(f / "a.npy", IMAGES), save(f / "m.npy", MASKS[:3])),
         r"The mask has the shape \(3, 9, 7\)",

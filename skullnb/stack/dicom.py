@@ -202,7 +202,9 @@ def _load(frames: Sequence[Frame]) -> Array:
                 unused = int(dataset.HighBit) + 1 - int(dataset.BitsStored)
                 dataset.BitsStored = int(dataset.BitsStored) + unused
             if unused and dataset.file_meta.TransferSyntaxUID.is_compressed:
-                raise UnreadableFile(f"{file.name} is compressed in unusual bits; save it otherwise.")
+                raise UnreadableFile(
+                    f"{file.name} is compressed in unusual bits; save it otherwise."
+                )
             pixels = np.asarray(decoding.pixel_array(dataset)).reshape(-1, *frames[0].shape)
             pixels = _without_padding(pixels >> unused if unused else pixels, dataset)
         for one in of_file:

@@ -299,16 +299,30 @@ class Stack:
         )
 
     def fingerprint(self) -> dict[str, str]:
-        """Return the sha256 of each file read, or of arrays made in memory."""
-        files = {file.name: file for some in self.members or [self.sources] for file in some}
-        files |= {f"{file.name} (reference)": file for file in self.reference_sources}
-        digests = {name: hashlib.sha256(file.read_bytes()) for name, file in files.items()}
-        arrays = {"images": self.images, "reference": self.reference} if not files else {}
-        for name, array in arrays.items():
+        """Return the sha256 of each file, series or pair read, or of arrays made in memory."""
+        digests = {}
+        every = self.members or [(path,) for path in self.sources]
+        for path, files in zip(self.sources, every, strict=True):
+            several = f" ({len(files)} files)" if len(files) > 1 else ""
+            digests[f"{path.name}{several}"] = _sha256_of(files)
+        for path in self.reference_sources:
+            digests[f"{path.name} (reference)"] = _sha256_of([path])
+        for name in () if digests else ("images", "reference"):
+            array = getattr(self, name)
             if array is not None:
                 about = f"{array.dtype.str} {array.shape}".encode()
-                digests[name] = hashlib.sha256(about + array.tobytes())
-        return {name: digest.hexdigest() for name, digest in digests.items()}
+                digests[name] = hashlib.sha256(about + array.tobytes()).hexdigest()
+        return digests
+
+
+def _sha256_of(paths: Sequence[Path]) -> str:
+    """Return the sha256 of one file's content, or of the sorted ones of several."""
+    digests = []
+    for path in paths:
+        with path.open("rb") as file:
+            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+    several = hashlib.sha256("".join(sorted(digests)).encode())
+    return several.hexdigest() if len(digests) > 1 else digests[0]
 
 
 def evenly(indices: Sequence[int]) -> slice | list[int]:

@@ -3,6 +3,7 @@
 import glob
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import groupby, islice
@@ -167,8 +168,8 @@ def _labels_of(opened: list[Volume], labels: tuple[str, ...] | None) -> list[str
         if opened[0].grid is None if len(opened) == 1 else max(counts) == 1:
             return None  # slices of nobody knows how many heads
         names = tuple(one.name for one in opened)
-        # Files of one name in two folders are two volumes.
-        labels = names if len({*names}) == len(names) else tuple(str(one.path) for one in opened)
+        # scan.npy and scan.nii are two files: their names must not make one group of them.
+        labels = names if len({*names}) == len(names) else tuple(one.path.name for one in opened)
     if len(labels) not in (sum(counts), len(counts)):
         told = f"{len(labels)} group labels for {sum(counts)} slices in {len(counts)} file(s)"
         raise ShapeMismatch(f"There are {told}; give one a slice, or one a file.")
@@ -262,7 +263,12 @@ def list_volumes(
         found += chosen
     if not found or (number and not series):
         raise _nothing_in(path, "DICOM series" if number else "images")
-    return sorted(found, key=lambda one: (checks.natural_key(one.name), one.path.name))
+    names = {one: one.name if one.frames else one.path.name for one in found}
+    name, times = Counter(names.values()).most_common(1)[0]
+    if times > 1:
+        told = f"{times} of the files {images} stands for are called {name}"
+        raise InvalidSetting(f"{told}; give each its own name.")
+    return sorted(found, key=lambda one: (checks.natural_key(one.name), names[one]))
 
 
 def _list_files(path: Path, suffix: str) -> list[Path]:
