@@ -30,9 +30,9 @@ def test_a_stack_keeps_what_belongs_to_a_slice_together_when_slices_are_chosen()
     assert (part.spacing_mm, part.aspect, Stack(IMAGES).aspect) == ((0.5, 0.7), 0.5 / 0.7, 1)
 
 
-def test_neighbouring_slices_are_views_and_others_copies_in_the_order_asked():
+def test_evenly_spaced_slices_are_views_and_others_copies_in_the_order_asked():
     stack = Stack(IMAGES)
-    assert np.shares_memory(stack.select([1, 2, 3]).images, IMAGES)
+    assert np.shares_memory(stack.select([0, 2, 4]).images, IMAGES)
     np.testing.assert_array_equal(stack.select([4, 0, -2]).images, IMAGES[[4, 0, 3]])
     for indices in ([], [5], [-6], [0, 9]):
         with pytest.raises(InvalidSetting, match=r"0 to 4"):

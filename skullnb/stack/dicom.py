@@ -43,23 +43,25 @@ _SAME_PLACE_MM = 0.01
 
 def is_dicom(path: Path) -> bool:
     """Whether a file is DICOM by its ending, or else by its contents."""
+    # Without a preamble, other endings than numbers, as in 1.2.840.5, are some other format's.
+    bare = re.fullmatch(r"(\.[0-9]+)?", path.suffix) is not None
     try:
-        return path.suffix.lower() in _SUFFIXES or _begins_well(path)
+        return path.suffix.lower() in _SUFFIXES or _begins_well(path, bare)
     except OSError:
         return False
 
 
-def _begins_well(path: Path) -> bool:
-    """Whether a file begins with DICOM's preamble or, bare of one, with one of its first tags."""
+def _begins_well(path: Path, bare: bool) -> bool:
+    """Whether a file begins with DICOM's preamble or, `bare` of one, with one of its first tags."""
     with path.open("rb") as file:
         head = file.read(132)
     first = head[:2] in (b"\2\0", b"\b\0") and int.from_bytes(head[2:4], "little") <= 0x20
-    return first or head[128:] == b"DICM"
+    return head[128:] == b"DICM" or (bare and first)
 
 
 def find_series(files: Iterable[Path]) -> list[list[Volume]]:
     """Sort files into series, folder by folder; those that hold no image are left out."""
-    found: dict[Path, dict[tuple[str, str], list[Frame]]] = defaultdict(dict)
+    found: dict[Path, dict[str, tuple[str, list[Frame]]]] = defaultdict(dict)
     for file in files:
         with _without_quoting(file):
             header = _read(file, stop_before_pixels=True)
@@ -67,25 +69,25 @@ def find_series(files: Iterable[Path]) -> list[list[Volume]]:
                 number = str(header.get("SeriesNumber", ""))
                 # Any text may stand there, a patient's name or a path; it goes into messages.
                 number = number if re.fullmatch(r"[0-9]{1,12}", number) else ""
-                key = number, str(header.get("SeriesInstanceUID", ""))
-                found[file.parent.resolve()].setdefault(key, []).extend(_frames(file, header))
-    return [_named(folder, series) for folder, series in found.items()]
+                here = found[file.parent.resolve()]
+                _, frames = here.setdefault(str(header.get("SeriesInstanceUID", "")), (number, []))
+                frames += _frames(file, header)
+    return [_named(folder, list(series.values())) for folder, series in found.items()]
 
 
-def _named(folder: Path, series: dict[tuple[str, str], list[Frame]]) -> list[Volume]:
+def _named(folder: Path, series: list[tuple[str, list[Frame]]]) -> list[Volume]:
     """Name the series of a folder, by DICOM's own numbers where they tell series apart."""
-    keys = sorted(series, key=lambda key: (checks.natural_key(key[0]), series[key][0].file.name))
-    numbers = [number for number, _ in keys]
+    series.sort(key=lambda one: (checks.natural_key(one[0]), one[1][0].file.name))
+    numbers = [number for number, _ in series]
     if "" in numbers or len(set(numbers)) < len(numbers):
-        numbers = [str(count) for count in range(1, len(keys) + 1)]
+        numbers = [str(count) for count in range(1, len(series) + 1)]
     volumes = []
-    for number, key in zip(numbers, keys, strict=True):
-        frames = tuple(series[key])
+    for number, (_, frames) in zip(numbers, series, strict=True):
         files = tuple(dict.fromkeys(frame.file for frame in frames))
         path = files[0] if len(series) == len(files) == 1 else folder
         alone = folder.name if path == folder else checks.stem(path)
         name = f"{folder.name}-series{number}" if len(series) > 1 else alone
-        volumes.append(Volume(path, name, frames, number, files=files))
+        volumes.append(Volume(path, name, tuple(frames), number, files=files))
     return volumes
 
 
@@ -231,7 +233,7 @@ def _read(file: Path, **options: Any) -> Any:
     """Read only some tags, so that no other is ever in memory as a value."""
     import pydicom
 
-    if not _begins_well(file):
+    if not _begins_well(file, bare=True):
         raise ValueError("no DICOM")
     dataset = pydicom.dcmread(file, specific_tags=list(TAGS), force=True, **options)
     # Files without a preamble don't say how their values are stored.

@@ -282,7 +282,7 @@ class Stack:
     def select(self, indices: Sequence[int]) -> "Stack":
         """Return the slices at some positions, in that order, with all that belongs to them.
 
-        The images are a view where each position is the next, otherwise a copy.
+        The images are a view where the positions are evenly spaced, otherwise a copy.
         """
         n = len(self)
         if not len(indices) or not all(-n <= index < n for index in indices):
@@ -326,7 +326,7 @@ def _sha256_of(paths: Sequence[Path]) -> str:
 
 
 def evenly(indices: Sequence[int]) -> slice | list[int]:
-    """Return indices as a slice where each is the next, so that selecting is a view."""
-    first, last = indices[0], indices[-1]
-    whole = list(indices) == list(range(first, last + 1))
-    return slice(first, last + 1) if whole else list(indices)
+    """Return indices as a slice where they ascend by equal steps, so that selecting is a view."""
+    step = indices[1] - indices[0] if len(indices) > 1 else 1
+    even = range(indices[0], indices[-1] + 1, max(step, 1))
+    return slice(even.start, even.stop, even.step) if list(indices) == [*even] else list(indices)

@@ -93,17 +93,14 @@ def _conflict(path: Path, image: Any, affine: Array) -> tuple[str, ...]:
     if not any(codes):
         told = "says nothing of its orientation, so left, right, front and back are a guess"
         return (f"{path.name} {told}; look at a slice before you rely on them.",)
-    used, last = "sform" if codes[1] else "qform", [size - 1 for size in (*image.shape, 1, 1)[:3]]
     sizes, zooms = voxel_sizes(affine), np.array((*image.header.get_zooms(), 1, 1)[:3])
     both = image.get_qform() - affine if all(codes) else np.zeros((4, 4))
+    last = [size - 1 for size in (*image.shape, 1, 1)[:3]]
     apart = np.abs(np.array([[0, 0, 0, 1], [*last, 1]]) @ both.T).max()
     if np.allclose(sizes, zooms, rtol=1e-3) and apart <= sizes.min() / 2:
         return ()
-    mm, other = (" x ".join(f"{size:.4g}" for size in one) for one in (sizes, zooms))
-    told = f"voxels of {mm} mm by its {used} and {other} mm by its pixdim"
-    if mm == other:
-        told = f"up to {apart:.3g} mm between qform and sform"
-    return (f"{path.name} contradicts itself ({told}); the {used} is used.",)
+    told = f"{path.name}: its sform, qform and pixdim put its voxels in several places"
+    return (f"{told} or sizes; the {'sform' if codes[1] else 'qform'} is used.",)
 
 
 def open_itk(path: Path, axis: str, part: str) -> Volume:
