@@ -239,7 +239,8 @@ CALLS = {
     "an image of three dimensions": (lambda f: pipeline.create_skull_mask(HEAD), "one 2D slice"),
     "a wide kernel": (lambda f: pipeline.create_skull_mask(HEAD[0], 10**9), "from 0 to 1023"),
     "a path with a null": (lambda f: read_stack("a\0b.npy"), "no file or folder"),
-    "a path that is a number": (lambda f: read_stack(5), "path 5 can't be"),
+    "an array for a path": (lambda f: read_stack(HEAD), "can't be looked up"),
+    "no paths": (lambda f: read_stack([]), "No images are given"),
     "a zarr array": (lambda f: read_stack(bad.zarr({})(f)), "for batches"),
     "a stack as png": (lambda f: write_stack(Stack(HEAD), f / "s.png"), "not written"),
 }

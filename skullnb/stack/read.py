@@ -244,7 +244,7 @@ def list_volumes(
     """Return the volumes that `read_stack` would read, or those of every DICOM series there."""
     if isinstance(images, Volume):
         return [images]
-    if not images or not str(images).strip():
+    if not str(images).strip() or (isinstance(images, Sequence) and not images):
         raise InvalidSetting("No images are given; name a file or a folder.")
     if isinstance(images, Sequence) and not isinstance(images, str):
         paths, path, number = [expand(one) for one in images], Path(images[0]), ""
