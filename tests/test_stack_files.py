@@ -8,7 +8,6 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scans import FLAT, KINDS, save
@@ -150,14 +149,6 @@ def test_groups_are_given_per_slice_before_choosing_or_per_file_and_a_volume_is_
     assert read_stack(both, groups="anna,ben", slices="0").groups == ("anna", "ben")
     with pytest.raises(ShapeMismatch, match="4 group labels for 6 slices in 2 file"):
         read_stack(both, groups="p,q,r,s", slices="1:3")
-
-
-@pytest.mark.parametrize(("unit", "expected"), [("mm", (0.25, 0.5)), ("inch", None), ("", None)])
-def test_a_tiff_gives_its_spacing_only_where_it_is_beyond_doubt(tmp_path, unit, expected):
-    about = {"imagej": True, "metadata": {"unit": unit}, "resolution": (2, 4)}
-    tifffile.imwrite(tmp_path / "a.tif", IMAGES.astype(np.uint16), **about)
-    assert read_stack(tmp_path / "a.tif").spacing_mm == expected
-    assert read_stack(tmp_path / "a.tif", spacing_mm="1x2").spacing_mm == (1, 2)
 
 
 # --- refusing ----------------------------------------------------------------------------------

@@ -17,8 +17,6 @@ from skullnb.stack import checks
 from skullnb.stack.checks import Array
 from skullnb.stack.model import Volume
 
-_UNITS_MM = {"mm": 1.0, "cm": 10.0, "um": 0.001, "micron": 0.001}
-
 
 def npz_names(path: Path) -> list[str]:
     """Return the names of the arrays in an .npz file; none for other files."""
@@ -110,10 +108,6 @@ def open_tiff(path: Path, axis: str, part: str) -> Volume:
         mappable = len(series) == 1 and page.is_memmappable and first.dataoffset is not None
         stored = path.stat().st_size if mappable else None
         checks.refuse_size(path, prod(shape) * first.dtype.itemsize, stored)
-        (across, down), unit = page.resolution, (tiff.imagej_metadata or {}).get("unit")
-        # Pixels a centimetre or an inch are a printer's setting in nearly every file.
-        mm = _UNITS_MM.get(str(unit), 0)
-        spacing = checks.parse_spacing((mm / down, mm / across) if mm and across and down else None)
 
     def load() -> Array:
         with _tiff_errors():
@@ -123,7 +117,7 @@ def open_tiff(path: Path, axis: str, part: str) -> Volume:
                 pages = [one.asarray().reshape(-1, *shape[1:]) for one in again.series]
         return np.concatenate(pages)
 
-    return Volume(path, shape=shape, load=load, spacing_mm=spacing)
+    return Volume(path, shape=shape, load=load)
 
 
 @contextmanager
