@@ -7,9 +7,7 @@ import gzip
 import io
 import json
 import os
-import struct
 import zipfile
-from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -71,27 +69,6 @@ def mgh(name="scan.mgh", **fields):
     return told_otherwise(nib.MGHImage(NOISE.T, AFFINE), name, kind, fields)
 
 
-def tiff_tag(tag, value, **options):
-    """A TIFF file, one tag of which says something else."""
-
-    def write(path):
-        tiff(NOISE[0].astype(np.uint16), photometric="minisblack", **options)(path.parent)
-        with tifffile.TiffFile(path, mode="r+b") as file:
-            file.pages[0].tags[tag].overwrite(value)
-
-    return made("scan.tif", write)
-
-
-def tiff_in_a_circle(folder):
-    """Pages of which the last one says that the first comes next."""
-    path = tiff(NOISE.astype(np.uint16), photometric="minisblack", metadata=None)(folder)
-    with tifffile.TiffFile(path, mode="r+b") as file:
-        first, last = file.pages[0].offset, file.pages[-1]
-        file.filehandle.seek(last.offset + 2 + 12 * len(last.tags))
-        file.filehandle.write(struct.pack(file.byteorder + "I", first))
-    return path
-
-
 def flip(make, place):
     """Turn the bits of one byte of a file around."""
 
@@ -119,11 +96,6 @@ def zarr(about, chunk=None, old=False):
     return made("scan.zarr", write)
 
 
-def zarr_grid(shape, chunks):
-    grid = {"name": "regular", "configuration": {"chunk_shape": chunks}}
-    return zarr({"shape": shape, "chunk_grid": grid})
-
-
 def npy_header(shape):
     """The beginning of an .npy file that promises an array of any shape."""
     file = io.BytesIO()
@@ -142,5 +114,3 @@ def archive(members):
 
 
 fifo = made("scan.npy", os.mkfifo)
-link_to_nowhere = made("scan.npy", lambda path: path.symlink_to("nowhere.npy"))
-folder_called_npy = made("scan.npy", Path.mkdir)

@@ -63,9 +63,7 @@ def patient_and_pixels(pixels):
     dataset.Modality = "MR"
     for keyword in (
         *("PatientName", "PatientID", "PatientComments", "PatientAddress", "OtherPatientIDs"),
-        *("InstitutionName", "ReferringPhysicianName", "OperatorsName", "StationName", "StudyID"),
-        *("StudyDescription", "SeriesDescription", "ProtocolName", "ImageComments"),
-        *("AccessionNumber", "RequestedProcedureDescription", "DeviceSerialNumber"),
+        *("InstitutionName", "OperatorsName", "StudyID", "SeriesDescription", "ImageComments"),
     ):
         setattr(dataset, keyword, PLANTED)
     dataset.PatientBirthDate = "19010203"

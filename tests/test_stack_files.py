@@ -5,11 +5,9 @@ import re
 import tempfile
 from pathlib import Path
 
-import cv2
 import nibabel as nib
 import numpy as np
 import pytest
-import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scans import FLAT, KINDS, save
@@ -58,41 +56,29 @@ def save_nifti(path, data, affine=RAS_AFFINE):
     return path
 
 
-def save_tiff(path, data, **options):
-    tifffile.imwrite(path, data, photometric="minisblack", **options)
-    return path
-
-
-@pytest.fixture
-def folder(tmp_path):
-    return tmp_path
-
-
 # --- reading -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", [f"a.{kind}" for kind in KINDS])
-def test_every_kind_of_file_gives_the_same_stack(folder, name):
-    stack = read_stack(save(folder / name, IMAGES), slices="1:5")
+def test_every_kind_of_file_gives_the_same_stack(tmp_path, name):
+    stack = read_stack(save(tmp_path / name, IMAGES), slices="1:5")
     np.testing.assert_array_equal(stack.images, IMAGES[1:5])
     assert stack.images.dtype.kind == "i"
     assert stack.slice_numbers == (1, 2, 3, 4)
     assert stack.name == "a"
-    assert stack.sources == (folder / name,)
+    assert stack.sources == (tmp_path / name,)
     assert list(stack.fingerprint()) == [name]
     assert len(stack.fingerprint()[name]) == 64
 
 
-def test_a_nifti_image_of_two_dimensions_is_one_slice(folder):
-    path = save_nifti(folder / "flat.nii", IMAGES[0].T, FLAT)
-    stack = read_stack(path)
+def test_a_nifti_image_of_two_dimensions_is_one_slice(tmp_path):
+    stack = read_stack(save_nifti(tmp_path / "flat.nii", IMAGES[0].T, FLAT))
     np.testing.assert_array_equal(stack.images, IMAGES[:1])
-    written = write_masks(MASKS[:1], folder / "mask.nii", stack)
-    assert nib.load(written).shape == (7, 9)
+    assert nib.load(write_masks(MASKS[:1], tmp_path / "mask.nii", stack)).shape == (7, 9)
 
 
 @pytest.mark.parametrize("axis", CANONICAL)
-def test_a_volume_and_its_masks_are_cut_and_stored_alike_in_all_48_storage_orders(folder, axis):
+def test_a_volume_and_its_masks_are_cut_and_stored_alike_in_all_48_storage_orders(tmp_path, axis):
     """Every other one is oblique, and cut along the closest axes."""
     mask, tilt, angle = np.zeros(RAS.shape, np.uint8), np.eye(4), np.radians(25)
     tilt[1:3, 1:3] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
@@ -101,11 +87,11 @@ def test_a_volume_and_its_masks_are_cut_and_stored_alike_in_all_48_storage_order
     mask &= RAS > 2000
     for number, stored_as in enumerate(ORDERS):
         affine = tilt @ RAS_AFFINE if number % 2 else RAS_AFFINE
-        scan = save_nifti(folder / f"{number}.nii", *stored(RAS, affine, *stored_as))
+        scan = save_nifti(tmp_path / f"{number}.nii", *stored(RAS, affine, *stored_as))
         stack = read_stack(scan, axis=axis, slices="1:4")
         np.testing.assert_array_equal(stack.images, CANONICAL[axis][1:4], err_msg=str(stored_as))
         assert stack.spacing_mm == SPACING[axis]
-        path = write_masks(stack.images > 2000, folder / f"m{number}.nii.gz", stack)
+        path = write_masks(stack.images > 2000, tmp_path / f"m{number}.nii.gz", stack)
         image = nib.load(path)
         np.testing.assert_array_equal(image.dataobj, stored(mask, affine, *stored_as)[0])
         np.testing.assert_array_equal(image.affine, nib.load(scan).affine)
@@ -114,117 +100,55 @@ def test_a_volume_and_its_masks_are_cut_and_stored_alike_in_all_48_storage_order
 
 
 @pytest.mark.parametrize("name", ["a.npy", "a.tif", "a.nii", "a.mgh"])
-def test_a_file_that_can_be_memory_mapped_is(folder, name):
-    stack = read_stack(save(folder / name, IMAGES), slices="2:5")
+def test_a_file_that_can_be_memory_mapped_is(tmp_path, name):
+    stack = read_stack(save(tmp_path / name, IMAGES), slices="2:5")
     assert is_mapped(stack[1:].images)
     assert not stack.images.flags.writeable
 
 
-def test_a_slice_of_a_file_larger_than_memory_is_read_at_once(folder):
-    shape = (200_000, 512, 512)  # 105 GB, nearly all of it a hole in the file
-    with (folder / "huge.npy").open("wb") as file:
-        header = {"descr": "<u2", "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(file, header)
-        start = file.tell()
-        try:
-            file.truncate(start + 2 * 200_000 * 512 * 512)
-        except OSError:
-            pytest.skip("this file system holds no sparse file of 105 GB")
-        file.seek(start + 2 * 150_000 * 512 * 512)
-        file.write(b"\x07\x00")
-    stack = read_stack(folder / "huge.npy", slices="150000")
-    assert (stack.images.shape, stack.images[0, 0, 0]) == ((1, 512, 512), 7)
-
-
-def test_a_folder_is_read_in_natural_order_and_each_file_is_a_group(folder):
+def test_a_folder_is_read_in_natural_order_and_each_file_is_a_group(tmp_path):
     for number in (1, 2, 10):
-        np.save(folder / f"sub{number}.npy", IMAGES[:2] + number)
-    (folder / "notes.txt").write_text("not a scan")
-    (folder / ".hidden.npy").write_text("not a scan")
-    stack = read_stack(folder, slices="1")
+        np.save(tmp_path / f"sub{number}.npy", IMAGES[:2] + number)
+    (tmp_path / "notes.txt").write_text("not a scan")
+    (tmp_path / ".hidden.npy").write_text("not a scan")
+    stack = read_stack(tmp_path, slices="1")
     np.testing.assert_array_equal(stack.images, np.stack([IMAGES[1] + n for n in (1, 2, 10)]))
     assert stack.groups == ("sub1", "sub2", "sub10")
-    assert (stack.slice_numbers, stack.name) == ((1, 1, 1), folder.name)
+    assert (stack.slice_numbers, stack.name) == ((1, 1, 1), tmp_path.name)
     assert list(stack.fingerprint()) == ["sub1.npy", "sub2.npy", "sub10.npy"]
-    assert [one.name for one in list_volumes(folder / "sub1*.npy")] == ["sub1", "sub10"]
-
-
-def test_names_sort_naturally_whatever_their_endings_are(folder):
-    names = ["a.png", "a2.jpg", "a2.png", "A3.png", "a10.JPG", "a10b.png", "b.png"]
-    for number, name in enumerate(names):
-        cv2.imwrite(str(folder / name), np.full((8, 8), 10 * number, np.uint8))
-    stack = read_stack(folder)
-    assert [source.name for source in stack.sources] == names
-    np.testing.assert_allclose(stack.images[:, 4, 4], 10 * np.arange(7), atol=2)
+    assert [one.name for one in list_volumes(tmp_path / "sub1*.npy")] == ["sub1", "sub10"]
 
 
 @pytest.mark.parametrize("kind", ["tif", "nii"])
-def test_files_of_one_slice_are_chosen_and_numbered_like_the_slices_of_one_volume(folder, kind):
+def test_files_of_one_slice_are_chosen_and_numbered_like_the_slices_of_one_volume(tmp_path, kind):
     for number in (1, 2, 10):
-        save(folder / f"s{number}.{kind}", IMAGES[number % 6 : number % 6 + 1])
-    np.save(folder / "masks.npy", MASKS[[1, 2, 4]] * 255)
-    stack = read_stack(folder / f"*.{kind}", folder / "masks.npy")
+        save(tmp_path / f"s{number}.{kind}", IMAGES[number % 6 : number % 6 + 1])
+    np.save(tmp_path / "masks.npy", MASKS[[1, 2, 4]] * 255)
+    stack = read_stack(tmp_path / f"*.{kind}", tmp_path / "masks.npy")
     assert (stack.slice_numbers, stack.groups) == ((0, 1, 2), None)
-    assert [path.stem for path in stack.sources] == ["s1", "s2", "s10"]
     np.testing.assert_array_equal(stack.reference, MASKS[[1, 2, 4]])
-    stack = read_stack(folder / f"*.{kind}", folder / "masks.npy", slices="2,0", groups="a,b,c")
+    stack = read_stack(tmp_path / f"*.{kind}", tmp_path / "masks.npy", slices="2,0", groups="a,b,c")
     assert (stack.slice_numbers, stack.volume_numbers) == ((2, 0), (2, 0))
     assert stack.groups == ("c", "a")
     np.testing.assert_array_equal(stack.images, IMAGES[[4, 1]])
     np.testing.assert_array_equal(stack.reference, MASKS[[4, 1]])
-    for number, part in enumerate(stack.split()):
-        path = write_masks(part.reference, folder / f"m{number}.nii", part)
-        np.testing.assert_array_equal(read_stack(path).images, part.reference)
+    path = write_masks(stack.reference[:1], tmp_path / "m.nii", stack[:1])
+    np.testing.assert_array_equal(read_stack(path).images, stack.reference[:1])
 
 
-def test_groups_are_given_per_slice_before_choosing_or_per_file_and_a_volume_is_one(folder):
-    assert read_stack(save(folder / "s1.nii.gz", IMAGES)).groups == ("s1",) * 6
+def test_groups_are_given_per_slice_before_choosing_or_per_file_and_a_volume_is_one(tmp_path):
+    assert read_stack(save(tmp_path / "s1.nii.gz", IMAGES)).groups == ("s1",) * 6
     for name in ("a.npy", "b.npy"):
-        np.save(folder / name, IMAGES[:3])
-    assert read_stack(folder / "a.npy").groups is None
-    assert read_stack(folder / "a.npy", groups="anna").groups == ("anna",) * 3
-    both = f"{folder}/*.npy"
+        np.save(tmp_path / name, IMAGES[:3])
+    assert read_stack(tmp_path / "a.npy").groups is None
+    assert read_stack(tmp_path / "a.npy", groups="anna").groups == ("anna",) * 3
+    both = f"{tmp_path}/*.npy"
+    np.save(save(tmp_path / "a.tif", IMAGES).with_suffix(".npy"), IMAGES[:3])
+    assert len(set(read_stack(tmp_path / "a.*").groups)) == 2
     assert read_stack(both, groups="p,p,q,r,r,s", slices="1:3").groups == ("p", "q", "r", "s")
     assert read_stack(both, groups="anna,ben", slices="0").groups == ("anna", "ben")
     with pytest.raises(ShapeMismatch, match="4 group labels for 6 slices in 2 file"):
         read_stack(both, groups="p,q,r,s", slices="1:3")
-
-
-def test_a_reference_is_sliced_like_the_images_whatever_its_own_storage_order(folder):
-    mask = (RAS > 2000).astype(np.uint8)
-    scan = save_nifti(folder / "scan.nii", RAS)
-    for order, flips in ORDERS[::7]:
-        path = save_nifti(folder / "mask.nii.gz", *stored(mask * 255, RAS_AFFINE, order, flips))
-        stack = read_stack(scan, path, slices="2:5")
-        np.testing.assert_array_equal(stack.reference, CANONICAL["axial"][2:5] > 2000)
-        assert stack.reference.dtype == np.uint8
-    assert list(stack.fingerprint()) == ["scan.nii", "mask.nii.gz (reference)"]
-
-
-@pytest.mark.parametrize(
-    ("options", "expected"),
-    [
-        ({}, None),
-        ({"resolution": (300, 300), "resolutionunit": "INCH"}, None),
-        ({"resolution": (10 / 0.7, 10 / 0.667), "resolutionunit": "CENTIMETER"}, (0.667, 0.7)),
-        ({"resolution": (72 / 2.54, 72 / 2.54), "resolutionunit": "CENTIMETER"}, None),
-        ({"resolution": (2, 4), "imagej": True, "metadata": {"unit": "mm"}}, (0.25, 0.5)),
-        ({"resolution": (2, 4), "imagej": True, "metadata": {"unit": "um"}}, (0.00025, 0.0005)),
-        ({"resolution": (2, 4), "imagej": True, "metadata": {"unit": "pixel"}}, None),
-    ],
-)
-def test_a_tiff_gives_its_spacing_only_where_it_is_beyond_doubt(folder, options, expected):
-    path = save_tiff(folder / "a.tif", IMAGES.astype(np.uint16), **options)
-    assert read_stack(path).spacing_mm == expected
-    assert read_stack(path, spacing_mm="1x2").spacing_mm == (1, 2)
-
-
-@pytest.mark.parametrize(("units", "scale"), [("unknown", 1), ("micron", 0.001), ("meter", 1000)])
-def test_zooms_are_read_in_the_units_of_the_header(folder, units, scale):
-    image = nib.Nifti1Image(RAS, RAS_AFFINE)
-    image.header.set_xyzt_units(units)
-    image.to_filename(folder / "a.nii")
-    assert read_stack(folder / "a.nii").spacing_mm == pytest.approx((0.8 * scale, 0.7 * scale))
 
 
 # --- refusing ----------------------------------------------------------------------------------
@@ -239,78 +163,64 @@ def files(folder, **arrays):
     return folder
 
 
-def tiffs(folder, *pages, **options):
-    with tifffile.TiffWriter(folder / "a.tif", imagej="metadata" in options) as tiff:
-        for page in pages:
-            tiff.write(page, **{"metadata": None, **options})
-    return folder / "a.tif"
-
-
-def two_spacings(folder):
-    for name, resolution in (("a.tif", (10, 10)), ("b.tif", (20, 20))):
-        save_tiff(folder / name, IMAGES, resolution=resolution, resolutionunit="CENTIMETER")
-    return folder
-
-
-RGB = np.zeros((3, 4, 5), [("R", "u1"), ("G", "u1"), ("B", "u1")])
 REFUSED = {
     # name: what is read, given a folder; words of the refusal. Broken files: test_bad_input.py
-    "colour nifti": (lambda f: [save_nifti(f / "a.nii", RGB)], "a.nii holds values of type"),
-    "tiff with channels": (
-        lambda f: [tiffs(f, IMAGES[:3], metadata={"axes": "CYX"})],
-        "a.tif holds colour",
-    ),
-    "tiff of two sizes": (lambda f: [tiffs(f, IMAGES[0], IMAGES[0, :5])], "2 sizes or types"),
-    "4D tiff": (
-        lambda f: [save_tiff(f / "a.tif", np.zeros((2, 10, 64, 48)))],
-        "4 dimensions",
-    ),
     "two sizes in a folder": (
         lambda f: [files(f, a=IMAGES, b=IMAGES[:, :5])],
-        "b.npy are 5 x 7 px, those of a.npy 9 x 7 px",
+        r"Slices of b.npy are \(5, 7\) px .* of a.npy \(9, 7\) px",
     ),
-    "two spacings in a folder": (lambda f: [two_spacings(f)], "different spacings"),
+    "two spacings in a folder": (
+        lambda f: [
+            save_nifti(f / f"{step}.nii", RAS, np.diag([step, 1, 1, 1])).parent for step in (1, 1.1)
+        ][:1],
+        r"\(1.0, 1.1\) mm, of 1.nii .* \(1.0, 1.0\) mm",
+    ),
     "two files of one name": (
         lambda f: [files(f, s1__t1=IMAGES, s2__t1=IMAGES) / "s*" / "*.npy"],
         "2 of the files .* are called t1.npy",
     ),
     "reference of fewer slices": (
         lambda f: (save(f / "a.npy", IMAGES), save(f / "m.npy", MASKS[:3])),
-        r"m.npy has the shape \(3, 9, 7\)",
+        r"The mask has the shape \(3, 9, 7\)",
     ),
-    "fewer references than images": (
-        lambda f: (files(f, i__a=IMAGES, i__b=IMAGES) / "i", save(f / "m.npy", MASKS)),
-        "12 slices in 2 image .* 6 in 1 reference",
+    "references of other sizes": (
+        lambda f: (
+            files(f, i__a=IMAGES, i__b=IMAGES[:3]) / "i",
+            files(f, m__a=MASKS[:3], m__b=MASKS) / "m",
+        ),
+        "its name or size is another's",
     ),
     "references of another head": (
         lambda f: (
             files(f, **{"i__sub-1": MASKS, "i__sub-2": MASKS}) / "i",
             files(f, **{"m__sub-1_mask": MASKS, "m__sub-3_mask": MASKS}) / "m",
         ),
-        "sub-2.npy .* sub-3_mask.npy",
+        "sub-3_mask.npy is not that of sub-2.npy",
     ),
 }
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_can_not_be_read_is_refused_in_one_sentence(folder, case):
+def test_what_can_not_be_read_is_refused_in_one_sentence(tmp_path, case):
     make, words = REFUSED[case]
-    inputs = make(folder)
+    inputs = make(tmp_path)
     with pytest.raises(SkullnbError, match=words) as caught:
         read_stack(*inputs)
     assert re.fullmatch(r"[^\n]{20,500}\.", str(caught.value))
 
 
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
-def test_the_memory_that_scaled_pixels_need_is_that_of_what_they_become(folder, monkeypatch, name):
+def test_the_memory_that_scaled_pixels_need_is_that_of_what_they_become(
+    tmp_path, monkeypatch, name
+):
     image = nib.Nifti1Image(np.zeros((20, 20, 10), np.uint8), np.eye(4))
-    nib.save(image, folder / name)
+    nib.save(image, tmp_path / name)
     monkeypatch.setattr("os.sysconf", lambda name: 100)  # 10,000 bytes of memory, for 4,000 pixels
-    assert read_stack(folder / name).images.dtype == np.uint8
+    assert read_stack(tmp_path / name).images.dtype == np.uint8
     image.header.set_slope_inter(0.5, 3)
-    nib.save(image, folder / name)
+    nib.save(image, tmp_path / name)
     with pytest.raises(UnreadableFile, match="promises 32,000 bytes of pixels, more than"):
-        read_stack(folder / name)
+        read_stack(tmp_path / name)
 
 
 # --- writing -----------------------------------------------------------------------------------
@@ -320,87 +230,75 @@ def test_the_memory_that_scaled_pixels_need_is_that_of_what_they_become(folder, 
 @given(
     stored_as=st.sampled_from(ORDERS),
     axis=st.sampled_from(list(CANONICAL)),
-    dtype=st.sampled_from([np.uint8, np.int16, np.uint16, np.int32, np.float32, np.float64]),
+    dtype=st.sampled_from([np.uint8, np.int16, np.float32]),
     codes=st.tuples(st.integers(0, 4), st.integers(0, 4)),
-    units=st.sampled_from(["mm", "unknown", "micron"]),
     trailing=st.integers(0, 2),
-    two=st.booleans(),
+    kind=st.sampled_from([nib.Nifti1Image, nib.Nifti2Image]),
     pick=st.lists(st.integers(0, 4), min_size=1, unique=True),
 )
-def test_a_mask_keeps_the_header_s_geometry(
-    stored_as, axis, dtype, codes, units, trailing, two, pick
-):
+def test_a_mask_keeps_the_header_s_geometry(stored_as, axis, dtype, codes, trailing, kind, pick):
     data, affine = stored(RAS.astype(dtype), RAS_AFFINE, *stored_as)
-    kind = nib.Nifti2Image if two else nib.Nifti1Image
-    source = kind(data.reshape(data.shape + (1,) * trailing), affine)
+    source, slices = kind(data.reshape(data.shape + (1,) * trailing), affine), str(pick)[1:-1]
     source.set_qform(affine, codes[0])
     source.set_sform(affine, codes[1])
-    source.header.set_xyzt_units(units)
+    source.header.set_xyzt_units("micron")
     source.header["descrip"] = b"a name that must not travel"
     with tempfile.TemporaryDirectory() as folder:
         source.to_filename(Path(folder) / "scan.nii")
-        stack = read_stack(Path(folder) / "scan.nii", axis=axis, slices=",".join(map(str, pick)))
+        stack = read_stack(Path(folder) / "scan.nii", axis=axis, slices=slices)
         masks = (stack.images > 2000).astype(np.uint8)
         path = write_masks(masks, Path(folder) / "mask.nii", stack)
         before, after = nib.load(Path(folder) / "scan.nii"), nib.load(path)
-        assert type(after) is type(before)
-        assert after.shape == before.shape
-        assert after.get_data_dtype() == np.uint8
-        assert (after.dataobj.slope, after.dataobj.inter) == (1, 0)
-        assert after.header.get_zooms() == before.header.get_zooms()
+        assert not any(codes) or stack.spacing_mm == pytest.approx(
+            tuple(np.multiply(SPACING[axis], 0.001))
+        )
+        assert (type(after), after.shape) == (type(before), before.shape)
+        assert (after.get_data_dtype(), after.dataobj.slope) == (np.uint8, 1)
         np.testing.assert_array_equal(after.affine, before.affine)
         for field in ("qform_code", "sform_code", "pixdim", "quatern_b", "srow_y", "xyzt_units"):
             np.testing.assert_array_equal(after.header[field], before.header[field], err_msg=field)
         assert b"travel" not in path.read_bytes()
-        again = read_stack(path, axis=axis, slices=",".join(map(str, pick)))
-        np.testing.assert_array_equal(again.images, masks)
+        np.testing.assert_array_equal(read_stack(path, axis=axis, slices=slices).images, masks)
         assert np.asarray(after.dataobj).sum() == masks.sum()
-        del stack, before, after, again
+        del stack, before, after
 
 
-@pytest.mark.parametrize("name", ["M.NPY", "m.npz", "m.tif", "m.tiff", "m.nii", "m.nii.gz"])
+@pytest.mark.parametrize("name", ["M.NPY", "m.npz", "m.tif", "m.nii", "m.nii.gz"])
 @pytest.mark.parametrize("n", [1, 3])
-def test_masks_of_slices_without_orientation_come_back_as_they_were(folder, name, n):
+def test_masks_of_slices_without_orientation_come_back_as_they_were(tmp_path, name, n):
     stack = Stack(IMAGES[:n], spacing_mm="0.667x0.7")
-    again = read_stack(write_masks(MASKS[:n], folder / name, stack))
+    again = read_stack(write_masks(MASKS[:n], tmp_path / name, stack))
     np.testing.assert_array_equal(again.images, MASKS[:n])
     assert again.images.dtype == np.uint8
-    known = None if ".np" in name.lower() else pytest.approx((0.667, 0.7), abs=1e-6)
+    known = pytest.approx((0.667, 0.7)) if ".nii" in name else None
     assert again.spacing_mm == known
 
 
-def test_a_stack_of_several_volumes_is_written_one_file_a_volume(folder):
-    reference = folder / "reference"
-    reference.mkdir()
-    for name, high, order, own in (
-        ("s1", 2000, ORDERS[0], ORDERS[3]),
-        ("s2", 999, *ORDERS[9:12:2]),
-    ):
+def test_masks_of_several_volumes_do_not_go_into_one_nifti_file(tmp_path):
+    (tmp_path / "reference").mkdir()
+    for name, high, order in (("s1", 2000, ORDERS[3]), ("s2", 999, ORDERS[9])):
         mask = (high < RAS).astype(np.uint8)
-        save_nifti(folder / f"{name}.nii", *stored(RAS, RAS_AFFINE, *order))
-        save_nifti(reference / f"{name}.nii", *stored(mask, RAS_AFFINE, *own))
-    stack = read_stack(folder, reference, slices="1:4")
-    with pytest.raises(InvalidSetting, match=r"stack.split\(\)"):
-        write_masks(stack.images > 0, folder / "m.nii", stack)
-    assert not (folder / "m.nii").exists()
-    parts = stack.split()
-    assert [part.name for part in parts] == ["s1", "s2"]
-    for part, high in zip(parts, (2000, 999), strict=True):
-        np.testing.assert_array_equal(part.reference, CANONICAL["axial"][1:4] > high)
-        path = write_masks(part.reference, folder / f"{part.name}-mask.nii.gz", part)
-        np.testing.assert_array_equal(nib.load(path).affine, nib.load(part.sources[0]).affine)
-        assert list(part.fingerprint()) == [f"{part.name}.nii", f"{part.name}.nii (reference)"]
+        save_nifti(tmp_path / f"{name}.nii", *stored(RAS, RAS_AFFINE, *ORDERS[0]))
+        save_nifti(tmp_path / "reference" / f"{name}.nii", *stored(mask, RAS_AFFINE, *order))
+    stack, expected = read_stack(tmp_path, tmp_path / "reference"), CANONICAL["axial"]
+    both = np.concatenate([expected > 2000, expected > 999])
+    np.testing.assert_array_equal(stack.reference, both)
+    with pytest.raises(InvalidSetting, match="come from 2 files"):
+        write_masks(both, tmp_path / "m.nii", stack)
+    assert not (tmp_path / "m.nii").exists()
+    path = write_masks(both[7:], tmp_path / "m.nii.gz", stack[7:])
+    np.testing.assert_array_equal(read_stack(path).images, both[7:])
 
 
 def test_masks_replace_a_file_when_allowed_but_never_the_source_and_what_is_refused_leaves_nothing(
-    folder,
+    tmp_path,
 ):
-    source = save(folder / "a.npy", IMAGES)
+    source = save(tmp_path / "a.npy", IMAGES)
     stack = read_stack(source)
     for masks, error, words in (
         (MASKS, UnreadableFile, "one of the files the slices came from"),
-        (MASKS[:3], ShapeMismatch, r"\(3, 9, 7\), the slices \(6, 9, 7\)"),
-        (IMAGES, InvalidSetting, "The mask to write is not binary"),
+        (MASKS[:3], ShapeMismatch, r"\(3, 9, 7\), the images \(6, 9, 7\)"),
+        (IMAGES, InvalidSetting, "The mask is not binary"),
     ):
         with pytest.raises(error, match=words):
             write_masks(masks, source, stack, overwrite=True)
@@ -408,76 +306,55 @@ def test_masks_replace_a_file_when_allowed_but_never_the_source_and_what_is_refu
     for path, words in ((source.parent, "is a folder"), (source, "exists already")):
         with pytest.raises(UnreadableFile, match=words):
             refuse_place(path)
-    (folder / "m.npy").write_text("old")
-    write_masks(MASKS, folder / "m.npy", stack, overwrite=True)
-    np.testing.assert_array_equal(np.load(folder / "m.npy"), MASKS)
-    assert len(list(folder.iterdir())) == 2
+    (tmp_path / "m.npy").write_text("old")
+    write_masks(MASKS, tmp_path / "m.npy", stack, overwrite=True)
+    np.testing.assert_array_equal(np.load(tmp_path / "m.npy"), MASKS)
+    assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_a_whole_stack_comes_back_from_npz_with_all_that_belongs_to_it(folder):
+def test_a_whole_stack_comes_back_with_all_that_belongs_to_it(tmp_path):
     stack = Stack(IMAGES, MASKS, (0.5, 0.7), tuple("aabbcc"))
-    assert write_stack(stack, folder / "s.npz") == (folder / "s.npz",)
-    again = read_stack(folder / "s.npz", slices="2:4")
-    np.testing.assert_array_equal(again.images, IMAGES[2:4])
-    np.testing.assert_array_equal(again.reference, MASKS[2:4])
+    assert write_stack(stack, tmp_path / "s.npz") == (tmp_path / "s.npz",)
+    again = read_stack(tmp_path / "s.npz", slices="2:4")
     assert (again.spacing_mm, again.groups) == (stack.spacing_mm, ("b", "b"))
     assert list(again.fingerprint()) == ["s.npz", "s.npz (reference)"]
-    assert read_stack(folder / "s.npz", groups="x", spacing_mm=2).spacing_mm == (2, 2)
-    write_stack(Stack(IMAGES), folder / "bare.npz")
-    assert np.load(folder / "bare.npz").files == ["images"]
-
-
-def test_a_whole_stack_in_nifti_has_its_reference_beside_it(folder):
-    stack = Stack(IMAGES, MASKS, 0.5)
-    scan, mask = write_stack(stack, folder / "s.nii.gz")
-    assert mask.name == "s_reference.nii.gz"
-    again = read_stack(scan, mask)
-    np.testing.assert_array_equal(again.images, IMAGES)
-    np.testing.assert_array_equal(again.reference, MASKS)
+    assert read_stack(tmp_path / "s.npz", groups="x", spacing_mm=2).spacing_mm == (2, 2)
+    scan, mask = write_stack(stack, tmp_path / "s.nii.gz")
+    for one in (again, read_stack(scan, mask, slices="2:4")):
+        np.testing.assert_array_equal(one.images, IMAGES[2:4])
+        np.testing.assert_array_equal(one.reference, MASKS[2:4])
     scan.unlink()
     with pytest.raises(UnreadableFile, match=r"s_reference.nii.gz exists already"):
-        write_stack(stack, folder / "s.nii.gz")
+        write_stack(stack, tmp_path / "s.nii.gz")
     assert not scan.exists()
-    assert len(write_stack(stack, folder / "s.nii.gz", overwrite=True)) == 2
 
 
-WRITING = {
-    "m.npy": (np, "save"),
-    "m.npz": (np, "savez_compressed"),
-    "m.tif": (tifffile, "imwrite"),
-    "m.nii.gz": (nib.Nifti1Image, "to_filename"),
-}
+WRITING = {"m.npz": (np, "savez_compressed"), "m.nii.gz": (nib.Nifti1Image, "to_filename")}
 
 
 @pytest.mark.parametrize("failure", [OSError("No space left on device"), KeyboardInterrupt()])
 @pytest.mark.parametrize("name", WRITING)
 def test_a_write_that_fails_half_way_leaves_nothing_and_keeps_the_old_file(
-    folder, monkeypatch, name, failure
+    tmp_path, monkeypatch, name, failure
 ):
     def half(*arguments, **options):
         target = next(part for part in arguments if isinstance(part, Path))
         target.write_bytes(b"half a file")
         raise failure
 
-    (folder / name).write_text("old")
+    (tmp_path / name).write_text("old")
     monkeypatch.setattr(*WRITING[name], half)
     expected = UnreadableFile if isinstance(failure, OSError) else KeyboardInterrupt
-    with pytest.raises(expected) as caught:
-        write_masks(MASKS, folder / name, Stack(IMAGES), overwrite=True)
-    if expected is UnreadableFile:
-        assert "could not be written (No space left on device)" in str(caught.value)
-    assert [path.name for path in folder.iterdir()] == [name]
-    assert (folder / name).read_text() == "old"
+    with pytest.raises(expected, match=r"No space left on device|^$"):
+        write_masks(MASKS, tmp_path / name, Stack(IMAGES), overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == "old"
 
 
-@pytest.mark.parametrize("shift", [0.0, 0.3, 0.7, 50.0])
-def test_a_reference_elsewhere_in_space_is_refused(folder, shift):
-    moved = np.eye(4)
-    moved[1, 3] = shift
-    scan, mask = (
-        save_nifti(folder / name, np.zeros((6, 7, 5), np.uint8), affine)
-        for name, affine in (("scan.nii", np.eye(4)), ("mask.nii", moved))
-    )
+@pytest.mark.parametrize("shift", [0.3, 0.7, 50.0])
+def test_a_reference_elsewhere_in_space_is_refused(tmp_path, shift):
+    scan = save_nifti(tmp_path / "scan.nii", MASKS, np.eye(4))
+    mask = save_nifti(tmp_path / "mask.nii", MASKS, np.eye(4) + shift * np.eye(4, k=3))
     if shift < 0.5:
         read_stack(scan, mask)
         return

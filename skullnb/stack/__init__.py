@@ -4,17 +4,15 @@
 the grid the slices were cut from, and `write_stack` writes a stack that was made in memory.
 """
 
-from skullnb.stack.model import Frame, Grid, Stack, Volume, aspect_of
+from skullnb.stack.model import Grid, Stack, Volume
 from skullnb.stack.read import list_volumes, open_volume, read_stack, split_series
 from skullnb.stack.write import MASK_KINDS, refuse_place, write_masks, write_stack, writing
 
 __all__ = [
     "MASK_KINDS",
-    "Frame",
     "Grid",
     "Stack",
     "Volume",
-    "aspect_of",
     "list_volumes",
     "open_volume",
     "read_stack",

@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 
 from skullnb.errors import SkullnbError, UnreadableFile
-from skullnb.stack.checks import Array, in_one_sentence, natural_key, refuse_size, silenced
-from skullnb.stack.model import Frame, Volume
+from skullnb.stack import checks
+from skullnb.stack.checks import Array
+from skullnb.stack.model import Frame, Grid, Volume
 
 TAGS = (
     *("SeriesInstanceUID", "SeriesNumber", "Modality", "ImageType", "NumberOfFrames"),
@@ -34,13 +35,7 @@ TAGS = (
 """All that is read of a file."""
 
 _SUFFIXES = (".dcm", ".dicom", ".ima")
-_NOT_MRI = {
-    "CT": "computed tomography, where bone is bright",
-    "US": "ultrasound",
-    "PT": "positron emission tomography",
-    "NM": "nuclear medicine",
-    **dict.fromkeys(("CR", "DX", "MG", "XA", "RF"), "an X-ray image"),
-}
+_NOT_MRI = ("CT", "US", "PT", "NM", "CR", "DX", "MG", "XA", "RF")
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # DICOM counts towards left and back, NIfTI doesn't
 _UNEVEN = 0.1  # of a step: an image further from its even place stands beside a gap
 _SAME_PLACE_MM = 0.01
@@ -48,29 +43,23 @@ _SAME_PLACE_MM = 0.01
 
 def is_dicom(path: Path) -> bool:
     """Whether a file is DICOM by its ending, or else by its contents."""
-    if path.suffix.lower() in _SUFFIXES:
-        return True
     # Without a preamble, other endings than numbers, as in 1.2.840.5, are some other format's.
-    plain = re.fullmatch(r"(\.[0-9]+)?", path.suffix)
-    return _begins(path) == "preamble" or bool(plain and _begins(path))
-
-
-def _begins(path: Path) -> str:
-    """Return how a DICOM file begins: a "preamble", an "element" without one, or "" for none."""
+    bare = re.fullmatch(r"(\.[0-9]+)?", path.suffix) is not None
     try:
-        with path.open("rb") as file:
-            head = file.read(132)
+        return path.suffix.lower() in _SUFFIXES or _begins_well(path, bare)
     except OSError:
-        return ""
-    if head[128:] == b"DICM":
-        return "preamble"
-    known = head[:2] in (b"\2\0", b"\b\0") and int.from_bytes(head[2:4], "little") <= 0x20
-    explicit = head[4:6].isalpha() and head[4:6].isupper()
-    short = explicit or int.from_bytes(head[4:8], "little") < 128
-    return "element" if len(head) > 8 and known and short else ""
+        return False
 
 
-def find_series(files: Iterable[Path]) -> list[Volume]:
+def _begins_well(path: Path, bare: bool) -> bool:
+    """Whether a file begins with DICOM's preamble or, `bare` of one, with one of its first tags."""
+    with path.open("rb") as file:
+        head = file.read(132)
+    first = head[:2] in (b"\2\0", b"\b\0") and int.from_bytes(head[2:4], "little") <= 0x20
+    return head[128:] == b"DICM" or (bare and first)
+
+
+def find_series(files: Iterable[Path]) -> list[list[Volume]]:
     """Sort files into series, folder by folder; those that hold no image are left out."""
     found: dict[Path, dict[str, tuple[str, list[Frame]]]] = defaultdict(dict)
     for file in files:
@@ -80,73 +69,70 @@ def find_series(files: Iterable[Path]) -> list[Volume]:
                 number = str(header.get("SeriesNumber", ""))
                 # Any text may stand there, a patient's name or a path; it goes into messages.
                 number = number if re.fullmatch(r"[0-9]{1,12}", number) else ""
-                uid = str(header.get("SeriesInstanceUID", ""))
-                _, frames = found[file.parent].setdefault(uid, (number, []))
+                here = found[file.parent.resolve()]
+                _, frames = here.setdefault(str(header.get("SeriesInstanceUID", "")), (number, []))
                 frames += _frames(file, header)
+    return [_named(folder, list(series.values())) for folder, series in found.items()]
+
+
+def _named(folder: Path, series: list[tuple[str, list[Frame]]]) -> list[Volume]:
+    """Name the series of a folder, by DICOM's own numbers where they tell series apart."""
+    series.sort(key=lambda one: (checks.natural_key(one[0]), one[1][0].file.name))
+    numbers = [number for number, _ in series]
+    if "" in numbers or len(set(numbers)) < len(numbers):
+        numbers = [str(count) for count in range(1, len(series) + 1)]
     volumes = []
-    for folder, series in found.items():
-        here = sorted(
-            series.values(), key=lambda one: (natural_key(Path(one[0])), one[1][0].file.name)
-        )
-        numbers = [number for number, _ in here]  # DICOM's own, where they tell series apart
-        if "" in numbers or len(set(numbers)) < len(numbers):
-            numbers = [str(count) for count in range(1, len(here) + 1)]
-        for number, (_, frames) in zip(numbers, here, strict=True):
-            parts = tuple(dict.fromkeys(frame.file for frame in frames))
-            name = folder.resolve().name
-            volumes.append(Volume(folder, name, tuple(frames), number, parts=parts))
+    for number, (_, frames) in zip(numbers, series, strict=True):
+        files = tuple(dict.fromkeys(frame.file for frame in frames))
+        path = files[0] if len(series) == len(files) == 1 else folder
+        alone = folder.name if path == folder else checks.stem(path)
+        name = f"{folder.name}-series{number}" if len(series) > 1 else alone
+        volumes.append(Volume(path, name, tuple(frames), number, files=files))
     return volumes
 
 
 def open_series(volume: Volume, axis: str) -> Volume:
     """Open a series, cut along an anatomical axis or, for "", that in which it was acquired."""
     frames, affine = _in_order(volume.frames, volume.name)
-    rows, columns = frames[0].shape
+    shape = len(frames), *frames[0].shape
     if affine is not None:
-        stored = (columns, rows, len(frames))
-        return volume.lies(affine, stored, axis, lambda: _load(frames).transpose(2, 1, 0))
+        grid = Grid.of_affine(affine, shape[::-1], axis)
+        return volume.on(grid, lambda: _load(frames).transpose(2, 1, 0))
     remark = f"{volume.path.name} doesn't say where its images lie; they are taken as stored."
-    return replace(
-        volume,
-        shape=(len(frames), rows, columns),
-        load=lambda: _load(frames),
-        spacing_mm=frames[0].spacing_mm,
-        remarks=(remark,) if len(frames) > 1 else (),
-    )
+    known: Any = {"spacing_mm": checks.parse_spacing(frames[0].spacing_mm)}
+    known["remarks"] = (remark,) if len(frames) > 1 else ()
+    return replace(volume, shape=shape, load=lambda: _load(frames), **known)
 
 
 def _in_order(images: Sequence[Frame], name: str) -> tuple[list[Frame], Array | None]:
     """Sort images along their normal; return them and the affine to RAS mm, None if not said."""
+    frames, first = list(images), images[0]
 
     def refuse(what: str) -> UnreadableFile:
         return UnreadableFile(f"{name} holds {what}.")
 
-    frames, first = list(images), images[0]
     for objection in (frame.objection for frame in frames if frame.objection):
         raise refuse(objection)
-    if len({(frame.shape, frame.spacing_mm) for frame in frames}) > 1:
-        raise refuse("images of several sizes in one series; give the files of one volume")
     if any(None in (one.position_mm, one.orientation, one.spacing_mm) for one in frames):
         if len({frame.file for frame in frames}) == 1:
             return frames, None
         raise refuse("images of which some say no position; convert them to NIfTI")
     turned = np.array([one.orientation for one in frames], dtype=float).reshape(-1, 2, 3)
     (across, down), normal = turned[0], np.cross(*turned[0])
-    if not np.allclose(turned[0] @ turned[0].T, np.eye(2), atol=1e-3):
-        raise refuse("rows and columns that are not at right angles; repair its orientation")
-    if not np.allclose(turned, turned[0], atol=1e-3):
-        raise refuse("images of several directions, as a localiser does; give those of one volume")
+    square = np.allclose(turned[0] @ turned[0].T, np.eye(2), atol=1e-3)
+    sizes = {(frame.shape, frame.spacing_mm) for frame in frames}
+    if len(sizes) > 1 or not square or not np.allclose(turned, turned[0], atol=1e-3):
+        raise refuse("images of several sizes or directions, or askew; give those of one volume")
     frames.sort(key=lambda one: float(np.dot(one.position_mm, normal)))  # type: ignore[arg-type]
     places = np.array([one.position_mm for one in frames], dtype=float)
     step = normal * (first.step_mm or 1.0)
     if len(frames) > 1:
         gaps, step = np.diff(places @ normal), (places[-1] - places[0]) / (len(frames) - 1)
         even = places[0] + np.arange(len(frames))[:, None] * step
-        if gaps.min() < _SAME_PLACE_MM:
-            raise refuse("several images at one position, such as echoes; give those of one volume")
-        if np.abs(places - even).max() > _UNEVEN * np.linalg.norm(step):
-            told = f"slices {gaps.min():.3g} to {gaps.max():.3g} mm apart in one series"
-            raise refuse(f"{told}, so some are missing; give all, or files that are evenly spaced")
+        uneven = np.abs(places - even).max() > _UNEVEN * np.linalg.norm(step)
+        if uneven or gaps.min() < _SAME_PLACE_MM:
+            apart = f"{gaps.min():.3g} to {gaps.max():.3g} mm apart in one series"
+            raise refuse(f"slices {apart}, so some are missing, or of another volume")
     row, column = first.spacing_mm or (1.0, 1.0)
     affine = np.eye(4)
     affine[:3] = np.stack([across * column, down * row, step, places[0]], axis=1)
@@ -157,17 +143,15 @@ def _frames(file: Path, header: Any) -> list[Frame]:
     """Read what a file's header says of its images; an enhanced one says it frame by frame."""
     n_frames = int(header.get("NumberOfFrames") or 1)
     shape = int(header.Rows), int(header.Columns)
-    if min(*shape, n_frames) < 1:
-        raise UnreadableFile(f"{file.name} holds no pixels, its shape is {(n_frames, *shape)}.")
+    checks.check_pixels(file, (n_frames, *shape), np.dtype(np.uint16))
     syntax = header.file_meta.TransferSyntaxUID
     bits = int(header.get("SamplesPerPixel") or 1) * int(header.BitsAllocated)
     stored = None if syntax.is_compressed or syntax.is_deflated else file.stat().st_size
-    refuse_size(file, n_frames * shape[0] * shape[1] * bits // 8, stored)
+    checks.refuse_size(file, n_frames * shape[0] * shape[1] * bits // 8, stored)
     shared = (header.get("SharedFunctionalGroupsSequence") or [{}])[0]
     each = header.get("PerFrameFunctionalGroupsSequence") or [{}] * n_frames
     if len(each) != n_frames:
-        told = f"{n_frames} images and says of {len(each)} where they lie"
-        raise UnreadableFile(f"{file.name} holds {told}; convert it to NIfTI.")
+        raise ValueError("it says of some images only where they lie")
 
     def numbers(own: Any, count: int, group: str, *keywords: str) -> tuple[float, ...] | None:
         """Look in the image's own group of tags, the shared one, then the header."""
@@ -179,18 +163,18 @@ def _frames(file: Path, header: Any) -> list[Frame]:
                     return tuple(values.tolist())
         return None
 
-    objection, found = _objection(header, n_frames), []
+    found, objection = [], _objection(header, n_frames)
     measures, rescale = "PixelMeasuresSequence", "PixelValueTransformationSequence"
     for index, own in enumerate(each):
         spacing = numbers(own, 2, measures, "PixelSpacing")
+        spacing = spacing if spacing and min(spacing) > 0 else None
         place = numbers(own, 3, "PlanePositionSequence", "ImagePositionPatient")
+        place = place if own or n_frames == 1 else None  # one place is not that of many
         turned = numbers(own, 6, "PlaneOrientationSequence", "ImageOrientationPatient")
         (step,) = numbers(own, 1, measures, "SpacingBetweenSlices", "SliceThickness") or (0.0,)
         (slope,) = numbers(own, 1, rescale, "RescaleSlope") or (1.0,)
         (intercept,) = numbers(own, 1, rescale, "RescaleIntercept") or (0.0,)
-        side = (spacing[0], spacing[1]) if spacing and min(spacing) > 0 else None
-        place = place if own or n_frames == 1 else None  # one place is not that of many
-        geometry = (side, place, turned, abs(step))
+        geometry = (spacing, place, turned, abs(step))
         found.append(Frame(file, index, shape, *geometry, slope, intercept, objection))
     return found
 
@@ -199,7 +183,7 @@ def _objection(header: Any, n_frames: int) -> str:
     """Say what a file holds that is no image to work on; "" if it is one."""
     modality = str(header.get("Modality", "")).upper()
     if modality in _NOT_MRI:
-        return f"{_NOT_MRI[modality]} ({modality}); these masks are for MRI"
+        return f"images of the modality {modality}; these masks are for MRI"
     grey = header.get("PhotometricInterpretation", "MONOCHROME2") == "MONOCHROME2"
     if int(header.get("SamplesPerPixel") or 1) != 1 or not grey:
         return "colour or inverted grey; give grey values with black as 0"
@@ -209,38 +193,26 @@ def _objection(header: Any, n_frames: int) -> str:
 
 
 def _load(frames: Sequence[Frame]) -> Array:
-    """Decode images in the given order; values are scaled where a file says how."""
+    """Decode images in the given order, with padding as background and as scaled by their files."""
+    decoding: Any = import_module("pydicom.pixels")
     scaled, planes = any((one.slope, one.intercept) != (1, 0) for one in frames), list[Array]()
     for file, of_file in groupby(frames, key=lambda frame: frame.file):
-        pixels = _pixels(file, frames[0].shape)
-        for frame in of_file:
-            plane = pixels[frame.index]
-            planes.append(plane * frame.slope + frame.intercept if scaled else plane)
+        with _without_quoting(file):
+            dataset, unused = _read(file), 0
+            # Values may end below the highest bit of a pixel, or, rarely, begin above the lowest.
+            if "BitsStored" in dataset and "HighBit" in dataset:
+                unused = int(dataset.HighBit) + 1 - int(dataset.BitsStored)
+                dataset.BitsStored = int(dataset.BitsStored) + unused
+            if unused and dataset.file_meta.TransferSyntaxUID.is_compressed:
+                raise UnreadableFile(
+                    f"{file.name} is compressed in unusual bits; save it otherwise."
+                )
+            pixels = np.asarray(decoding.pixel_array(dataset)).reshape(-1, *frames[0].shape)
+            pixels = _without_padding(pixels >> unused if unused else pixels, dataset)
+        for one in of_file:
+            plane = pixels[one.index]
+            planes.append(plane * one.slope + one.intercept if scaled else plane)
     return np.stack(planes)
-
-
-def _pixels(file: Path, shape: tuple[int, int]) -> Array:
-    """Decode a file's images as they are stored, with padding as background."""
-    with _without_quoting(file):
-        decoding: Any = import_module("pydicom.pixels")
-        dataset, unused = _read(file), 0
-        syntax = dataset.file_meta.TransferSyntaxUID
-        packed = syntax.is_compressed and not syntax.is_deflated
-        told = f"{file.name} is compressed ({syntax.name}) and"
-        # Values may end below the highest bit of a pixel, or, rarely, begin above the lowest.
-        if "BitsStored" in dataset and "HighBit" in dataset:
-            unused = int(dataset.HighBit) + 1 - int(dataset.BitsStored)
-            dataset.BitsStored = int(dataset.BitsStored) + unused
-        if packed and unused:
-            raise UnreadableFile(f"{told} keeps its values in unusual bits; save it uncompressed.")
-        try:
-            values = np.asarray(decoding.pixel_array(dataset)).reshape(-1, *shape)
-        except Exception as error:
-            if not packed or _is_of_the_system(error):
-                raise
-            todo = "run: pip install 'skullnb[dicom]', or save it uncompressed"
-            raise UnreadableFile(f"{told} damaged, or nothing decodes it; {todo}.") from None
-        return _without_padding(values >> unused if unused else values, dataset)
 
 
 def _without_padding(pixels: Array, dataset: Any) -> Array:
@@ -251,19 +223,17 @@ def _without_padding(pixels: Array, dataset: Any) -> Array:
     last = dataset.get("PixelPaddingRangeLimit", first)
     low, high = sorted(int(np.int64(one).astype(pixels.dtype)) for one in (first, last))
     padding = (pixels >= low) & (pixels <= high)
-    if not padding.any() or padding.all():
-        return pixels
-    darkest = pixels[~padding].min()
+    darkest = np.min(pixels, where=~padding, initial=np.iinfo(pixels.dtype).max)
     # Zeros below all else are black as it is.
-    return pixels if 0 <= low <= high <= darkest else np.where(padding, darkest, pixels)
+    black = padding.all() or 0 <= low <= high <= darkest
+    return pixels if black else np.where(padding, darkest, pixels)
 
 
 def _read(file: Path, **options: Any) -> Any:
     """Read only some tags, so that no other is ever in memory as a value."""
     import pydicom
 
-    if not _begins(file):
-        file.open("rb").close()  # the system's own reason comes first
+    if not _begins_well(file, bare=True):
         raise ValueError("no DICOM")
     dataset = pydicom.dcmread(file, specific_tags=list(TAGS), force=True, **options)
     # Files without a preamble don't say how their values are stored.
@@ -278,18 +248,14 @@ def _read(file: Path, **options: Any) -> Any:
 def _without_quoting(file: Path) -> Iterator[None]:
     """Turn whatever pydicom says or raises into one sentence that quotes nothing of the file."""
     try:
-        with silenced():
+        with checks.silenced():
             yield
     except SkullnbError:
         raise
     except Exception as error:
-        if _is_of_the_system(error):
-            with in_one_sentence(file):
+        # What the computer refuses may be gone tomorrow, and quotes nothing of the file.
+        if isinstance(error, MemoryError) or getattr(error, "errno", None) is not None:
+            with checks.in_one_sentence(file):
                 raise
-        told = f"{file.name} can't be read as DICOM, it is damaged, cut short or not what its name"
-        raise UnreadableFile(f"{told} says; make a new copy of it.") from None
-
-
-def _is_of_the_system(error: Exception) -> bool:
-    """Whether the computer refused, which may be gone tomorrow and quotes nothing of the file."""
-    return isinstance(error, MemoryError) or getattr(error, "errno", None) is not None
+        told = f"{file.name} can't be read as DICOM: it is damaged, cut short or not what its name"
+        raise UnreadableFile(f"{told} says, or needs pip install 'skullnb[dicom]'.") from None

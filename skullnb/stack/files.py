@@ -1,5 +1,6 @@
-"""Files of slices without orientation: numpy's, TIFF, and pictures; headers are checked first."""
+"""Files of slices without orientation: numpy's, zarr, TIFF, and pictures; headers come first."""
 
+import json
 import logging
 import re
 import zipfile
@@ -12,67 +13,71 @@ from typing import Any
 import numpy as np
 
 from skullnb.errors import UnreadableFile
-from skullnb.stack.checks import (
-    Array,
-    in_one_sentence,
-    parse_groups,
-    parse_spacing,
-    refuse_size,
-    stack_shape,
-    suffix_of,
-)
+from skullnb.stack import checks
+from skullnb.stack.checks import Array
 from skullnb.stack.model import Volume
 
 
 def npz_names(path: Path) -> list[str]:
     """Return the names of the arrays in an .npz file; none for other files."""
-    if suffix_of(path) != ".npz" or not path.is_file():
+    if checks.suffix_of(path) != ".npz" or not path.is_file():
         return []
-    with in_one_sentence(path), zipfile.ZipFile(path) as archive:
+    with checks.in_one_sentence(path), zipfile.ZipFile(path) as archive:
         return [name.removesuffix(".npy") for name in archive.namelist()]
 
 
 def open_npy(path: Path, axis: str, part: str) -> Volume:
     """Open an .npy file; see `skullnb.stack.read.open_volume`."""
-
-    def load() -> Array:
-        return np.lib.format.open_memmap(path, mode="r")
-
-    array = load()
-    shape = stack_shape(path, array.shape, array.dtype)
-    return Volume(path, shape=shape, load=lambda: load().reshape(shape))
+    array = np.lib.format.open_memmap(path, mode="r")
+    shape = checks.stack_shape(path, array.shape, array.dtype)
+    load = np.lib.format.open_memmap
+    return Volume(path, shape=shape, load=lambda: load(path, mode="r").reshape(shape))
 
 
 def open_npz(path: Path, axis: str, part: str) -> Volume:
     """Open an .npz file; see `skullnb.stack.read.open_volume`."""
     names = npz_names(path)
-    key = part if part in names else names[0] if len(names) == 1 else None
-    if key is None:
+    key = names[0] if len(names) == 1 else part
+    if key not in names:
         told = f"{len(names)} arrays ({', '.join(names[:6])}) and none is called {part}"
         raise UnreadableFile(f"{path.name} holds {told}; keep one in it, or give it that name.")
     with zipfile.ZipFile(path) as archive, archive.open(f"{key}.npy") as member:
         first = np.lib.format.read_magic(member) == (1, 0)
         read = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
         dimensions, _, dtype = read(member)
-    shape = stack_shape(path, dimensions, dtype)
-    refuse_size(path, prod(shape) * dtype.itemsize)
+    shape = checks.stack_shape(path, dimensions, dtype)
+    checks.refuse_size(path, prod(shape) * dtype.itemsize)
 
     def load(name: str) -> Array:
         with np.load(path, allow_pickle=False) as archive:
             return np.asarray(archive[name])
 
-    extras = {"groups", "spacing_mm", "synthetic"} & set(names) if part == "images" else ()
-    known = {name: load(name).tolist() for name in extras}
-    groups = known.get("groups")
-    return Volume(
-        path,
-        shape=shape,
-        load=lambda: load(key).reshape(shape),
-        spacing_mm=parse_spacing(known.get("spacing_mm")),
-        # A text would be taken for a file's name, and files name no files here.
-        groups=parse_groups(groups.split(",") if isinstance(groups, str) else groups),
-        synthetic=bool(known.get("synthetic")),
-    )
+    extras = {"groups", "spacing_mm", "synthetic"} & {*names} if part == "images" else ()
+    known: dict[str, Any] = {name: load(name).tolist() for name in extras}
+    # A text would be taken for a file's name, and files name no files here.
+    known["groups"] = checks.parse_groups([*np.ravel(known["groups"])] if "groups" in known else "")
+    known["spacing_mm"] = checks.parse_spacing(known.get("spacing_mm"))
+    return Volume(path, shape=shape, load=lambda: load(key).reshape(shape), **known)
+
+
+def is_zarr(path: Path) -> bool:
+    """Say whether a path is the folder of a zarr array, or called like one."""
+    marks = ("zarr.json", ".zarray")
+    return path.suffix.lower() == ".zarr" or any((path / mark).is_file() for mark in marks)
+
+
+def open_zarr(path: Path, axis: str, part: str) -> Volume:
+    """Open a zarr array, whose slices are read when they are asked for."""
+    zarr: Any = checks.needed("zarr", "A zarr array", "batch")
+    older = path / ".zarray"
+    about = json.loads(older.read_bytes()) if older.is_file() else {}
+    if "pickle" in str([about.get("compressor"), about.get("filters")]):
+        raise UnreadableFile(f"{path.name} holds pickled chunks, which could run code.")
+    array = zarr.open_array(path, mode="r")
+    if array.ndim != 3:
+        raise ValueError("it has not the shape (slices, rows, columns)")
+    shape = checks.stack_shape(path, array.shape, array.dtype)
+    return Volume(path, shape=shape, load=lambda: array)
 
 
 def open_tiff(path: Path, axis: str, part: str) -> Volume:
@@ -81,33 +86,28 @@ def open_tiff(path: Path, axis: str, part: str) -> Volume:
 
     # What an OME file says of other files is not asked: it could name any.
     with _tiff_errors(), tifffile.TiffFile(path, is_ome=False) as tiff:
-        _refuse_dimensions(path, tiff.pages.first.description or "")
-        series = tiff.series
-        sizes = {(one.shape[-2:], one.dtype) for one in series}
-        if len(sizes) != 1 or any(one.ndim not in (2, 3) for one in series[1:]):
-            raise UnreadableFile(
-                f"{path.name} holds {len(sizes)} sizes or types of image; save one."
-            )
-        first, page = series[0], series[0].keyframe
+        series, page = tiff.series, tiff.series[0].keyframe
+        first, about = series[0], tiff.pages.first.description or ""
+        if len({(one.shape[-2:], one.dtype) for one in series}) != 1:
+            raise UnreadableFile(f"{path.name} holds several sizes or types of image; save one.")
+        ome = re.findall(r'\bSize([ZCT])="(\d{1,9})"', about if "<OME" in about else "")
+        axes = {*zip(first.axes, first.shape, strict=True), *((one, int(n)) for one, n in ome)}
+        many = {one for one, n in axes if one in "ZCT" and n > 1}
         # Some programs call any stack channels, so only a colour's number of them is colour.
-        named = list(zip(first.axes, first.shape, strict=True))
-        colour = "S" in first.axes or {("C", 2), ("C", 3), ("C", 4)} & set(named)
+        colour = "S" in first.axes or {("C", 2), ("C", 3), ("C", 4)} & axes
         # tifffile writes a mask of bool as if white were 0, and means 1 all the same.
         own_mask = page.dtype == np.bool_ and str(page.software).startswith("tifffile")
         grey = page.photometric == 1 or (page.photometric == 0 and own_mask)
-        if colour or not grey:
-            raise UnreadableFile(
-                f"{path.name} holds colour channels or inverted grey (photometric "
-                f"{page.photometric}, axes {first.axes}); save grey values with black as 0."
-            )
+        if colour or len(many) > 1 or not grey:
+            told = "colour, several channels or time points, or inverted grey"
+            raise UnreadableFile(f"{path.name} holds {told}; save one channel with black as 0.")
         shape = tuple(first.shape)
         if len(series) > 1:  # written a page at a time
             shape = (sum(one.size for one in series) // prod(shape[-2:]), *shape[-2:])
-        shape = stack_shape(path, shape, first.dtype)
+        shape = checks.stack_shape(path, shape, first.dtype)
         mappable = len(series) == 1 and page.is_memmappable and first.dataoffset is not None
         stored = path.stat().st_size if mappable else None
-        refuse_size(path, prod(shape) * first.dtype.itemsize, stored)
-        spacing = _tiff_spacing(tiff.imagej_metadata or {}, page)
+        checks.refuse_size(path, prod(shape) * first.dtype.itemsize, stored)
 
     def load() -> Array:
         with _tiff_errors():
@@ -115,19 +115,9 @@ def open_tiff(path: Path, axis: str, part: str) -> Volume:
                 return np.asanyarray(tifffile.memmap(path, mode="r", is_ome=False).reshape(shape))
             with tifffile.TiffFile(path, is_ome=False) as again:
                 pages = [one.asarray().reshape(-1, *shape[1:]) for one in again.series]
-        return np.concatenate(pages) if len(pages) > 1 else pages[0].reshape(shape)
+        return np.concatenate(pages)
 
-    return Volume(path, shape=shape, load=load, spacing_mm=spacing)
-
-
-def _refuse_dimensions(path: Path, description: str) -> None:
-    """Refuse an OME-TIFF whose pages are more than the slices of one volume."""
-    named = re.findall(r'\bSize([ZCT])="(\d{1,9})"', description if "<OME" in description else "")
-    many = {letter: int(size) for letter, size in named if int(size) > 1}
-    if len(many) > 1 or 2 <= many.get("C", 0) <= 4:
-        words = {"Z": "slices", "C": "channels", "T": "time points"}
-        told = " and ".join(f"{size} {words[letter]}" for letter, size in many.items())
-        raise UnreadableFile(f"{path.name} holds {told}; save one channel and one time point.")
+    return Volume(path, shape=shape, load=load)
 
 
 @contextmanager
@@ -149,29 +139,10 @@ def _tiff_errors() -> Iterator[None]:
         raise ValueError(messages[0])
 
 
-def _tiff_spacing(imagej: dict[str, Any], page: Any) -> tuple[float, float] | None:
-    """Return (row, column) in mm where a TIFF says it beyond doubt.
-
-    ImageJ's own length unit counts, and pixels a centimetre. Pixels an inch are a printer's
-    setting in nearly every file, as are the usual numbers of dots an inch put into centimetres.
-    """
-    across, down = page.resolution
-    unit = str(imagej.get("unit", "")).strip().lower().replace("\\u00b5", "u")
-    length = {"mm": 1.0, "cm": 10.0, "um": 0.001, "µm": 0.001, "micron": 0.001}.get(unit)
-    if length is None and page.resolutionunit == 3:  # centimetre
-        dots = (72, 96, 150, 200, 300, 600)
-        printers = all(np.isclose(2.54 * each, dots, 0, 0.02).any() for each in (across, down))
-        length = None if printers else 10.0
-    if length is None or not (0 < across < np.inf and 0 < down < np.inf):
-        return None
-    # Stored as a fraction of 32-bit integers: six digits are what it can carry.
-    return float(f"{length / down:.6g}"), float(f"{length / across:.6g}")
-
-
 def open_picture(path: Path, axis: str, part: str) -> Volume:
     """Open a PNG or JPG of one slice; see `skullnb.stack.read.open_volume`."""
     pixels = _grey(path)  # one slice is quickly read, and twice is less than keeping thousands
-    shape = stack_shape(path, pixels.shape, pixels.dtype)
+    shape = checks.stack_shape(path, pixels.shape, pixels.dtype)
     return Volume(path, shape=shape, load=lambda: _grey(path).reshape(shape))
 
 
@@ -182,11 +153,12 @@ def _grey(path: Path) -> Array:
     content = path.read_bytes()
     # Of a JPG cut short a decoder would paint the rest grey, and say nothing.
     whole = content[:2] != b"\xff\xd8" or b"\xff\xd9" in content[-1024:]
-    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if whole else None
+    stored = np.frombuffer(content if whole else b"0", np.uint8)
+    pixels: Any = cv2.imdecode(stored, cv2.IMREAD_UNCHANGED)
     if pixels is None:
         raise ValueError("it can't be decoded")
     grey, *others = np.atleast_3d(pixels).transpose(2, 0, 1)
-    see_through = others[2:] and (others[2] != (255 if pixels.dtype == np.uint8 else 65535)).any()
-    if see_through or any((grey != one).any() for one in others[:2]):
+    see_through = len(others) == 3 and (others.pop() < np.iinfo(pixels.dtype).max).any()
+    if see_through or any((grey != one).any() for one in others):
         raise UnreadableFile(f"{path.name} holds colour or transparency; save grey values.")
     return np.ascontiguousarray(grey)

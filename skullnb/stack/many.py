@@ -1,21 +1,21 @@
 """Slices of any number of files, or of a zarr array, one at a time, and masks of as many."""
 
-import json
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from skullnb.errors import BatchStopped, InvalidSetting, SkullnbError, UnreadableFile
-from skullnb.stack.checks import Array, expand, needed, parse_slices, parse_spacing
+from skullnb.errors import BatchStopped, InvalidSetting, UnreadableFile
+from skullnb.stack import checks
+from skullnb.stack.files import is_zarr as is_zarr
 from skullnb.stack.model import Volume
-from skullnb.stack.read import is_mapped, list_volumes, open_volume, with_spacing
+from skullnb.stack.read import is_mapped, list_volumes, open_volume
 
 PACKED = ".packed.npy"  # a bit a pixel
 CHANGED = (
@@ -44,25 +44,23 @@ class Slices:
             offset += n
             if low >= high:
                 continue
-            spacing_mm, name, pixels = self.spacing_mm, volume.path.name, None
+            spacing_mm, pixels = self.spacing_mm, None
+            images: Any = []
             try:
-                opened, pixels = pixels_of(volume, self.axis, self.nan_background)
-                spacing_mm = spacing_mm or opened.spacing_mm
-                images: Any = pixels[low:high]
-                if images.shape != (high - low, *self.shape[1:]):
-                    raise BatchStopped(CHANGED)
-            except BatchStopped:
-                raise
-            except Exception as error:
+                with checks.in_one_sentence(volume.path):
+                    opened, pixels = pixels_of(volume, self.axis, self.nan_background)
+                    spacing_mm, images = spacing_mm or opened.spacing_mm, pixels[low:high]
+            except UnreadableFile as error:
                 # What the system refuses is no property of a file, and may be gone tomorrow.
                 cause = error.__cause__ or error
                 refused = isinstance(cause, MemoryError) or getattr(cause, "errno", None)
                 if refused or not volume.path.exists():
                     raise
-                told = UnreadableFile(f"{name} is damaged about slice {low}; make a new copy.")
-                images = [error if isinstance(error, SkullnbError) else told] * (high - low)
+                images = [error] * (high - low)
+            if not isinstance(images, list) and images.shape != (high - low, *self.shape[1:]):
+                raise BatchStopped(CHANGED)
             for at, image in enumerate(images, offset - n + self.first if single else low):
-                yield name, at, image, spacing_mm
+                yield volume.path.name, at, image, spacing_mm
             if is_mapped(pixels):  # what was read of a map counts as this program's memory
                 pixels_of.cache_clear()
 
@@ -88,30 +86,31 @@ def open_slices(
     nan_background: bool = False,
 ) -> tuple[Slices, list[Volume]]:
     """Find the slices that a path stands for; `slices` is one range over all its files together."""
-    path = expand(images).absolute()
-    volumes = [Volume(path)] if is_zarr(path) else list_volumes(path, suffix, every_series=True)
-    spacing = parse_spacing(spacing_mm)
-    opened = [with_spacing(_open(one, axis, nan_background), spacing) for one in volumes]
+    path = checks.expand(images).absolute()
+    volumes = list_volumes(path, suffix, every_series=True)
+    words: Any = {"axis": axis, "nan_background": nan_background}
+    words["spacing_mm"] = checks.parse_spacing(spacing_mm)
+    opened = [open_volume(one, **words) for one in volumes]
     counts, sizes = tuple(one.shape[0] for one in opened), {one.shape[1:] for one in opened}
     if len(sizes) > 1:
         told = " and ".join(f"{rows} x {columns}" for rows, columns in sorted(sizes))
         raise InvalidSetting(f"A batch has slices of one size, and these are {told} px.")
-    chosen = parse_slices(slices, sum(counts))
+    chosen = checks.parse_slices(slices, sum(counts))
     if chosen != list(range(chosen[0], chosen[-1] + 1)):
         raise InvalidSetting(f"A batch takes one range of slices, as 0:1000, not {slices!r}.")
     shape = (len(chosen), *sizes.pop())
-    about = (tuple(volumes), counts, shape, chosen[0], spacing, axis, nan_background)
-    return Slices(*about), opened
+    return Slices(tuple(volumes), counts, shape, chosen[0], **words), opened
 
 
-def is_zarr(path: Path) -> bool:
-    """Say whether a path is the folder of a zarr array, or called like one."""
-    marks = ("zarr.json", ".zarray")
-    return path.suffix.lower() == ".zarr" or any((path / mark).is_file() for mark in marks)
+@lru_cache(maxsize=2)
+def pixels_of(volume: Volume, axis: str, nan_background: bool) -> tuple[Volume, Any]:
+    """Open a volume and its pixels, memory-mapped where the format allows; the last two stay."""
+    opened = open_volume(volume, axis, nan_background=nan_background)
+    return opened, opened.pixels()
 
 
 def _zarr() -> Any:
-    return needed("zarr", "A zarr array", "batch")
+    return checks.needed("zarr", "A zarr array", "batch")
 
 
 def create_masks(path: Path, shape: tuple[int, int, int], chunk: int) -> None:
@@ -121,14 +120,14 @@ def create_masks(path: Path, shape: tuple[int, int, int], chunk: int) -> None:
         _zarr().create_array(path, shape=shape, overwrite=True, **kept)
         return
     path.unlink(missing_ok=True)
-    size, free = int(np.prod(shape)), shutil.disk_usage(path.parent).free
-    if size > free:
-        told = f"The masks take {size / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free"
+    free = shutil.disk_usage(path.parent).free
+    if np.prod(shape) > free:
+        told = f"The masks take {np.prod(shape) / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free"
         raise BatchStopped(f"{told}; make room, or write {PACKED} or .zarr.")
     np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
 
 
-def write_slices(path: Path, shape: tuple[int, int, int], start: int, masks: Array) -> None:
+def write_slices(path: Path, shape: tuple[int, int, int], start: int, masks: checks.Array) -> None:
     """Write masks from slice `start` on into what `create_masks` made."""
     if path.suffix == ".zarr":
         _zarr().open_array(path, mode="r+")[start : start + len(masks)] = masks
@@ -146,34 +145,3 @@ def shape_of(masks: Path) -> tuple[int, ...]:
         opened = _zarr().open_array if masks.suffix == ".zarr" else np.lib.format.open_memmap
         return tuple(opened(masks, mode="r").shape)
     return ()
-
-
-@lru_cache(maxsize=2)
-def pixels_of(volume: Volume, axis: str, nan_background: bool) -> tuple[Volume, Any]:
-    """Open a volume and its pixels, memory-mapped where the format allows; the last two stay."""
-    opened = _open(volume, axis, nan_background)
-    return opened, opened.pixels()
-
-
-def _open(volume: Volume, axis: str, nan_background: bool) -> Volume:
-    if not is_zarr(volume.path):
-        return open_volume(volume, axis, nan_background=nan_background)
-    array = _open_zarr(volume.path)
-    return replace(volume, shape=array.shape, load=lambda: array)
-
-
-def _open_zarr(path: Path) -> Any:
-    """Open a zarr array; refuse what could run code, and what is no stack."""
-    zarr, older = _zarr(), path / ".zarray"
-    try:
-        about = json.loads(older.read_bytes()) if older.is_file() else {}
-        pickled = "pickle" in str([about.get("compressor"), about.get("filters")])
-        array = None if pickled else zarr.open_array(path, mode="r")
-    except Exception as error:  # each version of zarr fails in its own way
-        raise UnreadableFile(f"{path.name} is no zarr array that can be read.") from error
-    if array is None:
-        raise UnreadableFile(f"{path.name} holds pickled chunks, which could run code.")
-    if array.ndim != 3 or 0 in array.shape or array.dtype.kind not in "buif":
-        told = f"{path.name} has the shape {array.shape} and holds {array.dtype}"
-        raise UnreadableFile(f"{told}; give an array of grey values, (slices, rows, columns).")
-    return array

@@ -22,15 +22,9 @@ from typing import Any
 
 import numpy as np
 
-from skullnb.errors import InvalidImage, InvalidSetting, ShapeMismatch, UnreadableFile
-from skullnb.stack.checks import (
-    Array,
-    binary_mask,
-    in_one_sentence,
-    parse_groups,
-    parse_spacing,
-    stem,
-)
+from skullnb.errors import InvalidImage, InvalidSetting, ShapeMismatch
+from skullnb.stack import checks
+from skullnb.stack.checks import Array
 
 # Where slices, rows and columns lead, in the letters of nibabel: towards Superior, Posterior, ...
 _TOWARDS = {"axial": "SPL", "coronal": "AIL", "sagittal": "RIP"}
@@ -45,7 +39,7 @@ class Frame:
     file: Path
     index: int
     shape: tuple[int, int]
-    spacing_mm: tuple[float, float] | None
+    spacing_mm: tuple[float, ...] | None  # (row, column)
     position_mm: tuple[float, ...] | None  # of the first pixel's centre
     orientation: tuple[float, ...] | None  # of columns and rows
     step_mm: float
@@ -58,61 +52,63 @@ class Frame:
 class Grid:
     """The voxel grid of a volume, and the axis it is cut along; no pixels."""
 
-    shape: tuple[int, ...]  # as stored
+    shape: tuple[int, ...]  # as stored, of three
     affine: Array  # from voxel to mm
     axis: str
     header: Any  # of a NIfTI file: geometry only, so that no name or note reaches a mask
 
     @classmethod
     def of_affine(
-        cls, affine: Array, shape: tuple[int, ...], axis: str = "", code: str = "scanner"
+        cls, affine: Array, shape: Sequence[int], axis: str = "", code: str = "scanner"
     ) -> "Grid":
         """Make the grid of voxels of no NIfTI file; `code` says what the affine points to."""
-        # Only the header is wanted: one byte stands for all voxels.
-        voxels = np.broadcast_to(np.uint8(0), shape)
+        voxels = np.broadcast_to(np.uint8(0), tuple(shape))  # one byte stands for all
         header = import_module("nibabel").Nifti1Image(voxels, affine).header
         header.set_qform(affine, code=code)
         header.set_sform(affine, code=code)
         header.set_xyzt_units("mm")
-        return cls(tuple(shape), affine, axis or acquired(affine, shape)[0], header)
+        return cls.of_header(affine, header, axis)
+
+    @classmethod
+    def of_header(cls, affine: Array, header: Any, axis: str = "") -> "Grid":
+        """Make the grid of a NIfTI file, cut as it was acquired unless an axis is named."""
+        shape = (*header.get_data_shape(), 1, 1)[:3]
+        return cls(shape, affine, axis or acquired(affine, shape)[0], header)
 
     @property
     def turn(self) -> Array:
         """How nibabel turns stored voxels into slices."""
-        turning = _turning()
+        turning = import_module("nibabel.orientations")
         wanted = turning.axcodes2ornt(_TOWARDS[self.axis])
         return np.asarray(turning.ornt_transform(turning.io_orientation(self.affine), wanted))
 
     def cut(self, volume: Array) -> Array:
         """View a volume in storage order as slices (N, H, W); writing to them writes to it."""
-        return np.asarray(_turning().apply_orientation(volume.reshape(self._three), self.turn))
+        turning = import_module("nibabel.orientations")
+        return np.asarray(turning.apply_orientation(volume.reshape(self.shape), self.turn))
 
     def corners(self) -> Array:
         """Return where the first pixel of the first slice and the last of the last lie, in mm."""
-        back = self.affine @ _turning().inv_ornt_aff(self.turn, self._three)
+        back = import_module("nibabel.orientations").inv_ornt_aff(self.turn, self.shape)
         last = [size - 1 for size in self.slices_shape]
-        return np.asarray((np.array([[0, 0, 0, 1], [*last, 1]]) @ back.T)[:, :3])
-
-    @property
-    def _three(self) -> tuple[int, ...]:
-        return (*self.shape, 1, 1)[:3]
+        return np.asarray((np.array([[0, 0, 0, 1], [*last, 1]]) @ (self.affine @ back).T)[:, :3])
 
     @property
     def slices_shape(self) -> tuple[int, int, int]:
         """The number of slices, their rows and their columns."""
-        n, rows, columns = np.array(self._three)[np.argsort(self.turn[:, 0])].tolist()
+        n, rows, columns = np.array(self.shape)[np.argsort(self.turn[:, 0])].tolist()
         return n, rows, columns
 
     @property
     def steps_mm(self) -> tuple[float, float, float]:
         """Millimetres from slice to slice, row to row and column to column, by the affine."""
         scale = {"meter": 1000.0, "micron": 0.001}.get(self.header.get_xyzt_units()[0], 1.0)
-        sizes, zooms = voxel_sizes(self.affine), (*self.header.get_zooms(), 1, 1)[:3]
-        told = [float(f"{size:.6g}") for size in sizes]
-        if np.allclose(zooms, sizes, rtol=1e-3):
-            told = [_as_meant(np.float32(zoom)) for zoom in zooms]
-        slices, rows, columns = (told[axis] * scale for axis in np.argsort(self.turn[:, 0]))
-        return slices, rows, columns
+        steps = []
+        for size in voxel_sizes(self.affine)[np.argsort(self.turn[:, 0])]:
+            # The shortest decimal of a 32-bit number, or one that is its last bit away.
+            short, whole = float(f"{size:.5g}"), float(str(np.float32(size)))
+            steps.append(scale * (short if np.isclose(size, short, 1.2e-7, 0) else whole))
+        return steps[0], steps[1], steps[2]
 
     @property
     def spacing_mm(self) -> tuple[float, float]:
@@ -120,41 +116,29 @@ class Grid:
         return self.steps_mm[1:]
 
 
-def _turning() -> Any:
-    return import_module("nibabel.orientations")
-
-
-def _as_meant(value: np.float32) -> float:
-    """Return the shortest decimal, but for a last bit lost in computing, which hides a shorter."""
-    short = float(f"{value:.5g}")
-    is_meant = abs(float(value) - short) <= np.finfo(np.float32).eps * short
-    return short if is_meant else float(str(value))
-
-
 def voxel_sizes(affine: Array) -> Array:
     """Return how long a step along each stored axis is, in the affine's unit."""
     return np.asarray(np.linalg.norm(affine[:3, :3], axis=0))
 
 
-def acquired(affine: Array, shape: Sequence[int], name: str = "The grid") -> tuple[str, str]:
+def acquired(affine: Array, shape: Sequence[int]) -> tuple[str, str]:
     """Return the axis in which a volume was acquired, and why that is thought; axial in doubt.
 
     It is the one with a single slice, by far the largest step, or by far the fewest slices.
     """
     if not np.isfinite(affine).all() or np.linalg.matrix_rank(affine[:3, :3]) < 3:
-        raise UnreadableFile(f"{name}: the affine is singular or not finite; repair the header.")
-    names = [_ACROSS[int(axis)] for axis in _turning().io_orientation(affine)[:, 0]]
-    sizes, counts = voxel_sizes(affine), np.array((*shape, 1, 1)[:3])
+        raise ValueError("its affine is singular or not finite")
+    sizes, counts = voxel_sizes(affine), np.array(shape)
     thick, few = np.argsort(sizes), np.argsort(counts, kind="stable")
-    if counts[few[0]] == 1 < counts[few[1]]:
-        return names[few[0]], "a single slice"
-    if sizes[thick[2]] >= _BY_FAR_MM * sizes[thick[1]]:
-        chosen = thick[2]
-    elif counts[few[1]] >= _BY_FAR_COUNT * counts[few[0]]:
+    single = counts[few[0]] == 1 < counts[few[1]]
+    chosen = few[0] if single else thick[2]
+    if not single and sizes[thick[2]] < _BY_FAR_MM * sizes[thick[1]]:
         chosen = few[0]
-    else:
-        return "axial", ""
-    return names[chosen], f"{counts[chosen]} slices, {sizes[chosen]:.3g} mm apart"
+        if counts[few[1]] < _BY_FAR_COUNT * counts[few[0]]:
+            return "axial", ""
+    across = int(import_module("nibabel.orientations").io_orientation(affine)[chosen, 0])
+    why = "a single slice" if single else f"{counts[chosen]} slices, {sizes[chosen]:.3g} mm apart"
+    return _ACROSS[across], why
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,55 +156,24 @@ class Volume:
     grid: Grid | None = None  # where the format has an orientation
     groups: tuple[str, ...] | None = None  # stored in the file
     remarks: tuple[str, ...] = ()  # sentences
-    parts: tuple[Path, ...] = ()  # where it is stored in several files
+    files: tuple[Path, ...] = ()  # all it is stored in
     synthetic: bool = False  # whether it says that it was drawn
 
     def __post_init__(self) -> None:
-        """Name the volume after its file."""
-        object.__setattr__(self, "name", self.name or stem(self.path))
+        """Name the volume after its file, if no more is known."""
+        object.__setattr__(self, "name", self.name or checks.stem(self.path))
+        object.__setattr__(self, "files", self.files or (self.path,))
 
-    def lies(
-        self,
-        affine: Array,
-        shape: tuple[int, ...],
-        axis: str,
-        load: Callable[[], Array],
-        header: Any = None,
-    ) -> "Volume":
-        """Return it with its place in space; `load` gives the voxels in storage order."""
-        own, why = acquired(affine, shape, self.path.name)
-        grid = Grid.of_affine(affine, shape, axis or own)
-        grid = grid if header is None else replace(grid, header=header)
-        remarks, told = self.remarks, f"{self.path.name} was acquired in {own} slices ({why})"
-        if not axis and own != "axial":
-            remarks = (
-                *remarks,
-                f"{told}, so it is cut along the {own} axis; name another with --axis.",
-            )
-        return replace(
-            self,
-            shape=grid.slices_shape,
-            load=lambda: grid.cut(load()),
-            spacing_mm=grid.spacing_mm,
-            grid=grid,
-            remarks=remarks,
-        )
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """All files it is stored in, each once."""
-        return self.parts or (self.path,)
+    def on(self, grid: Grid, load: Callable[[], Array]) -> "Volume":
+        """Return it on its grid; `load` gives the voxels in storage order."""
+        cut, spacing_mm = (lambda: grid.cut(load())), grid.spacing_mm
+        return replace(self, shape=grid.slices_shape, load=cut, spacing_mm=spacing_mm, grid=grid)
 
     def pixels(self) -> Array:
         """Return the slices of an opened volume: memory-mapped where the format allows."""
         assert self.load is not None, "open_volume comes first"
-        with in_one_sentence(self.path):
+        with checks.in_one_sentence(self.path):
             return self.load()
-
-    def __str__(self) -> str:
-        """Say a series' number, how many images it has, and their size; nothing of a patient."""
-        rows, columns = self.frames[0].shape
-        return f"number {self.number}: {len(self.frames)} of {rows} x {columns} px"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -230,20 +183,18 @@ class Stack:
     Parameters
     ----------
     images : (N, H, W) array of numbers
-        The slices. Kept as they are: a memory-mapped array stays one.
+        Kept as they are: a memory-mapped array stays one.
     reference : (N, H, W) array, optional
-        The reference mask, with the values {0, 1}, {0, 255} or bool. Kept as uint8 {0, 1}.
+        The reference mask, of {0, 1}, {0, 255} or bool. Kept as uint8 {0, 1}.
     spacing_mm : pair of floats, float or str, optional
         Millimetres a pixel, (row, column).
     groups : sequence of str, optional
         One label a slice: the volume or subject it belongs to.
-    name : str
-    sources, reference_sources, grids, members : tuples, one of each a volume
-        The file or folder, the grid where there is an orientation, and all files it is stored in.
     volume_numbers, slice_numbers : tuple of int
-        For each slice, which of the volumes it is from, and its number there.
-    axis, remarks, synthetic
-        Along which volumes were cut, sentences on what was read, and whether it was drawn.
+        For each slice, which of the files it is from, and its number there.
+    sources, reference_sources, grids, members, axis, remarks, synthetic
+        A file (or folder), grid and list of files for each volume, the axis they are cut along,
+        what is worth saying of them, and whether one was drawn. Filled by `read_stack`.
 
     Raises
     ------
@@ -253,10 +204,8 @@ class Stack:
     Examples
     --------
     >>> stack = Stack(np.zeros((3, 8, 6)), spacing_mm="0.5", groups="a,a,b", name="demo")
-    >>> stack
-    Stack('demo': 3 slices of 8 x 6 px, float64, 0.5 x 0.5 mm, no reference, 2 groups)
-    >>> stack[1:].groups, stack[1:].slice_numbers
-    (('a', 'b'), (1, 2))
+    >>> stack[1:]
+    Stack('demo': 2 slices of 8 x 6 px, float64, 0.5 x 0.5 mm, no reference, 2 groups)
     """
 
     images: Array
@@ -276,30 +225,28 @@ class Stack:
 
     def __post_init__(self) -> None:
         """Check the parts against one another and bring them to one form."""
-        where = f"The images of {self.name}" if self.name else "The images"
         images, reference = np.asanyarray(self.images), self.reference
-        if images.dtype.kind not in "buif":
-            raise InvalidImage(f"{where} are {images.dtype}; grey values are real numbers.")
-        if images.ndim != 3 or images.size == 0:
-            raise InvalidImage(f"{where} are {images.shape}; a stack is (slices, rows, columns).")
+        if images.dtype.kind not in "buif" or images.ndim != 3 or images.size == 0:
+            told = f"The images are {images.dtype} of shape {images.shape}"
+            raise InvalidImage(f"{told}; a stack is real numbers, (slices, rows, columns).")
+        groups = checks.parse_groups(self.groups)
+        if groups is not None and len(groups) != len(images):
+            raise ShapeMismatch(f"There are {len(groups)} group labels for {len(images)} slices.")
         if reference is not None:
             reference = np.asanyarray(reference)
             if reference.shape != images.shape:
-                shapes = f"{reference.shape}, the images {images.shape}"
-                raise ShapeMismatch(f"The reference has the shape {shapes}; they must be the same.")
-            reference = binary_mask(reference)
-        groups = parse_groups(self.groups)
-        if groups is not None and len(groups) != len(images):
-            raise ShapeMismatch(f"There are {len(groups)} group labels for {len(images)} slices.")
-        # A frozen dataclass has no other way to store the checked forms.
-        for field, value in {
+                told = f"The mask has the shape {reference.shape}, the images {images.shape}"
+                raise ShapeMismatch(f"{told}; they must be the same.")
+            reference = checks.binary_mask(reference)
+        checked = {
             "images": images,
             "reference": reference,
-            "spacing_mm": parse_spacing(self.spacing_mm),
+            "spacing_mm": checks.parse_spacing(self.spacing_mm),
             "groups": groups,
             "volume_numbers": tuple(self.volume_numbers) or (0,) * len(images),
             "slice_numbers": tuple(self.slice_numbers) or tuple(range(len(images))),
-        }.items():
+        }
+        for field, value in checked.items():  # a frozen dataclass has no other way to store them
             object.__setattr__(self, field, value)
 
     def __len__(self) -> int:
@@ -308,8 +255,6 @@ class Stack:
 
     def __getitem__(self, index: slice) -> "Stack":
         """Return the slices of a range, as a stack; see `select`."""
-        if not isinstance(index, slice):
-            raise TypeError("index a Stack with a range such as stack[3:7], or use stack.select")
         return self.select(range(len(self))[index])
 
     @property
@@ -331,16 +276,13 @@ class Stack:
 
     @property
     def aspect(self) -> float:
-        """How much taller than wide a pixel is to be drawn; see `aspect_of`."""
-        return aspect_of(self.spacing_mm)
+        """How much taller than wide a pixel is to be drawn; 1 where the spacing is unknown."""
+        return self.spacing_mm[0] / self.spacing_mm[1] if self.spacing_mm else 1.0
 
     def select(self, indices: Sequence[int]) -> "Stack":
         """Return the slices at some positions, in that order, with all that belongs to them.
 
         The images are a view where the positions are evenly spaced, otherwise a copy.
-
-        >>> Stack(np.arange(4).reshape(4, 1, 1)).select([3, 1]).images.ravel()
-        array([3, 1])
         """
         n = len(self)
         if not len(indices) or not all(-n <= index < n for index in indices):
@@ -356,71 +298,35 @@ class Stack:
             slice_numbers=tuple(self.slice_numbers[i] for i in chosen),
         )
 
-    def split(self) -> "list[Stack]":
-        """Return one stack for each source file that has slices here, in the files' order."""
-        if len(self.sources) < 2:
-            return [self]
-        paired, parts = len(self.reference_sources) == len(self.sources), []
-        for number in sorted(set(self.volume_numbers)):
-            here = [i for i, one in enumerate(self.volume_numbers) if one == number]
-            path, grid = self.sources[number], self.grids[number] if self.grids else None
-            own = slice(number, number + 1)
-            part = replace(
-                self.select(here),
-                name=path.name if path.is_dir() else stem(path),
-                sources=(path,),
-                reference_sources=self.reference_sources[own if paired else slice(None)],
-                volume_numbers=(),
-                grids=(grid,),
-                members=self.members[own],
-                axis=grid.axis if grid else "",
-            )
-            parts.append(part)
-        return parts
-
     def fingerprint(self) -> dict[str, str]:
         """Return the sha256 of each file, series or pair read, or of arrays made in memory."""
         digests = {}
-        for number, path in enumerate(self.sources):
-            files = self.members[number] if self.members else (path,)
-            kind = "DICOM files" if path.is_dir() else "files"
-            name = f"{path.name} ({len(files)} {kind})" if len(files) > 1 else path.name
-            digests[name] = _sha256_of_files(files)
+        every = self.members or [(path,) for path in self.sources]
+        for path, files in zip(self.sources, every, strict=True):
+            several = f" ({len(files)} files)" if len(files) > 1 else ""
+            digests[f"{path.name}{several}"] = _sha256_of(files)
         for path in self.reference_sources:
-            digests[f"{path.name} (reference)"] = _sha256_of_files([path])
-        if not self.sources:
-            digests["images"] = _sha256_of_array(self.images)
-            if self.reference is not None and not self.reference_sources:
-                digests["reference"] = _sha256_of_array(self.reference)
+            digests[f"{path.name} (reference)"] = _sha256_of([path])
+        for name in () if digests else ("images", "reference"):
+            array = getattr(self, name)
+            if array is not None:
+                about = f"{array.dtype.str} {array.shape}".encode()
+                digests[name] = hashlib.sha256(about + array.tobytes()).hexdigest()
         return digests
 
 
-def aspect_of(spacing_mm: tuple[float, float] | None) -> float:
-    """Return matplotlib's `aspect` of drawn slices; 1 where the spacing is unknown."""
-    return spacing_mm[0] / spacing_mm[1] if spacing_mm else 1.0
-
-
-def evenly(indices: Sequence[int]) -> slice | list[int]:
-    """Return indices as a slice where they ascend by equal steps, so that selecting is a view."""
-    step = indices[1] - indices[0] if len(indices) > 1 else 1
-    if step > 0 and list(indices) == list(range(indices[0], indices[-1] + 1, step)):
-        return slice(indices[0], indices[-1] + 1, step)
-    return list(indices)
-
-
-def _sha256_of_files(paths: Sequence[Path]) -> str:
+def _sha256_of(paths: Sequence[Path]) -> str:
     """Return the sha256 of one file's content, or of the sorted ones of several."""
     digests = []
     for path in paths:
         with path.open("rb") as file:
             digests.append(hashlib.file_digest(file, "sha256").hexdigest())
-    several = len(digests) > 1
-    return hashlib.sha256("".join(sorted(digests)).encode()).hexdigest() if several else digests[0]
+    several = hashlib.sha256("".join(sorted(digests)).encode())
+    return several.hexdigest() if len(digests) > 1 else digests[0]
 
 
-def _sha256_of_array(array: Array) -> str:
-    """Return the sha256 of an array's data type, shape and values."""
-    digest = hashlib.sha256(f"{array.dtype.str} {array.shape}".encode())
-    for plane in array:
-        digest.update(np.ascontiguousarray(plane).tobytes())
-    return digest.hexdigest()
+def evenly(indices: Sequence[int]) -> slice | list[int]:
+    """Return indices as a slice where they ascend by equal steps, so that selecting is a view."""
+    step = indices[1] - indices[0] if len(indices) > 1 else 1
+    even = range(indices[0], indices[-1] + 1, max(step, 1))
+    return slice(even.start, even.stop, even.step) if list(indices) == [*even] else list(indices)

@@ -3,7 +3,7 @@
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
@@ -12,31 +12,27 @@ from typing import Any
 
 import numpy as np
 
-from skullnb.errors import InvalidSetting, ShapeMismatch, SkullnbError, UnreadableFile
-from skullnb.stack.checks import Array, binary_mask, expand, stem, suffix_of
+from skullnb.errors import InvalidSetting, SkullnbError, UnreadableFile
+from skullnb.stack.checks import Array, expand, stem, suffix_of
 from skullnb.stack.model import Stack
 from skullnb.stack.volumes import SYNTHETIC
 
-STACK_KINDS = (".npz", ".nii", ".nii.gz")
-"""The endings of the files that stacks are written to."""
+STACK_KINDS = (".npz", ".nii", ".nii.gz")  # of files that stacks are written to
+MASK_KINDS = (".nii", ".nii.gz", ".npy", ".npz", ".tif", ".tiff", ".png")
 
 
 def refuse_place(
-    path: Path, own: Iterable[Path] = (), overwrite: bool = False, kinds: Iterable[str] = ()
+    path: Path, own: Iterable[Path] = (), overwrite: bool = False, kinds: Sequence[str] = ()
 ) -> None:
     """Refuse, before long work, to write where something (its `own` input) would be lost."""
-    kinds = tuple(kinds)
     if kinds and suffix_of(path) not in kinds:
         raise UnreadableFile(f"{path.name} is of a kind not written; use {', '.join(kinds)}.")
-    if not path.parent.is_dir():
-        raise UnreadableFile(f"There is no folder {path.parent} to write {path.name} in; make it.")
-    if path.is_dir():
-        raise UnreadableFile(f"{path} is a folder; name a file to write.")
-    if not path.exists():
-        return
-    if any(source.exists() and path.samefile(source) for source in own):
+    if path.is_dir() or not path.parent.is_dir():
+        what = "is a folder" if path.is_dir() else "would lie in no folder that exists"
+        raise UnreadableFile(f"{path} {what}; name a file in one.")
+    if path.exists() and any(source.exists() and path.samefile(source) for source in own):
         raise UnreadableFile(f"{path.name} is one of the files the slices came from; name another.")
-    if not overwrite:
+    if path.exists() and not overwrite:
         raise UnreadableFile(f"{path} exists already; name another or allow it (--overwrite).")
 
 
@@ -64,7 +60,7 @@ def writing(path: Path) -> Iterator[Path]:
 
 
 def write_masks(masks: Array, path: str | Path, stack: Stack, overwrite: bool = False) -> Path:
-    """Write the masks of a stack's slices.
+    """Write the masks of a stack's slices; the file appears whole or not at all.
 
     In NIfTI, a volume with an orientation comes back whole, on the source's grid, with 0 in slices
     that are not in the stack. Slices without orientation are stored as if axial, with the stack's
@@ -73,45 +69,30 @@ def write_masks(masks: Array, path: str | Path, stack: Stack, overwrite: bool = 
     Parameters
     ----------
     masks : (N, H, W) array of uint8 {0, 1} or bool
-        One mask for each slice of `stack`.
     path : str or Path
-        The file to write: .nii, .nii.gz, .npy, .npz (array `masks`), .tif, .tiff, or for one slice
-        .png with 0 and 255. It appears whole or not at all.
+        .nii, .nii.gz, .npy, .npz (array `masks`), .tif, .tiff, or .png of one slice, 0 and 255.
     stack : Stack
-        What the masks were made from.
+        What the masks were made from; its own files are never replaced.
     overwrite : bool
-        Whether an existing file may be replaced. The stack's own files never are.
-
-    Returns
-    -------
-    Path
-        The file written.
+        Whether another file may be replaced.
 
     Raises
     ------
-    ShapeMismatch, InvalidSetting
-        If the masks don't fit the images, are not binary, or are of several volumes in one NIfTI.
-    UnreadableFile
-        If the file exists, its folder doesn't, its kind is not written, or writing fails.
+    ShapeMismatch, InvalidSetting, UnreadableFile
+        If the masks don't fit the stack or the kind of file, or the file can't be written.
 
     Examples
     --------
     >>> import tempfile
     >>> stack = Stack(np.zeros((3, 8, 6)))
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     written = write_masks(stack.images > 0, Path(folder) / "masks.npy", stack)
-    ...     written.name, np.load(written).dtype
-    ('masks.npy', dtype('uint8'))
+    ...     np.load(write_masks(stack.images > 0, Path(folder) / "masks.npy", stack)).dtype
+    dtype('uint8')
     """
-    path, masks = expand(path), np.asanyarray(masks)
-    if masks.shape != stack.images.shape:
-        raise ShapeMismatch(
-            f"The masks have the shape {masks.shape}, the slices {stack.images.shape}."
-        )
-    masks = binary_mask(masks, "mask to write")
+    path, checked = expand(path), replace(stack, reference=masks).reference
     refuse_place(path, files_of(stack), overwrite, MASK_KINDS)
     with writing(path) as temporary:
-        _WRITERS[suffix_of(path)](temporary, masks, stack)
+        _write(temporary, np.asarray(checked), stack)
     return path
 
 
@@ -120,19 +101,17 @@ def write_stack(stack: Stack, path: str | Path, overwrite: bool = False) -> tupl
     path = expand(path)
     refuse_place(path, files_of(stack), overwrite, STACK_KINDS)
     if suffix_of(path) == ".npz":
-        parts = {
-            name: getattr(stack, name) or None for name in ("spacing_mm", "groups", "synthetic")
-        }
-        parts |= {"images": stack.images, "reference": stack.reference}
-        known: Any = {name: np.asarray(one) for name, one in parts.items() if one is not None}
+        names = "images", "reference", "spacing_mm", "groups"
+        parts: Any = {name: getattr(stack, name) for name in names}
+        known = {name: part for name, part in parts.items() if part is not None}
         with writing(path) as temporary:
-            np.savez_compressed(temporary, **known)
+            np.savez_compressed(temporary, **known, synthetic=stack.synthetic)
         return (path,)
-    written = {path: stack.images}
-    if stack.reference is not None:
-        beside = path.with_name(f"{stem(path)}_reference{suffix_of(path)}")
-        refuse_place(beside, files_of(stack), overwrite)
-        written[beside] = stack.reference
+    beside = path.with_name(f"{stem(path)}_reference{suffix_of(path)}")
+    written = {path: stack.images, beside: stack.reference}
+    written = {one: values for one, values in written.items() if values is not None}
+    for one in written:
+        refuse_place(one, files_of(stack), overwrite)
     for one, values in written.items():
         with writing(one) as temporary:
             _write_nifti(temporary, np.asarray(values), replace(stack, grids=()))
@@ -145,22 +124,38 @@ def files_of(stack: Stack) -> list[Path]:
     return [*stack.sources, *stack.reference_sources, *members]
 
 
+def _write(path: Path, masks: Array, stack: Stack) -> None:
+    match suffix_of(path):
+        case ".npy":
+            np.save(path, masks)
+        case ".npz":
+            np.savez_compressed(path, masks=masks)
+        case ".png":
+            if len(masks) != 1:
+                raise InvalidSetting(f"A .png holds one slice, and there are {len(masks)}.")
+            path.write_bytes(import_module("cv2").imencode(".png", masks[0] * 255)[1].tobytes())
+        case ".tif" | ".tiff":
+            kept = {"photometric": "minisblack", "compression": "zlib"}
+            import_module("tifffile").imwrite(path, masks, **kept)
+        case _:
+            _write_nifti(path, masks, stack)
+
+
 def _write_nifti(path: Path, masks: Array, stack: Stack) -> None:
+    """Write one volume: on its own grid, or as axial slices where there is none."""
     nib: Any = import_module("nibabel")
     used = set(stack.volume_numbers)
-    grids = [stack.grids[number] for number in used] if stack.grids else [None]
-    grid = grids[0]
-    if not any(stack.grids):
+    grid = stack.grids[min(used)] if stack.grids else None
+    if len(used) > 1 and any(stack.grids):
+        raise InvalidSetting(f"The slices come from {len(used)} files, and NIfTI holds one volume.")
+    if grid is None:
         row, column = stack.spacing_mm or (1.0, 1.0)
         # No axis may look by far the thickest, or the slices would be read back along it.
         affine = np.diag([-column, -row, max(row, column, 1.0), 1.0])
         image = nib.Nifti1Image(np.ascontiguousarray(masks).transpose(2, 1, 0), affine)
         image.header.set_xyzt_units("mm")
-    elif len(used) > 1 or grid is None:
-        told = f"The slices come from {len(used)} files, and a NIfTI file holds one volume"
-        raise InvalidSetting(f"{told}; write each part of stack.split() to its own.")
     else:
-        volume = np.zeros(grid.shape, np.uint8, order="F")
+        volume = np.zeros(grid.header.get_data_shape(), np.uint8, order="F")
         n = grid.slices_shape[0]  # a file of one slice may have a number among others
         grid.cut(volume)[list(stack.slice_numbers) if n > 1 else [0]] = masks
         kind = nib.Nifti2Image if isinstance(grid.header, nib.Nifti2Header) else nib.Nifti1Image
@@ -170,33 +165,3 @@ def _write_nifti(path: Path, masks: Array, stack: Stack) -> None:
         image.header["descrip"] = SYNTHETIC
     image.header.set_slope_inter(1, 0)
     image.to_filename(path)
-
-
-def _write_tiff(path: Path, masks: Array, stack: Stack) -> None:
-    import tifffile
-
-    options: dict[str, Any] = {"photometric": "minisblack", "compression": "zlib"}
-    if stack.spacing_mm:
-        row, column = stack.spacing_mm
-        options |= {"resolution": (10 / column, 10 / row), "resolutionunit": "CENTIMETER"}
-    tifffile.imwrite(path, masks, **options)
-
-
-def _write_png(path: Path, masks: Array, stack: Stack) -> None:
-    import cv2
-
-    if len(masks) != 1:
-        raise InvalidSetting(f"A .png holds one slice, and there are {len(masks)}; write .nii.gz.")
-    path.write_bytes(cv2.imencode(".png", masks[0] * 255)[1].tobytes())
-
-
-_WRITERS: dict[str, Callable[[Path, Array, Stack], None]] = {
-    **dict.fromkeys((".nii", ".nii.gz"), _write_nifti),
-    ".npy": lambda path, masks, stack: np.save(path, masks),
-    ".npz": lambda path, masks, stack: np.savez_compressed(path, masks=masks),
-    **dict.fromkeys((".tif", ".tiff"), _write_tiff),
-    ".png": _write_png,
-}
-
-MASK_KINDS = tuple(_WRITERS)
-"""The endings of the files that masks are written to."""
