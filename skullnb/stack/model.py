@@ -276,8 +276,8 @@ class Stack:
 
     @property
     def aspect(self) -> float:
-        """How much taller than wide a pixel is to be drawn; 1 where the spacing is unknown."""
-        return self.spacing_mm[0] / self.spacing_mm[1] if self.spacing_mm else 1.0
+        """How much taller than wide a pixel is to be drawn."""
+        return aspect_of(self.spacing_mm)
 
     def select(self, indices: Sequence[int]) -> "Stack":
         """Return the slices at some positions, in that order, with all that belongs to them.
@@ -330,3 +330,8 @@ def evenly(indices: Sequence[int]) -> slice | list[int]:
     step = indices[1] - indices[0] if len(indices) > 1 else 1
     even = range(indices[0], indices[-1] + 1, max(step, 1))
     return slice(even.start, even.stop, even.step) if list(indices) == [*even] else list(indices)
+
+
+def aspect_of(spacing_mm: tuple[float, float] | None) -> float:
+    """Return how much taller than wide a pixel is to be drawn; 1 where the spacing is unknown."""
+    return spacing_mm[0] / spacing_mm[1] if spacing_mm else 1.0
