@@ -20,23 +20,26 @@ from skullnb.errors import InvalidImage, InvalidSetting
 from skullnb.pipeline.border import MARGIN_MM, closed_brain, erode, grow_inside, head_of
 from skullnb.pipeline.measure import SliceMeasure
 from skullnb.pipeline.settings import REACH_MM, as_slice, as_stack
-from skullnb.pipeline.signs import AREA_JUMP, HOLLOW, SENTENCES, hull_of
+from skullnb.pipeline.signs import AREA_JUMP, HOLLOW, SENTENCES, SMALL, hull_of
 from skullnb.pipeline.steps import Mask, binarise, fill_holes, label_components, otsu_threshold
 
 LOWEST, HIGHEST = 0.1, 99.8  # percentiles that become 0 and 255, so that a hot voxel has no say
-OPENINGS_MM = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 7.0)
+OPENINGS_MM = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0)  # more would take away cortex
 DEEPEST_MM, FARTHEST_MM = 8.0, 16.0  # under a surface, from air; what is more counts as that
 COARSE_MM = 2.0  # voxels in which components are told apart, where they are smaller
 # The brain is free where of its core, a ball inside its surface, hardly anything is nearer to the
 # air than the ball and this. Of 60 volumes .003 of free brains at most, .015 and more of others.
 SKIN_MM, MOST_NEAR_AIR = 4.0, 0.01
-# Of this shell under the skin at most .53 is bright in whole heads, .80 and more in bare brains.
-BONE_SHELL_MM, MOST_BRIGHT = (8.0, 12.0), 2 / 3
+PART = 0.05  # of the brain's weight: a piece as heavy and as free belongs to it, as a hemisphere
+# From the skin inwards the bright share of shells of 1 mm falls, as there is bone, and rises:
+# it falls by .21 and more in whole heads, by .11 and less in brains and skulls that were stripped.
+LEAST_FALL = 0.15
 SHARE, LEAST_MM = 0.85, 2.0  # of the threshold: darker is grown through; whatever the brightness
 BONE_MM, SCALP_MM = 5.0, 10.0  # bone and fluid at least, though marrow shines, so far from the skin
 
 # Of bright brain in a whole head; a small one of 951 mL at 1 mm has 849 to 888 at 2 to 5 mm.
 LEAST_ML, MOST_ML = 750.0, 1700.0
+LEAST_CM2 = 8.0  # the spinal canal and its ring of bone have 2.5 to 7
 JOINED, LOPSIDED, FRAMED, BRAIN_SIZE = "joined", "lopsided", "touches the frame", "brain size"
 _SENTENCES = {
     BRAIN_SIZE: "what was taken for the brain has {brain_ml:.0f} mL of bright tissue, and whole "
@@ -46,6 +49,7 @@ _SENTENCES = {
     LOPSIDED: "the mask and its mirror image overlap by {alike:.0%} only, and heads are nearly "
     "symmetric",
     HOLLOW: SENTENCES[HOLLOW],
+    SMALL: "the mask covers {cm2:.2g} cm², as little as the tip of a head, or the spine in a neck",
     FRAMED: "the mask touches the frame, so a part of the head may be cut off",
 }
 SIGNS = (*_SENTENCES, AREA_JUMP)  # of a volume; the last is told by `neighbour_signs`
@@ -160,14 +164,17 @@ def signs_of_volume(found: WholeHead, axis: str = "axial") -> list[dict[str, str
         mirrored = np.roll(mask[:, ::-1], round(2 * columns.mean()) + 1, axis=1)
         alike = metrics.iou(mask, mirrored)
         fill = np.count_nonzero(mask) / np.count_nonzero(hull_of(mask))
+        cm2 = np.count_nonzero(mask) * pixel[0] * pixel[1] / 100
         shown = {
             BRAIN_SIZE: brain_ml > MOST_ML or (brain_ml < LEAST_ML and not is_cut),
             JOINED: on_skin > MOST_ON_SKIN,
             LOPSIDED: alike < LEAST_ALIKE and axis != "sagittal",
             HOLLOW: fill < LEAST_FILL,
+            SMALL: cm2 < LEAST_CM2,
             FRAMED: mask[[0, -1]].any() or mask[:, [0, -1]].any(),
         }
         numbers = {"brain_ml": brain_ml, "on_skin": on_skin, "alike": alike, "mask_fill": fill}
+        numbers["cm2"] = cm2
         told[-1] = {sign: _SENTENCES[sign].format(**numbers) for sign in shown if shown[sign]}
     return told
 
@@ -197,9 +204,10 @@ def _find_brain(bright: Voxels, heads: Voxels, spacing: Spacing) -> tuple[Voxels
     some = tuple(slice(step // 2, None, step) for step in steps)
     coarse_mm: Any = np.multiply(spacing, steps)
     air, unit = _squared_distances(heads[some], coarse_mm, FARTHEST_MM)
-    near, far = np.square(BONE_SHELL_MM) * unit
-    shell = bright[some][(air > near) & (air <= far)]
-    if not shell.size or shell.mean() > MOST_BRIGHT:
+    away_mm = np.sqrt(air / unit).astype(np.intp).ravel()
+    n_bright = np.bincount(away_mm, bright[some].ravel(), int(FARTHEST_MM) + 1)
+    shares = (n_bright / np.maximum(np.bincount(away_mm), 1))[2 : int(FARTHEST_MM)]
+    if (np.maximum.accumulate(shares) - shares).max() < LEAST_FALL:
         raise InvalidImage(
             "There is no skull here: no dark bone lies under the surface, as if the brain had been "
             "extracted already; give the scan as it came from the scanner."
@@ -213,8 +221,11 @@ def _find_brain(bright: Voxels, heads: Voxels, spacing: Spacing) -> tuple[Voxels
             break
         weights = np.bincount(labels.ravel(), coarse.ravel())
         weights[0] = 0
-        core = labels == weights.argmax()
-        if (air[core] <= (opening + SKIN_MM) ** 2 * unit).mean() <= MOST_NEAR_AIR:
+        near_air = air <= (opening + SKIN_MM) ** 2 * unit
+        heavy = np.flatnonzero(weights > PART * weights.max())
+        free = [one for one in heavy if near_air[labels == one].mean() <= MOST_NEAR_AIR]
+        if weights.argmax() in free:
+            core = np.isin(labels, free)
             sizes = zip(bright.shape, steps, core.shape, strict=True)
             fine = np.ix_(*(np.minimum(np.arange(n) // step, m - 1) for n, step, m in sizes))
             core = ndimage.binary_dilation(core, np.ones((3, 3, 3)))[fine]

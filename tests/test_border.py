@@ -100,7 +100,7 @@ def drawn_head(brain_mm, skull_mm, head_mm, spacing):
     return levels
 
 
-# It stops where the scalp begins and at the reach at the latest, grows a little where marrow shines,
+# It stops where the scalp begins or at the reach, grows a little where marrow shines,
 # and stays out of the skin.
 @pytest.mark.parametrize("spacing", [(1.0, 1.0), (0.8, 0.8), (1.0, 0.75)])
 @pytest.mark.parametrize(

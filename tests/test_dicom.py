@@ -66,6 +66,14 @@ def test_the_affine_is_the_one_worked_out_by_hand(tmp_path):
     np.testing.assert_array_equal(read_stack(tmp_path / "m.nii.gz").images, PIXELS > 1500)
 
 
+def test_a_spacing_that_differs_in_its_last_digits_is_the_same(tmp_path):
+    *_, last = save_series(tmp_path / "in", PIXELS)
+    header = pydicom.dcmread(last)
+    header.PixelSpacing = ["0.5000001", "0.7499999"]
+    header.save_as(last)
+    assert len(read_stack(tmp_path / "in")) == len(PIXELS)
+
+
 @pytest.mark.parametrize("plane", PLANES)
 def test_a_head_gives_the_same_axial_slices_in_whatever_plane_it_was_scanned(tmp_path, plane):
     sizes = {"axial": (0.8, 0.7, 2.0), "coronal": (2.0, 0.7, 0.8), "sagittal": (2.0, 0.8, 0.7)}

@@ -120,8 +120,10 @@ def _in_order(images: Sequence[Frame], name: str) -> tuple[list[Frame], Array | 
     turned = np.array([one.orientation for one in frames], dtype=float).reshape(-1, 2, 3)
     (across, down), normal = turned[0], np.cross(*turned[0])
     square = np.allclose(turned[0] @ turned[0].T, np.eye(2), atol=1e-3)
-    sizes = {(frame.shape, frame.spacing_mm) for frame in frames}
-    if len(sizes) > 1 or not square or not np.allclose(turned, turned[0], atol=1e-3):
+    # Scanners write the same spacing differently in its last digits.
+    spacings = np.array([frame.spacing_mm for frame in frames], dtype=float)
+    same = len({frame.shape for frame in frames}) == 1 and np.allclose(spacings, spacings[0], 1e-3)
+    if not (same and square and np.allclose(turned, turned[0], atol=1e-3)):
         raise refuse("images of several sizes or directions, or askew; give those of one volume")
     frames.sort(key=lambda one: float(np.dot(one.position_mm, normal)))  # type: ignore[arg-type]
     places = np.array([one.position_mm for one in frames], dtype=float)
