@@ -8,6 +8,8 @@ it set or removed, and what becomes of the mask, IoU and Dice without it. That g
 - **inert**: it fired, and changed no mask
 - **never fired**: its condition occurred on no slice
 - **synthetic only**: there are real slices, but only phantoms make it exercised or inert
+
+An ancestor is `classify` in property-based testing (Claessen & Hughes, 2000).
 """
 
 from __future__ import annotations

@@ -30,12 +30,9 @@ def sweep_kernel_width(
     in mm when the stack has a spacing, in px otherwise. `settings` are all the rest; their kernel
     width or reach is not used. What cannot be swept is refused (InvalidSetting).
 
-    Returns
-    -------
-    DataFrame
-        A row for each slice and width: position (in the stack), slice (its number in its file),
-        group ("" where unknown), kernel_width in px, reach_mm (the kernel's mean reach; only where
-        the spacing is known), and a column for each metric.
+    Gives a row for each slice and width: position (in the stack), slice (its number in its file),
+    group ("" where unknown), kernel_width in px, reach_mm (the kernel's mean reach; only where the
+    spacing is known), and a column for each metric.
     """
     import pandas as pd
 
@@ -72,11 +69,7 @@ def summarise(sweep: pd.DataFrame) -> pd.DataFrame:
 
 
 def best_width(sweep: pd.DataFrame, metric: str = "iou") -> int:
-    """Kernel width with the best mean score, in px; the narrowest of equals.
-
-    Overlaps and NSD are best when large, distances when small, the volume difference when near
-    zero. A sweep without any score is refused.
-    """
+    """Kernel width (px) with the best mean score; the narrowest of equals."""
     means = summarise(sweep).set_index("kernel_width")[metric]
     if metric in ("volume_difference", "hausdorff", "hd95", "assd"):
         means = -means.abs()

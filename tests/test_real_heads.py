@@ -95,7 +95,6 @@ def test_stored_tables_are_of_the_registered_heads_and_all_their_slices():
     for _, rows in study.table("scores").groupby("method"):
         assert rows["stack"].value_counts().to_dict() == expected
     assert len(study.table("crops")) == 4 * sum(expected.values())
-    assert {"python", "numpy", "opencv-python-headless"} <= set(study.about()["versions"])
 
 
 def test_the_reaches_that_the_package_advises_are_those_that_the_heads_chose():
@@ -137,8 +136,8 @@ def test_measured_again_is_the_same_or_says_what_differs(monkeypatch, tmp_path, 
     assert study.table("border_scores").method.unique().tolist() == ["dark growth"]
     assert len(study.table("top_to_bottom")) == 3 * len(some_heads["a"])
     assert study.recheck().startswith("**Measured here again:** all ")
-    assert study.pictures()["parts_0"].max() == 2
-    assert study.table("unscored").columns.tolist() == ["region", "slice", "signs"]
+    assert {"date", "versions"} == study.about().keys()
+    assert list(study.table("unscored")) == ["region", "slice", "signs"]
     scores = study.table("scores")
     scores.assign(iou=scores.iou + 1e-5).to_csv(tmp_path / "scores.csv", index=False)
     assert "not the same:** scores differ" in study.recheck()

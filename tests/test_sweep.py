@@ -32,14 +32,12 @@ def test_every_row_is_what_the_whole_pipeline_gives(widths, spacing, shape, name
     assert len(sweep) == 2 * len(widths)
     for row in sweep.to_dict("records"):
         width = row["kernel_width"]
-        image = stack.images[row["position"]]
-        trace = trace_skull_mask(image, PipelineSettings(width, kernel_shape=shape))
+        settings = PipelineSettings(width, kernel_shape=shape)
+        trace = trace_skull_mask(stack.images[row["position"]], settings)
         expected = metrics.score(trace.mask, stack.reference[row["position"]], spacing)
         assert [row[name] for name in names] == [expected[name] for name in names]
         assert row["group"] == stack.groups[row["position"]]
-        # A kernel of w px reaches (w - 1) / 2 px on average, here of 0.75 mm on average.
-        reach = 0.75 * max(width - 1, 0) / 2 if spacing else None
-        assert row.get("reach_mm") == reach
+        assert row.get("reach_mm") == (0.75 * max(width - 1, 0) / 2 if spacing else None)
 
 
 def test_the_best_width_depends_on_what_the_metric_wants():
@@ -54,8 +52,7 @@ def test_the_best_width_depends_on_what_the_metric_wants():
 
 
 def test_slices_without_a_score_are_left_out_of_the_mean():
-    scores = [np.nan, 0.5, np.nan, np.nan]
-    rows = pd.DataFrame({"position": [0, 1] * 2, "kernel_width": [26, 26, 28, 28], "iou": scores})
+    rows = pd.DataFrame({"kernel_width": [26, 26, 28, 28], "iou": [np.nan, 0.5, np.nan, np.nan]})
     np.testing.assert_array_equal(summarise(rows).iou, [0.5, np.nan])
     with pytest.raises(InvalidSetting, match="all empty"):
         best_width(rows[2:])

@@ -1,9 +1,8 @@
 """The article's own operations, call by call: what `skullnb` is held against.
 
-These are the NumPy, OpenCV and SciPy calls of "A Classical Skull-Mask Baseline, and What 5 MRI
-Slices Did Not Prove" (see `skullnb.published`), on the same arrays in the same order, in our words.
-Where the article describes a step without printing it, the shortest plain completion stands here,
-marked *added*. The tests take these masks for the truth, and the timing chapter starts from here.
+These are the calls of the article (see `skullnb.published`), on the same arrays in the same order.
+Where it describes a step without printing it, the shortest plain completion is marked *added*. The
+tests take these masks for the truth, and the timing chapter starts from here.
 """
 
 from __future__ import annotations
@@ -68,20 +67,15 @@ def fill_holes(dilated: Mask) -> Mask:
 
 
 def skull_mask(image: NDArray[Any], kernel_width: int = 26) -> Mask:
-    """All five steps, from a slice, (H, W) of real numbers, to its mask, (H, W) uint8 {0, 1}.
-
-    Whole numbers may wrap around, and a pixel that is not finite empties the mask, as in the
-    article. The kernel is an ellipse, `kernel_width` px wide.
-    """
+    """All five steps; whole numbers may wrap around and NaN empties the mask, as for the author."""
     brain = choose_brain(binarise(normalise(image)))
     return fill_holes(dilate(brain, kernel_width))
 
 
 def batch_script(images: Path, masks: Path, kernel_width: int = 26, processes: int = 8) -> None:
-    """Do a batch in the way of the author's present script.
+    """Do a batch in the way of the author's present script, from one .npy memory map to another.
 
-    Each worker opens the (N, H, W) .npy file as a memory map, once, and is sent the numbers of
-    slices; each mask comes back by pickle and is written into the output, a memory map too.
+    Each worker opens it once and is sent the numbers of slices; masks come back by pickle.
     """
     shape = np.load(images, mmap_mode="r", allow_pickle=False).shape
     output = np.lib.format.open_memmap(masks, mode="w+", dtype=np.uint8, shape=shape)
