@@ -172,17 +172,16 @@ def test_a_volume_goes_to_a_file_or_into_a_folder_under_its_name(
 
 
 def test_masks_that_would_meet_in_one_file_are_refused_before_anything_is_done(tmp_path):
-    for name in ("a.nii", "b.nii"):
+    for name in ("a.nii", "b.nii", "c/a.nii", "c/a.nii.gz"):
         save(tmp_path / name)
-    with pytest.raises(InvalidSetting, match=r"2 volumes, and .* one file m.nii.gz; name a folder"):
-        plan_masks(tmp_path, tmp_path / "m.nii.gz")
-    with pytest.raises(InvalidSetting, match="BIDS masks go into a folder"):
-        plan_masks(tmp_path / "a.nii", tmp_path / "m.nii.gz", bids=True)
-    with pytest.raises(UnreadableFile, match=r"a_mask.nii.gz would lie among the images"):
-        plan_masks(tmp_path, tmp_path)
-    save(tmp_path / "a.nii.gz")
-    with pytest.raises(InvalidSetting, match=r"2 masks would be called a_mask"):
-        plan_masks(tmp_path, tmp_path / "out")
+    for images, output, bids, words in (
+        ("", "m.nii.gz", False, "2 volumes, and their masks don't go into one file m.nii.gz"),
+        ("a.nii", "m.nii.gz", True, "BIDS masks go into a folder"),
+        ("", "", False, "a_mask.nii.gz would lie among the images"),
+        ("c", "out", False, "2 masks would be called a_mask"),
+    ):
+        with pytest.raises(SkullnbError, match=words):
+            plan_masks(tmp_path / images, tmp_path / output, bids=bids)
     assert not (tmp_path / "out").exists()
 
 
