@@ -26,8 +26,7 @@ from skullnb.report.build import Report
 HEAD = np.zeros((4, 40, 48))
 HEAD[:, 12:28, 14:34] = 1.0
 
-published = cache(published_stack)
-drawn = cache(variant)
+published, drawn = cache(published_stack), cache(variant)
 
 
 @pytest.fixture(autouse=True)
@@ -38,9 +37,7 @@ def _drawn_once(monkeypatch):
 
 
 def run(*words, expect=0):
-    result = CliRunner().invoke(main, [str(word) for word in words])
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
+    result = CliRunner().invoke(main, [str(word) for word in words], catch_exceptions=False)
     assert result.exit_code == expect, result.output
     return result
 
@@ -202,8 +199,6 @@ def test_an_output_whose_name_is_no_text_is_refused_before_it_is_written(folder,
     assert "no UTF-8" in refused(*words.split(), "place-\udcff.npz")
     assert sorted(folder.rglob("*")) == before
 
-
-# --- surroundings -------------------------------------------------------------------------------
 
 COMMAND = [sys.executable, "-c", "from skullnb.cli import main; main()"]
 posix = pytest.mark.skipif(os.name == "nt", reason="signals and closed streams of POSIX")
