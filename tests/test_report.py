@@ -208,7 +208,7 @@ def report(tmp_path_factory):
         "from pathlib import Path",
         'ran = len([*Path(output_dir, "results").iterdir()])',
         'chapter.say("{{ n }} notebooks before this one.", n=ran)',
-        "live_figure(chapter)",
+        "from skullnb.report.live import live_figure\n\nlive_figure(chapter)",
         text="[First](01-data.ipynb)",
     )
     write_chapter(chapters, "index", "raise RuntimeError('the front of the book, not of a report')")
