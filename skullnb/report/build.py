@@ -386,8 +386,13 @@ def _workplace(output: Path) -> Iterator[Path]:
 
 
 def _put_in_place(work: Path, output: Path, overwrite: bool) -> None:
-    """Give the finished report its name; an older one steps aside, and goes with the workplace."""
+    """Give the finished report its name; an older one steps aside until that has worked."""
     _refuse(output, overwrite)  # again: some minutes have passed
     if output.exists():
         output.rename(work.with_name("old"))
-    work.rename(output)
+    try:
+        work.rename(output)
+    except OSError:
+        with suppress(OSError):  # where there was none
+            work.with_name("old").rename(output)
+        raise
