@@ -33,7 +33,6 @@ READERS: dict[str, Callable[[Path, str, str], Volume]] = {
 KINDS = f"{', '.join(READERS)} and DICOM"
 
 _TYPED = 0.02  # how far a spacing typed with two digits is from its header's
-_MOST_LISTED = 6
 _MOST_LOOKED_AT = 20_000  # files, in search of folders that would do
 
 
