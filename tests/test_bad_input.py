@@ -173,7 +173,7 @@ def test_a_file_that_is_no_scan_is_refused_at_every_door(tmp_path, monkeypatch, 
 WORDS = {
     # in a folder with scan.npy, mask.npy, labels.txt: what the refusal says
     "mask ' ' -o m.npy": "No images are given",
-    "mask 's**.xyz' -o m.npy": "holds no file",
+    "mask 's**.xyz' -o m.npy": "holds no file|Invalid pattern",
     "mask scan.npy#6 -o m.npy": "no DICOM series",
     "mask scan.npy -o scan.npy --overwrite": "slices came from|among the images",
     "mask scan.npy -o mask.npy": "exists already",

@@ -88,7 +88,8 @@ def open_tiff(path: Path, axis: str, part: str) -> Volume:
     with _tiff_errors(), tifffile.TiffFile(path, is_ome=False) as tiff:
         series, page = tiff.series, tiff.series[0].keyframe
         first, about = series[0], tiff.pages.first.description or ""
-        if len({(one.shape[-2:], one.dtype) for one in series}) != 1:
+        deep = len(series) > 1 and max(one.ndim for one in series) > 3
+        if deep or len({(one.shape[-2:], one.dtype) for one in series}) > 1:
             raise UnreadableFile(f"{path.name} holds several sizes or types of image; save one.")
         ome = re.findall(r'\bSize([ZCT])="(\d{1,9})"', about if "<OME" in about else "")
         axes = {*zip(first.axes, first.shape, strict=True), *((one, int(n)) for one, n in ome)}

@@ -33,7 +33,6 @@ READERS: dict[str, Callable[[Path, str, str], Volume]] = {
 KINDS = f"{', '.join(READERS)} and DICOM"
 
 _TYPED = 0.02  # how far a spacing typed with two digits is from its header's
-_MOST_LISTED = 6
 _MOST_LOOKED_AT = 20_000  # files, in search of folders that would do
 
 
@@ -277,9 +276,10 @@ def _list_files(path: Path, suffix: str) -> list[Path]:
         return [path]
     if not path.is_dir() and not glob.has_magic(str(path)):
         raise UnreadableFile(f"There is no file or folder {path}; check the path.")
-    matches = glob.glob(str(path), recursive=True)  # noqa: PTH207 - it may begin anywhere
-    inside = path.iterdir() if path.is_dir() else map(Path, matches)
-    found = [one for one in inside if _is_read(one)]
+    pattern = str(path.relative_to(path.anchor))
+    with checks.in_one_sentence(path):
+        inside = path.iterdir() if path.is_dir() else Path(path.anchor).glob(pattern)
+        found = [one for one in inside if _is_read(one)]
     # Pictures beside scans are pictures of them.
     found = [one for one in found if suffix_of(one) not in PICTURES] or found
     if not found and path.is_dir():
