@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from skullnb.errors import InvalidImage
 from skullnb.phantom import published_stack
 from skullnb.pipeline import (
     PipelineSettings,
@@ -96,7 +95,7 @@ def assert_same_as_trace(image, chosen):
 
 
 def wild_floats(kind, most):
-    """Any floats of a range that the article's own subtraction can hold."""
+    """Any floats up to the most; the article's own subtraction can hold less than there is."""
     elements = st.floats(-most, most, width=np.finfo(kind).bits)
     return hnp.arrays(kind, st.tuples(*[st.integers(1, 24)] * 2), elements=elements)
 
@@ -110,7 +109,7 @@ def test_any_image_gives_the_mask_of_the_article(image, width):
     np.testing.assert_array_equal(create_skull_mask(image, width), of_article(image, width))
 
 
-@given(any_image(), any_settings)
+@given(any_image() | wild_floats("f4", float(np.finfo("f4").max)), any_settings)
 @settings(max_examples=300)
 def test_any_settings_give_the_mask_and_the_facts_of_the_trace(image, chosen):
     assert_same_as_trace(image, chosen)
@@ -183,24 +182,6 @@ def test_the_kind_of_array_changes_nothing_and_compiles_nothing(tmp_path):
     np.testing.assert_array_equal(locked, image)
     assert compiled() == before
     assert len(before["_levels_of"]) == 2
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
-@pytest.mark.parametrize("bad", [np.nan, -np.nan, np.inf, -np.inf])
-def test_a_pixel_that_is_not_finite_is_counted_and_refused(dtype, bad):
-    images = np.random.default_rng(0).random((2, 30, 70)).astype(dtype)
-    images[1, 7, 69] = images[1, 29, 0] = bad
-    with pytest.raises(InvalidImage, match="Slice 1 has 2 of 2100 pixels that are NaN"):
-        create_skull_masks(images)
-
-
-@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_a_range_that_overflows_is_computed_without_overflowing(dtype):
-    image = np.full((40, 40), -np.finfo(dtype).max, dtype=dtype)
-    image[10:30, 10:30] = np.finfo(dtype).max
-    with np.errstate(all="raise"):
-        assert_same_as_trace(image, PipelineSettings(kernel_width=3))
-    assert create_skull_mask(image, 3).sum() == 480
 
 
 WITHOUT = r"""

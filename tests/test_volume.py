@@ -162,9 +162,6 @@ def test_a_slice_far_from_the_brain_is_empty_and_says_why():
     assert middle.brain_px < middle.dilated_px <= middle.mask_px == middle.mask.sum()
 
 
-# --- open heads -----------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("name", ["studyforrest", "colin27", "mne-ecog", "ubermuda-flair"])
 def test_open_heads_are_as_good_as_was_measured(name, monkeypatch):
     if name != heads.BUILT_IN:
@@ -176,9 +173,6 @@ def test_open_heads_are_as_good_as_was_measured(name, monkeypatch):
     found = metrics.score_slices(masks[places], stack.reference)["iou"]
     assert np.allclose(stored.iou, found, atol=2e-6)
     assert found.min() > 0.89
-
-
-# --- the command ----------------------------------------------------------------------------------
 
 
 def run(*words):

@@ -118,8 +118,7 @@ def _kernel_rows(width: int, shape: str) -> Array:
 def _levels_of(pixels, low, span, top):
     """Scale pixels from low to low + span to 0..top; count; Otsu's threshold, or -1: ask OpenCV."""
     height, width = pixels.shape
-    # One dark column at least ends every row.
-    levels = np.empty((height, (width // 64 + 1) * 64), dtype=np.uint8)
+    levels = np.empty((height, (width // 64 + 1) * 64), dtype=np.uint8)  # a dark column ends rows
     for row in range(height):
         source, target = pixels[row], levels[row]
         target[width:] = 0

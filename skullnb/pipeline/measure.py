@@ -46,6 +46,11 @@ class SliceMeasure:
     reason: str
     warnings: tuple[str, ...]
 
+    @property
+    def status(self) -> str:
+        """Say "empty", "warned" or "ok"."""
+        return "empty" if self.reason else "warned" if self.warnings else "ok"
+
     def row(self) -> dict[str, Any]:
         """Give everything but the mask, by name."""
         return {name: value for name, value in vars(self).items() if name != "mask"}
@@ -223,10 +228,7 @@ def add_neighbour_signs(
 
 @lru_cache(maxsize=1)
 def load() -> ModuleType | None:
-    """Give the fast kernels, or None where numba does not work.
-
-    It takes a second, and half a minute once for an installation: call it before starting workers.
-    """
+    """Give the fast kernels, or None where numba does not work; compiling takes half a minute."""
     try:
         fast = importlib.import_module("skullnb.pipeline.fast")
         for kind in (np.float32, np.float64):

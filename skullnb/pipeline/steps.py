@@ -55,9 +55,8 @@ def otsu_threshold(normalised: Mask) -> int:
 
 def threshold_of(normalised: Mask, settings: PipelineSettings) -> int:
     """Level that the settings ask for: Otsu's, or the one given by hand."""
-    if settings.threshold == "otsu":
-        return otsu_threshold(normalised)
-    return int(settings.threshold)
+    by_hand = settings.threshold
+    return otsu_threshold(normalised) if by_hand == "otsu" else int(by_hand)
 
 
 def binarise(normalised: Mask, threshold: int) -> Mask:
