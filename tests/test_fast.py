@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
@@ -206,6 +207,13 @@ def test_without_numba_the_steps_give_the_same(tmp_path):
     command = [sys.executable, "-c", WITHOUT, tmp_path / "image.npy"]
     run = subprocess.run(command, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
+
+
+def test_threads_do_not_disturb_each_other():
+    images = [*published_stack().images[:2]] * 8
+    expected = [measure_slice(image).row() for image in images]
+    with ThreadPoolExecutor(4) as pool:
+        assert [one.row() for one in pool.map(measure_slice, images)] == expected
 
 
 def test_the_fast_tier_is_one_file_that_can_be_read():

@@ -9,14 +9,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from skullnb import metrics
+from skullnb import metrics, pipeline
 from skullnb.batch import mask_batch
-from skullnb.pipeline import (
-    PipelineSettings,
-    create_skull_mask,
-    create_skull_masks,
-    trace_skull_mask,
-)
+from skullnb.pipeline import PipelineSettings, create_skull_mask
 
 quickly = settings(max_examples=60)
 MASKS = hnp.arrays(bool, st.tuples(st.just(2), st.integers(1, 12), st.integers(1, 12)))
@@ -39,7 +34,7 @@ def scenes(draw):
 @given(image=scenes(), half=st.integers(0, 14))
 @quickly
 def test_mirroring_a_slice_mirrors_its_mask_when_the_kernel_is_odd(axis, image, half):
-    components = trace_skull_mask(image).components
+    components = pipeline.trace_skull_mask(image).components
     inner = components["area"][~components["touches_edge"]]
     assume(len(inner) and np.count_nonzero(inner == inner.max()) == 1)  # else order decides
     mirrored = create_skull_mask(np.flip(image, axis), 2 * half + 1)
@@ -74,4 +69,4 @@ def test_a_batch_gives_the_masks_of_the_stack_however_it_is_cut(images, chunk, w
         scans, output = Path(folder) / "scans.npy", Path(folder) / "masks.npy"
         np.save(scans, images)
         mask_batch(scans, output, chosen, chunk=chunk, workers=1)
-        np.testing.assert_array_equal(np.load(output), create_skull_masks(images, chosen))
+        np.testing.assert_array_equal(np.load(output), pipeline.create_skull_masks(images, chosen))

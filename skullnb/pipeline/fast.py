@@ -14,13 +14,13 @@ What makes it quick, and why it is exact:
   components. Where equal ones compete, OpenCV is asked for the order of its labels. Holes are
   runs of the background that are not joined to the outermost.
 * **A hull from row ends.** The first and last pixel of each row have the same convex hull as all.
-
-Kernels get arrays of one kind each, whatever the slice is stored in, so that none is compiled anew.
+* **One kind of array each.** Whatever a slice is stored in, no kernel is compiled anew.
 """
 
 # mypy: allow-untyped-defs, allow-untyped-decorators, allow-untyped-calls
 from __future__ import annotations
 
+import threading
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -35,6 +35,7 @@ from skullnb.pipeline.signs import Array, SliceFacts
 _ALL, _NONE, _ONE, _LAST = (np.uint64(value) for value in (2**64 - 1, 0, 1, 63))
 _part = njit(nogil=True, error_model="numpy")  # compiled into the kernels that call it
 _kernel = njit(nogil=True, error_model="numpy", cache=True)
+_held = threading.local()  # memory for the next slice: fresh memory costs more than what fills it
 
 
 class Cut(NamedTuple):
@@ -64,8 +65,13 @@ def cut(image: ArrayLike, settings: PipelineSettings, number: int | None = None)
         low, span, top = np.array([0, 1, 1], dtype=np.float32)
     pixels = pixels.view()
     pixels.flags.writeable = False  # as those of a memory map are
-    levels, counts, threshold = _levels_of(pixels, low, span or top, top)
     width = pixels.shape[1]
+    shape = len(pixels), (width // 64 + 1) * 64  # a dark column ends every row
+    if getattr(_held, "shape", None) != shape:
+        _held.shape, _held.levels = shape, np.empty(shape, dtype=np.uint8)
+        _held.pairs = np.empty(2**16, dtype=np.uint32)
+    levels = _held.levels
+    counts, threshold = _levels_of(pixels, low, span or top, top, levels, _held.pairs)
     if settings.threshold != "otsu":
         threshold = int(settings.threshold)
     elif threshold < 0:
@@ -115,16 +121,15 @@ def _kernel_rows(width: int, shape: str) -> Array:
 
 
 @_kernel
-def _levels_of(pixels, low, span, top):
+def _levels_of(pixels, low, span, top, levels, pairs):
     """Scale pixels from low to low + span to 0..top; count; Otsu's threshold, or -1: ask OpenCV."""
     height, width = pixels.shape
-    levels = np.empty((height, (width // 64 + 1) * 64), dtype=np.uint8)  # a dark column ends rows
     for row in range(height):
         source, target = pixels[row], levels[row]
         target[width:] = 0
         for i in range(width):
             target[i] = np.uint8(np.int32((source[i] - low) / span * top))
-    pairs, eights, dark = np.zeros(2**16, dtype=np.uint32), levels.ravel().view(np.uint64), 0
+    pairs[:], eights, dark = 0, levels.ravel().view(np.uint64), 0
     for i in range(eights.size):
         if eights[i]:
             for k in range(0, 64, 16):
@@ -149,7 +154,7 @@ def _levels_of(pixels, low, span, top):
                 best, chosen = between, level
     # In a very large frame OpenCV leaves out levels that split off only a few pixels.
     is_clear = second < best * (1 - 1e-6) and below[-1] < 2**22
-    return levels, counts, chosen if is_clear else -1
+    return counts, chosen if is_clear else -1
 
 
 @_part

@@ -111,10 +111,7 @@ def masks_by_width(
     *,
     slice_number: int | None = None,
 ) -> Iterator[Mask]:
-    """Masks of one slice, (H, W) uint8 {0, 1}, at several kernel widths (px).
-
-    The width and reach of the settings are not used; dark growth is refused.
-    """
+    """Masks of one slice, (H, W) uint8 {0, 1}, at several kernel widths (px) instead of its own."""
     settings = replace(settings or PipelineSettings(), reach_mm=None)
     if settings.border == DARK_GROWTH:
         raise InvalidSetting('Dark growth has no kernel width; use border="dilation" to vary it.')

@@ -64,17 +64,13 @@ SMALLEST_HEAD = 0.01  # of the frame: a smaller hull tells nothing by what lies 
 # Bright tissue outside the chosen one's hull: right slices .10 to .53, brain joined to scalp .06
 # and less. Where a component with the last share touches the frame, which cuts it, right ones .02.
 LEAST_OUTSIDE, LEAST_OUTSIDE_CUT, MOST_OUTSIDE, CUT_SHARE = 0.065, 0.01, 0.60, 0.001
-# Right components fill .79 of their hull or more, .66 where cropped, .50 on the noisiest synthetic
-# heads; noise in air .30 to .51.
+# Right ones fill .79 of their hull or more, .66 cropped, .50 in noise; noise in air .30 to .51.
 RING_FILL, SPARSE_FILL = 0.60, 0.48
-# The largest component beside the chosen one: right slices .32 of it or less, wrong ones .36 to 1.
-# One that touches the frame: right slices up to 1.2 times the chosen one (a neck).
+# Largest beside the chosen one: right .32 of it or less, wrong .36 to 1; at the frame: right 1.2.
 LIKE_SIZE, MUCH_LARGER = 0.35, 2.0
-# Of bright padding in a corner, which has one level but for a rim that resampling blurs; of scalp
-# that the frame cuts, half of the pixels share one at most.
+# Of padding in a corner, of one level but for a blurred rim; in cut scalp half share one at most.
 PADDING_SHARE = 0.75
-# Against the median of up to five slices nearby that show no sign. Thresholds of right slices
-# differed by 21% at most; no right slice of five open stacks from neighbours within 12 mm.
+# Against the median of five slices nearby without a sign; thresholds of right ones differ by .21.
 AREA_CHANGE, THRESHOLD_CHANGE, NEARBY, NEARBY_MM = 0.25, 0.40, 5, 10.0
 
 
