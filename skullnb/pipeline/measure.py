@@ -6,6 +6,8 @@ The kernels of `skullnb.pipeline.fast` do the work, or without numba the steps, 
 from __future__ import annotations
 
 import importlib
+import sys
+import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -24,6 +26,8 @@ from skullnb.pipeline.trace import empty_reason, trace_skull_mask
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_PATIENCE_S = 3.0  # until a slow start is explained
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,6 +230,8 @@ def add_neighbour_signs(
 @lru_cache(maxsize=1)
 def load() -> ModuleType | None:
     """Give the fast kernels, or None where numba does not work; compiling takes half a minute."""
+    patience = threading.Timer(_PATIENCE_S, _explain)
+    patience.start()
     try:
         fast = importlib.import_module("skullnb.pipeline.fast")
         for kind in (np.float32, np.float64):
@@ -234,4 +240,12 @@ def load() -> ModuleType | None:
             fast.facts_of(found, mask, columns)
     except (ImportError, RuntimeError):  # no numba, or nowhere to keep what it compiles
         return None
+    finally:
+        patience.cancel()
     return fast
+
+
+def _explain() -> None:
+    """Say on a terminal what takes so long."""
+    if sys.stderr.isatty():
+        print("Compiling the fast masks, once for this installation ...", file=sys.stderr)
