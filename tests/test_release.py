@@ -8,6 +8,7 @@ from pathlib import Path
 
 import codemeta
 import nbformat
+import pandas as pd
 import pytest
 import yaml
 from hatchling.metadata.core import ProjectMetadata
@@ -58,6 +59,9 @@ def sentences():
     unscored = real_heads.table("unscored")
     seen = (unscored["signs"] != "").groupby(unscored["region"]).agg(["sum", "size"])
     eyes, top = seen.loc["at the eyes"], seen.loc["near the vertex"]
+    border = real_heads.table("border_scores")
+    border = border.groupby(["method", "head"])["iou"].mean().groupby("method").mean()
+    eye = pd.read_csv(real_heads.FOLDER / "by_eye.csv").sum(numeric_only=True)
     stack = phantom.published_stack()
     masks = create_skull_masks(stack.images)
     pooled = metrics.iou(masks, stack.reference)
@@ -91,6 +95,10 @@ def sentences():
         f"And 5 cases without a failure leave a failure rate of up to {bound} possible",
         f"on {signs['n_hits']} of the {n_wrong} wrong choices and on {signs['n_false']} of the "
         f"other {n - n_wrong} slices",
+        f"the mean IoU is {border['dark growth']:.3f} slice by slice, and "
+        f"{border['whole head']:.3f} if the brain is first found",
+        f"{eye.right} of {eye.looked_at} slices look right, and {eye.wrong_and_told} of the other "
+        f"{eye.looked_at - eye.right} show a sign",
         f"off by {mm['assd']:.1f} mm on average, and {mm['nsd']:.0%} of it lies within 1 mm",
         f"Of the {len(poor)} slices with an IoU below {real_heads.POOR_IOU}, "
         f"{(poor['signs'] == '').sum()} show",
