@@ -65,7 +65,7 @@ def open_nibabel(path: Path, axis: str, part: str) -> Volume:
     kept.set_data_dtype(np.uint8)
     for field in _SPATIAL_FIELDS:
         kept[field] = header[field]
-    return volume.on(Grid.of_header(affine, kept, axis), load)
+    return volume.on(Grid.of_affine(affine, shape, axis, header=kept), load)
 
 
 def _image_class(path: Path) -> Any:
