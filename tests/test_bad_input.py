@@ -201,7 +201,7 @@ WORDS = {
     "heads show ../colin27": "no open head '../colin27'",
     "heads fetch": "Name the heads to fetch",
     "report --images scan.npy -o two": "not empty",
-    "report --images scan.npy -o two --overwrite": "not a skullnb report",
+    "report --images scan.npy -o two --overwrite": "skullnb report, nothing else",
     "collate broken -o t.csv": "is not JSON",
 }
 

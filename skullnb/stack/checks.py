@@ -23,16 +23,21 @@ _SILENCE = RLock()  # what warnings are shown is the whole program's, so one thr
 
 
 @contextmanager
-def in_one_sentence(path: Path) -> Iterator[None]:
-    """Turn whatever a parser raises on a damaged file into one sentence."""
+def in_one_sentence(path: Path, quoting: bool = True) -> Iterator[None]:
+    """Turn whatever a parser raises on a damaged file into one sentence, `quoting` it or not."""
+    told = "it is damaged, cut short, not what its name says, or needs a package or more memory"
     try:
         yield
     except SkullnbError:
         raise
     except Exception as error:  # every parser fails in its own way
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160].rstrip(".")
-        told = "it is damaged, not what its name says, or needs a package or more memory than here"
-        raise UnreadableFile(f"{path.name} can't be read ({reason}): {told}.") from error
+        # What the computer refuses quotes nothing of the file, and may be gone tomorrow.
+        if quoting or isinstance(error, MemoryError) or getattr(error, "errno", None) is not None:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+            told = f"{path.name} can't be read ({reason.rstrip('.')}): {told} than here."
+            raise UnreadableFile(told) from error
+        told = f"{path.name} can't be read as DICOM: {told} (pip install 'skullnb[dicom]')."
+        raise UnreadableFile(told) from None
 
 
 @contextmanager

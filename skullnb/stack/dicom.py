@@ -6,8 +6,8 @@ on: neither may tell of a patient.
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from importlib import import_module
 from itertools import groupby
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from skullnb.errors import SkullnbError, UnreadableFile
+from skullnb.errors import UnreadableFile
 from skullnb.stack import checks
 from skullnb.stack.checks import Array
 from skullnb.stack.model import Frame, Grid, Volume
@@ -45,10 +45,9 @@ def is_dicom(path: Path) -> bool:
     """Whether a file is DICOM by its ending, or else by its contents."""
     # Without a preamble, other endings than numbers, as in 1.2.840.5, are some other format's.
     bare = re.fullmatch(r"(\.[0-9]+)?", path.suffix) is not None
-    try:
+    with suppress(OSError):
         return path.suffix.lower() in _SUFFIXES or _begins_well(path, bare)
-    except OSError:
-        return False
+    return False
 
 
 def _begins_well(path: Path, bare: bool) -> bool:
@@ -63,7 +62,7 @@ def find_series(files: Iterable[Path]) -> list[list[Volume]]:
     """Sort files into series, folder by folder; those that hold no image are left out."""
     found: dict[Path, dict[str, tuple[str, list[Frame]]]] = defaultdict(dict)
     for file in files:
-        with _without_quoting(file):
+        with checks.in_one_sentence(file, quoting=False), checks.silenced():
             header = _read(file, stop_before_pixels=True)
             if "Rows" in header:
                 number = str(header.get("SeriesNumber", ""))
@@ -72,23 +71,23 @@ def find_series(files: Iterable[Path]) -> list[list[Volume]]:
                 here = found[file.parent.resolve()]
                 _, frames = here.setdefault(str(header.get("SeriesInstanceUID", "")), (number, []))
                 frames += _frames(file, header)
-    return [_named(folder, list(series.values())) for folder, series in found.items()]
-
-
-def _named(folder: Path, series: list[tuple[str, list[Frame]]]) -> list[Volume]:
-    """Name the series of a folder, by DICOM's own numbers where they tell series apart."""
-    series.sort(key=lambda one: (checks.natural_key(one[0]), one[1][0].file.name))
-    numbers = [number for number, _ in series]
-    if "" in numbers or len(set(numbers)) < len(numbers):
-        numbers = [str(count) for count in range(1, len(series) + 1)]
-    volumes = []
-    for number, (_, frames) in zip(numbers, series, strict=True):
-        files = tuple(dict.fromkeys(frame.file for frame in frames))
-        path = files[0] if len(series) == len(files) == 1 else folder
-        alone = folder.name if path == folder else checks.stem(path)
-        name = f"{folder.name}-series{number}" if len(series) > 1 else alone
-        volumes.append(Volume(path, name, tuple(frames), number, files=files))
-    return volumes
+    folders = []
+    for folder, by_uid in found.items():
+        series = sorted(
+            by_uid.values(), key=lambda one: (checks.natural_key(one[0]), one[1][0].file)
+        )
+        numbers = [number for number, _ in series]
+        if "" in numbers or len(set(numbers)) < len(numbers):  # they don't tell series apart
+            numbers = [str(count) for count in range(1, len(series) + 1)]
+        volumes = []
+        for number, (_, frames) in zip(numbers, series, strict=True):
+            stored = tuple(dict.fromkeys(frame.file for frame in frames))
+            path = stored[0] if len(series) == len(stored) == 1 else folder
+            name = checks.stem(path) if path != folder else folder.name
+            name = f"{folder.name}-series{number}" if len(series) > 1 else name
+            volumes.append(Volume(path, name, tuple(frames), number, files=stored))
+        folders.append(volumes)
+    return folders
 
 
 def open_series(volume: Volume, axis: str) -> Volume:
@@ -167,7 +166,7 @@ def _frames(file: Path, header: Any) -> list[Frame]:
 
     found, objection = [], _objection(header, n_frames)
     measures, rescale = "PixelMeasuresSequence", "PixelValueTransformationSequence"
-    for index, own in enumerate(each):
+    for own in each:
         spacing = numbers(own, 2, measures, "PixelSpacing")
         spacing = spacing if spacing and min(spacing) > 0 else None
         place = numbers(own, 3, "PlanePositionSequence", "ImagePositionPatient")
@@ -177,7 +176,7 @@ def _frames(file: Path, header: Any) -> list[Frame]:
         (slope,) = numbers(own, 1, rescale, "RescaleSlope") or (1.0,)
         (intercept,) = numbers(own, 1, rescale, "RescaleIntercept") or (0.0,)
         geometry = (spacing, place, turned, abs(step))
-        found.append(Frame(file, index, shape, *geometry, slope, intercept, objection))
+        found.append(Frame(file, len(found), shape, *geometry, slope, intercept, objection))
     return found
 
 
@@ -189,6 +188,8 @@ def _objection(header: Any, n_frames: int) -> str:
     grey = header.get("PhotometricInterpretation", "MONOCHROME2") == "MONOCHROME2"
     if int(header.get("SamplesPerPixel") or 1) != 1 or not grey:
         return "colour or inverted grey; give grey values with black as 0"
+    if {"BitsStored", "HighBit"} <= {*header.dir()} and header.BitsStored != header.HighBit + 1:
+        return "values that begin above the lowest bit of a pixel; convert it to NIfTI"
     if n_frames == 1 and "MOSAIC" in str(header.get("ImageType", "")).upper():
         return "a mosaic, all slices side by side in one image; convert it to NIfTI with dcm2niix"
     return ""
@@ -199,18 +200,10 @@ def _load(frames: Sequence[Frame]) -> Array:
     decoding: Any = import_module("pydicom.pixels")
     scaled, planes = any((one.slope, one.intercept) != (1, 0) for one in frames), list[Array]()
     for file, of_file in groupby(frames, key=lambda frame: frame.file):
-        with _without_quoting(file):
-            dataset, unused = _read(file), 0
-            # Values may end below the highest bit of a pixel, or, rarely, begin above the lowest.
-            if "BitsStored" in dataset and "HighBit" in dataset:
-                unused = int(dataset.HighBit) + 1 - int(dataset.BitsStored)
-                dataset.BitsStored = int(dataset.BitsStored) + unused
-            if unused and dataset.file_meta.TransferSyntaxUID.is_compressed:
-                raise UnreadableFile(
-                    f"{file.name} is compressed in unusual bits; save it otherwise."
-                )
+        with checks.in_one_sentence(file, quoting=False), checks.silenced():
+            dataset = _read(file)
             pixels = np.asarray(decoding.pixel_array(dataset)).reshape(-1, *frames[0].shape)
-            pixels = _without_padding(pixels >> unused if unused else pixels, dataset)
+            pixels = _without_padding(pixels, dataset)
         for one in of_file:
             plane = pixels[one.index]
             planes.append(plane * one.slope + one.intercept if scaled else plane)
@@ -244,20 +237,3 @@ def _read(file: Path, **options: Any) -> Any:
         name = "ImplicitVRLittleEndian" if implicit else "ExplicitVRLittleEndian"
         dataset.file_meta.TransferSyntaxUID = getattr(pydicom.uid, name)
     return dataset
-
-
-@contextmanager
-def _without_quoting(file: Path) -> Iterator[None]:
-    """Turn whatever pydicom says or raises into one sentence that quotes nothing of the file."""
-    try:
-        with checks.silenced():
-            yield
-    except SkullnbError:
-        raise
-    except Exception as error:
-        # What the computer refuses may be gone tomorrow, and quotes nothing of the file.
-        if isinstance(error, MemoryError) or getattr(error, "errno", None) is not None:
-            with checks.in_one_sentence(file):
-                raise
-        told = f"{file.name} can't be read as DICOM: it is damaged, cut short or not what its name"
-        raise UnreadableFile(f"{told} says, or needs pip install 'skullnb[dicom]'.") from None
