@@ -235,9 +235,14 @@ def test_a_tiff_written_a_page_at_a_time_is_one_stack(tmp_path, options):
         pages = np.concatenate([np.atleast_3d(part.T).T for part in parts])
         np.testing.assert_array_equal(read_stack(tmp_path / "a.tif").images, pages)
     with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
-        for part in (SLICES[None], SLICES, SLICES[0]):
-            tiff.write(np.stack([part] * 2), photometric="minisblack", **options)
+        for part in (SLICES, SLICES[:, 1:]):
+            tiff.write(part, photometric="minisblack", **options)
     with pytest.raises(UnreadableFile, match="several sizes"):
+        read_stack(tmp_path / "a.tif")
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        for part in (SLICES[None], SLICES):
+            tiff.write(np.stack([part] * 2), photometric="minisblack", **options)
+    with pytest.raises(UnreadableFile, match="one volume or slice"):
         read_stack(tmp_path / "a.tif")
 
 

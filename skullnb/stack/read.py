@@ -18,17 +18,16 @@ from skullnb.stack import checks, files
 from skullnb.stack.checks import expand, stem, suffix_of
 from skullnb.stack.dicom import find_series, is_dicom, open_series
 from skullnb.stack.model import Stack, Volume, acquired, evenly, voxel_sizes
-from skullnb.stack.volumes import ITK_KINDS, NIBABEL_KINDS, open_itk, open_nibabel
 
 PICTURES = (".png", ".jpg", ".jpeg")
 READERS: dict[str, Callable[[Path, str, str], Volume]] = {
     ".npy": files.open_npy,
     ".npz": files.open_npz,
     ".zarr": files.open_zarr,
-    **dict.fromkeys(NIBABEL_KINDS, open_nibabel),
+    **dict.fromkeys(files.NIBABEL_KINDS, files.open_nibabel),
     **dict.fromkeys((".tif", ".tiff"), files.open_tiff),
     **dict.fromkeys(PICTURES, files.open_picture),
-    **dict.fromkeys(ITK_KINDS, open_itk),
+    **dict.fromkeys(files.ITK_KINDS, files.open_itk),
 }
 KINDS = f"{', '.join(READERS)} and DICOM"
 

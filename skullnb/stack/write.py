@@ -14,8 +14,8 @@ import numpy as np
 
 from skullnb.errors import InvalidSetting, SkullnbError, UnreadableFile
 from skullnb.stack.checks import Array, expand, stem, suffix_of
+from skullnb.stack.files import SYNTHETIC
 from skullnb.stack.model import Stack
-from skullnb.stack.volumes import SYNTHETIC
 
 STACK_KINDS = (".npz", ".nii", ".nii.gz")  # of files that stacks are written to
 MASK_KINDS = (".nii", ".nii.gz", ".npy", ".npz", ".tif", ".tiff", ".png")
