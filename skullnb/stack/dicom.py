@@ -164,7 +164,7 @@ def _frames(file: Path, header: Any) -> list[Frame]:
                     return tuple(values.tolist())
         return None
 
-    found, objection = [], _objection(header, n_frames)
+    found, objection = list[Frame](), _objection(header, n_frames)
     measures, rescale = "PixelMeasuresSequence", "PixelValueTransformationSequence"
     for own in each:
         spacing = numbers(own, 2, measures, "PixelSpacing")

@@ -119,7 +119,7 @@ def open_tiff(path: Path, axis: str, part: str) -> Volume:
         shape = (sum(n for n, *_ in shapes), *shapes[0][1:])
         mappable = len(series) == 1 and page.is_memmappable and series[0].dataoffset is not None
         refuse_size(
-            path, prod(shape) * page.dtype.itemsize, path.stat().st_size if mappable else None
+            path, prod(shape) * series[0].dtype.itemsize, path.stat().st_size if mappable else None
         )
 
     def load() -> Array:
@@ -199,21 +199,21 @@ def open_nibabel(path: Path, axis: str, part: str) -> Volume:
                     pass
         return pixels
 
-    affine, is_nifti = np.asarray(image.affine, dtype=float), isinstance(image, nib.Nifti1Pair)
+    affine = np.asarray(image.affine, dtype=float)
+    kept: Any = None
+    if isinstance(header, nib.Nifti1Header):  # kept is geometry only, and none of the texts
+        kind: Any = nib.Nifti2Header if isinstance(header, nib.Nifti2Header) else nib.Nifti1Header
+        kept = kind()
+        kept.set_data_shape(shape)
+        kept.set_data_dtype(np.uint8)
+        for field in _SPATIAL_FIELDS:
+            kept[field] = header[field]
     volume = Volume(
         path,
         remarks=_conflict(path, image, affine) if isinstance(image, nib.AnalyzeImage) else (),
         files=tuple(sorted(one for one in named if one.exists())),
-        synthetic=is_nifti and bool(header["descrip"] == SYNTHETIC),
+        synthetic=kept is not None and bool(header["descrip"] == SYNTHETIC),
     )
-    if not is_nifti:
-        return volume.on(Grid.of_affine(affine, shape, axis), load)
-    kind: Any = nib.Nifti2Header if isinstance(header, nib.Nifti2Header) else nib.Nifti1Header
-    kept = kind()  # geometry only, and none of the texts
-    kept.set_data_shape(shape)
-    kept.set_data_dtype(np.uint8)
-    for field in _SPATIAL_FIELDS:
-        kept[field] = header[field]
     return volume.on(Grid.of_affine(affine, shape, axis, header=kept), load)
 
 
