@@ -108,10 +108,8 @@ def needed(module: str, what: str, extra: str) -> Any:
     try:
         return import_module(module)
     except ImportError as error:
-        run = f"pip install 'skullnb[{extra}]'"
-        raise InvalidSetting(
-            f"{what} needs {module}, which is not installed; run: {run}"
-        ) from error
+        told = f"{what} needs {module}, which is not installed; run: pip install"
+        raise InvalidSetting(f"{told} 'skullnb[{extra}]'") from error
 
 
 def expand(path: str | Path) -> Path:

@@ -22,7 +22,7 @@ from skullnb.stack.model import Grid, Volume, voxel_sizes
 SYNTHETIC = b"skullnb synthetic phantom"
 
 NIBABEL_KINDS = (".nii", ".nii.gz", ".hdr", ".img", ".mgz", ".mgh", ".mnc", ".head")
-ITK_KINDS = (".nrrd", ".nhdr", ".mha", ".mhd")
+ITK_KINDS = (".nrrd", ".mha")
 _SPATIAL_FIELDS = (
     *("pixdim", "qform_code", "sform_code", "xyzt_units"),
     *("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"),
@@ -255,14 +255,10 @@ def _conflict(path: Path, image: Any, affine: Array) -> tuple[str, ...]:
 def open_itk(path: Path, axis: str, part: str) -> Volume:
     """Open a volume of a kind in `ITK_KINDS`."""
     sitk: Any = checks.needed("SimpleITK", f"{path.name} (if it is not saved as .nii.gz)", "itk")
-    files = [path]
-    if suffix_of(path) in (".mhd", ".nhdr"):  # pixels lie in a file of their own, beside it
-        with path.open("rb") as file:
-            head = file.read(1 << 16).decode("latin-1")
-        found = re.search(r"^(?:ElementDataFile\s*=|data ?file:)\s*(.+?)\s*$", head, re.M | re.I)
-        files.append(path.parent / (found[1] if found else "."))
-        if files[1].parent != path.parent or not files[1].is_file():
-            raise UnreadableFile(f"{path.name} doesn't name one file of pixels in its own folder.")
+    with path.open("rb") as file:
+        head = file.read(1 << 16)
+    if re.search(rb"^(ElementDataFile\s*=(?!\s*LOCAL\s)|data ?file:)", head, re.M | re.I):
+        raise UnreadableFile(f"{path.name} names another file as that of its pixels; save one.")
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
@@ -280,6 +276,4 @@ def open_itk(path: Path, axis: str, part: str) -> Volume:
     affine[:own, 3] = reader.GetOrigin()[:own]
     affine[:2] *= -1  # ITK counts mm towards left and back
     grid = Grid.of_affine(affine, shape, axis)
-    return Volume(path, files=tuple(files)).on(
-        grid, lambda: sitk.GetArrayFromImage(reader.Execute()).T
-    )
+    return Volume(path).on(grid, lambda: sitk.GetArrayFromImage(reader.Execute()).T)

@@ -71,7 +71,7 @@ class Grid:
             header.set_sform(affine, code=code)
             header.set_xyzt_units("mm")
         shape = (*shape, 1, 1)[:3]
-        return cls(shape, affine, axis or acquired(affine, shape)[0], header)
+        return cls(shape, affine, axis or acquired(affine, shape), header)
 
     @property
     def turn(self) -> Array:
@@ -114,8 +114,8 @@ def voxel_sizes(affine: Array) -> Array:
     return np.asarray(np.linalg.norm(affine[:3, :3], axis=0))
 
 
-def acquired(affine: Array, shape: Sequence[int]) -> tuple[str, str]:
-    """Return the axis in which a volume was acquired, and why that is thought; axial in doubt.
+def acquired(affine: Array, shape: Sequence[int]) -> str:
+    """Return the axis in which a volume was acquired; axial in doubt.
 
     It is the one with a single slice, by far the largest step, or by far the fewest slices.
     """
@@ -128,10 +128,8 @@ def acquired(affine: Array, shape: Sequence[int]) -> tuple[str, str]:
     if not single and sizes[thick[2]] < _BY_FAR_MM * sizes[thick[1]]:
         chosen = few[0]
         if counts[few[1]] < _BY_FAR_COUNT * counts[few[0]]:
-            return "axial", ""
-    across = int(import_module("nibabel.orientations").io_orientation(affine)[chosen, 0])
-    why = "a single slice" if single else f"{counts[chosen]} slices, {sizes[chosen]:.3g} mm apart"
-    return _ACROSS[across], why
+            return "axial"
+    return _ACROSS[int(import_module("nibabel.orientations").io_orientation(affine)[chosen, 0])]
 
 
 @dataclass(frozen=True, eq=False)
@@ -240,15 +238,15 @@ class Stack:
     @property
     def contents(self) -> str:
         """What the stack holds, in one line, without reading the pixels."""
-        n, height, width = self.images.shape
-        parts = [f"{n} slice{'s' * (n != 1)} of {height} x {width} px", str(self.images.dtype)]
-        if self.spacing_mm:
-            parts.append(f"{self.spacing_mm[0]:g} x {self.spacing_mm[1]:g} mm")
-        parts.append("no reference" if self.reference is None else "with reference")
-        if self.groups:
-            n_groups = len(set(self.groups))
-            parts.append(f"{n_groups} group{'s' * (n_groups != 1)}")
-        return ", ".join(parts)
+        (n, height, width), n_groups = self.images.shape, len(set(self.groups or ()))
+        parts = [
+            f"{n} slice{'s' * (n != 1)} of {height} x {width} px",
+            str(self.images.dtype),
+            "{:g} x {:g} mm".format(*self.spacing_mm) if self.spacing_mm else "",
+            "no reference" if self.reference is None else "with reference",
+            f"{n_groups} group{'s' * (n_groups != 1)}" if n_groups else "",
+        ]
+        return ", ".join(part for part in parts if part)
 
     def __repr__(self) -> str:
         """Say in one line what the stack is called and what it holds."""

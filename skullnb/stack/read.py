@@ -17,7 +17,7 @@ from skullnb.errors import InvalidSetting, ShapeMismatch, UnreadableFile
 from skullnb.stack import checks, files
 from skullnb.stack.checks import expand, stem, suffix_of
 from skullnb.stack.dicom import find_series, is_dicom, open_series
-from skullnb.stack.model import Stack, Volume, acquired, evenly, voxel_sizes
+from skullnb.stack.model import Stack, Volume, evenly, voxel_sizes
 
 PICTURES = (".png", ".jpg", ".jpeg")
 READERS: dict[str, Callable[[Path, str, str], Volume]] = {
@@ -214,9 +214,8 @@ def open_volume(
         told = f"{path.name} has the shape {opened.shape}, whose last axis looks like the slices"
         remarks.append(f"{told}; if so, put it first with numpy.moveaxis(images, -1, 0).")
     if grid is not None and grid.axis != "axial" and not axis:
-        why = acquired(grid.affine, grid.shape)[1]
-        told = f"{path.name} was acquired in {grid.axis} slices ({why}), so it is cut along"
-        remarks.append(f"{told} the {grid.axis} axis; name another with --axis.")
+        told = f"{path.name} was acquired in {grid.axis} slices, so it is cut along the"
+        remarks.append(f"{told} {grid.axis} axis; name another with --axis.")
     own = opened.spacing_mm
     if own and spacing_mm and not np.allclose(own, spacing_mm, rtol=_TYPED):
         header, given = ("{:.4g} x {:.4g} mm".format(*one) for one in (own, spacing_mm))
