@@ -106,16 +106,12 @@ def open_series(volume: Volume, axis: str) -> Volume:
 def _in_order(images: Sequence[Frame], name: str) -> tuple[list[Frame], Array | None]:
     """Sort images along their normal; return them and the affine to RAS mm, None if not said."""
     frames, first = list(images), images[0]
-
-    def refuse(what: str) -> UnreadableFile:
-        return UnreadableFile(f"{name} holds {what}.")
-
     for objection in (frame.objection for frame in frames if frame.objection):
-        raise refuse(objection)
+        raise UnreadableFile(f"{name} holds {objection}.")
     if any(None in (one.position_mm, one.orientation, one.spacing_mm) for one in frames):
         if len({frame.file for frame in frames}) == 1:
             return frames, None
-        raise refuse("images of which some say no position; convert them to NIfTI")
+        raise UnreadableFile(f"{name} holds images that say no position; convert them to NIfTI.")
     turned = np.array([one.orientation for one in frames], dtype=float).reshape(-1, 2, 3)
     (across, down), normal = turned[0], np.cross(*turned[0])
     square = np.allclose(turned[0] @ turned[0].T, np.eye(2), atol=1e-3)
@@ -123,7 +119,8 @@ def _in_order(images: Sequence[Frame], name: str) -> tuple[list[Frame], Array | 
     spacings = np.array([frame.spacing_mm for frame in frames], dtype=float)
     same = len({frame.shape for frame in frames}) == 1 and np.allclose(spacings, spacings[0], 1e-3)
     if not (same and square and np.allclose(turned, turned[0], atol=1e-3)):
-        raise refuse("images of several sizes or directions, or askew; give those of one volume")
+        told = "images of several sizes or directions, or askew"
+        raise UnreadableFile(f"{name} holds {told}; give those of one volume.")
     frames.sort(key=lambda one: float(np.dot(one.position_mm, normal)))  # type: ignore[arg-type]
     places = np.array([one.position_mm for one in frames], dtype=float)
     step = normal * (first.step_mm or 1.0)
@@ -132,8 +129,8 @@ def _in_order(images: Sequence[Frame], name: str) -> tuple[list[Frame], Array | 
         even = places[0] + np.arange(len(frames))[:, None] * step
         uneven = np.abs(places - even).max() > _UNEVEN * np.linalg.norm(step)
         if uneven or gaps.min() < _SAME_PLACE_MM:
-            apart = f"{gaps.min():.3g} to {gaps.max():.3g} mm apart in one series"
-            raise refuse(f"slices {apart}, so some are missing, or of another volume")
+            told = f"{name} holds slices {gaps.min():.3g} to {gaps.max():.3g} mm apart"
+            raise UnreadableFile(f"{told} in one series, so some are missing, or of another.")
     row, column = first.spacing_mm or (1.0, 1.0)
     affine = np.eye(4)
     affine[:3] = np.stack([across * column, down * row, step, places[0]], axis=1)
