@@ -100,9 +100,6 @@ def without_nan(images: Array) -> Array:
     return np.where(np.isnan(images), images.dtype.type(lowest), images)
 
 
-# --- what a user types: paths, `0.667x0.7`, `104:127`, `a,a,b` ------------------------------------
-
-
 def needed(module: str, what: str, extra: str) -> Any:
     """Import a module that only an extra of this package brings, or say how to get it."""
     try:

@@ -21,7 +21,7 @@ from skullnb.stack import checks
 from skullnb.stack.checks import Array
 from skullnb.stack.model import Frame, Grid, Volume
 
-TAGS = (
+TAGS = (  # all that is read of a file
     *("SeriesInstanceUID", "SeriesNumber", "Modality", "ImageType", "NumberOfFrames"),
     *("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation"),
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
@@ -32,8 +32,11 @@ TAGS = (
     *("PixelData", "FloatPixelData", "DoubleFloatPixelData"),
     *("ExtendedOffsetTable", "ExtendedOffsetTableLengths"),
 )
-"""All that is read of a file."""
 
+# How many numbers each of these tags holds that say where an image lies and what its values are.
+_NUMBERS = {"PixelSpacing": 2, "ImagePositionPatient": 3, "ImageOrientationPatient": 6}
+_NUMBERS |= dict.fromkeys(("SpacingBetweenSlices", "SliceThickness"), 1)
+_NUMBERS |= dict.fromkeys(("RescaleSlope", "RescaleIntercept"), 1)
 _SUFFIXES = (".dcm", ".dicom", ".ima")
 _NOT_MRI = ("CT", "US", "PT", "NM", "CR", "DX", "MG", "XA", "RF")
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # DICOM counts towards left and back, NIfTI doesn't
@@ -98,7 +101,7 @@ def open_series(volume: Volume, axis: str) -> Volume:
         grid = Grid.of_affine(affine, shape[::-1], axis)
         return volume.on(grid, lambda: _load(frames).transpose(2, 1, 0))
     remark = f"{volume.path.name} doesn't say where its images lie; they are taken as stored."
-    known: Any = {"spacing_mm": checks.parse_spacing(frames[0].spacing_mm)}
+    known: Any = {"spacing_mm": checks.parse_spacing(frames[0].told.get("PixelSpacing"))}
     known["remarks"] = (remark,) if len(frames) > 1 else ()
     return replace(volume, shape=shape, load=lambda: _load(frames), **known)
 
@@ -108,22 +111,24 @@ def _in_order(images: Sequence[Frame], name: str) -> tuple[list[Frame], Array | 
     frames, first = list(images), images[0]
     for objection in (frame.objection for frame in frames if frame.objection):
         raise UnreadableFile(f"{name} holds {objection}.")
-    if any(None in (one.position_mm, one.orientation, one.spacing_mm) for one in frames):
+    needed = {"PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient"}
+    if any(needed - one.told.keys() for one in frames):
         if len({frame.file for frame in frames}) == 1:
             return frames, None
         raise UnreadableFile(f"{name} holds images that say no position; convert them to NIfTI.")
-    turned = np.array([one.orientation for one in frames], dtype=float).reshape(-1, 2, 3)
+    turned = np.reshape([one.told["ImageOrientationPatient"] for one in frames], (-1, 2, 3))
     (across, down), normal = turned[0], np.cross(*turned[0])
     square = np.allclose(turned[0] @ turned[0].T, np.eye(2), atol=1e-3)
     # Scanners write the same spacing differently in its last digits.
-    spacings = np.array([frame.spacing_mm for frame in frames], dtype=float)
+    spacings = np.array([frame.told["PixelSpacing"] for frame in frames])
     same = len({frame.shape for frame in frames}) == 1 and np.allclose(spacings, spacings[0], 1e-3)
     if not (same and square and np.allclose(turned, turned[0], atol=1e-3)):
         told = "images of several sizes or directions, or askew"
         raise UnreadableFile(f"{name} holds {told}; give those of one volume.")
-    frames.sort(key=lambda one: float(np.dot(one.position_mm, normal)))  # type: ignore[arg-type]
-    places = np.array([one.position_mm for one in frames], dtype=float)
-    step = normal * (first.step_mm or 1.0)
+    frames.sort(key=lambda one: float(np.dot(one.told["ImagePositionPatient"], normal)))
+    places = np.array([one.told["ImagePositionPatient"] for one in frames])
+    (step_mm,) = first.told.get("SpacingBetweenSlices") or first.told.get("SliceThickness") or (1,)
+    step = normal * (abs(step_mm) or 1.0)
     if len(frames) > 1:
         gaps, step = np.diff(places @ normal), (places[-1] - places[0]) / (len(frames) - 1)
         even = places[0] + np.arange(len(frames))[:, None] * step
@@ -131,7 +136,7 @@ def _in_order(images: Sequence[Frame], name: str) -> tuple[list[Frame], Array | 
         if uneven or gaps.min() < _SAME_PLACE_MM:
             told = f"{name} holds slices {gaps.min():.3g} to {gaps.max():.3g} mm apart"
             raise UnreadableFile(f"{told} in one series, so some are missing, or of another.")
-    row, column = first.spacing_mm or (1.0, 1.0)
+    row, column = first.told["PixelSpacing"]
     affine = np.eye(4)
     affine[:3] = np.stack([across * column, down * row, step, places[0]], axis=1)
     return frames, _LPS_TO_RAS @ affine
@@ -146,34 +151,28 @@ def _frames(file: Path, header: Any) -> list[Frame]:
     bits = int(header.get("SamplesPerPixel") or 1) * int(header.BitsAllocated)
     stored = None if syntax.is_compressed or syntax.is_deflated else file.stat().st_size
     checks.refuse_size(file, n_frames * shape[0] * shape[1] * bits // 8, stored)
-    shared = (header.get("SharedFunctionalGroupsSequence") or [{}])[0]
-    each = header.get("PerFrameFunctionalGroupsSequence") or [{}] * n_frames
+    shared = header.get("SharedFunctionalGroupsSequence") or [()]
+    each = header.get("PerFrameFunctionalGroupsSequence") or [()] * n_frames
     if len(each) != n_frames:
         raise ValueError("it says of some images only where they lie")
-
-    def numbers(own: Any, count: int, group: str, *keywords: str) -> tuple[float, ...] | None:
-        """Look in the image's own group of tags, the shared one, then the header."""
-        places = [(own.get(group) or [{}])[0], (shared.get(group) or [{}])[0], header]
-        for value in (place.get(keyword) for keyword in keywords for place in places):
-            if value is not None and value != "":
-                values = np.atleast_1d(np.asarray(value, dtype=float))
-                if values.size == count and np.isfinite(values).all():
-                    return tuple(values.tolist())
-        return None
-
     found, objection = list[Frame](), _objection(header, n_frames)
-    measures, rescale = "PixelMeasuresSequence", "PixelValueTransformationSequence"
     for own in each:
-        spacing = numbers(own, 2, measures, "PixelSpacing")
-        spacing = spacing if spacing and min(spacing) > 0 else None
-        place = numbers(own, 3, "PlanePositionSequence", "ImagePositionPatient")
-        place = place if own or n_frames == 1 else None  # one place is not that of many
-        turned = numbers(own, 6, "PlaneOrientationSequence", "ImageOrientationPatient")
-        (step,) = numbers(own, 1, measures, "SpacingBetweenSlices", "SliceThickness") or (0.0,)
-        (slope,) = numbers(own, 1, rescale, "RescaleSlope") or (1.0,)
-        (intercept,) = numbers(own, 1, rescale, "RescaleIntercept") or (0.0,)
-        geometry = (spacing, place, turned, abs(step))
-        found.append(Frame(file, len(found), shape, *geometry, slope, intercept, objection))
+        # What is said of an image alone goes before what is said of all.
+        groups = [
+            group.value[0] for group in (*shared[0], *own) if group.VR == "SQ" and group.value
+        ]
+        told: dict[str, tuple[float, ...]] = {"RescaleSlope": (1.0,), "RescaleIntercept": (0.0,)}
+        for keyword, count in _NUMBERS.items():
+            for value in (place.get(keyword) for place in (header, *groups)):
+                if value is not None and value != "":
+                    values = np.atleast_1d(np.asarray(value, dtype=float))
+                    if values.size == count and np.isfinite(values).all():
+                        told[keyword] = tuple(values.tolist())
+        if min(told.get("PixelSpacing", (1,))) <= 0:
+            del told["PixelSpacing"]
+        if not own and n_frames > 1:  # one place is not that of many
+            told.pop("ImagePositionPatient", None)
+        found.append(Frame(file, len(found), shape, told, objection))
     return found
 
 
@@ -195,15 +194,16 @@ def _objection(header: Any, n_frames: int) -> str:
 def _load(frames: Sequence[Frame]) -> Array:
     """Decode images in the given order, with padding as background and as scaled by their files."""
     decoding: Any = import_module("pydicom.pixels")
-    scaled, planes = any((one.slope, one.intercept) != (1, 0) for one in frames), list[Array]()
+    scales = [one.told["RescaleSlope"] + one.told["RescaleIntercept"] for one in frames]
+    scaled, planes = {*scales} != {(1, 0)}, list[Array]()
     for file, of_file in groupby(frames, key=lambda frame: frame.file):
         with checks.in_one_sentence(file, quoting=False), checks.silenced():
             dataset = _read(file)
             pixels = np.asarray(decoding.pixel_array(dataset)).reshape(-1, *frames[0].shape)
             pixels = _without_padding(pixels, dataset)
         for one in of_file:
-            plane = pixels[one.index]
-            planes.append(plane * one.slope + one.intercept if scaled else plane)
+            plane, (slope, intercept) = pixels[one.index], scales[len(planes)]
+            planes.append(plane * slope + intercept if scaled else plane)
     return np.stack(planes)
 
 

@@ -217,10 +217,7 @@ def open_nibabel(path: Path, axis: str, part: str) -> Volume:
 
 
 def _image_class(path: Path) -> Any:
-    """Return nibabel's class for a file, made to leave a NIfTI header's extensions alone.
-
-    They may hold a whole DICOM header with the patient's name in it, or promise gigabytes.
-    """
+    """Return nibabel's class for a file, made to leave a NIfTI header's extensions alone."""
     import nibabel as nib
 
     kinds = nib.imageclasses.all_image_classes
@@ -229,6 +226,7 @@ def _image_class(path: Path) -> Any:
         raise ValueError("its header is none")
     if not issubclass(kind, nib.Nifti1Pair):
         return kind
+    # They may hold a whole DICOM header with the patient's name in it, or promise gigabytes.
     nothing = classmethod(lambda cls, *_: cls())
     without = type("Nothing", (nib.nifti1.Nifti1Extensions,), {"from_fileobj": nothing})
     header = type("Header", (kind.header_class,), {"exts_klass": without})

@@ -28,17 +28,12 @@ _BY_FAR_MM, _BY_FAR_COUNT = 1.99, 4
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One image of a DICOM file; mm towards the patient's left, back and head, None if not said."""
+    """One image of a DICOM file, and the numbers that it says of itself, by their keywords."""
 
     file: Path
     index: int
     shape: tuple[int, int]
-    spacing_mm: tuple[float, ...] | None  # (row, column)
-    position_mm: tuple[float, ...] | None  # of the first pixel's centre
-    orientation: tuple[float, ...] | None  # of columns and rows
-    step_mm: float
-    slope: float
-    intercept: float
+    told: dict[str, tuple[float, ...]]  # mm towards the patient's left, back and head
     objection: str  # why it is no image to work on
 
 
@@ -60,10 +55,7 @@ class Grid:
         code: str = "scanner",
         header: Any = None,
     ) -> "Grid":
-        """Make a grid, cut as it was acquired unless an axis is named.
-
-        Without a `header` of a NIfTI file one is made, whose `code` says what the affine points to.
-        """
+        """Make a grid, cut as acquired unless an axis is named, with a header of such a `code`."""
         if header is None:
             voxels = np.broadcast_to(np.uint8(0), tuple(shape))  # one byte stands for all
             header = import_module("nibabel").Nifti1Image(voxels, affine).header
@@ -115,10 +107,7 @@ def voxel_sizes(affine: Array) -> Array:
 
 
 def acquired(affine: Array, shape: Sequence[int]) -> str:
-    """Return the axis in which a volume was acquired; axial in doubt.
-
-    It is the one with a single slice, by far the largest step, or by far the fewest slices.
-    """
+    """Return the axis of a single slice, by far the largest step or fewest slices, else axial."""
     if not np.isfinite(affine).all() or np.linalg.matrix_rank(affine[:3, :3]) < 3:
         raise ValueError("its affine is singular or not finite")
     sizes, counts = voxel_sizes(affine), np.array(shape)
