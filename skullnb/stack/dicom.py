@@ -5,7 +5,6 @@ on: neither may tell of a patient.
 """
 
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -63,7 +62,7 @@ def _begins_well(path: Path, bare: bool) -> bool:
 
 def find_series(files: Iterable[Path]) -> list[list[Volume]]:
     """Sort files into series, folder by folder; those that hold no image are left out."""
-    found: dict[Path, dict[str, tuple[str, list[Frame]]]] = defaultdict(dict)
+    found: dict[Path, dict[str, tuple[str, list[Frame]]]] = {}
     for file in files:
         with checks.in_one_sentence(file, quoting=False), checks.silenced():
             header = _read(file, stop_before_pixels=True)
@@ -71,7 +70,7 @@ def find_series(files: Iterable[Path]) -> list[list[Volume]]:
                 number = str(header.get("SeriesNumber", ""))
                 # Any text may stand there, a patient's name or a path; it goes into messages.
                 number = number if re.fullmatch(r"[0-9]{1,12}", number) else ""
-                here = found[file.parent.resolve()]
+                here = found.setdefault(file.parent.resolve(), {})
                 _, frames = here.setdefault(str(header.get("SeriesInstanceUID", "")), (number, []))
                 frames += _frames(file, header)
     folders = []

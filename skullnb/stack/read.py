@@ -124,15 +124,14 @@ def _stack_of(opened: list[Volume], slices: object, labels: tuple[str, ...] | No
     if single:
         chosen = [(file, 0) for file in checks.parse_slices(slices, len(opened))]
     else:
-        parts = [checks.parse_slices(slices, count) for count in counts]
-        chosen = [(file, number) for file, part in enumerate(parts) for number in part]
+        each = enumerate(counts)
+        chosen = [(file, n) for file, count in each for n in checks.parse_slices(slices, count)]
     pieces = []
     for file, run in groupby(chosen, key=itemgetter(0)):
         whole = opened[file].pixels()
         piece = whole[evenly([number for _, number in run])]
         # A view would keep all of a decompressed volume in memory for the sake of a few slices.
-        kept_whole = len(piece) == len(whole) or is_mapped(piece)
-        pieces.append(piece if kept_whole else piece.copy())
+        pieces.append(piece if len(piece) == len(whole) or is_mapped(piece) else piece.copy())
     groups, axes = _labels_of(opened, labels), {one.grid.axis if one.grid else "" for one in opened}
     # One volume gives its name, several that of the folder that all are in.
     folder = Path(os.path.commonpath([one.path.parent.resolve() for one in opened]))
