@@ -87,9 +87,8 @@ def binary_mask(reference: Array) -> Array:
     for number, plane in enumerate(reference):
         if not np.isin(plane, (0, high)).all():
             raise InvalidSetting(f"The mask is not binary in slice {number}; give 0 and 1 only.")
-    if reference.dtype == np.uint8 and high == 1:
-        return reference
-    return np.asarray(reference == high).astype(np.uint8)
+    same = reference.dtype == np.uint8 and high == 1
+    return reference if same else np.asarray(reference == high).astype(np.uint8)
 
 
 def without_nan(images: Array) -> Array:

@@ -157,9 +157,7 @@ def _frames(file: Path, header: Any) -> list[Frame]:
     found, objection = list[Frame](), _objection(header, n_frames)
     for own in each:
         # What is said of an image alone goes before what is said of all.
-        groups = [
-            group.value[0] for group in (*shared[0], *own) if group.VR == "SQ" and group.value
-        ]
+        groups = [one.value[0] for one in (*shared[0], *own) if one.VR == "SQ" and one.value]
         told: dict[str, tuple[float, ...]] = {"RescaleSlope": (1.0,), "RescaleIntercept": (0.0,)}
         for keyword, count in _NUMBERS.items():
             for value in (place.get(keyword) for place in (header, *groups)):
@@ -184,7 +182,7 @@ def _objection(header: Any, n_frames: int) -> str:
     if int(header.get("SamplesPerPixel") or 1) != 1 or not grey:
         return "colour or inverted grey; give grey values with black as 0"
     if {"BitsStored", "HighBit"} <= {*header.dir()} and header.BitsStored != header.HighBit + 1:
-        return "values that begin above the lowest bit of a pixel; convert it to NIfTI"
+        return "values that begin above the lowest bit of a pixel; save it otherwise"
     if n_frames == 1 and "MOSAIC" in str(header.get("ImageType", "")).upper():
         return "a mosaic, all slices side by side in one image; convert it to NIfTI with dcm2niix"
     return ""

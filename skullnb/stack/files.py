@@ -117,9 +117,8 @@ def open_tiff(path: Path, axis: str, part: str) -> Volume:
             raise UnreadableFile(f"{path.name} holds several sizes or types of image; save one.")
         shape = (sum(n for n, *_ in shapes), *shapes[0][1:])
         mappable = len(series) == 1 and page.is_memmappable and series[0].dataoffset is not None
-        refuse_size(
-            path, prod(shape) * series[0].dtype.itemsize, path.stat().st_size if mappable else None
-        )
+        stored = path.stat().st_size if mappable else None
+        refuse_size(path, prod(shape) * series[0].dtype.itemsize, stored)
 
     def load() -> Array:
         with _tiff_errors(), tifffile.TiffFile(path, is_ome=False) as again:
