@@ -120,15 +120,20 @@ def test_a_file_without_a_preamble_is_read(tmp_path, name, implicit):
         np.testing.assert_array_equal(read_stack(one).images, PIXELS[:1])
 
 
-@pytest.mark.parametrize(("stored", "high"), [(12, 15), (12, 13), (12, 11), (8, 15)])
+@pytest.mark.parametrize(("stored", "high"), [(12, 11), (12, 15), (12, 13), (8, 15)])
 @pytest.mark.parametrize("lowest", [0, -100])
-def test_values_are_read_from_the_bits_they_are_stored_in(tmp_path, stored, high, lowest):
+def test_values_that_begin_at_the_lowest_bit_are_read_and_others_refused(
+    tmp_path, stored, high, lowest
+):
     values = (PIXELS[0] % 100).astype(np.int16) + lowest
     shifted = (values << (high + 1 - stored)).astype(np.int16)
     if not lowest:
         shifted |= np.int16(-1) << np.int16(high + 1) if high < 15 else 0  # an overlay's bits
     bits = {"BitsStored": stored, "HighBit": high, "PixelRepresentation": int(lowest < 0)}
     path = save_series(tmp_path, [shifted], **bits)[0]
+    if high + 1 != stored:
+        assert "begin above the lowest bit" in refusal(path)
+        return
     np.testing.assert_array_equal(read_stack(path).images[0], values)
 
 

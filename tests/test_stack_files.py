@@ -179,10 +179,6 @@ REFUSED = {
         lambda f: [files(f, s1__t1=IMAGES, s2__t1=IMAGES) / "s*" / "*.npy"],
         "2 of the files .* are called t1.npy",
     ),
-    "reference of fewer slices": (
-        lambda f: (save(f / "a.npy", IMAGES), save(f / "m.npy", MASKS[:3])),
-        r"The mask has the shape \(3, 9, 7\)",
-    ),
     "references of other sizes": (
         lambda f: (
             files(f, i__a=IMAGES, i__b=IMAGES[:3]) / "i",

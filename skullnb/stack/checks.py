@@ -23,16 +23,21 @@ _SILENCE = RLock()  # what warnings are shown is the whole program's, so one thr
 
 
 @contextmanager
-def in_one_sentence(path: Path) -> Iterator[None]:
-    """Turn whatever a parser raises on a damaged file into one sentence."""
+def in_one_sentence(path: Path, quoting: bool = True) -> Iterator[None]:
+    """Turn whatever a parser raises on a damaged file into one sentence, `quoting` it or not."""
+    told = "it is damaged, cut short, not what its name says, or needs a package or more memory"
     try:
         yield
     except SkullnbError:
         raise
     except Exception as error:  # every parser fails in its own way
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160].rstrip(".")
-        told = "it is damaged, not what its name says, or needs a package or more memory than here"
-        raise UnreadableFile(f"{path.name} can't be read ({reason}): {told}.") from error
+        # What the computer refuses quotes nothing of the file, and may be gone tomorrow.
+        if quoting or isinstance(error, MemoryError) or getattr(error, "errno", None) is not None:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+            told = f"{path.name} can't be read ({reason.rstrip('.')}): {told} than here."
+            raise UnreadableFile(told) from error
+        told = f"{path.name} can't be read as DICOM: {told} (pip install 'skullnb[dicom]')."
+        raise UnreadableFile(told) from None
 
 
 @contextmanager
@@ -82,9 +87,8 @@ def binary_mask(reference: Array) -> Array:
     for number, plane in enumerate(reference):
         if not np.isin(plane, (0, high)).all():
             raise InvalidSetting(f"The mask is not binary in slice {number}; give 0 and 1 only.")
-    if reference.dtype == np.uint8 and high == 1:
-        return reference
-    return np.asarray(reference == high).astype(np.uint8)
+    same = reference.dtype == np.uint8 and high == 1
+    return reference if same else np.asarray(reference == high).astype(np.uint8)
 
 
 def without_nan(images: Array) -> Array:
@@ -95,18 +99,13 @@ def without_nan(images: Array) -> Array:
     return np.where(np.isnan(images), images.dtype.type(lowest), images)
 
 
-# --- what a user types: paths, `0.667x0.7`, `104:127`, `a,a,b` ------------------------------------
-
-
 def needed(module: str, what: str, extra: str) -> Any:
     """Import a module that only an extra of this package brings, or say how to get it."""
     try:
         return import_module(module)
     except ImportError as error:
-        run = f"pip install 'skullnb[{extra}]'"
-        raise InvalidSetting(
-            f"{what} needs {module}, which is not installed; run: {run}"
-        ) from error
+        told = f"{what} needs {module}, which is not installed; run: pip install"
+        raise InvalidSetting(f"{told} 'skullnb[{extra}]'") from error
 
 
 def expand(path: str | Path) -> Path:

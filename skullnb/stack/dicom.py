@@ -5,9 +5,8 @@ on: neither may tell of a patient.
 """
 
 import re
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from importlib import import_module
 from itertools import groupby
@@ -16,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from skullnb.errors import SkullnbError, UnreadableFile
+from skullnb.errors import UnreadableFile
 from skullnb.stack import checks
 from skullnb.stack.checks import Array
 from skullnb.stack.model import Frame, Grid, Volume
 
-TAGS = (
+TAGS = (  # all that is read of a file
     *("SeriesInstanceUID", "SeriesNumber", "Modality", "ImageType", "NumberOfFrames"),
     *("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation"),
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
@@ -32,8 +31,11 @@ TAGS = (
     *("PixelData", "FloatPixelData", "DoubleFloatPixelData"),
     *("ExtendedOffsetTable", "ExtendedOffsetTableLengths"),
 )
-"""All that is read of a file."""
 
+# How many numbers each of these tags holds that say where an image lies and what its values are.
+_NUMBERS = {"PixelSpacing": 2, "ImagePositionPatient": 3, "ImageOrientationPatient": 6}
+_NUMBERS |= dict.fromkeys(("SpacingBetweenSlices", "SliceThickness"), 1)
+_NUMBERS |= dict.fromkeys(("RescaleSlope", "RescaleIntercept"), 1)
 _SUFFIXES = (".dcm", ".dicom", ".ima")
 _NOT_MRI = ("CT", "US", "PT", "NM", "CR", "DX", "MG", "XA", "RF")
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # DICOM counts towards left and back, NIfTI doesn't
@@ -45,10 +47,9 @@ def is_dicom(path: Path) -> bool:
     """Whether a file is DICOM by its ending, or else by its contents."""
     # Without a preamble, other endings than numbers, as in 1.2.840.5, are some other format's.
     bare = re.fullmatch(r"(\.[0-9]+)?", path.suffix) is not None
-    try:
+    with suppress(OSError):
         return path.suffix.lower() in _SUFFIXES or _begins_well(path, bare)
-    except OSError:
-        return False
+    return False
 
 
 def _begins_well(path: Path, bare: bool) -> bool:
@@ -61,34 +62,34 @@ def _begins_well(path: Path, bare: bool) -> bool:
 
 def find_series(files: Iterable[Path]) -> list[list[Volume]]:
     """Sort files into series, folder by folder; those that hold no image are left out."""
-    found: dict[Path, dict[str, tuple[str, list[Frame]]]] = defaultdict(dict)
+    found: dict[Path, dict[str, tuple[str, list[Frame]]]] = {}
     for file in files:
-        with _without_quoting(file):
+        with checks.in_one_sentence(file, quoting=False), checks.silenced():
             header = _read(file, stop_before_pixels=True)
             if "Rows" in header:
                 number = str(header.get("SeriesNumber", ""))
                 # Any text may stand there, a patient's name or a path; it goes into messages.
                 number = number if re.fullmatch(r"[0-9]{1,12}", number) else ""
-                here = found[file.parent.resolve()]
+                here = found.setdefault(file.parent.resolve(), {})
                 _, frames = here.setdefault(str(header.get("SeriesInstanceUID", "")), (number, []))
                 frames += _frames(file, header)
-    return [_named(folder, list(series.values())) for folder, series in found.items()]
-
-
-def _named(folder: Path, series: list[tuple[str, list[Frame]]]) -> list[Volume]:
-    """Name the series of a folder, by DICOM's own numbers where they tell series apart."""
-    series.sort(key=lambda one: (checks.natural_key(one[0]), one[1][0].file.name))
-    numbers = [number for number, _ in series]
-    if "" in numbers or len(set(numbers)) < len(numbers):
-        numbers = [str(count) for count in range(1, len(series) + 1)]
-    volumes = []
-    for number, (_, frames) in zip(numbers, series, strict=True):
-        files = tuple(dict.fromkeys(frame.file for frame in frames))
-        path = files[0] if len(series) == len(files) == 1 else folder
-        alone = folder.name if path == folder else checks.stem(path)
-        name = f"{folder.name}-series{number}" if len(series) > 1 else alone
-        volumes.append(Volume(path, name, tuple(frames), number, files=files))
-    return volumes
+    folders = []
+    for folder, by_uid in found.items():
+        series = sorted(
+            by_uid.values(), key=lambda one: (checks.natural_key(one[0]), one[1][0].file)
+        )
+        numbers = [number for number, _ in series]
+        if "" in numbers or len(set(numbers)) < len(numbers):  # they don't tell series apart
+            numbers = [str(count) for count in range(1, len(series) + 1)]
+        volumes = []
+        for number, (_, frames) in zip(numbers, series, strict=True):
+            stored = tuple(dict.fromkeys(frame.file for frame in frames))
+            path = stored[0] if len(series) == len(stored) == 1 else folder
+            name = checks.stem(path) if path != folder else folder.name
+            name = f"{folder.name}-series{number}" if len(series) > 1 else name
+            volumes.append(Volume(path, name, tuple(frames), number, files=stored))
+        folders.append(volumes)
+    return folders
 
 
 def open_series(volume: Volume, axis: str) -> Volume:
@@ -99,7 +100,7 @@ def open_series(volume: Volume, axis: str) -> Volume:
         grid = Grid.of_affine(affine, shape[::-1], axis)
         return volume.on(grid, lambda: _load(frames).transpose(2, 1, 0))
     remark = f"{volume.path.name} doesn't say where its images lie; they are taken as stored."
-    known: Any = {"spacing_mm": checks.parse_spacing(frames[0].spacing_mm)}
+    known: Any = {"spacing_mm": checks.parse_spacing(frames[0].told.get("PixelSpacing"))}
     known["remarks"] = (remark,) if len(frames) > 1 else ()
     return replace(volume, shape=shape, load=lambda: _load(frames), **known)
 
@@ -107,35 +108,34 @@ def open_series(volume: Volume, axis: str) -> Volume:
 def _in_order(images: Sequence[Frame], name: str) -> tuple[list[Frame], Array | None]:
     """Sort images along their normal; return them and the affine to RAS mm, None if not said."""
     frames, first = list(images), images[0]
-
-    def refuse(what: str) -> UnreadableFile:
-        return UnreadableFile(f"{name} holds {what}.")
-
     for objection in (frame.objection for frame in frames if frame.objection):
-        raise refuse(objection)
-    if any(None in (one.position_mm, one.orientation, one.spacing_mm) for one in frames):
+        raise UnreadableFile(f"{name} holds {objection}.")
+    needed = {"PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient"}
+    if any(needed - one.told.keys() for one in frames):
         if len({frame.file for frame in frames}) == 1:
             return frames, None
-        raise refuse("images of which some say no position; convert them to NIfTI")
-    turned = np.array([one.orientation for one in frames], dtype=float).reshape(-1, 2, 3)
+        raise UnreadableFile(f"{name} holds images that say no position; convert them to NIfTI.")
+    turned = np.reshape([one.told["ImageOrientationPatient"] for one in frames], (-1, 2, 3))
     (across, down), normal = turned[0], np.cross(*turned[0])
     square = np.allclose(turned[0] @ turned[0].T, np.eye(2), atol=1e-3)
     # Scanners write the same spacing differently in its last digits.
-    spacings = np.array([frame.spacing_mm for frame in frames], dtype=float)
+    spacings = np.array([frame.told["PixelSpacing"] for frame in frames])
     same = len({frame.shape for frame in frames}) == 1 and np.allclose(spacings, spacings[0], 1e-3)
     if not (same and square and np.allclose(turned, turned[0], atol=1e-3)):
-        raise refuse("images of several sizes or directions, or askew; give those of one volume")
-    frames.sort(key=lambda one: float(np.dot(one.position_mm, normal)))  # type: ignore[arg-type]
-    places = np.array([one.position_mm for one in frames], dtype=float)
-    step = normal * (first.step_mm or 1.0)
+        told = "images of several sizes or directions, or askew"
+        raise UnreadableFile(f"{name} holds {told}; give those of one volume.")
+    frames.sort(key=lambda one: float(np.dot(one.told["ImagePositionPatient"], normal)))
+    places = np.array([one.told["ImagePositionPatient"] for one in frames])
+    (step_mm,) = first.told.get("SpacingBetweenSlices") or first.told.get("SliceThickness") or (1,)
+    step = normal * (abs(step_mm) or 1.0)
     if len(frames) > 1:
         gaps, step = np.diff(places @ normal), (places[-1] - places[0]) / (len(frames) - 1)
         even = places[0] + np.arange(len(frames))[:, None] * step
         uneven = np.abs(places - even).max() > _UNEVEN * np.linalg.norm(step)
         if uneven or gaps.min() < _SAME_PLACE_MM:
-            apart = f"{gaps.min():.3g} to {gaps.max():.3g} mm apart in one series"
-            raise refuse(f"slices {apart}, so some are missing, or of another volume")
-    row, column = first.spacing_mm or (1.0, 1.0)
+            told = f"{name} holds slices {gaps.min():.3g} to {gaps.max():.3g} mm apart"
+            raise UnreadableFile(f"{told} in one series, so some are missing, or of another.")
+    row, column = first.told["PixelSpacing"]
     affine = np.eye(4)
     affine[:3] = np.stack([across * column, down * row, step, places[0]], axis=1)
     return frames, _LPS_TO_RAS @ affine
@@ -150,34 +150,26 @@ def _frames(file: Path, header: Any) -> list[Frame]:
     bits = int(header.get("SamplesPerPixel") or 1) * int(header.BitsAllocated)
     stored = None if syntax.is_compressed or syntax.is_deflated else file.stat().st_size
     checks.refuse_size(file, n_frames * shape[0] * shape[1] * bits // 8, stored)
-    shared = (header.get("SharedFunctionalGroupsSequence") or [{}])[0]
-    each = header.get("PerFrameFunctionalGroupsSequence") or [{}] * n_frames
+    shared = header.get("SharedFunctionalGroupsSequence") or [()]
+    each = header.get("PerFrameFunctionalGroupsSequence") or [()] * n_frames
     if len(each) != n_frames:
         raise ValueError("it says of some images only where they lie")
-
-    def numbers(own: Any, count: int, group: str, *keywords: str) -> tuple[float, ...] | None:
-        """Look in the image's own group of tags, the shared one, then the header."""
-        places = [(own.get(group) or [{}])[0], (shared.get(group) or [{}])[0], header]
-        for value in (place.get(keyword) for keyword in keywords for place in places):
-            if value is not None and value != "":
-                values = np.atleast_1d(np.asarray(value, dtype=float))
-                if values.size == count and np.isfinite(values).all():
-                    return tuple(values.tolist())
-        return None
-
-    found, objection = [], _objection(header, n_frames)
-    measures, rescale = "PixelMeasuresSequence", "PixelValueTransformationSequence"
-    for index, own in enumerate(each):
-        spacing = numbers(own, 2, measures, "PixelSpacing")
-        spacing = spacing if spacing and min(spacing) > 0 else None
-        place = numbers(own, 3, "PlanePositionSequence", "ImagePositionPatient")
-        place = place if own or n_frames == 1 else None  # one place is not that of many
-        turned = numbers(own, 6, "PlaneOrientationSequence", "ImageOrientationPatient")
-        (step,) = numbers(own, 1, measures, "SpacingBetweenSlices", "SliceThickness") or (0.0,)
-        (slope,) = numbers(own, 1, rescale, "RescaleSlope") or (1.0,)
-        (intercept,) = numbers(own, 1, rescale, "RescaleIntercept") or (0.0,)
-        geometry = (spacing, place, turned, abs(step))
-        found.append(Frame(file, index, shape, *geometry, slope, intercept, objection))
+    found, objection = list[Frame](), _objection(header, n_frames)
+    for own in each:
+        # What is said of an image alone goes before what is said of all.
+        groups = [one.value[0] for one in (*shared[0], *own) if one.VR == "SQ" and one.value]
+        told: dict[str, tuple[float, ...]] = {"RescaleSlope": (1.0,), "RescaleIntercept": (0.0,)}
+        for keyword, count in _NUMBERS.items():
+            for value in (place.get(keyword) for place in (header, *groups)):
+                if value is not None and value != "":
+                    values = np.atleast_1d(np.asarray(value, dtype=float))
+                    if values.size == count and np.isfinite(values).all():
+                        told[keyword] = tuple(values.tolist())
+        if min(told.get("PixelSpacing", (1,))) <= 0:
+            del told["PixelSpacing"]
+        if not own and n_frames > 1:  # one place is not that of many
+            told.pop("ImagePositionPatient", None)
+        found.append(Frame(file, len(found), shape, told, objection))
     return found
 
 
@@ -189,6 +181,8 @@ def _objection(header: Any, n_frames: int) -> str:
     grey = header.get("PhotometricInterpretation", "MONOCHROME2") == "MONOCHROME2"
     if int(header.get("SamplesPerPixel") or 1) != 1 or not grey:
         return "colour or inverted grey; give grey values with black as 0"
+    if {"BitsStored", "HighBit"} <= {*header.dir()} and header.BitsStored != header.HighBit + 1:
+        return "values that begin above the lowest bit of a pixel; save it otherwise"
     if n_frames == 1 and "MOSAIC" in str(header.get("ImageType", "")).upper():
         return "a mosaic, all slices side by side in one image; convert it to NIfTI with dcm2niix"
     return ""
@@ -197,23 +191,16 @@ def _objection(header: Any, n_frames: int) -> str:
 def _load(frames: Sequence[Frame]) -> Array:
     """Decode images in the given order, with padding as background and as scaled by their files."""
     decoding: Any = import_module("pydicom.pixels")
-    scaled, planes = any((one.slope, one.intercept) != (1, 0) for one in frames), list[Array]()
+    scales = [one.told["RescaleSlope"] + one.told["RescaleIntercept"] for one in frames]
+    scaled, planes = {*scales} != {(1, 0)}, list[Array]()
     for file, of_file in groupby(frames, key=lambda frame: frame.file):
-        with _without_quoting(file):
-            dataset, unused = _read(file), 0
-            # Values may end below the highest bit of a pixel, or, rarely, begin above the lowest.
-            if "BitsStored" in dataset and "HighBit" in dataset:
-                unused = int(dataset.HighBit) + 1 - int(dataset.BitsStored)
-                dataset.BitsStored = int(dataset.BitsStored) + unused
-            if unused and dataset.file_meta.TransferSyntaxUID.is_compressed:
-                raise UnreadableFile(
-                    f"{file.name} is compressed in unusual bits; save it otherwise."
-                )
+        with checks.in_one_sentence(file, quoting=False), checks.silenced():
+            dataset = _read(file)
             pixels = np.asarray(decoding.pixel_array(dataset)).reshape(-1, *frames[0].shape)
-            pixels = _without_padding(pixels >> unused if unused else pixels, dataset)
+            pixels = _without_padding(pixels, dataset)
         for one in of_file:
-            plane = pixels[one.index]
-            planes.append(plane * one.slope + one.intercept if scaled else plane)
+            plane, (slope, intercept) = pixels[one.index], scales[len(planes)]
+            planes.append(plane * slope + intercept if scaled else plane)
     return np.stack(planes)
 
 
@@ -244,20 +231,3 @@ def _read(file: Path, **options: Any) -> Any:
         name = "ImplicitVRLittleEndian" if implicit else "ExplicitVRLittleEndian"
         dataset.file_meta.TransferSyntaxUID = getattr(pydicom.uid, name)
     return dataset
-
-
-@contextmanager
-def _without_quoting(file: Path) -> Iterator[None]:
-    """Turn whatever pydicom says or raises into one sentence that quotes nothing of the file."""
-    try:
-        with checks.silenced():
-            yield
-    except SkullnbError:
-        raise
-    except Exception as error:
-        # What the computer refuses may be gone tomorrow, and quotes nothing of the file.
-        if isinstance(error, MemoryError) or getattr(error, "errno", None) is not None:
-            with checks.in_one_sentence(file):
-                raise
-        told = f"{file.name} can't be read as DICOM: it is damaged, cut short or not what its name"
-        raise UnreadableFile(f"{told} says, or needs pip install 'skullnb[dicom]'.") from None

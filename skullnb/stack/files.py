@@ -1,5 +1,6 @@
-"""Files of slices without orientation: numpy's, zarr, TIFF, and pictures; headers come first."""
+"""Readers, one for each kind of file: headers come first, and pixels when they are asked for."""
 
+import gzip
 import json
 import logging
 import re
@@ -14,20 +15,30 @@ import numpy as np
 
 from skullnb.errors import UnreadableFile
 from skullnb.stack import checks
-from skullnb.stack.checks import Array
-from skullnb.stack.model import Volume
+from skullnb.stack.checks import Array, refuse_size, suffix_of
+from skullnb.stack.model import Grid, Volume, voxel_sizes
+
+# What a NIfTI header's description says of a phantom, so that it is not taken for a scan later.
+SYNTHETIC = b"skullnb synthetic phantom"
+
+NIBABEL_KINDS = (".nii", ".nii.gz", ".hdr", ".img", ".mgz", ".mgh", ".mnc", ".head")
+ITK_KINDS = (".nrrd", ".nhdr", ".mha", ".mhd")
+_SPATIAL_FIELDS = (
+    *("pixdim", "xyzt_units", "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d"),
+    *("qoffset_x", "qoffset_y", "qoffset_z", "srow_x", "srow_y", "srow_z"),
+)
 
 
 def npz_names(path: Path) -> list[str]:
     """Return the names of the arrays in an .npz file; none for other files."""
-    if checks.suffix_of(path) != ".npz" or not path.is_file():
+    if suffix_of(path) != ".npz" or not path.is_file():
         return []
     with checks.in_one_sentence(path), zipfile.ZipFile(path) as archive:
         return [name.removesuffix(".npy") for name in archive.namelist()]
 
 
 def open_npy(path: Path, axis: str, part: str) -> Volume:
-    """Open an .npy file; see `skullnb.stack.read.open_volume`."""
+    """Open an .npy file."""
     array = np.lib.format.open_memmap(path, mode="r")
     shape = checks.stack_shape(path, array.shape, array.dtype)
     load = np.lib.format.open_memmap
@@ -35,7 +46,7 @@ def open_npy(path: Path, axis: str, part: str) -> Volume:
 
 
 def open_npz(path: Path, axis: str, part: str) -> Volume:
-    """Open an .npz file; see `skullnb.stack.read.open_volume`."""
+    """Open an .npz file."""
     names = npz_names(path)
     key = names[0] if len(names) == 1 else part
     if key not in names:
@@ -46,7 +57,7 @@ def open_npz(path: Path, axis: str, part: str) -> Volume:
         read = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
         dimensions, _, dtype = read(member)
     shape = checks.stack_shape(path, dimensions, dtype)
-    checks.refuse_size(path, prod(shape) * dtype.itemsize)
+    refuse_size(path, prod(shape) * dtype.itemsize)
 
     def load(name: str) -> Array:
         with np.load(path, allow_pickle=False) as archive:
@@ -81,42 +92,39 @@ def open_zarr(path: Path, axis: str, part: str) -> Volume:
 
 
 def open_tiff(path: Path, axis: str, part: str) -> Volume:
-    """Open a TIFF, one page a slice; see `skullnb.stack.read.open_volume`."""
+    """Open a TIFF, one page a slice."""
     import tifffile
 
     # What an OME file says of other files is not asked: it could name any.
     with _tiff_errors(), tifffile.TiffFile(path, is_ome=False) as tiff:
         series, page = tiff.series, tiff.series[0].keyframe
-        first, about = series[0], tiff.pages.first.description or ""
-        deep = len(series) > 1 and max(one.ndim for one in series) > 3
-        if deep or len({(one.shape[-2:], one.dtype) for one in series}) > 1:
-            raise UnreadableFile(f"{path.name} holds several sizes or types of image; save one.")
+        about = tiff.pages.first.description or ""
         ome = re.findall(r'\bSize([ZCT])="(\d{1,9})"', about if "<OME" in about else "")
-        axes = {*zip(first.axes, first.shape, strict=True), *((one, int(n)) for one, n in ome)}
+        axes = {(one, int(n)) for one, n in ome}
+        axes |= {pair for one in series for pair in zip(one.axes, one.shape, strict=True)}
         many = {one for one, n in axes if one in "ZCT" and n > 1}
         # Some programs call any stack channels, so only a colour's number of them is colour.
-        colour = "S" in first.axes or {("C", 2), ("C", 3), ("C", 4)} & axes
+        colour = {("C", 2), ("C", 3), ("C", 4)} & axes or "S" in dict(axes)
         # tifffile writes a mask of bool as if white were 0, and means 1 all the same.
         own_mask = page.dtype == np.bool_ and str(page.software).startswith("tifffile")
         grey = page.photometric == 1 or (page.photometric == 0 and own_mask)
         if colour or len(many) > 1 or not grey:
             told = "colour, several channels or time points, or inverted grey"
             raise UnreadableFile(f"{path.name} holds {told}; save one channel with black as 0.")
-        shape = tuple(first.shape)
-        if len(series) > 1:  # written a page at a time
-            shape = (sum(one.size for one in series) // prod(shape[-2:]), *shape[-2:])
-        shape = checks.stack_shape(path, shape, first.dtype)
-        mappable = len(series) == 1 and page.is_memmappable and first.dataoffset is not None
+        # Written a page at a time, each is a series.
+        shapes = [checks.stack_shape(path, one.shape, one.dtype) for one in series]
+        if len({(shape[1:], one.dtype) for shape, one in zip(shapes, series, strict=True)}) > 1:
+            raise UnreadableFile(f"{path.name} holds several sizes or types of image; save one.")
+        shape = (sum(n for n, *_ in shapes), *shapes[0][1:])
+        mappable = len(series) == 1 and page.is_memmappable and series[0].dataoffset is not None
         stored = path.stat().st_size if mappable else None
-        checks.refuse_size(path, prod(shape) * first.dtype.itemsize, stored)
+        refuse_size(path, prod(shape) * series[0].dtype.itemsize, stored)
 
     def load() -> Array:
-        with _tiff_errors():
-            if mappable:
-                return np.asanyarray(tifffile.memmap(path, mode="r", is_ome=False).reshape(shape))
-            with tifffile.TiffFile(path, is_ome=False) as again:
-                pages = [one.asarray().reshape(-1, *shape[1:]) for one in again.series]
-        return np.concatenate(pages)
+        with _tiff_errors(), tifffile.TiffFile(path, is_ome=False) as again:
+            out = "memmap" if mappable else None
+            parts = [one.asarray(out=out).reshape(-1, *shape[1:]) for one in again.series]
+        return parts[0] if mappable else np.concatenate(parts)
 
     return Volume(path, shape=shape, load=load)
 
@@ -124,10 +132,10 @@ def open_tiff(path: Path, axis: str, part: str) -> Volume:
 @contextmanager
 def _tiff_errors() -> Iterator[None]:
     """Raise what tifffile only logs: it skips pages it can't find and goes on without them."""
-    messages: list[str] = []
 
     def hear(record: logging.LogRecord) -> bool:
-        messages.extend([record.getMessage()] if record.levelno >= logging.ERROR else [])
+        if record.levelno >= logging.ERROR:
+            raise ValueError(record.getMessage())
         return False
 
     logger = logging.getLogger("tifffile")
@@ -136,12 +144,10 @@ def _tiff_errors() -> Iterator[None]:
         yield
     finally:
         logger.removeFilter(hear)
-    if messages:
-        raise ValueError(messages[0])
 
 
 def open_picture(path: Path, axis: str, part: str) -> Volume:
-    """Open a PNG or JPG of one slice; see `skullnb.stack.read.open_volume`."""
+    """Open a PNG or JPG of one slice."""
     pixels = _grey(path)  # one slice is quickly read, and twice is less than keeping thousands
     shape = checks.stack_shape(path, pixels.shape, pixels.dtype)
     return Volume(path, shape=shape, load=lambda: _grey(path).reshape(shape))
@@ -163,3 +169,111 @@ def _grey(path: Path) -> Array:
     if see_through or any((grey != one).any() for one in others):
         raise UnreadableFile(f"{path.name} holds colour or transparency; save grey values.")
     return np.ascontiguousarray(grey)
+
+
+def open_nibabel(path: Path, axis: str, part: str) -> Volume:
+    """Open a volume of a kind in `NIBABEL_KINDS`."""
+    import nibabel as nib
+
+    with checks.silenced():
+        image: Any = _image_class(path).from_filename(path, mmap="r")
+    proxy, dtype, header = image.dataobj, image.get_data_dtype(), image.header
+    shape = tuple(map(int, image.shape))
+    checks.check_pixels(path, shape, dtype)
+    named = {Path(one.filename) for one in image.file_map.values() if one.filename}
+    store = Path(image.file_map.get("image", next(iter(image.file_map.values()))).filename)
+    packed, n_bytes = store.suffix.lower() in (".gz", ".mgz"), prod(shape) * dtype.itemsize
+    scaled = (getattr(proxy, "slope", None), getattr(proxy, "inter", None)) != (1, 0)
+    if packed or scaled:
+        refuse_size(path, prod(shape) * 8 if scaled else n_bytes)
+    if not packed and hasattr(proxy, "offset"):
+        refuse_size(path, n_bytes, store.stat().st_size - int(proxy.offset))
+
+    def load() -> Array:
+        pixels: Array = np.asanyarray(proxy)
+        if packed:  # nibabel stops at the last pixel, and the checksum stands behind it
+            with gzip.open(store) as file:
+                while file.read(1 << 20):
+                    pass
+        return pixels
+
+    affine = np.asarray(image.affine, dtype=float)
+    kept: Any = None
+    if isinstance(header, nib.Nifti1Header):  # kept is geometry only, and none of the texts
+        kind: Any = nib.Nifti2Header if isinstance(header, nib.Nifti2Header) else nib.Nifti1Header
+        kept = kind()
+        kept.set_data_shape(shape)
+        kept.set_data_dtype(np.uint8)
+        for field in _SPATIAL_FIELDS:
+            kept[field] = header[field]
+    volume = Volume(
+        path,
+        remarks=_conflict(path, image, affine) if isinstance(image, nib.AnalyzeImage) else (),
+        files=tuple(sorted(one for one in named if one.exists())),
+        synthetic=kept is not None and bool(header["descrip"] == SYNTHETIC),
+    )
+    return volume.on(Grid.of_affine(affine, shape, axis, header=kept), load)
+
+
+def _image_class(path: Path) -> Any:
+    """Return nibabel's class for a file, made to leave a NIfTI header's extensions alone."""
+    import nibabel as nib
+
+    kinds = nib.imageclasses.all_image_classes
+    kind: Any = next((one for one in kinds if one.path_maybe_image(path)[0]), None)
+    if kind is None:
+        raise ValueError("its header is none")
+    if not issubclass(kind, nib.Nifti1Pair):
+        return kind
+    # They may hold a whole DICOM header with the patient's name in it, or promise gigabytes.
+    nothing = classmethod(lambda cls, *_: cls())
+    without = type("Nothing", (nib.nifti1.Nifti1Extensions,), {"from_fileobj": nothing})
+    header = type("Header", (kind.header_class,), {"exts_klass": without})
+    return type("Image", (kind,), {"header_class": header})
+
+
+def _conflict(path: Path, image: Any, affine: Array) -> tuple[str, ...]:
+    """Say, once, where a header contradicts itself about the place or size of its voxels."""
+    codes = [int(image.header.get(f"{form}form_code", 0)) for form in "qs"]
+    if not any(codes):
+        told = "says nothing of its orientation, so left, right, front and back are a guess"
+        return (f"{path.name} {told}; look at a slice before you rely on them.",)
+    sizes, zooms = voxel_sizes(affine), np.array((*image.header.get_zooms(), 1, 1)[:3])
+    both = image.get_qform() - affine if all(codes) else np.zeros((4, 4))
+    last = [size - 1 for size in (*image.shape, 1, 1)[:3]]
+    apart = np.abs(np.array([[0, 0, 0, 1], [*last, 1]]) @ both.T).max()
+    if np.allclose(sizes, zooms, rtol=1e-3) and apart <= sizes.min() / 2:
+        return ()
+    told = f"{path.name}: its sform, qform and pixdim put its voxels in several places"
+    return (f"{told} or sizes; the {'sform' if codes[1] else 'qform'} is used.",)
+
+
+def open_itk(path: Path, axis: str, part: str) -> Volume:
+    """Open a volume of a kind in `ITK_KINDS`."""
+    sitk: Any = checks.needed("SimpleITK", f"{path.name} (if it is not saved as .nii.gz)", "itk")
+    with path.open("rb") as file:
+        head = file.read(1 << 16).decode("latin-1")
+    found = re.search(r"^(?:ElementDataFile\s*=|data ?file:)\s*(.+?)\s*$", head, re.M | re.I)
+    files = [path, *([path.parent / found[1]] if found and found[1] != "LOCAL" else [])]
+    if files[-1].parent != path.parent or not files[-1].is_file():
+        raise UnreadableFile(f"{path.name} doesn't name one file of pixels in its own folder.")
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    # As in "vector of 8-bit unsigned integer", "32-bit float", "complex of 64-bit float".
+    told = sitk.GetPixelIDValueAsString(reader.GetPixelID())
+    if reader.GetNumberOfComponents() != 1 or not re.match(r"\d+-bit", told):
+        raise UnreadableFile(f"{path.name} holds colour or compound pixels; give grey values.")
+    n, bits, shape = reader.GetDimension(), int(told.partition("-")[0]), reader.GetSize()
+    checks.check_pixels(path, shape, np.dtype(f"u{bits // 8}"))
+    refuse_size(path, prod(shape) * bits // 8)
+    affine, own = np.eye(4), min(n, 3)
+    turned = np.reshape(reader.GetDirection(), (n, n))[:own, :own]
+    affine[:own, :own] = turned * np.array(reader.GetSpacing())[:own]
+    affine[:own, 3] = reader.GetOrigin()[:own]
+    affine[:2] *= -1  # ITK counts mm towards left and back
+    grid = Grid.of_affine(affine, shape, axis)
+    return Volume(path, files=tuple(files)).on(
+        grid, lambda: sitk.GetArrayFromImage(reader.Execute()).T
+    )

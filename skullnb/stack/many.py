@@ -77,18 +77,10 @@ class Slices:
 
 
 def open_slices(
-    images: str | Path,
-    *,
-    slices: str = "",
-    axis: str = "",
-    spacing_mm: str = "",
-    suffix: str = "",
-    nan_background: bool = False,
+    images: str | Path, *, slices: str = "", suffix: str = "", spacing_mm: str = "", **words: Any
 ) -> tuple[Slices, list[Volume]]:
-    """Find the slices that a path stands for; `slices` is one range over all its files together."""
-    path = checks.expand(images).absolute()
-    volumes = list_volumes(path, suffix, every_series=True)
-    words: Any = {"axis": axis, "nan_background": nan_background}
+    """Find slices, a range over all files together; other words are those of `open_volume`."""
+    volumes = list_volumes(checks.expand(images).absolute(), suffix, every_series=True)
     words["spacing_mm"] = checks.parse_spacing(spacing_mm)
     opened = [open_volume(one, **words) for one in volumes]
     counts, sizes = tuple(one.shape[0] for one in opened), {one.shape[1:] for one in opened}

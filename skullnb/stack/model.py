@@ -1,16 +1,10 @@
 """The nouns between a path and pixels: `Volume`, `Grid` and `Stack` (and DICOM's `Frame`).
 
 Every volume is brought to one order before it is cut, so that slice 110 is the same slice in
-whichever of the 48 orders its voxels are stored:
-
-| axis | slices ascend from ... to | rows run from the top | columns run from the left |
-|---|---|---|---|
-| axial | inferior to superior | anterior to posterior | the patient's right to left |
-| coronal | posterior to anterior | superior to inferior | the patient's right to left |
-| sagittal | the patient's left to right | superior to inferior | anterior to posterior |
-
-An oblique volume is cut along the stored axis closest to the anatomical one; its voxels are never
-resampled.
+whichever of the 48 orders its voxels are stored. Axial slices ascend to the head, their rows run to
+the back and columns to the patient's left; coronal ones to the front, feet and left; sagittal ones
+to the patient's right, feet and back. An oblique volume is cut along the stored axis closest to the
+anatomical one; its voxels are never resampled.
 """
 
 import hashlib
@@ -34,17 +28,12 @@ _BY_FAR_MM, _BY_FAR_COUNT = 1.99, 4
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One image of a DICOM file; mm towards the patient's left, back and head, None if not said."""
+    """One image of a DICOM file, and the numbers that it says of itself, by their keywords."""
 
     file: Path
     index: int
     shape: tuple[int, int]
-    spacing_mm: tuple[float, ...] | None  # (row, column)
-    position_mm: tuple[float, ...] | None  # of the first pixel's centre
-    orientation: tuple[float, ...] | None  # of columns and rows
-    step_mm: float
-    slope: float
-    intercept: float
+    told: dict[str, tuple[float, ...]]  # mm towards the patient's left, back and head
     objection: str  # why it is no image to work on
 
 
@@ -59,21 +48,22 @@ class Grid:
 
     @classmethod
     def of_affine(
-        cls, affine: Array, shape: Sequence[int], axis: str = "", code: str = "scanner"
+        cls,
+        affine: Array,
+        shape: Sequence[int],
+        axis: str = "",
+        code: str = "scanner",
+        header: Any = None,
     ) -> "Grid":
-        """Make the grid of voxels of no NIfTI file; `code` says what the affine points to."""
-        voxels = np.broadcast_to(np.uint8(0), tuple(shape))  # one byte stands for all
-        header = import_module("nibabel").Nifti1Image(voxels, affine).header
-        header.set_qform(affine, code=code)
-        header.set_sform(affine, code=code)
-        header.set_xyzt_units("mm")
-        return cls.of_header(affine, header, axis)
-
-    @classmethod
-    def of_header(cls, affine: Array, header: Any, axis: str = "") -> "Grid":
-        """Make the grid of a NIfTI file, cut as it was acquired unless an axis is named."""
-        shape = (*header.get_data_shape(), 1, 1)[:3]
-        return cls(shape, affine, axis or acquired(affine, shape)[0], header)
+        """Make a grid, cut as acquired unless an axis is named, with a header of such a `code`."""
+        if header is None:
+            voxels = np.broadcast_to(np.uint8(0), tuple(shape))  # one byte stands for all
+            header = import_module("nibabel").Nifti1Image(voxels, affine).header
+            header.set_qform(affine, code=code)
+            header.set_sform(affine, code=code)
+            header.set_xyzt_units("mm")
+        shape = (*shape, 1, 1)[:3]
+        return cls(shape, affine, axis or acquired(affine, shape), header)
 
     @property
     def turn(self) -> Array:
@@ -110,22 +100,14 @@ class Grid:
             steps.append(scale * (short if np.isclose(size, short, 1.2e-7, 0) else whole))
         return steps[0], steps[1], steps[2]
 
-    @property
-    def spacing_mm(self) -> tuple[float, float]:
-        """Millimetres a pixel of a slice, (row, column)."""
-        return self.steps_mm[1:]
-
 
 def voxel_sizes(affine: Array) -> Array:
     """Return how long a step along each stored axis is, in the affine's unit."""
     return np.asarray(np.linalg.norm(affine[:3, :3], axis=0))
 
 
-def acquired(affine: Array, shape: Sequence[int]) -> tuple[str, str]:
-    """Return the axis in which a volume was acquired, and why that is thought; axial in doubt.
-
-    It is the one with a single slice, by far the largest step, or by far the fewest slices.
-    """
+def acquired(affine: Array, shape: Sequence[int]) -> str:
+    """Return the axis of a single slice, by far the largest step or fewest slices, else axial."""
     if not np.isfinite(affine).all() or np.linalg.matrix_rank(affine[:3, :3]) < 3:
         raise ValueError("its affine is singular or not finite")
     sizes, counts = voxel_sizes(affine), np.array(shape)
@@ -135,10 +117,8 @@ def acquired(affine: Array, shape: Sequence[int]) -> tuple[str, str]:
     if not single and sizes[thick[2]] < _BY_FAR_MM * sizes[thick[1]]:
         chosen = few[0]
         if counts[few[1]] < _BY_FAR_COUNT * counts[few[0]]:
-            return "axial", ""
-    across = int(import_module("nibabel.orientations").io_orientation(affine)[chosen, 0])
-    why = "a single slice" if single else f"{counts[chosen]} slices, {sizes[chosen]:.3g} mm apart"
-    return _ACROSS[across], why
+            return "axial"
+    return _ACROSS[int(import_module("nibabel.orientations").io_orientation(affine)[chosen, 0])]
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,8 +146,8 @@ class Volume:
 
     def on(self, grid: Grid, load: Callable[[], Array]) -> "Volume":
         """Return it on its grid; `load` gives the voxels in storage order."""
-        cut, spacing_mm = (lambda: grid.cut(load())), grid.spacing_mm
-        return replace(self, shape=grid.slices_shape, load=cut, spacing_mm=spacing_mm, grid=grid)
+        known: Any = {"shape": grid.slices_shape, "spacing_mm": grid.steps_mm[1:], "grid": grid}
+        return replace(self, load=lambda: grid.cut(load()), **known)
 
     def pixels(self) -> Array:
         """Return the slices of an opened volume: memory-mapped where the format allows."""
@@ -178,7 +158,7 @@ class Volume:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Stack:
-    """Slices of one or more heads.
+    """Slices of one or more heads; `read_stack` fills in where they come from.
 
     Parameters
     ----------
@@ -190,16 +170,6 @@ class Stack:
         Millimetres a pixel, (row, column).
     groups : sequence of str, optional
         One label a slice: the volume or subject it belongs to.
-    volume_numbers, slice_numbers : tuple of int
-        For each slice, which of the files it is from, and its number there.
-    sources, reference_sources, grids, members, axis, remarks, synthetic
-        A file (or folder), grid and list of files for each volume, the axis they are cut along,
-        what is worth saying of them, and whether one was drawn. Filled by `read_stack`.
-
-    Raises
-    ------
-    InvalidImage, ShapeMismatch, InvalidSetting
-        If the images are no stack of real numbers, or the other parts don't fit them.
 
     Examples
     --------
@@ -213,34 +183,31 @@ class Stack:
     spacing_mm: tuple[float, float] | None = None
     groups: tuple[str, ...] | None = None
     name: str = ""
-    sources: tuple[Path, ...] = ()
+    sources: tuple[Path, ...] = ()  # of each volume, its file or folder
     reference_sources: tuple[Path, ...] = ()
-    volume_numbers: tuple[int, ...] = ()
-    slice_numbers: tuple[int, ...] = ()
-    grids: tuple[Grid | None, ...] = ()
-    members: tuple[tuple[Path, ...], ...] = ()
+    volume_numbers: tuple[int, ...] = ()  # of each slice, which of the sources it is from
+    slice_numbers: tuple[int, ...] = ()  # of each slice, its number there
+    grids: tuple[Grid | None, ...] = ()  # of each volume
+    members: tuple[tuple[Path, ...], ...] = ()  # of each volume, all its files
     axis: str = ""
     remarks: tuple[str, ...] = ()
-    synthetic: bool = False
+    synthetic: bool = False  # whether any was drawn
 
     def __post_init__(self) -> None:
         """Check the parts against one another and bring them to one form."""
-        images, reference = np.asanyarray(self.images), self.reference
+        images, groups = np.asanyarray(self.images), checks.parse_groups(self.groups)
         if images.dtype.kind not in "buif" or images.ndim != 3 or images.size == 0:
             told = f"The images are {images.dtype} of shape {images.shape}"
             raise InvalidImage(f"{told}; a stack is real numbers, (slices, rows, columns).")
-        groups = checks.parse_groups(self.groups)
         if groups is not None and len(groups) != len(images):
             raise ShapeMismatch(f"There are {len(groups)} group labels for {len(images)} slices.")
-        if reference is not None:
-            reference = np.asanyarray(reference)
-            if reference.shape != images.shape:
-                told = f"The mask has the shape {reference.shape}, the images {images.shape}"
-                raise ShapeMismatch(f"{told}; they must be the same.")
-            reference = checks.binary_mask(reference)
+        reference = None if self.reference is None else np.asanyarray(self.reference)
+        if reference is not None and reference.shape != images.shape:
+            told = f"The mask has the shape {reference.shape}, the images {images.shape}"
+            raise ShapeMismatch(f"{told}; they must be the same.")
         checked = {
             "images": images,
-            "reference": reference,
+            "reference": None if reference is None else checks.binary_mask(reference),
             "spacing_mm": checks.parse_spacing(self.spacing_mm),
             "groups": groups,
             "volume_numbers": tuple(self.volume_numbers) or (0,) * len(images),
@@ -260,15 +227,15 @@ class Stack:
     @property
     def contents(self) -> str:
         """What the stack holds, in one line, without reading the pixels."""
-        n, height, width = self.images.shape
-        parts = [f"{n} slice{'s' * (n != 1)} of {height} x {width} px", str(self.images.dtype)]
-        if self.spacing_mm:
-            parts.append(f"{self.spacing_mm[0]:g} x {self.spacing_mm[1]:g} mm")
-        parts.append("no reference" if self.reference is None else "with reference")
-        if self.groups:
-            n_groups = len(set(self.groups))
-            parts.append(f"{n_groups} group{'s' * (n_groups != 1)}")
-        return ", ".join(parts)
+        (n, height, width), n_groups = self.images.shape, len(set(self.groups or ()))
+        parts = [
+            f"{n} slice{'s' * (n != 1)} of {height} x {width} px",
+            str(self.images.dtype),
+            "{:g} x {:g} mm".format(*self.spacing_mm) if self.spacing_mm else "",
+            "no reference" if self.reference is None else "with reference",
+            f"{n_groups} group{'s' * (n_groups != 1)}" if n_groups else "",
+        ]
+        return ", ".join(part for part in parts if part)
 
     def __repr__(self) -> str:
         """Say in one line what the stack is called and what it holds."""
@@ -300,15 +267,14 @@ class Stack:
 
     def fingerprint(self) -> dict[str, str]:
         """Return the sha256 of each file, series or pair read, or of arrays made in memory."""
-        digests = {}
-        every = self.members or [(path,) for path in self.sources]
+        digests, every = {}, self.members or [(path,) for path in self.sources]
         for path, files in zip(self.sources, every, strict=True):
             several = f" ({len(files)} files)" if len(files) > 1 else ""
             digests[f"{path.name}{several}"] = _sha256_of(files)
         for path in self.reference_sources:
             digests[f"{path.name} (reference)"] = _sha256_of([path])
-        for name in () if digests else ("images", "reference"):
-            array = getattr(self, name)
+        arrays = {} if digests else {"images": self.images, "reference": self.reference}
+        for name, array in arrays.items():
             if array is not None:
                 about = f"{array.dtype.str} {array.shape}".encode()
                 digests[name] = hashlib.sha256(about + array.tobytes()).hexdigest()

@@ -17,18 +17,17 @@ from skullnb.errors import InvalidSetting, ShapeMismatch, UnreadableFile
 from skullnb.stack import checks, files
 from skullnb.stack.checks import expand, stem, suffix_of
 from skullnb.stack.dicom import find_series, is_dicom, open_series
-from skullnb.stack.model import Stack, Volume, acquired, evenly, voxel_sizes
-from skullnb.stack.volumes import ITK_KINDS, NIBABEL_KINDS, open_itk, open_nibabel
+from skullnb.stack.model import Stack, Volume, evenly, voxel_sizes
 
 PICTURES = (".png", ".jpg", ".jpeg")
 READERS: dict[str, Callable[[Path, str, str], Volume]] = {
     ".npy": files.open_npy,
     ".npz": files.open_npz,
     ".zarr": files.open_zarr,
-    **dict.fromkeys(NIBABEL_KINDS, open_nibabel),
+    **dict.fromkeys(files.NIBABEL_KINDS, files.open_nibabel),
     **dict.fromkeys((".tif", ".tiff"), files.open_tiff),
     **dict.fromkeys(PICTURES, files.open_picture),
-    **dict.fromkeys(ITK_KINDS, open_itk),
+    **dict.fromkeys(files.ITK_KINDS, files.open_itk),
 }
 KINDS = f"{', '.join(READERS)} and DICOM"
 
@@ -48,7 +47,7 @@ def read_stack(
     suffix: str = "",
     nan_background: bool = False,
 ) -> Stack:
-    """Read slices, and their reference mask, from files.
+    """Read slices, and their reference mask, from files; memory-mapped where those allow it.
 
     Parameters
     ----------
@@ -74,11 +73,6 @@ def read_stack(
         Of the images of a BIDS dataset or of one of its `sub-` folders: `T1w` when empty.
     nan_background : bool
         Whether NaN is taken as background; the pipeline refuses it otherwise.
-
-    Returns
-    -------
-    Stack
-        Memory-mapped for one .npy, uncompressed TIFF, or uncompressed NIfTI without scaling.
 
     Raises
     ------
@@ -109,7 +103,8 @@ def read_stack(
     drawn = _stack_of([open_volume(mask, axis, "reference") for mask, axis in pairs], slices)
     sources = tuple(file for some in drawn.members for file in some)
     whole = replace(stack, reference=drawn.images, reference_sources=sources)
-    _refuse_strangers(stack, drawn)
+    if len(drawn.sources) == len(stack.sources):
+        _refuse_strangers(stack, drawn)
     return whole
 
 
@@ -129,15 +124,14 @@ def _stack_of(opened: list[Volume], slices: object, labels: tuple[str, ...] | No
     if single:
         chosen = [(file, 0) for file in checks.parse_slices(slices, len(opened))]
     else:
-        parts = [checks.parse_slices(slices, count) for count in counts]
-        chosen = [(file, number) for file, part in enumerate(parts) for number in part]
+        each = enumerate(counts)
+        chosen = [(file, n) for file, count in each for n in checks.parse_slices(slices, count)]
     pieces = []
     for file, run in groupby(chosen, key=itemgetter(0)):
         whole = opened[file].pixels()
         piece = whole[evenly([number for _, number in run])]
         # A view would keep all of a decompressed volume in memory for the sake of a few slices.
-        kept_whole = len(piece) == len(whole) or is_mapped(piece)
-        pieces.append(piece if kept_whole else piece.copy())
+        pieces.append(piece if len(piece) == len(whole) or is_mapped(piece) else piece.copy())
     groups, axes = _labels_of(opened, labels), {one.grid.axis if one.grid else "" for one in opened}
     # One volume gives its name, several that of the folder that all are in.
     folder = Path(os.path.commonpath([one.path.parent.resolve() for one in opened]))
@@ -160,9 +154,9 @@ def _stack_of(opened: list[Volume], slices: object, labels: tuple[str, ...] | No
 
 def _labels_of(opened: list[Volume], labels: tuple[str, ...] | None) -> list[str] | None:
     """Return one label for every slice of every volume: as given, as stored, or their names."""
-    counts, stored = [one.shape[0] for one in opened], [one.groups for one in opened]
-    if labels is None and all(stored):
-        labels = tuple(label for some in stored for label in some or ())
+    counts = [one.shape[0] for one in opened]
+    if labels is None and all(one.groups for one in opened):
+        labels = tuple(label for one in opened for label in one.groups or ())
     if labels is None:
         if opened[0].grid is None if len(opened) == 1 else max(counts) == 1:
             return None  # slices of nobody knows how many heads
@@ -177,16 +171,14 @@ def _labels_of(opened: list[Volume], labels: tuple[str, ...] | None) -> list[str
 
 def _refuse_strangers(stack: Stack, masks: Stack) -> None:
     """Refuse files of masks that lie elsewhere than their images, or that are those of others."""
-    if len(masks.sources) != len(stack.sources):
-        return
     pairs = list(zip(stack.sources, masks.sources, stack.grids, masks.grids, strict=True))
-    named = [stem(image) in mask.name for image, mask, _, _ in pairs]
-    for (image, mask, grid, other), is_named in zip(pairs, named, strict=True):
+    some_named = any(stem(image) in mask.name for image, mask, _, _ in pairs)
+    for image, mask, grid, other in pairs:
         apart = np.abs(grid.corners() - other.corners()).max() if grid and other else 0
         # Headers round; half a voxel is more than rounding and less than a wrong pixel.
         far = grid is not None and apart > voxel_sizes(grid.affine).min() / 2
-        others = masks.volume_numbers != stack.volume_numbers or (any(named) and not is_named)
-        if far or others:
+        others = masks.volume_numbers != stack.volume_numbers
+        if far or others or (some_named and stem(image) not in mask.name):
             why = f"it lies {apart:.1f} mm from it" if far else "its name or size is another's"
             raise ShapeMismatch(f"The reference {mask.name} is not that of {image.name}: {why}.")
 
@@ -208,26 +200,27 @@ def open_volume(
         raise UnreadableFile(f"{path.name} is of a kind that is not read; those are {KINDS}.")
     with checks.in_one_sentence(path):
         opened = open_series(volume, axis) if volume.frames else READERS[kind](path, axis, part)
-    (n, height, width), grid, load = opened.shape, opened.grid, opened.load
+    (n, height, width), grid, own = opened.shape, opened.grid, opened.spacing_mm
     if grid is None and axis not in ("", "axial"):
         raise InvalidSetting(f"{path.name} has no orientation, so leave the axis {axis} out.")
     if grid is None and 2 * width <= min(n, height) and max(n, height) <= 2 * min(n, height):
         told = f"{path.name} has the shape {opened.shape}, whose last axis looks like the slices"
         remarks.append(f"{told}; if so, put it first with numpy.moveaxis(images, -1, 0).")
     if grid is not None and grid.axis != "axial" and not axis:
-        why = acquired(grid.affine, grid.shape)[1]
-        told = f"{path.name} was acquired in {grid.axis} slices ({why}), so it is cut along"
-        remarks.append(f"{told} the {grid.axis} axis; name another with --axis.")
-    own = opened.spacing_mm
+        told = f"{path.name} was acquired in {grid.axis} slices, so it is cut along the"
+        remarks.append(f"{told} {grid.axis} axis; name another with --axis.")
     if own and spacing_mm and not np.allclose(own, spacing_mm, rtol=_TYPED):
         header, given = ("{:.4g} x {:.4g} mm".format(*one) for one in (own, spacing_mm))
         told = f"{path.name} has pixels of {header} by its header, but {given} were given"
         remarks.append(f"{told}, which are used")
-    if nan_background and load is not None:
-        opened = replace(opened, load=lambda: checks.without_nan(load()))
-    remarks = [*opened.remarks, *remarks]
-    known: Any = {"name": volume.name, "spacing_mm": spacing_mm or own, "remarks": tuple(remarks)}
-    return replace(opened, **known)
+    load: Any = opened.load
+    return replace(
+        opened,
+        name=volume.name,
+        load=(lambda: checks.without_nan(load())) if nan_background else load,
+        spacing_mm=spacing_mm or own,
+        remarks=(*opened.remarks, *remarks),
+    )
 
 
 def split_series(path: str | Path) -> tuple[Path, str]:
@@ -250,9 +243,8 @@ def list_volumes(
     else:
         path, number = split_series(images)
         paths = _list_files(path, suffix.lstrip("_"))
-    others = {one for one in paths if suffix_of(one) in READERS or not is_dicom(one)}
-    found = [Volume(one) for one in paths if one in others]
-    series = find_series(one for one in paths if one not in others)
+    dicom = {one for one in paths if suffix_of(one) not in READERS and is_dicom(one)}
+    found, series = [Volume(one) for one in paths if one not in dicom], find_series(sorted(dicom))
     for here in series:
         chosen = [one for one in here if number in ("", one.number)]
         if not chosen or (len(chosen) > 1 and not every_series):

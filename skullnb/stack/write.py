@@ -1,7 +1,6 @@
 """Whether a name may be written, writing under a passing name, and masks on their own grid."""
 
 import os
-import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,8 +13,8 @@ import numpy as np
 
 from skullnb.errors import InvalidSetting, SkullnbError, UnreadableFile
 from skullnb.stack.checks import Array, expand, stem, suffix_of
+from skullnb.stack.files import SYNTHETIC
 from skullnb.stack.model import Stack
-from skullnb.stack.volumes import SYNTHETIC
 
 STACK_KINDS = (".npz", ".nii", ".nii.gz")  # of files that stacks are written to
 MASK_KINDS = (".nii", ".nii.gz", ".npy", ".npz", ".tif", ".tiff", ".png")
@@ -43,9 +42,8 @@ def writing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".skullnb-{uuid.uuid4().hex}{suffix_of(path)}")
     try:
         yield temporary
-        if temporary.is_file():
-            with temporary.open("rb+") as file:
-                os.fsync(file.fileno())
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
         temporary.replace(path)
     except SkullnbError:
         raise
@@ -53,18 +51,14 @@ def writing(path: Path) -> Iterator[Path]:
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise UnreadableFile(f"{path.name} could not be written ({reason}).") from error
     finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary, ignore_errors=True)
-        else:
-            temporary.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def write_masks(masks: Array, path: str | Path, stack: Stack, overwrite: bool = False) -> Path:
     """Write the masks of a stack's slices; the file appears whole or not at all.
 
     In NIfTI, a volume with an orientation comes back whole, on the source's grid, with 0 in slices
-    that are not in the stack. Slices without orientation are stored as if axial, with the stack's
-    spacing or else 1 mm, and a code that claims no scanner position.
+    that are not in the stack; slices without one are stored as if axial.
 
     Parameters
     ----------
@@ -92,7 +86,21 @@ def write_masks(masks: Array, path: str | Path, stack: Stack, overwrite: bool = 
     path, checked = expand(path), replace(stack, reference=masks).reference
     refuse_place(path, files_of(stack), overwrite, MASK_KINDS)
     with writing(path) as temporary:
-        _write(temporary, np.asarray(checked), stack)
+        masks, kind = np.asarray(checked), suffix_of(path)
+        if kind == ".npy":
+            np.save(temporary, masks)
+        elif kind == ".npz":
+            np.savez_compressed(temporary, masks=masks)
+        elif kind == ".png":
+            if len(masks) != 1:
+                raise InvalidSetting(f"A .png holds one slice, and there are {len(masks)}.")
+            _, encoded = import_module("cv2").imencode(".png", masks[0] * 255)
+            temporary.write_bytes(encoded.tobytes())
+        elif kind in (".tif", ".tiff"):
+            kept = {"photometric": "minisblack", "compression": "zlib"}
+            import_module("tifffile").imwrite(temporary, masks, **kept)
+        else:
+            _write_nifti(temporary, masks, stack)
     return path
 
 
@@ -101,17 +109,17 @@ def write_stack(stack: Stack, path: str | Path, overwrite: bool = False) -> tupl
     path = expand(path)
     refuse_place(path, files_of(stack), overwrite, STACK_KINDS)
     if suffix_of(path) == ".npz":
-        names = "images", "reference", "spacing_mm", "groups"
+        names = "images", "reference", "spacing_mm", "groups", "synthetic"
         parts: Any = {name: getattr(stack, name) for name in names}
-        known = {name: part for name, part in parts.items() if part is not None}
         with writing(path) as temporary:
-            np.savez_compressed(temporary, **known, synthetic=stack.synthetic)
+            known = {name: part for name, part in parts.items() if part is not None}
+            np.savez_compressed(temporary, **known)
         return (path,)
-    beside = path.with_name(f"{stem(path)}_reference{suffix_of(path)}")
-    written = {path: stack.images, beside: stack.reference}
-    written = {one: values for one, values in written.items() if values is not None}
-    for one in written:
-        refuse_place(one, files_of(stack), overwrite)
+    written = {path: stack.images}
+    if stack.reference is not None:
+        beside = path.with_name(f"{stem(path)}_reference{suffix_of(path)}")
+        refuse_place(beside, files_of(stack), overwrite)
+        written[beside] = stack.reference
     for one, values in written.items():
         with writing(one) as temporary:
             _write_nifti(temporary, np.asarray(values), replace(stack, grids=()))
@@ -122,23 +130,6 @@ def files_of(stack: Stack) -> list[Path]:
     """List all files that a stack was read from."""
     members = [file for files in stack.members for file in files]
     return [*stack.sources, *stack.reference_sources, *members]
-
-
-def _write(path: Path, masks: Array, stack: Stack) -> None:
-    match suffix_of(path):
-        case ".npy":
-            np.save(path, masks)
-        case ".npz":
-            np.savez_compressed(path, masks=masks)
-        case ".png":
-            if len(masks) != 1:
-                raise InvalidSetting(f"A .png holds one slice, and there are {len(masks)}.")
-            path.write_bytes(import_module("cv2").imencode(".png", masks[0] * 255)[1].tobytes())
-        case ".tif" | ".tiff":
-            kept = {"photometric": "minisblack", "compression": "zlib"}
-            import_module("tifffile").imwrite(path, masks, **kept)
-        case _:
-            _write_nifti(path, masks, stack)
 
 
 def _write_nifti(path: Path, masks: Array, stack: Stack) -> None:
