@@ -141,7 +141,7 @@ def test_itk_s_kinds_lie_where_itk_s_own_nifti_says(tmp_path, ending):
     assert (stack.spacing_mm, stack.axis) == (same.spacing_mm, same.axis)
     for file in stack.members[0]:
         file.write_bytes(file.read_bytes()[: file.stat().st_size // 3])
-    with pytest.raises(UnreadableFile, match="can't be read|doesn't name"):
+    with pytest.raises(UnreadableFile, match=r"can't be read|doesn't name"):
         read_stack(tmp_path / f"scan{ending}")
 
 
