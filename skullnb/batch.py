@@ -72,15 +72,15 @@ class Work:
         """Join the rows of all chunks; forget them where not one slice could be masked."""
         parts = sorted(self.masks.parent.glob("rows/*.json"))
         rows = [row for part in parts for row in json.loads(part.read_text())]
-        steps_mm = [one.grid.steps_mm[0] if one.grid else 0.0 for one in opened]
-        ends, single = np.cumsum(self.slices.counts), max(self.slices.counts) == 1
-        for place, row in enumerate(rows, self.slices.first):
+        ends, several = np.cumsum(self.slices.counts), max(self.slices.counts) > 1
+        steps_mm = [one.grid.steps_mm[0] if one.grid and several else 0.0 for one in opened]
+        places = []
+        for place in range(self.slices.first, self.slices.first + len(rows)):
             file = int(np.searchsorted(ends, place, side="right"))
-            volume = "" if single or not steps_mm[file] else str(file)
-            group = volume and opened[file].name
-            row |= {"group": group, "volume": volume, "step_mm": steps_mm[file]}
+            volume = str(file) if steps_mm[file] else ""
+            places.append((volume and opened[file].name, volume, steps_mm[file]))
         try:
-            return masking.finish_rows(rows, on_warning)
+            return masking.finish_rows(rows, places, on_warning)
         except InvalidImage:
             shutil.rmtree(self.masks.with_name("rows"))
             raise

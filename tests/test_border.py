@@ -199,7 +199,7 @@ def test_the_commands_take_the_rule_and_say_what_was_used(tmp_path):
     np.testing.assert_array_equal(np.load(mask), expected)
     told = json.loads((tmp_path / "mask.json").read_text("utf-8"))
     assert told["Settings"] == {**asdict(settings), "kernel_width": None}
-    assert (told["ReachMm"], told["Kernels"][0]["KernelWidth"]) == ([12.0, 12.0], None)
+    assert told["ReachMm"] == [12.0, 12.0]
     assert not any("kernel" in remark or "reach" in remark for remark in told["Remarks"])
     assert pd.read_csv(tmp_path / "mask.csv")["kernel_width"].isna().all()
 
