@@ -141,7 +141,7 @@ def mask_volumes(
     overwrite: bool = False,
     workers: int | None = None,
     sheet: Path | None = None,
-    seen: Callable[[Masked, Stack, Array], object] = lambda masked, stack, masks: None,
+    seen: Callable[[Masked, Stack | None, Array | None], object] = lambda *_: None,
     **reading: Any,
 ) -> Iterator[Masked]:
     """Make the masks of volumes, each beside a table and a JSON file, in the order of the jobs.
@@ -194,7 +194,8 @@ def mask_volumes(
         except (SkullnbError, OSError, MemoryError) as error:
             if len(jobs) == 1:
                 raise
-            return replace(job, error=errors.sentence(error))
+            done = replace(job, error=errors.sentence(error))
+            seen(done, None, None)
         return done
 
     with ThreadPoolExecutor(workers or cv2.getNumberOfCPUs()) as pool:
