@@ -90,10 +90,8 @@ def fetch(name: str, *, progress: bool = False) -> tuple[Path, ...]:
             paths.append(Path(pooch.retrieve(one.address, f"sha256:{one.sha256}", **own)))
         except Exception as error:  # every layer of the network fails in its own way
             why = "its sha256 differs" if isinstance(error, ValueError) else type(error).__name__
-            told, way = f"{one.name} can't be had from {one.address} ({why})", FOLDER_VARIABLE
-            raise UnreadableFile(
-                f"{told}; try again, or name a folder of copies in {way}."
-            ) from error
+            told = f"{one.name} can't be had from {one.address} ({why}); try again, or name a"
+            raise UnreadableFile(f"{told} folder of copies in {FOLDER_VARIABLE}.") from error
     return tuple(paths)
 
 
