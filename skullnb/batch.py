@@ -109,10 +109,9 @@ def mask_batch(
     """
     path, settings = expand(output).absolute(), settings or PipelineSettings()
     kind = next((one for one in KINDS if path.name.lower().endswith(one)), "")
-    if not kind:
-        raise InvalidSetting(f"A batch writes {', '.join(KINDS)}, not {path.name}.")
-    if on_warning not in masking.ON_WARNING or min(workers or 1, chunk or 1) < 1:
-        raise InvalidSetting("Workers and chunk are at least 1, on_warning is keep or empty.")
+    if not kind or on_warning not in masking.ON_WARNING or min(workers or 1, chunk or 1) < 1:
+        told = f"A batch writes {', '.join(KINDS)}; workers and chunk are at least 1"
+        raise InvalidSetting(f"{told}, and on_warning is keep or empty.")
     slices, opened = open_slices(images, **words)
     for spacing_mm in {one.spacing_mm for one in opened}:
         settings.at(spacing_mm)  # refused now, not slice by slice
