@@ -70,7 +70,7 @@ class Work:
         return stop - start
 
     def rows(self, opened: Sequence[Volume], on_warning: str) -> list[dict[str, Any]]:
-        """Join the rows of all chunks; forget them where not one slice could be masked."""
+        """Join the rows of all chunks."""
         parts = sorted(self.masks.parent.glob("rows/*.json"))
         rows = [row for part in parts for row in json.loads(part.read_text())]
         ends, several = np.cumsum(self.slices.counts), max(self.slices.counts) > 1
@@ -80,11 +80,7 @@ class Work:
         volumes = [str(file) if steps_mm[file] else "" for file in files]
         names = [volume and opened[file].name for file, volume in zip(files, volumes, strict=True)]
         places = zip(names, volumes, [steps_mm[file] for file in files], strict=True)
-        try:
-            return masking.finish_rows(rows, places, on_warning)
-        except InvalidImage:
-            shutil.rmtree(self.masks.with_name("rows"))
-            raise
+        return masking.finish_rows(rows, places, on_warning)
 
 
 def mask_batch(
@@ -110,13 +106,13 @@ def mask_batch(
     path, settings = expand(output).absolute(), settings or PipelineSettings()
     kind = next((one for one in KINDS if path.name.lower().endswith(one)), "")
     if not kind or on_warning not in masking.ON_WARNING or min(workers or 1, chunk or 1) < 1:
-        told = f"A batch writes {', '.join(KINDS)}; workers and chunk are at least 1"
-        raise InvalidSetting(f"{told}, and on_warning is keep or empty.")
+        kinds = f"A batch writes {', '.join(KINDS)}; workers and chunk are at least 1"
+        raise InvalidSetting(f"{kinds}, and on_warning is keep or empty.")
     slices, opened = open_slices(images, **words)
     for spacing_mm in {one.spacing_mm for one in opened}:
         settings.at(spacing_mm)  # refused now, not slice by slice
     places = (path, *masking.beside(path, ".parquet" if parquet else ".csv"))
-    asked = {**asdict(settings), **vars(slices), "volumes": "", "on_warning": on_warning}
+    asked = asdict(settings) | vars(slices) | {"volumes": "", "on_warning": on_warning}
     about: dict[str, Any] = {name: str(one) for name, one in asked.items()}
     about |= {"images": slices.fingerprint(), **masking.versions()}
     folder, (n, height, width) = path.with_name(f"{path.name}.partial"), slices.shape
@@ -183,6 +179,9 @@ def _alone(folder: Path, path: Path) -> Iterator[None]:
         pass  # some network disks keep no locks
     try:
         yield
+    except InvalidImage:  # not one slice could be masked
+        shutil.rmtree(folder / "rows")
+        raise
     except Exception as error:
         if type(error).__name__ not in _KILLED:
             raise

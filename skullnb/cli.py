@@ -196,8 +196,7 @@ def mask(images: str, output: Path, strict: bool, **options: Any) -> None:
     settings, own = pop_settings(options), ("scheduler", "chunk", "parquet")
     as_batch = any(map(options.get, own)) or batch.is_for_batch(images, output)
     for name in ("bids", "sheet", "method") if as_batch else own:
-        options.pop(name)
-        if as_batch and typed(name):
+        if options.pop(name) not in (None, False, "", masking.SLICES):
             raise click.UsageError(f"--{name} does not go with a batch.")
     found = (_mask_batch if as_batch else _mask_volumes)(images, output, settings, **options)
     if found["failed"] or (strict and (found["warned"] or found["empty"])):

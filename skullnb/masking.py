@@ -115,11 +115,10 @@ def plan_masks(
     if times > 1:
         told = f"{times} masks would be called {path.name}"
         raise InvalidSetting(f"{told}; take a pattern of images such as 'scans/*_T1w.nii.gz'.")
-    for job in jobs:
-        if job.path == output:
-            refuse_place(output, files, True, MASK_KINDS)
-        if not head:
-            refuse_among(job.path, images)
+    if jobs[0].path == output:
+        refuse_place(output, files, True, MASK_KINDS)
+    for job in () if head else jobs:
+        refuse_among(job.path, images)
     return jobs
 
 
@@ -296,19 +295,17 @@ def describe(
         "ReachMm": reach,
         "Counts": {"slices": len(rows), "ok": 0, "warned": 0, "empty": 0} | counts,
         "Status": next(iter(counts)) if len(counts) == 1 else "warned",
-        "LooksWrong": _told_of(rows, numbered, "warned"),
-        "Failed": "; ".join([_told_of(rows, numbered, "failed"), *reasons[:1]]),
+        "LooksWrong": _told_of(rows, numbered, "warned", "look wrong"),
+        "Failed": "; ".join([_told_of(rows, numbered, "failed", "failed"), *reasons[:1]]),
         "OnWarning": on_warning,
         "Remarks": [*filter(None, remarks), *(remark for one in volumes for remark in one.remarks)],
     }
 
 
-def _told_of(rows: Sequence[Row], numbered: str, status: str) -> str:
+def _told_of(rows: Sequence[Row], numbered: str, status: str, told: str) -> str:
     """Say which of all slices look wrong or failed, as "80 of 190 slices look wrong: 27-66"."""
-    found = [row for row in rows if row["status"] == status]
-    do = "failed" if status == "failed" else f"look{'s' * (len(found) == 1)} wrong"
-    which = ranges_of(row[numbered] for row in found)
-    return f"{len(found)} of {len(rows)} slices {do}: {which}" if found else ""
+    found = [row[numbered] for row in rows if row["status"] == status]
+    return f"{len(found)} of {len(rows)} slices {told}: {ranges_of(found)}" if found else ""
 
 
 def masks_in(folder: Path) -> Iterator[Row]:

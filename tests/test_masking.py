@@ -92,8 +92,7 @@ def test_a_reach_in_mm_is_settled_at_each_volume_s_own_spacing_and_told(tmp_path
     np.testing.assert_array_equal(read_stack(other.path).images, create_skull_masks(HEAD, SETTINGS))
     assert "5 px" in str(other)
     told = told_of(tmp_path / "out" / "b_mask.json")
-    assert told["SettingsAsked"]["reach_mm"] == 8
-    assert (told["Settings"]["kernel_width"], told["Settings"]["reach_mm"]) == (5, None)
+    assert (told["SettingsAsked"]["reach_mm"], told["Settings"]["kernel_width"]) == (8, 5)
     assert (told["SpacingMm"], told["ReachMm"]) == ([4, 4], [8, 8])
 
 
@@ -226,9 +225,8 @@ def test_every_volume_has_a_line_and_a_failed_one_does_not_stop_the_others(tmp_p
         "empty   d -> d_mask.nii.gz: 4 slices, 4 empty; 5 px",
         f"4 volumes: 1 ok, 1 failed, 1 warned, 1 empty; in {out}",
     ]
-    masks = {path.name[0]: read_stack(path).images for path in sorted(out.glob("*.nii.gz"))}
-    assert list(masks) == ["a", "c", "d"]
-    assert not masks["d"].any()
+    masks = [read_stack(path).images.any() for path in sorted(out.glob("*.nii.gz"))]
+    assert masks == [True, True, False]
     assert "b: b.nii.gz can't be read" in result.stderr
     assert "c: slices 2-3: the mask is empty: the slice is flat" in result.stderr
 
