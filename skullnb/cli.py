@@ -215,8 +215,8 @@ def _mask_volumes(
     images: str, output: Path, settings: PipelineSettings, sheet: Path | None, **options: Any
 ) -> Counter[str]:
     """Mask volumes; count slices by status, and volumes that failed."""
-    naming = {name: options.pop(name) for name in ("bids", "suffix")}
-    jobs, cards = masking.plan_masks(images, output, **naming), list[Any]()
+    bids, suffix, cards = options.pop("bids"), options.pop("suffix"), list[Any]()
+    jobs = masking.plan_masks(images, output, bids=bids, suffix=suffix)
     found, statuses = Counter[str](), Counter[str]()
     if sheet:
         from skullnb.report import sheet as pages

@@ -149,8 +149,6 @@ def mask_volumes(
     `seen` is called after each, with its slices and masks; JSON files name its place on a `sheet`
     to be made. `reading` are words of `read_stack`.
     """
-    import pandas as pd
-
     settings, whole = settings or PipelineSettings(), method == WHOLE_HEAD
     settings = replace(settings, border=DARK_GROWTH) if whole else settings
     if on_warning not in ON_WARNING:
@@ -180,14 +178,13 @@ def mask_volumes(
                 account["Sheet"] = f"{to_sheet}#{anchor_of(job.path, sheet)}"
             job.path.parent.mkdir(parents=True, exist_ok=True)
             with writing(table) as table_now, writing(told) as told_now:  # all of them or none
-                write_table(rows, table_now)
+                frame = write_table(rows, table_now)
                 write_json(account, told_now)
                 stacks.write_masks(masks, job.path, stack, overwrite=overwrite)
             if job.dataset and not (about := job.dataset / "dataset_description.json").exists():
                 write_json(_DATASET, about)
                 with (job.dataset / ".bidsignore").open("a", encoding="utf-8") as file:
                     file.write("*_mask.tsv\n")  # BIDS knows no table of a mask
-            frame = pd.DataFrame(rows, dtype=object)
             done = replace(job, status=account["Status"], table=frame, account=account)
             seen(done, stack, masks)
         except (SkullnbError, OSError, MemoryError) as error:
@@ -247,17 +244,15 @@ def finish_rows(
 
     Each has a group, and a volume and step as in `neighbour_signs`. Refuses what failed as a whole.
     """
-    kept = []
     for index, (row, (group, volume, step_mm)) in enumerate(zip(rows, places, strict=True)):
-        row |= {"index": index, "group": group}
-        if row.get("status") != "failed":
-            kept.append((row, volume, step_mm))
+        row |= {"index": index, "group": group, "volume": volume, "step_mm": step_mm}
+    kept = [row for row in rows if row.get("status") != "failed"]
     if not kept:
         raise errors.InvalidImage(rows[0]["reason"])
-    add_neighbour_signs(*map(list, zip(*kept, strict=True)))
+    add_neighbour_signs(kept, [row["volume"] for row in kept], [row["step_mm"] for row in kept])
+    kinds = ("ok", "warned") if on_warning == "keep" else ("ok",)
     for row in rows:
-        written = row["status"] == "ok" or (row["status"] == "warned" and on_warning == "keep")
-        row["written_px"] = row["mask_px"] if written else 0
+        row["written_px"] = row["mask_px"] if row["status"] in kinds else 0
     return [{name: row.get(name) for name in COLUMNS} for row in rows]
 
 
@@ -273,9 +268,9 @@ def describe(
     grows = settings.border == DARK_GROWTH
     used = settings.at(volumes[0].spacing_mm) if grows or len(spacings) == 1 else settings
     width = used.kernel_width if used.reach_mm is None else None
-    reach = [used.reach_mm] * 2 if width is None else None
-    if width is not None and spacing_mm:
-        reach = [round(one, 3) for one in reach_mm(width, spacing_mm)]
+    reach: Any = [used.reach_mm] * 2
+    if width is not None:
+        reach = spacing_mm and [round(one, 3) for one in reach_mm(width, spacing_mm)]
     remarks = []
     for one_mm in () if grows else spacings:
         if settings.reach_mm is not None:
@@ -358,20 +353,22 @@ def versions() -> dict[str, str]:
     return {"skullnb": __version__, "OpenCV": cv2.__version__, "numpy": np.__version__}
 
 
-def write_table(table: pd.DataFrame | list[Row], path: Path) -> None:
-    """Write a table as CSV, TSV as BIDS has it, or Parquet, by its ending; no formula is in it."""
+def write_table(table: pd.DataFrame | list[Row], path: Path) -> pd.DataFrame:
+    """Write a table as CSV, TSV as BIDS has it, or Parquet, by its ending; give it back."""
     import pandas as pd
 
     frame = pd.DataFrame(table, dtype=object)  # whole numbers stay whole beside what is missing
+    cells = frame
     if "warnings" in frame:
-        frame = frame.assign(warnings=frame["warnings"].map("; ".join))
+        cells = frame.assign(warnings=frame["warnings"].map("; ".join))
+    sep, missing = ("\t", "n/a") if path.suffix == ".tsv" else (",", "")
     with writing(path) as temporary:
         if path.suffix == ".parquet":
-            frame.convert_dtypes().to_parquet(temporary, index=False)
-            return
-        sep, missing = ("\t", "n/a") if path.suffix == ".tsv" else (",", "")
-        cells = frame.map(_guarded).rename(columns=_guarded)
-        cells.to_csv(temporary, sep=sep, na_rep=missing, index=False)
+            cells.convert_dtypes().to_parquet(temporary, index=False)
+        else:
+            cells = cells.map(_guarded).rename(columns=_guarded)
+            cells.to_csv(temporary, sep=sep, na_rep=missing, index=False)
+    return frame
 
 
 def _guarded(value: Any) -> Any:
