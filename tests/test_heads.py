@@ -37,11 +37,9 @@ def small(tmp_path, monkeypatch):
     served, asked, files = tmp_path / "server", [], []
     served.mkdir()
 
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *words):
-            asked.append(self.path)
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=served))
+    handler = http.server.SimpleHTTPRequestHandler
+    monkeypatch.setattr(handler, "log_message", lambda self, *_: asked.append(self.path))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=served))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     for name, content in CONTENT.items():
         (served / name).write_bytes(content)
@@ -120,16 +118,15 @@ def test_what_is_not_the_registered_file_is_refused_in_a_sentence_and_not_kept(s
 def test_a_head_is_what_the_registry_says_and_lies_on_its_reference(name, copies, tmp_path):
     """A mask that were turned, flipped or a slice off would score far less."""
     head, stack = HEADS[name], load(name)
-    assert (len(stack), set(stack.groups)) == (head.n_slices, {head.group})
+    assert (stack.name, len(stack), set(stack.groups)) == (name, head.n_slices, {head.group})
     assert stack.spacing_mm == pytest.approx(head.spacing_mm, abs=1e-6)
-    assert stack.name == name
     # Face up: the mask is an oval, longer from front to back than from side to side.
     rows, columns = (np.flatnonzero(stack.reference.any(axis=axes)) for axes in ((0, 2), (0, 1)))
     assert np.ptp(rows) * stack.spacing_mm[0] > 1.1 * np.ptp(columns) * stack.spacing_mm[1]
     assert nib.aff2axcodes(stack.grids[0].affine)[0] in "LR"
     # 15 mm, as many pixels as that is here: the reach is not at issue.
-    settings = PipelineSettings(kernel_width=round(15 / stack.spacing_mm[0]))
-    masks = create_skull_masks(stack.images, settings)
+    width = round(15 / stack.spacing_mm[0])
+    masks = create_skull_masks(stack.images, PipelineSettings(width))
 
     def median_iou(reference):  # since scalp and brain merge on a few slices
         both = (masks & reference).sum(axis=(1, 2))
