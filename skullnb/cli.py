@@ -152,8 +152,7 @@ def report(**options: Any) -> None:
     for path in done.files:
         say(f"The whole book: {path}")
     if done.failed:
-        told = ", ".join(done.failed)
-        click.echo(f"Stopped with an error, shown on their pages: {told}", err=True)
+        say(f"Stopped with an error, shown on their pages: {', '.join(done.failed)}", err=True)
         sys.exit(PARTLY)
 
 
@@ -189,10 +188,8 @@ def mask(images: str, output: Path, strict: bool, **options: Any) -> None:
     """
     kernel = typed("kernel_width") or (typed("border") and options["border"] == DILATION)
     if kernel and options["method"] == masking.WHOLE_HEAD:
-        told = (
-            "A whole head has no kernel; leave --kernel-width out, and leave --border dilation out."
-        )
-        raise click.UsageError(told)
+        told = "leave --kernel-width out, and leave --border dilation out"
+        raise click.UsageError(f"A whole head has no kernel; {told}.")
     settings, own = pop_settings(options), ("scheduler", "chunk", "parquet")
     as_batch = any(map(options.get, own)) or batch.is_for_batch(images, output)
     for name in ("bids", "sheet", "method") if as_batch else own:
@@ -292,10 +289,10 @@ def count_evidence(
     Example: skullnb evidence T1.mgz --slices 104:127 --with-phantom bridge
     """
     settings, stack = pop_settings(words), heads.open_data(**words)
-    places = [expand(output) / name for name in ("evidence.csv", "evidence.json")] if output else []
-    for place in places:
-        if place.exists():
-            refuse_place(place, own_files(words["groups"], stack), overwrite)
+    folder = expand(output) if output else Path()
+    places = [folder / "evidence.csv", folder / "evidence.json"] if output else []
+    for place in filter(Path.exists, places):
+        refuse_place(place, own_files(words["groups"], stack), overwrite)
     given = replace(stack, synthetic=stack.synthetic or synthetic)
     stacks = [given, *map(phantom.variant, variants)]
     ledger = evidence.combine([evidence.build_ledger(one, settings) for one in stacks])
@@ -310,16 +307,16 @@ def count_evidence(
         click.echo(line)
     click.echo(verdict)
     if places:
-        told: dict[str, Any] = {"verdict": verdict, "rules": table.to_dict("records")}
-        told["settings"] = asdict(settings.at(stack.spacing_mm))
+        used = asdict(settings.at(stack.spacing_mm))
+        told = {"verdict": verdict, "rules": table.to_dict("records"), "settings": used}
         told |= {"versions": masking.versions(), "inputs": stack.fingerprint()}
-        places[0].parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         try:
             masking.write_table(ledger, places[0])
             masking.write_json(told, places[1])
         finally:
             with suppress(OSError):  # there is something in it
-                places[0].parent.rmdir()
+                folder.rmdir()
         say(f"{places[0]}: {len(ledger)} rows; {places[1]}: the verdict")
 
 
