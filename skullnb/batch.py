@@ -32,6 +32,8 @@ _AHEAD = 500  # chunks that workers are given at a time
 _KILLED = ("KilledWorker", "FutureCancelledError", "CancelledError")  # dask's, where it is there
 _OWN = ("rows", "lock", "about.json", "masks", "replaced", ".skullnb-")
 
+Progress = Callable[[int, int], object]  # is told how many slices are done, and how many there are
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -57,8 +59,7 @@ class Work:
     def do(self, number: int) -> int:
         """Mask one chunk: first the masks, then the rows, which say that it is done."""
         if masking.versions() != self.versions:
-            told = f"A worker has {masking.versions()}, this machine {self.versions}"
-            raise BatchStopped(f"{told}; install the same on both.")
+            raise BatchStopped(f"A worker has {masking.versions()}, this machine {self.versions}.")
         start, stop = number * self.chunk, min((number + 1) * self.chunk, self.slices.shape[0])
         masks = np.zeros((stop - start, *self.slices.shape[1:]), dtype=np.uint8)
         rows = masking.mask_slices(self.slices.read(start, stop), self.settings, masks)
@@ -69,21 +70,17 @@ class Work:
         return stop - start
 
     def rows(self, opened: Sequence[Volume], on_warning: str) -> list[dict[str, Any]]:
-        """Join the rows of all chunks; forget them where not one slice could be masked."""
+        """Join the rows of all chunks."""
         parts = sorted(self.masks.parent.glob("rows/*.json"))
         rows = [row for part in parts for row in json.loads(part.read_text())]
-        steps_mm = [one.grid.steps_mm[0] if one.grid else 0.0 for one in opened]
-        ends, single = np.cumsum(self.slices.counts), max(self.slices.counts) == 1
-        for place, row in enumerate(rows, self.slices.first):
-            file = int(np.searchsorted(ends, place, side="right"))
-            volume = "" if single or not steps_mm[file] else str(file)
-            group = volume and opened[file].name
-            row |= {"group": group, "volume": volume, "step_mm": steps_mm[file]}
-        try:
-            return masking.finish_rows(rows, on_warning)
-        except InvalidImage:
-            shutil.rmtree(self.masks.with_name("rows"))
-            raise
+        ends, several = np.cumsum(self.slices.counts), max(self.slices.counts) > 1
+        steps_mm = [one.grid.steps_mm[0] if one.grid and several else 0.0 for one in opened]
+        numbers = self.slices.first + np.arange(len(rows))
+        files = np.searchsorted(ends, numbers, side="right").tolist()
+        volumes = [str(file) if steps_mm[file] else "" for file in files]
+        names = [volume and opened[file].name for file, volume in zip(files, volumes, strict=True)]
+        places = zip(names, volumes, [steps_mm[file] for file in files], strict=True)
+        return masking.finish_rows(rows, places, on_warning)
 
 
 def mask_batch(
@@ -97,27 +94,25 @@ def mask_batch(
     chunk: int | None = None,
     parquet: bool = False,
     overwrite: bool = False,
-    progress: Callable[[int, int], object] = lambda done, total: None,
+    progress: Progress = lambda done, total: None,
     **words: Any,
 ) -> Batch:
     """Make the masks of any number of slices; go on where an earlier run was stopped.
 
     `images` has slices of one size; `words` are as in `stack.many.open_slices`. A .npy has a byte a
     pixel, a .packed.npy a bit (`numpy.packbits`), a .zarr 255 where something is missing. `workers`
-    are threads, or those of the Dask cluster at `scheduler`. `progress(done, n_slices)` is called
-    with what was done before first.
+    are threads, or those of the Dask cluster at `scheduler`.
     """
     path, settings = expand(output).absolute(), settings or PipelineSettings()
     kind = next((one for one in KINDS if path.name.lower().endswith(one)), "")
-    if not kind:
-        raise InvalidSetting(f"A batch writes {', '.join(KINDS)}, not {path.name}.")
-    if on_warning not in masking.ON_WARNING or min(workers or 1, chunk or 1) < 1:
-        raise InvalidSetting("Workers and chunk are at least 1, on_warning is keep or empty.")
+    if not kind or on_warning not in masking.ON_WARNING or min(workers or 1, chunk or 1) < 1:
+        kinds = f"A batch writes {', '.join(KINDS)}; workers and chunk are at least 1"
+        raise InvalidSetting(f"{kinds}, and on_warning is keep or empty.")
     slices, opened = open_slices(images, **words)
     for spacing_mm in {one.spacing_mm for one in opened}:
         settings.at(spacing_mm)  # refused now, not slice by slice
     places = (path, *masking.beside(path, ".parquet" if parquet else ".csv"))
-    asked = {**asdict(settings), **vars(slices), "volumes": "", "on_warning": on_warning}
+    asked = asdict(settings) | vars(slices) | {"volumes": "", "on_warning": on_warning}
     about: dict[str, Any] = {name: str(one) for name, one in asked.items()}
     about |= {"images": slices.fingerprint(), **masking.versions()}
     folder, (n, height, width) = path.with_name(f"{path.name}.partial"), slices.shape
@@ -132,10 +127,11 @@ def mask_batch(
         masking.refuse_among(path, images, deep=is_zarr(expand(images)))
         for one in places:
             allowed = overwrite or (not differs and one != path)  # stopped shortly before its end
-            if one.suffix == ".zarr" and shape_of(one) and not allowed:
-                raise UnreadableFile(f"{one} exists already; name another or use --overwrite.")
-            if one.suffix != ".zarr" or not shape_of(one):
+            array = one.suffix == ".zarr" and shape_of(one)
+            if not array:
                 refuse_place(one, slices.files(), allowed)
+            elif not allowed:
+                raise UnreadableFile(f"{one} exists already; name another or use --overwrite.")
 
     if not finished:
         refuse()
@@ -183,11 +179,14 @@ def _alone(folder: Path, path: Path) -> Iterator[None]:
         pass  # some network disks keep no locks
     try:
         yield
+    except InvalidImage:  # not one slice could be masked
+        shutil.rmtree(folder / "rows")
+        raise
     except Exception as error:
         if type(error).__name__ not in _KILLED:
             raise
-        told = f"Workers were killed again and again, so {path.name} is not finished"
-        raise BatchStopped(f"{told}; see to it and run the same command again.") from error
+        told = f"Workers were killed again and again; {path.name} is not finished, run it again."
+        raise BatchStopped(told) from error
     finally:
         pixels_of.cache_clear()
         if not any(folder.glob("rows/*.json")):
@@ -213,9 +212,9 @@ def _begin(work: Work, about: Mapping[str, Any], overwrite: bool) -> Work:
     if not differs and shape_of(work.masks) == work.stored:
         return replace(work, chunk=begun["chunk"])
     if path.exists() and not overwrite:
-        told = f"{folder.name} can't be gone on with: {differs or 'its masks are gone or cut'}"
+        why = differs or "its masks are gone or cut"
         now = "do the same as before to go on, or allow overwriting (--overwrite) to begin anew"
-        raise BatchStopped(f"{told}; {now}.")
+        raise BatchStopped(f"{folder.name} can't be gone on with: {why}; {now}.")
     path.unlink(missing_ok=True)
     shutil.rmtree(folder / "rows", ignore_errors=True)
     (folder / "rows").mkdir()
@@ -224,9 +223,7 @@ def _begin(work: Work, about: Mapping[str, Any], overwrite: bool) -> Work:
     return work
 
 
-def _work_through(
-    work: Work, workers: int | None, scheduler: str, progress: Callable[[int, int], object]
-) -> int:
+def _work_through(work: Work, workers: int | None, scheduler: str, progress: Progress) -> int:
     """Do all chunks that are not done, some at a time; return how many slices were done before."""
     n, done = work.slices.shape[0], {int(one.stem) for one in work.masks.parent.glob("rows/*.json")}
     n_before = n_done = sum(min(work.chunk, n - number * work.chunk) for number in done)

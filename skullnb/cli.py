@@ -18,11 +18,7 @@ import click
 import cv2
 from click.core import ParameterSource
 
-from skullnb import __version__, batch, masking
-from skullnb import evidence as rules
-from skullnb import heads as open_heads
-from skullnb import phantom as drawn
-from skullnb import sweep as sweeps
+from skullnb import __version__, batch, evidence, heads, masking, phantom, sweep
 from skullnb.errors import InvalidSetting, SkullnbError, in_one_line, sentence
 from skullnb.pipeline import PipelineSettings
 from skullnb.pipeline.settings import DARK_GROWTH, DILATION
@@ -156,8 +152,7 @@ def report(**options: Any) -> None:
     for path in done.files:
         say(f"The whole book: {path}")
     if done.failed:
-        told = ", ".join(done.failed)
-        click.echo(f"Stopped with an error, shown on their pages: {told}", err=True)
+        say(f"Stopped with an error, shown on their pages: {', '.join(done.failed)}", err=True)
         sys.exit(PARTLY)
 
 
@@ -179,12 +174,11 @@ def mask(images: str, output: Path, strict: bool, **options: Any) -> None:
 
     Without IMAGES they are of the head inside the package. OUTPUT is a file for one volume or for
     files of one slice each, else a folder. Beside every mask are a table, which says which slices
-    look wrong, and a JSON file, which says how it was made. A slice or a volume that fails does not
-    stop the others; the exit code is 1 then.
+    look wrong, and a JSON file. What fails does not stop the rest; the exit code is 1 then.
 
-    More slices than memory holds go as a batch into one .npy, .packed.npy (a bit a pixel) or .zarr.
-    If it is interrupted, run the same command again: it resumes. It is a batch with any option
-    whose help begins with "Batch:", for zarr and packed bits, and from a .npy above 1 GB.
+    More slices than memory holds go as a batch into one .npy, .packed.npy (a bit a pixel) or .zarr,
+    and the same command resumes one that was stopped. It is a batch with any option whose help
+    begins with "Batch:", for zarr and packed bits, and from a .npy above 1 GB.
 
     \b
     Examples:
@@ -194,18 +188,14 @@ def mask(images: str, output: Path, strict: bool, **options: Any) -> None:
     """
     kernel = typed("kernel_width") or (typed("border") and options["border"] == DILATION)
     if kernel and options["method"] == masking.WHOLE_HEAD:
-        told = "has no kernel; leave --kernel-width out, and leave --border dilation out"
-        raise click.UsageError(f"--method whole-head {told}.")
-    settings = pop_settings(options)
-    for_batch = {name: options.pop(name) for name in ("scheduler", "chunk", "parquet")}
-    if any(for_batch.values()) or batch.is_for_batch(images, output):
-        for name in ("bids", "sheet", "method"):
-            options.pop(name)
-            if typed(name):
-                raise click.UsageError(f"--{name} does not go with a batch.")
-        found = _mask_batch(images, output, settings, **options, **for_batch)
-    else:
-        found = _mask_volumes(images, output, settings, **options)
+        told = "leave --kernel-width out, and leave --border dilation out"
+        raise click.UsageError(f"A whole head has no kernel; {told}.")
+    settings, own = pop_settings(options), ("scheduler", "chunk", "parquet")
+    as_batch = any(map(options.get, own)) or batch.is_for_batch(images, output)
+    for name in ("bids", "sheet", "method") if as_batch else own:
+        if options.pop(name) not in (None, False, "", masking.SLICES):
+            raise click.UsageError(f"--{name} does not go with a batch.")
+    found = (_mask_batch if as_batch else _mask_volumes)(images, output, settings, **options)
     if found["failed"] or (strict and (found["warned"] or found["empty"])):
         sys.exit(PARTLY)
 
@@ -222,8 +212,8 @@ def _mask_volumes(
     images: str, output: Path, settings: PipelineSettings, sheet: Path | None, **options: Any
 ) -> Counter[str]:
     """Mask volumes; count slices by status, and volumes that failed."""
-    naming = {name: options.pop(name) for name in ("bids", "suffix")}
-    jobs, cards = masking.plan_masks(images, output, **naming), list[Any]()
+    bids, suffix, cards = options.pop("bids"), options.pop("suffix"), list[Any]()
+    jobs = masking.plan_masks(images, output, bids=bids, suffix=suffix)
     found, statuses = Counter[str](), Counter[str]()
     if sheet:
         from skullnb.report import sheet as pages
@@ -233,19 +223,16 @@ def _mask_volumes(
             refuse_place(sheet, (), options["overwrite"], (".html",))
         pages.require_extra()
         options["seen"] = lambda one, *of: cards.append(pages.draw_card(one, sheet, *of))
-    volumes = masking.mask_volumes(jobs, settings, sheet=sheet, **options)
     bar, progress = progress_bar(" volumes")
     with bar:
-        for number, one in enumerate(volumes, 1):
-            lines = [one.error] if one.table is None else masking.warning_lines(one.table)
+        for one in masking.mask_volumes(jobs, settings, sheet=sheet, **options):
             bar.clear()
             say(one)
+            lines = [one.error] if one.table is None else masking.warning_lines(one.table)
             tell(one.account, f"{one.name}: ", lines)
-            progress(number, len(jobs))
             found.update(one.account.get("Counts", {"failed": 1}))
             statuses[one.status] += 1
-            if sheet and one.error:
-                cards.append(pages.draw_card(one, sheet))
+            progress(statuses.total(), len(jobs))
     if sheet:
         pages.write_sheet(cards, sheet)
         say(f"Look through them: {sheet}")
@@ -266,50 +253,51 @@ def _mask_batch(*about: Any, **options: Any) -> Counter[str]:
     return Counter(done.account["Counts"])
 
 
-@main.command(params=shared("kernel_width", "reach_mm", "border"))
+@main.command("sweep", params=shared("kernel_width", "reach_mm", "border"))
 @click.option("--widths", default="16:37:2", show_default=True, help='px, or as in "22,24,26".')
 @click.option("--csv", type=_PATH, help="Also write every slice to this file.")
 @_overwrite
-def sweep(widths: str, csv: Path | None, overwrite: bool, **words: Any) -> None:
+def sweep_widths(widths: str, csv: Path | None, overwrite: bool, **words: Any) -> None:
     """Score the masks at several kernel widths.
 
     Example: skullnb sweep --images a.nii.gz --reference b.nii.gz --widths 10:41:2
     """
-    wanted, stack = sweeps.parse_widths(widths), open_heads.open_data(**words)
+    wanted, stack = sweep.parse_widths(widths), heads.open_data(**words)
     if csv:
         refuse_place(expand(csv), own_files(words["groups"], stack), overwrite)
-    table = sweeps.sweep_kernel_width(stack, wanted)
+    table = sweep.sweep_kernel_width(stack, wanted)
     say(f"{stack.name}: {len(stack)} slices, mean over slices")
     click.echo("  width     IoU    Dice")
-    for row in sweeps.summarise(table).to_dict("records"):
-        star = "  *" if row["kernel_width"] == sweeps.best_width(table) else ""
+    for row in sweep.summarise(table).to_dict("records"):
+        star = "  *" if row["kernel_width"] == sweep.best_width(table) else ""
         click.echo(f"{row['kernel_width']:4.0f} px  {row['iou']:.4f}  {row['dice']:.4f}{star}")
     click.echo("* best on these very slices: tuned and tested on the same data")
     if csv:
         masking.write_table(table, expand(csv))
 
 
-@main.command(params=shared(argument=True))
+@main.command("evidence", params=shared(argument=True))
 @click.option("--with-phantom", "variants", multiple=True, help="Add a phantom variant's slices.")
 @click.option("--synthetic", is_flag=True, help="IMAGES are drawn, though their file doesn't say.")
 @click.option("-o", "--output", type=_PATH, help="Folder for evidence.csv and .json.")
 @_overwrite
-def evidence(
+def count_evidence(
     variants: tuple[str, ...], synthetic: bool, output: Path | None, overwrite: bool, **words: Any
 ) -> None:
     """Say which rules of the pipeline IMAGES put to the test, and which they never did.
 
     Example: skullnb evidence T1.mgz --slices 104:127 --with-phantom bridge
     """
-    settings, stack = pop_settings(words), open_heads.open_data(**words)
-    places = [expand(output) / name for name in ("evidence.csv", "evidence.json")] if output else []
-    for place in places:
-        if place.exists():
-            refuse_place(place, own_files(words["groups"], stack), overwrite)
-    stacks = [replace(stack, synthetic=stack.synthetic or synthetic), *map(drawn.variant, variants)]
-    ledger = rules.combine([rules.build_ledger(one, settings) for one in stacks])
-    whose = "other heads" if open_heads.known(words["images"]) else "your data"
-    table, verdict = rules.summarise(ledger), rules.verdict(ledger, whose)
+    settings, stack = pop_settings(words), heads.open_data(**words)
+    folder = expand(output) if output else Path()
+    places = [folder / "evidence.csv", folder / "evidence.json"] if output else []
+    for place in filter(Path.exists, places):
+        refuse_place(place, own_files(words["groups"], stack), overwrite)
+    given = replace(stack, synthetic=stack.synthetic or synthetic)
+    stacks = [given, *map(phantom.variant, variants)]
+    ledger = evidence.combine([evidence.build_ledger(one, settings) for one in stacks])
+    whose = "other heads" if heads.known(words["images"]) else "your data"
+    table, verdict = evidence.summarise(ledger), evidence.verdict(ledger, whose)
     say(", ".join(f"{one.name}: {len(one)} slices" for one in stacks))
     for row in table.to_dict("records"):
         line = f"  {row['rule']:{table['rule'].str.len().max()}}  {row['evidence']}"
@@ -319,16 +307,16 @@ def evidence(
         click.echo(line)
     click.echo(verdict)
     if places:
-        told: dict[str, Any] = {"verdict": verdict, "rules": table.to_dict("records")}
-        told["settings"] = asdict(settings.at(stack.spacing_mm))
+        used = asdict(settings.at(stack.spacing_mm))
+        told = {"verdict": verdict, "rules": table.to_dict("records"), "settings": used}
         told |= {"versions": masking.versions(), "inputs": stack.fingerprint()}
-        places[0].parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         try:
             masking.write_table(ledger, places[0])
             masking.write_json(told, places[1])
         finally:
             with suppress(OSError):  # there is something in it
-                places[0].parent.rmdir()
+                folder.rmdir()
         say(f"{places[0]}: {len(ledger)} rows; {places[1]}: the verdict")
 
 
@@ -349,20 +337,20 @@ def collate(folder: Path, output: Path, overwrite: bool) -> None:
     say(f"{output}: {len(table)} runs, {len(table.columns)} columns")
 
 
-@main.command()
+@main.command("phantom")
 @click.option("-o", "--output", type=_PATH, help=".npz, .nii or .nii.gz file.")
 @click.option("--seed", type=int, help="Another head instead of the published stand-in.")
 @click.option("--variant", help="A head that breaks one assumption; see --list.")
 @click.option("--n-slices", type=click.IntRange(1, 200), help="With --seed: how many slices.")
 @click.option("--list", "listed", is_flag=True, help="List the variants and stop.")
 @_overwrite
-def phantom(output: Path | None, listed: bool, overwrite: bool, **which: Any) -> None:
+def write_phantom(output: Path | None, listed: bool, overwrite: bool, **which: Any) -> None:
     """Write a synthetic head with its exact reference mask.
 
     Example: skullnb phantom --seed 11 --n-slices 20 -o head.nii.gz
     """
     if listed:
-        for name, description in drawn.VARIANTS.items():
+        for name, description in phantom.VARIANTS.items():
             click.echo(f"{name:28} {description}")
         return
     seed, variant, n_slices = (which[name] for name in ("seed", "variant", "n_slices"))
@@ -370,10 +358,10 @@ def phantom(output: Path | None, listed: bool, overwrite: bool, **which: Any) ->
         told = "give --seed or --variant, not both, and --n-slices with --seed"
         raise click.UsageError(f"Name the file to write with -o, or use --list; {told}.")
     refuse_place(expand(output), (), overwrite, STACK_KINDS)
-    if seed is not None:
-        stack = drawn.subject(seed, n_slices or 5)
+    if seed is None:
+        stack = phantom.variant(variant) if variant else phantom.published_stack()
     else:
-        stack = drawn.published_stack() if variant is None else drawn.variant(variant)
+        stack = phantom.subject(seed, n_slices or 5)
     for path in write_stack(stack, output, overwrite=overwrite):
         say(f"{path}: {stack.name} (synthetic), {len(stack)} slices")
 
@@ -392,38 +380,38 @@ def lab(no_browser: bool, **options: Any) -> None:
     launch_lab(open_browser=not no_browser, **options)
 
 
-@main.group()
-def heads() -> None:
+@main.group("heads")
+def heads_group() -> None:
     """Open heads to try things on, as in: skullnb heads fetch colin27."""
 
 
-@heads.command("list")
+@heads_group.command("list")
 def list_heads() -> None:
     """List the heads, with their kind of reference mask."""
-    for name, head in open_heads.HEADS.items():
-        where = "here" if open_heads.is_here(name) else "not here"
+    for name, head in heads.HEADS.items():
+        where = "here" if heads.is_here(name) else "not here"
         told = f"{head.n_slices:3} slices, {head.contrast:5} {head.reference:14} of {head.group}"
         click.echo(f"{name:16} {told:50} {where}")
     click.echo("Two stacks of one head are not two heads: keep them on one side of a split.")
 
 
-@heads.command("fetch")
+@heads_group.command("fetch")
 @click.argument("names", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Every head.")
 def fetch_heads(names: tuple[str, ...], everything: bool) -> None:
     """Download heads, check them, and say where they are; other commands take their names."""
-    if not (names := tuple(open_heads.HEADS) if everything else names):
+    if not (names := tuple(heads.HEADS) if everything else names):
         raise InvalidSetting("Name the heads to fetch, or add --all; see `skullnb heads list`.")
     for name in names:
-        paths = open_heads.fetch(name, progress=sys.stderr.isatty())
-        click.echo(f"{name}: in {paths[0].parent}\n{name}: {open_heads.find(name).licence}")
+        paths = heads.fetch(name, progress=sys.stderr.isatty())
+        click.echo(f"{name}: in {paths[0].parent}\n{name}: {heads.find(name).licence}")
 
 
-@heads.command()
+@heads_group.command("show")
 @click.argument("name")
-def show(name: str) -> None:
+def show_head(name: str) -> None:
     """Say what is known of a head: licence, citation, reference mask, addresses."""
-    head = open_heads.find(name)
+    head = heads.find(name)
     for key, value in (vars(head) | {"files": len(head.files)}).items():
         click.echo(f"{key:10}  {value}")
     for file in head.files:

@@ -1,8 +1,7 @@
 """Open heads by name: real MRI with reference masks; one of them is inside the package.
 
-`heads.toml` says of each what it is, under which terms it may be used, how its reference mask came
-about, and where its files are. Files are kept where pooch keeps downloads, or in the folder that
-`SKULLNB_HEADS` names, and are used only if their sha256 is right.
+`data/heads.toml` says all that is known of each. Files are kept where pooch keeps downloads, or in
+the folder that `SKULLNB_HEADS` names, and are used only if their sha256 is right.
 """
 
 from __future__ import annotations
@@ -38,23 +37,19 @@ class HeadFile:
 
 @dataclass(frozen=True)
 class Head:
-    """What is known of an open head; `slices` are the axial ones that are taken ("" = all).
-
-    Stacks of one head share a `group`, and belong to the same side of a split; `trust` says how its
-    `reference` ("labels" or "semi-automatic") came about and how far it goes.
-    """
+    """What is known of an open head; stacks of one share a group, and the same side of a split."""
 
     name: str
     title: str
     group: str
     contrast: str
-    slices: str
+    slices: str  # the axial ones that are taken; "" is all of them
     n_slices: int
     spacing_mm: tuple[float, float]
     licence: str
     citation: str
-    reference: str
-    trust: str
+    reference: str  # "labels" or "semi-automatic"
+    trust: str  # how the reference came about, and how far it goes
     files: tuple[HeadFile, ...]
 
 
@@ -80,8 +75,7 @@ def known(images: str) -> str:
 
 def is_here(name: str) -> bool:
     """Say whether a head can be loaded without a download."""
-    here = [(_folder() / one.name).is_file() for one in find(name).files]
-    return name == BUILT_IN or all(here)
+    return name == BUILT_IN or all((_folder() / one.name).is_file() for one in find(name).files)
 
 
 def fetch(name: str, *, progress: bool = False) -> tuple[Path, ...]:
@@ -96,18 +90,16 @@ def fetch(name: str, *, progress: bool = False) -> tuple[Path, ...]:
             paths.append(Path(pooch.retrieve(one.address, f"sha256:{one.sha256}", **own)))
         except Exception as error:  # every layer of the network fails in its own way
             why = "its sha256 differs" if isinstance(error, ValueError) else type(error).__name__
-            raise UnreadableFile(
-                f"{one.name} can't be had from {one.address} ({why}); try again, or name a folder "
-                f"with copies in {FOLDER_VARIABLE}."
-            ) from error
+            told = f"{one.name} can't be had from {one.address} ({why}); try again, or name a"
+            raise UnreadableFile(f"{told} folder of copies in {FOLDER_VARIABLE}.") from error
     return tuple(paths)
 
 
 def _folder() -> Path:
     import pooch
 
-    named = os.environ.get(FOLDER_VARIABLE)
-    return Path(named or Path(pooch.os_cache("skullnb"), "heads")).expanduser()
+    own = pooch.os_cache("skullnb") / "heads"
+    return Path(os.environ.get(FOLDER_VARIABLE) or own).expanduser()
 
 
 def load(name: str) -> Stack:
@@ -131,80 +123,57 @@ def load(name: str) -> Stack:
     Stack('studyforrest': 16 slices of 384 x 274 px, int16, 0.666667 x 0.699988 mm,
     with reference, 1 group)
     """
-    head, path = find(name), DATA / f"{name}.npz"
-    if name != BUILT_IN:
-        whole = load_whole(name)
-        stack = whole.select(parse_slices(head.slices, len(whole)))
-        if path.is_file():
-            with np.load(path, allow_pickle=False) as stored:
-                stack = replace(stack, reference=stored["reference"], reference_sources=(path,))
-        return stack
-    with np.load(path, allow_pickle=False) as file:
-        stored = dict(file)
-    return Stack(
-        images=stored["images"],
-        reference=stored["reference"],
-        spacing_mm=tuple(stored["spacing_mm"].tolist()),
-        groups=(head.group,) * head.n_slices,
-        name=name,
-        sources=(path,),
-        grids=(Grid.of_affine(stored["affine"], stored["images"].shape[::-1], "axial"),),
-        axis="axial",
-    )
+    head, path, stored = find(name), DATA / f"{name}.npz", dict[str, Any]()
+    if path.is_file():
+        with np.load(path, allow_pickle=False) as file:
+            stored = dict(file)
+    if name == BUILT_IN:
+        grid = Grid.of_affine(stored["affine"], stored["images"].shape[::-1], "axial")
+        spacing_mm, groups = tuple(stored["spacing_mm"].tolist()), (head.group,) * head.n_slices
+        own: dict[str, Any] = {"sources": (path,), "grids": (grid,), "axis": "axial"}
+        return Stack(stored["images"], stored["reference"], spacing_mm, groups, name, **own)
+    whole = load_whole(name)
+    stack = whole.select(parse_slices(head.slices, len(whole)))
+    own = {"reference": stored["reference"], "reference_sources": (path,)} if stored else {}
+    return replace(stack, **own)
 
 
 def load_whole(name: str) -> Stack:
     """Return all axial slices of an open head; only of colin27 do all have a reference mask."""
     if name == BUILT_IN:
         return load(name)
-    if name == "colin27":
-        return _colin27(find(name))
-    return read_stack(fetch(name), groups=find(name).group, axis="axial", name=name)
-
-
-def _colin27(head: Head) -> Stack:
-    """Read Colin27 from its two MATLAB files: the scan, and its labels as reference."""
+    head, paths = find(name), fetch(name)
+    if name != "colin27":
+        return read_stack(paths, groups=head.group, axis="axial", name=name)
     from scipy.io import loadmat
 
-    paths = fetch(head.name)
-    # Plain arrays, which run no code when opened.
+    # The scan, and its labels as reference: plain arrays, which run no code when opened.
     options = {"variable_names": ["mri"], "simplify_cells": True}
     scan, labelled = (loadmat(path, **options)["mri"] for path in paths)
     affine = np.array(scan["transform"], dtype=float)
     affine[:3, 3] += affine[:3, :3].sum(axis=1)  # MATLAB counts voxels from 1
     grid = Grid.of_affine(affine, scan["anatomy"].shape, "axial", code="mni")
     inside = np.isin(grid.cut(labelled["seg"]), (2, 3)).astype(np.uint8)  # not 1, the scalp
-    return Stack(
-        images=grid.cut(scan["anatomy"]),
-        reference=np.stack([fill_holes(one) for one in inside]),
-        spacing_mm=head.spacing_mm,
-        groups=(head.group,) * len(inside),
-        name=head.name,
-        sources=paths[:1],
-        grids=(grid,),
-        axis="axial",
-        reference_sources=paths[1:],
-    )
+    reference, groups = np.stack([fill_holes(one) for one in inside]), (head.group,) * len(inside)
+    own: dict[str, Any] = {"sources": paths[:1], "reference_sources": paths[1:]}
+    own |= {"grids": (grid,), "axis": "axial"}
+    return Stack(grid.cut(scan["anatomy"]), reference, head.spacing_mm, groups, name, **own)
 
 
 def open_data(
     images: Any = "", *, slices: str = "", nan_background: bool = False, **own: Any
 ) -> Stack:
-    """Open what a command or notebook is about: a head by its name, or what `read_stack` reads.
-
-    "" is the head inside the package, "phantom" the stand-in for the article's slices. These bring
-    a reference, groups, a spacing and an axis.
+    """Open what `read_stack` reads, or a head by name: "" for that inside, or the "phantom".
 
     >>> open_data(slices="4:8").name, len(open_data("phantom"))
     ('studyforrest', 5)
     """
-    name = known(images)
-    if not name:
+    if not (name := known(images)):
         return read_stack(images, slices=slices, nan_background=nan_background, **own)
     for parameter in filter(own.get, own):
-        raise InvalidSetting(
-            f"{parameter} is given for {images or 'no images'}, and the heads that have a name "
-            "bring their own; leave it out, or name the files of your images."
+        told = (
+            f"{parameter} is given for {images or 'no images'}, and heads by name bring their own"
         )
+        raise InvalidSetting(f"{told}; leave it out, or name the files of your images.")
     stack = phantom.published_stack() if name == "phantom" else load(name)
     return stack.select(parse_slices(slices, len(stack))) if slices else stack

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby, repeat
 from pathlib import Path
+from posixpath import normpath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -40,36 +41,31 @@ COLUMNS = (
     *("n_components", "n_edge_touching", "brain_px", "dilated_px", "mask_px", "written_px"),
     *("reason", "warnings"),
 )
-_MOST_RANGES = 20  # in a sentence; tables name all
-_KINDS = {kind: kind for kind in (".npy", ".npz", ".tif", ".tiff", ".png")}  # others are NIfTI
-_KINDS |= {".jpg": ".png", ".jpeg": ".png"}
-_GENERATED_BY = [{"Name": "skullnb", "Version": __version__}]
+# What a mask in a folder is stored as, by the kind of its images; all else is NIfTI.
+_KINDS = {".jpg": ".png", ".jpeg": ".png"} | {kind: kind for kind in MASK_KINDS[2:]}
 _NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?")
-
-Spacing = tuple[float, float] | None  # (row, column) in mm, where it is known
+_DATASET: dict[str, Any] = {
+    "Name": "Skull masks",
+    "BIDSVersion": "1.10.0",
+    "DatasetType": "derivative",
+}
+_DATASET |= {"GeneratedBy": [{"Name": "skullnb", "Version": __version__}]}
 Row = dict[str, Any]
+Spacing = tuple[float, float] | None  # (row, column) in mm, where it is known
 
 
 @dataclass(frozen=True)
-class Job:
-    """What is masked together, and where its masks go; `dataset` is a BIDS derivative."""
+class Masked:
+    """What is masked together, where its mask goes, and what came of it."""
 
     source: Any  # a volume, the name of an open head, or files of one slice each
     name: str
     files: Sequence[Path]
     path: Path
-    dataset: Path | None = None
-
-
-@dataclass(frozen=True)
-class Masked:
-    """What came of one volume: its table (a row a slice) and its JSON file, or an error."""
-
-    name: str
-    path: Path
-    status: str = "failed"  # ok, warned (some slices look wrong), empty (all of them), failed
-    table: pd.DataFrame | None = None
-    account: Mapping[str, Any] = field(default_factory=dict)
+    dataset: Path | None = None  # the BIDS derivative that the mask is a part of
+    status: str = "failed"  # or ok, warned (some slices look wrong), empty (all of them)
+    table: pd.DataFrame | None = None  # a row a slice
+    account: Mapping[str, Any] = field(default_factory=dict)  # its JSON file
     error: str = ""
 
     def __str__(self) -> str:
@@ -90,12 +86,11 @@ def beside(mask: Path, kind: str = ".csv") -> tuple[Path, Path]:
 
 def plan_masks(
     images: str | Path, output: str | Path, *, bids: bool = False, suffix: str = ""
-) -> list[Job]:
+) -> list[Masked]:
     """Decide where the masks of all volumes go, and refuse what can't be, before any is made.
 
-    For one volume, or files of one slice each, `output` may be a file with all masks, else it is a
-    folder: there a mask is called after its volume, and is NIfTI where that has an orientation,
-    otherwise of its kind. With `bids` the folder is a derivative dataset.
+    `output` may be a file for one volume, or for files of one slice each, else it is a folder: of
+    masks called after their volumes or, with `bids`, of a derivative dataset.
     """
     output, head = expand(output), heads.known(str(images))
     source = Volume(Path(head)) if head else images
@@ -108,25 +103,22 @@ def plan_masks(
         for one in volumes:
             path = output / f"{one.name}_mask{_KINDS.get(suffix_of(one.path), '.nii.gz')}"
             path = _bids_path(one, output) if bids else path
-            jobs.append(Job(head or one, one.name, one.files, path, output if bids else None))
-    elif bids:
-        raise InvalidSetting(f"BIDS masks go into a folder, and {output.name} is a file's name.")
+            jobs.append(Masked(head or one, one.name, one.files, path, output if bids else None))
     elif single:
-        jobs = [Job(head or first, first.name, files, output)]
-    elif all(stacks.open_volume(one).shape[0] == 1 for one in volumes):
-        jobs = [Job(files, files[0].resolve().parent.name, files, output)]
+        jobs = [Masked(head or first, first.name, files, output)]
+    elif bids or any(stacks.open_volume(one).shape[0] > 1 for one in volumes):
+        told = "Masks of several volumes and BIDS masks go into a folder"
+        raise InvalidSetting(f"{told}, and {output.name} is a file's name; name a folder.")
     else:
-        told = f"{len(volumes)} volumes, and their masks don't go into one file {output.name}"
-        raise InvalidSetting(f"{images} stands for {told}; name a folder.")
+        jobs = [Masked(files, files[0].resolve().parent.name, files, output)]
     path, times = Counter(job.path for job in jobs).most_common(1)[0]
     if times > 1:
-        told = f"{times} masks would be called {path.name}; take their images apart with a pattern"
-        raise InvalidSetting(f"{told} such as 'scans/*_T1w.nii.gz'.")
-    for job in jobs:
-        if job.path == output:
-            refuse_place(output, files, True, MASK_KINDS)
-        if not head:
-            refuse_among(job.path, images)
+        told = f"{times} masks would be called {path.name}"
+        raise InvalidSetting(f"{told}; take a pattern of images such as 'scans/*_T1w.nii.gz'.")
+    if jobs[0].path == output:
+        refuse_place(output, files, True, MASK_KINDS)
+    for job in () if head else jobs:
+        refuse_among(job.path, images)
     return jobs
 
 
@@ -140,7 +132,7 @@ def refuse_among(path: Path, images: str | Path, *, deep: bool = False) -> None:
 
 
 def mask_volumes(
-    jobs: Sequence[Job],
+    jobs: Sequence[Masked],
     settings: PipelineSettings | None = None,
     *,
     method: str = SLICES,
@@ -148,59 +140,58 @@ def mask_volumes(
     overwrite: bool = False,
     workers: int | None = None,
     sheet: Path | None = None,
-    seen: Callable[[Masked, Stack, Array], object] = lambda masked, stack, masks: None,
+    seen: Callable[[Masked, Stack | None, Array | None], object] = lambda *_: None,
     **reading: Any,
 ) -> Iterator[Masked]:
     """Make the masks of volumes, each beside a table and a JSON file, in the order of the jobs.
 
     A single job raises what goes wrong; among several the failed one is reported and the rest done.
-    `seen` is called after each, with its slices and masks; JSON files name its place on the `sheet`
-    that is to be made. `reading` are words of `read_stack`.
+    `seen` is called after each, with its slices and masks; JSON files name its place on a `sheet`
+    to be made. `reading` are words of `read_stack`.
     """
-    import pandas as pd
-
     settings, whole = settings or PipelineSettings(), method == WHOLE_HEAD
     settings = replace(settings, border=DARK_GROWTH) if whole else settings
     if on_warning not in ON_WARNING:
         raise InvalidSetting(f"on_warning is {' or '.join(ON_WARNING)}, not {on_warning!r}.")
 
-    def one(job: Job) -> Masked:
+    def one(job: Masked) -> Masked:
         table, told = beside(job.path, ".tsv" if job.dataset else ".csv")
         try:
-            for path in (job.path, table, told):  # asked before the long work
-                if path.exists():
-                    refuse_place(path, job.files, overwrite)
+            for path in filter(Path.exists, (job.path, table, told)):  # before the long work
+                refuse_place(path, job.files, overwrite)
             stack = heads.open_data(job.source, **reading)
             images = _measure_head(stack, settings) if whole else stack.images
             masks = np.zeros(stack.images.shape, dtype=np.uint8)
             names = [one.name for one in stack.sources] or [stack.name]
             sources = [names[number] for number in stack.volume_numbers]
             slices = zip(sources, stack.slice_numbers, images, repeat(stack.spacing_mm))
-            rows = mask_slices(slices, settings, masks)
-            groups = stack.groups or [""] * len(stack)
-            for row, group, volume, step_mm in zip(rows, groups, *_volumes_of(stack), strict=True):
-                row |= {"group": group, "volume": volume, "step_mm": step_mm}
-            rows = finish_rows(rows, on_warning)
+            places = zip(stack.groups or [""] * len(stack), *_volumes_of(stack), strict=True)
+            rows = finish_rows(mask_slices(slices, settings, masks), places, on_warning)
             masks[[not row["written_px"] for row in rows]] = 0
             account = describe(rows, settings, [stack], on_warning)
-            account |= _account_of(job.path, stack, masks) | {"Method": method}
+            account |= {"Sources": names, "SourceSHA256": stack.fingerprint(), "Axis": stack.axis}
+            grid = stack.grids[0] if len(stack.grids) == 1 and len(stack) > 1 else None
+            cm3 = grid and round(float(masks.sum() * np.prod(grid.steps_mm) / 1000), 1)
+            account |= {"Mask": job.path.name, "Method": method, "VolumeCm3": cm3}
             if sheet:
                 to_sheet = Path(os.path.relpath(sheet, job.path.parent)).as_posix()
                 account["Sheet"] = f"{to_sheet}#{anchor_of(job.path, sheet)}"
             job.path.parent.mkdir(parents=True, exist_ok=True)
             with writing(table) as table_now, writing(told) as told_now:  # all of them or none
-                write_table(rows, table_now)
+                frame = write_table(rows, table_now)
                 write_json(account, told_now)
                 stacks.write_masks(masks, job.path, stack, overwrite=overwrite)
-            if job.dataset:
-                _describe_dataset(job.dataset)
-            frame = pd.DataFrame(rows, dtype=object)
-            done = Masked(job.name, job.path, account["Status"], frame, account)
+            if job.dataset and not (about := job.dataset / "dataset_description.json").exists():
+                write_json(_DATASET, about)
+                with (job.dataset / ".bidsignore").open("a", encoding="utf-8") as file:
+                    file.write("*_mask.tsv\n")  # BIDS knows no table of a mask
+            done = replace(job, status=account["Status"], table=frame, account=account)
             seen(done, stack, masks)
         except (SkullnbError, OSError, MemoryError) as error:
             if len(jobs) == 1:
                 raise
-            return Masked(job.name, job.path, error=errors.sentence(error))
+            done = replace(job, error=errors.sentence(error))
+            seen(done, None, None)
         return done
 
     with ThreadPoolExecutor(workers or cv2.getNumberOfCPUs()) as pool:
@@ -212,15 +203,12 @@ def _measure_head(stack: Stack, settings: PipelineSettings) -> list[SliceMeasure
     grid = stack.grids[0] if len(stack.grids) == 1 else None
     apart = set(np.diff(stack.slice_numbers).tolist()) or {1}
     if len(stack) > 1 and (grid is None or len(apart) > 1):
-        raise InvalidSetting(
-            f"The whole-head method needs to know how far slices are apart, and {stack.name} does "
-            "not say so, or not all are equally far; give one NIfTI or DICOM volume."
-        )
-    step_mm, *own_mm = grid.steps_mm if grid else (1.0, 1.0, 1.0)  # of one slice, which is refused
-    row_mm, column_mm = stack.spacing_mm or own_mm
-    most_mm = settings.at((row_mm, column_mm)).reach_mm or 0.0
-    steps_mm = (step_mm * apart.pop(), row_mm, column_mm)
-    return measure_volume(stack.images, steps_mm, most_mm, stack.axis)
+        told = f"how far slices are apart, and {stack.name} does not say so, or not all are equally"
+        raise InvalidSetting(f"A whole head needs {told} far; give one NIfTI or DICOM volume.")
+    step_mm = grid.steps_mm[0] * apart.pop() if grid else 1.0  # of one slice, which is refused
+    spacing_mm = stack.spacing_mm or (1.0, 1.0)
+    reach = settings.at(spacing_mm).reach_mm or 0.0
+    return measure_volume(stack.images, (step_mm, *spacing_mm), reach, stack.axis)
 
 
 def mask_slices(
@@ -233,12 +221,9 @@ def mask_slices(
     rows = []
     for mask, (source, number, image, spacing_mm) in zip(masks, slices, strict=True):
         used = settings.at(spacing_mm)
-        row: Row = {
-            "source": source,
-            "slice": number,
-            "kernel_width": used.kernel_width if used.border == DILATION else None,
-            "spacing_mm": "x".join(f"{one:g}" for one in spacing_mm or ()),
-        }
+        row: Row = {"source": source, "slice": number}
+        row["kernel_width"] = used.kernel_width if used.border == DILATION else None
+        row["spacing_mm"] = "x".join(f"{one:g}" for one in spacing_mm or ())
         rows.append(row)
         try:
             if isinstance(image, SkullnbError):
@@ -246,24 +231,28 @@ def mask_slices(
             if not isinstance(image, SliceMeasure):
                 image = measure_slice(image, used, spacing_mm, slice_number=number)
             mask[...] = image.mask
-            row.update(image.row())
+            row |= image.row()
         except SkullnbError as error:
-            row.update(status="failed", reason=str(error), warnings=())
+            row |= {"status": "failed", "reason": str(error), "warnings": ()}
     return rows
 
 
-def finish_rows(rows: list[Row], on_warning: str) -> list[Row]:
+def finish_rows(
+    rows: list[Row], places: Iterable[tuple[str, str, float]], on_warning: str
+) -> list[Row]:
     """Add to rows the signs beside neighbours, their place among all, and how much is written.
 
-    Their volume and step_mm are as in `neighbour_signs`. Raises InvalidImage if all failed.
+    Each has a group, and a volume and step as in `neighbour_signs`. Refuses what failed as a whole.
     """
+    for index, (row, (group, volume, step_mm)) in enumerate(zip(rows, places, strict=True)):
+        row |= {"index": index, "group": group, "volume": volume, "step_mm": step_mm}
     kept = [row for row in rows if row.get("status") != "failed"]
     if not kept:
         raise errors.InvalidImage(rows[0]["reason"])
     add_neighbour_signs(kept, [row["volume"] for row in kept], [row["step_mm"] for row in kept])
-    for index, row in enumerate(rows):
-        written = row["status"] == "ok" or (row["status"] == "warned" and on_warning == "keep")
-        row |= {"index": index, "written_px": row["mask_px"] if written else 0}
+    kinds = ("ok", "warned") if on_warning == "keep" else ("ok",)
+    for row in rows:
+        row["written_px"] = row["mask_px"] if row["status"] in kinds else 0
     return [{name: row.get(name) for name in COLUMNS} for row in rows]
 
 
@@ -272,27 +261,28 @@ def describe(
 ) -> Row:
     """Say for a JSON file what masks are, how they were made, and which of them look wrong.
 
-    `volumes` have a name, spacing and remarks; where they differ in spacing, the table alone has
-    that, and what it makes of the kernel or its reach.
+    `volumes` have a spacing and remarks; where they differ in spacing, the table alone has that.
     """
-    first = {one.spacing_mm: one.name for one in reversed(volumes)}
-    alike, spacing_mm = len(first) == 1, volumes[0].spacing_mm
-    used = settings.at(spacing_mm) if alike or settings.border == DARK_GROWTH else settings
-    spacing_mm = spacing_mm if alike else None
+    spacings = dict.fromkeys(one.spacing_mm for one in volumes)
+    spacing_mm = volumes[0].spacing_mm if len(spacings) == 1 else None
+    grows = settings.border == DARK_GROWTH
+    used = settings.at(volumes[0].spacing_mm) if grows or len(spacings) == 1 else settings
     width = used.kernel_width if used.reach_mm is None else None
-    reach = [used.reach_mm] * 2 if width is None else None
-    if width is not None and spacing_mm:
-        reach = [round(one, 3) for one in reach_mm(width, spacing_mm)]
-    spans = [(name, _kernel_remark(settings, one)) for one, name in first.items()]
-    remarks = [span if alike else f"{name}: {span}" for name, span in spans if span]
+    reach: Any = [used.reach_mm] * 2
+    if width is not None:
+        reach = spacing_mm and [round(one, 3) for one in reach_mm(width, spacing_mm)]
+    remarks = []
+    for one_mm in () if grows else spacings:
+        if settings.reach_mm is not None:
+            remarks.append(asked_remark(settings, one_mm))
+        elif not kernel_sign(settings, one_mm):  # of which every slice is warned
+            remarks.append(span_remark(settings.kernel_width, one_mm))
     counts, numbered = Counter(row["status"] for row in rows), "index" if volumes[1:] else "slice"
     reasons = [row["reason"] for row in rows if row["status"] == "failed"]
     return {
-        "Description": "The outer surface of the skull and everything inside it (bone, CSF, brain),"
-        " no scalp",
+        "Description": "The outer surface of the skull and everything inside it, no scalp",
         "Type": "ROI",  # BIDS knows Brain, Lesion and Face; a mask that holds bone is none of them
         "SpatialReference": "orig",
-        "GeneratedBy": _GENERATED_BY,
         "Versions": versions(),
         "SettingsAsked": asdict(settings),
         "Settings": asdict(used) | {"kernel_width": width},
@@ -300,43 +290,17 @@ def describe(
         "ReachMm": reach,
         "Counts": {"slices": len(rows), "ok": 0, "warned": 0, "empty": 0} | counts,
         "Status": next(iter(counts)) if len(counts) == 1 else "warned",
-        "LooksWrong": _told_of(rows, numbered, "warned"),
-        "Failed": "; ".join([_told_of(rows, numbered, "failed"), *reasons[:1]]),
+        "LooksWrong": _told_of(rows, numbered, "warned", "look wrong"),
+        "Failed": "; ".join([_told_of(rows, numbered, "failed", "failed"), *reasons[:1]]),
         "OnWarning": on_warning,
-        "Remarks": [*remarks, *(remark for one in volumes for remark in one.remarks)],
+        "Remarks": [*filter(None, remarks), *(remark for one in volumes for remark in one.remarks)],
     }
 
 
-def _account_of(mask: Path, stack: Stack, masks: Array) -> Row:
-    """Say what holds for one volume alone."""
-    grid, volume_cm3 = stack.grids[0] if len(stack.grids) == 1 else None, None
-    if grid and len(stack) > 1:
-        volume_cm3 = round(float(np.count_nonzero(masks) * np.prod(grid.steps_mm) / 1000), 1)
-    return {
-        "Sources": [one.name for one in stack.sources] or [stack.name],
-        "SourceSHA256": stack.fingerprint(),
-        "Mask": mask.name,
-        "Axis": stack.axis,
-        "VolumeCm3": volume_cm3,
-    }
-
-
-def _kernel_remark(settings: PipelineSettings, spacing_mm: Spacing) -> str:
-    """Say when the kernel reaches another distance than was asked for, or than heads chose."""
-    if settings.border == DARK_GROWTH:
-        return ""
-    if settings.reach_mm is not None:
-        return asked_remark(settings, spacing_mm)
-    told_of_slices = kernel_sign(settings, spacing_mm)
-    return "" if told_of_slices else span_remark(settings.kernel_width, spacing_mm)
-
-
-def _told_of(rows: Sequence[Row], numbered: str, status: str) -> str:
+def _told_of(rows: Sequence[Row], numbered: str, status: str, told: str) -> str:
     """Say which of all slices look wrong or failed, as "80 of 190 slices look wrong: 27-66"."""
-    found = [row for row in rows if row["status"] == status]
-    do = "failed" if status == "failed" else f"look{'s' * (len(found) == 1)} wrong"
-    which = ranges_of((row[numbered] for row in found), _MOST_RANGES)
-    return f"{len(found)} of {len(rows)} slices {do}: {which}" if found else ""
+    found = [row[numbered] for row in rows if row["status"] == status]
+    return f"{len(found)} of {len(rows)} slices {told}: {ranges_of(found)}" if found else ""
 
 
 def masks_in(folder: Path) -> Iterator[Row]:
@@ -345,7 +309,6 @@ def masks_in(folder: Path) -> Iterator[Row]:
         place = path.relative_to(folder).parent
         with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):  # no mask's
             told = json.loads(path.read_text(encoding="utf-8"))
-            sheet = told.get("Sheet") and os.path.normpath(place / told["Sheet"])
             yield {
                 "run": place.as_posix(),
                 "mask": (place / told["Mask"]).as_posix(),
@@ -354,7 +317,7 @@ def masks_in(folder: Path) -> Iterator[Row]:
                 "cm3": told["VolumeCm3"],
                 "reach_mm": told["ReachMm"] and float(np.mean(told["ReachMm"])),
                 "looks_wrong": told["LooksWrong"],
-                "sheet": sheet and Path(sheet).as_posix(),
+                "sheet": told.get("Sheet") and normpath(f"{place.as_posix()}/{told['Sheet']}"),
             }
 
 
@@ -371,17 +334,17 @@ def warning_lines(table: pd.DataFrame) -> list[str]:
         values = zip(*map(_NUMBER.findall, part["warnings"]), strict=True)
         ends = [(min(some, key=float), max(some, key=float)) for some in values]
         told = str(words).format(*("-".join(dict.fromkeys(pair)) for pair in ends))
-        which = f"slice{'s' * (len(part) > 1)} {ranges_of(part['slice'], _MOST_RANGES)}"
+        which = f"slice{'s' * (len(part) > 1)} {ranges_of(part['slice'])}"
         lines.append(f"{which}: {told}")
     return lines
 
 
-def ranges_of(numbers: Iterable[int], most: int | None = None) -> str:
+def ranges_of(numbers: Iterable[int], most: int = 20) -> str:
     """Write ascending whole numbers as in "1-4, 7"; count what is left out after `most` ranges."""
     alike = groupby(enumerate(numbers), lambda pair: pair[1] - pair[0])
     runs = [[number for _, number in run] for _, run in alike]
     told = [f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs]
-    more = sum(map(len, runs[most:])) if most else 0
+    more = sum(map(len, runs[most:]))
     return ", ".join(told[:most]) + (f" and {more} more" if more else "")
 
 
@@ -390,20 +353,22 @@ def versions() -> dict[str, str]:
     return {"skullnb": __version__, "OpenCV": cv2.__version__, "numpy": np.__version__}
 
 
-def write_table(table: pd.DataFrame | list[Row], path: Path) -> None:
-    """Write a table as CSV, TSV as BIDS has it, or Parquet, by its ending; no formula is in it."""
+def write_table(table: pd.DataFrame | list[Row], path: Path) -> pd.DataFrame:
+    """Write a table as CSV, TSV as BIDS has it, or Parquet, by its ending; give it back."""
     import pandas as pd
 
     frame = pd.DataFrame(table, dtype=object)  # whole numbers stay whole beside what is missing
-    if {"reason", "warnings"} <= set(frame):
-        frame = frame.assign(warnings=frame["warnings"].map("; ".join))
-    sep, blank = ("\t", "n/a") if path.suffix == ".tsv" else (",", "")
+    cells = frame
+    if "warnings" in frame:
+        cells = frame.assign(warnings=frame["warnings"].map("; ".join))
+    sep, missing = ("\t", "n/a") if path.suffix == ".tsv" else (",", "")
     with writing(path) as temporary:
         if path.suffix == ".parquet":
-            frame.convert_dtypes().to_parquet(temporary, index=False)
-            return
-        cells = frame.where(frame.notna(), blank).map(_guarded)
-        cells.rename(columns=_guarded).to_csv(temporary, sep=sep, index=False)
+            cells.convert_dtypes().to_parquet(temporary, index=False)
+        else:
+            cells = cells.map(_guarded).rename(columns=_guarded)
+            cells.to_csv(temporary, sep=sep, na_rep=missing, index=False)
+    return frame
 
 
 def _guarded(value: Any) -> Any:
@@ -422,26 +387,13 @@ def write_json(content: Mapping[str, Any], path: Path) -> None:
 def _bids_path(source: Volume, dataset: Path) -> Path:
     """Keep the source's entities; `desc` says of which image the mask is, and what it marks."""
     label = "[A-Za-z0-9]+"
-    name = rf"(sub-{label})(_ses-{label})?((?:_[a-z]+-{label})*)_({label})"
-    found = re.fullmatch(name, source.name)
+    entities = rf"(sub-{label})(_ses-{label})?((?:_(?!desc)[a-z]+-{label})*)"
+    found = re.fullmatch(rf"{entities}(?:_desc-({label}))?_({label})", source.name)
     if not found:
-        raise InvalidSetting(
-            f"{source.path.name} has no BIDS name; call it sub-LABEL_T1w.nii.gz or "
-            "sub-LABEL_ses-LABEL_T1w.nii.gz (labels of letters and digits), or leave --bids out."
-        )
-    subject, session, others, suffix = found.groups("")
-    kept, desc = re.sub(f"_desc-{label}", "", others), re.findall(f"_desc-({label})", others)
+        told = f"{source.path.name} has no BIDS name; call it sub-LABEL_T1w.nii.gz or so"
+        raise InvalidSetting(f"{told} (labels of letters and digits), or leave --bids out.")
+    subject, session, others, desc, suffix = found.groups("")
     own = source.path.parent.name
     datatype = own if own in ("anat", "func", "dwi", "fmap", "perf", "pet") else "anat"
-    file = f"{subject}{session}{kept}_desc-{''.join(desc)}{suffix}SkullAndInside_mask.nii.gz"
+    file = f"{subject}{session}{others}_desc-{desc}{suffix}SkullAndInside_mask.nii.gz"
     return dataset / subject / session.removeprefix("_") / datatype / file
-
-
-def _describe_dataset(dataset: Path) -> None:
-    """Write a derivative dataset's description, if it has none."""
-    path = dataset / "dataset_description.json"
-    if not path.exists():
-        content = {"Name": "Skull masks", "BIDSVersion": "1.10.0", "DatasetType": "derivative"}
-        write_json(content | {"GeneratedBy": _GENERATED_BY}, path)
-        with (dataset / ".bidsignore").open("a", encoding="utf-8") as file:
-            file.write("*_mask.tsv\n")  # BIDS knows no table of a mask

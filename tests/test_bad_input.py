@@ -188,7 +188,7 @@ WORDS = {
     "mask scan.npy -o m.npy --reach-mm 3 --kernel-width 9": "not both",
     "mask scan.npy -o m.npy --bids": "BIDS masks go into a folder",
     "mask scan.npy -o m.zarr --slices 0,2": "one range of slices",
-    "mask two -o m.nii.gz": "2 volumes, and their masks don't go into one file",
+    "mask two -o m.nii.gz": "Masks of several volumes and BIDS masks go into a folder",
     "sweep --images scan.npy": "has none; give one",
     "sweep --images scan.npy --reference wide.npy": "must be the same",
     "sweep --images scan.npy --reference mask.npy --groups no.txt": "no groups file .*no.txt",

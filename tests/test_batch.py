@@ -1,7 +1,6 @@
 """Batches: the same masks however they were made, stopped and resumed; and every refusal."""
 
 import errno
-import json
 import os
 import pickle
 import random
@@ -38,9 +37,7 @@ from skullnb.stack.many import Slices
 
 SETTINGS = PipelineSettings(kernel_width=5)
 KINDS = ("m.npy", "m.packed.npy", "m.zarr")
-
-# How often every kind of run is killed; CI is content with few.
-KILLS = int(os.environ.get("SKULLNB_KILLS", "2"))
+KILLS = int(os.environ.get("SKULLNB_KILLS", "2"))  # of every kind of run
 
 
 def heads(n_slices, height=40, width=45):
@@ -91,20 +88,16 @@ def masks_of(path):
     return np.unpackbits(masks, axis=-1, count=IMAGES.shape[2]) if packed else masks
 
 
-class Enough(Exception):
-    """What stops a batch half-way in these tests."""
-
-
 def begun(name="m.npy"):
     """Stop a batch half-way, when five chunks are done; return its folder."""
     real = Work.do
 
     def stopping(self, number):
         if number >= 5:
-            raise Enough
+            raise KeyboardInterrupt
         return real(self, number)
 
-    with replaced.object(Work, "do", stopping), pytest.raises(Enough):
+    with replaced.object(Work, "do", stopping), pytest.raises(KeyboardInterrupt):
         batch(name)
     assert not Path(name).exists()
     return Path(f"{name}.partial")
@@ -128,10 +121,10 @@ def test_masks_are_those_of_the_pipeline_and_laid_out_as_documented(desk, name):
     np.testing.assert_array_equal(masks_of(name), EXPECTED)
     assert not Path(f"{name}.partial").exists()
     assert done.account["Counts"]["slices"] == 60
-    if name.endswith(".packed.npy"):
+    if name == "m.packed.npy":
         assert np.load(name).shape == (60, 40, 6)
         assert not np.unpackbits(np.load(name), axis=-1)[..., 45:].any()
-    if name.endswith(".zarr"):
+    if name == "m.zarr":
         array = zarr.open_array(name, mode="r")
         assert (array.chunks, array.fill_value) == ((6, 40, 45), 255)
 
@@ -151,8 +144,7 @@ def test_many_files_are_one_batch_in_natural_order_and_a_range_of_them_is_a_shar
         np.save(f"single/p{number}.npy", IMAGES[number])
     table = pd.read_csv(batch("s.npy", "single", slices="2:12", chunk=3).table)
     np.testing.assert_array_equal(np.load("s.npy"), EXPECTED[2:12])
-    assert table["slice"].tolist() == list(range(2, 12))
-    assert table["source"][0] == "p2.npy"
+    assert (table["slice"].tolist(), table["source"][0]) == (list(range(2, 12)), "p2.npy")
 
 
 def test_each_volume_s_own_kernel_is_used_and_told_in_rows(desk):
@@ -164,15 +156,11 @@ def test_each_volume_s_own_kernel_is_used_and_told_in_rows(desk):
     table = pd.read_csv(done.table).groupby("source").first()
     assert table["kernel_width"].tolist() == [9, 5, 3]
     assert table["spacing_mm"].tolist() == ["0.5x0.5", "1x1", "2x2"]
-    told = json.loads(Path("m.json").read_text())
-    assert (told["SpacingMm"], told["ReachMm"]) == (None, [2, 2])
-    assert (told["Settings"]["kernel_width"], told["Settings"]["reach_mm"]) == (None, 2)
+    told = done.account
+    assert (told["SpacingMm"], told["ReachMm"], told["Settings"]["reach_mm"]) == (None, [2, 2], 2)
     with pytest.raises(InvalidSetting, match="reach of 2 mm needs"):
         mask_batch("scans.npy", "n.npy", PipelineSettings(reach_mm=2.0))
     assert not Path("n.npy.partial").exists()
-    span, other, _ = batch("o.npy", "parts", spacing_mm="1").account["Remarks"]
-    assert span.startswith("a kernel of 5 px")  # said once for one spacing
-    assert other.startswith("a.nii has pixels of 0.5 x 0.5 mm by its header, but 1 x 1 mm were")
 
 
 def test_a_slice_is_held_against_its_volume_s_neighbours_in_whichever_chunk(desk):
@@ -202,15 +190,12 @@ def test_a_damaged_file_fails_alone_and_the_table_is_parquet_where_that_is_asked
     damaged = Path("parts/p1.nii.gz")
     damaged.write_bytes(damaged.read_bytes()[: damaged.stat().st_size // 2])
     done = batch(images="parts", chunk=4, parquet=True)
-    table = pd.read_parquet("m.parquet")
+    table, masks = pd.read_parquet("m.parquet"), np.load("m.npy")
     assert table["status"].eq("failed").sum() == done.account["Counts"]["failed"] == 10
-    assert "p1.nii.gz can't be read" in table["reason"][12]
     assert pd.isna(table["threshold"][12])
     assert done.account["Failed"].startswith("10 of 30 slices failed: 10-19; p1.nii.gz can't")
-    masks = np.load("m.npy")
     assert not masks[10:20].any()
     np.testing.assert_array_equal(masks[20:], EXPECTED[20:30])
-    assert table["mask_px"][29] == EXPECTED[29].sum()
 
 
 def n_rows(folder):
@@ -266,21 +251,17 @@ def test_finished_chunks_are_not_done_again_and_then_the_batch_is_not(desk, monk
 
 @pytest.mark.parametrize("step", ["table", "masks", "tidying"])
 @pytest.mark.parametrize("name", ["m.npy", "m.zarr"])
-def test_a_run_that_ended_between_its_last_steps_is_finished_by_the_next(
-    desk, monkeypatch, name, step
-):
+def test_a_run_that_ended_between_its_last_steps_is_finished_by_the_next(desk, name, step):
     where, what = (masking, "write_table") if step == "table" else (module, "_publish")
     real = getattr(where, what)
 
     def ended(*given):
         if step == "tidying":
             real(*given)
-        raise Enough
+        raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch:
-        patch.setattr(where, what, ended)
-        with pytest.raises(Enough):
-            batch(name)
+    with replaced.object(where, what, ended), pytest.raises(KeyboardInterrupt):
+        batch(name)
     assert Path(name).exists() == (step == "tidying")
     done = batch(name)
     assert done.n_resumed == 60
@@ -289,7 +270,7 @@ def test_a_run_that_ended_between_its_last_steps_is_finished_by_the_next(
     assert not Path(f"{name}.partial").exists()
 
 
-def test_other_images_settings_or_versions_are_refused_by_name(desk, monkeypatch):
+def test_other_images_settings_or_versions_are_refused_by_name(desk):
     begun()
 
     def refused(words, **options):
@@ -298,8 +279,7 @@ def test_other_images_settings_or_versions_are_refused_by_name(desk, monkeypatch
 
     refused("on warning", on_warning="empty")
     refused("shape", slices="0:50")
-    with monkeypatch.context() as patch:
-        patch.setattr(masking, "versions", lambda: {"skullnb": "9.9", "OpenCV": "x"})
+    with replaced.object(masking, "versions", lambda: {"skullnb": "9.9", "OpenCV": "x"}):
         refused("skullnb")
     with pytest.raises(BatchStopped, match="its kernel width changed"):
         mask_batch("scans.npy", "m.npy", PipelineSettings(kernel_width=7))
@@ -326,7 +306,6 @@ def test_a_zarr_array_is_kept_unless_overwriting_is_allowed(desk):
     batch("m.zarr")
     with pytest.raises(UnreadableFile, match=r"exists already; .*--overwrite"):
         batch("m.zarr", slices="3:40")
-    np.testing.assert_array_equal(masks_of("m.zarr"), EXPECTED)
     batch("m.zarr", slices="3:40", overwrite=True)
     np.testing.assert_array_equal(masks_of("m.zarr"), EXPECTED[3:40])
 
@@ -350,8 +329,7 @@ def test_no_file_is_overwritten_unasked_whenever_it_came(desk, name, when):
 
 def test_a_second_run_is_refused_and_where_there_are_no_locks_one_goes_on(desk, monkeypatch):
     folder = begun()
-    held = filelock.FileLock(folder / "lock")
-    with held, pytest.raises(BatchStopped, match=r"Another run is writing m.npy"):
+    with filelock.FileLock(folder / "lock"), pytest.raises(BatchStopped, match="Another run is"):
         batch()
     no_locks = Mock(side_effect=OSError(errno.ENOLCK, "No locks available"))
     monkeypatch.setattr(filelock.FileLock, "acquire", no_locks)
@@ -367,7 +345,8 @@ AMONG = "would lie among the images"
     [
         ({"chunk": -1}, "at least 1"),
         ({"on_warning": "no"}, "keep or empty"),
-        ({"name": "m.tif"}, "A batch writes .packed.npy, .npy, .zarr, not m.tif"),
+        ({"name": "m.tif"}, "A batch writes .packed.npy, .npy, .zarr"),
+        ({"scheduler": "tcp://127.0.0.1:9"}, "No Dask scheduler with workers is at 'tcp:"),
         ({"name": "nowhere/m.npy"}, "no folder"),
         ({"images": "none.zarr"}, "none.zarr can.t be read"),
         ({"images": "sizes"}, "one size, and these are 20 x 45 and 40 x 45 px"),
@@ -382,7 +361,10 @@ AMONG = "would lie among the images"
         ({"name": "d.npy"}, "d.json is a folder"),
     ],
 )
-def test_what_makes_no_sense_or_would_harm_is_refused_even_when_overwriting(desk, options, words):
+def test_what_makes_no_sense_or_would_harm_is_refused_even_when_overwriting(
+    desk, monkeypatch, options, words
+):
+    monkeypatch.setattr(distributed, "Client", Mock(side_effect=OSError("Timed out")))
     for name in ("sub", "a.npy.partial", "b.npy", "c.zarr", "d.json"):
         Path(name).mkdir()
         (Path(name) / "diary").touch()
@@ -397,33 +379,30 @@ def test_what_makes_no_sense_or_would_harm_is_refused_even_when_overwriting(desk
     assert everything() == before
 
 
-@pytest.mark.parametrize("harm", ["gone", "cut", "[1]", "[" * 100_000])
-def test_what_was_harmed_since_is_never_finished(desk, harm):
-    folder = begun()
-    if harm == "gone":
-        (folder / "masks.npy").unlink()
-    elif harm == "cut":
-        os.truncate(folder / "masks.npy", 500)
-    else:
-        (folder / "about.json").write_text(harm)
+@pytest.mark.parametrize(
+    ("name", "content"), [("masks.npy", ""), ("about.json", "[1]"), ("about.json", "[" * 100_000)]
+)
+def test_what_was_harmed_since_is_never_finished(desk, name, content):
+    (begun() / name).write_text(content)
     with pytest.raises(BatchStopped, match=r"its (masks are gone or cut|description is).*--overwr"):
         batch()
     assert batch(overwrite=True).n_resumed == 0
     np.testing.assert_array_equal(np.load("m.npy"), EXPECTED)
 
 
-def test_a_full_disk_is_said_and_the_batch_can_be_resumed(desk, monkeypatch):
+def test_a_full_disk_is_said_and_the_batch_can_be_resumed(desk):
     nearly_full = shutil.disk_usage(desk)._replace(free=1000)
-    with monkeypatch.context() as patch:
-        patch.setattr(shutil, "disk_usage", lambda path: nearly_full)
-        with pytest.raises(BatchStopped, match=r"masks take 0 MB, and 0 MB are free.*packed"):
-            batch()
+    said = pytest.raises(BatchStopped, match=r"masks take 0 MB, and 0 MB are free.*packed")
+    with replaced.object(shutil, "disk_usage", lambda path: nearly_full), said:
+        batch()
     fits, full = many.write_slices, OSError(errno.ENOSPC, "No space left on device")
     room = iter([fits] * 7)
-    with monkeypatch.context() as patch:
-        patch.setattr(many, "write_slices", lambda *of: next(room, Mock(side_effect=full))(*of))
-        with pytest.raises(OSError, match="No space left"):
-            batch(workers=1, chunk=3)
+
+    def write(*of):
+        next(room, Mock(side_effect=full))(*of)
+
+    with replaced.object(many, "write_slices", write), pytest.raises(OSError, match="No space"):
+        batch(workers=1, chunk=3)
     assert batch().n_resumed > 0
     np.testing.assert_array_equal(np.load("m.npy"), EXPECTED)
 
@@ -469,20 +448,11 @@ def test_a_cluster_that_loses_a_worker_gives_the_same_masks(desk):
     assert killed
 
 
-def test_a_scheduler_that_does_not_answer_is_said(desk, monkeypatch):
-    monkeypatch.setattr(distributed, "Client", Mock(side_effect=OSError("Timed out")))
-    before = everything()
-    with pytest.raises(InvalidSetting, match=r"No Dask scheduler with workers is at 'tcp:"):
-        batch(scheduler="tcp://127.0.0.1:9")
-    assert everything() == before
-
-
 def test_the_command_makes_a_batch_of_what_only_a_batch_can_do_or_has_begun(desk, monkeypatch):
     words = ("scans.npy", "--kernel-width", 5, "-o")
     said = run(*words, "m.packed.npy").stdout
     assert "60 slices, 60 ok, 0 warned, 0 empty; each has a row in m.packed.csv" in said
     assert "60 of them done before" in run(*words, "m.packed.npy").stdout
-    assert "--overwrite" in run("scans.npy", "-o", "m.packed.npy", expect=2).stderr
     assert "not go with a batch" in run("scans.npy", "-o", "m.zarr", "--bids", expect=2).stderr
     begun()
     assert " of them done before" in run(*words, "m.npy").stdout

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 from dicoms import save_series
 
-from skullnb import __version__, heads, masking
+from skullnb import heads, masking
 from skullnb.cli import main
 from skullnb.errors import InvalidSetting, SkullnbError, UnreadableFile
 from skullnb.masking import mask_volumes, plan_masks, warning_lines, write_table
@@ -92,8 +92,7 @@ def test_a_reach_in_mm_is_settled_at_each_volume_s_own_spacing_and_told(tmp_path
     np.testing.assert_array_equal(read_stack(other.path).images, create_skull_masks(HEAD, SETTINGS))
     assert "5 px" in str(other)
     told = told_of(tmp_path / "out" / "b_mask.json")
-    assert told["SettingsAsked"]["reach_mm"] == 8
-    assert (told["Settings"]["kernel_width"], told["Settings"]["reach_mm"]) == (5, None)
+    assert (told["SettingsAsked"]["reach_mm"], told["Settings"]["kernel_width"]) == (8, 5)
     assert (told["SpacingMm"], told["ReachMm"]) == ([4, 4], [8, 8])
 
 
@@ -171,7 +170,7 @@ def test_masks_that_would_meet_in_one_file_are_refused_before_anything_is_done(t
     for name in ("a.nii", "b.nii", "c/a.nii", "c/a.nii.gz"):
         save(tmp_path / name)
     for images, output, bids, words in (
-        ("", "m.nii.gz", False, "2 volumes, and their masks don't go into one file m.nii.gz"),
+        ("", "m.nii.gz", False, "several volumes and BIDS masks go into a folder, and m.nii.gz"),
         ("a.nii", "m.nii.gz", True, "BIDS masks go into a folder"),
         ("", "", False, "a_mask.nii.gz would lie among the images"),
         ("c", "out", False, "2 masks would be called a_mask"),
@@ -184,11 +183,7 @@ def test_masks_that_would_meet_in_one_file_are_refused_before_anything_is_done(t
 @by_both_doors
 @pytest.mark.parametrize(
     ("images", "output"),
-    [
-        ("scans", "link/masks.npy"),
-        ("scans", "scans/../scans/masks.npy"),
-        ("scans/*.*", "scans/masks.npy"),
-    ],
+    [("scans", "link/m.npy"), ("scans", "scans/../scans/m.npy"), ("scans/*.*", "scans/m.npy")],
 )
 def test_no_mask_lies_where_the_next_run_would_read_it_as_an_image(
     tmp_path, monkeypatch, door, images, output
@@ -230,9 +225,8 @@ def test_every_volume_has_a_line_and_a_failed_one_does_not_stop_the_others(tmp_p
         "empty   d -> d_mask.nii.gz: 4 slices, 4 empty; 5 px",
         f"4 volumes: 1 ok, 1 failed, 1 warned, 1 empty; in {out}",
     ]
-    masks = {path.name[0]: read_stack(path).images for path in sorted(out.glob("*.nii.gz"))}
-    assert list(masks) == ["a", "c", "d"]
-    assert not masks["d"].any()
+    masks = [read_stack(path).images.any() for path in sorted(out.glob("*.nii.gz"))]
+    assert masks == [True, True, False]
     assert "b: b.nii.gz can't be read" in result.stderr
     assert "c: slices 2-3: the mask is empty: the slice is flat" in result.stderr
 
@@ -260,7 +254,6 @@ def test_a_mask_that_looks_wrong_leaves_a_trace_in_all_places(wrong, tmp_path, o
     assert np.load(tmp_path / "m.npy").any(axis=(1, 2)).tolist() == [True, True, kept, kept]
     told = told_of(tmp_path / "m.json")
     assert told["Counts"] == {"slices": 4, "ok": 2, "warned": 2, "empty": 0}
-    assert told["GeneratedBy"] == [{"Name": "skullnb", "Version": __version__}]
     assert set(told["Versions"]) == {"skullnb", "OpenCV", "numpy"}
     assert len(told["SourceSHA256"]["scan.npy"]) == 64
     assert str(tmp_path) not in (tmp_path / "m.json").read_text()
@@ -321,9 +314,8 @@ def test_what_the_system_refuses_is_said_of_one_volume_and_the_rest_done(tmp_pat
         np.save(tmp_path / f"{name}.npy", HEAD)
     answers = iter([MemoryError(), read_stack(tmp_path / "b.npy")])
     monkeypatch.setattr(heads, "read_stack", Mock(side_effect=answers))
-    done = mask(tmp_path, tmp_path / "out", workers=1)
-    assert [one.status for one in done] == ["failed", "ok"]
-    assert "not enough memory" in done[0].error
+    one, other = mask(tmp_path, tmp_path / "out", workers=1)
+    assert ("not enough memory" in one.error, one.status, other.status) == (True, "failed", "ok")
 
 
 def test_volumes_side_by_side_give_what_they_give_one_after_another(tmp_path, monkeypatch):
@@ -359,12 +351,9 @@ def test_a_dataset_is_walked_and_its_masks_are_a_whole_derivative_of_it(tmp_path
         "dataset_description.json",
         *(name.format(subject, kind) for subject in (1, 2) for kind in ("json", "nii.gz", "tsv")),
     ]
-    told = told_of(out / found[2])
-    assert (told["Sources"], told["Type"]) == (["sub-01_T1w.nii.gz"], "ROI")
-    assert "outer surface of the skull" in told["Description"]
+    assert told_of(out / found[2])["Sources"] == ["sub-01_T1w.nii.gz"]
     table = pd.read_csv(out / found[4], sep="\t", keep_default_na=False)
     assert table["warnings"].tolist() == [""] * 4
-    assert told_of(out / found[1])["DatasetType"] == "derivative"
     assert "2 failed" in run(raw, "-o", out, "--bids", expect=1).stdout
     (out / "dataset_description.json").write_text('{"Name": "mine"}')
     run(raw / "sub-01/anat/sub-01_T1w.nii.gz", "-o", out, "--bids", "--overwrite")
@@ -374,9 +363,6 @@ def test_a_dataset_is_walked_and_its_masks_are_a_whole_derivative_of_it(tmp_path
     assert [name.split("desc-")[1][:3] for name in names] == ["T1w", "T2w"]
 
 
-NOT_BIDS = "has no BIDS name; call it sub-LABEL_T1w.nii.gz"
-
-
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
@@ -384,16 +370,16 @@ NOT_BIDS = "has no BIDS name; call it sub-LABEL_T1w.nii.gz"
         ("anat/sub-01_ses-b_run-2_FLAIR", "sub-01/ses-b/anat/sub-01_ses-b_run-2_desc-FLAIR"),
         ("func/sub-01_task-x_desc-mean_bold", "sub-01/func/sub-01_task-x_desc-meanbold"),
         ("scans/sub-01_T1w", "sub-01/anat/sub-01_desc-T1w"),
-        *((name, NOT_BIDS) for name in ("my scan", "run-1_T1w", "sub-_T1w", "sub-01", "sub-1_a b")),
+        *((name, "") for name in ("my scan", "sub-_T1w", "sub-01", "sub-1_desc-a_run-1_T1w")),
     ],
 )
 def test_a_mask_keeps_the_entities_of_its_source_and_nothing_is_invented(
     tmp_path, source, expected
 ):
-    scan = save(tmp_path / f"{source}.nii.gz")
-    if expected == NOT_BIDS:
-        with pytest.raises(SkullnbError, match=NOT_BIDS):
-            plan_masks(scan, tmp_path / "out", bids=True)
-        return
-    (job,) = plan_masks(scan, tmp_path / "out", bids=True)
-    assert job.path == tmp_path / "out" / f"{expected}SkullAndInside_mask.nii.gz"
+    scan, out = save(tmp_path / f"{source}.nii.gz"), tmp_path / "out"
+    if expected:
+        (job,) = plan_masks(scan, out, bids=True)
+        assert job.path == out / f"{expected}SkullAndInside_mask.nii.gz"
+    else:
+        with pytest.raises(SkullnbError, match=r"has no BIDS name; call it sub-LABEL_T1w.nii.gz"):
+            plan_masks(scan, out, bids=True)
