@@ -145,8 +145,12 @@ def mask_batch(
             rows = work.rows(opened, on_warning)
             told = masking.describe(rows, settings, opened, on_warning)
             told |= {"Sources": [one.path.name for one in opened], "Batch": about}
-            masking.write_json(told, places[2])
-            masking.write_table(rows, places[1])
+            # Where the batch is, so that a kill leaves nothing beside it.
+            table, account = folder / f"table{places[1].suffix}", folder / "account.json"
+            masking.write_table(rows, table)
+            masking.write_json(told, account)
+            account.replace(places[2])
+            table.replace(places[1])
             _publish(work, rows, path)
         shutil.rmtree(folder)
     return Batch(path, places[1], told, n_resumed)

@@ -72,7 +72,8 @@ class Masked:
         """Say in one line what came of it, and where the mask is."""
         if self.table is None:
             return f"{self.status:6}  {self.name}"
-        counts = ", ".join(f"{n} {kind}" for kind, n in self.account["Counts"].items() if n)
+        found = {kind: n for kind, n in self.account["Counts"].items() if n}
+        counts = ", ".join(f"{n} {kind.removesuffix('s' * (n == 1))}" for kind, n in found.items())
         width, reach = self.account["Settings"]["kernel_width"], self.account["ReachMm"]
         kernel = f"{reach[0]:g} mm" if width is None else f"{width} px"
         return f"{self.status:6}  {self.name} -> {self.path.name}: {counts}; {kernel}"

@@ -7,6 +7,7 @@ gone, and the pages are built within it, so nothing outlives the command.
 
 from __future__ import annotations
 
+import atexit
 import glob
 import json
 import os
@@ -207,6 +208,8 @@ def _run(
             name = getattr(error, "ename", "") or type(error).__name__
             said = str(getattr(error, "evalue", "") or error).strip() or "no word"
             return path.stem, notebook, f"{name}: {said}".splitlines()[0]
+        finally:  # a kernel that never began, as on a full disk, can't be tidied up after
+            atexit.unregister(client._cleanup_kernel)
         return path.stem, notebook, ""
 
     futures: list[Future[tuple[str, Any, str]]] = []
