@@ -411,7 +411,7 @@ def recheck() -> str:
     date, missing = about()["date"], [name for name in heads.HEADS if not heads.is_here(name)]
     if missing:
         told = f"**Not measured here.** {', '.join(missing)} missing, so the numbers are those of"
-        return f"{told} {date}. `skullnb heads fetch` downloads the heads; then they are checked."
+        return f"{told} {date}. `skullnb heads fetch --all` gets the heads; then they are checked."
     fresh = measure([heads.load(name) for name in heads.HEADS])
     different = []
     for name, new in fresh.items():
