@@ -111,6 +111,16 @@ def test_the_mean_weighs_slices_and_the_pool_weighs_pixels_and_empty_slices_coun
     assert math.isnan(both.loc["pooled", "hausdorff"])
 
 
+def test_slices_are_scored_in_mm_where_the_size_of_a_pixel_is_known():
+    masks = np.zeros((2, 5, 6), dtype=int)
+    masks[:, 1:3, 1:4] = 1
+    pair = masks, np.roll(masks, 1, axis=2)
+    px, mm = metrics.score_slices(*pair), metrics.score_slices(*pair, (2.0, 2.0), slices=[4, 7])
+    assert [set(one["unit"]) for one in (px, mm)] == [{"px"}, {"mm"}]
+    np.testing.assert_allclose(mm["hausdorff"], 2 * px["hausdorff"])
+    assert (mm.columns[0], [*mm["slice"]], [*px["slice"]]) == ("slice", [4, 7], [0, 1])
+
+
 def test_what_cannot_be_compared_or_brought_together_is_refused():
     with pytest.raises(
         ShapeMismatch, match=r"\(2, 3\), its reference \(3, 2\); they must be the same"
