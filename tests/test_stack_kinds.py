@@ -308,6 +308,21 @@ def test_a_study_or_a_disc_names_the_folders_and_the_pattern_that_would_do(tmp_p
     assert set(read_stack(pattern).groups) == {"T1", "T2"}
 
 
+@pytest.mark.parametrize("ending", [".npy", ".nii"])
+def test_the_pattern_that_is_named_leaves_no_folder_out(tmp_path, ending):
+    for folder in "ab":
+        (tmp_path / folder).mkdir()
+    save_volume(tmp_path / "a" / "one.nii", SLICES)
+    save_volume(tmp_path / "b" / "two.nii", SLICES)
+    if ending == ".npy":
+        np.save(tmp_path / "b" / "three.npy", SLICES)
+    with pytest.raises(UnreadableFile) as caught:
+        read_stack(tmp_path)
+    *_, pattern, _ = str(caught.value).split("'")
+    assert pattern.endswith("*.nii") == (ending == ".nii")
+    assert len(list_volumes(pattern)) == 2 + (ending == ".npy")
+
+
 @pytest.fixture
 def bids(tmp_path):
     for place in ("sub-01", "sub-02/ses-a", "sub-02/ses-b", "derivatives/x/sub-01"):

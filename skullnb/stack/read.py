@@ -306,7 +306,8 @@ def _nothing_in(path: Path, what: str) -> UnreadableFile:
     if not folders or glob.has_magic(str(path)):
         return UnreadableFile(f"{path} holds no {what}; the kinds are {KINDS}.")
     told = f"{path} holds no {what}, but these folders do: {', '.join(folders[:9])}"
-    pattern = f"{folder}/**/*{suffix_of(found[-1])}"
+    endings = {suffix_of(one) for one in found}
+    pattern = f"{folder}/**/*{endings.pop() if len(endings) == 1 else ''}"
     return UnreadableFile(f"{told}; name one of them, or many with a pattern as '{pattern}'.")
 
 
