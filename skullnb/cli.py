@@ -37,10 +37,11 @@ class Command(click.Group):
         for stream in (sys.stdout, sys.stderr):  # names may hold what these have no letters for
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
+        kept = {}
         for name in ("SIGTERM", "SIGHUP"):  # of a scheduler, or of a terminal that is closed
             number = getattr(signal, name, signal.SIGINT)
             if signal.getsignal(number) is signal.SIG_DFL:  # under nohup it is ignored
-                signal.signal(number, signal.default_int_handler)
+                kept[number] = signal.signal(number, signal.default_int_handler)
         cv2.setNumThreads(1)  # workers are threads of our own
         try:
             with warnings.catch_warnings(action="ignore"):  # of libraries, about damaged files
@@ -53,6 +54,9 @@ class Command(click.Group):
             with suppress(OSError):  # the terminal may be gone
                 click.echo("Stopped; a batch goes on with the same command.", err=True)
             raise click.exceptions.Exit(INTERRUPTED) from error
+        finally:  # called from Python, a process may fork afterwards
+            for number, handler in kept.items():
+                signal.signal(number, handler)
 
 
 def say(line: object, *, err: bool = False) -> None:

@@ -258,6 +258,14 @@ def test_who_is_stopped_without_a_terminal_says_so_by_the_code_alone(monkeypatch
 
 
 @posix
+def test_a_command_called_from_python_leaves_signals_as_they_were(tmp_path):
+    """Workers that are forked later would inherit them, and may then outlive their pool."""
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGHUP)
+    run("mask", "nowhere.npy", "--output", tmp_path / "out.npy", expect=2)
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGHUP)) == before
+
+
+@posix
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
 def test_a_batch_that_is_told_to_stop_keeps_what_is_done_and_says_so(tmp_path, name):
     number = getattr(signal, name)
