@@ -51,23 +51,16 @@ __all__ = [
     "write_masks",
 ]
 
-# Loaded when first asked for: name -> module, which holds it, or is it.
-_LATER = {
-    "Stack": "skullnb.stack",
-    "read_stack": "skullnb.stack",
-    "write_masks": "skullnb.stack",
-    "heads": "skullnb.heads",
-    "metrics": "skullnb.metrics",
-    "phantom": "skullnb.phantom",
-    "skull_mask_of_volume": "skullnb.volume",
-}
+# Loaded when first asked for: the module that holds a name. Of others the name is the module's.
+_HOLDERS = dict.fromkeys(("Stack", "read_stack", "write_masks"), "stack")
+_HOLDERS["skull_mask_of_volume"] = "volume"
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LATER:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(_LATER[name])
-    return module if _LATER[name] == f"{__name__}.{name}" else getattr(module, name)
+    module = importlib.import_module(f"{__name__}.{_HOLDERS.get(name, name)}")
+    return getattr(module, name) if name in _HOLDERS else module
 
 
 def __dir__() -> list[str]:

@@ -45,7 +45,6 @@ def served(notebooks, monkeypatch):
     """What would have been served."""
     given: list[tuple[Path, list[str], bool]] = []
     monkeypatch.setattr(lab, "_serve", lambda *words: given.append(words))
-    monkeypatch.setattr(os, "geteuid", lambda: 1000, raising=False)
     return given
 
 
@@ -57,22 +56,17 @@ def chosen(path: Path) -> list[str]:
 
 
 @pytest.mark.usefixtures("notebooks")
-def test_an_earlier_copy_is_opened_again_where_it_is_the_same_and_never_overwritten():
+def test_an_earlier_copy_for_the_same_data_is_opened_again_and_nothing_overwritten():
+    Path("03-threshold.ipynb").write_text("mine")
     first = lab.copy_notebook(Path(), {"kernel_width": 30})
     saved = nbformat.read(first, as_version=4)
     nbformat.validate(saved)
     assert chosen(first) == ["kernel_width = 30"]
     assert not any(cell.get("outputs") for cell in saved.cells)
-    for cell in saved.cells:
-        cell.metadata["trusted"] = True
-    nbformat.write(saved, first)
-    Path("03-threshold.ipynb").write_text("mine")
-    assert lab.copy_notebook(Path(), {"kernel_width": 30}) == first
-    assert lab.copy_notebook(Path(), {}).name == "14-explore-2.ipynb"
     first.write_text("mine")
-    assert lab.copy_notebook(Path(), {"kernel_width": 30}).name == "14-explore-3.ipynb"
-    assert first.read_text() == "mine"
-    assert Path("03-threshold.ipynb").read_text() == "mine"
+    assert lab.copy_notebook(Path(), {"kernel_width": 30}) == first
+    assert lab.copy_notebook(Path(), {}) != first
+    assert first.read_text() == Path("03-threshold.ipynb").read_text() == "mine"
 
 
 @pytest.mark.parametrize(
@@ -94,18 +88,7 @@ def test_what_can_not_work_is_refused_before_anything_starts(served, given, erro
     assert not Path("work").exists()
 
 
-def test_root_is_told_how_to_be_allowed(served, monkeypatch):
-    monkeypatch.setattr(os, "geteuid", lambda: 0, raising=False)
-    with pytest.raises(SkullnbError, match="`skullnb lab -- --allow-root`"):
-        lab.launch_lab()
-    lab.launch_lab(arguments=["--ServerApp.allow_root=True"])
-    assert len(served) == 1
-
-
-@pytest.mark.parametrize("here", [".", "ward [3]"])
-def test_relative_files_and_patterns_are_found_from_the_notebooks_folder(served, monkeypatch, here):
-    Path(here).mkdir(exist_ok=True)
-    monkeypatch.chdir(here)
+def test_relative_files_and_patterns_are_found_from_the_notebooks_folder(served, monkeypatch):
     np.save("scans.npy", np.random.default_rng(0).random((2, 20, 20)))
     for images in ("scans.npy", "sc*.npy"):
         lab.launch_lab(images, groups="a,b", folder="work", port=8899)
@@ -136,7 +119,9 @@ def jupyterlab(home: Path, program: str) -> Iterator[tuple[subprocess.Popen[byte
             # These tests may run under nohup.
             preexec_fn=partial(signal.signal, signal.SIGHUP, signal.SIG_DFL),
         )
-    address = r"http://127\.0\.0\.1:\d+/lab/tree/14-explore\.ipynb\?token=[0-9a-f]{48}\b"
+    address = (
+        r"http://127\.0\.0\.1:\d+/lab/tree/14-explore-[0-9a-f]{8}\.ipynb\?token=[0-9a-f]{48}\b"
+    )
     until = time.monotonic() + SECONDS
     try:
         while not (found := re.search(address, said := (home / "log.txt").read_text())):
@@ -157,7 +142,8 @@ def test_it_is_run_when_it_is_opened_and_ends_with_its_command(tmp_path, name):
     find = 'lab.find_assets = lambda _: Path("notebooks")'
     program = f"from pathlib import Path\nfrom skullnb.report import lab\n{find}\n{LAUNCH}"
     with jupyterlab(tmp_path, program) as (run, _):
-        notebook = nbformat.read(tmp_path / "work" / lab.NOTEBOOK, as_version=4)
+        [path] = (tmp_path / "work").glob("14-explore-*.ipynb")
+        notebook = nbformat.read(path, as_version=4)
         view = notebook.cells[-1].outputs[0].data["application/vnd.jupyter.widget-view+json"]
         assert view["model_id"]
         assert "widgets" not in notebook.metadata, "their state is the running kernel's"

@@ -6,19 +6,17 @@ import glob
 import os
 import re
 import secrets
-import shutil
 import signal
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from itertools import count
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from skullnb.errors import SkullnbError
 from skullnb.report.build import find_assets, with_parameters, without_records
 from skullnb.report.chapter import PARAMETERS, Chapter
-from skullnb.stack import writing
-from skullnb.stack.checks import needed
+from skullnb.stack import split_series, writing
+from skullnb.stack.checks import expand, needed
 
 NOTEBOOK = "14-explore.ipynb"
 UPLOAD_BYTES = 64_000_000  # the most that an upload in the explorer may hold
@@ -40,14 +38,8 @@ def launch_lab(
     for module in ("jupyterlab", "ipywidgets"):
         needed(module, "The explorer", "lab")
     if opening := [one for one in arguments if re.match(r"--(\w+\.)?(ip|token)\b", one)]:
-        raise SkullnbError(
-            f"The explorer is for this computer only and has a token of its own; leave out"
-            f" {opening[0]!r}, or start JupyterLab yourself in the folder {Path(folder).name!r}."
-        )
-    is_root = hasattr(os, "geteuid") and os.geteuid() == 0
-    if is_root and not any(re.match(r"--.*allow.root", one) for one in arguments):
-        said = "JupyterLab does not start as root unless it is allowed to; run `skullnb lab --"
-        raise SkullnbError(f"{said} --allow-root`, or `make lab LAB='-- --allow-root'` in a clone.")
+        told = "The explorer is for this computer only and has a token of its own"
+        raise SkullnbError(f"{told}; leave out {opening[0]!r}.")
     given = {**parameters, "images": images}
     paths = {key: _full(str(given.get(key, ""))) for key in ("images", "reference", "groups")}
     chosen = Chapter(NOTEBOOK, {**given, **paths}).parameters
@@ -58,78 +50,67 @@ def launch_lab(
 def copy_notebook(folder: Path, parameters: Mapping[str, Any]) -> Path:
     """Copy the explorer's notebook, with parameters set, and the chapters that it links to.
 
-    An earlier copy whose cells say the same is taken again; any other is never overwritten.
+    Its name tells its cells from others; what is there already is never overwritten.
     """
     import nbformat
 
     chapters = find_assets("notebooks")
     chosen = {name: one for name, one in parameters.items() if one != PARAMETERS[name]}
     notebook = without_records(with_parameters(chapters / NOTEBOOK, chosen))
+    cells = sha256(repr([cell.source for cell in notebook.cells]).encode()).hexdigest()[:8]
+    path = folder / NOTEBOOK.replace(".", f"-{cells}.")
+    texts = {other.name: other.read_text("utf-8") for other in chapters.glob("*.ipynb")}
     folder.mkdir(parents=True, exist_ok=True)
-    sources = [cell.source for cell in notebook.cells]
-    for number in count(1):
-        path = folder / (NOTEBOOK if number == 1 else NOTEBOOK.replace(".", f"-{number}."))
-        if not path.exists():
-            break
-        with suppress(Exception):  # whatever has been made of it
-            if [cell.source for cell in nbformat.read(path, as_version=4).cells] == sources:
-                return path
-    for other in [one for one in chapters.glob("*.ipynb") if not (folder / one.name).exists()]:
-        with writing(folder / other.name) as passing:
-            shutil.copyfile(other, passing)
-    with writing(path) as passing:
-        nbformat.write(notebook, passing)
+    for name, text in {**texts, path.name: nbformat.writes(notebook)}.items():
+        if not (folder / name).exists():
+            with writing(folder / name) as passing:
+                passing.write_text(text, encoding="utf-8")
     return path
 
 
 def _full(path: str) -> str:
     """Make a path or pattern absolute, because the notebook lies in another folder."""
-    if path and Path(path.partition("#")[0]).exists():
-        return str(Path(path).absolute())
-    here = glob.escape(str(Path.cwd()))
-    return str(Path(here) / path) if glob.glob(path) else path  # noqa: PTH207 - "**" as it comes
+    there = path and (split_series(path)[0].exists() or glob.has_magic(path))
+    return str(expand(path).absolute()) if there else path
 
 
-def _serve(notebook: Path, arguments: Sequence[str], open_browser: bool) -> None:
-    """Run JupyterLab in this process until it is told to end; its kernels end with it."""
+def _serve(path: Path, arguments: Sequence[str], open_browser: bool) -> None:
+    """Run JupyterLab in this process until it is told to end; its kernels end with it.
+
+    The notebook runs first, in a kernel of the server: its widgets live when it is opened.
+    """
+    import nbformat
     from jupyterlab.labapp import LabApp
+    from nbclient import NotebookClient
+    from nbformat.sign import NotebookNotary
 
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # the kernel beside this Python
     longest = UPLOAD_BYTES + 10**6  # an upload is one message with a file and some words
     own = [
-        f"--ServerApp.root_dir={notebook.parent}",
+        f"--ServerApp.root_dir={path.parent}",
         f"--ServerApp.tornado_settings={ {'websocket_max_message_size': longest} }",
-        f"--LabApp.default_url=/lab/tree/{notebook.name}",
+        f"--LabApp.default_url=/lab/tree/{path.name}",
         *([] if open_browser else ["--no-browser"]),
     ]
     # This goes before settings files and JUPYTER_TOKEN, which may name no token or every address.
     token = ["--ip=127.0.0.1", f"--IdentityProvider.token={secrets.token_hex(24)}"]
     server = LabApp.initialize_server(argv=[*own, *arguments, *token])
     server.identity_provider.token_generated = True  # or the address is printed without it
-    server.io_loop.run_sync(lambda: run_before_it_is_opened(server, notebook))
+
+    async def run() -> None:
+        words = {"path": path.name, "name": path.name, "type": "notebook", "kernel_name": "python3"}
+        session = await server.session_manager.create_session(**words)
+        kernel = server.kernel_manager.get_kernel(session["kernel"]["id"])
+        notebook = nbformat.read(path, as_version=4)
+        shown = {"allow_errors": True, "store_widget_state": False}  # in the notebook
+        client: Any = NotebookClient(notebook, km=kernel, timeout=None, **shown)
+        await client.async_execute()
+        client.kc.stop_channels()
+        nbformat.write(notebook, path)
+        NotebookNotary(parent=server).sign(notebook)  # or its outputs would not show
+
+    server.io_loop.run_sync(run)
     server.init_signal()  # again: what ran the notebook has taken its handlers away
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         signal.signal(signal.SIGHUP, signal.getsignal(signal.SIGTERM))  # a terminal that is closed
     server.start()
-
-
-async def run_before_it_is_opened(server: Any, path: Path) -> None:
-    """Run a notebook in a kernel of the server, so that its widgets live when it is opened."""
-    import nbformat
-    from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError
-    from nbformat.sign import NotebookNotary
-
-    session = await server.session_manager.create_session(
-        path=path.name, name=path.name, type="notebook", kernel_name="python3"
-    )
-    notebook = nbformat.read(path, as_version=4)
-    kernel = server.kernel_manager.get_kernel(session["kernel"]["id"])
-    client = NotebookClient(notebook, km=kernel, timeout=None, store_widget_state=False)
-    with suppress(CellExecutionError):  # the notebook shows it
-        await client.async_execute()
-    if client.kc is not None:
-        client.kc.stop_channels()
-    nbformat.write(notebook, path)
-    # Signed, so that the outputs show.
-    NotebookNotary(parent=server).sign(notebook)
