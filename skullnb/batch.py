@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -25,24 +25,16 @@ from skullnb.stack import Volume, many, refuse_place
 from skullnb.stack.checks import expand, needed
 from skullnb.stack.many import PACKED, Slices, is_zarr, open_slices, pixels_of, shape_of
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 KINDS = (PACKED, ".npy", ".zarr")
 _LARGE = 10**9  # bytes of a .npy whose masks are no longer made in memory
 _CHUNK_BYTES = 4 * 2**20  # a worker holds the masks of one chunk
 _AHEAD = 500  # chunks that workers are given at a time
-_KILLED = ("KilledWorker", "FutureCancelledError", "CancelledError")  # dask's, where it is there
 _OWN = ("rows", "lock", "about.json", "masks", "replaced", ".skullnb-")
 
 Progress = Callable[[int, int], object]  # is told how many slices are done, and how many there are
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What came of a batch: masks, table, its JSON file, and how many slices were done before."""
-
-    path: Path
-    table: Path
-    account: Mapping[str, Any]
-    n_resumed: int
 
 
 @dataclass(frozen=True)
@@ -69,18 +61,17 @@ class Work:
         part.with_suffix(".new").replace(part)
         return stop - start
 
-    def rows(self, opened: Sequence[Volume], on_warning: str) -> list[dict[str, Any]]:
+    def table(self, opened: Sequence[Volume], on_warning: str) -> pd.DataFrame:
         """Join the rows of all chunks."""
         parts = sorted(self.masks.parent.glob("rows/*.json"))
         rows = [row for part in parts for row in json.loads(part.read_text())]
-        ends, several = np.cumsum(self.slices.counts), max(self.slices.counts) > 1
-        steps_mm = [one.grid.steps_mm[0] if one.grid and several else 0.0 for one in opened]
-        numbers = self.slices.first + np.arange(len(rows))
-        files = np.searchsorted(ends, numbers, side="right").tolist()
-        volumes = [str(file) if steps_mm[file] else "" for file in files]
-        names = [volume and opened[file].name for file, volume in zip(files, volumes, strict=True)]
-        places = zip(names, volumes, [steps_mm[file] for file in files], strict=True)
-        return masking.finish_rows(rows, places, on_warning)
+        files = np.repeat(range(len(opened)), self.slices.counts)[self.slices.first :]
+        several = max(self.slices.counts) > 1
+        around = [
+            (one.name, str(number), one.grid.steps_mm[0]) if one.grid and several else ("", "", 0.0)
+            for number, one in enumerate(opened)
+        ]
+        return masking.make_table(rows, [around[file] for file in files[: len(rows)]], on_warning)
 
 
 def mask_batch(
@@ -96,7 +87,7 @@ def mask_batch(
     overwrite: bool = False,
     progress: Progress = lambda done, total: None,
     **words: Any,
-) -> Batch:
+) -> masking.Masked:
     """Make the masks of any number of slices; go on where an earlier run was stopped.
 
     `images` has slices of one size; `words` are as in `stack.many.open_slices`. A .npy has a byte a
@@ -105,9 +96,8 @@ def mask_batch(
     """
     path, settings = expand(output).absolute(), settings or PipelineSettings()
     kind = next((one for one in KINDS if path.name.lower().endswith(one)), "")
-    if not kind or on_warning not in masking.ON_WARNING or min(workers or 1, chunk or 1) < 1:
-        kinds = f"A batch writes {', '.join(KINDS)}; workers and chunk are at least 1"
-        raise InvalidSetting(f"{kinds}, and on_warning is keep or empty.")
+    if not kind:
+        raise InvalidSetting(f"A batch writes {', '.join(KINDS)}, and {path.name} is none of them.")
     slices, opened = open_slices(images, **words)
     for spacing_mm in {one.spacing_mm for one in opened}:
         settings.at(spacing_mm)  # refused now, not slice by slice
@@ -116,19 +106,18 @@ def mask_batch(
     about: dict[str, Any] = {name: str(one) for name, one in asked.items()}
     about |= {"images": slices.fingerprint(), **masking.versions()}
     folder, (n, height, width) = path.with_name(f"{path.name}.partial"), slices.shape
-    size = min(chunk or max(1, _CHUNK_BYTES // (height * width)), n)
+    size = min(max(1, chunk or _CHUNK_BYTES // (height * width)), n)
     stored = n, height, -(-width // 8) if kind == PACKED else width
     work = Work(slices, folder / f"masks{kind}", stored, size, settings, masking.versions())
     (told, differs), n_resumed = _known(places[2], about), n
     finished = not (overwrite or differs or work.masks.exists()) and all(map(Path.exists, places))
 
     def refuse() -> None:
-        """Refuse names that other files have, and that lie where masks would be read as images."""
-        masking.refuse_among(path, images, deep=is_zarr(expand(images)))
+        """Refuse names that others have, and one where masks would be read as images."""
+        masking.refuse_among(path, images)
         for one in places:
             allowed = overwrite or (not differs and one != path)  # stopped shortly before its end
-            array = one.suffix == ".zarr" and shape_of(one)
-            if not array:
+            if one.suffix != ".zarr" or not shape_of(one):
                 refuse_place(one, slices.files(), allowed)
             elif not allowed:
                 raise UnreadableFile(f"{one} exists already; name another or use --overwrite.")
@@ -142,18 +131,17 @@ def mask_batch(
             if slices.fingerprint() != about["images"]:
                 raise BatchStopped(many.CHANGED)
             refuse()
-            rows = work.rows(opened, on_warning)
-            told = masking.describe(rows, settings, opened, on_warning)
+            table = work.table(opened, on_warning)
+            told = masking.describe(table, settings, opened, on_warning)
             told |= {"Sources": [one.path.name for one in opened], "Batch": about}
             # Where the batch is, so that a kill leaves nothing beside it.
-            table, account = folder / f"table{places[1].suffix}", folder / "account.json"
-            masking.write_table(rows, table)
-            masking.write_json(told, account)
-            account.replace(places[2])
-            table.replace(places[1])
-            _publish(work, rows, path)
+            masking.write_table(table, folder / f"table{places[1].suffix}")
+            masking.write_json(told, folder / "account.json")
+            (folder / "account.json").replace(places[2])
+            (folder / f"table{places[1].suffix}").replace(places[1])
+            _publish(work, table, path)
         shutil.rmtree(folder)
-    return Batch(path, places[1], told, n_resumed)
+    return masking.Masked(images, path.name, path, account=told, n_resumed=n_resumed)
 
 
 def is_for_batch(images: str | Path, output: str | Path) -> bool:
@@ -186,11 +174,6 @@ def _alone(folder: Path, path: Path) -> Iterator[None]:
     except InvalidImage:  # not one slice could be masked
         shutil.rmtree(folder / "rows")
         raise
-    except Exception as error:
-        if type(error).__name__ not in _KILLED:
-            raise
-        told = f"Workers were killed again and again; {path.name} is not finished, run it again."
-        raise BatchStopped(told) from error
     finally:
         pixels_of.cache_clear()
         if not any(folder.glob("rows/*.json")):
@@ -255,15 +238,18 @@ def _crew(workers: int | None, scheduler: str) -> Iterator[Executor]:
     except (OSError, ValueError) as error:
         raise InvalidSetting(f"No Dask scheduler with workers is at {scheduler!r}.") from error
     with client:
-        yield client.get_executor(pure=False)
+        try:
+            yield client.get_executor(pure=False)
+        except (distributed.KilledWorker, distributed.CancelledError) as error:
+            told = "Workers were killed again and again; the batch is not finished, run it again."
+            raise BatchStopped(told) from error
 
 
-def _publish(work: Work, rows: list[dict[str, Any]], path: Path) -> None:
-    """Give the masks their name."""
+def _publish(work: Work, table: pd.DataFrame, path: Path) -> None:
+    """Give the masks their name, without those that are not to be written."""
     nothing = np.zeros((1, *work.slices.shape[1:]), dtype=np.uint8)
-    for row in rows:
-        if row["status"] == "warned" and not row["written_px"]:
-            many.write_slices(work.masks, work.stored, row["index"], nothing)
+    for index in table["index"][(table["status"] == "warned") & (table["written_px"] == 0)]:
+        many.write_slices(work.masks, work.stored, index, nothing)
     if path.suffix == ".zarr" and path.exists():  # no folder can replace another in one step
         before = work.masks.with_name("replaced")
         shutil.rmtree(before, ignore_errors=True)

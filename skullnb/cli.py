@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import io
-import os
 import signal
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import click
 import cv2
-from click.core import ParameterSource
 
 from skullnb import __version__, batch, evidence, heads, masking, phantom, sweep
 from skullnb.errors import InvalidSetting, SkullnbError, in_one_line, sentence
 from skullnb.pipeline import PipelineSettings
 from skullnb.pipeline.settings import DARK_GROWTH, DILATION
-from skullnb.stack import Stack, refuse_place, write_stack
+from skullnb.report import sheet as sheets
+from skullnb.stack import refuse_place, write_stack
 from skullnb.stack.checks import expand
 from skullnb.stack.write import STACK_KINDS, files_of
 
@@ -64,21 +63,22 @@ def say(line: object, *, err: bool = False) -> None:
     click.echo(in_one_line(line), err=err)
 
 
-def progress_bar(unit: str) -> tuple[Any, Callable[..., None]]:
-    """Return a bar on stderr, shown where somebody watches, and what moves it."""
+@contextmanager
+def progress_bar(unit: str) -> Iterator[Callable[..., None]]:
+    """Give what moves a bar on stderr, which is shown where somebody watches."""
     from tqdm import tqdm
 
     watched = sys.stderr is not None and sys.stderr.isatty()
-    bar = tqdm(file=sys.stderr, unit=unit, disable=not watched, leave=False)
+    with tqdm(file=sys.stderr, unit=unit, disable=not watched, leave=False) as bar:
 
-    def progress(done: int, total: int, step: str = "") -> None:
-        bar.total = total
-        bar.set_description_str(step)
-        bar.update(done - bar.n)
-        if step and not watched:
-            click.echo(f"[{done}/{total}] {step}", err=True)
+        def progress(done: int, total: int, step: str = "") -> None:
+            bar.total = total
+            bar.set_description_str(step)
+            bar.update(done - bar.n)
+            if step and not watched:
+                click.echo(f"[{done}/{total}] {step}", err=True)
 
-    return bar, progress
+        yield progress
 
 
 _PATH = click.Path(path_type=Path)
@@ -104,24 +104,10 @@ def shared(*without: str, argument: bool = False) -> list[click.Parameter]:
     return [click.Argument(["images"], default=""), *words[1:]] if argument else words
 
 
-def typed(name: str) -> bool:
-    """Say whether an option was given on the command line."""
-    origin = click.get_current_context().get_parameter_source(name)
-    return origin is ParameterSource.COMMANDLINE
-
-
 def pop_settings(words: dict[str, Any]) -> PipelineSettings:
     """Take the pipeline's settings out of a command's words; what is left says how to read."""
     width, reach_mm, border = (words.pop(name) for name in ("kernel_width", "reach_mm", "border"))
-    if reach_mm is not None and typed("kernel_width"):
-        raise click.UsageError("Give --reach-mm or --kernel-width, not both.")
     return PipelineSettings(width, reach_mm, border=border)
-
-
-def own_files(groups: str, stack: Stack) -> list[Path]:
-    """List the files that all comes from, which no table takes the place of."""
-    labels = [Path(groups)] if os.path.isfile(groups) else []  # noqa: PTH113 - or no path at all
-    return [*files_of(stack), *labels]
 
 
 @click.group(
@@ -149,8 +135,7 @@ def report(**options: Any) -> None:
     """
     from skullnb.report.build import build_report
 
-    bar, progress = progress_bar(" steps")
-    with bar:
+    with progress_bar(" steps") as progress:
         done = build_report(**options, progress=progress)
     say(f"Open {done.index}  (all numbers: {done.results}; {done.seconds:.0f} s)")
     for path in done.files:
@@ -190,71 +175,35 @@ def mask(images: str, output: Path, strict: bool, **options: Any) -> None:
         skullnb mask dicom/ -o masks/ --method whole-head --sheet masks/look.html
         skullnb mask scans.npy -o masks.packed.npy --workers 4
     """
-    kernel = typed("kernel_width") or (typed("border") and options["border"] == DILATION)
-    if kernel and options["method"] == masking.WHOLE_HEAD:
-        told = "leave --kernel-width out, and leave --border dilation out"
-        raise click.UsageError(f"A whole head has no kernel; {told}.")
     settings, own = pop_settings(options), ("scheduler", "chunk", "parquet")
     as_batch = any(map(options.get, own)) or batch.is_for_batch(images, output)
     for name in ("bids", "sheet", "method") if as_batch else own:
         if options.pop(name) not in (None, False, "", masking.SLICES):
             raise click.UsageError(f"--{name} does not go with a batch.")
-    found = (_mask_batch if as_batch else _mask_volumes)(images, output, settings, **options)
-    if found["failed"] or (strict and (found["warned"] or found["empty"])):
+    made: Iterable[masking.Masked]
+    if as_batch:
+        with progress_bar(" slices") as progress:
+            made = [batch.mask_batch(images, output, settings, progress=progress, **options)]
+    else:
+        named = {name: options.pop(name) for name in ("bids", "suffix")}
+        made = sheets.mask_volumes(masking.plan_masks(images, output, **named), settings, **options)
+    statuses, partly = Counter[str](), False
+    for one in made:
+        told, name = one.account, one.path.name
+        before = f"{one.n_resumed:,} done before" if one.n_resumed else ""
+        counts = [f"{n:,} {kind}" for kind, n in told["Counts"].items() if n]
+        say(f"{told['Status']:6}  {name}  {', '.join(filter(None, [*counts, before]))}".rstrip())
+        for line in filter(None, map(told.get, ("LooksWrong", "Failed"))):
+            say(f"{name}: {line}")
+        for line in (*told["Remarks"][:20], *told.get("Warnings", ())):
+            say(f"{name}: {line}", err=True)
+        statuses[told["Status"]] += 1
+        partly |= "failed" in (told["Status"], *told["Counts"])
+    if (n_volumes := statuses.total()) > 1:
+        kinds = ", ".join(f"{n} {kind}" for kind, n in statuses.items())
+        say(f"{n_volumes} volumes: {kinds}; in {output}")
+    if partly or (strict and {*statuses} != {"ok"}):
         sys.exit(PARTLY)
-
-
-def tell(account: Mapping[str, Any], where: str = "", warnings: Sequence[str] = ()) -> None:
-    """Print what masks are remarkable for, and which slices look wrong or failed."""
-    for line in (*account.get("Remarks", ())[:20], *warnings):
-        say(where + line, err=True)
-    for line in filter(None, map(account.get, ("LooksWrong", "Failed"))):
-        say(where + line)
-
-
-def _mask_volumes(
-    images: str, output: Path, settings: PipelineSettings, sheet: Path | None, **options: Any
-) -> Counter[str]:
-    """Mask volumes; count slices by status, and volumes that failed."""
-    bids, suffix, cards = options.pop("bids"), options.pop("suffix"), list[Any]()
-    jobs = masking.plan_masks(images, output, bids=bids, suffix=suffix)
-    found, statuses = Counter[str](), Counter[str]()
-    if sheet:
-        from skullnb.report import sheet as pages
-
-        sheet = expand(sheet)
-        if sheet.parent.is_dir() or sheet.suffix != ".html":  # the folder may be made for it
-            refuse_place(sheet, (), options["overwrite"], (".html",))
-        pages.require_extra()
-        options["seen"] = lambda one, *of: cards.append(pages.draw_card(one, sheet, *of))
-    bar, progress = progress_bar(" volumes")
-    with bar:
-        for one in masking.mask_volumes(jobs, settings, sheet=sheet, **options):
-            bar.clear()
-            say(one)
-            lines = [one.error] if one.table is None else masking.warning_lines(one.table)
-            tell(one.account, f"{one.name}: ", lines)
-            found.update(one.account.get("Counts", {"failed": 1}))
-            statuses[one.status] += 1
-            progress(statuses.total(), len(jobs))
-    if sheet:
-        pages.write_sheet(cards, sheet)
-        say(f"Look through them: {sheet}")
-    kinds = ", ".join(f"{n} {kind}" for kind, n in statuses.items())
-    say(f"{len(jobs)} volume{'s' * (len(jobs) != 1)}: {kinds}; in {output}")
-    return found
-
-
-def _mask_batch(*about: Any, **options: Any) -> Counter[str]:
-    """Mask a batch; count slices by status."""
-    bar, progress = progress_bar(" slices")
-    with bar:
-        done = batch.mask_batch(*about, progress=progress, **options)
-    tell(done.account)
-    before = f"{done.n_resumed:,} of them done before, " if done.n_resumed else ""
-    n, *kinds = (f"{many:,} {kind}" for kind, many in done.account["Counts"].items())
-    say(f"{done.path}: {n}, {before}{', '.join(kinds)}; each has a row in {done.table.name}")
-    return Counter(done.account["Counts"])
 
 
 @main.command("sweep", params=shared("kernel_width", "reach_mm", "border"))
@@ -268,14 +217,12 @@ def sweep_widths(widths: str, csv: Path | None, overwrite: bool, **words: Any) -
     """
     wanted, stack = sweep.parse_widths(widths), heads.open_data(**words)
     if csv:
-        refuse_place(expand(csv), own_files(words["groups"], stack), overwrite)
+        own = [*files_of(stack), Path(words["groups"])]
+        refuse_place(expand(csv), own, overwrite)
     table = sweep.sweep_kernel_width(stack, wanted)
-    say(f"{stack.name}: {len(stack)} slices, mean over slices")
-    click.echo("  width     IoU    Dice")
-    for row in sweep.summarise(table).to_dict("records"):
-        star = "  *" if row["kernel_width"] == sweep.best_width(table) else ""
-        click.echo(f"{row['kernel_width']:4.0f} px  {row['iou']:.4f}  {row['dice']:.4f}{star}")
-    click.echo("* best on these very slices: tuned and tested on the same data")
+    say(f"{stack.name}: {len(stack)} slices, mean over slices, kernel widths in px")
+    click.echo(sweep.summarise(table).to_string(index=False, float_format="%.4f"))
+    click.echo(f"Best: {sweep.best_width(table)} px, tuned and tested on these very slices.")
     if csv:
         masking.write_table(table, expand(csv))
 
@@ -296,31 +243,24 @@ def count_evidence(
     folder = expand(output) if output else Path()
     places = [folder / "evidence.csv", folder / "evidence.json"] if output else []
     for place in filter(Path.exists, places):
-        refuse_place(place, own_files(words["groups"], stack), overwrite)
+        refuse_place(place, [*files_of(stack), Path(words["groups"])], overwrite)
     given = replace(stack, synthetic=stack.synthetic or synthetic)
     stacks = [given, *map(phantom.variant, variants)]
     ledger = evidence.combine([evidence.build_ledger(one, settings) for one in stacks])
     whose = "other heads" if heads.known(words["images"]) else "your data"
     table, verdict = evidence.summarise(ledger), evidence.verdict(ledger, whose)
     say(", ".join(f"{one.name}: {len(one)} slices" for one in stacks))
-    for row in table.to_dict("records"):
-        line = f"  {row['rule']:{table['rule'].str.len().max()}}  {row['evidence']}"
-        if row["n_changed"] and row["iou"] == row["iou"]:
-            scores = f"IoU {row['iou']:.4f}, without it {row['iou_off']:.4f}"
-            line = f"{line:54}  {row['effect']}: {scores}"
-        click.echo(line)
+    shown = table[["rule", "evidence", "effect", "iou", "iou_off"]].dropna(axis=1, how="all")
+    shown = shown.rename(columns={"iou_off": "iou without it"})
+    click.echo(shown.to_string(index=False, float_format="%.4f"))
     click.echo(verdict)
     if places:
         used = asdict(settings.at(stack.spacing_mm))
         told = {"verdict": verdict, "rules": table.to_dict("records"), "settings": used}
         told |= {"versions": masking.versions(), "inputs": stack.fingerprint()}
         folder.mkdir(parents=True, exist_ok=True)
-        try:
-            masking.write_table(ledger, places[0])
-            masking.write_json(told, places[1])
-        finally:
-            with suppress(OSError):  # there is something in it
-                folder.rmdir()
+        masking.write_table(ledger, places[0])
+        masking.write_json(told, places[1])
         say(f"{places[0]}: {len(ledger)} rows; {places[1]}: the verdict")
 
 

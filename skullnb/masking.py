@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -12,9 +11,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby, repeat
 from pathlib import Path
-from posixpath import normpath
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 import cv2
 import numpy as np
@@ -25,7 +22,6 @@ from skullnb.errors import InvalidSetting, SkullnbError
 from skullnb.pipeline import PipelineSettings, SliceMeasure, measure_slice
 from skullnb.pipeline.measure import _volumes_of, add_neighbour_signs
 from skullnb.pipeline.settings import DARK_GROWTH, DILATION
-from skullnb.pipeline.signs import kernel_sign
 from skullnb.reach import asked_remark, reach_mm, span_remark
 from skullnb.stack import MASK_KINDS, Stack, Volume, refuse_place, writing
 from skullnb.stack.checks import Array, expand, stem, suffix_of
@@ -34,7 +30,8 @@ from skullnb.volume import measure_volume
 if TYPE_CHECKING:
     import pandas as pd
 
-ON_WARNING = ("keep", "empty")
+_KEPT = {"keep": ("ok", "warned"), "empty": ("ok",)}  # masks of which status are written
+ON_WARNING = tuple(_KEPT)
 METHODS = SLICES, WHOLE_HEAD = "slice-by-slice", "whole-head"
 COLUMNS = (
     *("index", "source", "slice", "group", "status", "kernel_width", "spacing_mm", "threshold"),
@@ -44,13 +41,9 @@ COLUMNS = (
 # What a mask in a folder is stored as, by the kind of its images; all else is NIfTI.
 _KINDS = {".jpg": ".png", ".jpeg": ".png"} | {kind: kind for kind in MASK_KINDS[2:]}
 _NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?")
-_DATASET: dict[str, Any] = {
-    "Name": "Skull masks",
-    "BIDSVersion": "1.10.0",
-    "DatasetType": "derivative",
-}
-_DATASET |= {"GeneratedBy": [{"Name": "skullnb", "Version": __version__}]}
 Row = dict[str, Any]
+_DATASET: Row = {"Name": "Skull masks", "BIDSVersion": "1.10.0", "DatasetType": "derivative"}
+_DATASET |= {"GeneratedBy": [{"Name": "skullnb", "Version": __version__}]}
 Spacing = tuple[float, float] | None  # (row, column) in mm, where it is known
 
 
@@ -58,25 +51,13 @@ Spacing = tuple[float, float] | None  # (row, column) in mm, where it is known
 class Masked:
     """What is masked together, where its mask goes, and what came of it."""
 
-    source: Any  # a volume, the name of an open head, or files of one slice each
+    source: Any  # a volume, the name of an open head, files of one slice each, or a batch's images
     name: str
-    files: Sequence[Path]
     path: Path
     dataset: Path | None = None  # the BIDS derivative that the mask is a part of
-    status: str = "failed"  # or ok, warned (some slices look wrong), empty (all of them)
+    account: Mapping[str, Any] = field(default_factory=dict)  # its JSON file, or why there is none
     table: pd.DataFrame | None = None  # a row a slice
-    account: Mapping[str, Any] = field(default_factory=dict)  # its JSON file
-    error: str = ""
-
-    def __str__(self) -> str:
-        """Say in one line what came of it, and where the mask is."""
-        if self.table is None:
-            return f"{self.status:6}  {self.name}"
-        found = {kind: n for kind, n in self.account["Counts"].items() if n}
-        counts = ", ".join(f"{n} {kind.removesuffix('s' * (n == 1))}" for kind, n in found.items())
-        width, reach = self.account["Settings"]["kernel_width"], self.account["ReachMm"]
-        kernel = f"{reach[0]:g} mm" if width is None else f"{width} px"
-        return f"{self.status:6}  {self.name} -> {self.path.name}: {counts}; {kernel}"
+    n_resumed: int = 0  # slices that an earlier run of a batch had done
 
 
 def beside(mask: Path, kind: str = ".csv") -> tuple[Path, Path]:
@@ -96,38 +77,35 @@ def plan_masks(
     output, head = expand(output), heads.known(str(images))
     source = Volume(Path(head)) if head else images
     volumes = stacks.list_volumes(source, suffix, every_series=True)
-    files, first = [file for one in volumes for file in one.files], volumes[0]
-    single = len(volumes) == 1 and not bids
-    is_file = suffix_of(output) in MASK_KINDS or (single and expand(images).is_file())
-    jobs = []
-    if output.is_dir() or not is_file:
+    files, single = [file for one in volumes for file in one.files], len(volumes) == 1
+    is_file = suffix_of(output) in MASK_KINDS or (single and not bids and expand(images).is_file())
+    if is_file and not output.is_dir():
+        if bids or not (single or all(stacks.open_volume(one).shape[0] == 1 for one in volumes)):
+            told = "Masks of several volumes and BIDS masks go into a folder"
+            raise InvalidSetting(f"{told}, and {output.name} is a file's name; name a folder.")
+        refuse_place(output, files, True, MASK_KINDS)
+        name = volumes[0].name if single else files[0].resolve().parent.name
+        jobs = [Masked(head or (volumes[0] if single else files), name, output)]
+    else:
+        jobs = []
         for one in volumes:
             path = output / f"{one.name}_mask{_KINDS.get(suffix_of(one.path), '.nii.gz')}"
             path = _bids_path(one, output) if bids else path
-            jobs.append(Masked(head or one, one.name, one.files, path, output if bids else None))
-    elif single:
-        jobs = [Masked(head or first, first.name, files, output)]
-    elif bids or any(stacks.open_volume(one).shape[0] > 1 for one in volumes):
-        told = "Masks of several volumes and BIDS masks go into a folder"
-        raise InvalidSetting(f"{told}, and {output.name} is a file's name; name a folder.")
-    else:
-        jobs = [Masked(files, files[0].resolve().parent.name, files, output)]
+            jobs.append(Masked(head or one, one.name, path, output if bids else None))
     path, times = Counter(job.path for job in jobs).most_common(1)[0]
     if times > 1:
         told = f"{times} masks would be called {path.name}"
         raise InvalidSetting(f"{told}; take a pattern of images such as 'scans/*_T1w.nii.gz'.")
-    if jobs[0].path == output:
-        refuse_place(output, files, True, MASK_KINDS)
     for job in () if head else jobs:
         refuse_among(job.path, images)
     return jobs
 
 
-def refuse_among(path: Path, images: str | Path, *, deep: bool = False) -> None:
-    """Refuse a mask's name where images are read as a whole; `deep`: of folders in it as well."""
-    whole, above = stacks.split_series(images)[0].absolute(), path.absolute().parent.resolve()
-    meets = whole.resolve() in (above / path.name, above, *(above.parents if deep else ()))
-    if (whole.is_dir() and meets) or (not whole.exists() and path.absolute().match(str(whole))):
+def refuse_among(path: Path, images: str | Path) -> None:
+    """Refuse a mask's name where the next run would read it as an image."""
+    whole, folder = stacks.split_series(images)[0].absolute(), path.absolute().parent.resolve()
+    meets = whole.is_dir() and whole.resolve() in (folder / path.name, folder)
+    if meets or (not whole.exists() and path.absolute().match(str(whole))):
         told = f"{path.name} would lie among the images, which are read as a whole"
         raise errors.UnreadableFile(f"{told}; write it to another folder.")
 
@@ -140,26 +118,22 @@ def mask_volumes(
     on_warning: str = "keep",
     overwrite: bool = False,
     workers: int | None = None,
-    sheet: Path | None = None,
     seen: Callable[[Masked, Stack | None, Array | None], object] = lambda *_: None,
     **reading: Any,
 ) -> Iterator[Masked]:
     """Make the masks of volumes, each beside a table and a JSON file, in the order of the jobs.
 
     A single job raises what goes wrong; among several the failed one is reported and the rest done.
-    `seen` is called after each, with its slices and masks; JSON files name its place on a `sheet`
-    to be made. `reading` are words of `read_stack`.
+    `seen` is called after each, with its slices and masks. `reading` are words of `read_stack`.
     """
     settings, whole = settings or PipelineSettings(), method == WHOLE_HEAD
     settings = replace(settings, border=DARK_GROWTH) if whole else settings
-    if on_warning not in ON_WARNING:
-        raise InvalidSetting(f"on_warning is {' or '.join(ON_WARNING)}, not {on_warning!r}.")
 
     def one(job: Masked) -> Masked:
-        table, told = beside(job.path, ".tsv" if job.dataset else ".csv")
+        to_table, to_account = beside(job.path, ".tsv" if job.dataset else ".csv")
         try:
-            for path in filter(Path.exists, (job.path, table, told)):  # before the long work
-                refuse_place(path, job.files, overwrite)
+            for path in filter(Path.exists, (job.path, to_table, to_account)):
+                refuse_place(path, (), overwrite)  # before the long work
             stack = heads.open_data(job.source, **reading)
             images = _measure_head(stack, settings) if whole else stack.images
             masks = np.zeros(stack.images.shape, dtype=np.uint8)
@@ -167,31 +141,29 @@ def mask_volumes(
             sources = [names[number] for number in stack.volume_numbers]
             slices = zip(sources, stack.slice_numbers, images, repeat(stack.spacing_mm))
             places = zip(stack.groups or [""] * len(stack), *_volumes_of(stack), strict=True)
-            rows = finish_rows(mask_slices(slices, settings, masks), places, on_warning)
-            masks[[not row["written_px"] for row in rows]] = 0
-            account = describe(rows, settings, [stack], on_warning)
+            table = make_table(mask_slices(slices, settings, masks), places, on_warning)
+            masks[(table["written_px"] == 0).to_numpy()] = 0
+            account = describe(table, settings, [stack], on_warning)
             account |= {"Sources": names, "SourceSHA256": stack.fingerprint(), "Axis": stack.axis}
             grid = stack.grids[0] if len(stack.grids) == 1 and len(stack) > 1 else None
             cm3 = grid and round(float(masks.sum() * np.prod(grid.steps_mm) / 1000), 1)
             account |= {"Mask": job.path.name, "Method": method, "VolumeCm3": cm3}
-            if sheet:
-                to_sheet = Path(os.path.relpath(sheet, job.path.parent)).as_posix()
-                account["Sheet"] = f"{to_sheet}#{anchor_of(job.path, sheet)}"
             job.path.parent.mkdir(parents=True, exist_ok=True)
-            with writing(table) as table_now, writing(told) as told_now:  # all of them or none
-                frame = write_table(rows, table_now)
-                write_json(account, told_now)
+            with writing(to_table) as table_now, writing(to_account) as account_now:
+                write_table(table, table_now)  # all of them or none
+                write_json(account, account_now)
                 stacks.write_masks(masks, job.path, stack, overwrite=overwrite)
             if job.dataset and not (about := job.dataset / "dataset_description.json").exists():
                 write_json(_DATASET, about)
                 with (job.dataset / ".bidsignore").open("a", encoding="utf-8") as file:
                     file.write("*_mask.tsv\n")  # BIDS knows no table of a mask
-            done = replace(job, status=account["Status"], table=frame, account=account)
+            done = replace(job, account=account, table=table)
             seen(done, stack, masks)
         except (SkullnbError, OSError, MemoryError) as error:
             if len(jobs) == 1:
                 raise
-            done = replace(job, error=errors.sentence(error))
+            told = {"Status": "failed", "Counts": {}, "Remarks": [errors.sentence(error)]}
+            done = replace(job, account=told)
             seen(done, None, None)
         return done
 
@@ -201,15 +173,13 @@ def mask_volumes(
 
 def _measure_head(stack: Stack, settings: PipelineSettings) -> list[SliceMeasure]:
     """Find the brain in the whole volume, and measure its slices."""
-    grid = stack.grids[0] if len(stack.grids) == 1 else None
     apart = set(np.diff(stack.slice_numbers).tolist()) or {1}
-    if len(stack) > 1 and (grid is None or len(apart) > 1):
+    if len(stack.grids) != 1 or not stack.grids[0] or not stack.spacing_mm or len(apart) > 1:
         told = f"how far slices are apart, and {stack.name} does not say so, or not all are equally"
         raise InvalidSetting(f"A whole head needs {told} far; give one NIfTI or DICOM volume.")
-    step_mm = grid.steps_mm[0] * apart.pop() if grid else 1.0  # of one slice, which is refused
-    spacing_mm = stack.spacing_mm or (1.0, 1.0)
-    reach = settings.at(spacing_mm).reach_mm or 0.0
-    return measure_volume(stack.images, (step_mm, *spacing_mm), reach, stack.axis)
+    spacing = stack.grids[0].steps_mm[0] * apart.pop(), *stack.spacing_mm
+    reach = settings.at(stack.spacing_mm).reach_mm or 0.0
+    return measure_volume(stack.images, spacing, reach, stack.axis)
 
 
 def mask_slices(
@@ -238,48 +208,54 @@ def mask_slices(
     return rows
 
 
-def finish_rows(
+def make_table(
     rows: list[Row], places: Iterable[tuple[str, str, float]], on_warning: str
-) -> list[Row]:
-    """Add to rows the signs beside neighbours, their place among all, and how much is written.
+) -> pd.DataFrame:
+    """Make the table of masks, with the signs beside neighbours, and how much is written.
 
-    Each has a group, and a volume and step as in `neighbour_signs`. Refuses what failed as a whole.
+    Each row has a group, and a volume and step as in `neighbour_signs`. Refuses what failed whole.
     """
-    for index, (row, (group, volume, step_mm)) in enumerate(zip(rows, places, strict=True)):
-        row |= {"index": index, "group": group, "volume": volume, "step_mm": step_mm}
-    kept = [row for row in rows if row.get("status") != "failed"]
+    import pandas as pd
+
+    groups, *around = map(list, zip(*places, strict=True))
+    kept = [number for number, row in enumerate(rows) if row.get("status") != "failed"]
     if not kept:
         raise errors.InvalidImage(rows[0]["reason"])
-    add_neighbour_signs(kept, [row["volume"] for row in kept], [row["step_mm"] for row in kept])
-    kinds = ("ok", "warned") if on_warning == "keep" else ("ok",)
-    for row in rows:
-        row["written_px"] = row["mask_px"] if row["status"] in kinds else 0
-    return [{name: row.get(name) for name in COLUMNS} for row in rows]
+    add_neighbour_signs(*([one[number] for number in kept] for one in (rows, *around)))
+    # Whole numbers stay whole beside what is missing.
+    table = pd.DataFrame(rows, columns=[*COLUMNS], dtype=object)
+    table["index"], table["group"] = range(len(rows)), groups
+    table["written_px"] = table["mask_px"].where(table["status"].isin(_KEPT[on_warning]), 0)
+    return table
 
 
 def describe(
-    rows: Sequence[Row], settings: PipelineSettings, volumes: Sequence[Any], on_warning: str
+    table: pd.DataFrame, settings: PipelineSettings, volumes: Sequence[Any], on_warning: str
 ) -> Row:
     """Say for a JSON file what masks are, how they were made, and which of them look wrong.
 
     `volumes` have a spacing and remarks; where they differ in spacing, the table alone has that.
     """
-    spacings = dict.fromkeys(one.spacing_mm for one in volumes)
+    grows, spacings = settings.border == DARK_GROWTH, {one.spacing_mm: 1 for one in volumes}
     spacing_mm = volumes[0].spacing_mm if len(spacings) == 1 else None
-    grows = settings.border == DARK_GROWTH
     used = settings.at(volumes[0].spacing_mm) if grows or len(spacings) == 1 else settings
     width = used.kernel_width if used.reach_mm is None else None
     reach: Any = [used.reach_mm] * 2
     if width is not None:
         reach = spacing_mm and [round(one, 3) for one in reach_mm(width, spacing_mm)]
-    remarks = []
-    for one_mm in () if grows else spacings:
-        if settings.reach_mm is not None:
-            remarks.append(asked_remark(settings, one_mm))
-        elif not kernel_sign(settings, one_mm):  # of which every slice is warned
-            remarks.append(span_remark(settings.kernel_width, one_mm))
-    counts, numbered = Counter(row["status"] for row in rows), "index" if volumes[1:] else "slice"
-    reasons = [row["reason"] for row in rows if row["status"] == "failed"]
+    asks = settings.reach_mm is not None
+    remarks = [
+        asked_remark(settings, one) if asks else span_remark(settings.kernel_width, one)
+        for one in (() if grows else spacings)
+    ]
+    numbered = "index" if volumes[1:] else "slice"
+
+    def say(status: str, told: str) -> str:
+        some = table[table["status"] == status][numbered]
+        return f"{len(some)} of {len(table)} slices {told}: {ranges_of(some)}" if len(some) else ""
+
+    counts = table["status"].value_counts().to_dict()
+    reasons = table["reason"][table["status"] == "failed"].tolist()
     return {
         "Description": "The outer surface of the skull and everything inside it, no scalp",
         "Type": "ROI",  # BIDS knows Brain, Lesion and Face; a mask that holds bone is none of them
@@ -289,19 +265,14 @@ def describe(
         "Settings": asdict(used) | {"kernel_width": width},
         "SpacingMm": spacing_mm,
         "ReachMm": reach,
-        "Counts": {"slices": len(rows), "ok": 0, "warned": 0, "empty": 0} | counts,
+        "Counts": {"slices": len(table), "ok": 0, "warned": 0, "empty": 0} | counts,
         "Status": next(iter(counts)) if len(counts) == 1 else "warned",
-        "LooksWrong": _told_of(rows, numbered, "warned", "look wrong"),
-        "Failed": "; ".join([_told_of(rows, numbered, "failed", "failed"), *reasons[:1]]),
+        "Warnings": warning_lines(table, numbered),
+        "LooksWrong": say("warned", "look wrong"),
+        "Failed": "; ".join([say("failed", "failed"), *reasons[:1]]),
         "OnWarning": on_warning,
         "Remarks": [*filter(None, remarks), *(remark for one in volumes for remark in one.remarks)],
     }
-
-
-def _told_of(rows: Sequence[Row], numbered: str, status: str, told: str) -> str:
-    """Say which of all slices look wrong or failed, as "80 of 190 slices look wrong: 27-66"."""
-    found = [row[numbered] for row in rows if row["status"] == status]
-    return f"{len(found)} of {len(rows)} slices {told}: {ranges_of(found)}" if found else ""
 
 
 def masks_in(folder: Path) -> Iterator[Row]:
@@ -310,32 +281,21 @@ def masks_in(folder: Path) -> Iterator[Row]:
         place = path.relative_to(folder).parent
         with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):  # no mask's
             told = json.loads(path.read_text(encoding="utf-8"))
-            yield {
-                "run": place.as_posix(),
-                "mask": (place / told["Mask"]).as_posix(),
-                "status": told["Status"],
-                **told["Counts"],
-                "cm3": told["VolumeCm3"],
-                "reach_mm": told["ReachMm"] and float(np.mean(told["ReachMm"])),
-                "looks_wrong": told["LooksWrong"],
-                "sheet": told.get("Sheet") and normpath(f"{place.as_posix()}/{told['Sheet']}"),
-            }
+            row = {"run": place.as_posix(), "mask": (place / told["Mask"]).as_posix()}
+            row |= {"status": told["Status"], **told["Counts"], "cm3": told["VolumeCm3"]}
+            reach = told["ReachMm"] and float(np.mean(told["ReachMm"]))
+            yield row | {"reach_mm": reach, "looks_wrong": told["LooksWrong"]}
 
 
-def anchor_of(mask: Path, sheet: Path) -> str:
-    """Name the place of a mask on a sheet: where its file lies, seen from there."""
-    return quote(Path(os.path.relpath(mask, sheet.parent)).as_posix())
-
-
-def warning_lines(table: pd.DataFrame) -> list[str]:
+def warning_lines(table: pd.DataFrame, numbered: str = "slice") -> list[str]:
     """Write a line for every kind of warning, as "slices 4-5: fills 20-60%", from a row a slice."""
-    lines, single = [], table[["slice", "warnings"]].explode("warnings").dropna()
+    lines, single = [], table[[numbered, "warnings"]].explode("warnings").dropna()
     kinds = single["warnings"].astype(str).str.replace(_NUMBER, "{}", regex=True)
     for words, part in single.groupby(kinds, sort=False):
         values = zip(*map(_NUMBER.findall, part["warnings"]), strict=True)
         ends = [(min(some, key=float), max(some, key=float)) for some in values]
         told = str(words).format(*("-".join(dict.fromkeys(pair)) for pair in ends))
-        which = f"slice{'s' * (len(part) > 1)} {ranges_of(part['slice'])}"
+        which = f"slice{'s' * (len(part) > 1)} {ranges_of(part[numbered])}"
         lines.append(f"{which}: {told}")
     return lines
 
@@ -354,22 +314,17 @@ def versions() -> dict[str, str]:
     return {"skullnb": __version__, "OpenCV": cv2.__version__, "numpy": np.__version__}
 
 
-def write_table(table: pd.DataFrame | list[Row], path: Path) -> pd.DataFrame:
-    """Write a table as CSV, TSV as BIDS has it, or Parquet, by its ending; give it back."""
-    import pandas as pd
-
-    frame = pd.DataFrame(table, dtype=object)  # whole numbers stay whole beside what is missing
-    cells = frame
-    if "warnings" in frame:
-        cells = frame.assign(warnings=frame["warnings"].map("; ".join))
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a table as CSV, TSV as BIDS has it, or Parquet, by its ending."""
+    if "warnings" in table:
+        table = table.assign(warnings=table["warnings"].map("; ".join))
     sep, missing = ("\t", "n/a") if path.suffix == ".tsv" else (",", "")
     with writing(path) as temporary:
         if path.suffix == ".parquet":
-            cells.convert_dtypes().to_parquet(temporary, index=False)
+            table.convert_dtypes().to_parquet(temporary, index=False)
         else:
-            cells = cells.map(_guarded).rename(columns=_guarded)
+            cells = table.map(_guarded).rename(columns=_guarded)
             cells.to_csv(temporary, sep=sep, na_rep=missing, index=False)
-    return frame
 
 
 def _guarded(value: Any) -> Any:

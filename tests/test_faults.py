@@ -31,17 +31,9 @@ sys.addaudithook(count)
 """
 
 
-def start(*words, code=COMMAND):
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, words)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-
-
-def finish(run):
-    said = run.communicate()[0].decode()
-    assert run.returncode == 0, said
+def run(*words, code=COMMAND):
+    words = [sys.executable, "-c", code, *map(str, words)]
+    return subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
 def test_masks_of_a_killed_run_are_whole_or_not_there(tmp_path):
@@ -58,15 +50,15 @@ def test_masks_of_a_killed_run_are_whole_or_not_there(tmp_path):
     for number in range(KILLS):
         masks = tmp_path / f"masks{number}"
         n_wanted, seconds = moments.randint(1, 8), moments.uniform(1e-5, 0.01)
-        run = start(n_wanted, seconds, *words, masks, code=DYING + COMMAND)
-        said = run.communicate()[0].decode()
-        assert run.returncode == -signal.SIGALRM, said
+        done = run(n_wanted, seconds, *words, masks, code=DYING + COMMAND)
+        assert done.returncode == -signal.SIGALRM, done.stdout
         found = [*masks.glob("head*_mask.npz")]
         assert n_wanted - 1 <= len(found) < len(volumes)
         for path in found:
             with np.load(path, allow_pickle=False) as file:
                 np.testing.assert_array_equal(file["masks"], expected[path.stem])
-    finish(start(*words, masks, "--overwrite"))
+    done = run(*words, masks, "--overwrite")
+    assert done.returncode == 0, done.stdout
     for name, whole in expected.items():
         with np.load(masks / f"{name}.npz") as file:
             np.testing.assert_array_equal(file["masks"], whole)

@@ -326,9 +326,8 @@ def test_a_notebook_that_fails_is_named_there_and_in_front_and_the_report_is_sti
     front, own = (
         read(broken / "html" / one) for one in ("index.html", "notebooks/03-threshold.html")
     )
-    assert "2 notebooks stopped" in front
-    assert "One notebook stopped" in own
     for text in (front, own):
+        assert "What stands after an error did not run" in text
         assert "KeyError" in text
         assert "<i>key</i>" not in text
         assert ("Traceback" in text) == (text is own)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from skullnb import masking
-from skullnb.stack import Stack, writing
-from skullnb.stack.checks import needed
+from skullnb.stack import Stack, refuse_place, writing
+from skullnb.stack.checks import expand, needed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,18 +30,50 @@ _ORDER = ("failed", "empty", "warned", "ok")
 _TEMPLATE = Path(__file__).parents[1] / "data" / "sheet.html"
 
 
-def draw_card(
-    masked: masking.Masked, sheet: Path, stack: Stack | None = None, masks: Any = None
-) -> Card:
+def mask_volumes(
+    jobs: Sequence[masking.Masked],
+    *about: Any,
+    sheet: Path | None = None,
+    overwrite: bool = False,
+    **words: Any,
+) -> Iterator[masking.Masked]:
+    """Mask volumes as `masking.mask_volumes`, and write a sheet of them, the worst first."""
+    if sheet is None:
+        yield from masking.mask_volumes(jobs, *about, overwrite=overwrite, **words)
+        return
+    jinja2, cards, sheet = needed("jinja2", "A sheet", "report"), list[Card](), expand(sheet)
+    sheet.parent.mkdir(parents=True, exist_ok=True)
+    refuse_place(sheet, (), overwrite, (".html",))
+
+    def seen(*of: Any) -> None:
+        cards.append(draw_card(*of))
+
+    yield from masking.mask_volumes(jobs, *about, overwrite=overwrite, seen=seen, **words)
+    cards.sort(key=lambda one: (_ORDER.index(one["status"]), -one["share_warned"], one["name"]))
+    page = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    html = page.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
+        cards=cards,
+        counts=Counter(one["status"] for one in cards),
+        # Decisions are about these masks: those on others of the same name are not taken over.
+        identity=sha256(repr(cards).encode()).hexdigest()[:16],
+    )
+    with writing(sheet) as temporary:
+        temporary.write_text(html, encoding="utf-8")
+
+
+def draw_card(masked: masking.Masked, stack: Stack | None = None, masks: Any = None) -> Card:
     """Make the card of a volume from what `mask_volumes` said of it, and its slices and masks."""
-    told, anchor = masked.account, masking.anchor_of(masked.path, sheet)
-    said = (masked.error, told.get("LooksWrong"), told.get("Failed"), *told.get("Remarks", ()))
-    card: dict[str, Any] = {"name": masked.name, "anchor": anchor, "status": masked.status}
-    card |= {"sentences": [*filter(None, said)], "facts": {}, "signs": (), "share_warned": 0.0}
+    told = masked.account
+    said = [*filter(None, map(told.get, ("LooksWrong", "Failed"))), *told["Remarks"]]
+    card = {"name": masked.name, "anchor": quote(masked.path.name), "status": told["Status"]}
+    card |= {"sentences": said, "facts": {}, "signs": (), "share_warned": 0.0}
     if masked.table is None or stack is None:
         return card
     warned = np.flatnonzero((masked.table["status"] == "warned").to_numpy())
-    shown = _choose(len(stack), warned)
+    shown: Sequence[int] = range(len(stack))
+    if len(shown) > MOST_SLICES:  # some spread evenly, and some of those that look wrong
+        even = np.linspace(0, len(stack) - 1, MOST_SLICES - MOST_WARNED).astype(int)
+        shown = sorted({*even.tolist(), *warned[:: len(warned) // MOST_WARNED + 1].tolist()})
     facts = {
         "slices": f"{len(stack)}" + f" ({len(shown)} shown)" * (len(shown) < len(stack)),
         "volume": told["VolumeCm3"] and f"{told['VolumeCm3']:,.0f} cm³",
@@ -50,53 +82,16 @@ def draw_card(
     }
     return card | {
         "facts": {name: value for name, value in facts.items() if value},
-        "signs": masking.warning_lines(masked.table),
+        "signs": told["Warnings"],
         "mosaic": _draw_mosaic(stack, masks, masked.table, shown),
         "share_warned": len(warned) / len(stack),
     }
-
-
-def require_extra() -> None:
-    """Refuse in a sentence where what draws a sheet is not installed."""
-    for module in ("jinja2", "PIL.Image"):
-        needed(module, "A sheet", "report")
-
-
-def write_sheet(cards: Sequence[Card], path: Path) -> None:
-    """Write the page, whole or not at all; the worst volumes first."""
-    import jinja2
-
-    def rank(card: Card) -> tuple[Any, ...]:
-        return _ORDER.index(card["status"]), -card["share_warned"], card["name"]
-
-    page = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    cards = sorted(cards, key=rank)
-    html = page.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
-        cards=cards,
-        counts=Counter(one["status"] for one in cards),
-        # Decisions are about these masks: those on others of the same name are not taken over.
-        identity=sha256(repr(cards).encode()).hexdigest()[:16],
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with writing(path) as temporary:
-        temporary.write_text(html, encoding="utf-8")
-
-
-def _choose(n: int, warned: NDArray[np.intp]) -> list[int]:
-    """Choose slices: all of a few, else some spread evenly and some of those that look wrong."""
-    if n <= MOST_SLICES:
-        return list(range(n))
-    places = np.linspace(0, len(warned) - 1, min(len(warned), MOST_WARNED)).round().astype(int)
-    even = np.linspace(0, n - 1, MOST_SLICES - len(places)).round().astype(int)
-    return sorted({*even.tolist(), *warned[places].tolist()})
 
 
 def _draw_mosaic(
     stack: Stack, masks: NDArray[np.uint8], table: pd.DataFrame, shown: Sequence[int]
 ) -> dict[str, Any]:
     """Draw the slices as one picture, and where each lies on it, with the outline of its mask."""
-    from PIL import Image
-
     height, width = stack.images.shape[1:]
     tall = height * stack.aspect
     scale = CELL / max(tall, width)
@@ -106,27 +101,18 @@ def _draw_mosaic(
     cells = []
     for place, index in enumerate(shown):
         top, left = place // columns * size[1], place % columns * size[0]
-        grey = cv2.resize(_grey(stack.images[index]), size, interpolation=cv2.INTER_AREA)
+        image = stack.images[index]
+        grey = np.interp(image, np.percentile(image, (0.5, 99.5)), (0, 255)).astype(np.uint8)
+        grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
         whole[top : top + size[1], left : left + size[0]] = grey
         row, path = table.iloc[index], _outline(masks[index], size)
         cell = {"slice": int(row["slice"]), "status": row["status"], "path": path}
         told = "; ".join(row["warnings"]) or row["reason"]
         cells.append({**cell, "told": told, "left": left, "top": top})
-    file = BytesIO()
-    Image.fromarray(whole).save(file, "WEBP", quality=60)
-    data = b64encode(file.getvalue()).decode("ascii")
+    webp = cv2.imencode(".webp", whole, [cv2.IMWRITE_WEBP_QUALITY, 60])[1]
+    data = b64encode(webp.tobytes()).decode("ascii")
     sides = {"width": whole.shape[1], "height": whole.shape[0], "cell": size}
     return {"data": data, **sides, "cells": cells}
-
-
-def _grey(image: NDArray[Any]) -> NDArray[np.uint8]:
-    """Bring a slice to 0..255, without a say for its darkest and brightest half percent."""
-    pixels = np.asarray(image, dtype=np.float64)
-    low, high = np.percentile(pixels, (0.5, 99.5))
-    levels: NDArray[np.uint8] = np.clip(
-        255 * (pixels - low) / max(high - low, 1e-300), 0, 255
-    ).astype(np.uint8)
-    return levels
 
 
 def _outline(mask: NDArray[np.uint8], size: tuple[int, int]) -> str:
