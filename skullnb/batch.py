@@ -141,7 +141,7 @@ def mask_batch(
             (folder / f"table{places[1].suffix}").replace(places[1])
             _publish(work, table, path)
         shutil.rmtree(folder)
-    return masking.Masked(images, path.name, path, account=told, n_resumed=n_resumed)
+    return masking.Masked(images, path, account=told, n_resumed=n_resumed)
 
 
 def is_for_batch(images: str | Path, output: str | Path) -> bool:

@@ -23,7 +23,7 @@ from skullnb.pipeline.settings import DARK_GROWTH, DILATION
 from skullnb.report import sheet as sheets
 from skullnb.stack import refuse_place, write_stack
 from skullnb.stack.checks import expand
-from skullnb.stack.write import STACK_KINDS, files_of
+from skullnb.stack.write import files_of
 
 PARTLY, INTERRUPTED = 1, 130  # exit codes; 2 is a refusal
 
@@ -217,8 +217,7 @@ def sweep_widths(widths: str, csv: Path | None, overwrite: bool, **words: Any) -
     """
     wanted, stack = sweep.parse_widths(widths), heads.open_data(**words)
     if csv:
-        own = [*files_of(stack), Path(words["groups"])]
-        refuse_place(expand(csv), own, overwrite)
+        refuse_place(expand(csv), [*files_of(stack), Path(words["groups"])], overwrite)
     table = sweep.sweep_kernel_width(stack, wanted)
     say(f"{stack.name}: {len(stack)} slices, mean over slices, kernel widths in px")
     click.echo(sweep.summarise(table).to_string(index=False, float_format="%.4f"))
@@ -240,8 +239,7 @@ def count_evidence(
     Example: skullnb evidence T1.mgz --slices 104:127 --with-phantom bridge
     """
     settings, stack = pop_settings(words), heads.open_data(**words)
-    folder = expand(output) if output else Path()
-    places = [folder / "evidence.csv", folder / "evidence.json"] if output else []
+    places = [expand(output) / f"evidence.{kind}" for kind in ("csv", "json")] if output else []
     for place in filter(Path.exists, places):
         refuse_place(place, [*files_of(stack), Path(words["groups"])], overwrite)
     given = replace(stack, synthetic=stack.synthetic or synthetic)
@@ -258,10 +256,9 @@ def count_evidence(
         used = asdict(settings.at(stack.spacing_mm))
         told = {"verdict": verdict, "rules": table.to_dict("records"), "settings": used}
         told |= {"versions": masking.versions(), "inputs": stack.fingerprint()}
-        folder.mkdir(parents=True, exist_ok=True)
+        places[0].parent.mkdir(parents=True, exist_ok=True)
         masking.write_table(ledger, places[0])
         masking.write_json(told, places[1])
-        say(f"{places[0]}: {len(ledger)} rows; {places[1]}: the verdict")
 
 
 @main.command()
@@ -301,7 +298,6 @@ def write_phantom(output: Path | None, listed: bool, overwrite: bool, **which: A
     if output is None or (variant and seed is not None) or (n_slices and seed is None):
         told = "give --seed or --variant, not both, and --n-slices with --seed"
         raise click.UsageError(f"Name the file to write with -o, or use --list; {told}.")
-    refuse_place(expand(output), (), overwrite, STACK_KINDS)
     if seed is None:
         stack = phantom.variant(variant) if variant else phantom.published_stack()
     else:

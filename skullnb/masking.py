@@ -44,7 +44,6 @@ _NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 Row = dict[str, Any]
 _DATASET: Row = {"Name": "Skull masks", "BIDSVersion": "1.10.0", "DatasetType": "derivative"}
 _DATASET |= {"GeneratedBy": [{"Name": "skullnb", "Version": __version__}]}
-Spacing = tuple[float, float] | None  # (row, column) in mm, where it is known
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,6 @@ class Masked:
     """What is masked together, where its mask goes, and what came of it."""
 
     source: Any  # a volume, the name of an open head, files of one slice each, or a batch's images
-    name: str
     path: Path
     dataset: Path | None = None  # the BIDS derivative that the mask is a part of
     account: Mapping[str, Any] = field(default_factory=dict)  # its JSON file, or why there is none
@@ -84,14 +82,13 @@ def plan_masks(
             told = "Masks of several volumes and BIDS masks go into a folder"
             raise InvalidSetting(f"{told}, and {output.name} is a file's name; name a folder.")
         refuse_place(output, files, True, MASK_KINDS)
-        name = volumes[0].name if single else files[0].resolve().parent.name
-        jobs = [Masked(head or (volumes[0] if single else files), name, output)]
+        jobs = [Masked(head or (volumes[0] if single else files), output)]
     else:
         jobs = []
         for one in volumes:
             path = output / f"{one.name}_mask{_KINDS.get(suffix_of(one.path), '.nii.gz')}"
             path = _bids_path(one, output) if bids else path
-            jobs.append(Masked(head or one, one.name, path, output if bids else None))
+            jobs.append(Masked(head or one, path, output if bids else None))
     path, times = Counter(job.path for job in jobs).most_common(1)[0]
     if times > 1:
         told = f"{times} masks would be called {path.name}"
@@ -183,7 +180,7 @@ def _measure_head(stack: Stack, settings: PipelineSettings) -> list[SliceMeasure
 
 
 def mask_slices(
-    slices: Iterable[tuple[str, int, Any, Spacing]], settings: PipelineSettings, masks: Array
+    slices: Iterable[tuple[str, int, Any, Any]], settings: PipelineSettings, masks: Array
 ) -> list[Row]:
     """Put masks in their places, and return a row a slice: why there is none, if one fails.
 

@@ -330,7 +330,6 @@ def test_a_second_run_is_refused_and_where_there_are_no_locks_one_goes_on(desk, 
 
 
 NOT_OURS = "not what a batch left behind; move it away"
-AMONG = "would lie among the images"
 
 
 @pytest.mark.parametrize(
@@ -343,8 +342,8 @@ AMONG = "would lie among the images"
         ({"images": "sizes"}, "one size, and these are 20 x 45 and 40 x 45 px"),
         ({"name": "scans.npy"}, "slices came from"),
         ({"name": "second.npy"}, "slices came from"),
-        ({"name": "sub/../scans.zarr", "images": "scans.zarr"}, AMONG),
-        ({"name": "in/m.packed.npy", "images": "in#7"}, AMONG),
+        ({"name": "sub/../scans.zarr", "images": "scans.zarr"}, "would lie among the images"),
+        ({"name": "in/m.packed.npy", "images": "in#7"}, "would lie among the images"),
         ({"name": "a.npy"}, f"a.npy.partial is {NOT_OURS}"),
         ({"name": "b.npy"}, "b.npy is a folder"),
         ({"name": "c.zarr"}, "c.zarr is a folder"),

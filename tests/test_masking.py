@@ -166,8 +166,6 @@ def test_masks_that_would_meet_in_one_file_are_refused_before_anything_is_done(t
     for name in ("a.nii", "b.nii", "c/a.nii", "c/a.nii.gz"):
         save(tmp_path / name)
     for images, output, bids, words in (
-        ("", "m.nii.gz", False, "several volumes and BIDS masks go into a folder, and m.nii.gz"),
-        ("a.nii", "m.nii.gz", True, "BIDS masks go into a folder"),
         ("", "", False, "a_mask.nii.gz would lie among the images"),
         ("c", "out", False, "2 masks would be called a_mask"),
     ):

@@ -70,7 +70,7 @@ def test_collate_has_a_row_a_mask_with_what_a_lab_wants_to_sort_by(made):
     assert table["empty"].max() == 5
 
 
-def test_a_sheet_is_not_written_over_what_is_there_nor_for_a_batch(made, tmp_path):
+def test_a_sheet_is_not_written_over_what_is_there_nor_of_another_kind(made, tmp_path):
     folder, _ = made
     before = (folder / "look.html").read_bytes()
     again = run("mask", folder / "in", "-o", tmp_path / "out", "--sheet", folder / "look.html")
@@ -78,11 +78,6 @@ def test_a_sheet_is_not_written_over_what_is_there_nor_for_a_batch(made, tmp_pat
     assert "exists already" in again.output
     assert (folder / "look.html").read_bytes() == before
     assert not (tmp_path / "out").exists()
-    np.save(tmp_path / "many.npy", np.zeros((3, 9, 9)))
-    batch = run("mask", tmp_path / "many.npy", "-o", tmp_path / "m.packed.npy",
-                "--sheet", tmp_path / "look.html")  # fmt: skip
-    assert batch.exit_code == 2
-    assert "--sheet does not go with a batch" in batch.output
     wrong = run("mask", folder / "in", "-o", tmp_path / "out", "--sheet", tmp_path / "look.pdf")
     assert wrong.exit_code == 2
 

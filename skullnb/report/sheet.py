@@ -49,11 +49,12 @@ def mask_volumes(
         cards.append(draw_card(*of))
 
     yield from masking.mask_volumes(jobs, *about, overwrite=overwrite, seen=seen, **words)
-    cards.sort(key=lambda one: (_ORDER.index(one["status"]), -one["share_warned"], one["name"]))
+    cards.sort(key=lambda one: (-one["told"]["Counts"].get("warned", 0), one["name"]))
+    cards.sort(key=lambda one: _ORDER.index(one["told"]["Status"]))
     page = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     html = page.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
         cards=cards,
-        counts=Counter(one["status"] for one in cards),
+        counts=Counter(one["told"]["Status"] for one in cards),
         # Decisions are about these masks: those on others of the same name are not taken over.
         identity=sha256(repr(cards).encode()).hexdigest()[:16],
     )
@@ -63,10 +64,8 @@ def mask_volumes(
 
 def draw_card(masked: masking.Masked, stack: Stack | None = None, masks: Any = None) -> Card:
     """Make the card of a volume from what `mask_volumes` said of it, and its slices and masks."""
-    told = masked.account
-    said = [*filter(None, map(told.get, ("LooksWrong", "Failed"))), *told["Remarks"]]
-    card = {"name": masked.name, "anchor": quote(masked.path.name), "status": told["Status"]}
-    card |= {"sentences": said, "facts": {}, "signs": (), "share_warned": 0.0}
+    told, name = masked.account, masked.path.name
+    card: dict[str, Any] = {"name": name, "anchor": quote(name), "told": told}
     if masked.table is None or stack is None:
         return card
     warned = np.flatnonzero((masked.table["status"] == "warned").to_numpy())
@@ -74,18 +73,7 @@ def draw_card(masked: masking.Masked, stack: Stack | None = None, masks: Any = N
     if len(shown) > MOST_SLICES:  # some spread evenly, and some of those that look wrong
         even = np.linspace(0, len(stack) - 1, MOST_SLICES - MOST_WARNED).astype(int)
         shown = sorted({*even.tolist(), *warned[:: len(warned) // MOST_WARNED + 1].tolist()})
-    facts = {
-        "slices": f"{len(stack)}" + f" ({len(shown)} shown)" * (len(shown) < len(stack)),
-        "volume": told["VolumeCm3"] and f"{told['VolumeCm3']:,.0f} cm³",
-        "reach": told["ReachMm"] and f"{np.mean(told['ReachMm']):.1f} mm",
-        "mask": masked.path.name,
-    }
-    return card | {
-        "facts": {name: value for name, value in facts.items() if value},
-        "signs": told["Warnings"],
-        "mosaic": _draw_mosaic(stack, masks, masked.table, shown),
-        "share_warned": len(warned) / len(stack),
-    }
+    return card | {"mosaic": _draw_mosaic(stack, masks, masked.table, shown)}
 
 
 def _draw_mosaic(
