@@ -84,11 +84,8 @@ def plan_masks(
         refuse_place(output, files, True, MASK_KINDS)
         jobs = [Masked(head or (volumes[0] if single else files), output)]
     else:
-        jobs = []
-        for one in volumes:
-            path = output / f"{one.name}_mask{_KINDS.get(suffix_of(one.path), '.nii.gz')}"
-            path = _bids_path(one, output) if bids else path
-            jobs.append(Masked(head or one, path, output if bids else None))
+        to = output if bids else None
+        jobs = [Masked(head or one, _path_of(one, output, bids), to) for one in volumes]
     path, times = Counter(job.path for job in jobs).most_common(1)[0]
     if times > 1:
         told = f"{times} masks would be called {path.name}"
@@ -240,11 +237,9 @@ def describe(
     reach: Any = [used.reach_mm] * 2
     if width is not None:
         reach = spacing_mm and [round(one, 3) for one in reach_mm(width, spacing_mm)]
-    asks = settings.reach_mm is not None
-    remarks = [
-        asked_remark(settings, one) if asks else span_remark(settings.kernel_width, one)
-        for one in (() if grows else spacings)
-    ]
+    asked_px = settings.kernel_width if settings.reach_mm is None else 0
+    places = () if grows else spacings
+    remarks = [asked_remark(settings, one) or span_remark(asked_px, one) for one in places]
     numbered = "index" if volumes[1:] else "slice"
 
     def say(status: str, told: str) -> str:
@@ -337,8 +332,10 @@ def write_json(content: Mapping[str, Any], path: Path) -> None:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
-def _bids_path(source: Volume, dataset: Path) -> Path:
-    """Keep the source's entities; `desc` says of which image the mask is, and what it marks."""
+def _path_of(source: Volume, folder: Path, bids: bool) -> Path:
+    """Call a mask after its volume; in BIDS `desc` says of which image it is, and what it marks."""
+    if not bids:
+        return folder / f"{source.name}_mask{_KINDS.get(suffix_of(source.path), '.nii.gz')}"
     label = "[A-Za-z0-9]+"
     entities = rf"(sub-{label})(_ses-{label})?((?:_(?!desc)[a-z]+-{label})*)"
     found = re.fullmatch(rf"{entities}(?:_desc-({label}))?_({label})", source.name)
@@ -349,4 +346,4 @@ def _bids_path(source: Volume, dataset: Path) -> Path:
     own = source.path.parent.name
     datatype = own if own in ("anat", "func", "dwi", "fmap", "perf", "pet") else "anat"
     file = f"{subject}{session}{others}_desc-{desc}{suffix}SkullAndInside_mask.nii.gz"
-    return dataset / subject / session.removeprefix("_") / datatype / file
+    return folder / subject / session.removeprefix("_") / datatype / file

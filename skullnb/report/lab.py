@@ -35,8 +35,7 @@ def launch_lab(
 
     `images` and `parameters` are those of every notebook, `arguments` JupyterLab's.
     """
-    for module in ("jupyterlab", "ipywidgets"):
-        needed(module, "The explorer", "lab")
+    needed("jupyterlab", "The explorer", "lab")
     if opening := [one for one in arguments if re.match(r"--(\w+\.)?(ip|token)\b", one)]:
         told = "The explorer is for this computer only and has a token of its own"
         raise SkullnbError(f"{told}; leave out {opening[0]!r}.")
