@@ -191,7 +191,8 @@ def mask(images: str, output: Path, strict: bool, **options: Any) -> None:
     for one in made:
         told, name = one.account, one.path.name
         before = f"{one.n_resumed:,} done before" if one.n_resumed else ""
-        counts = [f"{n:,} {kind}" for kind, n in told["Counts"].items() if n]
+        found = {kind: n for kind, n in told["Counts"].items() if n}
+        counts = [f"{n:,} {kind.removesuffix('s' * (n == 1))}" for kind, n in found.items()]
         say(f"{told['Status']:6}  {name}  {', '.join(filter(None, [*counts, before]))}".rstrip())
         for line in filter(None, map(told.get, ("LooksWrong", "Failed"))):
             say(f"{name}: {line}")
