@@ -165,7 +165,7 @@ def test_a_head_that_is_all_margin_leaves_an_empty_mask_and_says_why():
         (lambda: create_skull_masks(np.eye(9)[None], GROWTH), "Dark growth needs the size of a"),
         (lambda: measure_slice(np.eye(9), GROWTH), "Dark growth needs the size of a pixel"),
         (lambda: GROWTH.at((0.0, 1.0)), "The spacing must be"),
-        (lambda: GROWTH.at((1e-3, 1e-3)), "more than 1023"),
+        (lambda: GROWTH.at((1e-3, 1e-3)), "at most 1023 px"),
         (lambda: replace(GROWTH, kernel_width=30), "30 px.* dark growth, which has no kernel"),
         (lambda: next(masks_by_width(np.eye(9), [26], GROWTH)), "Dark growth has no kernel width"),
         (
