@@ -261,7 +261,7 @@ def hull_of(pixels: Array) -> NDArray[np.bool_]:
     corners: Any = cv2.convexHull(np.concatenate(contours))[:, 0]  # clockwise
     x, y = corners.T
     right, down = np.roll(x, -1) - x, np.roll(y, -1) - y
-    rows, columns = np.indices(pixels.shape, sparse=True)
+    rows, columns = np.ogrid[: pixels.shape[0], : pixels.shape[1]]
     sides = x + right * (rows - y) / np.where(down, down, 1)  # columns by row of its straight lines
     first = sides[:, down < 0].max(axis=1, initial=x.min(), keepdims=True)
     last = sides[:, down > 0].min(axis=1, initial=x.max(), keepdims=True)
