@@ -164,9 +164,9 @@ def measure_slice(
         trace = trace_skull_mask(image, settings, spacing_mm=spacing_mm, slice_number=slice_number)
         mask, facts, threshold = trace.mask, trace.facts, trace.threshold
         dilated_px, touching = np.count_nonzero(trace.dilated), trace.components["touches_edge"]
-    reason = empty_reason(facts, len(touching))
     counts = threshold, len(touching), int(np.count_nonzero(touching))
     areas = facts.chosen_px, int(dilated_px), facts.mask_px
+    reason = empty_reason(facts, len(touching))
     told = tuple(warnings_of(facts, settings, spacing_mm, reason).values())
     return SliceMeasure(mask, *counts, *areas, reason, told)
 
