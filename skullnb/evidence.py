@@ -112,7 +112,7 @@ def build_ledger(
             mask = switch_off(trace, record.name)
             changed, scores = int(np.count_nonzero(mask != trace.mask)), [np.nan] * 4
             if reference is not None:
-                pair = [overlaps(one.view(bool), reference) for one in (trace.mask, mask)]
+                pair = [overlaps(one, reference) for one in (trace.mask, mask)]
                 scores = [one[name] for one in pair for name in ("iou", "dice")]
             rows.append((*place, *record, changed, *scores))
         if visit:

@@ -183,7 +183,7 @@ def _pair(mask: ArrayLike, reference: ArrayLike) -> tuple[NDArray[np.bool_], NDA
         pixels = np.asarray(as_array(given, what))
         if pixels.dtype.kind not in "biuf" or not np.all((pixels == 0) | (pixels == 1)):
             raise InvalidImage(f"{what} is not binary; give an array of bool or of zeros and ones.")
-        pair.append(pixels.astype(np.bool_, copy=False))
+        pair.append(pixels.astype(np.bool_))
     if pair[0].shape != pair[1].shape:
         shapes = f"{pair[0].shape}, its reference {pair[1].shape}"
         raise ShapeMismatch(f"The mask is {shapes}; they must be the same.")

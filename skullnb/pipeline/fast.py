@@ -316,14 +316,13 @@ def _grow(edges, first, owner, brain, width, rows, fill):
                 _light(words, start + edges[2 * run], start + edges[2 * run + 1])
     grown = _dilate(words, n_words, rows)
 
-    dark, n_bits = np.full_like(grown, _ALL), _NONE
+    dark, n_dilated = np.full_like(grown, _ALL), 0
     _light(keep, max(0, -left), min(n_words * 64, width - left))
     inside = range(max(0, top), min(top + n_rows, height))
     for row in inside:
         for k in range(n_words):
             i = (row - top) * n_words + k
             dark[i] = ~(grown[i] & keep[k])
-            n_bits += _bits_set(~dark[i])
     edges, first = _cut_into_runs(dark, n_rows)
     owner = _join(edges, first, 0)
     # The margin joins everything outside, and its first run is the first of all: run 0.
@@ -331,12 +330,13 @@ def _grow(edges, first, owner, brain, width, rows, fill):
         start = left + edges[2 * first[row - top] + 1]
         columns[0, row] = start
         for run in range(first[row - top] + 1, first[row - top + 1]):
+            n_dilated += edges[2 * run] - edges[2 * run - 1]
             if owner[run] == 0 or not fill:
                 end = left + edges[2 * run]
                 mask[row, start:end] = 1
                 columns[1, row] = end - 1
                 start = left + edges[2 * run + 1]
-    return mask, int(n_bits), columns
+    return mask, n_dilated, columns
 
 
 @_part
