@@ -1,8 +1,8 @@
 """Which rule of the pipeline fired on which slice, and what it changed.
 
-A good score does not say which of the pipeline's rules the slices ever needed. The ledger does: a
-row for each slice and rule holds whether the rule *fired* (its condition occurred), how many pixels
-it set or removed, and what becomes of the mask, IoU and Dice without it. That gives its status:
+A good score does not say which rules the slices ever needed. The ledger does: a row for each slice
+and rule holds whether the rule *fired* (its condition occurred), how many pixels it set or removed,
+and what becomes of the mask, IoU and Dice without it. That gives its status:
 
 - **exercised**: it fired, and changed the mask of at least one slice
 - **inert**: it fired, and changed no mask
@@ -110,10 +110,9 @@ def build_ledger(
         place = (stack.name, stack.groups[i] if stack.groups else "", i, number, stack.synthetic)
         for record in trace.rules:
             mask = switch_off(trace, record.name)
-            changed = int(np.count_nonzero(mask != trace.mask))
-            scores = [np.nan] * 4
+            changed, scores = int(np.count_nonzero(mask != trace.mask)), [np.nan] * 4
             if reference is not None:
-                pair = [overlaps(one.view(bool), reference) for one in (trace.mask, mask)]
+                pair = [overlaps(one, reference) for one in (trace.mask, mask)]
                 scores = [one[name] for one in pair for name in ("iou", "dice")]
             rows.append((*place, *record, changed, *scores))
         if visit:
@@ -184,7 +183,9 @@ def verdict(ledger: pd.DataFrame, whose: str = "your data") -> str:
 def _account(rows: pd.DataFrame) -> dict[Any, Any]:
     """Sum the rows of one rule up."""
     real = rows[~rows.synthetic]
-    (n, fired, changed), (n_real, real_fired, real_changed) = _counts(rows), _counts(real)
+    (n, fired, changed), (n_real, real_fired, real_changed) = (
+        (len(one), int(one.fired.sum()), int((one.changed_px > 0).sum())) for one in (rows, real)
+    )
     scores = (real if n_real else rows)[["iou", "iou_off", "dice", "dice_off"]].mean().to_dict()
     status, count = NEVER_FIRED, f"0 of {n}"
     if changed:
@@ -205,11 +206,6 @@ def _account(rows: pd.DataFrame) -> dict[Any, Any]:
         **rows[["n_pixels", "changed_px"]].sum().to_dict(),
         **scores,
     }
-
-
-def _counts(rows: pd.DataFrame) -> tuple[int, int, int]:
-    """Slices in all, where the rule fired, and where it changed the mask."""
-    return len(rows), int(rows.fired.sum()), int((rows.changed_px > 0).sum())
 
 
 def effect(n_fired: int, n_changed: int, iou: float, iou_off: float) -> str:

@@ -162,13 +162,13 @@ def overlaps(mask: ArrayLike, reference: ArrayLike) -> dict[str, float]:
 
 
 def _overlaps_of(both: int, only_mask: int, only_reference: int) -> dict[str, float]:
-    in_mask, in_reference = both + only_mask, both + only_reference
-    union, difference = in_mask + only_reference, in_mask - in_reference
     counts = dict(zip(COUNTS, (both, only_mask, only_reference), strict=True))
-    if union == 0:
+    in_mask, in_reference = both + only_mask, both + only_reference
+    if in_mask + in_reference == 0:
         return counts | dict.fromkeys(OVERLAPS, math.nan)
+    difference = only_mask - only_reference
     return counts | {
-        "iou": both / union,
+        "iou": both / (in_mask + only_reference),
         "dice": 2 * both / (in_mask + in_reference),
         "precision": both / in_mask if in_mask else 0.0,
         "recall": both / in_reference if in_reference else 0.0,
@@ -178,20 +178,16 @@ def _overlaps_of(both: int, only_mask: int, only_reference: int) -> dict[str, fl
 
 def _pair(mask: ArrayLike, reference: ArrayLike) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Two masks as arrays of bool, or the reason why they cannot be compared."""
-    first, second = _binary(mask, "The mask"), _binary(reference, "The reference mask")
-    if first.shape != second.shape:
-        shapes = f"{first.shape}, its reference {second.shape}"
+    pair = []
+    for given, what in ((mask, "The mask"), (reference, "The reference mask")):
+        pixels = np.asarray(as_array(given, what))
+        if pixels.dtype.kind not in "biuf" or not np.all((pixels == 0) | (pixels == 1)):
+            raise InvalidImage(f"{what} is not binary; give an array of bool or of zeros and ones.")
+        pair.append(pixels.astype(np.bool_))
+    if pair[0].shape != pair[1].shape:
+        shapes = f"{pair[0].shape}, its reference {pair[1].shape}"
         raise ShapeMismatch(f"The mask is {shapes}; they must be the same.")
-    return first, second
-
-
-def _binary(mask: ArrayLike, what: str) -> NDArray[np.bool_]:
-    pixels = np.asarray(as_array(mask, what))
-    if pixels.dtype == np.bool_:
-        return pixels
-    if pixels.dtype.kind not in "iuf" or not np.all((pixels == 0) | (pixels == 1)):
-        raise InvalidImage(f"{what} is not binary; give an array of bool or of zeros and ones.")
-    return pixels.astype(np.bool_)
+    return pair[0], pair[1]
 
 
 def _distances(
@@ -199,23 +195,22 @@ def _distances(
 ) -> dict[str, float]:
     """All border distances, by name; the borders are looked up once for all."""
     pair = _pair(mask, reference)
-    n_axes = pair[0].ndim
     try:
         given = np.asarray(1.0 if spacing_mm is None else spacing_mm, dtype=np.float64)
-        spacing = np.broadcast_to(given, n_axes)
+        spacing = np.broadcast_to(given, pair[0].ndim)
     except ValueError:
         spacing = np.zeros(1)
     if not np.all(np.isfinite(spacing) & (spacing > 0)):
         raise InvalidSetting(
-            f"The spacing must be finite and above zero, in mm: one for each of the {n_axes} "
-            f"axes of the mask, or one for all; not {spacing_mm!r}."
+            f"The spacing must be finite and above zero, in mm: one for all {pair[0].ndim} axes of "
+            f"the mask, or one for each; not {spacing_mm!r}."
         )
     if not tolerance >= 0:
         raise InvalidSetting(f"The tolerance must be zero or more, not {tolerance!r}.")
-    filled = [bool(one.any()) for one in pair]
-    if not all(filled):
-        far = math.inf if any(filled) else 0.0
-        return {"hausdorff": far, "hd95": far, "assd": far, "nsd": float(far == 0)}
+    n_empty = sum(not one.any() for one in pair)
+    if n_empty:
+        far = math.inf if n_empty == 1 else 0.0
+        return {"hausdorff": far, "hd95": far, "assd": far, "nsd": n_empty - 1.0}
 
     from scipy.spatial import KDTree  # it costs with the border, a distance map with the frame
 

@@ -35,10 +35,8 @@ def kernel_reach(kernel_width: int, shape: str = "ellipse") -> Reach:
     >>> kernel_reach(26)
     Reach(top=12, bottom=13, left=12, right=13)
     """
-    if kernel_width == 0:
-        return Reach(0, 0, 0, 0)
-    # A dilation turns the element round its anchor.
-    offsets = np.argwhere(structuring_element(kernel_width, shape)) - kernel_width // 2
+    # A dilation turns the element round its anchor; a width of 0 reaches no farther than one of 1.
+    offsets = np.argwhere(structuring_element(max(kernel_width, 1), shape)) - kernel_width // 2
     (top, left), (bottom, right) = offsets.max(axis=0).tolist(), (-offsets.min(axis=0)).tolist()
     return Reach(top, bottom, left, right)
 
@@ -57,11 +55,11 @@ def reach_mm(
 
 
 def kernel_width_for(reach: float, spacing_mm: Sequence[float] | float) -> int:
-    """Choose the kernel width in px that reaches nearest to a distance in mm, among odd ones.
+    """Choose the odd kernel width in px whose reach is nearest to a distance in mm.
 
-    An odd width reaches equally far to all sides; of two that are equally near it is the narrower.
-    Where pixels are not square, the mean of row and column decides. Numbers that make no sense, or
-    ask for a wider kernel than the pipeline takes, are refused (InvalidSetting).
+    It reaches equally far to all sides; of two that are equally near it is the narrower. Where
+    pixels are not square, the mean of row and column decides. What makes no sense, or asks for a
+    wider kernel than the pipeline takes, is refused (InvalidSetting).
 
     >>> kernel_width_for(4.9, 0.375), kernel_width_for(7.5, (1.0, 1.0))
     (27, 15)

@@ -45,15 +45,13 @@ def sweep_kernel_width(
         raise InvalidSetting(
             f"A sweep needs at least one width, and metrics of {', '.join(known)}."
         )
-    rows: list[dict[str, Any]] = []
+    rows, is_far = list[dict[str, Any]](), bool(set(metrics) & set(DISTANCES))
     for i, number in enumerate(stack.slice_numbers):
         reference = np.asarray(stack.reference[i], dtype=bool)
         place = {"position": i, "slice": number, "group": stack.groups[i] if stack.groups else ""}
         masks = masks_by_width(stack.images[i], widths, settings, slice_number=number)
         for width, mask in zip(widths, masks, strict=True):
-            found = overlaps(mask.view(bool), reference)
-            if not set(metrics) <= set(OVERLAPS):
-                found = score(mask.view(bool), reference, spacing)
+            found = score(mask, reference, spacing) if is_far else overlaps(mask, reference)
             rows.append({**place, "kernel_width": width, **{name: found[name] for name in metrics}})
     table = pd.DataFrame(rows)
     if spacing:

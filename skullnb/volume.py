@@ -113,14 +113,17 @@ def find_whole_head(
         raise InvalidImage("A whole head is a volume, and this is one slice; mask it by itself.")
     for number, image in enumerate(voxels):
         as_slice(image, number)
-    sizes = np.append(np.asarray(spacing_mm, dtype=np.float64), reach_mm)
-    if sizes.shape != (4,) or not (np.isfinite(sizes) & (sizes > 0)).all():
+    if np.shape(spacing_mm) != (3,) or not all(0 < one < np.inf for one in (*spacing_mm, reach_mm)):
         raise InvalidSetting(
             f"The spacing (slice, row, column) and the reach must be numbers of mm above zero, "
             f"not {spacing_mm!r} and {reach_mm!r}."
         )
-    spacing: Any = tuple(sizes[:3].tolist())
-    levels = _levels_of(voxels)
+    spacing: Any = tuple(map(float, spacing_mm))
+    low, high = np.percentile(voxels, (LOWEST, HIGHEST)).tolist()
+    if not low < high:
+        raise InvalidImage(f"The volume is flat: nearly all voxels are {low:g}; there is no head.")
+    scale = 255 / (high - low)
+    levels = np.stack([((one - low) * scale).clip(0, 255).astype(np.uint8) for one in voxels])
     threshold = otsu_threshold(levels.reshape(-1, levels.shape[2]))
     bright = levels > threshold
     heads = np.stack([_head_of(one, threshold, spacing[1:]) for one in levels])
@@ -177,15 +180,6 @@ def signs_of_volume(found: WholeHead, axis: str = "axial") -> list[dict[str, str
         numbers["cm2"] = cm2
         told[-1] = {sign: _SENTENCES[sign].format(**numbers) for sign in shown if shown[sign]}
     return told
-
-
-def _levels_of(voxels: NDArray[Any]) -> Mask:
-    """Map the volume to 0..255, with what is beyond the percentiles at the ends."""
-    low, high = np.percentile(voxels, (LOWEST, HIGHEST)).tolist()
-    if not low < high:
-        raise InvalidImage(f"The volume is flat: nearly all voxels are {low:g}; there is no head.")
-    scale = 255 / (high - low)
-    return np.stack([np.clip((one - low) * scale, 0, 255).astype(np.uint8) for one in voxels])
 
 
 def _head_of(image: Mask, threshold: int, pixel: tuple[float, float]) -> Voxels:

@@ -159,25 +159,20 @@ def test_a_head_that_is_all_margin_leaves_an_empty_mask_and_says_why():
     assert not grow_through_dark(0 * levels, levels, 0, (1.0, 1.0)).any()
 
 
-@pytest.mark.parametrize(
-    ("ask", "said"),
-    [
-        (lambda: create_skull_masks(np.eye(9)[None], GROWTH), "Dark growth needs the size of a"),
-        (lambda: measure_slice(np.eye(9), GROWTH), "Dark growth needs the size of a pixel"),
-        (lambda: GROWTH.at((0.0, 1.0)), "The spacing must be"),
-        (lambda: GROWTH.at((1e-3, 1e-3)), "more than 1023"),
-        (lambda: replace(GROWTH, kernel_width=30), "30 px.* dark growth, which has no kernel"),
-        (lambda: next(masks_by_width(np.eye(9), [26], GROWTH)), "Dark growth has no kernel width"),
-        (
-            lambda: sweep_kernel_width(heads.load("studyforrest"), [26], settings=GROWTH),
-            "no kernel",
-        ),
-        (lambda: sweep_kernel_width(heads.load("studyforrest"), [9], settings=GROWTH), "no kernel"),
-    ],
-)
-def test_what_dark_growth_cannot_do_is_refused(ask, said):
-    with pytest.raises(InvalidSetting, match=said):
-        ask()
+def test_what_dark_growth_cannot_do_is_refused():
+    head = heads.load("studyforrest")
+    for said, ask in (
+        ("Dark growth needs the size of a", lambda: create_skull_masks(np.eye(9)[None], GROWTH)),
+        ("Dark growth needs the size of a pixel", lambda: measure_slice(np.eye(9), GROWTH)),
+        ("The spacing must be", lambda: GROWTH.at((0.0, 1.0))),
+        ("at most 1023 px", lambda: GROWTH.at((1e-3, 1e-3))),
+        ("30 px.* dark growth, which has no kernel", lambda: replace(GROWTH, kernel_width=30)),
+        ("no kernel width", lambda: next(masks_by_width(np.eye(9), [26], GROWTH))),
+        ("no kernel", lambda: sweep_kernel_width(head, [26], settings=GROWTH)),
+        ("no kernel", lambda: sweep_kernel_width(head, [9], settings=GROWTH)),
+    ):
+        with pytest.raises(InvalidSetting, match=said):
+            ask()
 
 
 def run(*words):

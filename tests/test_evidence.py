@@ -109,13 +109,7 @@ DRAWN = "synthetic only, changed {} of 1 synthetic slices; fired on {} of 1 real
         ("brain", None, NEEDED, "destroys", "lowers the mean IoU (0.0"),
         ("whole", "brain", DRAWN.format(1, 0), "did not fire", "exercised on synthetic slices o"),
         ("whole", "scalp", DRAWN.format(0, 0), "did not fire", "fired on synthetic slices only a"),
-        (
-            "scalp",
-            "brain",
-            DRAWN.format(1, 1),
-            "changes nothing",
-            "ed on synthetic slices only: it",
-        ),
+        ("scalp", "brain", DRAWN.format(1, 1), "changes nothing", "d on synthetic slices only: it"),
     ],
 )
 def test_what_a_cut_scalp_or_brain_shows_is_said_by_the_verdict(real, drawn, found, effect, said):

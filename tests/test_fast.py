@@ -4,7 +4,6 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 from unittest.mock import patch
 
 import cv2
@@ -214,7 +213,3 @@ def test_threads_do_not_disturb_each_other():
     expected = [measure_slice(image).row() for image in images]
     with ThreadPoolExecutor(4) as pool:
         assert [one.row() for one in pool.map(measure_slice, images)] == expected
-
-
-def test_the_fast_tier_is_one_file_that_can_be_read():
-    assert len(Path(load().__file__).read_text(encoding="utf-8").splitlines()) <= 450

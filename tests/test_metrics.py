@@ -101,24 +101,20 @@ def test_the_mean_weighs_slices_and_the_pool_weighs_pixels_and_empty_slices_coun
     small, four = mask_of((9, 9), np.s_[0, 0:2]), mask_of((9, 9), np.s_[0, 0:4])
     full, empty = np.ones((9, 9)), np.zeros((9, 9))
     scores = metrics.score_slices([small, full, empty], [four, full, empty], slices=[7, 9, 11])
-    assert scores["slice"].tolist() == [7, 9, 11]
-    assert scores["unit"].tolist() == ["px"] * 3
+    in_mm = metrics.score_slices([small, full, empty], [four, full, empty], (2.0, 2.0))
+    assert (scores.columns[0], [*scores["slice"]], [*in_mm["slice"]]) == (
+        "slice",
+        [7, 9, 11],
+        [0, 1, 2],
+    )
+    assert [set(one["unit"]) for one in (scores, in_mm)] == [{"px"}, {"mm"}]
+    assert in_mm["hausdorff"].tolist() == [2 * one for one in scores["hausdorff"]] == [4, 0, 0]
     both = metrics.aggregate(scores)
     assert both.loc["mean", "iou"] == (0.5 + 1) / 2
     assert both.loc["pooled", "iou"] == (2 + 81) / (4 + 81)
     assert both.loc["pooled", "dice"] == 2 * 83 / (83 + 85)
     assert both.loc["mean", "hausdorff"] == 2 / 3
     assert math.isnan(both.loc["pooled", "hausdorff"])
-
-
-def test_slices_are_scored_in_mm_where_the_size_of_a_pixel_is_known():
-    masks = np.zeros((2, 5, 6), dtype=int)
-    masks[:, 1:3, 1:4] = 1
-    pair = masks, np.roll(masks, 1, axis=2)
-    px, mm = metrics.score_slices(*pair), metrics.score_slices(*pair, (2.0, 2.0), slices=[4, 7])
-    assert [set(one["unit"]) for one in (px, mm)] == [{"px"}, {"mm"}]
-    np.testing.assert_allclose(mm["hausdorff"], 2 * px["hausdorff"])
-    assert (mm.columns[0], [*mm["slice"]], [*px["slice"]]) == ("slice", [4, 7], [0, 1])
 
 
 def test_what_cannot_be_compared_or_brought_together_is_refused():

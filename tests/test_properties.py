@@ -1,8 +1,5 @@
 """What must hold between the answers to two related questions, whatever the images are."""
 
-import tempfile
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -10,8 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from skullnb import metrics, pipeline
-from skullnb.batch import mask_batch
-from skullnb.pipeline import PipelineSettings, create_skull_mask
+from skullnb.pipeline import create_skull_mask
 
 quickly = settings(max_examples=60)
 MASKS = hnp.arrays(bool, st.tuples(st.just(2), st.integers(1, 12), st.integers(1, 12)))
@@ -58,15 +54,3 @@ def test_turning_both_masks_or_more_frame_around_them_changes_no_score(pair, row
     padded = metrics.score(*np.pad(pair, ((0, 0), more[:2], more[2:])), (row, column))
     for found in (turned, padded):
         assert found == pytest.approx(expected, nan_ok=True)
-
-
-@given(st.lists(scenes(), min_size=1, max_size=5), st.integers(1, 6), st.integers(0, 9))
-@settings(max_examples=10)
-def test_a_batch_gives_the_masks_of_the_stack_however_it_is_cut(images, chunk, width):
-    images = np.stack([np.resize(image, (20, 24)) for image in images])
-    chosen = PipelineSettings(width)
-    with tempfile.TemporaryDirectory() as folder:
-        scans, output = Path(folder) / "scans.npy", Path(folder) / "masks.npy"
-        np.save(scans, images)
-        mask_batch(scans, output, chosen, chunk=chunk, workers=1)
-        np.testing.assert_array_equal(np.load(output), pipeline.create_skull_masks(images, chosen))

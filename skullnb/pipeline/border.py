@@ -2,8 +2,8 @@
 
 Bone is dark and scalp is bright, so the outer surface of the skull can be seen. The idea is that of
 Dogdas, Shattuck and Leahy (2005), who work in 3D with two thresholds; here it is one slice at a
-time, after the article's own first three steps. Distances are discs: a pile of rows each, so
-dilating is widening the picture step by step and ORing it into the rows above and below.
+time, after the article's own first three steps. A disc is a pile of rows, so dilating by one is
+widening the picture step by step and ORing it into the rows above and below.
 """
 
 from __future__ import annotations
@@ -15,7 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skullnb.pipeline.settings import DARK_GROWTH, REACH_MM, PipelineSettings
-from skullnb.pipeline.steps import Mask, dilate, fill_holes
+from skullnb.pipeline.steps import (
+    Mask,
+    choose_brain,
+    component_mask,
+    dilate,
+    fill_holes,
+    label_components,
+)
 
 SHARE = 0.9  # of the threshold: darker pixels are grown through
 MARGIN_MM = 3.0  # from the head's outline: not to be entered, as it is skin
@@ -73,14 +80,14 @@ def grow_through_dark(
 
 def closed_brain(brain: _Picture, spacing_mm: tuple[float, float]) -> _Picture:
     """Close gaps of a brain of up to 8 mm, and its holes."""
-    return _filled(_close(brain, BRAIN_CLOSING_MM, spacing_mm))
+    return fill_holes(_close(brain, BRAIN_CLOSING_MM, spacing_mm)).view(np.bool_)
 
 
 def head_of(normalised: Mask, threshold: float, spacing_mm: tuple[float, float]) -> _Picture:
     """Find the head: what is bright, with all that it encloses."""
-    bright = normalised > HEAD_SHARE * threshold
+    bright = _close(normalised > HEAD_SHARE * threshold, HEAD_CLOSING_MM, spacing_mm)
     # Filled before the largest is taken, as brain and scalp may be apart.
-    return _largest(_filled(_close(bright, HEAD_CLOSING_MM, spacing_mm)))
+    return _largest(fill_holes(bright).view(np.bool_))
 
 
 def grow_inside(
@@ -117,23 +124,14 @@ def disc(radius_mm: float, spacing_mm: tuple[float, float]) -> NDArray[np.int64]
 
 
 def _dilate(picture: _Picture, by_mm: float, spacing_mm: tuple[float, float]) -> _Picture:
-    (height, width), rows = picture.shape, disc(by_mm, spacing_mm)
-    # In one piece, with a margin behind each row: what is shifted out of a row is lost there.
-    stride = width + int(rows[0])
-    now = np.pad(picture, ((0, 0), (0, stride - width))).ravel()
-    grown, reach = np.zeros_like(now), 0
-    for row in range(len(rows) - 1, -1, -1):
-        while reach < rows[row]:
-            # A pixel is a run of 2 reach + 1 by now, and stays one piece if shifted by no more.
-            step = min(int(rows[row]) - reach, 2 * reach + 1)
-            wider = now.copy()
-            wider[step:] |= now[:-step]
-            wider[:-step] |= now[step:]
-            now, reach = wider, reach + step
-        shift = min(row * stride, now.size)
-        grown[shift:] |= now[: now.size - shift]
-        grown[: now.size - shift] |= now[shift:]
-    return grown.reshape(height, stride)[:, :width]
+    wide: Any = picture.view(np.uint8)
+    grown, reach = np.zeros_like(picture), 0
+    for row, farther in reversed(list(enumerate(disc(by_mm, spacing_mm)))):
+        wide = cv2.dilate(wide, np.ones((1, 2 * (farther - reach) + 1), dtype=np.uint8))
+        shift, reach = min(row, len(picture)), farther
+        grown[shift:] |= wide[: len(picture) - shift].view(np.bool_)
+        grown[: len(picture) - shift] |= wide[shift:].view(np.bool_)
+    return grown
 
 
 def erode(picture: _Picture, by_mm: float, spacing_mm: tuple[float, float]) -> _Picture:
@@ -151,12 +149,7 @@ def _close(picture: _Picture, by_mm: float, spacing_mm: tuple[float, float]) -> 
     return closed[down : len(roomy) - down, across : roomy.shape[1] - across]
 
 
-def _filled(picture: _Picture) -> _Picture:
-    return fill_holes(picture.view(np.uint8)).view(np.bool_)
-
-
 def _largest(picture: _Picture) -> _Picture:
     """Keep the largest component (4-connected); of equal ones the one that begins first."""
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(picture.view(np.uint8), connectivity=4)
-    stats[0, cv2.CC_STAT_AREA] = 0
-    return np.equal(labels, stats[:, cv2.CC_STAT_AREA].argmax()) & picture
+    labels, components = label_components(picture.view(np.uint8), connectivity=4)
+    return component_mask(labels, choose_brain(components, False)).view(np.bool_)

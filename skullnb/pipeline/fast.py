@@ -2,18 +2,15 @@
 
 What makes it quick, and why it is exact:
 
-* **One pass to the levels.** numpy's operations in numpy's order and precision: no fast-math, so
-  nothing is reordered or fused.
-* **Pairs are counted.** A table of the 65,536 pairs of neighbouring levels holds the histogram;
-  eight dark pixels are counted as one, as the processor waits where it counts the same again.
-  Otsu's criterion is computed from it to some 15 digits, and believed where the best level wins in
-  the first 6; else OpenCV is asked, whose builds differ in how they decide between equal levels.
+* **One pass to the levels**, in numpy's order and precision: no fast-math, so nothing is fused.
+* **Pairs are counted**: of neighbouring levels, in a table that holds the histogram; eight dark
+  pixels are one, as counting the same again waits. Otsu's criterion has some 15 digits, and is
+  believed where the best level wins in the first 6; else OpenCV is asked, whose builds differ.
 * **64 pixels a word.** Runs (bright stretches of a row) start and end where bits change. Dilating
   by a row of the kernel is ORing shifted words, from what a narrower row has done.
-* **Runs, not labels.** A component is a set of runs joined by union-find, whatever the number of
-  components. Where equal ones compete, OpenCV is asked for the order of its labels. Holes are
-  runs of the background that are not joined to the outermost.
-* **A hull from row ends.** The first and last pixel of each row have the same convex hull as all.
+* **Runs, not labels.** A component is a set of runs joined by union-find. Of equal ones OpenCV
+  tells which label is first. Holes are runs of the background not joined to the outermost.
+* **A hull from row ends**, the first and last pixel of each row, which have the same hull as all.
 * **One kind of array each.** Whatever a slice is stored in, no kernel is compiled anew.
 """
 
@@ -114,9 +111,9 @@ def _kernel_rows(width: int, shape: str) -> Array:
     element, anchor = steps.structuring_element(max(width, 1), shape), width // 2
     found = []
     for y, row in enumerate(element):
-        columns = np.flatnonzero(row)
         # OpenCV looks from the result to the source; seen from the source it is the other way.
-        found.append((anchor - y, int(columns[-1]) - anchor, anchor - int(columns[0])))
+        first, last = np.flatnonzero(row)[[0, -1]]
+        found.append((anchor - y, last - anchor, anchor - first))
     return np.array(sorted(found, key=lambda row: row[1] + row[2]), dtype=np.int64)
 
 
@@ -319,14 +316,13 @@ def _grow(edges, first, owner, brain, width, rows, fill):
                 _light(words, start + edges[2 * run], start + edges[2 * run + 1])
     grown = _dilate(words, n_words, rows)
 
-    dark, n_bits = np.full_like(grown, _ALL), _NONE
+    dark, n_dilated = np.full_like(grown, _ALL), 0
     _light(keep, max(0, -left), min(n_words * 64, width - left))
     inside = range(max(0, top), min(top + n_rows, height))
     for row in inside:
         for k in range(n_words):
             i = (row - top) * n_words + k
             dark[i] = ~(grown[i] & keep[k])
-            n_bits += _bits_set(~dark[i])
     edges, first = _cut_into_runs(dark, n_rows)
     owner = _join(edges, first, 0)
     # The margin joins everything outside, and its first run is the first of all: run 0.
@@ -334,12 +330,13 @@ def _grow(edges, first, owner, brain, width, rows, fill):
         start = left + edges[2 * first[row - top] + 1]
         columns[0, row] = start
         for run in range(first[row - top] + 1, first[row - top + 1]):
+            n_dilated += edges[2 * run] - edges[2 * run - 1]
             if owner[run] == 0 or not fill:
                 end = left + edges[2 * run]
                 mask[row, start:end] = 1
                 columns[1, row] = end - 1
                 start = left + edges[2 * run + 1]
-    return mask, int(n_bits), columns
+    return mask, n_dilated, columns
 
 
 @_part

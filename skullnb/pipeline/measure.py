@@ -27,8 +27,6 @@ from skullnb.pipeline.trace import empty_reason, trace_skull_mask
 if TYPE_CHECKING:
     import pandas as pd
 
-_PATIENCE_S = 3.0  # until a slow start is explained
-
 
 @dataclass(frozen=True, eq=False)
 class SliceMeasure:
@@ -166,9 +164,9 @@ def measure_slice(
         trace = trace_skull_mask(image, settings, spacing_mm=spacing_mm, slice_number=slice_number)
         mask, facts, threshold = trace.mask, trace.facts, trace.threshold
         dilated_px, touching = np.count_nonzero(trace.dilated), trace.components["touches_edge"]
-    reason = empty_reason(facts, len(touching))
     counts = threshold, len(touching), int(np.count_nonzero(touching))
     areas = facts.chosen_px, int(dilated_px), facts.mask_px
+    reason = empty_reason(facts, len(touching))
     told = tuple(warnings_of(facts, settings, spacing_mm, reason).values())
     return SliceMeasure(mask, *counts, *areas, reason, told)
 
@@ -230,8 +228,10 @@ def add_neighbour_signs(
 @lru_cache(maxsize=1)
 def load() -> ModuleType | None:
     """Give the fast kernels, or None where numba does not work; compiling takes half a minute."""
-    patience = threading.Timer(_PATIENCE_S, _explain)
-    patience.start()
+    words = "Compiling the fast masks, once for this installation ..."
+    patience = threading.Timer(3.0, print, [words], {"file": sys.stderr})
+    if sys.stderr.isatty():
+        patience.start()
     try:
         fast = importlib.import_module("skullnb.pipeline.fast")
         for kind in (np.float32, np.float64):
@@ -243,9 +243,3 @@ def load() -> ModuleType | None:
     finally:
         patience.cancel()
     return fast
-
-
-def _explain() -> None:
-    """Say on a terminal what takes so long."""
-    if sys.stderr.isatty():
-        print("Compiling the fast masks, once for this installation ...", file=sys.stderr)

@@ -20,14 +20,6 @@ SHAPES = {"ellipse": cv2.MORPH_ELLIPSE, "rectangle": cv2.MORPH_RECT}
 DILATION, DARK_GROWTH = "dilation", "dark growth"
 REACH_MM = 14.0  # of dark growth, unless another is asked for
 
-_CHOICES: dict[str, tuple[Any, ...]] = {
-    "kernel_shape": tuple(SHAPES),
-    "connectivity": (8, 4),
-    "drop_edge_touching": (True, False),
-    "fill_holes": (True, False),
-    "border": (DILATION, DARK_GROWTH),
-}
-
 
 @dataclass(frozen=True)
 class PipelineSettings:
@@ -77,10 +69,16 @@ class PipelineSettings:
         _check(fine, "The kernel width", "a whole number of pixels from 0 to 1023", width)
         fine = level == "otsu" or _is_whole(level, 255)
         _check(fine, "threshold", '"otsu" or a whole number from 0 to 255', level)
-        for name, choices in _CHOICES.items():
+        for name, *choices in (
+            ("kernel_shape", *SHAPES),
+            ("connectivity", 8, 4),
+            ("drop_edge_touching", True, False),
+            ("fill_holes", True, False),
+            ("border", DILATION, DARK_GROWTH),
+        ):
             value = getattr(self, name)
             fine = value in choices and isinstance(value, (type(choices[0]), np.generic))
-            _check(fine, name, f"one of {choices}", value)
+            _check(fine, name, f"one of {tuple(choices)}", value)
         if width != DEFAULT_KERNEL_WIDTH and (reach is not None or self.border == DARK_GROWTH):
             raise InvalidSetting(
                 f"A kernel width ({width} px) goes neither with a reach in mm (--reach-mm) nor "
@@ -110,11 +108,8 @@ class PipelineSettings:
         _check(fine, "The spacing", "(row, column) in mm, finite and above zero", spacing_mm)
         spacing = float(np.mean(spacing_mm))
         width = 2 * math.ceil(round(min(reach / spacing, 1e6), 3) - 0.5) + 1
-        if width > MAX_KERNEL_WIDTH:
-            raise InvalidSetting(
-                f"A reach of {reach:g} mm at {spacing:g} mm a pixel asks for a kernel of "
-                f"{width} px, more than {MAX_KERNEL_WIDTH}; check both numbers."
-            )
+        what = f"The kernel for {reach:g} mm at {spacing:g} mm a pixel (check both numbers)"
+        _check(width <= MAX_KERNEL_WIDTH, what, "at most 1023 px wide", width)
         if grows:
             return replace(self, reach_mm=float(reach))
         return replace(self, kernel_width=width, reach_mm=None)
@@ -124,8 +119,6 @@ def as_slice(image: ArrayLike, number: int | None = None, *, finite: bool = True
     """Give an (H, W) array of real numbers back, `finite` ones if so asked, or say why not."""
     where = "The image" if number is None else f"Slice {number}"
     pixels = as_array(image, where)
-    if pixels.ndim == 3:
-        _look_at_last_axis(pixels.shape, where)
     is_plain = pixels.dtype.kind in "iuf" and not isinstance(pixels, np.ma.MaskedArray)
     if pixels.ndim != 2 or pixels.size == 0 or not is_plain:
         raise InvalidImage(
@@ -135,9 +128,8 @@ def as_slice(image: ArrayLike, number: int | None = None, *, finite: bool = True
     if finite and pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
         n_bad = np.count_nonzero(~np.isfinite(pixels))
         raise InvalidImage(
-            f"{where} has {n_bad} of {pixels.size} pixels that are NaN or infinite; "
-            "crop or replace them, or take NaN as background: --nan-background, or "
-            "read_stack(..., nan_background=True)."
+            f"{where} has {n_bad} of {pixels.size} pixels that are NaN or infinite; crop or "
+            "replace them, or read NaN as background: --nan-background, nan_background=True."
         )
     return pixels
 
@@ -147,10 +139,17 @@ def as_stack(images: ArrayLike) -> NDArray[Any]:
     stack = as_array(images, "The stack")
     if stack.ndim != 3 or len(stack) == 0:
         raise InvalidImage(
-            f"The stack has the shape {stack.shape}, and so no slices (rows, columns) in it; "
-            "give (slices, rows, columns)."
+            f"The stack has the shape {stack.shape}; give (slices, rows, columns), one at least."
         )
-    _look_at_last_axis(stack.shape, "The stack")
+    *others, last = stack.shape
+    if last in (1, 3, 4) and min(others) > 4:
+        raise InvalidImage(
+            f"The stack has the shape {stack.shape}, which looks like one image with colour "
+            "channels last; give grey slices as (rows, columns) or (slices, rows, columns)."
+        )
+    if 3 * last < min(others):
+        text = "last axis looks like the slices'; `np.moveaxis(images, -1, 0)` puts it first."
+        warnings.warn(f"The stack has the shape {stack.shape}, whose {text}", stacklevel=3)
     return stack
 
 
@@ -160,19 +159,6 @@ def as_array(values: ArrayLike, what: str) -> NDArray[Any]:
         return np.asanyarray(values)
     except ValueError as error:
         raise InvalidImage(f"{what} has rows of several lengths; make it a rectangle.") from error
-
-
-def _look_at_last_axis(shape: tuple[int, ...], what: str) -> None:
-    """Refuse colours along the last axis of three; warn where it looks like the slices'."""
-    *others, last = shape
-    if last in (1, 3, 4) and min(others) > 4:
-        raise InvalidImage(
-            f"{what} has the shape {shape}, which looks like one image with colour channels last; "
-            "give grey slices as (rows, columns) or (slices, rows, columns)."
-        )
-    if 3 * last < min(others):
-        text = "last axis looks like the slices'; `np.moveaxis(images, -1, 0)` puts it first."
-        warnings.warn(f"{what} has the shape {shape}, whose {text}", stacklevel=4)
 
 
 def _is_whole(value: Any, most: int) -> bool:

@@ -1,8 +1,8 @@
 """Signs, seen without a reference mask, that a slice went wrong: what is measured, what is said.
 
-`warnings_of` tells the signs from numbers of one slice. The limits come from 130 slices of four
-open heads with reference masks, the same cropped in 20 ways, and every slice of two whole heads, at
-a reach of 7.5 mm; "right" means an IoU of 0.8 or more. They fit those heads, and maybe no others.
+The limits come from 130 slices of four open heads with reference masks, the same cropped in 20
+ways, and every slice of two whole heads, at a reach of 7.5 mm; "right" means an IoU of 0.8 or more.
+They fit those heads, and maybe no others.
 """
 
 from __future__ import annotations
@@ -137,21 +137,30 @@ def warnings_of(
     own, frame = max(facts.chosen_px, 1), facts.height * facts.width
     share, cm2 = facts.mask_px / frame, spacing_mm[0] * spacing_mm[1] / 100 if spacing_mm else 0.0
     chosen, mask = facts.chosen_px * cm2, facts.mask_px * cm2
-    little = f"the chosen component covers {chosen:.2g} cm² and the mask {mask:.3g} cm²"
-    if not cm2:
-        little = f"the mask covers {100 * share:.2g}% of the frame ({facts.mask_px} px)"
-    much = f"{mask:.0f} cm²" if mask > LARGEST_CM2 else f"{share:.0%} of the frame"
+    little = f"the mask covers {100 * share:.2g}% of the frame ({facts.mask_px} px)"
+    if cm2:
+        little = f"the chosen component covers {chosen:.2g} cm² and the mask {mask:.3g} cm²"
     tissue = max(facts.bright_px - facts.padding_px, 1)
-    outside = max(0.0, 1 - facts.bright_in_hull_px / tissue)
-    fill = facts.chosen_px / max(facts.hull_px, 1)
-    is_cut = facts.edge_px >= CUT_SHARE * own
+    words: dict[str, Any] = {
+        "lowest": 100 * (facts.hot_level + 1) / 255,  # decimals were cut off
+        "kernel": kernel_sign(settings, spacing_mm),
+        "reason": reason,
+        "little": little,
+        "much": f"{mask:.0f} cm²" if mask > LARGEST_CM2 else f"{share:.0%} of the frame",
+        "mask_fill": facts.mask_px / max(facts.mask_hull_px, 1),
+        "fill": facts.chosen_px / max(facts.hull_px, 1),
+        "outside": max(0.0, 1 - facts.bright_in_hull_px / tissue),
+        "beside": facts.beside_px / own,
+        "edge": facts.edge_px / own,
+    }
+    fill, outside = words["fill"], words["outside"]
     is_head = facts.hull_px >= SMALLEST_HEAD * frame
+    is_cut = facts.edge_px >= CUT_SHARE * own
     is_outermost = is_head and outside < (LEAST_OUTSIDE_CUT if is_cut else LEAST_OUTSIDE)
-    kernel = kernel_sign(settings, spacing_mm)
     shown = {
         HOT: facts.n_levels > 1 and facts.hot_level / 255 < HOT_LEVEL,
         TWO_LEVELS: facts.n_levels == 2,
-        WIDE_KERNEL: kernel,
+        WIDE_KERNEL: words["kernel"],
         EMPTY: reason,
         SMALL: chosen < SMALLEST_CM2 if cm2 else share < SMALLEST_PLAUSIBLE,
         LARGE: mask > LARGEST_CM2 or share > LARGEST_PLAUSIBLE,
@@ -164,22 +173,16 @@ def warnings_of(
         DROPPED: facts.edge_px > MUCH_LARGER * own,
     }
     judged = (HOT, TWO_LEVELS, WIDE_KERNEL, EMPTY) if reason else SENTENCES
-    words = {"kernel": kernel, "reason": reason, "little": little, "much": much}
-    # Decimals were cut off, so a hot pixel lies below the next level up.
-    numbers = {"lowest": 100 * (facts.hot_level + 1) / 255, "fill": fill, "outside": outside}
-    numbers |= {"beside": facts.beside_px / own, "edge": facts.edge_px / own}
-    numbers["mask_fill"] = facts.mask_px / max(facts.mask_hull_px, 1)
-    return {sign: SENTENCES[sign].format(**words, **numbers) for sign in judged if shown[sign]}
+    return {sign: SENTENCES[sign].format(**words) for sign in judged if shown[sign]}
 
 
 def kernel_sign(settings: PipelineSettings, spacing_mm: tuple[float, float] | None) -> str:
     """Say what a kernel itself gives a sign of, on every slice alike, or nothing."""
     if spacing_mm is None or settings.border != DILATION:
         return ""
-    pixel_mm = sum(spacing_mm) / 2
-    if (settings.kernel_width - 1) / 2 * pixel_mm <= 2 * LARGEST_CHOSEN_REACH_MM:
+    if (settings.kernel_width - 1) * sum(spacing_mm) / 4 <= 2 * LARGEST_CHOSEN_REACH_MM:
         return ""
-    width = 1 + 2 * max(ceil(USUAL_REACH_MM / pixel_mm - 0.5), 0)
+    width = PipelineSettings(reach_mm=USUAL_REACH_MM).at(spacing_mm).kernel_width
     return (
         f"the kernel of {settings.kernel_width} px reaches "
         f"{say_reach(settings.kernel_width, spacing_mm)} here, more than twice the "
@@ -203,22 +206,16 @@ def say_nearest(kernel_width: int, spacing_mm: Sequence[float]) -> str:
 
 
 def neighbour_signs(
-    areas: Sequence[int],
+    areas: Sequence[int],  # of masks in px
     thresholds: Sequence[int],
-    volumes: Sequence[str],
-    numbers: Sequence[int],
-    steps_mm: Sequence[float],
+    volumes: Sequence[str],  # "" where none is known: no neighbours
+    numbers: Sequence[int],  # of the slices there
+    steps_mm: Sequence[float],  # from one to the next, 0 where it is not known
     warned: Sequence[bool],
 ) -> list[dict[str, str]]:
-    """Tell for each slice how it differs from the slices of its volume nearby that show no sign.
-
-    `areas` are those of masks in px, `volumes` name the volume of each slice ("" = not known: no
-    neighbours), `numbers` are those of the slices there and `steps_mm` the mm from one to the next
-    (0 = not known). A slice that differs in both ways has two signs and one sentence.
-    """
-    names, values = np.array(volumes, dtype=str), (np.asarray(areas), np.asarray(thresholds))
-    full = values[0] > 0
-    silent = full & ~np.asarray(warned, dtype=bool)
+    """Tell for each slice how it differs from the slices of its volume nearby that show no sign."""
+    names, values = np.array(volumes, dtype=str), np.array([areas, thresholds], dtype=float)
+    silent = (values[0] > 0) & ~np.asarray(warned, dtype=bool)
     found: list[dict[str, str]] = [{} for _ in areas]
     for volume in set(volumes) - {""}:
         same = np.flatnonzero(names == volume)
@@ -230,20 +227,20 @@ def neighbour_signs(
             away = np.abs(places - place)
             close = np.flatnonzero((away <= reach) & (same != number) & silent[same])
             near = same[close[np.argsort(away[close], kind="stable")[:NEARBY]]]
-            if full[number] and len(near) > 1:
-                found[number] = _jumps(*values, number, near)
+            if values[0, number] and len(near) > 1:
+                usual = np.maximum(1, np.median(values[:, near], axis=1))
+                found[number] = _jumps(*(values[:, number] / usual - 1))
     return found
 
 
-def _jumps(areas: Array, thresholds: Array, number: Any, near: Array) -> dict[str, str]:
+def _jumps(area: float, threshold: float) -> dict[str, str]:
+    """Put into words how much larger an area and a threshold are than usual, where it is much."""
     told = {}
-    for sign, values, limit, what, more, less in (
-        (AREA_JUMP, areas, AREA_CHANGE, "mask", "larger", "smaller"),
-        (THRESHOLD_JUMP, thresholds, THRESHOLD_CHANGE, "threshold", "higher", "lower"),
-    ):
-        change = values[number] / max(1.0, float(np.median(values[near]))) - 1
-        if abs(change) > limit:
-            told[sign] = f"the {what} is {abs(change):.0%} {more if change > 0 else less} than"
+    if abs(area) > AREA_CHANGE:
+        told[AREA_JUMP] = f"the mask is {abs(area):.0%} {'larger' if area > 0 else 'smaller'} than"
+    if abs(threshold) > THRESHOLD_CHANGE:
+        word = "higher" if threshold > 0 else "lower"
+        told[THRESHOLD_JUMP] = f"the threshold is {abs(threshold):.0%} {word} than"
     sentence = ", and ".join(told.values()) + ","[: len(told) - 1]
     return dict.fromkeys(told, f"{sentence} those of the slices around it")
 
@@ -257,24 +254,16 @@ def quantile_of_counts(counts: Array, share: float) -> float:
 
 def hull_of(pixels: Array) -> NDArray[np.bool_]:
     """Convex hull of what is set: pixels whose centres lie in or on the hull of its centres."""
-    hull, pixels = np.zeros(pixels.shape, dtype=np.bool_), pixels.view(np.bool_)
-    rows = np.flatnonzero(pixels.any(axis=1))
-    if len(rows):
-        columns, last = np.arange(pixels.shape[1], dtype=np.int32), pixels.shape[1] - 1
-        left = _envelope(rows, pixels[rows].argmax(axis=1))
-        right = -_envelope(rows, pixels[rows, ::-1].argmax(axis=1) - last)
-        hull[rows[0] : rows[-1] + 1] = (columns >= left) & (columns <= right)
-    return hull
-
-
-def _envelope(rows: Array, columns: Array) -> Array:
-    """Lower convex envelope of a column by row, at every row between, rounded up: (rows, 1)."""
-    far = columns.max() + 1
-    # With two points added far right, only the left side of the hull is left to find.
-    points = np.stack([np.append(columns, [far, far]), np.append(rows, rows[[0, -1]])], axis=1)
-    corners = cv2.convexHull(points.astype(np.int32))[:, 0]
-    x, y = corners[corners[:, 0] < far].T
-    order = np.argsort(y)
-    between = np.interp(np.arange(rows[0], rows[-1] + 1), y[order], x[order])
-    # Where it lies between two pixels, it does so by at least one part in so many rows.
-    return np.asarray(np.ceil(between - 1e-6), dtype=np.int32)[:, np.newaxis]
+    mode = cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
+    contours, _ = cv2.findContours(pixels.astype(np.uint8), *mode)
+    if not contours:
+        return np.zeros(pixels.shape, dtype=np.bool_)
+    corners: Any = cv2.convexHull(np.concatenate(contours))[:, 0]  # clockwise
+    x, y = corners.T
+    right, down = np.roll(x, -1) - x, np.roll(y, -1) - y
+    rows, columns = np.ogrid[: pixels.shape[0], : pixels.shape[1]]
+    sides = x + right * (rows - y) / np.where(down, down, 1)  # columns by row of its straight lines
+    first = sides[:, down < 0].max(axis=1, initial=x.min(), keepdims=True)
+    last = sides[:, down > 0].min(axis=1, initial=x.max(), keepdims=True)
+    inside = (columns > first - 1e-6) & (columns < last + 1e-6)
+    return np.asarray(inside & (rows >= y.min()) & (rows <= y.max()))

@@ -15,12 +15,8 @@ from skullnb.pipeline.signs import SliceFacts, facts_of, warnings_of
 from skullnb.pipeline.steps import Mask
 
 RULES = (
-    "flat-image guard",
-    "threshold",
-    "drop edge-touching",
-    "choose largest",
-    "dilate",
-    "fill holes",
+    *("flat-image guard", "threshold", "drop edge-touching"),
+    *("choose largest", "dilate", "fill holes"),
 )
 GROW = "grow through the dark"  # in place of "dilate", where dark growth is asked for
 
@@ -75,13 +71,10 @@ def trace_skull_mask(
     spacing_mm: tuple[float, float] | None = None,
     slice_number: int | None = None,
 ) -> SkullMaskTrace:
-    """Run the pipeline on one slice and keep everything it saw on the way.
+    """Run the pipeline on one slice, as `measure_slice`, and keep everything it saw on the way.
 
-    The mask is that of `create_skull_mask`, bit for bit. Arguments and refusals are those of
-    `measure_slice`.
+    The mask is that of `create_skull_mask`, bit for bit.
 
-    Examples
-    --------
     >>> trace = trace_skull_mask(np.zeros((8, 8)))
     >>> trace.reason
     'the slice is flat: every pixel has the same value'
