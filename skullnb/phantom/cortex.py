@@ -12,11 +12,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from skullnb.phantom.shape import Array, Head, Section, Texture, ramp, snap
+from skullnb.phantom.shape import GYRUS, Array, Section, ramp, snap
 
 Mask = NDArray[np.bool_]
 
-GYRUS = 11.5  # mm; mean distance between neighbouring gyri
 FAR = 99.0  # mm; farther than any distance that matters here
 CORE_DEPTH = 24.0  # mm below the surface, where the deep white matter begins
 STALK_HALF_WIDTH = 1.8  # mm
@@ -24,44 +23,23 @@ SYLVIAN_ANGLE = np.deg2rad(80)  # where the lateral fissure opens, from the fron
 INSULA = ((36.0, -15.0), (34.5, 0.0), (37.0, 15.0))  # mm (x, y) at the widest level
 
 
-class Folds:
-    """The random numbers of one head's folding, the same at all levels."""
-
-    def __init__(self, head: Head) -> None:
-        rng, spacing = head.rng, GYRUS
-        n = int(2 * 110 / spacing)
-        column, row = np.meshgrid(np.arange(n) - n / 2, np.arange(int(n * 1.16)) - n * 0.58)
-        x = (column + 0.5 * (np.arange(len(row)) % 2)[:, None]).ravel() * spacing
-        y = row.ravel() * spacing * 0.866  # a hexagonal pattern, then shaken
-        shake = rng.uniform(-0.38, 0.38, (2, x.size)) * spacing
-        self.points = np.stack([x, y]) + shake
-        self.phases = rng.uniform(0, 2 * np.pi, (2, x.size))
-        self.paces = rng.uniform(0.03, 0.09, (2, x.size))  # radians per mm of level
-        widths = rng.uniform(0.55, 1.35, (x.size, x.size))
-        tight = rng.uniform(0, 1, widths.shape) < 0.12  # walls that touch: no visible fluid
-        self.widths = np.triu(np.where(tight, 0.0, widths))
-        self.widths += self.widths.T
-        self.bend = (Texture(rng, 6, (14.0, 45.0)), Texture(rng, 6, (14.0, 45.0)))
-        self.midline = rng.uniform(0, 2 * np.pi, 4)
-
-
-def fold_cortex(folds: Folds, section: Section) -> tuple[Mask, Array, Mask]:
+def fold_cortex(section: Section) -> tuple[Mask, Array, Mask]:
     """Fold the brain of one level: its tissue, depth in it (mm, sulci counted), and the falx."""
     half_width = section.recipe.sulcus_half_width
     below_pia = section.below(section.surfaces.pia)
-    midline, fissure = midline_fissure(folds, section, section.x, section.y)
+    midline, fissure = midline_fissure(section, section.x, section.y)
     to_midline = np.where(fissure >= 0, np.abs(midline), FAR)
     depth = np.minimum(below_pia, to_midline)
     lateral = sylvian_distance(section)
 
-    points, point_depth = place_gyri(folds, section)
+    points, point_depth = place_gyri(section)
     used = np.nonzero(point_depth > 0.3 * GYRUS)[0]
     points, point_depth = points[:, used], point_depth[used]
     core = point_depth > CORE_DEPTH
-    mosaic = Mosaic(folds, section, midline, points)
+    mosaic = Mosaic(section, midline, points)
     borders = mosaic.borders((lateral > 3) & (depth > 1.5)) * min(section.spacing_mm)
     stalks = grow_stalks(borders, point_depth, mosaic.point_side, core)
-    walls, widths = mosaic.walls(stalks, core, folds.widths[np.ix_(used, used)])
+    walls, widths = mosaic.walls(stalks, core, section.head.wall_widths[np.ix_(used, used)])
     walls = np.where(lateral < 3.5, FAR, walls)  # no sulcus runs into the lateral fissure
 
     # Sulci gape at the surface and narrow with depth; tight ones are lines without fluid.
@@ -82,9 +60,9 @@ def fold_cortex(folds: Folds, section: Section) -> tuple[Mask, Array, Mask]:
     return tissue, distance_inside(tissue & ~cuts, section.spacing_mm), falx
 
 
-def midline_fissure(folds: Folds, section: Section, x: Array, y: Array) -> tuple[Array, Array]:
+def midline_fissure(section: Section, x: Array, y: Array) -> tuple[Array, Array]:
     """Signed distance to the midline and half width of the fissure there (mm); -1 = no fissure."""
-    q, level, surfaces = folds.midline, section.level, section.surfaces
+    q, level, surfaces = section.head.midline, section.level, section.surfaces
     x = x - snap(0.6 * np.sin(y / 26 + q[0]) + 0.4 * np.sin(y / 11 + q[1]))
     closed = surfaces.scale * ramp(level, 33, 27)
     rise = min(max(level, 0.0), 26.0) - 4
@@ -97,11 +75,12 @@ def midline_fissure(folds: Folds, section: Section, x: Array, y: Array) -> tuple
     return x, snap(np.where((y < front) | (y > back), width, -1.0))
 
 
-def place_gyri(folds: Folds, section: Section) -> tuple[Array, Array]:
+def place_gyri(section: Section) -> tuple[Array, Array]:
     """Points of the gyri (2, n) and their depths (n,), mm; they sway a little with the level."""
-    sway = 2.0 * np.sin(folds.phases + folds.paces * section.level)
-    x, y = points = snap(folds.points + sway, 1024)
-    midline, fissure = midline_fissure(folds, section, x, y)
+    head = section.head
+    sway = 2.0 * np.sin(head.gyrus_phases + head.gyrus_paces * section.level)
+    x, y = points = snap(head.gyri + sway, 1024)
+    midline, fissure = midline_fissure(section, x, y)
     to_midline = np.where(fissure >= 0, np.abs(midline), FAR)
     depth = np.minimum(section.surfaces.below(section.surfaces.pia, x, y), to_midline)
     # Below the callosum's top the nuclei and ventricles fill the middle; sulci stay out.
@@ -112,10 +91,10 @@ def place_gyri(folds: Folds, section: Section) -> tuple[Array, Array]:
 class Mosaic:
     """The nearest point of every pixel, each hemisphere for itself, in a bent plane."""
 
-    def __init__(self, folds: Folds, section: Section, midline: Array, points: Array) -> None:
+    def __init__(self, section: Section, midline: Array, points: Array) -> None:
         self.section, self.points = section, points
-        self.x = midline + 1.3 * folds.bend[0].at(section)
-        self.y = section.y + 1.3 * folds.bend[1].at(section)
+        self.x = midline + 1.3 * section.head.fold_bend[0].at(section)
+        self.y = section.y + 1.3 * section.head.fold_bend[1].at(section)
         self.side = np.where(midline >= 0, 1, -1)
         self.point_side = np.where(points[0] >= 0, 1, -1)
         reach = 1.5 * GYRUS

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.floating]
 
 N_ANGLES = 8192  # rows of the angle tables; a step is 0.07 mm along the skull
+GYRUS = 11.5  # mm; mean distance between neighbouring gyri
 FINE = 65536  # steps in a mm, of outlines and places
 SQUARENESS = 2.15  # exponent of the superellipse; 2 is an ellipse
 FRONTAL_NARROWING = 0.055  # fraction of the width lost at the front
@@ -97,8 +98,33 @@ def angle_index(angle: Array) -> NDArray[np.intp]:
     return np.round((angle + np.pi) * (N_ANGLES / (2 * np.pi))).astype(np.intp) % N_ANGLES
 
 
+class Texture:
+    """A smooth random field over the plane: a few plane waves whose phases drift with the level."""
+
+    def __init__(self, rng: Generator, n_waves: int, lengths: tuple[float, float]) -> None:
+        lengths_mm = rng.uniform(*lengths, n_waves)
+        directions = rng.uniform(0, 2 * np.pi, n_waves)
+        self.kx = 2 * np.pi / lengths_mm * np.cos(directions)
+        self.ky = 2 * np.pi / lengths_mm * np.sin(directions)
+        self.phases = rng.uniform(0, 2 * np.pi, n_waves)
+        self.drifts = rng.uniform(-0.05, 0.05, n_waves)  # radians per mm of level
+
+    def at(self, section: Section) -> Array:
+        """Field over the section, zero mean and about unit standard deviation."""
+        along_rows = np.multiply.outer(self.kx * section.sin + self.ky * section.cos, section.down)
+        along_columns = (
+            np.multiply.outer(self.kx * section.cos - self.ky * section.sin, section.right)
+            + (self.phases + self.drifts * section.level)[:, None]
+        )
+        # cos(a + b) from outer products: much cheaper than a cosine a pixel
+        total = np.zeros(section.x.shape)
+        for a, b in zip(along_rows, along_columns, strict=True):
+            total += np.outer(np.cos(a), np.cos(b)) - np.outer(np.sin(a), np.sin(b))
+        return snap(total * np.sqrt(2 / len(self.phases)))
+
+
 class Head:
-    """One head: its recipe and the random numbers that stay the same over its levels."""
+    """All random numbers of one head, which stay the same over its levels, drawn in this order."""
 
     def __init__(self, recipe: Recipe, seed: int) -> None:
         self.recipe = recipe
@@ -107,7 +133,33 @@ class Head:
         self.gap_ripple = Ripple(rng, range(1, 13), drift=0.03, decay=6.0)
         self.scalp_ripple = Ripple(rng, range(2, 9), drift=0.02, decay=4.0)
         self.fat_ripple = Ripple(rng, range(3, 40), drift=0.04, decay=12.0)
-        self.rng = rng  # the other parts of the head draw from here, in a fixed order
+
+        n = int(2 * 110 / GYRUS)
+        column, row = np.meshgrid(np.arange(n) - n / 2, np.arange(int(n * 1.16)) - n * 0.58)
+        x = (column + 0.5 * (np.arange(len(row)) % 2)[:, None]).ravel() * GYRUS
+        y = row.ravel() * GYRUS * 0.866  # a hexagonal pattern, then shaken
+        self.gyri = np.stack([x, y]) + rng.uniform(-0.38, 0.38, (2, x.size)) * GYRUS
+        self.gyrus_phases = rng.uniform(0, 2 * np.pi, (2, x.size))
+        self.gyrus_paces = rng.uniform(0.03, 0.09, (2, x.size))  # radians per mm of level
+        widths = rng.uniform(0.55, 1.35, (x.size, x.size))
+        tight = rng.uniform(0, 1, widths.shape) < 0.12  # walls that touch: no visible fluid
+        self.wall_widths = np.triu(np.where(tight, 0.0, widths))
+        self.wall_widths += self.wall_widths.T
+        self.fold_bend = (Texture(rng, 6, (14.0, 45.0)), Texture(rng, 6, (14.0, 45.0)))
+        self.midline = rng.uniform(0, 2 * np.pi, 4)
+
+        # What keeps tissue from looking flat.
+        self.brain = Texture(rng, 8, (18.0, 120.0))
+        self.deep_bend = (Texture(rng, 5, (60.0, 200.0)), Texture(rng, 5, (60.0, 200.0)))
+        self.lobules = Texture(rng, 8, (5.0, 11.0))
+        self.patches = Texture(rng, 5, (30.0, 90.0))
+
+        self.shading = rng.uniform(-1, 1, 4)
+        around = np.deg2rad([-148, -104, -68, 0, 68, 104, 148])
+        self.vessel_angles = around + rng.uniform(-0.06, 0.06, 7)
+        self.vessel_drifts = rng.uniform(-0.004, 0.004, 7)  # radians per mm of level
+        self.vessel_heights = rng.uniform(0.35, 0.75, 7)  # share of the way from muscle to skin
+        self.vessel_radii = rng.uniform(1.4, 2.1, 7)  # pixels
 
 
 class Surfaces:
@@ -164,7 +216,7 @@ class Section:
     """The part of the frame that holds the head at one level; arrays are (H, W) over that part."""
 
     def __init__(self, head: Head, level: float) -> None:
-        self.recipe, self.level = head.recipe, level
+        self.head, self.recipe, self.level = head, head.recipe, level
         self.spacing_mm, self.surfaces = head.recipe.spacing_mm, Surfaces(head, level)
         reach = float(self.surfaces.skin.max()) + 6
         centre = (self.recipe.offset_down, self.recipe.offset_right)
@@ -201,28 +253,3 @@ class Section:
         rows = np.searchsorted(self.down, [down - reach, down + reach])
         columns = np.searchsorted(self.right, [right - reach, right + reach])
         return slice(int(rows[0]), int(rows[1])), slice(int(columns[0]), int(columns[1]))
-
-
-class Texture:
-    """A smooth random field over the plane: a few plane waves whose phases drift with the level."""
-
-    def __init__(self, rng: Generator, n_waves: int, lengths: tuple[float, float]) -> None:
-        lengths_mm = rng.uniform(*lengths, n_waves)
-        directions = rng.uniform(0, 2 * np.pi, n_waves)
-        self.kx = 2 * np.pi / lengths_mm * np.cos(directions)
-        self.ky = 2 * np.pi / lengths_mm * np.sin(directions)
-        self.phases = rng.uniform(0, 2 * np.pi, n_waves)
-        self.drifts = rng.uniform(-0.05, 0.05, n_waves)  # radians per mm of level
-
-    def at(self, section: Section) -> Array:
-        """Field over the section, zero mean and about unit standard deviation."""
-        along_rows = np.multiply.outer(self.kx * section.sin + self.ky * section.cos, section.down)
-        along_columns = (
-            np.multiply.outer(self.kx * section.cos - self.ky * section.sin, section.right)
-            + (self.phases + self.drifts * section.level)[:, None]
-        )
-        # cos(a + b) from outer products: much cheaper than a cosine a pixel
-        total = np.zeros(section.x.shape)
-        for a, b in zip(along_rows, along_columns, strict=True):
-            total += np.outer(np.cos(a), np.cos(b)) - np.outer(np.sin(a), np.sin(b))
-        return snap(total * np.sqrt(2 / len(self.phases)))

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from skullnb.phantom.shape import MOST_SKIN, N_ANGLES, Array, Head, Section, Texture, ramp, snap
+from skullnb.phantom.shape import MOST_SKIN, N_ANGLES, Array, Section, ramp, snap
 from skullnb.pipeline import normalise, otsu_threshold
 
 BRIDGE_ANGLE = np.deg2rad(118)
@@ -51,17 +51,6 @@ DEEP_STRUCTURES = (  # one is painted over the other
 )
 
 
-class Textures:
-    """The random fields that keep tissue from looking flat, one set a head."""
-
-    def __init__(self, head: Head) -> None:
-        rng = head.rng
-        self.brain = Texture(rng, 8, (18.0, 120.0))
-        self.bend = (Texture(rng, 5, (60.0, 200.0)), Texture(rng, 5, (60.0, 200.0)))
-        self.lobules = Texture(rng, 8, (5.0, 11.0))
-        self.patches = Texture(rng, 5, (30.0, 90.0))
-
-
 def soft(distance: Array, width: float) -> Array:
     """Share of a pixel inside an edge: 0 to 1 over `2 * width` mm around distance 0."""
     return np.asarray(np.clip(0.5 + distance / (2 * width), 0, 1))
@@ -72,7 +61,7 @@ def blend(image: Array, intensity: Array | float, share: Array) -> Array:
     return image + (intensity - image) * share
 
 
-def paint_scalp_and_skull(textures: Textures, section: Section) -> Array:
+def paint_scalp_and_skull(section: Section) -> Array:
     """Paint from the skin inwards to the fluid under the skull, (H, W) float64, a.u."""
     surfaces, edge = section.surfaces, 0.5 * min(section.spacing_mm)
     below_skull = section.below(surfaces.skull)
@@ -81,7 +70,7 @@ def paint_scalp_and_skull(textures: Textures, section: Section) -> Array:
     bone = section.around(surfaces.bone)
     below_skin = below_skull + scalp + section.around(surfaces.muscle)
     skin = np.minimum(0.25 * scalp, MOST_SKIN)
-    lobules, patches = textures.lobules.at(section), textures.patches.at(section)
+    lobules, patches = section.head.lobules.at(section), section.head.patches.at(section)
 
     image = SKIN * soft(below_skin, edge)
     septa = np.clip(1 - 3.0 * np.abs(lobules), 0, 1)
@@ -105,14 +94,14 @@ def paint_scalp_and_skull(textures: Textures, section: Section) -> Array:
     return image
 
 
-def paint_brain(textures: Textures, section: Section, depth: Array) -> Array:
+def paint_brain(section: Section, depth: Array) -> Array:
     """Grey ribbon, white matter, deep grey and ventricles, (H, W) float64, a.u."""
-    field = textures.brain.at(section)
+    field = section.head.brain.at(section)
     into_white = depth - CORTEX * (1 + 0.10 * field)
     brain = blend(np.full(field.shape, GREY), WHITE, soft(into_white, 0.45))
     scale, level = section.surfaces.scale, section.level
-    bent_x = (section.x + 0.7 * textures.bend[0].at(section)) / scale
-    bent_y = (section.y + 0.7 * textures.bend[1].at(section)) / scale
+    bent_x = (section.x + 0.7 * section.head.deep_bend[0].at(section)) / scale
+    bent_y = (section.y + 0.7 * section.head.deep_bend[1].at(section)) / scale
     for deep in DEEP_STRUCTURES:
         size = section.recipe.ventricles if deep.signal == FLUID else 1.0
         edge = 1.0 if deep.signal > GREY else 0.5
@@ -144,21 +133,9 @@ def paint_bridge(section: Section, image: Array) -> Array:
     return blend(image, BRIDGE, soft(half_width - across, 0.5) * (towards & through))
 
 
-class Scanner:
-    """The random numbers of one head's images."""
-
-    def __init__(self, head: Head) -> None:
-        rng = head.rng
-        self.shading = rng.uniform(-1, 1, 4)
-        self.angles = np.deg2rad([-148, -104, -68, 0, 68, 104, 148]) + rng.uniform(-0.06, 0.06, 7)
-        self.drifts = rng.uniform(-0.004, 0.004, 7)  # radians per mm of level
-        self.heights = rng.uniform(0.35, 0.75, 7)  # share of the way from muscle to skin
-        self.radii = rng.uniform(1.4, 2.1, 7)  # pixels
-
-
-def receive(signal: Array, scanner: Scanner, section: Section) -> Array:
+def receive(signal: Array, section: Section) -> Array:
     """Apply the coil's sensitivity and a Gaussian point spread, its weights rounded to 1/4096."""
-    x, y, s = section.x / 80, section.y / 80, scanner.shading
+    x, y, s = section.x / 80, section.y / 80, section.head.shading
     to_rim = section.radius / section.around(section.surfaces.skull)
     profile = 1 + section.recipe.coil * (np.minimum(to_rim, 1.25) ** 2 - 0.55)
     shading = s[0] * x + s[1] * y + 0.7 * (s[2] * x * y + s[3] * (x * x - y * y))
@@ -172,14 +149,15 @@ def receive(signal: Array, scanner: Scanner, section: Section) -> Array:
     return snap(blurred.astype(np.float64))
 
 
-def vessel_profile(scanner: Scanner, section: Section) -> Array:
+def vessel_profile(section: Section) -> Array:
     """Bright scalp vessels as weights, (H, W) of the whole frame; 1 at each vessel's centre."""
     surfaces, reach = section.surfaces, 7  # pixels
     frame = np.zeros(section.recipe.shape)
     profile = frame[section.window]
     offset = np.arange(-reach, reach + 1)
-    at = scanner.angles + scanner.drifts * section.level
-    for angle, height, radius in zip(at, scanner.heights, scanner.radii, strict=True):
+    head = section.head
+    at = head.vessel_angles + head.vessel_drifts * section.level
+    for angle, height, radius in zip(at, head.vessel_heights, head.vessel_radii, strict=True):
         depth = surfaces.muscle + 2.1 + height * np.maximum(surfaces.scalp - 4.2, 0.5)
         down, right = section.in_frame(
             *surfaces.point(surfaces.skull + depth / surfaces.slant, angle)

@@ -10,7 +10,7 @@ import numpy as np
 
 from skullnb.errors import InvalidSetting
 from skullnb.phantom import signal as scan
-from skullnb.phantom.cortex import Folds, fold_cortex
+from skullnb.phantom.cortex import fold_cortex
 from skullnb.phantom.shape import Head, Recipe, Section
 from skullnb.published import INTENSITY_RANGE
 from skullnb.stack import Stack
@@ -24,22 +24,20 @@ LOWEST_LEVEL, HIGHEST_LEVEL = -30.0, 100.0  # mm; the drawing has no face and en
 def draw_stack(recipe: Recipe, seed: int, levels: Sequence[float], name: str, group: str) -> Stack:
     """Draw slices of one synthetic head at some levels (mm), and scale them by one gain."""
     head = Head(recipe, seed)
-    # Drawn in this order.
-    folds, textures, scanner = Folds(head), scan.Textures(head), scan.Scanner(head)
     images = np.zeros((len(levels), *recipe.shape))
     reference = np.zeros(images.shape, np.uint8)
     for index, level in enumerate(levels):
         section = Section(head, level)
         reference[index][section.window] = section.below(section.surfaces.skull) >= 0
-        brain_tissue, depth, falx = fold_cortex(folds, section)
-        signal = scan.paint_scalp_and_skull(textures, section)
-        signal = np.where(brain_tissue, scan.paint_brain(textures, section, depth), signal)
+        brain_tissue, depth, falx = fold_cortex(section)
+        signal = scan.paint_scalp_and_skull(section)
+        signal = np.where(brain_tissue, scan.paint_brain(section, depth), signal)
         signal = scan.paint_bridge(section, np.where(falx, scan.FALX, signal))
         signal = np.where(signal > 0, 22 + (signal - 22) * recipe.contrast, 0.0)
-        images[index][section.window] = scan.receive(signal, scanner, section)
+        images[index][section.window] = scan.receive(signal, section)
         images[index] = scan.add_noise(images[index], recipe.noise, seed, index)
         if recipe.otsu_level is not None:
-            vessels = scan.vessel_profile(scanner, section)
+            vessels = scan.vessel_profile(section)
             images[index] = scan.light_vessels(images[index], vessels, recipe.otsu_level)
     scaled = (images * (INTENSITY_RANGE[1] / float(images.max()))).astype(np.float32)
     groups = (group,) * len(levels)
