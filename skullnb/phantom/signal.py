@@ -140,8 +140,6 @@ def receive(signal: Array, section: Section) -> Array:
     profile = 1 + section.recipe.coil * (np.minimum(to_rim, 1.25) ** 2 - 0.55)
     shading = s[0] * x + s[1] * y + 0.7 * (s[2] * x * y + s[3] * (x * x - y * y))
     received = snap(signal * profile * (1 + section.recipe.bias * shading))
-    if not received.size:
-        return received
     weights = np.exp(-0.5 * np.arange(-3.0, 4) ** 2)  # a standard deviation of one pixel
     weights = snap(weights / weights.sum())
     weights[3] += 1 - weights.sum()  # exactly 1 in all
