@@ -159,7 +159,8 @@ def edge_outcome(trace: SkullMaskTrace, reference: Mask) -> dict[str, Any]:
 def chosen_on_others(curves: pd.DataFrame, method: str) -> pd.DataFrame:
     """Choose a setting for each head by the mean IoU of all *others*: head, setting, own iou."""
     wide = curves[curves.method == method].pivot(index="head", columns="setting", values="iou")
-    folds = leave_one_volume_out(wide.rename_axis("volume")).folds
+    wide = wide.reindex(curves["head"].unique()).rename_axis("volume")
+    folds = leave_one_volume_out(wide).folds
     return folds.set_axis(["head", "setting", "iou"], axis=1)
 
 
