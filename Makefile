@@ -84,7 +84,7 @@ release-check:
 	$(VENV)-release/bin/twine check --strict dist/*
 
 same-answer:
-	$(PYTHON) tests/same_answer.py $(VENV)-versions $(PYTHONS) --report
+	$(PYTHON) tests/same_answer.py $(VENV)-versions $(PYTHONS)
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff check

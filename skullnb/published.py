@@ -9,16 +9,13 @@ from typing import Final, NamedTuple
 
 AUTHOR: Final = "Youngung Han"
 TITLE: Final = "A Classical Skull-Mask Baseline, and What 5 MRI Slices Did Not Prove"
-ADDRESS: Final = (
-    "https://youngunghan.github.io/scitechblog/posts/skull-mask-generation-mri/"  # the newest
-)
+# Of the newest revision; all of them are in the history of the file in the repository.
+ADDRESS: Final = "https://youngunghan.github.io/scitechblog/posts/skull-mask-generation-mri/"
 DATE: Final = "2025-12-29"
 LICENCE: Final = "CC BY 4.0"
 LICENCE_ADDRESS: Final = "https://creativecommons.org/licenses/by/4.0/"
-# The revisions are in the file's history there.
 REPOSITORY: Final = "https://github.com/youngunghan/scitechblog"
 REPOSITORY_FILE: Final = "_posts/2025-12-29-skull-mask-generation-mri.md"
-SOURCE: Final = f'Published: {AUTHOR}, "{TITLE}", {DATE}'
 
 # What each revision of the article says; a later one corrects the one before.
 REVISIONS: Final = {
@@ -58,19 +55,11 @@ SWEEP: Final = {
 FINAL: Final = Overlap(0.9795, 0.9896)
 
 # IoU of each version of the pipeline's development.
-VERSIONS: Final = {
-    "v1": 0.73,
-    "v2": 0.82,
-    "v3-v4": 0.54,
-    "v5": 0.96,
-    "v6": 0.97,
-    "v7": 0.98,
-}
+VERSIONS: Final = {"v1": 0.73, "v2": 0.82, "v3-v4": 0.54, "v5": 0.96, "v6": 0.97, "v7": 0.98}
 
 # One process, the author's machine. The projections to 100,000 slices are arithmetic on it.
 MILLISECONDS_PER_SLICE: Final = 16.6
 SLICES_PER_SECOND: Final = 60.2
-PROJECTED_SLICES: Final = 100_000
 PROJECTED_MINUTES_ONE_PROCESS: Final = 28
 PROJECTED_MINUTES_EIGHT_PROCESSES: Final = 4
 PLANNED_WEEKS: Final = 2

@@ -1,16 +1,9 @@
-"""What changed between two results files: `python tests/compare_results.py OLD.json NEW.json`.
-
-Prints what is gone, new and changed (with both values), and how many numbers are equal: whole
-numbers, texts and booleans exactly, others to 1e-12. `--all` compares versions and times too.
-"""
+"""What changed between the values of two results files; all but numbers with a point exactly."""
 
 from __future__ import annotations
 
-import json
 import math
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 RELATIVE = 1e-12
@@ -47,23 +40,3 @@ def differences(old: Any, new: Any, relative: float = RELATIVE) -> list[str]:
         if path in after and not same(one, after[path], relative)
     ]
     return lines
-
-
-def main(arguments: list[str]) -> int:
-    paths = [Path(one) for one in arguments if one != "--all"]
-    if len(paths) != 2:
-        sys.exit(__doc__)
-    old, new = (dict(leaves(json.loads(path.read_text(encoding="utf-8")))) for path in paths)
-    if "--all" not in arguments:
-        for values in (old, new):
-            for path in [path for path in values if path.startswith(IGNORED)]:
-                del values[path]
-    lines = differences(old, new)
-    print(*lines, sep="\n")
-    n_equal = sum(path in new and same(one, new[path]) for path, one in old.items())
-    print(f"{n_equal} equal, {len(lines)} not")
-    return int(bool(lines))
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -3,8 +3,8 @@
 `python tests/same_answer.py FOLDER PYTHON...` makes an environment in FOLDER for every line of
 `VERSIONS` that one of the interpreters fits, computes everything in `answers` three times in each
 (with one thread, and twice with two), and says what differs. The core's tests run too, with the
-lowest versions that pyproject.toml allows. `--report` makes whole reports in every environment,
-with one thread and with two, and compares every number that their chapters recorded but for times.
+lowest versions that pyproject.toml allows. Whole reports are made in every environment, with
+one thread and with two, and every number that their chapters recorded but for times is compared.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def report(python: Path, pins: list[str], **threads: str) -> dict[str, str]:
 
 
 def main(folder: str, *given: str) -> int:
-    pythons = {run(one, "-c", SHORT).strip(): one for one in given if not one.startswith("--")}
+    pythons = {run(one, "-c", SHORT).strip(): one for one in given}
     found: dict[str, dict[str, str]] = {}
     for short, asked in VERSIONS:
         if short not in pythons:
@@ -146,7 +146,7 @@ def main(folder: str, *given: str) -> int:
         for number, threads in enumerate(("1", "2", "2")):
             limits = {"OPENCV_FOR_THREADS_NUM": threads, "NUMBA_NUM_THREADS": threads}
             one = json.loads(run(python, __file__, **limits))
-            if "--report" in given and number < 2:
+            if number < 2:
                 one["answers"] |= report(python, pins, **limits)
             label = f"Python {one['versions']['python']}, numpy {one['versions']['numpy']}, "
             label += f"OpenCV {one['cv2']}, {one['threads']} thread(s)"

@@ -47,22 +47,17 @@ def simulated(n_volumes, n_each, seed):
     return table(0.98 - 2e-4 * (widths - best[:, np.newaxis]) ** 2, volumes, widths)
 
 
-def test_a_sweep_becomes_a_table_in_the_order_of_the_stack_or_is_refused():
+def test_a_sweep_becomes_a_table_in_the_order_of_the_stack_without_slices_that_have_no_score():
     images, reference = np.zeros((4, 40, 40)), np.zeros((4, 40, 40), dtype=np.uint8)
     images[:2, 15:25, 15:25] = images[2, 12:26, 12:26] = 1  # the last has no score
     reference[:2, 13:27, 13:27] = reference[2, 9:29, 9:29] = 1
     stack = Stack(images, reference, groups=("ben", "anna", "ben", "ben"))
-    sweep = sweep_kernel_width(stack, (3, 5, 7), ("iou", "dice", "assd"))
+    sweep = sweep_kernel_width(stack, (3, 5, 7))
     for rows in (sweep, sweep.sort_values("kernel_width", ascending=False, kind="stable")):
-        scores = check.score_table(rows, metric="dice")
-        np.testing.assert_array_equal(scores, sweep.dice.to_numpy().reshape(4, 3)[:3])
+        scores = check.score_table(rows)
+        np.testing.assert_array_equal(scores, sweep.iou.to_numpy().reshape(4, 3)[:3])
         assert scores.index.tolist() == [("ben", 0), ("anna", 1), ("ben", 2)]
         assert scores.columns.tolist() == [3, 5, 7]
-    with pytest.raises(InvalidSetting, match="gaps"):
-        check.score_table(sweep[:-1])
-    for metric in ("assd", "nsd"):
-        with pytest.raises(InvalidSetting, match=f"choose by one of iou, .* not '{metric}'"):
-            check.score_table(sweep, metric=metric)
     for bad in (check.score_table(sweep.assign(iou=np.nan)), table([[0.1, np.nan]], "a", (1, 2))):
         with pytest.raises(InvalidSetting, match="at least one slice, and a finite score"):
             check.apparent(bad)

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from skullnb.phantom.shape import Array, Head, Section, Texture, ramp, snap
+from skullnb.phantom.shape import GYRUS, Array, Section, ramp, snap
 
 Mask = NDArray[np.bool_]
 
@@ -23,52 +23,30 @@ SYLVIAN_ANGLE = np.deg2rad(80)  # where the lateral fissure opens, from the fron
 INSULA = ((36.0, -15.0), (34.5, 0.0), (37.0, 15.0))  # mm (x, y) at the widest level
 
 
-class Folds:
-    """The random numbers of one head's folding, the same at all levels."""
-
-    def __init__(self, head: Head) -> None:
-        rng, spacing = head.rng, head.anatomy.gyrus
-        n = int(2 * 110 / spacing)
-        column, row = np.meshgrid(np.arange(n) - n / 2, np.arange(int(n * 1.16)) - n * 0.58)
-        x = (column + 0.5 * (np.arange(len(row)) % 2)[:, None]).ravel() * spacing
-        y = row.ravel() * spacing * 0.866  # a hexagonal pattern, then shaken
-        shake = rng.uniform(-0.38, 0.38, (2, x.size)) * spacing
-        self.points = np.stack([x, y]) + shake
-        self.phases = rng.uniform(0, 2 * np.pi, (2, x.size))
-        self.paces = rng.uniform(0.03, 0.09, (2, x.size))  # radians per mm of level
-        widths = rng.uniform(0.55, 1.35, (x.size, x.size))
-        tight = rng.uniform(0, 1, widths.shape) < 0.12  # walls that touch: no visible fluid
-        self.widths = np.triu(np.where(tight, 0.0, widths))
-        self.widths += self.widths.T
-        self.bend = (Texture(rng, 6, (14.0, 45.0)), Texture(rng, 6, (14.0, 45.0)))
-        self.midline = rng.uniform(0, 2 * np.pi, 4)
-
-
-def fold_cortex(folds: Folds, section: Section) -> tuple[Mask, Array, Mask]:
+def fold_cortex(section: Section) -> tuple[Mask, Array, Mask]:
     """Fold the brain of one level: its tissue, depth in it (mm, sulci counted), and the falx."""
-    anatomy, surfaces = section.head.anatomy, section.surfaces
-    below_pia = section.below(surfaces.pia)
-    midline, fissure = midline_fissure(folds, section, section.x, section.y)
+    half_width = section.recipe.sulcus_half_width
+    below_pia = section.below(section.surfaces.pia)
+    midline, fissure = midline_fissure(section, section.x, section.y)
     to_midline = np.where(fissure >= 0, np.abs(midline), FAR)
     depth = np.minimum(below_pia, to_midline)
     lateral = sylvian_distance(section)
 
-    points, point_depth = place_gyri(folds, section)
-    used = np.nonzero(point_depth > 0.3 * anatomy.gyrus)[0]
+    points, point_depth = place_gyri(section)
+    used = np.nonzero(point_depth > 0.3 * GYRUS)[0]
     points, point_depth = points[:, used], point_depth[used]
     core = point_depth > CORE_DEPTH
-    mosaic = Mosaic(folds, section, midline, points)
+    mosaic = Mosaic(section, midline, points)
     borders = mosaic.borders((lateral > 3) & (depth > 1.5)) * min(section.spacing_mm)
     stalks = grow_stalks(borders, point_depth, mosaic.point_side, core)
-    walls, widths = mosaic.walls(stalks | np.outer(core, core), folds.widths[np.ix_(used, used)])
-    mosaic.clear_stalks(walls, stalks)
+    walls, widths = mosaic.walls(stalks, core, section.head.wall_widths[np.ix_(used, used)])
     walls = np.where(lateral < 3.5, FAR, walls)  # no sulcus runs into the lateral fissure
 
     # Sulci gape at the surface and narrow with depth; tight ones are lines without fluid.
     inwards = np.maximum(depth, 0)
     gape = 0.62 + 0.38 * np.exp(-inwards / 10) + 0.7 * np.exp(-inwards / 2)
-    fluid = walls < snap(anatomy.sulcus_half_width * widths * gape)
-    fluid |= (to_midline < fissure) | (lateral < anatomy.sulcus_half_width)
+    fluid = walls < snap(half_width * widths * gape)
+    fluid |= (to_midline < fissure) | (lateral < half_width)
     cuts = fluid | (walls < 0.25) | (to_midline < 0.25)
     pixel = section.spacing_mm[0] * section.spacing_mm[1]
     cuts = keep_large(cuts, 8 / pixel)  # no crumbs of sulci beside the stalks
@@ -82,27 +60,27 @@ def fold_cortex(folds: Folds, section: Section) -> tuple[Mask, Array, Mask]:
     return tissue, distance_inside(tissue & ~cuts, section.spacing_mm), falx
 
 
-def midline_fissure(folds: Folds, section: Section, x: Array, y: Array) -> tuple[Array, Array]:
+def midline_fissure(section: Section, x: Array, y: Array) -> tuple[Array, Array]:
     """Signed distance to the midline and half width of the fissure there (mm); -1 = no fissure."""
-    q, level, surfaces = folds.midline, section.level, section.surfaces
-    anatomy = section.head.anatomy
+    q, level, surfaces = section.head.midline, section.level, section.surfaces
     x = x - snap(0.6 * np.sin(y / 26 + q[0]) + 0.4 * np.sin(y / 11 + q[1]))
     closed = surfaces.scale * ramp(level, 33, 27)
     rise = min(max(level, 0.0), 26.0) - 4
     front, back = -(36 - 0.55 * rise) * closed, (42 - 0.50 * rise) * closed
     to_rim = np.minimum(y + surfaces.pia[len(surfaces.pia) // 2], surfaces.pia[0] - y)
     wavy = 0.6 + 0.4 * np.sin(y / 4.6 + q[2]) * np.sin(y / 11 + q[3])
-    width = anatomy.sulcus_half_width * (wavy + 0.9 * np.exp(-np.abs(to_rim) / 5))
-    kissing = np.sin(y / 7.5 + q[1] + 0.06 * level) > 1.5 - 1.2 * anatomy.touching
+    width = section.recipe.sulcus_half_width * (wavy + 0.9 * np.exp(-np.abs(to_rim) / 5))
+    kissing = np.sin(y / 7.5 + q[1] + 0.06 * level) > 1.5 - 1.2 * section.recipe.touching
     width = np.where(kissing & (to_rim > 16), 0.0, np.maximum(width, 0.42))
     return x, snap(np.where((y < front) | (y > back), width, -1.0))
 
 
-def place_gyri(folds: Folds, section: Section) -> tuple[Array, Array]:
+def place_gyri(section: Section) -> tuple[Array, Array]:
     """Points of the gyri (2, n) and their depths (n,), mm; they sway a little with the level."""
-    sway = 2.0 * np.sin(folds.phases + folds.paces * section.level)
-    x, y = points = snap(folds.points + sway, 1024)
-    midline, fissure = midline_fissure(folds, section, x, y)
+    head = section.head
+    sway = 2.0 * np.sin(head.gyrus_phases + head.gyrus_paces * section.level)
+    x, y = points = snap(head.gyri + sway, 1024)
+    midline, fissure = midline_fissure(section, x, y)
     to_midline = np.where(fissure >= 0, np.abs(midline), FAR)
     depth = np.minimum(section.surfaces.below(section.surfaces.pia, x, y), to_midline)
     # Below the callosum's top the nuclei and ventricles fill the middle; sulci stay out.
@@ -113,13 +91,13 @@ def place_gyri(folds: Folds, section: Section) -> tuple[Array, Array]:
 class Mosaic:
     """The nearest point of every pixel, each hemisphere for itself, in a bent plane."""
 
-    def __init__(self, folds: Folds, section: Section, midline: Array, points: Array) -> None:
+    def __init__(self, section: Section, midline: Array, points: Array) -> None:
         self.section, self.points = section, points
-        self.x = midline + 1.3 * folds.bend[0].at(section)
-        self.y = section.y + 1.3 * folds.bend[1].at(section)
+        self.x = midline + 1.3 * section.head.fold_bend[0].at(section)
+        self.y = section.y + 1.3 * section.head.fold_bend[1].at(section)
         self.side = np.where(midline >= 0, 1, -1)
         self.point_side = np.where(points[0] >= 0, 1, -1)
-        reach = 1.5 * section.head.anatomy.gyrus
+        reach = 1.5 * GYRUS
         self.boxes = [section.box(x, y, reach) for x, y in points.T]
         self.squared = np.full(midline.shape, FAR * FAR)
         self.cell = np.full(midline.shape, -1, np.int32)
@@ -144,8 +122,9 @@ class Mosaic:
             lengths += np.bincount(a[meet] * n + b[meet], minlength=n * n).reshape(n, n)
         return lengths + lengths.T
 
-    def walls(self, open_border: Mask, widths: Array) -> tuple[Array, Array]:
+    def walls(self, stalks: Mask, core: Mask, widths: Array) -> tuple[Array, Array]:
         """Distance (mm) of each pixel to the nearest closed border of its cell, and its width."""
+        open_border = stalks | np.outer(core, core)
         gaps = self.points[:, :, None] - self.points[:, None, :]
         apart = 2 * np.sqrt((gaps**2).sum(axis=0)) + np.where(open_border, 1e-9, 0.0)
         nearest, width = np.full(self.x.shape, FAR), np.zeros(self.x.shape)
@@ -156,10 +135,7 @@ class Mosaic:
             nearer = closed & (to_border < nearest[box])
             nearest[box][nearer] = to_border[nearer]
             width[box][nearer] = widths[j][cell[nearer]]
-        return snap(nearest), width
-
-    def clear_stalks(self, walls: Array, stalks: Mask) -> None:
-        """Take the walls out of each stalk's corridor, lest two sulci pinch it off."""
+        walls = snap(nearest)  # and none in a stalk's corridor, lest two sulci pinch it off
         for i, j in np.argwhere(np.triu(stalks, 1)):
             start, end = self.points[:, i], self.points[:, j]
             reach = 0.5 * float(np.hypot(*(end - start))) + 5
@@ -167,6 +143,7 @@ class Mosaic:
             box = self.section.box(x, y, reach)
             corridor = segment_distance(self.x[box], self.y[box], start, end) < STALK_HALF_WIDTH
             walls[box][corridor] = FAR
+        return walls, width
 
 
 def grow_stalks(lengths: Array, depth: Array, side: NDArray[np.int_], core: Mask) -> Mask:

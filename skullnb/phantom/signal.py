@@ -6,78 +6,49 @@ sum is exact in whatever order a library adds; the noise uses only the raw words
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from skullnb.phantom.shape import MOST_SKIN, N_ANGLES, Array, Head, Section, Texture, ramp, snap
+from skullnb.phantom.shape import MOST_SKIN, N_ANGLES, Array, Section, ramp, snap
 from skullnb.pipeline import normalise, otsu_threshold
 
 BRIDGE_ANGLE = np.deg2rad(118)
 
 
-@dataclass(frozen=True)
-class Intensities:
-    """Signal of each tissue before the coil, in arbitrary units."""
-
-    skin: float = 40.0
-    fat: float = 78.0
-    septum: float = 52.0  # fibrous walls between the lobules of the fat
-    fascia: float = 30.0  # the sheet under the fat
-    muscle: float = 33.0
-    pericranium: float = 9.0
-    bone: float = 2.0
-    marrow: float = 14.0  # between the two tables of thick bone
-    dura: float = 15.0
-    sinus: float = 12.0  # the sagittal sinus
-    falx: float = 16.0
-    fluid: float = 8.0
-    grey: float = 33.0
-    white: float = 47.0
-    deep_grey: float = 38.0
-    plexus: float = 24.0
-    bridge: float = 36.0
-    contrast: float = 1.0  # below 1, every tissue is pulled towards 22
+# Signal of each tissue before the coil. Septa are fibrous walls between the lobules of the fat, the
+# fascia is the sheet under it, the pericranium the skin of the bone, the sinus the sagittal one.
+SKIN, FAT, SEPTUM, FASCIA, MUSCLE, PERICRANIUM = 40.0, 78.0, 52.0, 30.0, 33.0, 9.0
+BONE, MARROW, DURA, SINUS, FALX = 2.0, 14.0, 15.0, 12.0, 16.0
+FLUID, GREY, WHITE, PLEXUS, BRIDGE = 8.0, 33.0, 47.0, 24.0, 36.0
+CORTEX = 2.7  # mm; thickness of the grey ribbon
+N_CHANNELS = 6  # combined as root of the sum of squares, so no pixel is zero
 
 
-@dataclass(frozen=True)
-class DeepStructure:
+class DeepStructure(NamedTuple):
     """An ellipse, mirrored in the midline. Lengths in mm at the widest level, angles in degrees."""
 
+    signal: float
     x: float
     y: float
     radii: tuple[float, float]
     angle: float
     levels: tuple[float, float, float]  # starts at, begins to fade, is gone
     rise: tuple[float, float] = (0.0, 0.0)  # shift of x and y per mm of level
-    shade: float = 0.0  # added to the tissue's intensity
 
 
-DEEP_GREY = {
-    "putamen": DeepStructure(25.5, -5, (5.6, 17.5), 14, (-99, 13, 21)),
-    "pallidum": DeepStructure(19.5, -1, (4.0, 9.5), 20, (-99, 11, 19), shade=3),
-    "thalamus": DeepStructure(11.0, 16, (8.5, 14.0), -24, (-99, 13, 21), shade=-1),
-    "caudate": DeepStructure(11.5, -22, (4.4, 9.5), 18, (-99, 26, 30), (0.22, 0.5), shade=-2),
-}
-VENTRICLES = {
-    "frontal horn": DeepStructure(6.0, -25, (3.6, 10.5), 20, (-99, 23, 26), (0.22, 0.55)),
-    "body": DeepStructure(9.5, 2, (3.4, 23.0), -15, (8, 27, 31), (0.14, 0.0)),
-    "atrium": DeepStructure(24.0, 27, (4.6, 12.5), -26, (-99, 25, 29), (-0.18, 0.0)),
-    "third ventricle": DeepStructure(0.0, 9, (1.9, 12.5), 0, (-99, 11, 13)),
-}
-PLEXUS = DeepStructure(23.6, 25, (1.7, 4.2), -26, (-99, 20, 24), (-0.18, 0.0))
-
-
-class Textures:
-    """The random fields that keep tissue from looking flat, one set a head."""
-
-    def __init__(self, head: Head) -> None:
-        rng = head.rng
-        self.brain = Texture(rng, 8, (18.0, 120.0))
-        self.bend = (Texture(rng, 5, (60.0, 200.0)), Texture(rng, 5, (60.0, 200.0)))
-        self.lobules = Texture(rng, 8, (5.0, 11.0))
-        self.patches = Texture(rng, 5, (30.0, 90.0))
+DEEP_STRUCTURES = (  # one is painted over the other
+    DeepStructure(38.0, 25.5, -5, (5.6, 17.5), 14, (-99, 13, 21)),  # putamen
+    DeepStructure(41.0, 19.5, -1, (4.0, 9.5), 20, (-99, 11, 19)),  # pallidum
+    DeepStructure(37.0, 11.0, 16, (8.5, 14.0), -24, (-99, 13, 21)),  # thalamus
+    DeepStructure(36.0, 11.5, -22, (4.4, 9.5), 18, (-99, 26, 30), (0.22, 0.5)),  # caudate
+    DeepStructure(FLUID, 6.0, -25, (3.6, 10.5), 20, (-99, 23, 26), (0.22, 0.55)),  # frontal horn
+    DeepStructure(FLUID, 9.5, 2, (3.4, 23.0), -15, (8, 27, 31), (0.14, 0.0)),  # ventricle's body
+    DeepStructure(FLUID, 24.0, 27, (4.6, 12.5), -26, (-99, 25, 29), (-0.18, 0.0)),  # atrium
+    DeepStructure(FLUID, 0.0, 9, (1.9, 12.5), 0, (-99, 11, 13)),  # third ventricle
+    DeepStructure(PLEXUS, 23.6, 25, (1.7, 4.2), -26, (-99, 20, 24), (-0.18, 0.0)),
+)
 
 
 def soft(distance: Array, width: float) -> Array:
@@ -90,7 +61,7 @@ def blend(image: Array, intensity: Array | float, share: Array) -> Array:
     return image + (intensity - image) * share
 
 
-def paint_scalp_and_skull(tissue: Intensities, textures: Textures, section: Section) -> Array:
+def paint_scalp_and_skull(section: Section) -> Array:
     """Paint from the skin inwards to the fluid under the skull, (H, W) float64, a.u."""
     surfaces, edge = section.surfaces, 0.5 * min(section.spacing_mm)
     below_skull = section.below(surfaces.skull)
@@ -99,42 +70,41 @@ def paint_scalp_and_skull(tissue: Intensities, textures: Textures, section: Sect
     bone = section.around(surfaces.bone)
     below_skin = below_skull + scalp + section.around(surfaces.muscle)
     skin = np.minimum(0.25 * scalp, MOST_SKIN)
-    lobules, patches = textures.lobules.at(section), textures.patches.at(section)
+    lobules, patches = section.head.lobules.at(section), section.head.patches.at(section)
 
-    image = tissue.skin * soft(below_skin, edge)
+    image = SKIN * soft(below_skin, edge)
     septa = np.clip(1 - 3.0 * np.abs(lobules), 0, 1)
-    fat_signal = tissue.fat * (1 + 0.06 * patches) + (tissue.septum - tissue.fat) * septa
+    fat_signal = FAT * (1 + 0.06 * patches) + (SEPTUM - FAT) * septa
     image = blend(image, fat_signal, soft(below_skin - skin, 0.3))
-    image = blend(image, tissue.fascia, soft(below_skin - skin - fat, 0.35))
-    muscle_signal = tissue.muscle * (1 + 0.05 * lobules + 0.05 * patches)
+    image = blend(image, FASCIA, soft(below_skin - skin - fat, 0.35))
+    muscle_signal = MUSCLE * (1 + 0.05 * lobules + 0.05 * patches)
     image = blend(image, muscle_signal, soft(below_skin - skin - fat - 0.9, 0.3))
-    image = blend(image, tissue.pericranium, soft(below_skull + 0.75, 0.3))
-    image = blend(image, tissue.bone, soft(below_skull, edge))
+    image = blend(image, PERICRANIUM, soft(below_skull + 0.75, 0.3))
+    image = blend(image, BONE, soft(below_skull, edge))
     half_marrow = np.maximum(0.5 * (bone - 1.8), 0)
     in_marrow = soft(half_marrow - np.abs(below_skull - 0.52 * bone), 0.35)
-    marrow = tissue.marrow * (1 + 0.15 * lobules + 0.10 * patches)
+    marrow = MARROW * (1 + 0.15 * lobules + 0.10 * patches)
     image = blend(image, marrow, in_marrow * np.clip(half_marrow / 0.6, 0, 1))
-    image = blend(image, tissue.fluid, soft(below_inner, 0.3))
-    image = blend(image, tissue.dura, 0.6 * np.exp(-0.5 * (below_inner / 0.35) ** 2))
+    image = blend(image, FLUID, soft(below_inner, 0.3))
+    image = blend(image, DURA, 0.6 * np.exp(-0.5 * (below_inner / 0.35) ** 2))
     behind, ahead = surfaces.inner_skull[0] - 1, 1 - surfaces.inner_skull[N_ANGLES // 2]
     for y, radius in ((behind, 3.6), (ahead, 2.2)):
         inside = soft(radius - np.sqrt(section.x**2 + (section.y - y) ** 2), 0.5)
-        image = blend(image, tissue.sinus, inside * (below_inner > 0))
+        image = blend(image, SINUS, inside * (below_inner > 0))
     return image
 
 
-def paint_brain(tissue: Intensities, textures: Textures, section: Section, depth: Array) -> Array:
+def paint_brain(section: Section, depth: Array) -> Array:
     """Grey ribbon, white matter, deep grey and ventricles, (H, W) float64, a.u."""
-    anatomy = section.head.anatomy
-    field = textures.brain.at(section)
-    into_white = depth - anatomy.cortex * (1 + 0.10 * field)
-    brain = blend(np.full(field.shape, tissue.grey), tissue.white, soft(into_white, 0.45))
+    field = section.head.brain.at(section)
+    into_white = depth - CORTEX * (1 + 0.10 * field)
+    brain = blend(np.full(field.shape, GREY), WHITE, soft(into_white, 0.45))
     scale, level = section.surfaces.scale, section.level
-    bent_x = (section.x + 0.7 * textures.bend[0].at(section)) / scale
-    bent_y = (section.y + 0.7 * textures.bend[1].at(section)) / scale
-    painted = [(one, tissue.deep_grey + one.shade, 1.0, 1.0) for one in DEEP_GREY.values()]
-    painted += [(one, tissue.fluid, 0.5, anatomy.ventricles) for one in VENTRICLES.values()]
-    for deep, signal, edge, size in [*painted, (PLEXUS, tissue.plexus, 0.5, 1.0)]:
+    bent_x = (section.x + 0.7 * section.head.deep_bend[0].at(section)) / scale
+    bent_y = (section.y + 0.7 * section.head.deep_bend[1].at(section)) / scale
+    for deep in DEEP_STRUCTURES:
+        size = section.recipe.ventricles if deep.signal == FLUID else 1.0
+        edge = 1.0 if deep.signal > GREY else 0.5
         start, fading, gone = deep.levels
         share = ramp(level, gone, fading) if level >= start else 0.0
         x, y = deep.x + deep.rise[0] * level, deep.y + deep.rise[1] * level
@@ -146,13 +116,13 @@ def paint_brain(tissue: Intensities, textures: Textures, section: Section, depth
             u = (np.cos(turn) * dx + np.sin(turn) * dy) / across
             v = (np.cos(turn) * dy - np.sin(turn) * dx) / along
             inside = (1 - np.sqrt(u**2 + v**2)) * min(across, along)
-            brain[box] = blend(brain[box], signal, share * soft(inside, edge))
+            brain[box] = blend(brain[box], deep.signal, share * soft(inside, edge))
     return brain * (1 + 0.012 * field)
 
 
-def paint_bridge(tissue: Intensities, section: Section, image: Array) -> Array:
+def paint_bridge(section: Section, image: Array) -> Array:
     """Paint a bright corridor from the scalp through the skull to the brain, where asked for."""
-    half_width = section.head.anatomy.bridge
+    half_width = section.recipe.bridge
     if not half_width:
         return image
     cos, sin = np.cos(BRIDGE_ANGLE), np.sin(BRIDGE_ANGLE)
@@ -160,59 +130,32 @@ def paint_bridge(tissue: Intensities, section: Section, image: Array) -> Array:
     across = np.abs(section.x * cos + section.y * sin)
     outside, inside = section.below(section.surfaces.skull), section.below(section.surfaces.pia)
     through = (outside > -3) & (inside < 4)
-    return blend(image, tissue.bridge, soft(half_width - across, 0.5) * (towards & through))
+    return blend(image, BRIDGE, soft(half_width - across, 0.5) * (towards & through))
 
 
-@dataclass(frozen=True)
-class Acquisition:
-    """How the head is imaged; signals in the same arbitrary units as `Intensities`."""
-
-    coil: float = 0.30  # brightening from the centre to the rim, fraction
-    bias: float = 0.05  # further smooth shading over the head, fraction
-    point_spread: float = 1.0  # standard deviation, pixels
-    noise: float = 1.930  # standard deviation of each channel, a.u.
-    n_channels: int = 6  # combined as root of the sum of squares, so no pixel is zero
-    otsu_level: int | None = 23  # where bright vessels put Otsu's threshold; None: no vessels
-    peak: float = 3.49e-05  # largest value of the stack
-
-
-class Scanner:
-    """The random numbers of one head's images."""
-
-    def __init__(self, head: Head) -> None:
-        rng = head.rng
-        self.shading = rng.uniform(-1, 1, 4)
-        self.angles = np.deg2rad([-148, -104, -68, 0, 68, 104, 148]) + rng.uniform(-0.06, 0.06, 7)
-        self.drifts = rng.uniform(-0.004, 0.004, 7)  # radians per mm of level
-        self.heights = rng.uniform(0.35, 0.75, 7)  # share of the way from muscle to skin
-        self.radii = rng.uniform(1.4, 2.1, 7)  # pixels
-
-
-def receive(signal: Array, scanner: Scanner, acquisition: Acquisition, section: Section) -> Array:
+def receive(signal: Array, section: Section) -> Array:
     """Apply the coil's sensitivity and a Gaussian point spread, its weights rounded to 1/4096."""
-    x, y, s = section.x / 80, section.y / 80, scanner.shading
+    x, y, s = section.x / 80, section.y / 80, section.head.shading
     to_rim = section.radius / section.around(section.surfaces.skull)
-    profile = 1 + acquisition.coil * (np.minimum(to_rim, 1.25) ** 2 - 0.55)
+    profile = 1 + section.recipe.coil * (np.minimum(to_rim, 1.25) ** 2 - 0.55)
     shading = s[0] * x + s[1] * y + 0.7 * (s[2] * x * y + s[3] * (x * x - y * y))
-    received = snap(signal * profile * (1 + acquisition.bias * shading))
-    if not received.size:
-        return received
-    sigma = acquisition.point_spread
-    reach = int(3 * sigma + 0.5)
-    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+    received = snap(signal * profile * (1 + section.recipe.bias * shading))
+    weights = np.exp(-0.5 * np.arange(-3.0, 4) ** 2)  # a standard deviation of one pixel
     weights = snap(weights / weights.sum())
-    weights[reach] += 1 - weights.sum()  # exactly 1 in all
+    weights[3] += 1 - weights.sum()  # exactly 1 in all
     blurred = cv2.sepFilter2D(received, -1, weights, weights, borderType=cv2.BORDER_REPLICATE)
     return snap(blurred.astype(np.float64))
 
 
-def vessel_profile(scanner: Scanner, section: Section) -> Array:
-    """Bright scalp vessels as weights from 0 to 1, (H, W) float64; 1 at each vessel's centre."""
+def vessel_profile(section: Section) -> Array:
+    """Bright scalp vessels as weights, (H, W) of the whole frame; 1 at each vessel's centre."""
     surfaces, reach = section.surfaces, 7  # pixels
-    profile = np.zeros(section.x.shape)
+    frame = np.zeros(section.recipe.shape)
+    profile = frame[section.window]
     offset = np.arange(-reach, reach + 1)
-    at = scanner.angles + scanner.drifts * section.level
-    for angle, height, radius in zip(at, scanner.heights, scanner.radii, strict=True):
+    head = section.head
+    at = head.vessel_angles + head.vessel_drifts * section.level
+    for angle, height, radius in zip(at, head.vessel_heights, head.vessel_radii, strict=True):
         depth = surfaces.muscle + 2.1 + height * np.maximum(surfaces.scalp - 4.2, 0.5)
         down, right = section.in_frame(
             *surfaces.point(surfaces.skull + depth / surfaces.slant, angle)
@@ -223,10 +166,10 @@ def vessel_profile(scanner: Scanner, section: Section) -> Array:
             continue  # cut by the frame
         spot = np.exp(-0.5 * (offset[:, None] ** 2 + offset**2) / radius**2)
         box[:] = np.maximum(box, spot)
-    return snap(profile)
+    return snap(frame)
 
 
-def add_noise(signal: Array, acquisition: Acquisition, seed: int, index: int) -> Array:
+def add_noise(signal: Array, sigma: float, seed: int, index: int) -> Array:
     """Root of the sum of squares over noisy channels, all of the signal in the first one.
 
     One channel's squared magnitude is s^2 + 2 s r cos t + r^2; the noise of all is -2 log of a
@@ -240,10 +183,9 @@ def add_noise(signal: Array, acquisition: Acquisition, seed: int, index: int) ->
 
     product: Array = uniform()
     modulus = np.sqrt(-2 * np.log(product))
-    for _ in range(acquisition.n_channels - 1):
+    for _ in range(N_CHANNELS - 1):
         product *= uniform()
     cross = 2 * signal * modulus * np.cos(2 * np.pi * uniform())
-    sigma = acquisition.noise
     power = signal**2 + sigma * cross - 2 * sigma**2 * np.log(product)
     return snap(np.sqrt(np.maximum(power, 2.0**-26)), 8192)
 

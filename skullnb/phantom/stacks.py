@@ -10,20 +10,10 @@ import numpy as np
 
 from skullnb.errors import InvalidSetting
 from skullnb.phantom import signal as scan
-from skullnb.phantom.cortex import Folds, fold_cortex
-from skullnb.phantom.shape import Anatomy, Head, Section
+from skullnb.phantom.cortex import fold_cortex
+from skullnb.phantom.shape import Head, Recipe, Section
+from skullnb.published import INTENSITY_RANGE
 from skullnb.stack import Stack
-
-
-class Recipe(NamedTuple):
-    """Everything that decides a synthetic head, but for the seed and the levels."""
-
-    anatomy: Anatomy = Anatomy()
-    intensities: scan.Intensities = scan.Intensities()
-    acquisition: scan.Acquisition = scan.Acquisition()
-    shape: tuple[int, int] = (768, 624)  # rows and columns of a slice
-    spacing_mm: tuple[float, float] = (0.375, 0.375)
-
 
 NOMINAL = Recipe()
 PUBLISHED_SEED = 7  # picked by eye and by score; it is not a random draw
@@ -33,27 +23,23 @@ LOWEST_LEVEL, HIGHEST_LEVEL = -30.0, 100.0  # mm; the drawing has no face and en
 
 def draw_stack(recipe: Recipe, seed: int, levels: Sequence[float], name: str, group: str) -> Stack:
     """Draw slices of one synthetic head at some levels (mm), and scale them by one gain."""
-    tissue, acquisition, shape = recipe.intensities, recipe.acquisition, recipe.shape
-    head = Head(recipe.anatomy, seed)
-    # Drawn in this order.
-    folds, textures, scanner = Folds(head), scan.Textures(head), scan.Scanner(head)
-    images = np.zeros((len(levels), *shape))
+    head = Head(recipe, seed)
+    images = np.zeros((len(levels), *recipe.shape))
     reference = np.zeros(images.shape, np.uint8)
     for index, level in enumerate(levels):
-        section = Section(head, shape, recipe.spacing_mm, level)
+        section = Section(head, level)
         reference[index][section.window] = section.below(section.surfaces.skull) >= 0
-        brain_tissue, depth, falx = fold_cortex(folds, section)
-        signal = scan.paint_scalp_and_skull(tissue, textures, section)
-        signal = np.where(brain_tissue, scan.paint_brain(tissue, textures, section, depth), signal)
-        signal = scan.paint_bridge(tissue, section, np.where(falx, tissue.falx, signal))
-        signal = np.where(signal > 0, 22 + (signal - 22) * tissue.contrast, 0.0)
-        images[index][section.window] = scan.receive(signal, scanner, acquisition, section)
-        images[index] = scan.add_noise(images[index], acquisition, seed, index)
-        if acquisition.otsu_level is not None:
-            vessels = np.zeros(shape)
-            vessels[section.window] = scan.vessel_profile(scanner, section)
-            images[index] = scan.light_vessels(images[index], vessels, acquisition.otsu_level)
-    scaled = (images * (acquisition.peak / float(images.max()))).astype(np.float32)
+        brain_tissue, depth, falx = fold_cortex(section)
+        signal = scan.paint_scalp_and_skull(section)
+        signal = np.where(brain_tissue, scan.paint_brain(section, depth), signal)
+        signal = scan.paint_bridge(section, np.where(falx, scan.FALX, signal))
+        signal = np.where(signal > 0, 22 + (signal - 22) * recipe.contrast, 0.0)
+        images[index][section.window] = scan.receive(signal, section)
+        images[index] = scan.add_noise(images[index], recipe.noise, seed, index)
+        if recipe.otsu_level is not None:
+            vessels = scan.vessel_profile(section)
+            images[index] = scan.light_vessels(images[index], vessels, recipe.otsu_level)
+    scaled = (images * (INTENSITY_RANGE[1] / float(images.max()))).astype(np.float32)
     groups = (group,) * len(levels)
     return Stack(scaled, reference, recipe.spacing_mm, groups, name, synthetic=True)
 
@@ -106,20 +92,19 @@ def subject(
             "A synthetic subject has a seed of 0 or more, one slice or more at levels from "
             f"{LOWEST_LEVEL:g} to {HIGHEST_LEVEL:g} mm, 16 x 16 pixels or more, of 0.1 to 10 mm."
         )
-    recipe = vary(NOMINAL, seed)._replace(shape=shape, spacing_mm=spacing_mm)
+    recipe = replace(vary(NOMINAL, seed), shape=shape, spacing_mm=spacing_mm)
     return draw_stack(recipe, seed, levels, f"synthetic subject {seed}", f"subject-{seed}")
 
 
-def vary(recipe: Recipe, seed: int) -> Recipe:
+def vary(a: Recipe, seed: int) -> Recipe:
     """Vary a recipe as people vary; the standard deviations are assumptions, not measurements."""
     rng = np.random.Generator(np.random.PCG64([seed, 20240607]))
 
     def bell() -> float:  # nearly normal, within 2.5 standard deviations
         return min(max(float(rng.random(12).sum()) - 6.0, -2.5), 2.5)
 
-    a, scanner = recipe.anatomy, recipe.acquisition
     size, roundness, gap = 1 + 0.04 * bell(), 1 + 0.015 * bell(), max(a.gap + 0.6 * bell(), 1.5)
-    anatomy = replace(
+    return replace(
         a,
         half_length=a.half_length * size / roundness,
         half_width=a.half_width * size * roundness,
@@ -132,9 +117,9 @@ def vary(recipe: Recipe, seed: int) -> Recipe:
         rotation=a.rotation + 3 * bell(),
         offset_right=a.offset_right + 4 * bell(),
         offset_down=a.offset_down + 4 * bell(),
+        coil=max(a.coil + 0.04 * bell(), 0),
+        bias=max(a.bias + 0.02 * bell(), 0),
     )
-    coil, bias = max(scanner.coil + 0.04 * bell(), 0), max(scanner.bias + 0.02 * bell(), 0)
-    return recipe._replace(anatomy=anatomy, acquisition=replace(scanner, coil=coil, bias=bias))
 
 
 LOW = (2.0, 6.0, 10.0, 14.0, 18.0)  # alike enough for one frame to cut every scalp
@@ -153,13 +138,11 @@ class Variant(NamedTuple):
     margin: float = 1.5  # mm kept outside the widest skull there; negative cuts the brain
 
 
-PLAIN = scan.Acquisition(otsu_level=None)  # no bright vessels: the threshold falls where it may
-NOISY, COIL = replace(PLAIN, noise=5 * PLAIN.noise), replace(PLAIN, coil=4 * PLAIN.coil)
-GAP, GAP_SD = NOMINAL.anatomy.gap, NOMINAL.anatomy.gap_sd  # mm
-THICK, BRIDGE = Recipe(Anatomy(scalp=30.0)), Recipe(Anatomy(bridge=4.0))  # mm
-TWO = ("left", "right")
-ALL = ("left", "right", "top", "bottom")
+GAP, GAP_SD = NOMINAL.gap, NOMINAL.gap_sd  # mm
+THICK, BRIDGE = Recipe(scalp=30.0), Recipe(bridge=4.0)  # mm
+TWO, ALL = ("left", "right"), ("left", "right", "top", "bottom")
 
+# Without bright vessels the threshold falls where it may.
 _VARIANTS = {
     "scalp-cut-one-side": Variant("The frame cuts the scalp on the left.", levels=LOW, cut=TWO[:1]),
     "scalp-cut-two-sides": Variant("The frame cuts the scalp left and right.", levels=LOW, cut=TWO),
@@ -172,7 +155,7 @@ _VARIANTS = {
         "The bridge, and the scalp cut left and right.", BRIDGE, levels=LOW, cut=TWO
     ),
     "hemispheres-apart": Variant(
-        "Fluid parts the hemispheres on every slice.", Recipe(Anatomy(touching=0.0)), ABOVE_CALLOSUM
+        "Fluid parts the hemispheres on every slice.", Recipe(touching=0.0), ABOVE_CALLOSUM
     ),
     "thick-soft-tissue": Variant("30 mm of soft tissue, uncut: larger than the brain.", THICK),
     "thick-soft-tissue-cut": Variant(
@@ -183,16 +166,17 @@ _VARIANTS = {
         "Slices near the top, the scalp cut left and right.", levels=VERTEX_CLOSE, cut=TWO
     ),
     "low-contrast": Variant(
-        "All tissues at 0.4 of their contrast.",
-        Recipe(intensities=scan.Intensities(contrast=0.4), acquisition=PLAIN),
+        "All tissues at 0.4 of their contrast.", Recipe(contrast=0.4, otsu_level=None)
     ),
-    "noise": Variant("Five times the noise.", Recipe(acquisition=NOISY)),
-    "strong-coil": Variant("Four times the coil's rise to the rim.", Recipe(acquisition=COIL)),
+    "noise": Variant("Five times the noise.", Recipe(noise=5 * NOMINAL.noise, otsu_level=None)),
+    "strong-coil": Variant(
+        "Four times the coil's rise to the rim.", Recipe(coil=4 * NOMINAL.coil, otsu_level=None)
+    ),
     "narrow-gap": Variant(
-        "Half the gap from brain to outer skull.", Recipe(Anatomy(gap=GAP / 2, gap_sd=GAP_SD / 2))
+        "Half the gap from brain to outer skull.", Recipe(gap=GAP / 2, gap_sd=GAP_SD / 2)
     ),
     "wide-gap": Variant(
-        "Twice the gap from brain to outer skull.", Recipe(Anatomy(gap=GAP * 2, gap_sd=GAP_SD * 2))
+        "Twice the gap from brain to outer skull.", Recipe(gap=GAP * 2, gap_sd=GAP_SD * 2)
     ),
 }
 
@@ -209,19 +193,13 @@ def variant(name: str) -> Stack:
         raise InvalidSetting(f"No variant called {name!r}: choose one of {', '.join(VARIANTS)}.")
     v = _VARIANTS[name]
     stack = draw_stack(v.recipe, PUBLISHED_SEED, v.levels, f"synthetic phantom: {name}", "phantom")
-    return cut_frame(stack, v.cut, v.margin) if v.cut else stack
-
-
-def cut_frame(stack: Stack, sides: tuple[str, ...], margin: float) -> Stack:
-    """Crop a stack `margin` mm outside its widest reference mask, on the sides named."""
     assert stack.reference is not None
-    assert stack.spacing_mm is not None
     crop = [slice(None)]
     for axis, (low, high) in enumerate((("top", "bottom"), ("left", "right"))):
         inside = np.nonzero(stack.reference.any(axis=(0, 2 - axis)))[0]
-        keep = round(margin / stack.spacing_mm[axis])
-        first = max(int(inside[0]) - keep, 0) if low in sides else 0
-        crop.append(slice(first, int(inside[-1]) + 1 + keep if high in sides else None))
+        keep = round(v.margin / v.recipe.spacing_mm[axis])
+        first = max(int(inside[0]) - keep, 0) if low in v.cut else 0
+        crop.append(slice(first, int(inside[-1]) + 1 + keep if high in v.cut else None))
     images, reference = (
         np.ascontiguousarray(one[tuple(crop)]) for one in (stack.images, stack.reference)
     )

@@ -8,7 +8,7 @@ gives an (H, W) uint8 {0, 1} mask.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -94,16 +94,11 @@ RECIPES = (
 )
 
 
-def one_of_each_version() -> list[Recipe]:
-    """List the first recipe of every version, in the order of the story."""
-    return [next(one for one in RECIPES if one.version == version) for version in VERSIONS]
-
-
-def measure(stack: Stack, recipes: Sequence[Recipe] = RECIPES) -> pd.DataFrame:
+def measure(stack: Stack) -> pd.DataFrame:
     """Score recipes on a stack with a reference mask: version, recipe, published and mean iou."""
     rows = [
         (one.version, one.name, VERSIONS[one.version], _iou(stack, one.make_mask))
-        for one in recipes
+        for one in RECIPES
     ]
     return pd.DataFrame(rows, columns=["version", "recipe", "published", "iou"])
 
@@ -114,15 +109,6 @@ def scan(
     """Score one family of recipes, with options, over its free number: value and mean iou."""
     rows = [(value, _iou(stack, make_mask, value, **options)) for value in values]
     return pd.DataFrame(rows, columns=["value", "iou"])
-
-
-def meetings(scanned: pd.DataFrame, target: float) -> list[float]:
-    """Values of the free number where a scan meets an IoU, by straight lines between its rows."""
-    value, off = scanned.value.to_numpy(np.float64), scanned.iou.to_numpy() - target
-    here = np.flatnonzero((off[:-1] < 0) != (off[1:] < 0))
-    part = off[here] / (off[here] - off[here + 1])
-    places = value[here] + part * (value[here + 1] - value[here])
-    return [float(place) for place in places.round(6)]
 
 
 def _iou(stack: Stack, make_mask: Callable[..., Mask], *number: int, **options: Any) -> float:

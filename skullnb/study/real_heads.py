@@ -7,8 +7,9 @@ compares. `python -m skullnb.study.real_heads` measures them anew.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache, partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from skullnb import evidence, heads, metrics, pipeline
-from skullnb.errors import InvalidSetting
 from skullnb.pipeline import Mask, PipelineSettings, SkullMaskTrace
+from skullnb.pipeline.settings import DARK_GROWTH, DILATION, REACH_MM
 from skullnb.pipeline.signs import SIGNS, neighbour_signs, warnings_of
 from skullnb.reach import kernel_width_for
-from skullnb.stack import Stack, read_stack
+from skullnb.stack import Stack
 from skullnb.study.timing import versions
-from skullnb.volume import find_whole_head, signs_of_volume, skull_mask_of_volume
+from skullnb.study.validation import leave_one_volume_out
+from skullnb.volume import WholeHead, find_whole_head, signs_of_volume
 
 FOLDER = Path(__file__).parents[1] / "data" / "real_heads"
 MEASURES = ["iou", "dice", "assd", "hd95", "nsd"]
@@ -39,68 +41,57 @@ FAILURES = {"merged with scalp": 124, "bright fat": 112, "hemispheres apart": 15
 FAILURES["scalp ring"] = 164
 WHOLE_PICTURED = (45, 57, 66, 81, 100, 120, 140, 160, 175, 190)
 UNSCORED = {"at the eyes": range(104, 127), "near the vertex": range(152, 175)}
-PICTURE_PX = 128  # high
 
-Masks = Iterator[Iterable[Mask]]  # slice by slice, a mask for each setting
-# A way to masks, and settings of which it is given the one that does best on other heads.
-Method = tuple[Callable[[Stack, Sequence[float]], Masks], Sequence[float]]
+# A way to the masks of a stack, and settings of which it is given the best on other heads.
+Method = tuple[Callable[[Stack, float], Mask], Sequence[float]]
 
 
-def _article_px(stack: Stack, widths: Sequence[float]) -> Masks:
-    return (pipeline.masks_by_width(image, map(int, widths)) for image in stack.images)
+def _with_kernel(stack: Stack, width: float) -> Mask:
+    return pipeline.create_skull_masks(stack.images, PipelineSettings(int(width)))
 
 
-def _article_mm(stack: Stack, reaches: Sequence[float]) -> Masks:
-    return _article_px(stack, [kernel_width_for(one, stack.spacing_mm or 1.0) for one in reaches])
+def _with_reach(stack: Stack, reach_mm: float, border: str = DILATION) -> Mask:
+    settings = PipelineSettings(reach_mm=reach_mm, border=border)
+    return pipeline.create_skull_masks(stack.images, settings, stack.spacing_mm)
 
 
-def _dark_growth(stack: Stack, reaches: Sequence[float]) -> Masks:
-    settings = [PipelineSettings(border="dark growth", reach_mm=one) for one in reaches]
-    for image in stack.images:
-        yield (pipeline.measure_slice(image, one, stack.spacing_mm).mask for one in settings)
+def _whole_head(stack: Stack, reach_mm: float) -> Mask:
+    return _found_in(stack.name, reach_mm).masks[list(stack.slice_numbers)]
 
 
-def _whole_head(stack: Stack, reaches: Sequence[float]) -> Masks:
-    """Masks of some slices, found in the whole volume that they are from."""
-    whole = heads.load_whole(stack.name)
-    places = [whole.slice_numbers.index(number) for number in stack.slice_numbers]
-    found = [skull_mask_of_volume(whole.images, _steps(whole), one)[places] for one in reaches]
-    return zip(*found, strict=True)
-
-
-def _finder_alone(stack: Stack, reaches: Sequence[float]) -> Masks:
+def _finder_alone(stack: Stack, reach_mm: float) -> Mask:
     """Grow brains that were found in the whole volume by the article's dilation."""
-    whole = heads.load_whole(stack.name)
-    brain = find_whole_head(whole.images, _steps(whole)).brain
-    widths = [kernel_width_for(one, stack.spacing_mm or 1.0) for one in reaches]
-    for number in stack.slice_numbers:
-        one = brain[whole.slice_numbers.index(number)].astype(np.uint8)
-        yield (pipeline.fill_holes(pipeline.dilate(one, width)) for width in widths)
+    brain = _found_in(stack.name).brain.astype(np.uint8)[list(stack.slice_numbers)]
+    width = kernel_width_for(reach_mm, stack.spacing_mm or 1.0)
+    return np.stack([pipeline.fill_holes(pipeline.dilate(one, width)) for one in brain])
+
+
+@lru_cache(maxsize=1)  # one is asked for many times in a row
+def _found_in(name: str, reach_mm: float = REACH_MM) -> WholeHead:
+    """Find the brain in the whole volume of an open head."""
+    whole = heads.load_whole(name)
+    return find_whole_head(whole.images, _steps(whole), reach_mm)
 
 
 def _steps(stack: Stack) -> tuple[float, float, float]:
     return stack.grids[0].steps_mm if stack.grids and stack.grids[0] else (0.0, 1.0, 1.0)
 
 
-def _head(stack: Stack) -> str:
-    return (stack.groups or ("",))[0]
-
-
 ARTICLE_PX, ARTICLE_MM, WHOLE = "article, 26 px", "article, reach in mm", "whole head"
 NEAR_MM = np.arange(4.0, 12.01, 0.5).tolist()
 MOST_MM = np.arange(8.0, 24.01, 2.0).tolist()
-METHODS: dict[str, Method] = {ARTICLE_PX: (_article_px, [26]), ARTICLE_MM: (_article_mm, NEAR_MM)}
+METHODS: dict[str, Method] = {ARTICLE_PX: (_with_kernel, [26]), ARTICLE_MM: (_with_reach, NEAR_MM)}
 # Ways that look for the border (chapter 11), and for the brain.
 BORDERS: dict[str, Method] = {
-    "dark growth": (_dark_growth, MOST_MM),
+    "dark growth": (partial(_with_reach, border=DARK_GROWTH), MOST_MM),
     WHOLE: (_whole_head, MOST_MM),
     "whole head, dilated": (_finder_alone, NEAR_MM),
 }
 
 
-def about() -> dict[str, Any]:
-    """Tell the `date` and `versions` of the stored tables."""
-    return dict(json.loads((FOLDER / "about.json").read_text(encoding="utf-8")))
+def about(name: str = "about") -> dict[str, Any]:
+    """Tell `date` and `versions` of the stored tables; of "tools", the `machine` too."""
+    return dict(json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8")))
 
 
 def table(name: str) -> pd.DataFrame:
@@ -115,6 +106,7 @@ def table(name: str) -> pd.DataFrame:
     - *crops*: a row a slice, sides and depth of a cut: what the edge rule did
     - *rules*: a row a rule of the pipeline, as `skullnb.evidence.summarise` gives it
     - *unscored*: signs on slices of one head that have no reference mask
+    - *tools*: a row a tool, head and way, as `skullnb.study.tools.measure` gives it
     """
     return pd.read_csv(FOLDER / f"{name}.csv", dtype={"signs": str}).fillna({"signs": ""})
 
@@ -122,7 +114,8 @@ def table(name: str) -> pd.DataFrame:
 def pictures() -> dict[str, NDArray[Any]]:
     """Read what can be shown of heads whose grey values cannot: masks, and outlines in mm [x, y].
 
-    `parts_i` (1 other bright component, 2 chosen) and `mask_i` are of failure number i.
+    Masks are at half the size: `failed_parts` (1 other bright component, 2 chosen) and
+    `failed_masks` of `FAILURES`, `whole_bright` and `whole_masks` of `WHOLE_PICTURED`.
     """
     with np.load(FOLDER / "pictures.npz", allow_pickle=False) as file:
         return dict(file)
@@ -150,10 +143,7 @@ def cut_into_head(
     for axis in axes:
         first, size = found[("top", "left")[axis]], found[("height", "width")[axis]]
         depth = round(depth_mm / spacing_mm[axis])
-        start, stop = int(first.min()) + depth, int((first + size).max()) - depth
-        if stop <= start:
-            raise InvalidSetting(f"Cutting {depth_mm:g} mm off the head leaves nothing; cut less.")
-        frame[axis] = slice(start, stop)
+        frame[axis] = slice(int(first.min()) + depth, int((first + size).max()) - depth)
     return tuple(frame)
 
 
@@ -166,27 +156,12 @@ def edge_outcome(trace: SkullMaskTrace, reference: Mask) -> dict[str, Any]:
     return {"n_edge_touching": n, "iou": on, "iou_off": off, "outcome": outcome}
 
 
-def signs_of(traces: Sequence[SkullMaskTrace], stack: Stack) -> list[str]:
-    """Names of the signs of failure on the traced slices of one volume, joined by ;."""
-    own = [warnings_of(one.facts, one.settings, stack.spacing_mm, one.reason) for one in traces]
-    areas, levels = [one.facts.mask_px for one in traces], [one.threshold for one in traces]
-    return _with_jumps(own, areas, levels, stack)
-
-
-def _with_jumps(
-    own: Sequence[Mapping[str, str]], areas: Sequence[int], levels: Sequence[int], stack: Stack
-) -> list[str]:
-    n, steps, warned = len(own), [_steps(stack)[0]] * len(own), [bool(one) for one in own]
-    jumps = neighbour_signs(areas, levels, ["head"] * n, stack.slice_numbers, steps, warned)
-    return [";".join({**mine, **jump}) for mine, jump in zip(own, jumps, strict=True)]
-
-
 def chosen_on_others(curves: pd.DataFrame, method: str) -> pd.DataFrame:
     """Choose a setting for each head by the mean IoU of all *others*: head, setting, own iou."""
     wide = curves[curves.method == method].pivot(index="head", columns="setting", values="iou")
-    found = pd.DataFrame({"head": curves["head"].unique()})
-    found["setting"] = [wide.drop(index=head).mean().idxmax() for head in found["head"]]
-    return found.assign(iou=[wide.loc[head, setting] for head, setting in found.to_numpy()])
+    wide = wide.reindex(curves["head"].unique()).rename_axis("volume")
+    folds = leave_one_volume_out(wide).folds
+    return folds.set_axis(["head", "setting", "iou"], axis=1)
 
 
 def summary(scores: pd.DataFrame) -> pd.DataFrame:
@@ -209,13 +184,12 @@ def sign_rates(
 
     A row a sign: sign, n_hits of n_failures, n_false of n_others.
     """
-    shown = {sign: signs.str.split(";").map(lambda one, sign=sign: sign in one) for sign in names}
+    shown = signs.str.get_dummies(";").reindex(columns=[*names], fill_value=0) > 0
     shown["any of these"] = signs != ""
-    rows = [
-        (sign, (there & failed).sum(), failed.sum(), (there & ~failed).sum(), (~failed).sum())
-        for sign, there in shown.items()
-    ]
-    return pd.DataFrame(rows, columns=["sign", "n_hits", "n_failures", "n_false", "n_others"])
+    hits, false = shown[failed].sum(), shown[~failed].sum()
+    found = {"n_hits": hits, "n_failures": failed.sum(), "n_false": false}
+    found["n_others"] = (~failed).sum()
+    return pd.DataFrame(found).rename_axis("sign").reset_index()
 
 
 def measure(given: Sequence[Stack]) -> dict[str, pd.DataFrame]:
@@ -226,102 +200,78 @@ def measure(given: Sequence[Stack]) -> dict[str, pd.DataFrame]:
     reaches = chosen_on_others(curves, ARTICLE_MM).set_index("head").setting
     return {
         "curves": curves,
-        "widths": pd.DataFrame(row for stack in given for row in _widths(stack)),
+        "widths": pd.concat(map(_widths, given), ignore_index=True),
         "scores": scores,
-        "slices": pd.DataFrame(row for stack in given for row in _slices(stack)),
-        "crops": pd.DataFrame(row for one in given for row in _crops(one, reaches[_head(one)])),
+        "slices": pd.concat(map(_slices, given), ignore_index=True),
+        "crops": pd.DataFrame(row for stack in given for row in _crops(stack, reaches)),
         "rules": rules[names],
     }
 
 
-def _top_to_bottom(scores: pd.DataFrame) -> pd.DataFrame:
-    """Score every labelled slice of a whole head, at what the other heads chose."""
-    whole = heads.load_whole(LABELLED)
-    assert whole.reference is not None
-    labelled = whole.select(np.flatnonzero(whole.reference.any(axis=(1, 2))).tolist())
-    chosen = scores[scores["head"] == _head(whole)].groupby("method")["setting"].first()
-    signs = dict(zip(whole.slice_numbers, _signs_of_whole(whole), strict=True))
-    rows = []
-    for name, method in (METHODS | BORDERS).items():
-        for place, _, (mask, reference) in _made(method, labelled, (float(chosen[name]),)):
-            both, either = np.count_nonzero(mask & reference), np.count_nonzero(mask | reference)
-            own = signs[place["slice"]] if name == WHOLE else ""
-            rows.append((name, place["slice"], both / either, both, either, own))
-    return pd.DataFrame(rows, columns=["method", "slice", "iou", "both_px", "any_px", "signs"])
+def _reference(stack: Stack) -> Mask:
+    assert stack.reference is not None
+    return stack.reference
 
 
-def _signs_of_whole(whole: Stack) -> list[str]:
-    """Name what the whole-head method warns of, slice by slice, joined by ;."""
-    found = find_whole_head(whole.images, _steps(whole))
-    areas = np.count_nonzero(found.masks, axis=(1, 2)).tolist()
-    return _with_jumps(signs_of_volume(found), areas, [found.threshold] * len(whole), whole)
+def _places(stack: Stack) -> pd.DataFrame:
+    """Say of every slice where it is from; stacks of one head share it."""
+    return pd.DataFrame({"stack": stack.name, "head": stack.groups, "slice": stack.slice_numbers})
 
 
 def _chosen_and_scored(
-    methods: Mapping[str, Method], stacks: Iterable[Stack]
+    methods: Mapping[str, Method], stacks: Sequence[Stack]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Mean IoU by head and setting, and scores with the setting that the other heads choose."""
-    pairs = list(product(methods.items(), stacks))
-    tried = [
-        {"method": name, "head": place["head"], "setting": setting, "iou": metrics.iou(*pair)}
-        for (name, method), stack in pairs
-        for place, setting, pair in _made(method, stack, method[1])
-    ]
-    by_setting = pd.DataFrame(tried).groupby(["method", "head", "setting"], sort=False)
+    tried, scores = [], []
+    for (name, (make, settings)), stack in product(methods.items(), stacks):
+        for setting in settings:
+            ious = [*map(metrics.iou, make(stack, setting), _reference(stack))]
+            tried.append(_places(stack).assign(method=name, setting=setting, iou=ious))
+    by_setting = pd.concat(tried).groupby(["method", "head", "setting"], sort=False)
     curves = by_setting.iou.mean().reset_index()
-    scores = []
-    for (name, method), stack in pairs:
-        chosen = chosen_on_others(curves, name).set_index("head").setting[_head(stack)]
-        for place, setting, pair in _made(method, stack, (chosen,)):
-            found = metrics.score(*pair, stack.spacing_mm)
-            own = {one: found[one] for one in MEASURES}
-            scores.append(place | {"method": name, "setting": setting} | own)
-    return curves, pd.DataFrame(scores)
+    for (name, (make, _)), stack in product(methods.items(), stacks):
+        places = _places(stack)
+        setting = chosen_on_others(curves, name).set_index("head").setting[places["head"][0]]
+        own = metrics.score_slices(make(stack, setting), _reference(stack), stack.spacing_mm)
+        scores.append(places.assign(method=name, setting=setting, **own[MEASURES]))
+    return curves, pd.concat(scores, ignore_index=True)
 
 
-def _each(stack: Stack) -> Iterator[tuple[dict[str, Any], NDArray[Any], Mask]]:
-    """Go over slices: where each is from, image, reference mask; stacks of one head share it."""
-    assert stack.reference is not None
-    slices = zip(stack.slice_numbers, stack.images, stack.reference, strict=True)
-    for number, image, reference in slices:
-        yield {"stack": stack.name, "head": _head(stack), "slice": number}, image, reference
+def _widths(stack: Stack) -> pd.DataFrame:
+    found = {str(w): [*map(metrics.iou, _with_kernel(stack, w), _reference(stack))] for w in WIDTHS}
+    return _places(stack).assign(**found)
 
 
-def _made(
-    method: Method, stack: Stack, settings: Sequence[float]
-) -> Iterator[tuple[dict[str, Any], float, tuple[Mask, Mask]]]:
-    """Go over the masks of slices and settings: where from, setting, mask and reference mask."""
-    for (place, _, reference), masks in zip(_each(stack), method[0](stack, settings), strict=True):
-        for setting, mask in zip(settings, masks, strict=True):
-            yield place, setting, (mask, reference)
-
-
-def _widths(stack: Stack) -> Iterator[dict[str, Any]]:
-    for place, image, reference in _each(stack):
-        masks = zip(WIDTHS, pipeline.masks_by_width(image, WIDTHS), strict=True)
-        yield place | {str(width): metrics.iou(mask, reference) for width, mask in masks}
-
-
-def _traced(stack: Stack) -> tuple[list[SkullMaskTrace], list[str]]:
+def _slices(stack: Stack) -> pd.DataFrame:
+    """Trace every slice: signs, and where there is a reference mask, what was chosen."""
     traces = [pipeline.trace_skull_mask(image) for image in stack.images]
-    return traces, signs_of(traces, stack)
+    levels, areas = [one.threshold for one in traces], [one.facts.mask_px for one in traces]
+    touching = [one.n_edge_touching for one in traces]
+    told = _places(stack).assign(threshold=levels, n_edge_touching=touching)
+    if stack.reference is not None:
+        told["chosen"] = [*map(what_was_chosen, traces, _reference(stack))]
+    own = [_own_signs(one, stack) for one in traces]
+    return told.assign(signs=_with_jumps(own, areas, levels, stack))
 
 
-def _slices(stack: Stack) -> Iterator[dict[str, Any]]:
-    traces, signs = _traced(stack)
-    for (place, _, reference), trace, shown in zip(_each(stack), traces, signs, strict=True):
-        yield place | {
-            "threshold": trace.threshold,
-            "n_edge_touching": trace.n_edge_touching,
-            "chosen": what_was_chosen(trace, reference),
-            "signs": shown,
-        }
+def _own_signs(trace: SkullMaskTrace, stack: Stack) -> dict[str, str]:
+    return warnings_of(trace.facts, trace.settings, stack.spacing_mm, trace.reason)
 
 
-def _crops(stack: Stack, reach_mm: float) -> Iterator[dict[str, Any]]:
+def _with_jumps(
+    own: Sequence[Mapping[str, str]], areas: Sequence[int], levels: Sequence[int], stack: Stack
+) -> list[str]:
+    """Join the names of signs, those beside neighbours too, of the slices of one volume by ;."""
+    n, steps, warned = len(own), [_steps(stack)[0]] * len(own), [bool(one) for one in own]
+    jumps = neighbour_signs(areas, levels, ["head"] * n, stack.slice_numbers, steps, warned)
+    return [";".join({**mine, **jump}) for mine, jump in zip(own, jumps, strict=True)]
+
+
+def _crops(stack: Stack, reaches: pd.Series[float]) -> Iterator[dict[str, Any]]:
     spacing = stack.spacing_mm or (1.0, 1.0)
-    settings = PipelineSettings(reach_mm=reach_mm).at(spacing)
-    for i, (place, image, reference) in enumerate(_each(stack)):
+    places: Any = _places(stack).to_dict("records")
+    for place, image, reference in zip(places, stack.images, _reference(stack), strict=True):
+        settings = PipelineSettings(reach_mm=reaches[place["head"]]).at(spacing)
         before = pipeline.trace_skull_mask(image).threshold
         for (sides, axes), depth in product(CUTS.items(), DEPTHS_MM):
             frame = cut_into_head(image, depth, spacing, axes)
@@ -334,76 +284,86 @@ def _crops(stack: Stack, reach_mm: float) -> Iterator[dict[str, Any]]:
                 "threshold": trace.threshold,
                 **edge_outcome(trace, reference[frame]),
                 "chosen": what_was_chosen(trace, reference[frame]),
-                "signs": signs_of([trace], stack.select([i]))[0],
+                "signs": ";".join(_own_signs(trace, stack)),
             }
 
 
-def _unscored(volume: Stack) -> Iterator[dict[str, Any]]:
-    for region, numbers in UNSCORED.items():
-        stack = volume.select(numbers)
-        for number, shown in zip(numbers, _traced(stack)[1], strict=True):
-            yield {"region": region, "slice": number, "signs": shown}
+def _unscored(volume: Stack) -> pd.DataFrame:
+    parts = [_slices(volume.select(some)).assign(region=name) for name, some in UNSCORED.items()]
+    return pd.concat(parts, ignore_index=True)[["region", "slice", "signs"]]
 
 
-def _failures(volume: Stack) -> dict[str, Any]:
-    """Components and mask of the slices that show a failure each, reduced."""
-    found = {}
-    for i, number in enumerate(FAILURES.values()):
-        trace = pipeline.trace_skull_mask(volume.images[number])
-        left, top, width, height = cv2.boundingRect(trace.mask | trace.binary)
-        size = (round(width * PICTURE_PX / height), PICTURE_PX)
-        for name, pixels in (("parts", trace.binary + trace.brain), ("mask", trace.mask)):
-            box = pixels[top : top + height, left : left + width]
-            found[f"{name}_{i}"] = cv2.resize(box, size, interpolation=cv2.INTER_NEAREST)
-    return found
+def _top_to_bottom(scores: pd.DataFrame) -> pd.DataFrame:
+    """Score every labelled slice of a whole head, at what the other heads chose."""
+    whole = heads.load_whole(LABELLED)
+    labelled = whole.select(np.flatnonzero(np.any(whole.reference, axis=(1, 2))).tolist())
+    chosen = scores[scores["stack"] == LABELLED].groupby("method")["setting"].first()
+    tables = []
+    for name, (make, _) in (METHODS | BORDERS).items():
+        found = metrics.score_slices(make(labelled, chosen[name]), _reference(labelled))
+        table = found[["iou"]].assign(method=name, slice=labelled.slice_numbers, signs="")
+        table["both_px"] = found["true_positive"]
+        table["any_px"] = found[[*metrics.COUNTS]].sum(axis=1)
+        if name == WHOLE:
+            table["signs"] = _signs_of_whole(whole, labelled)
+        tables.append(table[["method", "slice", "iou", "both_px", "any_px", "signs"]])
+    return pd.concat(tables, ignore_index=True)
 
 
-def _whole_pictures(volume: Stack) -> dict[str, Any]:
-    """Bright voxels and whole-head masks of some slices, reduced to one size."""
-    found = find_whole_head(volume.images, _steps(volume))
-    size = volume.images.shape[2] // 2, volume.images.shape[1] // 2
-    places = [volume.slice_numbers.index(number) for number in WHOLE_PICTURED]
-    bright = (found.levels[places] > found.threshold).astype(np.uint8)
-    return {
-        f"whole_{name}": np.stack([cv2.resize(one, size, interpolation=0) for one in pixels])
-        for name, pixels in (("bright", bright), ("masks", found.masks[places]))
+def _signs_of_whole(whole: Stack, labelled: Stack) -> list[str]:
+    """Name what the whole-head method warns of on some slices, joined by ;."""
+    found = _found_in(whole.name)
+    areas = np.count_nonzero(found.masks, axis=(1, 2)).tolist()
+    signs = _with_jumps(signs_of_volume(found), areas, [found.threshold] * len(whole), whole)
+    return [signs[number] for number in labelled.slice_numbers]
+
+
+def _pictures(volume: Stack) -> dict[str, Any]:
+    """What was found on the pictured slices, at half the size."""
+    traces = [pipeline.trace_skull_mask(volume.images[number]) for number in FAILURES.values()]
+    found, places = _found_in(volume.name), list(WHOLE_PICTURED)
+    drawn: dict[str, Any] = {
+        "failed_parts": [one.binary + one.brain for one in traces],
+        "failed_masks": [one.mask for one in traces],
+        "whole_bright": found.levels[places] > found.threshold,
+        "whole_masks": found.masks[places],
     }
+    return {name: np.asarray(one, np.uint8)[:, ::2, ::2] for name, one in drawn.items()}
 
 
 def _outlines(stack: Stack, scores: pd.DataFrame) -> dict[str, Any]:
     """Outlines of the masks of a stack's middle slice, (n, 2) points [x, y] in mm."""
-    middle = stack.select([len(stack) // 2])
-    assert middle.reference is not None
-    drawn = {"reference": middle.reference[0]}
-    chosen = scores[scores["head"] == _head(stack)].groupby("method", sort=False)["setting"].first()
-    for name, setting in chosen.items():
-        (masks,) = METHODS[str(name)][0](middle, (setting,))
-        drawn[str(name)] = next(iter(masks))
-    found = {}
-    for name, mask in drawn.items():
-        contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    middle, found = stack.select([len(stack) // 2]), {}
+    chosen = scores[scores["stack"] == stack.name].groupby("method", sort=False)["setting"].first()
+    drawn = {name: METHODS[str(name)][0](middle, setting) for name, setting in chosen.items()}
+    for name, mask in {"reference": _reference(middle), **drawn}.items():
+        contours, _ = cv2.findContours(mask[0], cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
         line = cv2.approxPolyDP(max(contours, key=len), 0.7, True)[:, 0]
         in_mm = line * np.array(stack.spacing_mm)[::-1]
         found[f"{stack.name}/{name}"] = in_mm.round(1).astype(np.float32)
     return found
 
 
+def store(name: str, tables: Mapping[str, pd.DataFrame], **told: Any) -> None:
+    """Keep tables, and beside them the date, the versions and more to be told of them."""
+    for one, rows in tables.items():
+        rows.round(6).to_csv(FOLDER / f"{one}.csv", index=False, lineterminator="\n")
+    told = {"date": datetime.now(UTC).date().isoformat(), "versions": versions(), **told}
+    (FOLDER / f"{name}.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+
+
 def record() -> None:
     """Measure everything on the open heads and store it."""
-    stacks = [heads.load(name) for name in heads.HEADS]
-    volume = read_stack(str(heads.fetch(PICTURED)[0]), axis="axial")
-    found = measure(stacks) | {"unscored": pd.DataFrame(_unscored(volume))}
-    drawn: dict[str, Any] = _failures(volume) | _whole_pictures(volume)
-    for stack in stacks:
-        drawn |= _outlines(stack, found["scores"])
+    stacks, volume = [heads.load(name) for name in heads.HEADS], heads.load_whole(PICTURED)
+    found = measure(stacks) | {"unscored": _unscored(volume)}
     curves, scores = _chosen_and_scored(BORDERS, stacks)
     whole = _top_to_bottom(pd.concat([found["scores"], scores]))
     found |= {"border_curves": curves, "border_scores": scores, "top_to_bottom": whole}
-    for name, one in found.items():
-        one.round(6).to_csv(FOLDER / f"{name}.csv", index=False, lineterminator="\n")
+    drawn = _pictures(volume)
+    for stack in stacks:
+        drawn |= _outlines(stack, found["scores"])
     np.savez_compressed(FOLDER / "pictures.npz", **drawn)
-    told = {"date": datetime.now(UTC).date().isoformat(), "versions": versions()}
-    (FOLDER / "about.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    store("about", found)
 
 
 def recheck() -> str:

@@ -18,7 +18,7 @@ from functools import partial
 from importlib import metadata
 from itertools import product
 from pathlib import Path
-from tempfile import TemporaryDirectory, gettempdir
+from tempfile import TemporaryDirectory
 from time import get_clock_info, perf_counter, thread_time
 from typing import Any
 
@@ -38,7 +38,6 @@ RECORDED = Path(__file__).with_name("timing.json")
 WIDTHS = tuple(range(12, 42, 2))
 LIBRARIES = ["skullnb", "numpy", "scipy", "opencv-python-headless", "numba", "nibabel"]
 LIBRARIES += ["scikit-image", "SimpleITK"]
-MEMORY = Path("/dev/shm")  # a folder in memory, where the system has one
 SCRIPT, BATCHES = "the author's script", ("skullnb, .npy", "skullnb, .packed.npy", "skullnb, .zarr")
 # Time of the one thread does not count what other programs take; some systems tell it too coarsely.
 CLOCK = thread_time if get_clock_info("thread_time").resolution < 1e-5 else perf_counter
@@ -84,22 +83,6 @@ def with_simpleitk(image: Image, width: int) -> Mask:
     return np.asarray(sitk.GetArrayFromImage(sitk.BinaryFillhole(grown)), dtype=np.uint8)
 
 
-def with_row(image: Image, width: int) -> Mask:
-    """Make the mask and its row in a table, as `skullnb mask` does."""
-    return pipeline.measure_slice(image, PipelineSettings(width)).mask
-
-
-def with_sweep(image: Image, width: int) -> Mask:
-    """Make the masks of as many widths as `WIDTHS` has."""
-    first, *_ = pipeline.masks_by_width(image, (width, *WIDTHS[1:]))
-    return first
-
-
-def floor(image: Image, _width: int = 0) -> Mask:
-    """Do what no method can avoid: find minimum and maximum, and write a mask. Not a skull mask."""
-    return np.full(image.shape, image.max() > image.min(), dtype=np.uint8)
-
-
 ARTICLE, MASK, FLOOR = "the article's way", "skullnb, mask alone", "floor"
 CARE, SWEEP = "OpenCV, with care", "skullnb, all widths"
 QUICK = (ARTICLE, CARE, MASK, FLOOR)
@@ -109,9 +92,13 @@ CONTESTANTS: dict[str, Callable[[Image, int], Mask]] = {
     "scikit-image": with_scikit_image,
     "SimpleITK": with_simpleitk,
     MASK: pipeline.create_skull_mask,
-    "skullnb, mask and row": with_row,
-    SWEEP: with_sweep,
-    FLOOR: floor,
+    # What `skullnb mask` does, and the masks of as many widths as `WIDTHS` has.
+    "skullnb, mask and row": lambda image, width: (
+        pipeline.measure_slice(image, PipelineSettings(width)).mask
+    ),
+    SWEEP: lambda image, width: [*pipeline.masks_by_width(image, (*WIDTHS[1:], width))][-1],
+    # What no method can avoid: find minimum and maximum, and write a mask. Not a skull mask.
+    FLOOR: lambda image, _: np.full(image.shape, image.max() > image.min(), dtype=np.uint8),
 }
 """From (H, W) image and kernel width in px to (H, W) uint8 {0, 1}."""
 
@@ -169,46 +156,45 @@ def compare(
 def growth(images: Sequence[Image], rounds: int, sides: Sequence[int]) -> pd.DataFrame:
     """Time some ways on slices stretched to squares: a row a side (px) and way."""
     tables = []
-    for side in sides:
-        places = [np.ix_(*(np.arange(side) * n // side for n in one.shape)) for one in images]
-        stretched = [one[place] for one, place in zip(images, places, strict=True)]
-        tables.append(compare(stretched, rounds).assign(side=side))
+    for n in sides:
+        squares = [cv2.resize(one, (n, n), interpolation=cv2.INTER_NEAREST) for one in images]
+        tables.append(compare(squares, rounds).assign(side=n))
     return pd.concat(tables, ignore_index=True)
 
 
 def batches(images: Sequence[Image], rounds: int, n_slices: int = 3000) -> pd.DataFrame:
     """Time whole batches of some slices over and over, from one .npy file to another, by the clock.
 
-    They lie in `MEMORY` where there is one, so that no disk decides; the script gets a fifth of the
+    They lie in memory where a folder can, so that no disk decides; the script gets a fifth of the
     slices. A row a way and number of workers: `start_s`, what two slices take; `rate`, slices a
-    second beyond that; how many times `faster` than the script with as many; and the `folder`.
+    second beyond that; how many times `faster` than the script with as many.
     """
     from skullnb.batch import mask_batch
 
-    folder = MEMORY if MEMORY.is_dir() else Path(gettempdir())
+    def batch(way: str, workers: int, n: int) -> None:
+        source, output = Path(place, f"{n}.npy"), Path(place, way.replace("skullnb, ", "masks"))
+        if way == SCRIPT:
+            article.batch_script(source, output, processes=workers)
+        else:
+            mask_batch(source, output, workers=workers, overwrite=True)
+
     many = {SCRIPT: n_slices // 5} | dict.fromkeys(BATCHES, n_slices)
-    work: dict[tuple[str, int, int], Callable[[], object]] = {}
-    with TemporaryDirectory(dir=folder) as place:
+    ways = list(product(many, (1, 2)))
+    with TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as place:
         for n in {2, *many.values()}:
             shape, kind = (n, *images[0].shape), images[0].dtype
             stack = np.lib.format.open_memmap(f"{place}/{n}.npy", "w+", kind, shape)
             for number in range(n):
                 stack[number] = images[number % len(images)]
-        for way, one in product(many, (1, 2)):
-            output = Path(place, way.replace("skullnb, ", "masks"))
-            for n in (2, many[way]):
-                source = Path(place, f"{n}.npy")
-                work[way, one, n] = partial(mask_batch, source, output, workers=one, overwrite=True)
-                if way == SCRIPT:
-                    work[way, one, n] = partial(article.batch_script, source, output, processes=one)
+        work = {(*one, n): partial(batch, *one, n) for one in ways for n in (2, many[one[0]])}
         seconds = take_turns(work, rounds, perf_counter)
     rates, rows = {}, []
-    for way, one in product(many, (1, 2)):
+    for way, one in ways:
         start = seconds[way, one, 2].median()
         rates[way, one] = (many[way] - 2) / (seconds[way, one, many[way]] - start)
         faster = (rates[way, one] / rates[SCRIPT, one]).median()
-        rows.append((way, one, start, rates[way, one].median(), faster, str(folder)))
-    return pd.DataFrame(rows, columns=["way", "workers", "start_s", "rate", "faster", "folder"])
+        rows.append((way, one, start, rates[way, one].median(), faster))
+    return pd.DataFrame(rows, columns=["way", "workers", "start_s", "rate", "faster"])
 
 
 def noisy(images: Sequence[Image]) -> list[Image]:

@@ -6,15 +6,12 @@ They mark the brain and we the skull's outer surface, so each is scored twice: a
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator
-from datetime import UTC, datetime
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
-from subprocess import DEVNULL, Popen
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -27,8 +24,8 @@ from skullnb import heads, metrics
 from skullnb.errors import UnreadableFile
 from skullnb.pipeline import Mask, fill_holes, normalise, otsu_threshold
 from skullnb.pipeline.border import grow_through_dark
-from skullnb.stack import Stack
-from skullnb.study.real_heads import FOLDER, MEASURES, POOR_IOU
+from skullnb.stack import Stack, read_stack
+from skullnb.study.real_heads import MEASURES, POOR_IOU, store
 from skullnb.study.timing import machine, versions
 
 OURS = "skullnb"
@@ -43,99 +40,60 @@ WHOLE_HEADS = ("colin27", "mne-ecog")
 AS_IT_COMES, OUR_BORDER = "as it comes", "with our border"
 
 
-def table() -> pd.DataFrame:
-    """Read the stored comparison, a row a tool, head and way (`AS_IT_COMES`, `OUR_BORDER`).
-
-    Mean scores over the head's scored slices, the worst IoU, how many are below .9, and the tool's
-    processor time (s) and memory (MB) for the whole head.
-    """
-    return pd.read_csv(FOLDER / "tools.csv")
-
-
-def about() -> dict[str, Any]:
-    """Tell the stored comparison's date, machine and versions."""
-    return dict(json.loads((FOLDER / "tools.json").read_text(encoding="utf-8")))
-
-
-def brain_of(tool: str, scan: Any) -> tuple[NDArray[np.bool_], float, float]:
-    """Run a tool on a NIfTI image; its mask as the image is stored, processor seconds, peak MB."""
-    _, command = TOOLS[tool]
-    canonical = nib.as_closest_canonical(scan)
+def brain_of(tool: str, whole: Stack) -> tuple[NDArray[np.bool_], float, float]:
+    """Run a tool on a whole head; its mask, (N, H, W), processor seconds, peak MB."""
+    (grid,), (_, command) = whole.grids, TOOLS[tool]
+    assert grid is not None
+    voxels = np.empty(grid.shape, dtype=np.float32)
+    grid.cut(voxels)[...] = whole.images
     with TemporaryDirectory() as folder:
         files = {name: f"{folder}/{name}.nii.gz" for name in ("scan", "mask", "brain")}
-        nib.save(canonical, files["scan"])
+        nib.save(nib.as_closest_canonical(nib.Nifti1Image(voxels, grid.affine)), files["scan"])
         program, *words = command.format(**files).split()
         place = shutil.which(program, path=Path(sys.executable).parent) or program
         # Waited for by hand: only so the system tells what this one process and its own took.
-        process = Popen([place, *words], stdout=DEVNULL, stderr=DEVNULL)
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            raise UnreadableFile(f"{tool} failed on this head with code {process.returncode}.")
-        found: Any = nib.load(files["mask"])
-        back = nib.orientations.ornt_transform(
-            nib.io_orientation(found.affine), nib.io_orientation(scan.affine)
-        )
-        mask = nib.orientations.apply_orientation(np.asarray(found.dataobj), back) > 0
+        process = os.posix_spawnp(place, [place, *words], os.environ)
+        _, status, used = os.wait4(process, 0)
+        if status:
+            code = os.waitstatus_to_exitcode(status)
+            raise UnreadableFile(f"{tool} failed on this head with code {code}.")
+        mask = read_stack(files["mask"], axis="axial").images > 0
     return mask, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
 
 
-def border_of(brain: NDArray[Any], stack: Stack) -> Iterator[Mask]:
+def border_of(brain: NDArray[Any], stack: Stack) -> Mask:
     """Grow our border from a brain, slice by slice, at each slice's own threshold."""
-    for image, marked in zip(stack.images, brain, strict=True):
-        levels = normalise(image)
-        grown = grow_through_dark(
-            marked.astype(np.uint8), levels, otsu_threshold(levels), stack.spacing_mm or (1.0, 1.0)
-        )
-        yield fill_holes(grown)
+    masks = []
+    for image, marked in zip(stack.images, brain.astype(np.uint8), strict=True):
+        levels, spacing_mm = normalise(image), stack.spacing_mm or (1.0, 1.0)
+        grown = grow_through_dark(marked, levels, otsu_threshold(levels), spacing_mm)
+        masks.append(fill_holes(grown))
+    return np.stack(masks)
 
 
-def measure(names: tuple[str, ...] = WHOLE_HEADS) -> pd.DataFrame:
-    """Run all tools on heads that are whole, and score them on the slices with a reference."""
+def measure() -> pd.DataFrame:
+    """Run all tools on heads that are whole, and score them on the slices with a reference.
+
+    A row a tool, head and way (`AS_IT_COMES`, `OUR_BORDER`): mean scores over the slices, the worst
+    IoU, how many are below .9, and processor time (s) and memory (MB) for the whole head.
+    """
     rows = []
-    for name in names:
-        stack, scan = heads.load(name), _scan(name)
+    for name, tool in product(WHOLE_HEADS, TOOLS):
+        stack = heads.load(name)
         assert stack.reference is not None
-        for tool in TOOLS:
-            mask, seconds, memory = brain_of(tool, scan)
-            brain = stack.grids[0].cut(mask)[list(stack.slice_numbers)]  # type: ignore[union-attr]
-            ways: dict[str, Any] = {AS_IT_COMES: brain}
-            if tool != OURS:
-                ways[OUR_BORDER] = border_of(brain, stack)
-            for way, masks in ways.items():
-                pairs = zip(masks, stack.reference, strict=True)
-                scores = pd.DataFrame(metrics.score(*pair, stack.spacing_mm) for pair in pairs)
-                row = {"tool": tool, "head": name, "way": way, **scores[MEASURES].mean()}
-                row |= {"worst": scores["iou"].min(), "n_poor": sum(scores["iou"] < POOR_IOU)}
-                row |= {"n_slices": len(scores), "seconds": seconds, "memory_mb": memory}
-                rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def _scan(name: str) -> Any:
-    """Open the whole scan of a head as a NIfTI image."""
-    from scipy.io import loadmat
-
-    first, *_ = heads.fetch(name)
-    if first.suffix != ".mat":
-        image: Any = nib.load(first)
-        return nib.Nifti1Image(np.asarray(image.dataobj, dtype=np.float32), image.affine)
-    stored = loadmat(first, variable_names=["mri"], simplify_cells=True)["mri"]["anatomy"]
-    grid = heads.load(name).grids[0]
-    assert grid is not None
-    return nib.Nifti1Image(np.asarray(stored, dtype=np.float32), grid.affine)
-
-
-def record(folder: Path = FOLDER) -> None:
-    """Measure everything and store it; some minutes."""
-    measure().round(4).to_csv(folder / "tools.csv", index=False, lineterminator="\n")
-    told = {
-        "date": datetime.now(UTC).date().isoformat(),
-        "machine": machine(),
-        "versions": versions() | {package: version(package) for package, _ in TOOLS.values()},
-    }
-    (folder / "tools.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+        found, seconds, memory = brain_of(tool, heads.load_whole(name))
+        ways: dict[str, Any] = {AS_IT_COMES: found[list(stack.slice_numbers)]}
+        if tool != OURS:
+            ways[OUR_BORDER] = border_of(ways[AS_IT_COMES], stack)
+        for way, masks in ways.items():
+            scores = metrics.score_slices(masks, stack.reference, stack.spacing_mm)
+            row = {"tool": tool, "head": name, "way": way, **scores[MEASURES].mean()}
+            row |= {"worst": scores["iou"].min(), "n_poor": sum(scores["iou"] < POOR_IOU)}
+            row |= {"n_slices": len(scores), "seconds": seconds, "memory_mb": memory}
+            rows.append(row)
+    return pd.DataFrame(rows).round(4)
 
 
 if __name__ == "__main__":
-    record()
+    theirs = {package: version(package) for package, _ in TOOLS.values()}
+    store("tools", {"tools": measure()}, machine=machine(), versions=versions() | theirs)

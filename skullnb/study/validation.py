@@ -16,8 +16,6 @@ from scipy import stats
 
 from skullnb.errors import InvalidSetting
 
-METRICS = ("iou", "dice", "precision", "recall", "nsd")  # best when large, so they can choose
-
 
 class Outcome(NamedTuple):
     """A row a fold (held_out, chosen setting, score), and their mean, each volume counting once."""
@@ -27,19 +25,15 @@ class Outcome(NamedTuple):
     score: float
 
 
-def score_table(sweep: pd.DataFrame, metric: str = "iou") -> pd.DataFrame:
-    """Turn a sweep into the table that the functions here work on, by one of `METRICS`.
+def score_table(sweep: pd.DataFrame) -> pd.DataFrame:
+    """Turn the IoU of a sweep into the table that the functions here work on.
 
     Index (volume, slice) in the order of the stack, the volume from the sweep's `group` ("" where
     unknown); a column for each kernel width in rising order. Slices without a score (mask and
-    reference mask both empty) are left out. What nothing can be chosen by is refused.
+    reference mask both empty) are left out.
     """
-    if metric not in METRICS or metric not in sweep:
-        raise InvalidSetting(f"Sweep and choose by one of {', '.join(METRICS)}, not {metric!r}.")
-    if len(sweep) != sweep.position.nunique() * sweep.kernel_width.nunique():
-        raise InvalidSetting("The sweep has gaps; score every slice once at every setting.")
     place = ["position", "group", "slice"]
-    scores = sweep.pivot(index=place, columns="kernel_width", values=metric).dropna()
+    scores = sweep.pivot(index=place, columns="kernel_width", values="iou").dropna()
     return scores.droplevel("position").rename_axis(["volume", "slice"])
 
 
@@ -206,7 +200,7 @@ def _test(
     for name, out in zip(names, folds, strict=True):
         chosen = _by_volume(scores[out if out.all() else ~out]).mean().idxmax()
         rows.append((name, chosen, _by_volume(scores.loc[out, [chosen]]).mean().iloc[0]))
-        volumes.append(scores.index[out.argmax()][0])
+        volumes.append(scores.index.get_level_values("volume")[out.argmax()])
     table = pd.DataFrame(rows, columns=["held_out", "chosen", "score"])
     mean = table.score.groupby(volumes).mean().mean()
     return Outcome(method, table, float(mean))
