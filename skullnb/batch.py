@@ -21,9 +21,11 @@ import numpy as np
 from skullnb import masking
 from skullnb.errors import BatchStopped, InvalidImage, InvalidSetting, UnreadableFile
 from skullnb.pipeline import PipelineSettings
-from skullnb.stack import Volume, many, refuse_place
+from skullnb.stack import Volume, refuse_place, write
 from skullnb.stack.checks import expand, needed
-from skullnb.stack.many import PACKED, Slices, is_zarr, open_slices, pixels_of, shape_of
+from skullnb.stack.files import is_zarr
+from skullnb.stack.read import CHANGED, Slices, open_slices, pixels_of
+from skullnb.stack.write import PACKED, shape_of
 
 KINDS = (PACKED, ".npy", ".zarr")
 _LARGE = 10**9  # bytes of a .npy whose masks are no longer made in memory
@@ -63,7 +65,7 @@ class Work:
         start, stop = number * self.chunk, min((number + 1) * self.chunk, self.slices.shape[0])
         masks = np.zeros((stop - start, *self.slices.shape[1:]), dtype=np.uint8)
         rows = masking.mask_slices(self.slices.read(start, stop), self.settings, masks)
-        many.write_slices(self.masks, self.stored, start, masks)
+        write.write_slices(self.masks, self.stored, start, masks)
         part = self.masks.parent / "rows" / f"{number:09d}.json"
         part.with_suffix(".new").write_text(json.dumps(rows, default=int))
         part.with_suffix(".new").replace(part)
@@ -99,7 +101,7 @@ def mask_batch(
 ) -> Batch:
     """Make the masks of any number of slices; go on where an earlier run was stopped.
 
-    `images` has slices of one size; `words` are as in `stack.many.open_slices`. A .npy has a byte a
+    `images` has slices of one size; `words` are as in `stack.read.open_slices`. A .npy has a byte a
     pixel, a .packed.npy a bit (`numpy.packbits`), a .zarr 255 where something is missing. `workers`
     are threads, or those of the Dask cluster at `scheduler`.
     """
@@ -140,7 +142,7 @@ def mask_batch(
             work = _begin(work, about, overwrite)
             n_resumed = _work_through(work, workers, scheduler, progress)
             if slices.fingerprint() != about["images"]:
-                raise BatchStopped(many.CHANGED)
+                raise BatchStopped(CHANGED)
             refuse()
             rows = work.rows(opened, on_warning)
             told = masking.describe(rows, settings, opened, on_warning)
@@ -222,7 +224,7 @@ def _begin(work: Work, about: Mapping[str, Any], overwrite: bool) -> Work:
     path.unlink(missing_ok=True)
     shutil.rmtree(folder / "rows", ignore_errors=True)
     (folder / "rows").mkdir()
-    many.create_masks(work.masks, work.stored, work.chunk)
+    write.create_masks(work.masks, work.stored, work.chunk)
     masking.write_json({"Batch": about, "chunk": work.chunk}, path)
     return work
 
@@ -263,7 +265,7 @@ def _publish(work: Work, rows: list[dict[str, Any]], path: Path) -> None:
     nothing = np.zeros((1, *work.slices.shape[1:]), dtype=np.uint8)
     for row in rows:
         if row["status"] == "warned" and not row["written_px"]:
-            many.write_slices(work.masks, work.stored, row["index"], nothing)
+            write.write_slices(work.masks, work.stored, row["index"], nothing)
     if path.suffix == ".zarr" and path.exists():  # no folder can replace another in one step
         before = work.masks.with_name("replaced")
         shutil.rmtree(before, ignore_errors=True)

@@ -138,17 +138,19 @@ def test_values_that_begin_at_the_lowest_bit_are_read_and_others_refused(
 
 
 @pytest.mark.parametrize(
-    ("padding", "kind", "fill"), [(-2000, "SS", 100), (63536, "US", 100), (0, "US", 0)]
+    ("padding", "kind", "lowest"),
+    [(-2000, "SS", 100), (-2000, "SS", -50), (63536, "US", 100), (0, "US", 100)],
 )
-def test_padding_is_background_and_not_the_darkest_tissue(tmp_path, padding, kind, fill):
+def test_padding_is_background_and_not_the_darkest_tissue(tmp_path, padding, kind, lowest):
     values = np.clip(PIXELS[0], 100, None)
+    values[0, 4] = lowest
     stored = values.copy()
     stored[:, :2] = padding if padding < 5000 else padding - 65536
     path = save_series(tmp_path, [stored], PixelRepresentation=int(kind == "SS"))[0]
     dataset = pydicom.dcmread(path)
     dataset.add_new("PixelPaddingValue", kind, padding)
     dataset.save_as(path)
-    values[:, :2] = fill
+    values[:, :2] = min(lowest, 0)
     np.testing.assert_array_equal(read_stack(path).images[0], values)
 
 

@@ -143,8 +143,6 @@ def test_groups_are_given_per_slice_before_choosing_or_per_file_and_a_volume_is_
     assert read_stack(tmp_path / "a.npy").groups is None
     assert read_stack(tmp_path / "a.npy", groups="anna").groups == ("anna",) * 3
     both = f"{tmp_path}/*.npy"
-    np.save(save(tmp_path / "a.tif", IMAGES).with_suffix(".npy"), IMAGES[:3])
-    assert len(set(read_stack(tmp_path / "a.*").groups)) == 2
     assert read_stack(both, groups="p,p,q,r,r,s", slices="1:3").groups == ("p", "q", "r", "s")
     assert read_stack(both, groups="anna,ben", slices="0").groups == ("anna", "ben")
     with pytest.raises(ShapeMismatch, match="4 group labels for 6 slices in 2 file"):
@@ -177,7 +175,11 @@ REFUSED = {
     ),
     "two files of one name": (
         lambda f: [files(f, s1__t1=IMAGES, s2__t1=IMAGES) / "s*" / "*.npy"],
-        "2 of the files .* are called t1.npy",
+        "2 of the files .* are called t1",
+    ),
+    "a volume in two kinds": (
+        lambda f: [save(files(f, a=IMAGES) / "a.tif", IMAGES).parent],
+        "2 of the files .* are called a",
     ),
     "references of other sizes": (
         lambda f: (

@@ -1,9 +1,10 @@
 """Whether a name may be written, writing under a passing name, and masks on their own grid."""
 
 import os
+import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -11,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from skullnb.errors import InvalidSetting, SkullnbError, UnreadableFile
-from skullnb.stack.checks import Array, expand, stem, suffix_of
+from skullnb.errors import BatchStopped, InvalidSetting, SkullnbError, UnreadableFile
+from skullnb.stack.checks import Array, expand, needed, stem, suffix_of
 from skullnb.stack.files import SYNTHETIC
 from skullnb.stack.model import Stack
 
 STACK_KINDS = (".npz", ".nii", ".nii.gz")  # of files that stacks are written to
+PACKED = ".packed.npy"  # a bit a pixel
 MASK_KINDS = (".nii", ".nii.gz", ".npy", ".npz", ".tif", ".tiff", ".png")
 
 
@@ -156,3 +158,39 @@ def _write_nifti(path: Path, masks: Array, stack: Stack) -> None:
         image.header["descrip"] = SYNTHETIC
     image.header.set_slope_inter(1, 0)
     image.to_filename(path)
+
+
+def create_masks(path: Path, shape: tuple[int, int, int], chunk: int) -> None:
+    """Make a .npy as long as it will be, or a zarr array of such chunks, where 255 is missing."""
+    if path.suffix == ".zarr":
+        kept = {"chunks": (chunk, *shape[1:]), "dtype": "uint8", "fill_value": 255}
+        zarr = needed("zarr", "A zarr array", "batch")
+        zarr.create_array(path, shape=shape, overwrite=True, **kept)
+        return
+    path.unlink(missing_ok=True)
+    free = shutil.disk_usage(path.parent).free
+    if np.prod(shape) > free:
+        told = f"The masks take {np.prod(shape) / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free"
+        raise BatchStopped(f"{told}; make room, or write {PACKED} or .zarr.")
+    np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+
+
+def write_slices(path: Path, shape: tuple[int, int, int], start: int, masks: Array) -> None:
+    """Write masks from slice `start` on into what `create_masks` made."""
+    if path.suffix == ".zarr":
+        import_module("zarr").open_array(path, mode="r+")[start : start + len(masks)] = masks
+        return
+    rows = np.packbits(masks, axis=-1) if path.name.endswith(PACKED) else masks
+    # Not through a memory map: on a full disk that ends in a signal, not in an error.
+    with path.open("r+b") as file:
+        file.seek(start * rows[0].size - int(np.prod(shape)), os.SEEK_END)
+        file.write(rows.data)
+
+
+def shape_of(masks: Path) -> tuple[int, ...]:
+    """Return the shape of masks in a .npy or .zarr; () where there are none that can be read."""
+    with suppress(Exception):  # numpy and zarr fail in many ways
+        zarr = masks.suffix == ".zarr"
+        opened: Any = import_module("zarr").open_array if zarr else np.lib.format.open_memmap
+        return tuple(opened(masks, mode="r").shape)
+    return ()
