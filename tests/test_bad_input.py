@@ -103,7 +103,7 @@ FILES = {
     "dicom that is text": (content("scan.dcm", b"hello"), "scan.dcm can't be read as DICOM"),
     "dicom of petabytes": (dicom(NumberOfFrames=10**9, Rows=60000), "promises"),
     "dicom in colour": (dicom(PhotometricInterpretation="RGB"), "colour"),
-    "dicom of a CT scan": (dicom(Modality="CT"), "modality CT"),
+    "dicom of ultrasound": (dicom(Modality="US"), "modality US"),
     "dicom at one place": (dicom(ImagePositionPatient=[0, 0, 0]), "slices 0 to 0 mm apart"),
     "dicom with NaN directions": (dicom(ImageOrientationPatient=["nan"] * 6), "no position"),
     "zarr whose description is text": (content("scan.zarr", b"hello"), "scan.zarr can't be read"),

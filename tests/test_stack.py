@@ -131,12 +131,9 @@ def test_groups_are_typed_listed_or_read_from_a_file_with_a_label_a_line(tmp_pat
         assert parse_groups(typed) == expected
     for typed, labels in (([1, 1], ("1", "1")), (7, ("7",)), ("", None), (None, None)):
         assert parse_groups(typed) == labels
+    for label in ("g" * 400, "~nobody", "a\0b", "/etc/hostname/no"):  # that can be no file
+        assert parse_groups(label) == (label,)
     refused(InvalidSetting, "Label 2 of the groups", parse_groups, "anna,b\udcff")
-
-
-@pytest.mark.parametrize("label", ["g" * 400, "~nobody", "a\0b", "/etc/hostname/no"])
-def test_a_label_that_can_be_no_file_is_a_label(label):
-    assert parse_groups(label) == (label,)
 
 
 @pytest.mark.parametrize(
