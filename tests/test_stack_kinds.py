@@ -314,5 +314,5 @@ def test_a_bids_dataset_is_walked_for_its_images_of_one_suffix(bids, where, suff
 
 
 def test_a_bids_dataset_without_the_suffix_names_those_it_has(bids):
-    with pytest.raises(UnreadableFile, match=r"_FLAIR; there are T1w, T2w, .* --suffix"):
+    with pytest.raises(UnreadableFile, match=r"no images that end in _FLAIR; .*--suffix"):
         read_stack(bids, suffix="FLAIR")

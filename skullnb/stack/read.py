@@ -284,9 +284,7 @@ def _list_files(path: Path, suffix: str) -> list[Path]:
         found, suffix = list(filter(_is_read, inside)), suffix or "T1w"
     chosen = [one for one in found if not suffix or stem(one).endswith(f"_{suffix}")]
     if found and not chosen:
-        others = ", ".join(sorted({stem(one).rpartition("_")[2] for one in found})[:9])
-        told = f"{path} holds no images that end in _{suffix}; there are {others}"
-        raise UnreadableFile(f"{told}, choose them with --suffix.")
+        raise UnreadableFile(f"{path} has no images that end in _{suffix}; name others (--suffix).")
     if not chosen:
         raise _nothing_in(path, "file with images")
     return [expand(one) for one in chosen]
