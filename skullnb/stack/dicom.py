@@ -21,22 +21,19 @@ from skullnb.stack import checks
 from skullnb.stack.checks import Array
 from skullnb.stack.model import Frame, Grid, Volume
 
+# How many numbers each of these tags holds that say where an image lies and what its values are.
+_NUMBERS = {"PixelSpacing": 2, "ImagePositionPatient": 3, "ImageOrientationPatient": 6}
+_NUMBERS |= dict.fromkeys(("SpacingBetweenSlices", "SliceThickness"), 1)
+_NUMBERS |= dict.fromkeys(("RescaleSlope", "RescaleIntercept"), 1)
 TAGS = (  # all that is read of a file
     *("SeriesInstanceUID", "SeriesNumber", "Modality", "ImageType", "NumberOfFrames"),
-    *("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation"),
-    *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
-    *("PixelPaddingValue", "PixelSpacing"),
-    *("ImagePositionPatient", "ImageOrientationPatient"),
-    *("SliceThickness", "SpacingBetweenSlices", "RescaleSlope", "RescaleIntercept"),
+    *("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "PixelPaddingValue"),
+    *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", *_NUMBERS),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
     *("PixelData", "FloatPixelData", "DoubleFloatPixelData"),
     *("ExtendedOffsetTable", "ExtendedOffsetTableLengths"),
 )
 
-# How many numbers each of these tags holds that say where an image lies and what its values are.
-_NUMBERS = {"PixelSpacing": 2, "ImagePositionPatient": 3, "ImageOrientationPatient": 6}
-_NUMBERS |= dict.fromkeys(("SpacingBetweenSlices", "SliceThickness"), 1)
-_NUMBERS |= dict.fromkeys(("RescaleSlope", "RescaleIntercept"), 1)
 _SUFFIXES = (".dcm", ".dicom", ".ima")
 _NOT_MRI = ("CT", "US", "PT", "NM", "CR", "DX", "MG", "XA", "RF")
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # DICOM counts towards left and back, NIfTI doesn't
@@ -112,19 +109,18 @@ def _in_order(images: Sequence[Frame], name: str) -> tuple[list[Frame], Array | 
         if len({frame.file for frame in frames}) == 1:
             return frames, None
         raise UnreadableFile(f"{name} holds images that say no position; convert them to NIfTI.")
-    turned = np.reshape([one.told["ImageOrientationPatient"] for one in frames], (-1, 2, 3))
-    (across, down), normal = turned[0], np.cross(*turned[0])
     # Scanners write the same spacing differently in its last digits.
-    spacings = np.array([frame.told["PixelSpacing"] for frame in frames])
-    same = len({frame.shape for frame in frames}) == 1 and np.allclose(spacings, spacings[0], 1e-3)
-    square = np.allclose(turned[0] @ turned[0].T, np.eye(2), atol=1e-3)
-    if not (same and square and np.allclose(turned, turned[0], atol=1e-3)):
+    alike = [one.told["ImageOrientationPatient"] + one.told["PixelSpacing"] for one in frames]
+    across, down = turned = np.reshape(alike[0][:6], (2, 3))
+    same = len({frame.shape for frame in frames}) == 1 and np.allclose(alike, alike[0], 1e-3, 1e-3)
+    if not (same and np.allclose(turned @ turned.T, np.eye(2), atol=1e-3)):
         told = "images of several sizes or directions, or askew"
         raise UnreadableFile(f"{name} holds {told}; give those of one volume.")
+    normal = np.cross(across, down)
     frames.sort(key=lambda one: float(np.dot(one.told["ImagePositionPatient"], normal)))
     places = np.array([one.told["ImagePositionPatient"] for one in frames])
-    (step_mm,) = first.told.get("SpacingBetweenSlices") or first.told.get("SliceThickness") or (1,)
-    step = normal * (abs(step_mm) or 1.0)
+    thick = first.told.get("SpacingBetweenSlices") or first.told.get("SliceThickness") or (0.0,)
+    step = normal * (abs(thick[0]) or 1.0)
     if len(frames) > 1:
         steps, step = np.diff(places, axis=0), (places[-1] - places[0]) / (len(frames) - 1)
         gaps, uneven = steps @ normal, np.abs(steps - step).max() > _UNEVEN * np.linalg.norm(step)

@@ -57,10 +57,10 @@ def read_stack(
     Parameters
     ----------
     images : str, Path, sequence of Path, or Volume
-        A file, a folder, a pattern such as `scans/*_T1w.nii.gz`, or the files themselves: .npy,
-        .npz (one array, or `images` and `reference`), NIfTI, Analyze, .mgz, MINC, AFNI, .tif (a
-        page a slice), grey .png and .jpg, DICOM (of several series `folder#6`), and with the extra
-        `itk` .nrrd and .mha. Arrays are (H, W) or (N, H, W).
+        A file, a folder, a pattern such as `scans/*_T1w.nii.gz`, or files: .npy, .npz (one array,
+        or `images` and `reference`), NIfTI, Analyze, .mgz, MINC, AFNI, .tif, grey .png and .jpg,
+        DICOM (of several series `folder#6`), with the extra `itk` .nrrd and .mha. Arrays are (H, W)
+        or (N, H, W).
     reference : str or Path
         The same for the reference mask; files are paired in natural order of their names.
     groups : str, Path or sequence of str
@@ -73,7 +73,7 @@ def read_stack(
     axis : {"", "axial", "coronal", "sagittal"}
         How to cut volumes that have an orientation. By default as they were acquired, or axial.
     name : str
-        What to call the stack, instead of the file's or folder's name.
+        Of the stack, instead of the file's or folder's.
     suffix : str
         Of the images of a BIDS dataset or of one of its `sub-` folders: `T1w` when empty.
     nan_background : bool
