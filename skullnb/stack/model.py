@@ -75,7 +75,7 @@ class Grid:
         turn = nib.orientations.ornt_transform(stored, wanted)
         unit = {"meter": 1000.0, "micron": 0.001}.get(header.get_xyzt_units()[0], 1.0)
         n, rows, columns = order = np.argsort(turn[:, 0])
-        steps: Any = [round(unit * size, 6) for size in sizes[order].tolist()]
+        steps: Any = [unit * _as_stored(size) for size in sizes[order]]
         cut = counts[n], counts[rows], counts[columns]
         return cls(counts, affine, header, axis, turn, cut, tuple(steps))
 
@@ -89,6 +89,12 @@ class Grid:
         back = import_module("nibabel.orientations").inv_ornt_aff(self.turn, self.shape)
         ends = np.array([[0, 0, 0, 1], [*np.subtract(self.slices_shape, 1), 1]])
         return np.asarray((ends @ (self.affine @ back).T)[:, :3])
+
+
+def _as_stored(size: float) -> float:
+    """Return the shortest decimal of a 32-bit number, or one that is its last bit away."""
+    short, whole = float(f"{size:.5g}"), float(str(np.float32(size)))
+    return short if np.isclose(size, short, 1.2e-7, 0) else whole
 
 
 def voxel_sizes(affine: Array) -> Array:
