@@ -109,36 +109,29 @@ def test_a_file_without_a_preamble_is_read(tmp_path, name, implicit):
         np.testing.assert_array_equal(read_stack(one).images, PIXELS[:1])
 
 
-@pytest.mark.parametrize(("stored", "high"), [(12, 11), (12, 15), (12, 13), (8, 15)])
 @pytest.mark.parametrize("lowest", [0, -100])
-def test_values_that_begin_at_the_lowest_bit_are_read_and_others_refused(
-    tmp_path, stored, high, lowest
-):
-    values = (PIXELS[0] % 100).astype(np.int16) + lowest
-    shifted = (values << (high + 1 - stored)).astype(np.int16)
-    if not lowest:
-        shifted |= np.int16(-1) << np.int16(high + 1) if high < 15 else 0  # an overlay's bits
-    bits = {"BitsStored": stored, "HighBit": high, "PixelRepresentation": int(lowest < 0)}
-    path = save_series(tmp_path, [shifted], **bits)[0]
-    if high + 1 != stored:
-        assert "begin above the lowest bit" in refusal(path)
-        return
+def test_values_that_begin_at_the_lowest_bit_are_read_and_others_refused(tmp_path, lowest):
+    values = PIXELS[0] % 100 + np.int16(lowest)
+    stored = values if lowest else values | np.int16(-1) << np.int16(12)  # an overlay's bits
+    bits = {"BitsStored": 12, "PixelRepresentation": int(lowest < 0)}
+    path = save_series(tmp_path, [stored], HighBit=11, **bits)[0]
     np.testing.assert_array_equal(read_stack(path).images[0], values)
+    for high in (13, 15):
+        path = save_series(tmp_path, [stored], HighBit=high, **bits)[0]
+        assert "begin above the lowest bit" in refusal(path)
 
 
 @pytest.mark.parametrize(
-    ("padding", "kind", "lowest"),
-    [(-2000, "SS", 100), (-2000, "SS", -50), (63536, "US", 100), (0, "US", 100)],
+    ("padding", "signed", "lowest"),
+    [(-2000, True, 100), (-2000, True, -50), (63536, False, 100), (0, False, 100)],
 )
-def test_padding_is_background_and_not_the_darkest_tissue(tmp_path, padding, kind, lowest):
+def test_padding_is_background_and_not_the_darkest_tissue(tmp_path, padding, signed, lowest):
     values = np.clip(PIXELS[0], 100, None)
     values[0, 4] = lowest
     stored = values.copy()
     stored[:, :2] = padding if padding < 5000 else padding - 65536
-    path = save_series(tmp_path, [stored], PixelRepresentation=int(kind == "SS"))[0]
-    dataset = pydicom.dcmread(path)
-    dataset.add_new("PixelPaddingValue", kind, padding)
-    dataset.save_as(path)
+    tags = {"PixelRepresentation": int(signed), "PixelPaddingValue": padding}
+    path = save_series(tmp_path, [stored], **tags)[0]
     values[:, :2] = min(lowest, 0)
     np.testing.assert_array_equal(read_stack(path).images[0], values)
 

@@ -103,8 +103,7 @@ def read_stack(
         return stack
     # Each is cut as its image is, even if its header gives another reason.
     axes = [one.grid.axis if one.grid else "" for one in opened]
-    axes = axes if len(masks) == len(axes) else axes[:1] * len(masks)
-    pairs = zip(masks, axes, strict=True)
+    pairs = zip(masks, axes if len(masks) == len(axes) else axes[:1] * len(masks), strict=True)
     drawn = _stack_of([open_volume(mask, axis, "reference") for mask, axis in pairs], slices)
     sources = tuple(file for some in drawn.members for file in some)
     whole = replace(stack, reference=drawn.images, reference_sources=sources)
@@ -131,10 +130,8 @@ def _stack_of(opened: list[Volume], slices: object, labels: tuple[str, ...] | No
     else:
         each = enumerate(counts)
         chosen = [(file, n) for file, count in each for n in checks.parse_slices(slices, count)]
-    pieces = [
-        opened[file].pixels()[evenly([number for _, number in run])]
-        for file, run in groupby(chosen, key=itemgetter(0))
-    ]
+    runs = groupby(chosen, key=itemgetter(0))
+    pieces = [opened[file].pixels()[evenly([n for _, n in run])] for file, run in runs]
     groups, axes = _labels_of(opened, labels), {one.grid.axis if one.grid else "" for one in opened}
     # One volume gives its name, several that of the folder that all are in.
     folder = Path(os.path.commonpath([one.path.parent.resolve() for one in opened]))
@@ -294,8 +291,9 @@ def _is_read(file: Path) -> bool:
     """Whether a file in a folder is one to read; of two that make one volume, the header."""
     hidden = file.name.startswith(".") or file.name.upper() == "DICOMDIR"
     pixels = suffix_of(file) == ".img" and file.with_suffix(".hdr").exists()
-    known = not hidden and not pixels and file.is_file()
-    return known and (suffix_of(file) in READERS or is_dicom(file))
+    if hidden or pixels or not file.is_file():
+        return False
+    return suffix_of(file) in READERS or is_dicom(file)
 
 
 def _nothing_in(path: Path, what: str) -> UnreadableFile:
