@@ -21,9 +21,11 @@ import numpy as np
 from skullnb import masking
 from skullnb.errors import BatchStopped, InvalidImage, InvalidSetting, UnreadableFile
 from skullnb.pipeline import PipelineSettings
-from skullnb.stack import Volume, many, refuse_place
+from skullnb.stack import Volume, refuse_place, write
 from skullnb.stack.checks import expand, needed
-from skullnb.stack.many import PACKED, Slices, is_zarr, open_slices, pixels_of, shape_of
+from skullnb.stack.files import is_zarr
+from skullnb.stack.read import CHANGED, Slices, open_slices, pixels_of
+from skullnb.stack.write import PACKED, shape_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,7 +57,7 @@ class Work:
         start, stop = number * self.chunk, min((number + 1) * self.chunk, self.slices.shape[0])
         masks = np.zeros((stop - start, *self.slices.shape[1:]), dtype=np.uint8)
         rows = masking.mask_slices(self.slices.read(start, stop), self.settings, masks)
-        many.write_slices(self.masks, self.stored, start, masks)
+        write.write_slices(self.masks, self.stored, start, masks)
         part = self.masks.parent / "rows" / f"{number:09d}.json"
         part.with_suffix(".new").write_text(json.dumps(rows, default=int))
         part.with_suffix(".new").replace(part)
@@ -90,7 +92,7 @@ def mask_batch(
 ) -> masking.Masked:
     """Make the masks of any number of slices; go on where an earlier run was stopped.
 
-    `images` has slices of one size; `words` are as in `stack.many.open_slices`. A .npy has a byte a
+    `images` has slices of one size; `words` are as in `stack.read.open_slices`. A .npy has a byte a
     pixel, a .packed.npy a bit (`numpy.packbits`), a .zarr 255 where something is missing. `workers`
     are threads, or those of the Dask cluster at `scheduler`.
     """
@@ -129,7 +131,7 @@ def mask_batch(
             work = _begin(work, about, overwrite)
             n_resumed = _work_through(work, workers, scheduler, progress)
             if slices.fingerprint() != about["images"]:
-                raise BatchStopped(many.CHANGED)
+                raise BatchStopped(CHANGED)
             refuse()
             table = work.table(opened, on_warning)
             told = masking.describe(table, settings, opened, on_warning)
@@ -205,7 +207,7 @@ def _begin(work: Work, about: Mapping[str, Any], overwrite: bool) -> Work:
     path.unlink(missing_ok=True)
     shutil.rmtree(folder / "rows", ignore_errors=True)
     (folder / "rows").mkdir()
-    many.create_masks(work.masks, work.stored, work.chunk)
+    write.create_masks(work.masks, work.stored, work.chunk)
     masking.write_json({"Batch": about, "chunk": work.chunk}, path)
     return work
 
@@ -249,7 +251,7 @@ def _publish(work: Work, table: pd.DataFrame, path: Path) -> None:
     """Give the masks their name, without those that are not to be written."""
     nothing = np.zeros((1, *work.slices.shape[1:]), dtype=np.uint8)
     for index in table["index"][(table["status"] == "warned") & (table["written_px"] == 0)]:
-        many.write_slices(work.masks, work.stored, index, nothing)
+        write.write_slices(work.masks, work.stored, index, nothing)
     if path.suffix == ".zarr" and path.exists():  # no folder can replace another in one step
         before = work.masks.with_name("replaced")
         shutil.rmtree(before, ignore_errors=True)

@@ -8,16 +8,9 @@ from pathlib import Path
 
 
 def in_one_line(text: object) -> str:
-    r"""Write what a line can't show, such as a line break in a file's name, as its escape.
-
-    Examples
-    --------
-    >>> print(in_one_line("two\nlines.npy"))
-    two\nlines.npy
-    """
-    return "".join(
-        one if one.isprintable() else one.encode("unicode_escape").decode() for one in str(text)
-    )
+    """Write what a line can't show, such as a line break in a file's name, as its escape."""
+    escaped = (one if one.isprintable() else ascii(one)[1:-1] for one in str(text))
+    return "".join(escaped)
 
 
 class SkullnbError(Exception):
@@ -62,8 +55,8 @@ def sentence(error: BaseException) -> str:
     if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
         # Files are written under a passing name first; people know the folder.
         path = Path(str(error.filename or ""))
-        place = f" in {str(path.parent)!r}" if path.name.startswith(".") else f" {path.name!r}"
+        place = f"in {path.parent}" if path.name.startswith(".") else path.name
         reason = in_one_line(error.strerror or error)
-        return f"Cannot read or write{place if path.name else ''}: {reason}."
+        return f"Cannot read or write {in_one_line(place) or 'a file'}: {reason}."
     threads = isinstance(error, RuntimeError) and "start new thread" in str(error)
     return "This user may start no more threads; end other programs." if threads else ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections import namedtuple
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,14 +26,8 @@ BUILT_IN = "studyforrest"  # what every command and notebook takes when no image
 FOLDER_VARIABLE = "SKULLNB_HEADS"
 
 
-@dataclass(frozen=True)
-class HeadFile:
-    """One file of a head: its name below the folder of heads, size, sha256 and public address."""
-
-    name: str
-    n_bytes: int
-    sha256: str
-    address: str
+# One file of a head: its name below the folder of heads, size, sha256 and public address.
+HeadFile = namedtuple("HeadFile", "name n_bytes sha256 address")
 
 
 @dataclass(frozen=True)
@@ -83,15 +78,16 @@ def fetch(name: str, *, progress: bool = False) -> tuple[Path, ...]:
     import pooch
 
     pooch.get_logger().setLevel("WARNING")  # it would print every file's name
-    paths, downloader = list[Path](), pooch.HTTPDownloader(progressbar=progress, timeout=30)
+    downloader, paths = pooch.HTTPDownloader(progressbar=progress, timeout=30), list[Path]()
     for one in find(name).files:
-        own: dict[str, Any] = {"fname": one.name, "path": _folder(), "downloader": downloader}
+        place: Any = {"fname": one.name, "path": _folder(), "downloader": downloader}
         try:
-            paths.append(Path(pooch.retrieve(one.address, f"sha256:{one.sha256}", **own)))
+            paths.append(Path(pooch.retrieve(one.address, f"sha256:{one.sha256}", **place)))
         except Exception as error:  # every layer of the network fails in its own way
             why = "its sha256 differs" if isinstance(error, ValueError) else type(error).__name__
-            told = f"{one.name} can't be had from {one.address} ({why}); try again, or name a"
-            raise UnreadableFile(f"{told} folder of copies in {FOLDER_VARIABLE}.") from error
+            told = f"{one.name} can't be had from {one.address} ({why})"
+            told = f"{told}; try again, or name a folder of copies in {FOLDER_VARIABLE}."
+            raise UnreadableFile(told) from error
     return tuple(paths)
 
 
@@ -105,12 +101,11 @@ def _folder() -> Path:
 def load(name: str) -> Stack:
     """Return an open head with its reference mask: axial slices, ascending, face up.
 
-    The kind of reference is `HEADS[name].reference`, and belongs beside every score.
-
     Parameters
     ----------
     name : {"studyforrest", "colin27", "ubermuda-t2star", "ubermuda-flair", "mne-ecog"}
         studyforrest is inside the package; the files of the others are downloaded once.
+        `HEADS[name].reference` is the kind of reference, and belongs beside every score.
 
     Raises
     ------
@@ -129,9 +124,9 @@ def load(name: str) -> Stack:
             stored = dict(file)
     if name == BUILT_IN:
         grid = Grid.of_affine(stored["affine"], stored["images"].shape[::-1], "axial")
-        spacing_mm, groups = tuple(stored["spacing_mm"].tolist()), (head.group,) * head.n_slices
-        own: dict[str, Any] = {"sources": (path,), "grids": (grid,), "axis": "axial"}
-        return Stack(stored["images"], stored["reference"], spacing_mm, groups, name, **own)
+        given = stored["images"], stored["reference"], stored["spacing_mm"]
+        groups = (head.group,) * head.n_slices
+        return Stack(*given, groups, name, sources=(path,), grids=(grid,), axis="axial")
     whole = load_whole(name)
     stack = whole.select(parse_slices(head.slices, len(whole)))
     own = {"reference": stored["reference"], "reference_sources": (path,)} if stored else {}
@@ -155,9 +150,9 @@ def load_whole(name: str) -> Stack:
     grid = Grid.of_affine(affine, scan["anatomy"].shape, "axial", code="mni")
     inside = np.isin(grid.cut(labelled["seg"]), (2, 3)).astype(np.uint8)  # not 1, the scalp
     reference, groups = np.stack([fill_holes(one) for one in inside]), (head.group,) * len(inside)
-    own: dict[str, Any] = {"sources": paths[:1], "reference_sources": paths[1:]}
-    own |= {"grids": (grid,), "axis": "axial"}
-    return Stack(grid.cut(scan["anatomy"]), reference, head.spacing_mm, groups, name, **own)
+    own: Any = {"sources": paths[:1], "reference_sources": paths[1:], "grids": (grid,)}
+    images = grid.cut(scan["anatomy"])
+    return Stack(images, reference, head.spacing_mm, groups, name, axis="axial", **own)
 
 
 def open_data(
@@ -171,9 +166,7 @@ def open_data(
     if not (name := known(images)):
         return read_stack(images, slices=slices, nan_background=nan_background, **own)
     for parameter in filter(own.get, own):
-        told = (
-            f"{parameter} is given for {images or 'no images'}, and heads by name bring their own"
-        )
+        told = f"{parameter} is given for {images or 'no images'}, and heads by name have their own"
         raise InvalidSetting(f"{told}; leave it out, or name the files of your images.")
     stack = phantom.published_stack() if name == "phantom" else load(name)
     return stack.select(parse_slices(slices, len(stack))) if slices else stack

@@ -70,7 +70,6 @@ FILES = {
     "a name with an escape": (content("a\x1b[31m\n.npy", b"x"), r"a\\x1b\[31m\\n.npy can't be"),
     "a name of no letters": (content(OTHER_NAME, b"x"), r"\\udcff.npy can't .* no UTF-8"),
     "npy of five dimensions": (npy(np.zeros((1, 1, 2, 3, 4))), "scan.npy .* 5 dimensions"),
-    "npy without columns": (npy(np.zeros((5, 5, 0))), r"scan.npy .* \(5, 5, 0\)"),
     "npy in colour": (npy(np.zeros((40, 48, 3), np.uint8)), "colour"),
     "npy of complex numbers": (npy(HEAD * 1j), "complex"),
     "npy of records": (npy(np.zeros((9, 9), "f4,f4")), "real grey values"),
@@ -84,8 +83,6 @@ FILES = {
     "npz of objects": (npz(images=np.array([{}], object)), "real grey values"),
     "npz with groups of objects": (npz(images=NOISE, groups=np.array([{}], object)), "pickle"),
     "npz of petabytes": (bad.archive({"images.npy": bad.npy_header(HUGE)}), MANY_PIXELS),
-    "npz with a wide reference": (npz(images=NOISE, reference=MASK[:, :5]), r"\(3, 5, 48\)"),
-    "npz with a reference that is not binary": (npz(images=NOISE, reference=NOISE), "not binary"),
     "nii.gz with a flipped bit": (flip(nifti(name="scan.nii.gz"), 0.5), DAMAGED),
     "nifti of petabytes": (nifti(dim=[3, *[30000] * 3, *[1] * 4]), DAMAGED),
     "nii.gz of petabytes": (
@@ -102,14 +99,11 @@ FILES = {
     "nrrd that is text": (content("scan.nrrd", b"NRRD0004\nno"), "scan.nrrd"),
     "tiff that is text": (content("scan.tif", b"II*\0nothing"), "scan.tif can't be read"),
     "tiff in colour": (tiff(np.zeros((9, 8, 3), np.uint8), photometric="rgb"), "colour"),
-    "tiff that is inverted": (tiff(NOISE, photometric="miniswhite"), "inverted"),
-    "png that is text": (content("scan.png", b"\x89PNG"), "scan.png can't be read"),
     "jpg that is text": (content("scan.jpg", b"\xff\xd8no"), "scan.jpg can't be read"),
     "dicom that is text": (content("scan.dcm", b"hello"), "scan.dcm can't be read as DICOM"),
     "dicom of petabytes": (dicom(NumberOfFrames=10**9, Rows=60000), "promises"),
-    "dicom of no rows": (dicom(Rows=0), r"\(1, 0, 48\)"),
     "dicom in colour": (dicom(PhotometricInterpretation="RGB"), "colour"),
-    "dicom of a CT scan": (dicom(Modality="CT"), "modality CT"),
+    "dicom of ultrasound": (dicom(Modality="US"), "modality US"),
     "dicom at one place": (dicom(ImagePositionPatient=[0, 0, 0]), "slices 0 to 0 mm apart"),
     "dicom with NaN directions": (dicom(ImageOrientationPatient=["nan"] * 6), "no position"),
     "zarr whose description is text": (content("scan.zarr", b"hello"), "scan.zarr can't be read"),
@@ -141,7 +135,7 @@ def doors_of(case):
         return {"batch"}
     if "NaN" in FILES[case][1]:
         return DOORS.keys() - {"sweep"}  # which looks at the reference first
-    if case.startswith("npz with") and ("groups" in case or "reference" in case):
+    if case == "npz with groups of objects":
         return {"python", "mask", "evidence"}  # a batch asks for images only
     return DOORS.keys()
 
@@ -182,7 +176,6 @@ WORDS = {
     "mask scan.npy -o m.png": "holds one slice, and there are 3",
     "mask scan.npy -o " + "m" * 300 + ".npy": "too long",
     "mask scan.npy -o m.npy --slices 9": "choose none of 0 to 2",
-    "mask scan.npy -o m.npy --spacing nan": "numbers above 0",
     "mask scan.npy -o m.npy --axis sagittal": "no orientation",
     "mask scan.npy -o m.npy --kernel-width -1": "whole number of pixels",
     "mask scan.npy -o m.npy --reach-mm 3 --kernel-width 9": "goes neither with a reach",
@@ -190,7 +183,6 @@ WORDS = {
     "mask scan.npy -o m.zarr --slices 0,2": "one range of slices",
     "mask two -o m.nii.gz": "Masks of several volumes and BIDS masks go into a folder",
     "sweep --images scan.npy": "has none; give one",
-    "sweep --images scan.npy --reference wide.npy": "must be the same",
     "sweep --images scan.npy --reference mask.npy --groups no.txt": "no groups file .*no.txt",
     "sweep --images scan.npy --reference mask.npy --groups pipe.txt": "no groups file",
     "sweep --widths ''": "not understood",
@@ -217,7 +209,6 @@ def desk(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     np.save("scan.npy", HEAD)
     np.save("mask.npy", MASK)
-    np.save("wide.npy", np.zeros((3, 40, 49), np.uint8))
     os.mkfifo("pipe.txt")
     Path("two").mkdir()
     Path("broken/results").mkdir(parents=True)
@@ -241,8 +232,6 @@ def test_words_that_make_no_sense_are_refused(desk, words):
 
 CALLS = {
     # in a folder: what the refusal says; what other modules refuse is in their own tests
-    "an image of three dimensions": (lambda f: pipeline.create_skull_mask(HEAD), "one 2D slice"),
-    "a wide kernel": (lambda f: pipeline.create_skull_mask(HEAD[0], 10**9), "from 0 to 1023"),
     "a path with a null": (lambda f: read_stack("a\0b.npy"), "no file or folder"),
     "an array for a path": (lambda f: read_stack(HEAD), "can't be looked up"),
     "no paths": (lambda f: read_stack([]), "No images are given"),

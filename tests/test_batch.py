@@ -32,8 +32,9 @@ from skullnb.batch import Work, is_for_batch, mask_batch
 from skullnb.cli import main
 from skullnb.errors import BatchStopped, SkullnbError, UnreadableFile
 from skullnb.pipeline import PipelineSettings, create_skull_masks, measure_slice
-from skullnb.stack import Volume, many
-from skullnb.stack.many import Slices
+from skullnb.stack import Volume
+from skullnb.stack import write as storage
+from skullnb.stack.read import Slices
 
 SETTINGS = PipelineSettings(kernel_width=5)
 KINDS = ("m.npy", "m.packed.npy", "m.zarr")
@@ -384,13 +385,13 @@ def test_a_full_disk_is_said_and_the_batch_can_be_resumed(desk):
     said = pytest.raises(BatchStopped, match=r"masks take 0 MB, and 0 MB are free.*packed")
     with replaced.object(shutil, "disk_usage", lambda path: nearly_full), said:
         batch()
-    fits, full = many.write_slices, OSError(errno.ENOSPC, "No space left on device")
+    fits, full = storage.write_slices, OSError(errno.ENOSPC, "No space left on device")
     room = iter([fits] * 7)
 
     def write(*of):
         next(room, Mock(side_effect=full))(*of)
 
-    with replaced.object(many, "write_slices", write), pytest.raises(OSError, match="No space"):
+    with replaced.object(storage, "write_slices", write), pytest.raises(OSError, match="No space"):
         batch(workers=1, chunk=3)
     assert batch().n_resumed > 0
     np.testing.assert_array_equal(np.load("m.npy"), EXPECTED)

@@ -5,7 +5,7 @@ import http.server
 import re
 import socket
 import threading
-from dataclasses import astuple, replace
+from dataclasses import replace
 from functools import partial
 from unittest.mock import Mock
 
@@ -69,7 +69,7 @@ def test_the_registry_is_the_one_that_comes_with_the_copies():
         (name, int(size), sha256, f"https://raw.githubusercontent.com/{owner}/{commit}/{path}")
         for name, size, sha256, owner, commit, path in (line.split("\t") for line in lines)
     }
-    assert {astuple(file) for head in HEADS.values() for file in head.files} == theirs
+    assert {tuple(file) for head in HEADS.values() for file in head.files} == theirs
 
 
 def test_the_built_in_head_needs_no_network_and_no_folder_and_has_its_licence_beside_it(

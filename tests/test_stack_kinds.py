@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tifffile
 from dicoms import PLANES, save_series
+from nibabel.testing import data_path
 from pydicom.data import get_testdata_file
-from scipy.io import netcdf_file
 
 from skullnb.errors import InvalidSetting, UnreadableFile
 from skullnb.stack import list_volumes, read_stack, write_masks
@@ -145,24 +145,11 @@ def test_itk_s_kinds_lie_where_itk_s_own_nifti_says(tmp_path, ending):
         read_stack(tmp_path / f"scan{ending}")
 
 
-def test_a_minc_written_by_hand_lies_where_its_header_says(tmp_path):
-    values = np.arange(210, dtype=np.int16).reshape(5, 6, 7)
-    with netcdf_file(tmp_path / "a.mnc", "w") as file:
-        for name, n, step, start in (("z", 5, 3, 7), ("y", 6, 2, -30), ("x", 7, -1.5, 12)):
-            file.createDimension(f"{name}space", n)
-            axis = file.createVariable(f"{name}space", "i4", ())
-            axis.step, axis.start, axis.spacing = float(step), float(start), b"regular__"
-        image = file.createVariable("image", "i2", ("zspace", "yspace", "xspace"))
-        image.signtype, image.valid_range, image[:] = b"signed__", np.array([0.0, 209.0]), values
-        for name, value in (("image-min", 0), ("image-max", 209)):
-            file.createVariable(name, "f8", ())[...] = value
-    stack = read_stack(tmp_path / "a.mnc")
-    # Stored from the feet up, from the back to the front, and from the right to the left.
-    np.testing.assert_allclose(stack.images, values[:, ::-1])
-    assert (stack.axis, stack.spacing_mm) == ("axial", (2, 1.5))
-    affine = stack.grids[0].affine
-    np.testing.assert_allclose(affine @ [0, 0, 0, 1], [12, -30, 7, 1])
-    np.testing.assert_allclose(affine @ [4, 5, 6, 1], [3, -20, 19, 1])
+@pytest.mark.parametrize("name", ["tiny.mnc", "scaled+tlrc.HEAD"])
+def test_minc_and_afni_lie_where_their_headers_say(name):
+    path = f"{data_path}/{name}"
+    ras = np.squeeze(nib.as_closest_canonical(nib.load(path)).dataobj)
+    np.testing.assert_array_equal(read_stack(path).images, ras[::-1, ::-1].transpose(2, 1, 0))
 
 
 def test_itk_s_kinds_without_itk_name_the_extra_and_no_header_names_a_file_elsewhere(
@@ -182,26 +169,23 @@ def test_itk_s_kinds_without_itk_name_the_extra_and_no_header_names_a_file_elsew
             read_stack(tmp_path / name)
 
 
-@pytest.mark.parametrize("name", ["s.png", "s.JPEG"])
 @pytest.mark.parametrize(
     "pixels", [GREY, HEAD, cv2.merge([GREY] * 3), cv2.merge([GREY] * 3 + [GREY * 0 + 255])]
 )
-def test_a_picture_of_grey_values_is_a_slice(tmp_path, name, pixels):
-    if name == "s.JPEG":
-        pixels = pixels[..., :3] if pixels.ndim == 3 else GREY
-    cv2.imwrite(str(tmp_path / name), pixels)
-    stack, expected = read_stack(tmp_path / name), np.atleast_3d(pixels)[..., 0]
-    assert np.abs(stack.images[0].astype(int) - expected).mean() <= (3 if name == "s.JPEG" else 0)
+def test_a_picture_of_grey_values_is_a_slice(tmp_path, pixels):
+    cv2.imwrite(str(tmp_path / "s.png"), pixels)
+    stack = read_stack(tmp_path / "s.png")
+    np.testing.assert_array_equal(stack.images[0], np.atleast_3d(pixels)[..., 0])
     assert (stack.spacing_mm, stack.groups, stack.name) == (None, None, "s")
+    cv2.imwrite(str(tmp_path / "j.JPEG"), pixels[..., :3] if pixels.ndim == 3 else GREY)
+    assert np.abs(read_stack(tmp_path / "j.JPEG").images[0].astype(int) - GREY).mean() <= 3
 
 
-@pytest.mark.parametrize("name", ["s.png", "s.JPEG"])
 @pytest.mark.parametrize("channels", [[GREY, GREY, GREY // 2], [GREY] * 4])
-def test_a_picture_in_colour_or_one_to_see_through_is_refused(tmp_path, name, channels):
-    if name == "s.png" or len(channels) == 3:  # no JPG can be seen through
-        cv2.imwrite(str(tmp_path / name), cv2.merge(channels))
-        with pytest.raises(UnreadableFile, match=f"{name} holds colour or transparency"):
-            read_stack(tmp_path / name)
+def test_a_picture_in_colour_or_one_to_see_through_is_refused(tmp_path, channels):
+    cv2.imwrite(str(tmp_path / "s.png"), cv2.merge(channels))
+    with pytest.raises(UnreadableFile, match=r"s.png holds colour or transparency"):
+        read_stack(tmp_path / "s.png")
 
 
 def test_a_folder_of_pictures_is_one_stack_and_masks_go_back_to_pictures(tmp_path):
@@ -225,22 +209,18 @@ def test_a_folder_of_pictures_is_one_stack_and_masks_go_back_to_pictures(tmp_pat
 
 @pytest.mark.parametrize("options", [{}, {"compression": "zlib", "contiguous": False}])
 def test_a_tiff_written_a_page_at_a_time_is_one_stack(tmp_path, options):
-    for parts in (SLICES, (SLICES, SLICES[0])):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        for part in (*SLICES, SLICES):
+            tiff.write(part, photometric="minisblack", **options)
+    pages = np.concatenate([SLICES, SLICES])
+    np.testing.assert_array_equal(read_stack(tmp_path / "a.tif").images, pages)
+    several = (SLICES, SLICES[:, 1:]), (np.stack([SLICES] * 2), SLICES)
+    for parts, words in zip(several, ("several sizes", "one volume or slice"), strict=True):
         with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
             for part in parts:
                 tiff.write(part, photometric="minisblack", **options)
-        pages = np.concatenate([np.atleast_3d(part.T).T for part in parts])
-        np.testing.assert_array_equal(read_stack(tmp_path / "a.tif").images, pages)
-    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
-        for part in (SLICES, SLICES[:, 1:]):
-            tiff.write(part, photometric="minisblack", **options)
-    with pytest.raises(UnreadableFile, match="several sizes"):
-        read_stack(tmp_path / "a.tif")
-    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
-        for part in (SLICES[None], SLICES):
-            tiff.write(np.stack([part] * 2), photometric="minisblack", **options)
-    with pytest.raises(UnreadableFile, match="one volume or slice"):
-        read_stack(tmp_path / "a.tif")
+        with pytest.raises(UnreadableFile, match=words):
+            read_stack(tmp_path / "a.tif")
 
 
 @pytest.mark.parametrize(
@@ -306,21 +286,8 @@ def test_a_study_or_a_disc_names_the_folders_and_the_pattern_that_would_do(tmp_p
         for said in (f"{scans / 'T1'}, {scans / 'T2'}; name one", "/**/*'"):
             assert said in str(caught.value)
     assert set(read_stack(pattern).groups) == {"T1", "T2"}
-
-
-@pytest.mark.parametrize("ending", [".npy", ".nii"])
-def test_the_pattern_that_is_named_leaves_no_folder_out(tmp_path, ending):
-    for folder in "ab":
-        (tmp_path / folder).mkdir()
-    save_volume(tmp_path / "a" / "one.nii", SLICES)
-    save_volume(tmp_path / "b" / "two.nii", SLICES)
-    if ending == ".npy":
-        np.save(tmp_path / "b" / "three.npy", SLICES)
-    with pytest.raises(UnreadableFile) as caught:
-        read_stack(tmp_path)
-    *_, pattern, _ = str(caught.value).split("'")
-    assert pattern.endswith("*.nii") == (ending == ".nii")
-    assert len(list_volumes(pattern)) == 2 + (ending == ".npy")
+    save_volume(scans / "T2" / "one.nii", SLICES)
+    assert len(list_volumes(pattern)) == 3
 
 
 @pytest.fixture
@@ -347,5 +314,5 @@ def test_a_bids_dataset_is_walked_for_its_images_of_one_suffix(bids, where, suff
 
 
 def test_a_bids_dataset_without_the_suffix_names_those_it_has(bids):
-    with pytest.raises(UnreadableFile, match=r"_FLAIR; there are T1w, T2w, .* --suffix"):
+    with pytest.raises(UnreadableFile, match=r"no images that end in _FLAIR; .*--suffix"):
         read_stack(bids, suffix="FLAIR")

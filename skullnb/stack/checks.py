@@ -25,26 +25,25 @@ _SILENCE = RLock()  # what warnings are shown is the whole program's, so one thr
 @contextmanager
 def in_one_sentence(path: Path, quoting: bool = True) -> Iterator[None]:
     """Turn whatever a parser raises on a damaged file into one sentence, `quoting` it or not."""
-    told = "it is damaged, cut short, not what its name says, or needs a package or more memory"
     try:
         yield
     except SkullnbError:
         raise
     except Exception as error:  # every parser fails in its own way
         # What the computer refuses quotes nothing of the file, and may be gone tomorrow.
-        if quoting or isinstance(error, MemoryError) or getattr(error, "errno", None) is not None:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
-            told = f"{path.name} can't be read ({reason.rstrip('.')}): {told} than here."
-            raise UnreadableFile(told) from error
-        told = f"{path.name} can't be read as DICOM: {told} (pip install 'skullnb[dicom]')."
-        raise UnreadableFile(told) from None
+        told = quoting or isinstance(error, MemoryError) or getattr(error, "errno", None)
+        lines = str(error).strip().splitlines() if told else []
+        reason = (lines or [type(error).__name__])[0][:160].rstrip(".")
+        why = "it is damaged, cut short, not what its name says, or needs a package or more memory"
+        kind, hint = ("", "") if quoting else (" as DICOM", " (pip install 'skullnb[dicom]')")
+        said = f"{path.name} can't be read{kind} ({reason}): {why} than here{hint}."
+        raise UnreadableFile(said) from (error if told else None)
 
 
 @contextmanager
 def silenced() -> Iterator[None]:
     """Keep to ourselves what libraries log and warn of: it may quote what a file says."""
-    with _SILENCE, warnings.catch_warnings(), ExitStack() as before:
-        warnings.simplefilter("ignore")
+    with _SILENCE, warnings.catch_warnings(action="ignore"), ExitStack() as before:
         for talker in map(logging.getLogger, ("pydicom", "nibabel.global")):
             before.callback(setattr, talker, "disabled", talker.disabled)
             talker.disabled = True
@@ -80,23 +79,19 @@ def stack_shape(path: Path, shape: Sequence[int], dtype: np.dtype[Any]) -> tuple
 
 def binary_mask(reference: Array) -> Array:
     """Return a mask of {0, 1}, {0, 255} or bool as uint8 {0, 1}, the same memory if it is one."""
-    if reference.dtype == np.bool_:
-        return np.asanyarray(reference.view(np.uint8))
-    high = 255 if reference.dtype.kind in "uif" and any(255 in plane for plane in reference) else 1
+    mask = np.asanyarray(reference.view(np.uint8)) if reference.dtype == np.bool_ else reference
+    high = 255 if mask.dtype.kind in "uif" and any(255 in plane for plane in mask) else 1
     # Slice by slice, so that a mask larger than memory can be checked.
-    for number, plane in enumerate(reference):
+    for number, plane in enumerate(mask):
         if not np.isin(plane, (0, high)).all():
             raise InvalidSetting(f"The mask is not binary in slice {number}; give 0 and 1 only.")
-    same = reference.dtype == np.uint8 and high == 1
-    return reference if same else np.asarray(reference == high).astype(np.uint8)
+    return mask if mask.dtype == np.uint8 and high == 1 else (mask == high).astype(np.uint8)
 
 
-def without_nan(images: Array) -> Array:
-    """Return images with NaN as background: 0, or the lowest value where that is below 0."""
-    if images.dtype.kind != "f" or not any(np.isnan(plane).any() for plane in images):
-        return images
-    lowest = np.min(images, initial=0, where=np.isfinite(images))
-    return np.where(np.isnan(images), images.dtype.type(lowest), images)
+def as_background(images: Array, missing: Array) -> Array:
+    """Return images with background where values are missing: 0, or the lowest below 0."""
+    lowest = np.min(images, initial=0, where=~missing)
+    return np.where(missing, images.dtype.type(lowest), images) if missing.any() else images
 
 
 def needed(module: str, what: str, extra: str) -> Any:
@@ -115,9 +110,9 @@ def expand(path: str | Path) -> Path:
         str(whole).encode()  # neither a table nor a page could hold another name
         whole.exists()
     except (OSError, RuntimeError, TypeError, ValueError) as error:
-        reason = "it is no UTF-8" if isinstance(error, UnicodeError) else error
-        told = f"{str(path)[:256]} can't be looked up: {getattr(error, 'strerror', '') or reason}"
-        raise UnreadableFile(f"The path {told}; check it.") from error
+        why = "it is no UTF-8" if isinstance(error, UnicodeError) else error
+        told = f"The path {str(path)[:256]} can't be looked up: {getattr(error, 'strerror', why)}"
+        raise UnreadableFile(f"{told}; check it.") from error
     return whole
 
 
@@ -172,6 +167,7 @@ def parse_groups(groups: object) -> tuple[str, ...] | None:
     text = str(groups).strip()
     if groups is None or text == "":
         return None
+    labels = text.split(",")
     if isinstance(groups, Sequence) and not isinstance(groups, str):
         labels = list(map(str, groups))
     elif text.lower().endswith((".txt", ".csv", ".tsv")) or os.path.isfile(text):  # noqa: PTH113
@@ -180,8 +176,6 @@ def parse_groups(groups: object) -> tuple[str, ...] | None:
             raise UnreadableFile(f"There is no groups file {path}; check the path.")
         with in_one_sentence(path):
             labels = path.read_text(encoding="utf-8-sig").rstrip().splitlines()
-    else:
-        labels = text.split(",")
     labels = [label.strip() for label in labels]
     for number, label in enumerate(labels, start=1):
         if not label or "," in label or label.encode(errors="ignore").decode() != label:

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from importlib import import_module
-from itertools import groupby
+from itertools import groupby, product
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -20,22 +21,19 @@ from skullnb.stack import checks
 from skullnb.stack.checks import Array
 from skullnb.stack.model import Frame, Grid, Volume
 
+# How many numbers each of these tags holds that say where an image lies and what its values are.
+_NUMBERS = {"PixelSpacing": 2, "ImagePositionPatient": 3, "ImageOrientationPatient": 6}
+_NUMBERS |= dict.fromkeys(("SpacingBetweenSlices", "SliceThickness"), 1)
+_NUMBERS |= dict.fromkeys(("RescaleSlope", "RescaleIntercept"), 1)
 TAGS = (  # all that is read of a file
     *("SeriesInstanceUID", "SeriesNumber", "Modality", "ImageType", "NumberOfFrames"),
-    *("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation"),
-    *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
-    *("PixelPaddingValue", "PixelPaddingRangeLimit"),
-    *("PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient"),
-    *("SliceThickness", "SpacingBetweenSlices", "RescaleSlope", "RescaleIntercept"),
+    *("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "PixelPaddingValue"),
+    *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", *_NUMBERS),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
     *("PixelData", "FloatPixelData", "DoubleFloatPixelData"),
     *("ExtendedOffsetTable", "ExtendedOffsetTableLengths"),
 )
 
-# How many numbers each of these tags holds that say where an image lies and what its values are.
-_NUMBERS = {"PixelSpacing": 2, "ImagePositionPatient": 3, "ImageOrientationPatient": 6}
-_NUMBERS |= dict.fromkeys(("SpacingBetweenSlices", "SliceThickness"), 1)
-_NUMBERS |= dict.fromkeys(("RescaleSlope", "RescaleIntercept"), 1)
 _SUFFIXES = (".dcm", ".dicom", ".ima")
 _NOT_MRI = ("CT", "US", "PT", "NM", "CR", "DX", "MG", "XA", "RF")
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # DICOM counts towards left and back, NIfTI doesn't
@@ -62,7 +60,7 @@ def _begins_well(path: Path, bare: bool) -> bool:
 
 def find_series(files: Iterable[Path]) -> list[list[Volume]]:
     """Sort files into series, folder by folder; those that hold no image are left out."""
-    found: dict[Path, dict[str, tuple[str, list[Frame]]]] = {}
+    found: dict[tuple[Path, str, str], list[Frame]] = {}
     for file in files:
         with checks.in_one_sentence(file, quoting=False), checks.silenced():
             header = _read(file, stop_before_pixels=True)
@@ -70,24 +68,20 @@ def find_series(files: Iterable[Path]) -> list[list[Volume]]:
                 number = str(header.get("SeriesNumber", ""))
                 # Any text may stand there, a patient's name or a path; it goes into messages.
                 number = number if re.fullmatch(r"[0-9]{1,12}", number) else ""
-                here = found.setdefault(file.parent.resolve(), {})
-                _, frames = here.setdefault(str(header.get("SeriesInstanceUID", "")), (number, []))
-                frames += _frames(file, header)
-    folders = []
-    for folder, by_uid in found.items():
-        series = sorted(
-            by_uid.values(), key=lambda one: (checks.natural_key(one[0]), one[1][0].file)
-        )
-        numbers = [number for number, _ in series]
+                series = file.parent.resolve(), number, str(header.get("SeriesInstanceUID", ""))
+                found.setdefault(series, []).extend(_frames(file, header))
+    in_order, folders = sorted(found, key=lambda one: (one[0], checks.natural_key(one[1]))), []
+    for folder, group in groupby(in_order, key=itemgetter(0)):
+        here, volumes = list(group), list[Volume]()
+        numbers = [number for _, number, _ in here]
         if "" in numbers or len(set(numbers)) < len(numbers):  # they don't tell series apart
-            numbers = [str(count) for count in range(1, len(series) + 1)]
-        volumes = []
-        for number, (_, frames) in zip(numbers, series, strict=True):
-            stored = tuple(dict.fromkeys(frame.file for frame in frames))
-            path = stored[0] if len(series) == len(stored) == 1 else folder
-            name = checks.stem(path) if path != folder else folder.name
-            name = f"{folder.name}-series{number}" if len(series) > 1 else name
-            volumes.append(Volume(path, name, tuple(frames), number, files=stored))
+            numbers = [str(count) for count in range(1, len(here) + 1)]
+        for number, series in zip(numbers, here, strict=True):
+            stored = tuple(dict.fromkeys(frame.file for frame in found[series]))
+            path = stored[0] if len(here) == len(stored) == 1 else folder
+            name = folder.name if path == folder else checks.stem(path)
+            name = f"{folder.name}-series{number}" if len(here) > 1 else name
+            volumes.append(Volume(path, name, tuple(found[series]), number, files=stored))
         folders.append(volumes)
     return folders
 
@@ -115,23 +109,21 @@ def _in_order(images: Sequence[Frame], name: str) -> tuple[list[Frame], Array | 
         if len({frame.file for frame in frames}) == 1:
             return frames, None
         raise UnreadableFile(f"{name} holds images that say no position; convert them to NIfTI.")
-    turned = np.reshape([one.told["ImageOrientationPatient"] for one in frames], (-1, 2, 3))
-    (across, down), normal = turned[0], np.cross(*turned[0])
-    square = np.allclose(turned[0] @ turned[0].T, np.eye(2), atol=1e-3)
     # Scanners write the same spacing differently in its last digits.
-    spacings = np.array([frame.told["PixelSpacing"] for frame in frames])
-    same = len({frame.shape for frame in frames}) == 1 and np.allclose(spacings, spacings[0], 1e-3)
-    if not (same and square and np.allclose(turned, turned[0], atol=1e-3)):
+    alike = [one.told["ImageOrientationPatient"] + one.told["PixelSpacing"] for one in frames]
+    across, down = turned = np.reshape(alike[0][:6], (2, 3))
+    same = len({frame.shape for frame in frames}) == 1 and np.allclose(alike, alike[0], 1e-3, 1e-3)
+    if not (same and np.allclose(turned @ turned.T, np.eye(2), atol=1e-3)):
         told = "images of several sizes or directions, or askew"
         raise UnreadableFile(f"{name} holds {told}; give those of one volume.")
+    normal = np.cross(across, down)
     frames.sort(key=lambda one: float(np.dot(one.told["ImagePositionPatient"], normal)))
     places = np.array([one.told["ImagePositionPatient"] for one in frames])
-    (step_mm,) = first.told.get("SpacingBetweenSlices") or first.told.get("SliceThickness") or (1,)
-    step = normal * (abs(step_mm) or 1.0)
+    thick = first.told.get("SpacingBetweenSlices") or first.told.get("SliceThickness") or (0.0,)
+    step = normal * (abs(thick[0]) or 1.0)
     if len(frames) > 1:
-        gaps, step = np.diff(places @ normal), (places[-1] - places[0]) / (len(frames) - 1)
-        even = places[0] + np.arange(len(frames))[:, None] * step
-        uneven = np.abs(places - even).max() > _UNEVEN * np.linalg.norm(step)
+        steps, step = np.diff(places, axis=0), (places[-1] - places[0]) / (len(frames) - 1)
+        gaps, uneven = steps @ normal, np.abs(steps - step).max() > _UNEVEN * np.linalg.norm(step)
         if uneven or gaps.min() < _SAME_PLACE_MM:
             told = f"{name} holds slices {gaps.min():.3g} to {gaps.max():.3g} mm apart"
             raise UnreadableFile(f"{told} in one series, so some are missing, or of another.")
@@ -159,12 +151,11 @@ def _frames(file: Path, header: Any) -> list[Frame]:
         # What is said of an image alone goes before what is said of all.
         groups = [one.value[0] for one in (*shared[0], *own) if one.VR == "SQ" and one.value]
         told: dict[str, tuple[float, ...]] = {"RescaleSlope": (1.0,), "RescaleIntercept": (0.0,)}
-        for keyword, count in _NUMBERS.items():
-            for value in (place.get(keyword) for place in (header, *groups)):
-                if value is not None and value != "":
-                    values = np.atleast_1d(np.asarray(value, dtype=float))
-                    if values.size == count and np.isfinite(values).all():
-                        told[keyword] = tuple(values.tolist())
+        for place, (keyword, count) in product((header, *groups), _NUMBERS.items()):
+            if (value := place.get(keyword)) not in (None, ""):
+                values = np.ravel(value).astype(float)
+                if values.size == count and np.isfinite(values).all():
+                    told[keyword] = tuple(values.tolist())
         if min(told.get("PixelSpacing", (1,))) <= 0:
             del told["PixelSpacing"]
         if not own and n_frames > 1:  # one place is not that of many
@@ -197,25 +188,14 @@ def _load(frames: Sequence[Frame]) -> Array:
         with checks.in_one_sentence(file, quoting=False), checks.silenced():
             dataset = _read(file)
             pixels = np.asarray(decoding.pixel_array(dataset)).reshape(-1, *frames[0].shape)
-            pixels = _without_padding(pixels, dataset)
+            padding = dataset.get("PixelPaddingValue")
+            if padding is not None and pixels.dtype.kind in "iu":
+                outside = pixels == np.int64(padding).astype(pixels.dtype)
+                pixels = checks.as_background(pixels, outside)
         for one in of_file:
             plane, (slope, intercept) = pixels[one.index], scales[len(planes)]
             planes.append(plane * slope + intercept if scaled else plane)
     return np.stack(planes)
-
-
-def _without_padding(pixels: Array, dataset: Any) -> Array:
-    """Return pixels with the value that pads an image to a rectangle as its darkest other."""
-    first = dataset.get("PixelPaddingValue")
-    if first is None or pixels.dtype.kind not in "iu":
-        return pixels
-    last = dataset.get("PixelPaddingRangeLimit", first)
-    low, high = sorted(int(np.int64(one).astype(pixels.dtype)) for one in (first, last))
-    padding = (pixels >= low) & (pixels <= high)
-    darkest = np.min(pixels, where=~padding, initial=np.iinfo(pixels.dtype).max)
-    # Zeros below all else are black as it is.
-    black = padding.all() or 0 <= low <= high <= darkest
-    return pixels if black else np.where(padding, darkest, pixels)
 
 
 def _read(file: Path, **options: Any) -> Any:

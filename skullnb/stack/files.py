@@ -23,10 +23,7 @@ SYNTHETIC = b"skullnb synthetic phantom"
 
 NIBABEL_KINDS = (".nii", ".nii.gz", ".hdr", ".img", ".mgz", ".mgh", ".mnc", ".head")
 ITK_KINDS = (".nrrd", ".nhdr", ".mha", ".mhd")
-_SPATIAL_FIELDS = (
-    *("pixdim", "xyzt_units", "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d"),
-    *("qoffset_x", "qoffset_y", "qoffset_z", "srow_x", "srow_y", "srow_z"),
-)
+_GEOMETRY = ("pixdim", "xyzt_units", "qform", "sform", "quatern", "qoffset", "srow")  # begin so
 
 
 def npz_names(path: Path) -> list[str]:
@@ -98,8 +95,7 @@ def open_tiff(path: Path, axis: str, part: str) -> Volume:
     # What an OME file says of other files is not asked: it could name any.
     with _tiff_errors(), tifffile.TiffFile(path, is_ome=False) as tiff:
         series, page = tiff.series, tiff.series[0].keyframe
-        about = tiff.pages.first.description or ""
-        ome = re.findall(r'\bSize([ZCT])="(\d{1,9})"', about if "<OME" in about else "")
+        ome = re.findall(r'\bSize([ZCT])="(\d{1,9})"', tiff.pages.first.description or "")
         axes = {(one, int(n)) for one, n in ome}
         axes |= {pair for one in series for pair in zip(one.axes, one.shape, strict=True)}
         many = {one for one, n in axes if one in "ZCT" and n > 1}
@@ -148,9 +144,8 @@ def _tiff_errors() -> Iterator[None]:
 
 def open_picture(path: Path, axis: str, part: str) -> Volume:
     """Open a PNG or JPG of one slice."""
-    pixels = _grey(path)  # one slice is quickly read, and twice is less than keeping thousands
-    shape = checks.stack_shape(path, pixels.shape, pixels.dtype)
-    return Volume(path, shape=shape, load=lambda: _grey(path).reshape(shape))
+    # It is quickly read, and twice is less than keeping thousands.
+    return Volume(path, shape=(1, *_grey(path).shape), load=lambda: _grey(path)[np.newaxis])
 
 
 def _grey(path: Path) -> Array:
@@ -158,11 +153,9 @@ def _grey(path: Path) -> Array:
     import cv2
 
     content = path.read_bytes()
+    pixels: Any = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     # Of a JPG cut short a decoder would paint the rest grey, and say nothing.
-    whole = content[:2] != b"\xff\xd8" or b"\xff\xd9" in content[-1024:]
-    stored = np.frombuffer(content if whole else b"0", np.uint8)
-    pixels: Any = cv2.imdecode(stored, cv2.IMREAD_UNCHANGED)
-    if pixels is None:
+    if pixels is None or (content[:2] == b"\xff\xd8" and b"\xff\xd9" not in content[-1024:]):
         raise ValueError("it can't be decoded")
     grey, *others = np.atleast_3d(pixels).transpose(2, 0, 1)
     see_through = len(others) == 3 and (others.pop() < np.iinfo(pixels.dtype).max).any()
@@ -182,12 +175,12 @@ def open_nibabel(path: Path, axis: str, part: str) -> Volume:
     checks.check_pixels(path, shape, dtype)
     named = {Path(one.filename) for one in image.file_map.values() if one.filename}
     store = Path(image.file_map.get("image", next(iter(image.file_map.values()))).filename)
-    packed, n_bytes = store.suffix.lower() in (".gz", ".mgz"), prod(shape) * dtype.itemsize
+    packed = store.suffix.lower() in (".gz", ".mgz")
     scaled = (getattr(proxy, "slope", None), getattr(proxy, "inter", None)) != (1, 0)
     if packed or scaled:
-        refuse_size(path, prod(shape) * 8 if scaled else n_bytes)
+        refuse_size(path, prod(shape) * (8 if scaled else dtype.itemsize))
     if not packed and hasattr(proxy, "offset"):
-        refuse_size(path, n_bytes, store.stat().st_size - int(proxy.offset))
+        refuse_size(path, prod(shape) * dtype.itemsize, store.stat().st_size - int(proxy.offset))
 
     def load() -> Array:
         pixels: Array = np.asanyarray(proxy)
@@ -197,22 +190,19 @@ def open_nibabel(path: Path, axis: str, part: str) -> Volume:
                     pass
         return pixels
 
-    affine = np.asarray(image.affine, dtype=float)
-    kept: Any = None
+    affine, kept = np.asarray(image.affine, dtype=float), None
     if isinstance(header, nib.Nifti1Header):  # kept is geometry only, and none of the texts
         kind: Any = nib.Nifti2Header if isinstance(header, nib.Nifti2Header) else nib.Nifti1Header
         kept = kind()
         kept.set_data_shape(shape)
         kept.set_data_dtype(np.uint8)
-        for field in _SPATIAL_FIELDS:
+        for field in filter(lambda name: name.startswith(_GEOMETRY), header.keys()):
             kept[field] = header[field]
-    volume = Volume(
-        path,
-        remarks=_conflict(path, image, affine) if isinstance(image, nib.AnalyzeImage) else (),
-        files=tuple(sorted(one for one in named if one.exists())),
-        synthetic=kept is not None and bool(header["descrip"] == SYNTHETIC),
-    )
-    return volume.on(Grid.of_affine(affine, shape, axis, header=kept), load)
+    known: Any = {"files": tuple(sorted(one for one in named if one.exists()))}
+    if isinstance(image, nib.AnalyzeImage):  # and NIfTI
+        known["remarks"] = _conflict(path, image, affine)
+        known["synthetic"] = bool(header["descrip"] == SYNTHETIC)
+    return Volume(path, **known).on(Grid.of_affine(affine, shape, axis, header=kept), load)
 
 
 def _image_class(path: Path) -> Any:
@@ -240,8 +230,8 @@ def _conflict(path: Path, image: Any, affine: Array) -> tuple[str, ...]:
         return (f"{path.name} {told}; look at a slice before you rely on them.",)
     sizes, zooms = voxel_sizes(affine), np.array((*image.header.get_zooms(), 1, 1)[:3])
     both = image.get_qform() - affine if all(codes) else np.zeros((4, 4))
-    last = [size - 1 for size in (*image.shape, 1, 1)[:3]]
-    apart = np.abs(np.array([[0, 0, 0, 1], [*last, 1]]) @ both.T).max()
+    ends = np.array([[0, 0, 0, 1], (*np.subtract((*image.shape, 1, 1)[:3], 1), 1)])
+    apart = np.abs(ends @ both.T).max()
     if np.allclose(sizes, zooms, rtol=1e-3) and apart <= sizes.min() / 2:
         return ()
     told = f"{path.name}: its sform, qform and pixdim put its voxels in several places"
@@ -273,7 +263,5 @@ def open_itk(path: Path, axis: str, part: str) -> Volume:
     affine[:own, :own] = turned * np.array(reader.GetSpacing())[:own]
     affine[:own, 3] = reader.GetOrigin()[:own]
     affine[:2] *= -1  # ITK counts mm towards left and back
-    grid = Grid.of_affine(affine, shape, axis)
-    return Volume(path, files=tuple(files)).on(
-        grid, lambda: sitk.GetArrayFromImage(reader.Execute()).T
-    )
+    volume, grid = Volume(path, files=tuple(files)), Grid.of_affine(affine, shape, axis)
+    return volume.on(grid, lambda: sitk.GetArrayFromImage(reader.Execute()).T)

@@ -39,12 +39,15 @@ class Frame:
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """The voxel grid of a volume, and the axis it is cut along; no pixels."""
+    """The voxel grid of a volume, and how it is cut into slices; no pixels."""
 
     shape: tuple[int, ...]  # as stored, of three
     affine: Array  # from voxel to mm
-    axis: str
     header: Any  # of a NIfTI file: geometry only, so that no name or note reaches a mask
+    axis: str  # along which it is cut
+    turn: Array  # how nibabel turns stored voxels into slices
+    slices_shape: tuple[int, int, int]  # (N, H, W)
+    steps_mm: tuple[float, float, float]  # from slice to slice, row to row, column to column
 
     @classmethod
     def of_affine(
@@ -56,49 +59,42 @@ class Grid:
         header: Any = None,
     ) -> "Grid":
         """Make a grid, cut as acquired unless an axis is named, with a header of such a `code`."""
+        nib: Any = import_module("nibabel")
         if header is None:
             voxels = np.broadcast_to(np.uint8(0), tuple(shape))  # one byte stands for all
-            header = import_module("nibabel").Nifti1Image(voxels, affine).header
+            header = nib.Nifti1Image(voxels, affine).header
             header.set_qform(affine, code=code)
             header.set_sform(affine, code=code)
             header.set_xyzt_units("mm")
-        shape = (*shape, 1, 1)[:3]
-        return cls(shape, affine, axis or acquired(affine, shape), header)
-
-    @property
-    def turn(self) -> Array:
-        """How nibabel turns stored voxels into slices."""
-        turning = import_module("nibabel.orientations")
-        wanted = turning.axcodes2ornt(_TOWARDS[self.axis])
-        return np.asarray(turning.ornt_transform(turning.io_orientation(self.affine), wanted))
+        if not np.isfinite(affine).all() or np.linalg.matrix_rank(affine[:3, :3]) < 3:
+            raise ValueError("its affine is singular or not finite")
+        counts, sizes = (*shape, 1, 1)[:3], voxel_sizes(affine)
+        stored = nib.io_orientation(affine)
+        axis = axis or _acquired(sizes, np.array(counts), stored)
+        wanted = nib.orientations.axcodes2ornt(_TOWARDS[axis])
+        turn = nib.orientations.ornt_transform(stored, wanted)
+        unit = {"meter": 1000.0, "micron": 0.001}.get(header.get_xyzt_units()[0], 1.0)
+        n, rows, columns = order = np.argsort(turn[:, 0])
+        steps: Any = [unit * _as_stored(size) for size in sizes[order]]
+        cut = counts[n], counts[rows], counts[columns]
+        return cls(counts, affine, header, axis, turn, cut, tuple(steps))
 
     def cut(self, volume: Array) -> Array:
         """View a volume in storage order as slices (N, H, W); writing to them writes to it."""
-        turning = import_module("nibabel.orientations")
-        return np.asarray(turning.apply_orientation(volume.reshape(self.shape), self.turn))
+        turned = import_module("nibabel").apply_orientation(volume.reshape(self.shape), self.turn)
+        return np.asarray(turned)
 
     def corners(self) -> Array:
         """Return where the first pixel of the first slice and the last of the last lie, in mm."""
         back = import_module("nibabel.orientations").inv_ornt_aff(self.turn, self.shape)
-        last = [size - 1 for size in self.slices_shape]
-        return np.asarray((np.array([[0, 0, 0, 1], [*last, 1]]) @ (self.affine @ back).T)[:, :3])
+        ends = np.array([[0, 0, 0, 1], [*np.subtract(self.slices_shape, 1), 1]])
+        return np.asarray((ends @ (self.affine @ back).T)[:, :3])
 
-    @property
-    def slices_shape(self) -> tuple[int, int, int]:
-        """The number of slices, their rows and their columns."""
-        n, rows, columns = np.array(self.shape)[np.argsort(self.turn[:, 0])].tolist()
-        return n, rows, columns
 
-    @property
-    def steps_mm(self) -> tuple[float, float, float]:
-        """Millimetres from slice to slice, row to row and column to column, by the affine."""
-        scale = {"meter": 1000.0, "micron": 0.001}.get(self.header.get_xyzt_units()[0], 1.0)
-        steps = []
-        for size in voxel_sizes(self.affine)[np.argsort(self.turn[:, 0])]:
-            # The shortest decimal of a 32-bit number, or one that is its last bit away.
-            short, whole = float(f"{size:.5g}"), float(str(np.float32(size)))
-            steps.append(scale * (short if np.isclose(size, short, 1.2e-7, 0) else whole))
-        return steps[0], steps[1], steps[2]
+def _as_stored(size: float) -> float:
+    """Return the shortest decimal of a 32-bit number, or one that is its last bit away."""
+    short, whole = float(f"{size:.5g}"), float(str(np.float32(size)))
+    return short if np.isclose(size, short, 1.2e-7, 0) else whole
 
 
 def voxel_sizes(affine: Array) -> Array:
@@ -106,19 +102,13 @@ def voxel_sizes(affine: Array) -> Array:
     return np.asarray(np.linalg.norm(affine[:3, :3], axis=0))
 
 
-def acquired(affine: Array, shape: Sequence[int]) -> str:
-    """Return the axis of a single slice, by far the largest step or fewest slices, else axial."""
-    if not np.isfinite(affine).all() or np.linalg.matrix_rank(affine[:3, :3]) < 3:
-        raise ValueError("its affine is singular or not finite")
-    sizes, counts = voxel_sizes(affine), np.array(shape)
-    thick, few = np.argsort(sizes), np.argsort(counts, kind="stable")
-    single = counts[few[0]] == 1 < counts[few[1]]
-    chosen = few[0] if single else thick[2]
-    if not single and sizes[thick[2]] < _BY_FAR_MM * sizes[thick[1]]:
-        chosen = few[0]
-        if counts[few[1]] < _BY_FAR_COUNT * counts[few[0]]:
-            return "axial"
-    return _ACROSS[int(import_module("nibabel.orientations").io_orientation(affine)[chosen, 0])]
+def _acquired(sizes: Array, counts: Array, stored: Array) -> str:
+    """Return the axis of by far the fewest slices, or by far the thickest, else axial."""
+    for measure, by_far in ((counts, _BY_FAR_COUNT), (1 / sizes, _BY_FAR_MM)):
+        least, following, _ = np.argsort(measure, kind="stable")
+        if measure[following] >= by_far * measure[least]:
+            return _ACROSS[int(stored[least, 0])]
+    return "axial"
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,17 +191,20 @@ class Stack:
             raise InvalidImage(f"{told}; a stack is real numbers, (slices, rows, columns).")
         if groups is not None and len(groups) != len(images):
             raise ShapeMismatch(f"There are {len(groups)} group labels for {len(images)} slices.")
-        reference = None if self.reference is None else np.asanyarray(self.reference)
-        if reference is not None and reference.shape != images.shape:
-            told = f"The mask has the shape {reference.shape}, the images {images.shape}"
-            raise ShapeMismatch(f"{told}; they must be the same.")
+        reference = self.reference
+        if reference is not None:
+            if np.shape(reference) != images.shape:
+                told = f"The mask has the shape {np.shape(reference)}, the images {images.shape}"
+                raise ShapeMismatch(f"{told}; they must be the same.")
+            reference = checks.binary_mask(np.asanyarray(reference))
         checked = {
             "images": images,
-            "reference": None if reference is None else checks.binary_mask(reference),
+            "reference": reference,
             "spacing_mm": checks.parse_spacing(self.spacing_mm),
             "groups": groups,
             "volume_numbers": tuple(self.volume_numbers) or (0,) * len(images),
             "slice_numbers": tuple(self.slice_numbers) or tuple(range(len(images))),
+            "members": self.members or tuple((path,) for path in self.sources),
         }
         for field, value in checked.items():  # a frozen dataclass has no other way to store them
             object.__setattr__(self, field, value)
@@ -228,14 +221,10 @@ class Stack:
     def contents(self) -> str:
         """What the stack holds, in one line, without reading the pixels."""
         (n, height, width), n_groups = self.images.shape, len(set(self.groups or ()))
-        parts = [
-            f"{n} slice{'s' * (n != 1)} of {height} x {width} px",
-            str(self.images.dtype),
-            "{:g} x {:g} mm".format(*self.spacing_mm) if self.spacing_mm else "",
-            "no reference" if self.reference is None else "with reference",
-            f"{n_groups} group{'s' * (n_groups != 1)}" if n_groups else "",
-        ]
-        return ", ".join(part for part in parts if part)
+        size = f"{n} slice{'s' * (n != 1)} of {height} x {width} px, {self.images.dtype}"
+        spacing = ", {:g} x {:g} mm".format(*self.spacing_mm) if self.spacing_mm else ""
+        groups = f", {n_groups} group{'s' * (n_groups != 1)}" if n_groups else ""
+        return f"{size}{spacing}, {'no' if self.reference is None else 'with'} reference{groups}"
 
     def __repr__(self) -> str:
         """Say in one line what the stack is called and what it holds."""
@@ -267,8 +256,8 @@ class Stack:
 
     def fingerprint(self) -> dict[str, str]:
         """Return the sha256 of each file, series or pair read, or of arrays made in memory."""
-        digests, every = {}, self.members or [(path,) for path in self.sources]
-        for path, files in zip(self.sources, every, strict=True):
+        digests = {}
+        for path, files in zip(self.sources, self.members, strict=True):
             several = f" ({len(files)} files)" if len(files) > 1 else ""
             digests[f"{path.name}{several}"] = _sha256_of(files)
         for path in self.reference_sources:

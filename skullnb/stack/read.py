@@ -4,8 +4,9 @@ import glob
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import groupby, islice
 from operator import itemgetter
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from skullnb.errors import InvalidSetting, ShapeMismatch, UnreadableFile
+from skullnb.errors import BatchStopped, InvalidSetting, ShapeMismatch, UnreadableFile
 from skullnb.stack import checks, files
 from skullnb.stack.checks import expand, stem, suffix_of
 from skullnb.stack.dicom import find_series, is_dicom, open_series
@@ -31,6 +32,10 @@ READERS: dict[str, Callable[[Path, str, str], Volume]] = {
 }
 KINDS = f"{', '.join(READERS)} and DICOM"
 
+CHANGED = (
+    "The images were changed while masks were being made of them, so the masks may be of both; "
+    "allow overwriting (--overwrite) to begin anew."
+)
 _TYPED = 0.02  # how far a spacing typed with two digits is from its header's
 _MOST_LOOKED_AT = 20_000  # files, in search of folders that would do
 
@@ -52,10 +57,10 @@ def read_stack(
     Parameters
     ----------
     images : str, Path, sequence of Path, or Volume
-        A file, a folder, a pattern such as `scans/*_T1w.nii.gz`, or the files themselves: .npy,
-        .npz (one array, or `images` and `reference`), NIfTI, Analyze, .mgz, MINC, AFNI, .tif (a
-        page a slice), grey .png and .jpg, DICOM (of several series `folder#6`), and with the extra
-        `itk` .nrrd and .mha. Arrays are (H, W) or (N, H, W).
+        A file, a folder, a pattern such as `scans/*_T1w.nii.gz`, or files: .npy, .npz (one array,
+        or `images` and `reference`), NIfTI, Analyze, .mgz, MINC, AFNI, .tif, grey .png and .jpg,
+        DICOM (of several series `folder#6`), with the extra `itk` .nrrd and .mha. Arrays are (H, W)
+        or (N, H, W).
     reference : str or Path
         The same for the reference mask; files are paired in natural order of their names.
     groups : str, Path or sequence of str
@@ -68,7 +73,7 @@ def read_stack(
     axis : {"", "axial", "coronal", "sagittal"}
         How to cut volumes that have an orientation. By default as they were acquired, or axial.
     name : str
-        What to call the stack, instead of the file's or folder's name.
+        Of the stack, instead of the file's or folder's.
     suffix : str
         Of the images of a BIDS dataset or of one of its `sub-` folders: `T1w` when empty.
     nan_background : bool
@@ -98,8 +103,7 @@ def read_stack(
         return stack
     # Each is cut as its image is, even if its header gives another reason.
     axes = [one.grid.axis if one.grid else "" for one in opened]
-    axes = axes if len(masks) == len(axes) else axes[:1] * len(masks)
-    pairs = zip(masks, axes, strict=True)
+    pairs = zip(masks, axes if len(masks) == len(axes) else axes[:1] * len(masks), strict=True)
     drawn = _stack_of([open_volume(mask, axis, "reference") for mask, axis in pairs], slices)
     sources = tuple(file for some in drawn.members for file in some)
     whole = replace(stack, reference=drawn.images, reference_sources=sources)
@@ -126,12 +130,8 @@ def _stack_of(opened: list[Volume], slices: object, labels: tuple[str, ...] | No
     else:
         each = enumerate(counts)
         chosen = [(file, n) for file, count in each for n in checks.parse_slices(slices, count)]
-    pieces = []
-    for file, run in groupby(chosen, key=itemgetter(0)):
-        whole = opened[file].pixels()
-        piece = whole[evenly([number for _, number in run])]
-        # A view would keep all of a decompressed volume in memory for the sake of a few slices.
-        pieces.append(piece if len(piece) == len(whole) or is_mapped(piece) else piece.copy())
+    runs = groupby(chosen, key=itemgetter(0))
+    pieces = [opened[file].pixels()[evenly([n for _, n in run])] for file, run in runs]
     groups, axes = _labels_of(opened, labels), {one.grid.axis if one.grid else "" for one in opened}
     # One volume gives its name, several that of the folder that all are in.
     folder = Path(os.path.commonpath([one.path.parent.resolve() for one in opened]))
@@ -160,9 +160,7 @@ def _labels_of(opened: list[Volume], labels: tuple[str, ...] | None) -> list[str
     if labels is None:
         if opened[0].grid is None if len(opened) == 1 else max(counts) == 1:
             return None  # slices of nobody knows how many heads
-        names = tuple(one.name for one in opened)
-        # scan.npy and scan.nii are two files: their names must not make one group of them.
-        labels = names if len({*names}) == len(names) else tuple(one.path.name for one in opened)
+        labels = tuple(one.name for one in opened)
     if len(labels) not in (sum(counts), len(counts)):
         told = f"{len(labels)} group labels for {sum(counts)} slices in {len(counts)} file(s)"
         raise ShapeMismatch(f"There are {told}; give one a slice, or one a file.")
@@ -216,11 +214,15 @@ def open_volume(
     load: Any = opened.load
     return replace(
         opened,
-        name=volume.name,
-        load=(lambda: checks.without_nan(load())) if nan_background else load,
+        load=(lambda: _without_nan(load())) if nan_background else load,
         spacing_mm=spacing_mm or own,
         remarks=(*opened.remarks, *remarks),
     )
+
+
+def _without_nan(images: checks.Array) -> checks.Array:
+    """Return images with NaN as background."""
+    return checks.as_background(images, np.isnan(images)) if images.dtype.kind == "f" else images
 
 
 def split_series(path: str | Path) -> tuple[Path, str]:
@@ -254,12 +256,11 @@ def list_volumes(
         found += chosen
     if not found or (number and not series):
         raise _nothing_in(path, "DICOM series" if number else "images")
-    names = {one: one.name if one.frames else one.path.name for one in found}
-    name, times = Counter(names.values()).most_common(1)[0]
-    if times > 1:
+    name, times = Counter(one.name for one in found).most_common(1)[0]
+    if times > 1:  # which would make one group of them
         told = f"{times} of the files {images} stands for are called {name}"
         raise InvalidSetting(f"{told}; give each its own name.")
-    return sorted(found, key=lambda one: (checks.natural_key(one.name), names[one]))
+    return sorted(found, key=lambda one: checks.natural_key(one.name))
 
 
 def _list_files(path: Path, suffix: str) -> list[Path]:
@@ -276,14 +277,11 @@ def _list_files(path: Path, suffix: str) -> list[Path]:
     found = [one for one in found if suffix_of(one) not in PICTURES] or found
     if not found and path.is_dir():
         within = path.resolve().name.startswith(("sub-", "ses-"))
-        subjects = [path] if within else path.glob("sub-*/")
-        found = [one for top in subjects for one in top.glob("**/*.nii*") if _is_read(one)]
-        suffix = suffix or "T1w"
+        inside = path.glob("**/*.nii*" if within else "sub-*/**/*.nii*")
+        found, suffix = list(filter(_is_read, inside)), suffix or "T1w"
     chosen = [one for one in found if not suffix or stem(one).endswith(f"_{suffix}")]
     if found and not chosen:
-        others = ", ".join(sorted({stem(one).rpartition("_")[2] for one in found})[:9])
-        told = f"{path} holds no images that end in _{suffix}; there are {others}"
-        raise UnreadableFile(f"{told}, choose them with --suffix.")
+        raise UnreadableFile(f"{path} has no images that end in _{suffix}; name others (--suffix).")
     if not chosen:
         raise _nothing_in(path, "file with images")
     return [expand(one) for one in chosen]
@@ -293,8 +291,9 @@ def _is_read(file: Path) -> bool:
     """Whether a file in a folder is one to read; of two that make one volume, the header."""
     hidden = file.name.startswith(".") or file.name.upper() == "DICOMDIR"
     pixels = suffix_of(file) == ".img" and file.with_suffix(".hdr").exists()
-    known = not hidden and not pixels and file.is_file()
-    return known and (suffix_of(file) in READERS or is_dicom(file))
+    if hidden or pixels or not file.is_file():
+        return False
+    return suffix_of(file) in READERS or is_dicom(file)
 
 
 def _nothing_in(path: Path, what: str) -> UnreadableFile:
@@ -306,9 +305,7 @@ def _nothing_in(path: Path, what: str) -> UnreadableFile:
     if not folders or glob.has_magic(str(path)):
         return UnreadableFile(f"{path} holds no {what}; the kinds are {KINDS}.")
     told = f"{path} holds no {what}, but these folders do: {', '.join(folders[:9])}"
-    endings = {suffix_of(one) for one in found}
-    pattern = f"{folder}/**/*{endings.pop() if len(endings) == 1 else ''}"
-    return UnreadableFile(f"{told}; name one of them, or many with a pattern as '{pattern}'.")
+    return UnreadableFile(f"{told}; name one of them, or all with the pattern '{folder}/**/*'.")
 
 
 def is_mapped(array: Any) -> bool:
@@ -316,3 +313,80 @@ def is_mapped(array: Any) -> bool:
     while isinstance(array, np.ndarray) and not isinstance(array, np.memmap):
         array = array.base
     return isinstance(array, np.memmap)
+
+
+@dataclass(frozen=True)
+class Slices:
+    """Slices of one size: of files, one file after another, or of a zarr array."""
+
+    volumes: tuple[Volume, ...]  # unopened
+    counts: tuple[int, ...]  # of the slices in each
+    shape: tuple[int, int, int]  # (N, H, W) of those chosen
+    first: int = 0  # its number among all
+    spacing_mm: tuple[float, float] | None = None  # (row, column), before what headers say
+    axis: str = ""
+    nan_background: bool = False
+
+    def read(self, start: int, stop: int) -> Iterator[tuple[str, int, Any, Any]]:
+        """Give each slice's file, number there, pixels (or why they can't be read) and spacing."""
+        offset, single = -self.first, max(self.counts) == 1 < len(self.counts)
+        for volume, n in zip(self.volumes, self.counts, strict=True):
+            low, high = max(start - offset, 0), min(stop - offset, n)
+            offset += n
+            if low >= high:
+                continue
+            spacing_mm, pixels = self.spacing_mm, None
+            images: Any = []
+            try:
+                with checks.in_one_sentence(volume.path):
+                    opened, pixels = pixels_of(volume, self.axis, self.nan_background)
+                    spacing_mm, images = spacing_mm or opened.spacing_mm, pixels[low:high]
+            except UnreadableFile as error:
+                # What the system refuses is no property of a file, and may be gone tomorrow.
+                cause = error.__cause__ or error
+                refused = isinstance(cause, MemoryError) or getattr(cause, "errno", None)
+                if refused or not volume.path.exists():
+                    raise
+                images = [error] * (high - low)
+            if not isinstance(images, list) and images.shape != (high - low, *self.shape[1:]):
+                raise BatchStopped(CHANGED)
+            for at, image in enumerate(images, offset - n + self.first if single else low):
+                yield volume.path.name, at, image, spacing_mm
+            if is_mapped(pixels):  # what was read of a map counts as this program's memory
+                pixels_of.cache_clear()
+
+    def files(self) -> list[Path]:
+        """List all files that are read."""
+        every = [path for one in self.volumes for path in one.files]
+        deep = [sorted(path.rglob("*")) if path.is_dir() else [path] for path in every]
+        return [file for some in deep for file in some if not file.is_dir()]
+
+    def fingerprint(self) -> list[list[Any]]:
+        """Know the files again: names, sizes and times."""
+        stats = [(path.name, path.stat()) for path in self.files()]
+        return [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]
+
+
+def open_slices(
+    images: str | Path, *, slices: str = "", suffix: str = "", spacing_mm: str = "", **words: Any
+) -> tuple[Slices, list[Volume]]:
+    """Find slices, a range over all files together; other words are those of `open_volume`."""
+    volumes = list_volumes(checks.expand(images).absolute(), suffix, every_series=True)
+    words["spacing_mm"] = checks.parse_spacing(spacing_mm)
+    opened = [open_volume(one, **words) for one in volumes]
+    counts, sizes = tuple(one.shape[0] for one in opened), {one.shape[1:] for one in opened}
+    if len(sizes) > 1:
+        told = " and ".join(f"{rows} x {columns}" for rows, columns in sorted(sizes))
+        raise InvalidSetting(f"A batch has slices of one size, and these are {told} px.")
+    chosen = checks.parse_slices(slices, sum(counts))
+    if chosen != list(range(chosen[0], chosen[-1] + 1)):
+        raise InvalidSetting(f"A batch takes one range of slices, as 0:1000, not {slices!r}.")
+    shape = (len(chosen), *sizes.pop())
+    return Slices(tuple(volumes), counts, shape, chosen[0], **words), opened
+
+
+@lru_cache(maxsize=2)
+def pixels_of(volume: Volume, axis: str, nan_background: bool) -> tuple[Volume, Any]:
+    """Open a volume and its pixels, memory-mapped where the format allows; the last two stay."""
+    opened = open_volume(volume, axis, nan_background=nan_background)
+    return opened, opened.pixels()

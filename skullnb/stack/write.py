@@ -1,9 +1,10 @@
 """Whether a name may be written, writing under a passing name, and masks on their own grid."""
 
 import os
+import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -11,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from skullnb.errors import InvalidSetting, SkullnbError, UnreadableFile
-from skullnb.stack.checks import Array, expand, stem, suffix_of
+from skullnb.errors import BatchStopped, InvalidSetting, SkullnbError, UnreadableFile
+from skullnb.stack.checks import Array, expand, needed, stem, suffix_of
 from skullnb.stack.files import SYNTHETIC
-from skullnb.stack.model import Stack
+from skullnb.stack.model import Grid, Stack
 
 STACK_KINDS = (".npz", ".nii", ".nii.gz")  # of files that stacks are written to
+PACKED = ".packed.npy"  # a bit a pixel
 MASK_KINDS = (".nii", ".nii.gz", ".npy", ".npz", ".tif", ".tiff", ".png")
 
 
@@ -48,8 +50,7 @@ def writing(path: Path) -> Iterator[Path]:
     except SkullnbError:
         raise
     except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise UnreadableFile(f"{path.name} could not be written ({reason}).") from error
+        raise UnreadableFile(f"{path.name} could not be written ({error}).") from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -66,9 +67,7 @@ def write_masks(masks: Array, path: str | Path, stack: Stack, overwrite: bool = 
     path : str or Path
         .nii, .nii.gz, .npy, .npz (array `masks`), .tif, .tiff, or .png of one slice, 0 and 255.
     stack : Stack
-        What the masks were made from; its own files are never replaced.
-    overwrite : bool
-        Whether another file may be replaced.
+        What the masks were made from; its own files are never replaced, others by `overwrite`.
 
     Raises
     ------
@@ -83,10 +82,10 @@ def write_masks(masks: Array, path: str | Path, stack: Stack, overwrite: bool = 
     ...     np.load(write_masks(stack.images > 0, Path(folder) / "masks.npy", stack)).dtype
     dtype('uint8')
     """
-    path, checked = expand(path), replace(stack, reference=masks).reference
+    path, masks = expand(path), np.asarray(replace(stack, reference=masks).reference)
+    kind = suffix_of(path)
     refuse_place(path, files_of(stack), overwrite, MASK_KINDS)
     with writing(path) as temporary:
-        masks, kind = np.asarray(checked), suffix_of(path)
         if kind == ".npy":
             np.save(temporary, masks)
         elif kind == ".npz":
@@ -115,9 +114,9 @@ def write_stack(stack: Stack, path: str | Path, overwrite: bool = False) -> tupl
             known = {name: part for name, part in parts.items() if part is not None}
             np.savez_compressed(temporary, **known)
         return (path,)
+    beside = path.with_name(f"{stem(path)}_reference{suffix_of(path)}")
     written = {path: stack.images}
     if stack.reference is not None:
-        beside = path.with_name(f"{stem(path)}_reference{suffix_of(path)}")
         refuse_place(beside, files_of(stack), overwrite)
         written[beside] = stack.reference
     for one, values in written.items():
@@ -139,20 +138,56 @@ def _write_nifti(path: Path, masks: Array, stack: Stack) -> None:
     grid = stack.grids[min(used)] if stack.grids else None
     if len(used) > 1 and any(stack.grids):
         raise InvalidSetting(f"The slices come from {len(used)} files, and NIfTI holds one volume.")
+    numbers = stack.slice_numbers if grid else range(len(masks))
     if grid is None:
         row, column = stack.spacing_mm or (1.0, 1.0)
         # No axis may look by far the thickest, or the slices would be read back along it.
         affine = np.diag([-column, -row, max(row, column, 1.0), 1.0])
-        image = nib.Nifti1Image(np.ascontiguousarray(masks).transpose(2, 1, 0), affine)
-        image.header.set_xyzt_units("mm")
-    else:
-        volume = np.zeros(grid.header.get_data_shape(), np.uint8, order="F")
-        n = grid.slices_shape[0]  # a file of one slice may have a number among others
-        grid.cut(volume)[list(stack.slice_numbers) if n > 1 else [0]] = masks
-        kind = nib.Nifti2Image if isinstance(grid.header, nib.Nifti2Header) else nib.Nifti1Image
-        # Without an affine of its own the image keeps the header's, codes and quaternion included.
-        image = kind(volume, None, grid.header)
+        grid = Grid.of_affine(affine, masks.shape[::-1], "axial", code="aligned")
+    volume = np.zeros(grid.header.get_data_shape(), masks.dtype, order="F")
+    single = grid.slices_shape[0] == 1  # which may have a number among other files
+    grid.cut(volume)[[0] if single else list(numbers)] = masks
+    kind = nib.Nifti2Image if isinstance(grid.header, nib.Nifti2Header) else nib.Nifti1Image
+    # Without an affine of its own the image keeps the header's, codes and quaternion included.
+    image = kind(volume, None, grid.header)
+    image.set_data_dtype(masks.dtype)
     if stack.synthetic:
         image.header["descrip"] = SYNTHETIC
     image.header.set_slope_inter(1, 0)
     image.to_filename(path)
+
+
+def create_masks(path: Path, shape: tuple[int, int, int], chunk: int) -> None:
+    """Make a .npy as long as it will be, or a zarr array of such chunks, where 255 is missing."""
+    if path.suffix == ".zarr":
+        kept = {"chunks": (chunk, *shape[1:]), "dtype": "uint8", "fill_value": 255}
+        zarr = needed("zarr", "A zarr array", "batch")
+        zarr.create_array(path, shape=shape, overwrite=True, **kept)
+        return
+    path.unlink(missing_ok=True)
+    free = shutil.disk_usage(path.parent).free
+    if np.prod(shape) > free:
+        told = f"The masks take {np.prod(shape) / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free"
+        raise BatchStopped(f"{told}; make room, or write {PACKED} or .zarr.")
+    np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+
+
+def write_slices(path: Path, shape: tuple[int, int, int], start: int, masks: Array) -> None:
+    """Write masks from slice `start` on into what `create_masks` made."""
+    if path.suffix == ".zarr":
+        import_module("zarr").open_array(path, mode="r+")[start : start + len(masks)] = masks
+        return
+    rows = np.packbits(masks, axis=-1) if path.name.endswith(PACKED) else masks
+    # Not through a memory map: on a full disk that ends in a signal, not in an error.
+    with path.open("r+b") as file:
+        file.seek(start * rows[0].size - int(np.prod(shape)), os.SEEK_END)
+        file.write(rows.data)
+
+
+def shape_of(masks: Path) -> tuple[int, ...]:
+    """Return the shape of masks in a .npy or .zarr; () where there are none that can be read."""
+    with suppress(Exception):  # numpy and zarr fail in many ways
+        zarr = masks.suffix == ".zarr"
+        opened: Any = import_module("zarr").open_array if zarr else np.lib.format.open_memmap
+        return tuple(opened(masks, mode="r").shape)
+    return ()
