@@ -7,7 +7,6 @@ import re
 from base64 import b64decode
 from html import unescape
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,8 @@ from PIL import Image
 from skullnb.metrics import iou
 from skullnb.pipeline import PipelineSettings
 from skullnb.report import live
-from skullnb.report.chapter import open_chapter, spread
+from skullnb.report.chapter import open_chapter
+from skullnb.report.plot import spread
 from skullnb.stack import Stack, write_stack
 
 
@@ -31,41 +31,28 @@ def small_stack(n: int = 3) -> Stack:
     return Stack(images.astype(np.float32), masks, (0.5, 0.7), name="<patient>")
 
 
-@pytest.fixture(scope="module")
-def chapter():
-    return open_chapter("03-threshold")
-
-
-def published(figure: live.LiveFigure, stack: Stack, folder: Path) -> Any:
-    """Give back the output that the book gets for a figure."""
-    output = new_output("execute_result", data=figure._repr_mimebundle_(), execution_count=1)
-    cell = new_code_cell("figure", outputs=[output])
-    live.publish(new_notebook(cells=[cell]), stack, folder)
-    return cell.outputs[0]
-
-
 def config_in(html: str) -> dict[str, Any]:
-    found = re.search(r'data-live="([^"]*)"', html)
-    assert found
-    return dict(json.loads(unescape(found[1])))
+    [found] = re.findall(r'data-live="([^"]*)"', html)
+    return dict(json.loads(unescape(found)))
 
 
 @pytest.mark.parametrize("focus", ["threshold", "dilation", "whole"])
-def test_a_notebook_shows_a_picture_and_the_book_gets_a_live_one_with_its_words(
-    chapter, focus, tmp_path
-):
-    figure = live.live_figure(chapter, focus)
-    shown = figure._repr_mimebundle_()
+def test_a_notebook_shows_a_picture_and_the_book_gets_a_live_one_with_its_words(focus, tmp_path):
+    chapter = open_chapter("03-threshold")
+    shown = live.live_figure(chapter, focus)._repr_mimebundle_()
     with Image.open(BytesIO(b64decode(shown["image/png"]))) as picture:
         assert picture.width > 600
     score = iou(chapter.trace().mask, chapter.reference[8])
     assert shown["text/plain"].startswith(f"live figure: {focus}; threshold 85, ")
     assert shown["text/plain"].endswith(f"IoU {score:.4f}")
-    output = published(figure, chapter.stack, tmp_path)
+    output = new_output("execute_result", data=dict(shown), execution_count=1)
+    cell = new_code_cell("figure", outputs=[output])
+    live.publish(new_notebook(cells=[cell]), chapter.stack, tmp_path)
+    [output] = cell.outputs
     html = output.data["text/html"]
     assert set(output.data) == {"text/html"}
     assert f'alt="live figure: {focus}; threshold 85' in html
-    assert b64decode(html.split("base64,")[1].split('"')[0]) == figure.png
+    assert html.split("base64,")[1].split('"')[0] == shown["image/png"]
     config = config_in(html)
     assert [source["label"] for source in config["sources"]] == [f"slice {i}" for i in range(16)]
     assert (config["start"], config["note"]) == ("slice-8", "")
@@ -76,7 +63,7 @@ def test_a_notebook_shows_a_picture_and_the_book_gets_a_live_one_with_its_words(
 def test_the_picture_has_the_proportions_of_the_slice_in_mm(tmp_path):
     write_stack(Stack(small_stack().images, spacing_mm=(3.4, 1.7)), tmp_path / "own.npz")
     figure = live.live_figure(open_chapter("03-threshold", {"images": str(tmp_path / "own.npz")}))
-    with Image.open(BytesIO(figure.png)) as picture:
+    with Image.open(BytesIO(b64decode(figure["image/png"]))) as picture:
         dark = np.asarray(picture.convert("L"))[:, : picture.width // 2] < 60
     rows = np.flatnonzero(dark.mean(axis=1) > 0.3)
     columns = np.flatnonzero(dark[rows].mean(axis=0) > 0.3)
@@ -93,6 +80,6 @@ def test_of_a_large_stack_some_slices_are_live_and_those_that_a_chapter_asks_for
     assert not [one for one in tmp_path.iterdir() if "patient" in one.read_text("ascii")]
     write_stack(stack, tmp_path / "own.npz")
     mine = open_chapter("15", {"images": str(tmp_path / "own.npz")})
-    config = live.live_figure(mine, slices=[33, 5]).config
+    config = json.loads(live.live_figure(mine, slices=[33, 5])[live.MIME])
     assert config["start"] == "slice-33"
     assert {"slice-5", "slice-33", *keys} == {one["key"] for one in config["sources"]}

@@ -18,14 +18,14 @@ from importlib.resources import files
 from math import ceil, isclose
 from typing import Any
 
-import cv2
 import numpy as np
 
 from skullnb import metrics
 from skullnb.evidence import build_ledger, summarise
-from skullnb.pipeline import RULES, Mask, PipelineSettings, SkullMaskTrace, steps, trace_skull_mask
+from skullnb.pipeline import RULES, Mask, PipelineSettings, steps, trace_skull_mask
 from skullnb.reach import kernel_reach
 from skullnb.report.chapter import SVG, Chapter, plain
+from skullnb.report.plot import box_of
 from skullnb.study.validation import zero_failure_bound
 
 MIME = "application/vnd.skullnb.exercise+json"
@@ -52,6 +52,18 @@ class Verdict:
         return shown | ({MIME: self.page} if self.page else {})
 
 
+VERBS: dict[str, Callable[..., bool]] = {
+    "is": lambda answer, values, off: any(
+        isclose(answer, one, rel_tol=1e-9, abs_tol=off) for one in values
+    ),
+    "between": lambda answer, ends, off: ends[0] - off <= answer <= ends[1] + off,
+    "outside": lambda answer, ends, off: not ends[0] - off <= answer <= ends[1] + off,
+    "exactly": lambda names, wanted, _: set(names) == set(wanted),
+    "names": lambda names, wanted, _: bool(set(names) & set(wanted)),
+    "always": lambda *_: True,
+}
+
+
 @dataclass(frozen=True)
 class When:
     """A condition that Python and `book/assets/exercise.js` decide alike: a verb, its values."""
@@ -62,19 +74,7 @@ class When:
 
     def __call__(self, answer: Any) -> bool:
         """Whether it holds for an answer: a number, or names."""
-        values, off = self.values, self.off
-        match self.verb:
-            case "is":
-                return any(isclose(answer, one, rel_tol=1e-9, abs_tol=off) for one in values)
-            case "between":
-                return bool(values[0] - off <= answer <= values[1] + off)
-            case "outside":
-                return not values[0] - off <= answer <= values[1] + off
-            case "exactly":
-                return set(answer) == set(values)
-            case "names":
-                return bool(set(answer) & set(values))
-        return True
+        return VERBS[self.verb](answer, self.values, self.off)
 
 
 # The name of a sentence, the value or condition to which it belongs, and its numbers.
@@ -94,27 +94,26 @@ def exercise(
     """Make a check of what is asked; `reads` turns what was written into what conditions take."""
 
     def made(asked: Callable[[Chapter], Asked]) -> Callable[[Any, Chapter], Verdict]:
-        def pairs(chapter: Chapter) -> Iterator[tuple[Callable[[Any], bool], str]]:
-            said = HINTS[asked.__name__.removeprefix("check_")]
-            for key, condition, *numbers in asked(chapter):
-                holds = condition if callable(condition) else When("is", (condition,))
-                yield holds, said[key].format(**dict(*numbers))
+        said = HINTS[asked.__name__.removeprefix("check_")]
 
         @wraps(asked)
         def check(answer: Any, chapter: Chapter) -> Verdict:
+            if answer is ... and os.environ.get(SVG) != "1":
+                return Verdict(False, UNANSWERED)
+            pairs = []
+            for key, condition, *numbers in asked(chapter):
+                holds = condition if callable(condition) else When("is", (condition,))
+                pairs.append((holds, said[key].format(**dict(*numbers))))
             if answer is ...:
-                told = list(pairs(chapter)) if os.environ.get(SVG) == "1" else [(len, "")]
-                # No page asks where its script can't tell what is right.
-                told = [(one, text) for one, text in told if isinstance(told[0][0], When)]
-                found = [[*vars(one).values(), text] for one, text in told if type(one) is When]
-                page = {"choices": list(RULES) * (reads is rules), "pairs": plain(found)}
-                return Verdict(False, UNANSWERED, page if found else {})
+                page = [[*vars(one).values(), text] for one, text in pairs if type(one) is When]
+                told = {"choices": list(RULES) if reads is rules else [], "pairs": plain(page)}
+                # Where a condition is no `When`, a page's script could not tell.
+                return Verdict(False, UNANSWERED, told if len(page) == len(pairs) else {})
             try:
                 read = reads(answer)
             except ValueError as error:
                 return Verdict(False, f"Not yet. {error}")
-            held = ((n, text) for n, (holds, text) in enumerate(pairs(chapter)) if holds(read))
-            place, text = next(held)
+            place, text = next((n, text) for n, (holds, text) in enumerate(pairs) if holds(read))
             return Verdict(place == 0, ("Not yet. " if place else "Right. ") + text)
 
         return check
@@ -172,7 +171,7 @@ def check_normalise(chapter: Chapter) -> Asked:
     levels = steps.normalise(chapter.image).astype(np.float64)
 
     def agree(given: Any, expected: Any, off: float = 0.0) -> bool:
-        """Whether nearly all do; a rare pixel may fall on the other side of a level."""
+        # A rare pixel may fall on the other side of a level.
         is_shaped = given.shape == image.shape
         return is_shaped and bool(np.mean(np.abs(given - expected) <= off) > 0.999)
 
@@ -245,14 +244,12 @@ def check_better_border(chapter: Chapter) -> Asked:
 @exercise(number)
 def check_holes(chapter: Chapter) -> Asked:
     """On how many pixels filling before and after the dilation differ, at a width of 10 px."""
-    brain, width = chapter.trace().brain, chapter.settings.kernel_width
-    grown, filled = steps.dilate(brain, 10), steps.fill_holes(brain)
-    after, before = steps.fill_holes(grown), steps.dilate(filled, 10)
-    own = steps.fill_holes(steps.dilate(brain, width)) != steps.dilate(filled, width)
+    brain = chapter.trace().brain
+    grown = steps.dilate(brain, 10)
+    after, before = steps.fill_holes(grown), steps.dilate(steps.fill_holes(brain), 10)
     yield "right", np.count_nonzero(after != before)
     yield "unfilled", np.count_nonzero(grown != before)
     yield "fill_alone", np.count_nonzero(grown != after)
-    yield "other_width", np.count_nonzero(own)
     yield "otherwise", OTHERWISE
 
 
@@ -282,10 +279,8 @@ def check_five_slices(chapter: Chapter) -> Asked:
 @exercise(rules)
 def check_evidence(chapter: Chapter) -> Asked:
     """Which rules could be struck, one at a time, without changing a mask."""
-    changed = summarise(build_ledger(chapter.stack, chapter.settings)).set_index("rule")[
-        "n_changed"
-    ]
-    needed = {rule: int(changed[rule]) for rule in RULES if changed.get(rule)}
+    ledger = summarise(build_ledger(chapter.stack, chapter.settings)).set_index("rule")
+    needed = {rule: int(n) for rule, n in ledger["n_changed"].items() if n and rule in RULES}
     yield "right", When("exactly", tuple(rule for rule in RULES if rule not in needed))
     for rule, n in needed.items():
         yield "needed", When("names", (rule,)), {"rule": rule, "n": n, "s": "s" * (n != 1)}
@@ -306,7 +301,7 @@ def check_validation(chapter: Chapter) -> Asked:
 def check_other_heads(chapter: Chapter) -> Asked:
     """How much of the middle slice's mask is left after the tightest crop."""
     trace = chapter.trace()
-    box = tightest_box(trace)
+    box = box_of(trace.brain, margin=0)
     old, new = trace.mask[box], trace_skull_mask(chapter.image[box], chapter.settings).mask
     share = int((new & old).sum()) / max(int(old.sum()), 1)
     yield "right", about(share, READ_OFF), {"share": share}
@@ -355,9 +350,3 @@ def check_your_data(chapter: Chapter) -> Asked:
     yield "right", When("is", tuple(numbers[off == off.max()][:100].tolist()))
     yield "no_slice", When("outside", (int(numbers.min()), int(numbers.max())))
     yield "otherwise", OTHERWISE
-
-
-def tightest_box(trace: SkullMaskTrace) -> tuple[slice, slice]:
-    """Give rows and columns of the smallest frame that holds the brain; all where there is none."""
-    left, top, width, height = cv2.boundingRect(trace.brain)
-    return slice(top, top + height or None), slice(left, left + width or None)
