@@ -244,7 +244,7 @@ def test_an_upload_is_read_and_keeps_nothing_on_the_disk(explorer, tmp_path, mon
     assert explorer.said.value == ""
     assert len(explorer.stack) == 2
     assert [path.name for path in tmp_path.iterdir()] == ["scan.npy"]
-    assert "read_stack('my_scan_.npy')" in explorer.code.value
+    assert 'read_stack("my scan\'.npy")' in explorer.code.value
     explorer.upload.value = uploaded("my scan.npy", content)  # the same again
     assert explorer.upload.value == ()
 

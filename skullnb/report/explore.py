@@ -15,6 +15,7 @@ from typing import Any
 import cv2
 import ipywidgets as widgets
 import numpy as np
+from PIL import ImageColor
 
 from skullnb import create_skull_masks, heads, metrics, phantom, reach
 from skullnb.errors import UnreadableFile
@@ -108,7 +109,6 @@ class Explorer:
         if not files:
             return
         content, name = files[0]["content"], re.split(r"[/\\]", files[0]["name"])[-1]
-        name = re.sub(r"[^\w.-]", "_", name)[-100:].lstrip(".") or "upload"
         self.upload.value = ()  # so that the same file can be chosen again
         if len(content) > UPLOAD_BYTES:
             raise UnreadableFile(f"{name} is too large for an upload; give its path instead.")
@@ -209,8 +209,7 @@ def compose(trace: SkullMaskTrace, stage: str, lines: Mapping[str, Any], aspect:
     height, width = trace.mask.shape
     scale = PICTURE_PX / max(height * aspect, width)
     size = max(1, round(width * scale)), max(1, round(height * aspect * scale))
-    counts = np.bincount(trace.normalised.ravel(), minlength=256).cumsum()
-    white = max(1, int(np.searchsorted(counts, 0.995 * counts[-1])))  # brightened for the eye
+    white = max(1, np.quantile(trace.normalised, 0.995))  # brightened for the eye
     grey = cv2.convertScaleAbs(trace.normalised, alpha=255 / white)
     grey = trace.binary * 255 if stage == "bright pixels" else grey
     picture = cv2.cvtColor(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), cv2.COLOR_GRAY2RGB)
@@ -222,7 +221,7 @@ def compose(trace: SkullMaskTrace, stage: str, lines: Mapping[str, Any], aspect:
     elif hasattr(trace, stage):
         paint = {"brain" if stage == "brain" else "mask": getattr(trace, stage)}
     for place, (name, mask) in enumerate([*paint.items(), *lines.items()]):
-        colour = [int(PALETTE[name][digit : digit + 2], 16) for digit in (1, 3, 5)]
+        colour = ImageColor.getrgb(PALETTE[name])
         there = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
         if place < len(paint):
             picture[there > 0] = plain[there > 0] // 2 + np.array(colour, np.uint8) // 2
@@ -274,8 +273,7 @@ trace.mask"""
 
 
 def _make_controls(start: PipelineSettings) -> dict[str, Any]:
-    by_otsu, drop = start.threshold == "otsu", start.drop_edge_touching
-    level, width = 0 if by_otsu else int(start.threshold), start.kernel_width
+    by_otsu, drop, width = start.threshold == "otsu", start.drop_edge_touching, start.kernel_width
     mm = BORDERS[start.border] if start.reach_mm is None else start.reach_mm
     kinds = widgets.Dropdown, widgets.Checkbox, widgets.IntSlider, widgets.FloatSlider
     choice, box, integer, number = (partial(one, layout={"width": "auto"}) for one in kinds)
@@ -286,7 +284,7 @@ def _make_controls(start: PipelineSettings) -> dict[str, Any]:
         "kernel_width": integer(width, description="Width, px", max=max(80, width)),
         "reach_mm": number(mm, description="or reach, mm", max=max(25, mm), step=0.5),
         "otsu": box(by_otsu, description="Threshold by Otsu"),
-        "threshold": integer(level, description="Threshold", max=255),
+        "threshold": integer(0 if by_otsu else start.threshold, description="Threshold", max=255),
         "drop_edge_touching": box(drop, description="Drop what touches the frame"),
         "border": choice(description="Border rule", options=[*BORDERS], value=start.border),
         **{name: box(True, description=text) for name, text in outlines.items()},

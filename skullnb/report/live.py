@@ -74,12 +74,11 @@ def live_figure(
     for name, number in heads:
         label = {"label": f"synthetic: {name.replace('-', ' ')}", "kernelWidth": width}
         config["sources"].append({"key": f"{name}-{number}", **label})
-    trace = chapter.trace(index)
     if heads:
         name, index = heads[0]
         stack, config["start"] = phantom.variant(name), f"{name}-{index}"
         settings = replace(settings, kernel_width=width)
-        trace = trace_skull_mask(stack.images[index], settings, spacing_mm=stack.spacing_mm)
+    trace = trace_skull_mask(stack.images[index], settings, spacing_mm=stack.spacing_mm)
     reference = None if stack.reference is None else np.asarray(stack.reference[index])
     n_brain, n_mask = int(trace.brain.sum()), int(trace.mask.sum())
     what = f"threshold {trace.threshold}, brain {n_brain:,} px, mask {n_mask:,} px"

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
-Box = tuple[slice, slice]
 Spacing = tuple[float, float] | None  # row and column, mm
 
 # One colour for one thing everywhere; 3 : 1 on white and on near-black, and told apart with the
@@ -123,7 +122,7 @@ def tint(ax: Axes, mask: ArrayLike, color: str = "mask", alpha: float = 0.5) -> 
     ax.set(xlim=limits[0], ylim=limits[1])
 
 
-def box_of(mask: ArrayLike, margin: float = 0.12) -> Box:
+def box_of(mask: ArrayLike, margin: float = 0.12) -> tuple[slice, slice]:
     """Rows and columns around a mask, with a margin; the whole slice where it is empty."""
     found = np.asarray(mask) > 0
 

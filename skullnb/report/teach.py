@@ -1,8 +1,8 @@
 """Exercises that answer: what is right, and for each likely mistake a hint where to look.
 
-A check asks an answer one condition after the other, and says the sentence of the first that holds
-(in `data/hints.toml`); the first of all is what is right, and the last one always holds. The book's
-pages ask those that are a `When`, too: a report carries them along with an unanswered exercise.
+A check asks an answer one condition after the other, and says the sentence of the first that holds,
+or else the last one of its part of `data/hints.toml`; the first condition is what is right. The
+book's pages ask the same where all are a `When`: a report carries them along with an exercise.
 """
 
 from __future__ import annotations
@@ -100,10 +100,12 @@ def exercise(
         def check(answer: Any, chapter: Chapter) -> Verdict:
             if answer is ... and os.environ.get(SVG) != "1":
                 return Verdict(False, UNANSWERED)
-            pairs = []
+            pairs, known = [], dict[str, Any]()
             for key, condition, *numbers in asked(chapter):
                 holds = condition if callable(condition) else When("is", (condition,))
-                pairs.append((holds, said[key].format(**dict(*numbers))))
+                known.update(*numbers)
+                pairs.append((holds, said[key].format(**known)))
+            pairs.append((OTHERWISE, [*said.values()][-1].format(**known)))
             if answer is ...:
                 page = [[*vars(one).values(), text] for one, text in pairs if type(one) is When]
                 told = {"choices": list(RULES) if reads is rules else [], "pairs": plain(page)}
@@ -156,11 +158,10 @@ def check_data(chapter: Chapter) -> Asked:
     """Which share of the middle slice's pixels lies in the upper half of its range."""
     image = chapter.image
     share = float(np.mean(image > (float(image.min()) + float(image.max())) / 2))
-    yield "right", about(share, 0.02 * share)
+    yield "right", about(share, 0.02 * share), {"size": image.size}
     yield "percent", about(100 * share, 2 * share)
     yield "no_share", When("outside", (0, 1))
     yield "median", When("is", (0.5, float(np.mean(image > np.median(image)))), 0.002)
-    yield "otherwise", OTHERWISE, {"size": image.size}
 
 
 @exercise(np.asarray)
@@ -175,14 +176,13 @@ def check_normalise(chapter: Chapter) -> Asked:
         is_shaped = given.shape == image.shape
         return is_shaped and bool(np.mean(np.abs(given - expected) <= off) > 0.999)
 
-    yield "right", lambda given: given.dtype == np.uint8 and agree(given, levels)
+    place = dict(zip(("row", "column"), np.unravel_index(image.argmax(), image.shape), strict=True))
+    yield "right", lambda given: given.dtype == np.uint8 and agree(given, levels), place
     yield "shape", lambda given: given.dtype.kind not in "iuf" or given.shape != image.shape
     yield "type", lambda given: agree(given, levels)
     yield "scale", lambda given: given.max() <= 1
     yield "decimals", lambda given: agree(given, exact, 1e-3)
     yield "rounded", lambda given: agree(given, np.rint(exact))
-    row, column = np.unravel_index(np.argmax(image), image.shape)
-    yield "otherwise", OTHERWISE, {"row": row, "column": column}
 
 
 @exercise(number)
@@ -194,7 +194,6 @@ def check_threshold(chapter: Chapter) -> Asked:
     yield "level", level
     yield "share", about(level / 255)
     yield "too_low", When("between", (-1e18, low + level * step))
-    yield "too_high", OTHERWISE
 
 
 @exercise(number)
@@ -210,18 +209,16 @@ def check_components(chapter: Chapter) -> Asked:
     yield "touching", chosen["left"] + 1
     yield "width", chosen["width"]
     yield "inner", When("between", (-1e9, chosen["left"]))
-    yield "outer", OTHERWISE
 
 
 @exercise(number)
 def check_dilation(chapter: Chapter) -> Asked:
     """The kernel width, in px, that reaches as far on pixels half as large."""
     width = chapter.settings.kernel_width
-    yield "right", 2 * width - 1
+    yield "right", 2 * width - 1, {"reach": sum(kernel_reach(width)) / 4}
     yield "same", width
     yield "unlikely", When("outside", (1, 4 * width))
     yield "narrower", When("between", (1, width))
-    yield "otherwise", OTHERWISE, {"reach": sum(kernel_reach(width)) / 4}
 
 
 @exercise(number)
@@ -238,7 +235,6 @@ def check_better_border(chapter: Chapter) -> Asked:
     yield "right", least
     yield "unlikely", When("outside", (0, 40))
     yield "more", When("between", (least, 40))
-    yield "otherwise", OTHERWISE
 
 
 @exercise(number)
@@ -250,7 +246,6 @@ def check_holes(chapter: Chapter) -> Asked:
     yield "right", np.count_nonzero(after != before)
     yield "unfilled", np.count_nonzero(grown != before)
     yield "fill_alone", np.count_nonzero(grown != after)
-    yield "otherwise", OTHERWISE
 
 
 @exercise(mask)
@@ -261,7 +256,6 @@ def check_metrics(_: Chapter) -> Asked:
     yield "right", lambda mask: mask.sum() == 16 and isclose(metrics.iou(mask, square), 1 / 3)
     yield "size", lambda mask: mask.sum() != 16
     yield "too_much", lambda mask: metrics.iou(mask, square) > 1 / 3
-    yield "too_little", OTHERWISE
 
 
 @exercise(number)
@@ -271,9 +265,8 @@ def check_five_slices(chapter: Chapter) -> Asked:
     n_brain, n_filled = int(trace.brain.sum()), int(steps.fill_holes(trace.brain).sum())
     n_missing = int(trace.mask.sum()) - n_brain
     share = (n_filled - n_brain) / max(n_missing, 1)
-    yield "right", about(share, READ_OFF)
+    yield "right", about(share, READ_OFF), {"n_missing": n_missing}
     yield "outside", about(1 - share, READ_OFF)
-    yield "otherwise", OTHERWISE, {"n_missing": n_missing}
 
 
 @exercise(rules)
@@ -284,7 +277,6 @@ def check_evidence(chapter: Chapter) -> Asked:
     yield "right", When("exactly", tuple(rule for rule in RULES if rule not in needed))
     for rule, n in needed.items():
         yield "needed", When("names", (rule,)), {"rule": rule, "n": n, "s": "s" * (n != 1)}
-    yield "otherwise", OTHERWISE
 
 
 @exercise(number)
@@ -294,7 +286,6 @@ def check_validation(chapter: Chapter) -> Asked:
     yield "right", enough, {"here": len(set(chapter.stack.groups or ("one",)))}
     yield "rule_of_three", 150
     yield "too_few", When("between", (-1e18, enough))
-    yield "otherwise", OTHERWISE
 
 
 @exercise(number)
@@ -307,7 +298,6 @@ def check_other_heads(chapter: Chapter) -> Asked:
     yield "right", about(share, READ_OFF), {"share": share}
     yield "everything", 1
     yield "lost", about(1 - share, READ_OFF)
-    yield "otherwise", OTHERWISE
 
 
 @exercise(number)
@@ -318,7 +308,6 @@ def check_timing(chapter: Chapter) -> Asked:
     yield "right", packed
     yield "bytes", whole
     yield "too_few", When("between", (-1e18, packed))
-    yield "otherwise", OTHERWISE
 
 
 @exercise(number)
@@ -339,7 +328,6 @@ def check_explore(chapter: Chapter) -> Asked:
     yield "right", next(one for one in levels if np.count_nonzero(brain_at(one)) < half)
     yield "no_level", When("outside", (0, 255))
     yield "otsu", When("between", (0, trace.threshold)), {"threshold": trace.threshold}
-    yield "otherwise", OTHERWISE
 
 
 @exercise(number)
@@ -349,4 +337,3 @@ def check_your_data(chapter: Chapter) -> Asked:
     off = np.abs(areas - np.median(areas))
     yield "right", When("is", tuple(numbers[off == off.max()][:100].tolist()))
     yield "no_slice", When("outside", (int(numbers.min()), int(numbers.max())))
-    yield "otherwise", OTHERWISE
