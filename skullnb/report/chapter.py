@@ -74,7 +74,7 @@ class Chapter:
         self.image = np.asarray(stack.images[self.middle])
         self.values: dict[str, Any] = {}
         self._inputs = stack.fingerprint() if chosen["output_dir"] else {}
-        self._captions: list[str] = []
+        self._captions: dict[str, int] = {}
 
     def trace(self, index: int | None = None) -> SkullMaskTrace:
         """Every stage of one slice, the middle one by default."""
@@ -104,7 +104,7 @@ class Chapter:
         """Keep numbers, texts, and arrays, columns, lists or dicts of them in the results file."""
         from skullnb.study.timing import versions
 
-        self.values.update({name: plain(value) for name, value in values.items()})
+        self.values.update(plain(values))
         if not self.parameters["output_dir"]:
             return
         file = Path(str(self.parameters["output_dir"])) / "results" / f"{self.name}.json"
@@ -139,10 +139,9 @@ class Chapter:
         import matplotlib.pyplot as plt
         from IPython.display import Markdown, display
 
-        if caption not in self._captions:  # a cell that is run again keeps its number
-            self._captions.append(caption)
-        chapter = re.sub(r"^0*(\d*).*", r"\1", self.name)
-        number = f"{chapter}.{self._captions.index(caption) + 1}".lstrip(".")
+        # A cell that is run again keeps its number.
+        place = self._captions.setdefault(caption, len(self._captions) + 1)
+        number = re.sub(r"^0*(\d*).*", rf"\1.{place}", self.name).lstrip(".")
         text = self.say(caption, **values).data
         first, _, rest = re.sub(r"\s+", " ", text).partition(". ")
         text = f"**Figure {number}.** *{first}{'.' * bool(rest)}* {rest}".strip()
@@ -183,8 +182,7 @@ def open_chapter(name: str, names: Mapping[str, Any] | None = None) -> Chapter:
 
 def bare(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters without anybody's folders, for a results file."""
-    names = [name for name in PARAMETERS if name in parameters and name != "output_dir"]
-    named = {name: plain(parameters[name]) for name in names}
+    named = {name: plain(one) for name, one in parameters.items() if name != "output_dir"}
     return named | {name: Path(str(named[name])).name for name in DATA[:3] if name in named}
 
 
