@@ -188,7 +188,7 @@ def _still(trace: SkullMaskTrace, focus: str, reference: Any, spacing_mm: Any, t
             plot.tint(ax, masks[name], colour)
         for name in lines:
             plot.outline(ax, masks[name], name, label=None if part else name)
-    plot.headline(title, fig)
+    plot.headline(title)
     if lines:
         fig.legend(loc="outside lower left", ncols=3, fontsize=9)
     shown = plot.picture(fig)

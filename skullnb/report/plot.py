@@ -56,11 +56,11 @@ STYLE: Final[dict[Any, Any]] = {
 }
 
 
-def headline(finding: str, fig: Figure | None = None) -> None:
+def headline(finding: str) -> None:
     """Set a figure's finding above all its panels."""
     import matplotlib.pyplot as plt
 
-    (fig or plt.gcf()).suptitle(finding, x=0.01, ha="left", wrap=True)
+    plt.gcf().suptitle(finding, x=0.01, ha="left", wrap=True)
 
 
 def panels(
