@@ -174,6 +174,8 @@ def build(work: Path, front: str, *, strict: bool, scrub: Callable[[str], str]) 
     complaints = [line for line in lines if "WARNING" in line or "ERROR" in line]
     if not (html / "index.html").is_file() or (strict and complaints):
         raise ReportFailed(f"The pages could not be built: {'; '.join(complaints[:3])}")
+    for leftover in (html / "_static").rglob("*.map"):  # megabytes, for those who debug the theme
+        leftover.unlink()
     for source in (html / "_sources").rglob("*.ipynb"):  # what is downloaded is the notebook itself
         name = front if source.stem == "index" else source.stem
         shutil.copyfile(work / "notebooks" / f"{name}.ipynb", source)
