@@ -11,7 +11,7 @@ import json
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -44,11 +44,14 @@ OWN = "slice"  # the key of a slice of the report; of a drawn head it is the var
 _LINK = re.compile(r'<a xlink:href="live:([\w-]+)"[^>]*>(.*?)</a>', re.DOTALL)
 
 
-class LiveFigure(dict[str, str]):
+@dataclass(frozen=True, repr=False)
+class LiveFigure:
     """What a notebook shows, by its kind, and under `MIME` what makes it live in the book."""
 
+    shown: dict[str, str]
+
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        return dict(self)
+        return self.shown
 
 
 def live_figure(
@@ -64,7 +67,7 @@ def live_figure(
     that are to be among those of the chapter; it opens with the first of either.
 
     >>> from skullnb.report.chapter import open_chapter
-    >>> live_figure(open_chapter("03-threshold"), "threshold")["text/plain"][:37]
+    >>> live_figure(open_chapter("03-threshold"), "threshold").shown["text/plain"][:37]
     'live figure: threshold; threshold 85,'
     """
     stack, settings, index = chapter.stack, chapter.settings, [*slices, chapter.middle][0]
