@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from IPython.core.formatters import DisplayFormatter
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from PIL import Image
 
@@ -39,7 +40,7 @@ def config_in(html: str) -> dict[str, Any]:
 @pytest.mark.parametrize("focus", ["threshold", "dilation", "whole"])
 def test_a_notebook_shows_a_picture_and_the_book_gets_a_live_one_with_its_words(focus, tmp_path):
     chapter = open_chapter("03-threshold")
-    shown = live.live_figure(chapter, focus)._repr_mimebundle_()
+    shown, _ = DisplayFormatter().format(live.live_figure(chapter, focus))
     with Image.open(BytesIO(b64decode(shown["image/png"]))) as picture:
         assert picture.width > 600
     score = iou(chapter.trace().mask, chapter.reference[8])
