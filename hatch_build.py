@@ -14,8 +14,8 @@ class SourceLinks(MetadataHookInterface):
     def update(self, metadata: dict[str, Any]) -> None:
         """Make the README's links full ones, and name the source's pages."""
         root = Path(self.root)
-        known = runpy.run_path(str(root / "skullnb" / "report" / "address.py"))
-        address, branch = known["source_address"](root), known["branch"]()
+        known = runpy.run_path(str(root / "skullnb" / "published.py"))
+        address, branch = known["source"](root)
         text = (root / "README.md").read_text(encoding="utf-8")
         if address:
             pages, files = f"{address}/blob/{branch}/", f"{address}/raw/{branch}/"

@@ -11,13 +11,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from IPython.core.formatters import DisplayFormatter
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from PIL import Image
 
 from skullnb.metrics import iou
 from skullnb.pipeline import PipelineSettings
 from skullnb.report import live
-from skullnb.report.chapter import open_chapter, spread
+from skullnb.report.chapter import open_chapter
+from skullnb.report.plot import spread
 from skullnb.stack import Stack, write_stack
 
 
@@ -38,7 +40,7 @@ def config_in(html: str) -> dict[str, Any]:
 @pytest.mark.parametrize("focus", ["threshold", "dilation", "whole"])
 def test_a_notebook_shows_a_picture_and_the_book_gets_a_live_one_with_its_words(focus, tmp_path):
     chapter = open_chapter("03-threshold")
-    shown = live.live_figure(chapter, focus)._repr_mimebundle_()
+    shown, _ = DisplayFormatter().format(live.live_figure(chapter, focus))
     with Image.open(BytesIO(b64decode(shown["image/png"]))) as picture:
         assert picture.width > 600
     score = iou(chapter.trace().mask, chapter.reference[8])
@@ -62,7 +64,7 @@ def test_a_notebook_shows_a_picture_and_the_book_gets_a_live_one_with_its_words(
 def test_the_picture_has_the_proportions_of_the_slice_in_mm(tmp_path):
     write_stack(Stack(small_stack().images, spacing_mm=(3.4, 1.7)), tmp_path / "own.npz")
     figure = live.live_figure(open_chapter("03-threshold", {"images": str(tmp_path / "own.npz")}))
-    with Image.open(BytesIO(b64decode(figure["image/png"]))) as picture:
+    with Image.open(BytesIO(b64decode(figure.shown["image/png"]))) as picture:
         dark = np.asarray(picture.convert("L"))[:, : picture.width // 2] < 60
     rows = np.flatnonzero(dark.mean(axis=1) > 0.3)
     columns = np.flatnonzero(dark[rows].mean(axis=0) > 0.3)
@@ -79,6 +81,6 @@ def test_of_a_large_stack_some_slices_are_live_and_those_that_a_chapter_asks_for
     assert not [one for one in tmp_path.iterdir() if "patient" in one.read_text("ascii")]
     write_stack(stack, tmp_path / "own.npz")
     mine = open_chapter("15", {"images": str(tmp_path / "own.npz")})
-    config = json.loads(live.live_figure(mine, slices=[33, 5])[live.MIME])
+    config = json.loads(live.live_figure(mine, slices=[33, 5]).shown[live.MIME])
     assert config["start"] == "slice-33"
     assert {"slice-5", "slice-33", *keys} == {one["key"] for one in config["sources"]}

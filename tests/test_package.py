@@ -12,7 +12,7 @@ MODULE = Path(skullnb.__file__).parent
 ROOMS = (
     *("cli", "report.explore", "report.lab", "report.build", "report.pages", "report.teach"),
     "report.sheet",
-    *("report.live", "report.chapter", "report.plot", "report.address", "study", "batch"),
+    *("report.live", "report.chapter", "report.plot", "study", "batch"),
     *("masking", "volume", "sweep", "evidence", "reach", "heads", "phantom", "stack", "metrics"),
     *("pipeline", "published", "errors"),
 )

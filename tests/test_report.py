@@ -81,12 +81,6 @@ def test_what_can_not_work_is_refused_before_a_notebook_starts(given, error, wor
     assert not list(Path().glob(".out*"))
 
 
-def test_a_missing_extra_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "papermill", None)
-    with pytest.raises(InvalidSetting, match=r"A report needs papermill.*skullnb\[report\]"):
-        build_report()
-
-
 @pytest.mark.parametrize(
     ("holds", "output", "words"),
     [
@@ -250,9 +244,8 @@ def test_no_page_and_no_notebook_shows_a_full_path_or_takes_a_name_for_markup(re
     texts = [path for path in report.rglob("*") if path.suffix not in (".png", ".inv", ".ttf")]
     texts = [path for path in texts if path.is_file()]
     assert [path.name for path in texts for one in hidden if one in path.read_bytes()] == []
-    assert f"patients/{SCAN} patients/masks.npy" in json.dumps(
-        outputs_of(report / "notebooks" / "01-data.ipynb")
-    )
+    [shown, *_] = outputs_of(report / "notebooks" / "01-data.ipynb")
+    assert f"patients/{SCAN} patients/masks.npy" in shown.text
     assert not [path for path in texts if path.suffix == ".html" and "scan <b>" in read(path)]
 
 
@@ -274,9 +267,8 @@ def test_a_figure_stands_in_the_page_with_its_caption_and_alternative_text(repor
     assert 'role="img" aria-label="A &lt;line&gt;"' in figure
     assert "currentColor" in figure
     caption = figure.partition("<figcaption>")[2]
-    assert re.sub(r"<[^>]+>", "", caption).split() == (
-        ["Figure", "3.1.", "Three", "points,", "see", "data.", "And", "3."]
-    )
+    said = " ".join(re.sub(r"<[^>]+>", "", caption).split())
+    assert said == "Figure 3.1. Three points, see data. And 3."
     assert 'href="01-data.html"' in caption
     assert page.partition("<article")[2].count("And 3.") == 1, "not below the picture once more"
 
@@ -409,25 +401,25 @@ def test_a_folder_is_not_cut_out_of_a_longer_name_or_a_sentence(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("server", "remote", "url"),
+    ("remote", "url"),
     [
-        ("https://git.example", "", "https://git.example/lab/skullnb"),
-        ("", "git@github.com:lab/skullnb.git", "https://github.com/lab/skullnb"),
-        ("", "https://me:secret@github.com/lab/skullnb", "https://github.com/lab/skullnb"),
-        ("", "http://localhost/skullnb", ""),
+        ("https://git.example/lab/skullnb.git", "https://git.example/lab/skullnb"),
+        ("git@github.com:lab/skullnb.git", "https://github.com/lab/skullnb"),
+        ("https://me:secret@github.com/lab/skullnb", "https://github.com/lab/skullnb"),
+        ("http://localhost/skullnb", ""),
     ],
 )
 def test_buttons_lead_to_the_source_where_its_public_address_is_known_without_a_password(
-    monkeypatch, server, remote, url
+    monkeypatch, remote, url
 ):
-    monkeypatch.setenv("GITHUB_SERVER_URL", server)
-    monkeypatch.setenv("GITHUB_REPOSITORY", "lab/skullnb" if server else "")
+    monkeypatch.setenv("GITHUB_SERVER_URL", "")
+    monkeypatch.setenv("GITHUB_REPOSITORY", "")
     said = subprocess.CompletedProcess([], 0, stdout=f"{remote}\n")
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: said)
     found = pages.address()
     assert found.get("repository", {"url": ""})["url"] == url
     assert ("html" in found) == bool(url)
-    assert bool(found.get("launch_buttons")) == url.startswith("https://github.com")
+    assert ("launch_buttons" in found) == url.startswith("https://github.com")
 
 
 def write_results(folder: Path, chapter: str, **given: Any) -> Path:
@@ -463,10 +455,6 @@ def test_what_is_no_file_of_results_is_named_with_its_folder(tmp_path):
         path.write_text(text)
         with pytest.raises(UnreadableFile, match=r"'sub-02/results/01-data\.json' is not"):
             collate(tmp_path)
-    path.unlink()
-    path.mkdir()
-    with pytest.raises(UnreadableFile, match="or cannot be read"):
-        collate(tmp_path)
 
 
 def test_notebooks_that_saw_other_images_are_not_brought_together(tmp_path):
@@ -476,14 +464,11 @@ def test_notebooks_that_saw_other_images_are_not_brought_together(tmp_path):
         build._collect(tmp_path / "results", {}, {})
 
 
-def test_without_a_browser_a_pdf_is_refused_before_anything_runs(small, monkeypatch):
+def test_the_browser_that_chrome_names_prints_and_its_failure_is_said(small, monkeypatch):
     monkeypatch.setenv("CHROME", "/no")
     with pytest.raises(InvalidSetting, match=r"CHROME names '/no'.*install one, or name it in the"):
-        build_report(pdf=True, output_dir=small / "out")
-
-
-def test_the_browser_that_chrome_names_prints_and_its_failure_is_said(tmp_path, monkeypatch):
-    own, pdf, page = (tmp_path / name for name in ("my-browser", "page.pdf", "page.html"))
+        build_report(pdf=True, output_dir="out")
+    own, pdf, page = (small / name for name in ("my-browser", "page.pdf", "page.html"))
     own.write_text("#!/bin/sh\necho cannot start >&2\nexit 1\n", encoding="utf-8")
     own.chmod(0o755)
     monkeypatch.setenv("CHROME", str(own))

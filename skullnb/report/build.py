@@ -122,20 +122,19 @@ def build_report(
         contents = _fit(toc, {path.stem for path in notebooks} - {front}, student=student)
         pages.stage(work, book, contents, front, chapter, failures)
         pages.build(work, front, strict=not failures, scrub=scrub)
+        page = work / "book.html"
         if single_file or browser:
-            page = work / "book.html"
             page.write_text(pages.single_file(work / "html", book), encoding="utf-8")
-            if browser:
-                pages.print_pdf(page, work / "book.pdf", browser)
-            if not single_file:
-                page.unlink()
+        if browser:
+            pages.print_pdf(page, work / "book.pdf", browser)
+        if not single_file:
+            page.unlink(missing_ok=True)
         (work / MARKER).write_text("Made by skullnb; safe to overwrite.\n", encoding="utf-8")
         _put_in_place(work, output, overwrite)
     progress(total, total, "pages built")
-    wanted = {"book.html": single_file, "book.pdf": pdf}
-    files = [output / name for name, asked in wanted.items() if asked]
-    told = tuple(files), output / "results.json", tuple(sorted(failures))
-    return Report(output / "html" / "index.html", *told, time.monotonic() - started)
+    further = tuple(sorted(output.glob("book.*")))
+    told = output / "results.json", tuple(sorted(failures)), time.monotonic() - started
+    return Report(output / "html" / "index.html", further, *told)
 
 
 def find_assets(name: str) -> Path:
@@ -161,17 +160,17 @@ def _choose(toc: Mapping[str, Any], front: str, chapters: Sequence[str]) -> list
 
 def _fit(toc: Mapping[str, Any], ran: Iterable[str], *, student: bool) -> dict[str, Any]:
     """Fit the contents to the notebooks that were run; one that it does not list joins the end."""
-    left, parts = [f"notebooks/{name}" for name in sorted(ran)], []
+    left, parts = {f"notebooks/{name}" for name in ran}, []
+    hidden = {"book/teaching"} if student else set()
     for part in toc["parts"]:
-        files = [one["file"] for one in part["chapters"]]
+        files = [one["file"] for one in part["chapters"] if one["file"] not in hidden]
         kept = [one for one in files if one.startswith("book/") or one in left]
-        if set(kept) & set(left) or kept == files:  # its own pages alone are no part
+        if left & {*kept} or kept == files:  # its own pages alone are no part
             parts.append((part["caption"], kept))
-        left = [one for one in left if one not in kept]
-    parts.append(("Further chapters", left))
-    hidden = "book/teaching" if student else ""
-    listed = [(name, [{"file": one} for one in files if one != hidden]) for name, files in parts]
-    return {**toc, "parts": [{"caption": name, "chapters": few} for name, few in listed if few]}
+        left -= {*kept}
+    parts += [("Further chapters", sorted(left))] * bool(left)
+    listed = [{"caption": name, "chapters": [{"file": f} for f in files]} for name, files in parts]
+    return {**toc, "parts": listed}
 
 
 def _run(
@@ -263,25 +262,20 @@ def strip_answers(notebook: Any) -> None:
 
 
 def _cleaned(notebook: Any, scrub: Callable[[Any], Any]) -> Any:
-    """Give a notebook without full paths, records of the run, and widgets, which have no kernel."""
+    """Give a notebook without full paths and records of the run."""
     import nbformat
 
     notebook = without_records(nbformat.from_dict(scrub(notebook)))
     for cell in notebook.cells:
         if "injected-parameters" in cell.metadata.get("tags", []):
             cell.metadata["tags"].append("remove-cell")
-            cell.source = re.sub(r"\noutput_dir = .*", "", cell.source)
-        for output in [*cell.get("outputs", [])]:
-            if "application/vnd.jupyter.widget-view+json" in output.get("data", {}):
-                cell.outputs.remove(output)
     return notebook
 
 
 def _path_scrubber(folders: Iterable[Path]) -> Callable[[Any], Any]:
     """Make a function that takes the names of folders out of texts, also in lists and dicts."""
-    known = {*folders, Path(__file__).resolve().parents[2], Path(sys.prefix)}
-    with suppress(RuntimeError):  # a user without a home, as in some containers
-        known.add(Path.home())
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111 - some containers' users have none
+    known = {*folders, home, Path(__file__).resolve().parents[2], Path(sys.prefix)}
     # A relative one stays: its name may be a word of any sentence.
     texts = [str(one) for one in known if one.is_absolute() and one != Path(one.anchor)]
     # As JSON has them. The longest first: a folder inside another one is to go as a whole.
@@ -311,8 +305,8 @@ def read_results(path: Path, folder: Path) -> dict[str, Any]:
     name = path.relative_to(folder).as_posix()
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UnreadableFile(f"{name!r} is not JSON, is cut short, or cannot be read.") from error
+    except (ValueError, RecursionError) as error:
+        raise UnreadableFile(f"{name!r} is not JSON, or is cut short.") from error
     parts = ("parameters", "inputs", "versions", "values")
     whole = isinstance(found, dict) and found.get("format") == FORMAT and "chapter" in found
     if not whole or not all(isinstance(found.get(one), dict) for one in parts):
@@ -366,26 +360,26 @@ def _workplace(output: Path) -> Iterator[Path]:
 
     output.parent.mkdir(parents=True, exist_ok=True)
     # It keeps a second report from the same output; the system frees that of a killed one.
-    lock = FileLock(output.with_name(f".{output.name}.lock"), timeout=0)
+    lock = output.with_name(f".{output.name}.lock")
+    # Two points, or `a` would take what is of `a-2`; and each run has a name of its own, since
+    # kernels of a killed one may write into theirs for a moment.
+    prefix = f".{output.name}.."
     try:
-        lock.acquire()
+        with FileLock(lock, timeout=0):
+            for remains in output.parent.glob(f"{glob.escape(prefix)}*"):
+                shutil.rmtree(remains, ignore_errors=True)
+            own: Any = {"prefix": prefix, "dir": output.parent, "ignore_cleanup_errors": True}
+            try:
+                with TemporaryDirectory(**own) as place:
+                    work = Path(place) / "new"
+                    work.mkdir()
+                    yield work
+            finally:
+                with suppress(OSError):  # Windows removes no open file
+                    lock.unlink()
     except Timeout as error:
         said = f"Another report is being made in {output.name!r}; wait, or choose another folder."
         raise InvalidSetting(said) from error
-    try:
-        # Two points, or `a` would take what is of `a-2`; and a name of its own, since kernels of a
-        # killed run may write into theirs for a moment.
-        for remains in output.parent.glob(f".{glob.escape(output.name)}..*"):
-            shutil.rmtree(remains, ignore_errors=True)
-        own: Any = {"prefix": f".{output.name}..", "dir": output.parent}
-        with TemporaryDirectory(**own, ignore_cleanup_errors=True) as place:
-            work = Path(place) / "new"
-            work.mkdir()
-            yield work
-    finally:
-        with suppress(OSError):  # Windows removes no open file
-            Path(lock.lock_file).unlink()
-        lock.release()
 
 
 def _put_in_place(work: Path, output: Path, overwrite: bool) -> None:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 from collections.abc import Mapping, Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from skullnb.errors import InvalidSetting
 from skullnb.heads import open_data
@@ -25,7 +23,7 @@ from skullnb.pipeline import (
     trace_skull_mask,
 )
 from skullnb.pipeline.settings import DILATION
-from skullnb.report.plot import STYLE, escape, picture, summary
+from skullnb.report.plot import STYLE, escape, picture, spread, summary
 from skullnb.stack import writing
 
 if TYPE_CHECKING:
@@ -51,8 +49,10 @@ class Chapter:
     """The data of the notebook `name`, and the pipeline's answers about them.
 
     `stack` is what it is about; `images`, `reference`, `spacing_mm` and `numbers` (of slices) are
-    the stack's. `settings` are the article's, with the chosen kernel width or the one that a reach
-    in mm asks for. `is_built_in`: the data are the head inside the package.
+    the stack's. A figure shows the slices at the indices `shown`; one that stands for all has the
+    index `middle` and is `image`, (H, W), as it was read. `settings` are the article's, with the
+    chosen kernel width or the one that a reach in mm asks for. `is_built_in`: the data are the head
+    inside the package.
     """
 
     def __init__(self, name: str, parameters: Mapping[str, Any]) -> None:
@@ -70,28 +70,14 @@ class Chapter:
         self.settings, self.is_built_in = settings.at(stack.spacing_mm), not given["images"]
         self.images, self.reference = stack.images, stack.reference
         self.spacing_mm, self.numbers = stack.spacing_mm, stack.slice_numbers
+        self.shown, self.middle = spread(len(stack), MOST_SHOWN), len(stack) // 2
+        self.image = np.asarray(stack.images[self.middle])
         self.values: dict[str, Any] = {}
         self._inputs = stack.fingerprint() if chosen["output_dir"] else {}
-        self._captions: list[str] = []
-        self.trace = lru_cache(MOST_SHOWN + 1)(self._trace)
+        self._captions: dict[str, int] = {}
 
-    @property
-    def shown(self) -> list[int]:
-        """Indices that a figure shows: all of a small stack, else a few spread over it."""
-        return spread(len(self.stack))
-
-    @property
-    def middle(self) -> int:
-        """Index of the slice that stands for the stack where one has to."""
-        return len(self.stack) // 2
-
-    @property
-    def image(self) -> NDArray[Any]:
-        """The middle slice, (H, W), as it was read."""
-        return np.asarray(self.images[self.middle])
-
-    def _trace(self, index: int | None = None) -> SkullMaskTrace:
-        """Every stage of one slice, the middle one by default; the last few are remembered."""
+    def trace(self, index: int | None = None) -> SkullMaskTrace:
+        """Every stage of one slice, the middle one by default."""
         index = self.middle if index is None else index
         known: Any = {"spacing_mm": self.spacing_mm, "slice_number": self.numbers[index]}
         return trace_skull_mask(self.images[index], self.settings, **known)
@@ -118,7 +104,7 @@ class Chapter:
         """Keep numbers, texts, and arrays, columns, lists or dicts of them in the results file."""
         from skullnb.study.timing import versions
 
-        self.values.update({name: plain(value) for name, value in values.items()})
+        self.values.update(plain(values))
         if not self.parameters["output_dir"]:
             return
         file = Path(str(self.parameters["output_dir"])) / "results" / f"{self.name}.json"
@@ -153,10 +139,9 @@ class Chapter:
         import matplotlib.pyplot as plt
         from IPython.display import Markdown, display
 
-        if caption not in self._captions:  # a cell that is run again keeps its number
-            self._captions.append(caption)
-        chapter = re.sub(r"^0*(\d*).*", r"\1", self.name)
-        number = f"{chapter}.{self._captions.index(caption) + 1}".lstrip(".")
+        # A cell that is run again keeps its number.
+        place = self._captions.setdefault(caption, len(self._captions) + 1)
+        number = re.sub(r"^0*(\d*).*", rf"\1.{place}", self.name).lstrip(".")
         text = self.say(caption, **values).data
         first, _, rest = re.sub(r"\s+", " ", text).partition(". ")
         text = f"**Figure {number}.** *{first}{'.' * bool(rest)}* {rest}".strip()
@@ -185,22 +170,19 @@ def open_chapter(name: str, names: Mapping[str, Any] | None = None) -> Chapter:
     >>> open_chapter("05-dilation", {"images": "phantom"}).settings.kernel_width
     26
     """
+    import matplotlib.pyplot as plt
+
     names = names or {}
     # What papermill's cell sets stays in the history of the notebook, known or not.
     cells = [one for one in names.get("In", ()) if one.startswith("# Parameters\n")]
     injected = re.findall(r"^(\w+) = ", "\n".join(cells), flags=re.MULTILINE)
-    chapter = Chapter(name, {key: names[key] for key in names if key in {*PARAMETERS, *injected}})
-    if names:
-        import matplotlib.pyplot as plt
-
-        plt.rcParams.update(STYLE)
-    return chapter
+    plt.rcParams.update(STYLE)
+    return Chapter(name, {key: names[key] for key in names if key in {*PARAMETERS, *injected}})
 
 
 def bare(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters without anybody's folders, for a results file."""
-    names = [name for name in PARAMETERS if name in parameters and name != "output_dir"]
-    named = {name: plain(parameters[name]) for name in names}
+    named = {name: plain(one) for name, one in parameters.items() if name != "output_dir"}
     return named | {name: Path(str(named[name])).name for name in DATA[:3] if name in named}
 
 
@@ -209,28 +191,18 @@ def as_json(content: Mapping[str, Any]) -> str:
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def spread(n: int, most: int = MOST_SHOWN) -> list[int]:
-    """Indices spread evenly over n, the first and the last among them.
-
-    >>> spread(16), spread(2)
-    ([0, 4, 8, 11, 15], [0, 1])
-    """
-    return sorted({round(one) for one in np.linspace(0, n - 1, min(n, most))})
-
-
 def plain(value: Any) -> Any:
     """Turn arrays, columns and numpy scalars into what JSON holds; NaN is None, infinity "inf"."""
-    if isinstance(value, Mapping):
-        return {str(name): plain(one) for name, one in value.items()}
+    constants = {"NaN": None, "Infinity": "inf", "-Infinity": "-inf"}
+    return json.loads(json.dumps(value, default=_listed), parse_constant=constants.get)
+
+
+def _listed(value: Any) -> Any:
     if hasattr(value, "tolist"):
-        return plain(value.tolist())
-    if isinstance(value, list | tuple | set | range):
-        return [plain(one) for one in value]
-    if value is None or type(value).__name__ == "NAType" or value != value:
+        return value.tolist()
+    if type(value).__name__ == "NAType":
         return None
-    if not isinstance(value, bool | int | float | str):
-        raise InvalidSetting(f"A result must be a number or a text, not {type(value).__name__}.")
-    return str(value) if isinstance(value, float) and math.isinf(value) else value
+    raise InvalidSetting(f"A result must be a number or a text, not {type(value).__name__}.")
 
 
 def fill(template: str, values: Mapping[str, Any]) -> str:

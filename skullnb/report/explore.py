@@ -15,14 +15,14 @@ from typing import Any
 import cv2
 import ipywidgets as widgets
 import numpy as np
+from PIL import ImageColor
 
 from skullnb import create_skull_masks, heads, metrics, phantom, reach
 from skullnb.errors import UnreadableFile
 from skullnb.pipeline import PipelineSettings, SkullMaskTrace, measure_stack, trace_skull_mask
 from skullnb.pipeline.settings import DARK_GROWTH, DILATION, REACH_MM
-from skullnb.report.chapter import spread
 from skullnb.report.lab import UPLOAD_BYTES
-from skullnb.report.plot import PALETTE
+from skullnb.report.plot import PALETTE, spread
 from skullnb.stack import Stack, read_stack, write_masks
 
 STAGES = ("slice", "bright pixels", "components", "brain", "dilated", "mask")
@@ -52,7 +52,9 @@ class Explorer:
         self._base = replace(start, kernel_width=usual, reach_mm=None)
         for control in self.controls.values():
             control.observe(lambda _: self._try(self.refresh), names="value")
-        self.controls["border"].observe(self._start_reach, names="value")
+        self.controls["border"].observe(
+            lambda change: self._set("reach_mm", BORDERS[change.new]), names="value"
+        )
         self.picture = widgets.Image(format="png", layout={"max_width": "100%"})
         self.facts, self.said, self.about = (widgets.HTML() for _ in range(3))
         self.code, self.strip = widgets.Textarea(rows=6, layout={"width": "auto"}), widgets.HBox()
@@ -82,7 +84,7 @@ class Explorer:
         for name, usual in (("reach_mm", 0), ("border", DILATION)):
             self.controls[name].disabled = stack.spacing_mm is None
             if stack.spacing_mm is None:
-                self.controls[name].value = usual
+                self._set(name, usual)
         self.controls["reference"].disabled = stack.reference is None
         self._holding, self._checked = False, spread(len(stack), MOST_CHECKED)
         ticks = np.array_split(self._checked, min(len(self._checked), MOST_TICKS))
@@ -90,7 +92,7 @@ class Explorer:
         layout = {"flex": "1 1 0", "min_width": "0", "padding": "0", "margin": "0 1px 0 0"}
         self.strip.children = [widgets.Button(layout=layout) for _ in self._ticks]
         for tick, indices in zip(self.strip.children, self._ticks, strict=True):
-            tick.on_click(lambda _, indices=indices: self._jump(indices))
+            tick.on_click(lambda _, indices=indices: self._set("slice", self._worst(indices)))
         self.check()
 
     def _open_named(self) -> None:
@@ -107,7 +109,6 @@ class Explorer:
         if not files:
             return
         content, name = files[0]["content"], re.split(r"[/\\]", files[0]["name"])[-1]
-        name = re.sub(r"[^\w.-]", "_", name)[-100:].lstrip(".") or "upload"
         self.upload.value = ()  # so that the same file can be chosen again
         if len(content) > UPLOAD_BYTES:
             raise UnreadableFile(f"{name} is too large for an upload; give its path instead.")
@@ -119,8 +120,8 @@ class Explorer:
             stack = replace(found, images=np.array(found.images), sources=(), members=())
         self.open(stack, f"stack = read_stack({name!r})  # from where you keep it")
 
-    def _start_reach(self, change: Any) -> None:
-        self.controls["reach_mm"].value = BORDERS[change.new]
+    def _set(self, name: str, value: Any) -> None:
+        self.controls[name].value = value
 
     @property
     def settings(self) -> PipelineSettings:
@@ -166,7 +167,7 @@ class Explorer:
         rows = measure_stack(self.stack.select(self._checked), settings)
         self.rows, self._checked_with = rows.set_axis(self._checked), settings
         for tick, indices in zip(self.strip.children, self._ticks, strict=True):
-            status = self.rows["status"][self._worst_first(indices)[0]]
+            status = self.rows["status"][self._worst(indices)]
             tick.style.button_color = COLOURS[status]
             few = ", ".join(str(self.stack.slice_numbers[i]) for i in indices[:9])
             tick.tooltip = f"slice {few}: {STATUSES[status]}"
@@ -176,13 +177,8 @@ class Explorer:
         self.about.value = f"{len(rows)} slices{some}: {told}. Press one."
         self.refresh()
 
-    def _worst_first(self, indices: Sequence[int]) -> list[int]:
-        return sorted(indices, key=lambda index: [*STATUSES].index(self.rows["status"][index]))
-
-    def _jump(self, indices: Sequence[int]) -> None:
-        """Show the worst slice of a tick; pressed again, the next one."""
-        order, here = self._worst_first(indices), self.controls["slice"]
-        here.value = order[(order.index(here.value) + 1) % len(order) if here.value in order else 0]
+    def _worst(self, indices: Sequence[int]) -> int:
+        return min(indices, key=lambda index: [*STATUSES].index(self.rows["status"][index]))
 
     def _save(self) -> None:
         stack, file = self.stack, self.fields["masks"].value.strip()
@@ -213,8 +209,7 @@ def compose(trace: SkullMaskTrace, stage: str, lines: Mapping[str, Any], aspect:
     height, width = trace.mask.shape
     scale = PICTURE_PX / max(height * aspect, width)
     size = max(1, round(width * scale)), max(1, round(height * aspect * scale))
-    counts = np.bincount(trace.normalised.ravel(), minlength=256).cumsum()
-    white = max(1, int(np.searchsorted(counts, 0.995 * counts[-1])))  # brightened for the eye
+    white = max(1, np.quantile(trace.normalised, 0.995))  # brightened for the eye
     grey = cv2.convertScaleAbs(trace.normalised, alpha=255 / white)
     grey = trace.binary * 255 if stage == "bright pixels" else grey
     picture = cv2.cvtColor(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), cv2.COLOR_GRAY2RGB)
@@ -226,7 +221,7 @@ def compose(trace: SkullMaskTrace, stage: str, lines: Mapping[str, Any], aspect:
     elif hasattr(trace, stage):
         paint = {"brain" if stage == "brain" else "mask": getattr(trace, stage)}
     for place, (name, mask) in enumerate([*paint.items(), *lines.items()]):
-        colour = [int(PALETTE[name][digit : digit + 2], 16) for digit in (1, 3, 5)]
+        colour = ImageColor.getrgb(PALETTE[name])
         there = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
         if place < len(paint):
             picture[there > 0] = plain[there > 0] // 2 + np.array(colour, np.uint8) // 2
@@ -278,8 +273,7 @@ trace.mask"""
 
 
 def _make_controls(start: PipelineSettings) -> dict[str, Any]:
-    by_otsu, drop = start.threshold == "otsu", start.drop_edge_touching
-    level, width = 0 if by_otsu else int(start.threshold), start.kernel_width
+    by_otsu, drop, width = start.threshold == "otsu", start.drop_edge_touching, start.kernel_width
     mm = BORDERS[start.border] if start.reach_mm is None else start.reach_mm
     kinds = widgets.Dropdown, widgets.Checkbox, widgets.IntSlider, widgets.FloatSlider
     choice, box, integer, number = (partial(one, layout={"width": "auto"}) for one in kinds)
@@ -290,7 +284,7 @@ def _make_controls(start: PipelineSettings) -> dict[str, Any]:
         "kernel_width": integer(width, description="Width, px", max=max(80, width)),
         "reach_mm": number(mm, description="or reach, mm", max=max(25, mm), step=0.5),
         "otsu": box(by_otsu, description="Threshold by Otsu"),
-        "threshold": integer(level, description="Threshold", max=255),
+        "threshold": integer(0 if by_otsu else start.threshold, description="Threshold", max=255),
         "drop_edge_touching": box(drop, description="Drop what touches the frame"),
         "border": choice(description="Border rule", options=[*BORDERS], value=start.border),
         **{name: box(True, description=text) for name, text in outlines.items()},

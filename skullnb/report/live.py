@@ -13,19 +13,19 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from html import escape
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
-from numpy.typing import NDArray
+from PIL import Image
 
 from skullnb import phantom
 from skullnb.metrics import iou
 from skullnb.pipeline import PipelineSettings, SkullMaskTrace, normalise, trace_skull_mask
 from skullnb.pipeline.settings import REACH_MM
 from skullnb.report import plot
-from skullnb.report.chapter import Chapter, spread
+from skullnb.report.chapter import Chapter
 from skullnb.stack import Stack
 
 MIME = "application/vnd.skullnb.live"
@@ -46,18 +46,12 @@ _LINK = re.compile(r'<a xlink:href="live:([\w-]+)"[^>]*>(.*?)</a>', re.DOTALL)
 
 @dataclass(frozen=True, repr=False)
 class LiveFigure:
-    """A picture for the notebook, with what the book needs to make it live."""
+    """What a notebook shows, by its kind, and under `MIME` what makes it live in the book."""
 
-    png: bytes
-    config: dict[str, Any]
-    text: str = ""
+    shown: dict[str, str]
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        return {
-            "image/png": b64encode(self.png).decode("ascii"),
-            "text/plain": self.text,
-            MIME: json.dumps(self.config),
-        }
+        return self.shown
 
 
 def live_figure(
@@ -73,8 +67,8 @@ def live_figure(
     that are to be among those of the chapter; it opens with the first of either.
 
     >>> from skullnb.report.chapter import open_chapter
-    >>> live_figure(open_chapter("03-threshold"), "threshold").config["start"]
-    'slice-8'
+    >>> live_figure(open_chapter("03-threshold"), "threshold").shown["text/plain"][:37]
+    'live figure: threshold; threshold 85,'
     """
     stack, settings, index = chapter.stack, chapter.settings, [*slices, chapter.middle][0]
     config = configure(focus, settings, stack, slices, start=index)
@@ -83,27 +77,29 @@ def live_figure(
     for name, number in heads:
         label = {"label": f"synthetic: {name.replace('-', ' ')}", "kernelWidth": width}
         config["sources"].append({"key": f"{name}-{number}", **label})
-    trace = chapter.trace(index)
     if heads:
         name, index = heads[0]
         stack, config["start"] = phantom.variant(name), f"{name}-{index}"
         settings = replace(settings, kernel_width=width)
-        trace = trace_skull_mask(stack.images[index], settings, spacing_mm=stack.spacing_mm)
+    trace = trace_skull_mask(stack.images[index], settings, spacing_mm=stack.spacing_mm)
     reference = None if stack.reference is None else np.asarray(stack.reference[index])
     n_brain, n_mask = int(trace.brain.sum()), int(trace.mask.sum())
     what = f"threshold {trace.threshold}, brain {n_brain:,} px, mask {n_mask:,} px"
     what += "" if reference is None else f", IoU {iou(trace.mask, reference):.4f}"
-    png = _still(trace, focus, reference, stack.spacing_mm, what)
-    return LiveFigure(png, config, f"live figure: {focus}; {what}")
+    shown = _still(trace, focus, reference, stack.spacing_mm, what)
+    words = {"text/plain": f"live figure: {focus}; {what}", MIME: json.dumps(config)}
+    return LiveFigure({**shown, **words})
 
 
 def configure(
     focus: str, settings: PipelineSettings, stack: Stack, slices: Sequence[int] = (), start: int = 0
 ) -> dict[str, Any]:
     """Say what a figure of slices needs; of a large stack some are live, and those in `slices`."""
-    shown = sorted({*spread(len(stack), MOST_LIVE), len(stack) // 2, *slices})
+    shown = sorted({*plot.spread(len(stack), MOST_LIVE), len(stack) // 2, *slices})
     numbers = stack.slice_numbers
-    said = {re.sub(r"_(.)", _upper, name): value for name, value in asdict(settings).items()}
+    # The page's scripts write names in another way.
+    words = [re.sub(r"_(.)", lambda found: found[1].upper(), name) for name in asdict(settings)]
+    said = dict(zip(words, asdict(settings).values(), strict=True))
     return {
         "focus": focus,
         "settings": {**said, "reachMm": settings.reach_mm or REACH_MM},
@@ -114,25 +110,16 @@ def configure(
     }
 
 
-def _upper(found: re.Match[str]) -> str:
-    return found[1].upper()
-
-
 def link_to(index: int) -> str:
-    """Give the `url` with which a part of a figure leads to a slice that is live on the same page.
-
-    >>> link_to(3)
-    'live:slice-3'
-    """
+    """Give the `url` with which a part of a figure leads to a slice that is live on the page."""
     return f"live:{OWN}-{index}"
 
 
 def publish(notebook: Any, stack: Stack, folder: Path) -> None:
     """Make the figures of an executed notebook live, in place; `folder` gets the stack's slices."""
-    outputs = [one for cell in notebook.cells for one in cell.get("outputs", [])]
-    drawings = [one["data"] for one in outputs if "image/svg+xml" in one.get("data", {})]
+    shown = [one.get("data", {}) for cell in notebook.cells for one in cell.get("outputs", [])]
     labels: dict[str, str] = {}
-    for data in (one["data"] for one in outputs if MIME in one.get("data", {})):
+    for data in [one for one in shown if MIME in one]:
         config = write_slices(json.loads(data.pop(MIME)), stack, folder)
         here = {one["key"]: one["label"] for one in config["sources"]}
         png, alt = b64decode(data.pop("image/png")), data.pop("text/plain", "")
@@ -144,7 +131,7 @@ def publish(notebook: Any, stack: Stack, folder: Path) -> None:
         named = f'<a href="#live-{key}" aria-label="{labels.get(key)}">{drawn}</a>'
         return named if key in labels else ""
 
-    for data in drawings:
+    for data in [one for one in shown if "image/svg+xml" in one]:
         data["image/svg+xml"] = _LINK.sub(point, data["image/svg+xml"])
 
 
@@ -157,11 +144,7 @@ def try_it(stack: Stack, settings: PipelineSettings, folder: Path) -> str:
 def figure_html(
     config: Mapping[str, Any], png: bytes = b"", alt: str = "", linked: Sequence[str] = ()
 ) -> str:
-    """Write the element that `book/assets/live.js` makes live; `linked`: slices that links lead to.
-
-    >>> figure_html({"focus": "whole"})
-    '<figure class="live" data-live="{&quot;focus&quot;: &quot;whole&quot;}"></figure>'
-    """
+    """Write the element that `book/assets/live.js` makes live; links lead to `linked` slices."""
     inside = "".join(f'<span id="live-{key}" data-key="{key}"></span>' for key in linked)
     if png:
         data = b64encode(png).decode("ascii")
@@ -182,50 +165,35 @@ def write_slices(config: Mapping[str, Any], stack: Stack, folder: Path) -> dict[
 
 
 def _script(key: str, stack: Stack) -> str:
+    """Write a slice as lossless grey PNGs, without colour management, in a script."""
     name, _, number = key.rpartition("-")
     stack, index = stack if name == OWN else phantom.variant(name), int(number)
-    data: dict[str, Any] = {"image": _png(normalise(stack.images[index]))}
+    pictures = {"image": normalise(stack.images[index])}
     if stack.reference is not None:
-        data["reference"] = _png(np.asarray(stack.reference[index], dtype=np.uint8) * 255)
-    if stack.spacing_mm is not None:
-        data["spacing"] = stack.spacing_mm
+        pictures["reference"] = np.asarray(stack.reference[index], dtype=np.uint8) * 255
+    data: dict[str, Any] = {} if stack.spacing_mm is None else {"spacing": stack.spacing_mm}
+    for name, levels in pictures.items():
+        data[name] = plot.encode(Image.fromarray(levels), "PNG", optimize=True)
     return f"skullnbLive.take({json.dumps(key)}, {json.dumps(data)});\n"
 
 
-def _png(levels: NDArray[np.uint8]) -> str:
-    """Encode levels as a grey PNG in base64, without loss and without colour management."""
-    from PIL import Image
-
-    file = BytesIO()
-    Image.fromarray(levels).save(file, "PNG", optimize=True)
-    return b64encode(file.getvalue()).decode("ascii")
-
-
-def _still(trace: SkullMaskTrace, focus: str, reference: Any, spacing_mm: Any, title: str) -> bytes:
+def _still(trace: SkullMaskTrace, focus: str, reference: Any, spacing_mm: Any, title: str) -> Any:
     """Draw the slice, and its right border enlarged."""
-    import matplotlib.pyplot as plt
-
-    masks = {"binary": trace.binary, "brain": trace.brain, "dilated": trace.dilated}
-    masks |= {"mask": trace.mask, "reference": reference}
-    areas, lines = FOCUS[focus]
+    masks, (areas, lines) = {**vars(trace), "reference": reference}, FOCUS[focus]
     height, width = trace.mask.shape
-    last = np.flatnonzero(trace.mask.any(axis=0))
-    column = int(last[-1]) if last.size else width // 2
-    box = (
-        slice(height // 3, height // 2 + height // 6),
-        slice(max(0, column - width // 5), column + width // 8),
-    )
-    with plt.rc_context(plot.STYLE):
-        fig, axes = plot.panels(2, trace.mask.shape, spacing=spacing_mm)
-        for ax, part in zip(axes, (None, box), strict=True):
-            plot.show(ax, trace.normalised, spacing=spacing_mm, box=part)
-            for name, colour in areas.items():
-                plot.tint(ax, masks[name], colour)
-            for name in lines:
-                plot.outline(ax, masks[name], name, label=None if part else name)
-        plot.headline(title, fig)
-        if lines:
-            fig.legend(loc="outside lower left", ncols=3, fontsize=9)
-        png = b64decode(plot.picture(fig)["image/png"])
-        plt.close(fig)
-    return png
+    right = plot.box_of(trace.mask, margin=0)[1].stop
+    rows = slice(height // 3, height // 2 + height // 6)
+    box = rows, slice(max(0, right - 1 - width // 5), right - 1 + width // 8)
+    fig, axes = plot.panels(2, trace.mask.shape, spacing=spacing_mm)
+    for ax, part in zip(axes, (None, box), strict=True):
+        plot.show(ax, trace.normalised, spacing=spacing_mm, box=part)
+        for name, colour in areas.items():
+            plot.tint(ax, masks[name], colour)
+        for name in lines:
+            plot.outline(ax, masks[name], name, label=None if part else name)
+    plot.headline(title)
+    if lines:
+        fig.legend(loc="outside lower left", ncols=3, fontsize=9)
+    shown = plot.picture(fig)
+    plt.close(fig)
+    return shown

@@ -13,7 +13,6 @@ import posixpath
 import re
 import shutil
 import subprocess
-import sys
 import weakref
 from base64 import b64encode
 from collections.abc import Callable, Mapping
@@ -27,8 +26,14 @@ from types import SimpleNamespace
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import jinja2
+import nbformat
+import yaml
+from bs4 import BeautifulSoup
+
+from skullnb import published
 from skullnb.errors import InvalidSetting, ReportFailed
-from skullnb.report.address import branch, source_address
+from skullnb.report import live, teach
 from skullnb.report.chapter import Chapter
 from skullnb.report.plot import escape
 
@@ -39,11 +44,6 @@ def stage(
     work: Path, book: Path, toc: Any, front: str, chapter: Chapter, failures: Mapping[str, str]
 ) -> None:
     """Lay out `work/staged`, which holds the executed notebooks, as the project is."""
-    import nbformat
-    import yaml
-
-    from skullnb.report import live
-
     staged = work / "staged"
     shutil.copytree(book, staged / "book", ignore=shutil.ignore_patterns("__pycache__", "_build"))
     (staged / "notebooks").mkdir()
@@ -67,10 +67,10 @@ def stage(
         live.publish(notebook, chapter.stack, slices)
         failed = {one: said for one, said in failures.items() if name in (one, front)}
         publish(notebook, partial(link, folder="notebooks", place=place), failed)
-        if name != front and (number := re.match(r"0*(\d+)-", name)):
-            for cell in notebook.cells:  # the file's name has it, and the title not
-                if cell.cell_type == "markdown":
-                    cell.source = re.sub(r"\A# ", f"# {number[1]} · ", cell.source)
+        number = re.match(r"0*(\d+)-", "" if name == front else name)
+        for cell in notebook.cells:  # the file's name has the number, and the title not
+            if number and cell.cell_type == "markdown":
+                cell.source = re.sub(r"\A# ", f"# {number[1]} · ", cell.source)
         nbformat.write(notebook, staged / f"{place}.ipynb")
     for page in (staged / "book").glob("*.md"):
         text = link(page.read_text(encoding="utf-8"), folder="book", place=f"book/{page.stem}")
@@ -78,12 +78,7 @@ def stage(
 
 
 def relink(text: str, folder: str, place: str, there: set[str], front: str = "index") -> str:
-    """Point links of a text in `folder` where the pages are, or to nothing, from that at `place`.
-
-    >>> text = "[data](01-data.ipynb), [terms](../book/glossary.md#otsu), [holes](06-holes.ipynb)"
-    >>> relink(text, "notebooks", "index", {"notebooks/01-data", "book/glossary"})
-    '[data](notebooks/01-data.ipynb), [terms](book/glossary.md#otsu), holes'
-    """
+    """Point links of a text in `folder` where the pages are, from that at `place`, or nowhere."""
 
     def point(link: re.Match[str]) -> str:
         target = posixpath.normpath(posixpath.join(folder, link["target"]))
@@ -99,10 +94,6 @@ def relink(text: str, folder: str, place: str, there: set[str], front: str = "in
 
 def publish(notebook: Any, link: Callable[[str], str], failures: Mapping[str, str]) -> None:
     """Make an executed notebook a page's source, in place: links, figures, exercises, failures."""
-    import nbformat
-
-    from skullnb.report import teach
-
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = link(cell.source)
@@ -125,12 +116,9 @@ def publish(notebook: Any, link: Callable[[str], str], failures: Mapping[str, st
         cell.outputs = found
     if failures:
         lines = "\n".join(f"- [{n}]({n}.ipynb): {escape(e)}" for n, e in failures.items())
-        several = f"{len(failures)} notebooks" if len(failures) > 1 else "One notebook"
-        title = f":::{{admonition}} {several} stopped; what stands after the error did not run"
-        banner = f"{title}\n:class: error\n\n{link(lines)}\n:::\n"
-        texts = [n for n, cell in enumerate(notebook.cells) if cell.cell_type == "markdown"]
-        place = texts[0] + 1 if texts else 0  # below the title
-        notebook.cells.insert(place, nbformat.v4.new_markdown_cell(banner))
+        banner = f":::{{error}}\nWhat stands after an error did not run.\n\n{link(lines)}\n:::\n"
+        title = [cell.cell_type for cell in notebook.cells].index("markdown")
+        notebook.cells.insert(title + 1, nbformat.v4.new_markdown_cell(banner))
 
 
 def _figure(svg: str, about: Mapping[str, str], caption: str) -> str:
@@ -145,17 +133,16 @@ def _figure(svg: str, about: Mapping[str, str], caption: str) -> str:
 
 def address() -> dict[str, Any]:
     """Jupyter Book's settings for buttons that lead to the source, where its address is known."""
-    url = source_address(Path(__file__).resolve().parents[2])
-    if not url:
-        return {}
+    url, branch = published.source(Path(__file__).resolve().parents[2])
     buttons = ("use_repository_button", "use_edit_page_button", "use_issues_button")
-    launch = {"binderhub_url": "https://mybinder.org", "notebook_interface": "jupyterlab"}
-    launch["colab_url"] = "https://colab.research.google.com"
-    return {
-        "repository": {"url": url, "branch": branch(), "path_to_book": ""},
+    known = {
+        "repository": {"url": url, "branch": branch, "path_to_book": ""},
         "html": dict.fromkeys(buttons, True),
-        "launch_buttons": launch if url.startswith("https://github.com/") else {},
     }
+    if url.startswith("https://github.com/"):
+        launch = {"binderhub_url": "https://mybinder.org", "notebook_interface": "jupyterlab"}
+        known["launch_buttons"] = {**launch, "colab_url": "https://colab.research.google.com"}
+    return known if url else {}
 
 
 def living_objects() -> list[Any]:
@@ -171,7 +158,7 @@ def build(work: Path, front: str, *, strict: bool, scrub: Callable[[str], str]) 
     from sphinx.util.docutils import docutils_namespace, patch_docutils
 
     staged, html = work / "staged", work / "built" / "html"
-    said, path = StringIO(), list(sys.path)
+    said = StringIO()
     options = {"external_toc_path": "_toc.yml", "nitpicky": strict, "latex_individualpages": False}
     own = {"user_yaml": staged / "_config.yml", "cli_config": options, "sourcedir": staged}
     config, _ = get_final_config(**own)
@@ -183,13 +170,11 @@ def build(work: Path, front: str, *, strict: bool, scrub: Callable[[str], str]) 
             Sphinx(*places, "html", config, status=None, warning=said, freshenv=True).build()
     except SphinxError as error:
         said.write(f"ERROR: {error}\n")
-    finally:
-        sys.path[:] = path
     lines = scrub(re.sub(r"\x1b\[[0-9;]*m", "", said.getvalue())).splitlines()
     complaints = [line for line in lines if "WARNING" in line or "ERROR" in line]
     if not (html / "index.html").is_file() or (strict and complaints):
         raise ReportFailed(f"The pages could not be built: {'; '.join(complaints[:3])}")
-    for leftover in (html / "_static").rglob("*.map"):  # for those who debug the theme
+    for leftover in (html / "_static").rglob("*.map"):  # megabytes, for those who debug the theme
         leftover.unlink()
     for source in (html / "_sources").rglob("*.ipynb"):  # what is downloaded is the notebook itself
         name = front if source.stem == "index" else source.stem
@@ -204,21 +189,19 @@ _NAMES = ("id", "for", "aria-labelledby", "aria-describedby", "aria-controls", "
 
 def single_file(html: Path, book: Path) -> str:
     """Bring all pages of `html` together in one that asks for nothing, with `book`'s scripts."""
-    import jinja2
-    from bs4 import BeautifulSoup
 
     def parse(page: str) -> Any:
-        return BeautifulSoup((html / page).read_text(encoding="utf-8"), "html.parser")
+        text = (html / page).read_text(encoding="utf-8")
+        return BeautifulSoup(text, "html.parser", multi_valued_attributes=None)
 
     def said(tag: Any) -> str:
         return html_escape(tag.get_text(" ", strip=True))
 
     index = parse("index.html")
     contents = index.select("nav.bd-links p.caption, nav.bd-links a.internal")
-    for link in contents:
-        if str(link.get("href", "")).startswith("#"):  # the page itself
-            link["href"] = "index.html"
-    names = [str(link["href"]) for link in contents if link.get("href")]
+    for link in index.select("nav.bd-links a.internal[href^='#']"):  # the page itself
+        link["href"] = "index.html"
+    names = [link["href"] for link in contents if link.get("href")]
     slugs = {name: "page-" + Path(name).stem for name in names}
     articles = {name: parse(name).select_one("article.bd-article") for name in slugs}
     for name, article in articles.items():
@@ -226,29 +209,22 @@ def single_file(html: Path, book: Path) -> str:
             tag.decompose()
         for attribute in _NAMES:  # pages share some
             for tag in article.select(f"[{attribute}]:not(svg *)"):
-                words = (
-                    tag[attribute] if isinstance(tag[attribute], list) else tag[attribute].split()
-                )
-                tag[attribute] = " ".join(f"{slugs[name]}-{word}" for word in words)
+                tag[attribute] = re.sub(r"\S+", rf"{slugs[name]}-\g<0>", tag[attribute])
         for box in article.select(".pst-scrollable-table-container, .output.text_html"):
             box["tabindex"] = "0"  # what scrolls does so by keyboard
-        for link in article.select("a[href]"):
-            to = urlsplit(str(link["href"]))
-            if to.scheme:
-                continue
+        for link in article.select("a[href]:not([href*=':'])"):
+            to = urlsplit(link["href"])
             page = posixpath.normpath(posixpath.join(posixpath.dirname(name), unquote(to.path)))
             page = page if to.path else name
             if page in slugs:
                 link["href"] = "#" + "-".join(filter(None, [slugs[page], unquote(to.fragment)]))
             else:  # a file that stays behind
                 link.unwrap()
-        for image in article.select("img[src]"):
-            if not urlsplit(str(image["src"])).scheme:
-                source = unquote(urlsplit(str(image["src"])).path)
-                image["src"] = _data_uri((html / name).parent / source)
-                image["decoding"] = "async"
-    sheets = [urlsplit(str(one["href"])).path for one in index.select("link[rel=stylesheet]")]
-    scripts = [Path(urlsplit(str(tag["src"])).path).name for tag in index.select("script[src]")]
+        for image in article.select("img[src]:not([src*=':'])"):
+            source = unquote(urlsplit(image["src"]).path)
+            image["src"] = _data_uri((html / name).parent / source)
+    sheets = [urlsplit(one["href"]).path for one in index.select("link[rel=stylesheet]")]
+    scripts = [Path(urlsplit(tag["src"]).path).name for tag in index.select("script[src]")]
     scripts = [one for one in scripts if (book / "assets" / one).is_file()]
     template: Any = jinja2.Template((book / "single-file.html").read_text(encoding="utf-8"))
     text: str = template.render(
@@ -277,9 +253,7 @@ def _styles(file: Path) -> str:
     return re.sub(r"url\((?!['\"]?(?:data:|#))[^)]*\)", "none", text)
 
 
-_BROWSERS = (
-    "chromium chromium-browser google-chrome google-chrome-stable chrome microsoft-edge msedge"
-)
+_BROWSERS = "chromium chromium-browser google-chrome google-chrome-stable chrome msedge"
 _MACS = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
 _SECONDS = 300
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
-Box = tuple[slice, slice]
 Spacing = tuple[float, float] | None  # row and column, mm
 
 # One colour for one thing everywhere; 3 : 1 on white and on near-black, and told apart with the
@@ -57,11 +56,11 @@ STYLE: Final[dict[Any, Any]] = {
 }
 
 
-def headline(finding: str, fig: Figure | None = None) -> None:
+def headline(finding: str) -> None:
     """Set a figure's finding above all its panels."""
     import matplotlib.pyplot as plt
 
-    (fig or plt.gcf()).suptitle(finding, x=0.01, ha="left", wrap=True)
+    plt.gcf().suptitle(finding, x=0.01, ha="left", wrap=True)
 
 
 def panels(
@@ -80,30 +79,21 @@ def panels(
 
 
 def show(
-    ax: Axes,
-    image: ArrayLike,
-    title: str = "",
-    *,
-    spacing: Spacing = None,
-    box: Box | None = None,
-    **options: Any,
+    ax: Axes, image: ArrayLike, title: str = "", *, spacing: Spacing = None, **options: Any
 ) -> None:
     """Draw one slice, row 0 at the top, with the proportions that its pixels have in mm.
 
     White is at the 99.5th percentile, lest a few bright pixels make the rest black. `box`: rows and
     columns to show; axes count pixels of the whole slice all the same.
     """
-    whole = np.asarray(image)
-    whole = whole.astype(np.uint8) if whole.dtype == bool else whole
-    rows, columns = box or (slice(0, whole.shape[0]), slice(0, whole.shape[1]))
+    whole = np.asarray(image, dtype=float)
+    rows, columns = options.pop("box", None) or map(slice, (0, 0), whole.shape)
     pixels = whole[rows, columns]
-    step = -(-max(pixels.shape[:2]) // _MOST_PIXELS)
+    step = -(-max(pixels.shape) // _MOST_PIXELS)
     extent = (columns.start - 0.5, columns.stop - 0.5, rows.stop - 0.5, rows.start - 0.5)
-    if pixels.ndim == 2 and "norm" not in options:
-        top = max(float(np.quantile(whole, 0.995)), float(whole.min() + 1e-9))
-        top = float(whole.max()) if len(np.unique(whole[::4, ::4])) < 5 else top  # a mask
-        options = {"vmin": float(whole.min()), "vmax": top, **options}
-    ax.imshow(pixels[::step, ::step], extent=extent, aspect=aspect_of(spacing), **options)
+    low = whole.min()
+    levels = {"vmin": low, "vmax": max(np.quantile(whole, 0.995), low + 1e-9), **options}
+    ax.imshow(pixels[::step, ::step], extent=extent, aspect=aspect_of(spacing), **levels)
     ax.set(xlim=extent[:2], ylim=extent[2:], xticks=[], yticks=[])
     ax.set_title(title, wrap=True)
     ax.grid(False)
@@ -132,16 +122,25 @@ def tint(ax: Axes, mask: ArrayLike, color: str = "mask", alpha: float = 0.5) -> 
     ax.set(xlim=limits[0], ylim=limits[1])
 
 
-def box_of(mask: ArrayLike, margin: float = 0.12) -> Box:
+def box_of(mask: ArrayLike, margin: float = 0.12) -> tuple[slice, slice]:
     """Rows and columns around a mask, with a margin; the whole slice where it is empty."""
     found = np.asarray(mask) > 0
 
     def around(there: Any) -> slice:
         ends = np.flatnonzero(there)[[0, -1]] if there.any() else (0, there.size - 1)
-        edge = int(margin * (ends[1] - ends[0] + 1)) + 1
+        edge = int(margin * (ends[1] - ends[0] + 1)) + (margin > 0)
         return slice(max(0, int(ends[0]) - edge), min(there.size, int(ends[1]) + 1 + edge))
 
     return around(found.any(axis=1)), around(found.any(axis=0))
+
+
+def spread(n: int, most: int) -> list[int]:
+    """Indices spread evenly over n, at most so many, the first and the last among them.
+
+    >>> spread(16, 5), spread(2, 5)
+    ([0, 4, 8, 11, 15], [0, 1])
+    """
+    return sorted({round(one) for one in np.linspace(0, n - 1, min(n, most))})
 
 
 def table(
@@ -152,27 +151,24 @@ def table(
     from pandas import isna
     from pandas.api.types import is_bool_dtype, is_integer_dtype, is_numeric_dtype
 
-    forms: dict[Any, str] = {}
-    lines: list[list[str]] = [[escape(str(name)) for name in frame], []]
-    for name, kind in frame.dtypes.items():
-        forms[name] = (formats or {}).get(str(name), ",d" if is_integer_dtype(kind) else ".4g")
-        lines[1].append("---:" if is_numeric_dtype(kind) and not is_bool_dtype(kind) else ":---")
-
     def cell(value: Any, form: str) -> str:
         if isinstance(value, list | tuple):
             return ", ".join(cell(one, form) for one in value)
-        if value is None or isna(value):
-            return "–"
         if isinstance(value, bool | np.bool_):
             return "yes" if value else "no"
+        if isna(value):
+            return "–"
         return escape(value) if isinstance(value, str) else format(value, form)
 
-    spread = np.linspace(0, len(frame) - 1, min(len(frame), most)).round().astype(int)
-    for row in frame.iloc[np.unique(spread)].itertuples(index=False):
-        lines.append([cell(value, forms[name]) for name, value in zip(frame, row, strict=True)])
-    text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    if len(spread) < len(frame):
-        text += f"\n\n{len(spread)} of {len(frame):,} rows, evenly spread."
+    shown, columns = frame.iloc[spread(len(frame), most)], []
+    for name, column in shown.items():
+        is_number = is_numeric_dtype(column) and not is_bool_dtype(column)
+        form = (formats or {}).get(str(name), ",d" if is_integer_dtype(column) else ".4g")
+        above = [escape(str(name)), "---:" if is_number else ":---"]
+        columns.append([*above, *(cell(value, form) for value in column)])
+    text = "\n".join(f"| {' | '.join(line)} |" for line in zip(*columns, strict=True))
+    if len(shown) < len(frame):
+        text += f"\n\n{len(shown)} of {len(frame):,} rows, evenly spread."
     return Markdown(text)
 
 
@@ -196,16 +192,22 @@ def picture(fig: Figure, *, svg: bool = False) -> dict[str, str]:
     """Draw a figure on white for a notebook; `svg`: also for a page, in the page's own colours."""
     from PIL import Image
 
-    full, small, text = io.BytesIO(), io.BytesIO(), io.StringIO()
+    full, text = io.BytesIO(), io.StringIO()
     fig.savefig(full, format="png", facecolor="white")
     with Image.open(full) as image:  # 256 colours cannot be told from all, and take half the space
         few = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
-        few.save(small, "PNG", optimize=True, dpi=image.info["dpi"])
-    drawn = {"image/png": b64encode(small.getvalue()).decode("ascii")}
+        drawn = {"image/png": encode(few, "PNG", optimize=True, dpi=image.info["dpi"])}
     if svg:
         fig.savefig(text, format="svg", transparent=True, metadata={"Date": None})
         drawn["image/svg+xml"] = _for_page(text.getvalue())
     return drawn
+
+
+def encode(image: Any, kind: str, **options: Any) -> str:
+    """Write an image of Pillow's as base64 of a file of this kind."""
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return b64encode(file.getvalue()).decode("ascii")
 
 
 def _for_page(svg: str) -> str:
@@ -222,10 +224,8 @@ def _small(found: re.Match[str]) -> str:
     from PIL import Image
 
     with Image.open(io.BytesIO(b64decode(found[1]))) as image:
-        few = image.getcolors(16) is not None  # a mask, whose border is to stay sharp
-        file = io.BytesIO()
-        image.save(file, format="WEBP", lossless=few, quality=90)
-    return f"data:image/webp;base64,{b64encode(file.getvalue()).decode('ascii')}"
+        is_mask = image.getcolors(16) is not None  # whose border is to stay sharp
+        return f"data:image/webp;base64,{encode(image, 'WEBP', lossless=is_mask, quality=90)}"
 
 
 def escape(text: str) -> str:

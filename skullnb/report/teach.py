@@ -1,8 +1,8 @@
 """Exercises that answer: what is right, and for each likely mistake a hint where to look.
 
-A check asks an answer one condition after the other, and says the sentence of the first that holds
-(in `data/hints.toml`); the first of all is what is right, and the last one always holds. The book's
-pages ask those that are a `When`, too: a report carries them along with an unanswered exercise.
+A check asks an answer one condition after the other, and says the sentence of the first that holds,
+or else the last one of its part of `data/hints.toml`; the first condition is what is right. The
+book's pages ask the same where all are a `When`: a report carries them along with an exercise.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from importlib.resources import files
 from math import ceil, isclose
 from typing import Any
 
-import cv2
 import numpy as np
 
 from skullnb import metrics
 from skullnb.evidence import build_ledger, summarise
-from skullnb.pipeline import RULES, Mask, PipelineSettings, SkullMaskTrace, steps, trace_skull_mask
+from skullnb.pipeline import RULES, Mask, PipelineSettings, steps, trace_skull_mask
 from skullnb.reach import kernel_reach
 from skullnb.report.chapter import SVG, Chapter, plain
+from skullnb.report.plot import box_of
 from skullnb.study.validation import zero_failure_bound
 
 MIME = "application/vnd.skullnb.exercise+json"
@@ -52,6 +52,18 @@ class Verdict:
         return shown | ({MIME: self.page} if self.page else {})
 
 
+VERBS: dict[str, Callable[..., bool]] = {
+    "is": lambda answer, values, off: any(
+        isclose(answer, one, rel_tol=1e-9, abs_tol=off) for one in values
+    ),
+    "between": lambda answer, ends, off: ends[0] - off <= answer <= ends[1] + off,
+    "outside": lambda answer, ends, off: not ends[0] - off <= answer <= ends[1] + off,
+    "exactly": lambda names, wanted, _: set(names) == set(wanted),
+    "names": lambda names, wanted, _: bool(set(names) & set(wanted)),
+    "always": lambda *_: True,
+}
+
+
 @dataclass(frozen=True)
 class When:
     """A condition that Python and `book/assets/exercise.js` decide alike: a verb, its values."""
@@ -62,19 +74,7 @@ class When:
 
     def __call__(self, answer: Any) -> bool:
         """Whether it holds for an answer: a number, or names."""
-        values, off = self.values, self.off
-        match self.verb:
-            case "is":
-                return any(isclose(answer, one, rel_tol=1e-9, abs_tol=off) for one in values)
-            case "between":
-                return bool(values[0] - off <= answer <= values[1] + off)
-            case "outside":
-                return not values[0] - off <= answer <= values[1] + off
-            case "exactly":
-                return set(answer) == set(values)
-            case "names":
-                return bool(set(answer) & set(values))
-        return True
+        return VERBS[self.verb](answer, self.values, self.off)
 
 
 # The name of a sentence, the value or condition to which it belongs, and its numbers.
@@ -94,27 +94,28 @@ def exercise(
     """Make a check of what is asked; `reads` turns what was written into what conditions take."""
 
     def made(asked: Callable[[Chapter], Asked]) -> Callable[[Any, Chapter], Verdict]:
-        def pairs(chapter: Chapter) -> Iterator[tuple[Callable[[Any], bool], str]]:
-            said = HINTS[asked.__name__.removeprefix("check_")]
-            for key, condition, *numbers in asked(chapter):
-                holds = condition if callable(condition) else When("is", (condition,))
-                yield holds, said[key].format(**dict(*numbers))
+        said = HINTS[asked.__name__.removeprefix("check_")]
 
         @wraps(asked)
         def check(answer: Any, chapter: Chapter) -> Verdict:
+            if answer is ... and os.environ.get(SVG) != "1":
+                return Verdict(False, UNANSWERED)
+            pairs, known = [], dict[str, Any]()
+            for key, condition, *numbers in asked(chapter):
+                holds = condition if callable(condition) else When("is", (condition,))
+                known.update(*numbers)
+                pairs.append((holds, said[key].format(**known)))
+            pairs.append((OTHERWISE, [*said.values()][-1].format(**known)))
             if answer is ...:
-                told = list(pairs(chapter)) if os.environ.get(SVG) == "1" else [(len, "")]
-                # No page asks where its script can't tell what is right.
-                told = [(one, text) for one, text in told if isinstance(told[0][0], When)]
-                found = [[*vars(one).values(), text] for one, text in told if type(one) is When]
-                page = {"choices": list(RULES) * (reads is rules), "pairs": plain(found)}
-                return Verdict(False, UNANSWERED, page if found else {})
+                page = [[*vars(one).values(), text] for one, text in pairs if type(one) is When]
+                told = {"choices": list(RULES) if reads is rules else [], "pairs": plain(page)}
+                # Where a condition is no `When`, a page's script could not tell.
+                return Verdict(False, UNANSWERED, told if len(page) == len(pairs) else {})
             try:
                 read = reads(answer)
             except ValueError as error:
                 return Verdict(False, f"Not yet. {error}")
-            held = ((n, text) for n, (holds, text) in enumerate(pairs(chapter)) if holds(read))
-            place, text = next(held)
+            place, text = next((n, text) for n, (holds, text) in enumerate(pairs) if holds(read))
             return Verdict(place == 0, ("Not yet. " if place else "Right. ") + text)
 
         return check
@@ -157,11 +158,10 @@ def check_data(chapter: Chapter) -> Asked:
     """Which share of the middle slice's pixels lies in the upper half of its range."""
     image = chapter.image
     share = float(np.mean(image > (float(image.min()) + float(image.max())) / 2))
-    yield "right", about(share, 0.02 * share)
+    yield "right", about(share, 0.02 * share), {"size": image.size}
     yield "percent", about(100 * share, 2 * share)
     yield "no_share", When("outside", (0, 1))
     yield "median", When("is", (0.5, float(np.mean(image > np.median(image)))), 0.002)
-    yield "otherwise", OTHERWISE, {"size": image.size}
 
 
 @exercise(np.asarray)
@@ -172,18 +172,17 @@ def check_normalise(chapter: Chapter) -> Asked:
     levels = steps.normalise(chapter.image).astype(np.float64)
 
     def agree(given: Any, expected: Any, off: float = 0.0) -> bool:
-        """Whether nearly all do; a rare pixel may fall on the other side of a level."""
+        # A rare pixel may fall on the other side of a level.
         is_shaped = given.shape == image.shape
         return is_shaped and bool(np.mean(np.abs(given - expected) <= off) > 0.999)
 
-    yield "right", lambda given: given.dtype == np.uint8 and agree(given, levels)
+    place = dict(zip(("row", "column"), np.unravel_index(image.argmax(), image.shape), strict=True))
+    yield "right", lambda given: given.dtype == np.uint8 and agree(given, levels), place
     yield "shape", lambda given: given.dtype.kind not in "iuf" or given.shape != image.shape
     yield "type", lambda given: agree(given, levels)
     yield "scale", lambda given: given.max() <= 1
     yield "decimals", lambda given: agree(given, exact, 1e-3)
     yield "rounded", lambda given: agree(given, np.rint(exact))
-    row, column = np.unravel_index(np.argmax(image), image.shape)
-    yield "otherwise", OTHERWISE, {"row": row, "column": column}
 
 
 @exercise(number)
@@ -195,7 +194,6 @@ def check_threshold(chapter: Chapter) -> Asked:
     yield "level", level
     yield "share", about(level / 255)
     yield "too_low", When("between", (-1e18, low + level * step))
-    yield "too_high", OTHERWISE
 
 
 @exercise(number)
@@ -211,18 +209,16 @@ def check_components(chapter: Chapter) -> Asked:
     yield "touching", chosen["left"] + 1
     yield "width", chosen["width"]
     yield "inner", When("between", (-1e9, chosen["left"]))
-    yield "outer", OTHERWISE
 
 
 @exercise(number)
 def check_dilation(chapter: Chapter) -> Asked:
     """The kernel width, in px, that reaches as far on pixels half as large."""
     width = chapter.settings.kernel_width
-    yield "right", 2 * width - 1
+    yield "right", 2 * width - 1, {"reach": sum(kernel_reach(width)) / 4}
     yield "same", width
     yield "unlikely", When("outside", (1, 4 * width))
     yield "narrower", When("between", (1, width))
-    yield "otherwise", OTHERWISE, {"reach": sum(kernel_reach(width)) / 4}
 
 
 @exercise(number)
@@ -239,21 +235,17 @@ def check_better_border(chapter: Chapter) -> Asked:
     yield "right", least
     yield "unlikely", When("outside", (0, 40))
     yield "more", When("between", (least, 40))
-    yield "otherwise", OTHERWISE
 
 
 @exercise(number)
 def check_holes(chapter: Chapter) -> Asked:
     """On how many pixels filling before and after the dilation differ, at a width of 10 px."""
-    brain, width = chapter.trace().brain, chapter.settings.kernel_width
-    grown, filled = steps.dilate(brain, 10), steps.fill_holes(brain)
-    after, before = steps.fill_holes(grown), steps.dilate(filled, 10)
-    own = steps.fill_holes(steps.dilate(brain, width)) != steps.dilate(filled, width)
+    brain = chapter.trace().brain
+    grown = steps.dilate(brain, 10)
+    after, before = steps.fill_holes(grown), steps.dilate(steps.fill_holes(brain), 10)
     yield "right", np.count_nonzero(after != before)
     yield "unfilled", np.count_nonzero(grown != before)
     yield "fill_alone", np.count_nonzero(grown != after)
-    yield "other_width", np.count_nonzero(own)
-    yield "otherwise", OTHERWISE
 
 
 @exercise(mask)
@@ -264,7 +256,6 @@ def check_metrics(_: Chapter) -> Asked:
     yield "right", lambda mask: mask.sum() == 16 and isclose(metrics.iou(mask, square), 1 / 3)
     yield "size", lambda mask: mask.sum() != 16
     yield "too_much", lambda mask: metrics.iou(mask, square) > 1 / 3
-    yield "too_little", OTHERWISE
 
 
 @exercise(number)
@@ -274,22 +265,18 @@ def check_five_slices(chapter: Chapter) -> Asked:
     n_brain, n_filled = int(trace.brain.sum()), int(steps.fill_holes(trace.brain).sum())
     n_missing = int(trace.mask.sum()) - n_brain
     share = (n_filled - n_brain) / max(n_missing, 1)
-    yield "right", about(share, READ_OFF)
+    yield "right", about(share, READ_OFF), {"n_missing": n_missing}
     yield "outside", about(1 - share, READ_OFF)
-    yield "otherwise", OTHERWISE, {"n_missing": n_missing}
 
 
 @exercise(rules)
 def check_evidence(chapter: Chapter) -> Asked:
     """Which rules could be struck, one at a time, without changing a mask."""
-    changed = summarise(build_ledger(chapter.stack, chapter.settings)).set_index("rule")[
-        "n_changed"
-    ]
-    needed = {rule: int(changed[rule]) for rule in RULES if changed.get(rule)}
+    ledger = summarise(build_ledger(chapter.stack, chapter.settings)).set_index("rule")
+    needed = {rule: int(n) for rule, n in ledger["n_changed"].items() if n and rule in RULES}
     yield "right", When("exactly", tuple(rule for rule in RULES if rule not in needed))
     for rule, n in needed.items():
         yield "needed", When("names", (rule,)), {"rule": rule, "n": n, "s": "s" * (n != 1)}
-    yield "otherwise", OTHERWISE
 
 
 @exercise(number)
@@ -299,20 +286,18 @@ def check_validation(chapter: Chapter) -> Asked:
     yield "right", enough, {"here": len(set(chapter.stack.groups or ("one",)))}
     yield "rule_of_three", 150
     yield "too_few", When("between", (-1e18, enough))
-    yield "otherwise", OTHERWISE
 
 
 @exercise(number)
 def check_other_heads(chapter: Chapter) -> Asked:
     """How much of the middle slice's mask is left after the tightest crop."""
     trace = chapter.trace()
-    box = tightest_box(trace)
+    box = box_of(trace.brain, margin=0)
     old, new = trace.mask[box], trace_skull_mask(chapter.image[box], chapter.settings).mask
     share = int((new & old).sum()) / max(int(old.sum()), 1)
     yield "right", about(share, READ_OFF), {"share": share}
     yield "everything", 1
     yield "lost", about(1 - share, READ_OFF)
-    yield "otherwise", OTHERWISE
 
 
 @exercise(number)
@@ -323,7 +308,6 @@ def check_timing(chapter: Chapter) -> Asked:
     yield "right", packed
     yield "bytes", whole
     yield "too_few", When("between", (-1e18, packed))
-    yield "otherwise", OTHERWISE
 
 
 @exercise(number)
@@ -344,7 +328,6 @@ def check_explore(chapter: Chapter) -> Asked:
     yield "right", next(one for one in levels if np.count_nonzero(brain_at(one)) < half)
     yield "no_level", When("outside", (0, 255))
     yield "otsu", When("between", (0, trace.threshold)), {"threshold": trace.threshold}
-    yield "otherwise", OTHERWISE
 
 
 @exercise(number)
@@ -354,10 +337,3 @@ def check_your_data(chapter: Chapter) -> Asked:
     off = np.abs(areas - np.median(areas))
     yield "right", When("is", tuple(numbers[off == off.max()][:100].tolist()))
     yield "no_slice", When("outside", (int(numbers.min()), int(numbers.max())))
-    yield "otherwise", OTHERWISE
-
-
-def tightest_box(trace: SkullMaskTrace) -> tuple[slice, slice]:
-    """Give rows and columns of the smallest frame that holds the brain; all where there is none."""
-    left, top, width, height = cv2.boundingRect(trace.brain)
-    return slice(top, top + height or None), slice(left, left + width or None)
