@@ -50,8 +50,8 @@ CHECK = """async () => {
         const own = [style.backgroundColor, style.backgroundImage, style.opacity].join();
         const below = grounds.get(one.parentElement) ?? "";
         grounds.set(one, own === "rgba(0, 0, 0, 0),none,1" ? below : below + own);
-        const says = Array.from(one.childNodes).some((part) => part.data?.trim());
-        if (!(says || "value" in one) || !one.checkVisibility({ visibilityProperty: true })) continue;
+        const says = Array.from(one.childNodes).some((part) => part.data?.trim()) || "value" in one;
+        if (!says || !one.checkVisibility({ visibilityProperty: true })) continue;
         const kind = [grounds.get(one), style.color, style.fontSize, style.fontWeight].join();
         met.set(kind, (met.get(kind) ?? 0) + 1);
         one.toggleAttribute("data-looked-at", met.get(kind) <= 3);
