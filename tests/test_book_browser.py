@@ -24,19 +24,6 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-NOISE = """() => {
-    const wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
-    const images = Array.from(document.querySelectorAll("img"));
-    return {
-        overflow: wide,
-        noAlt: images.filter((image) => !image.alt.trim() || /[.](png|svg|webp)$/.test(image.alt))
-            .map((image) => image.src.slice(0, 80)),
-        broken: images.filter((image) => image.complete && !image.naturalWidth)
-            .map((image) => image.src.slice(0, 80)),
-    };
-}"""
-
-
 MOST_BYTES_OF_THE_BOOK = 25e6
 MOST_BYTES_OF_A_PAGE = 2e6
 MOST_BYTES_OF_ONE_FILE = 11e6
@@ -65,8 +52,13 @@ CHECK = """async () => {
 }"""
 
 STATE = """() => ({
-    wide: document.documentElement.scrollWidth - document.documentElement.clientWidth,
-    broken: Array.from(document.images).filter((one) => !one.naturalWidth).length,
+    theme: document.documentElement.dataset.theme,
+    overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+    noAlt: Array.from(document.images)
+        .filter((one) => !one.alt.trim() || /[.](png|svg|webp)$/.test(one.alt))
+        .map((one) => one.src.slice(0, 80)),
+    broken: Array.from(document.images).filter((one) => one.complete && !one.naturalWidth)
+        .map((one) => one.src.slice(0, 80)),
     dead: Array.from(document.querySelectorAll("a[href^='#']"))
         .map((one) => decodeURIComponent(one.getAttribute("href").slice(1)))
         .filter((id) => !document.getElementById(id)),
@@ -75,6 +67,8 @@ STATE = """() => ({
     twice: Object.entries(Object.groupBy(document.querySelectorAll("[id]"), (one) => one.id))
         .filter(([, all]) => all.length > 1).map(([id]) => id),
 })"""
+
+QUIET = {"overflow": 0, "noAlt": [], "broken": []}
 
 # What a slow page still fetches, its icon for one, when the next page is opened.
 LEFT = "net::ERR_ABORTED"
@@ -119,12 +113,12 @@ def test_every_page_is_quiet_whole_fits_the_window_and_has_no_serious_barrier(ch
         for path in book_pages(html):
             page.goto(path.as_uri())
             barred = barriers(page)  # while the page fetches what it still wants
-            found[path.name] = {**page.evaluate(NOISE), "barriers": barred}
-        theme = page.evaluate("document.documentElement.dataset.theme")
-    assert theme == LOOKS[look]["color_scheme"]
+            state = page.evaluate(STATE)
+            found[path.name] = {name: state[name] for name in QUIET} | {"barriers": barred}
+            assert state["theme"] == LOOKS[look]["color_scheme"]
     assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
     assert failed == []
-    quiet = {"overflow": 0, "noAlt": [], "broken": [], "barriers": []}
+    quiet = {**QUIET, "barriers": []}
     assert {name: one for name, one in found.items() if one != quiet} == {}
 
 
@@ -231,11 +225,10 @@ def test_the_book_in_one_file_is_whole_and_quiet_and_fits_the_window(chromium, w
         # Its articles are those of the pages; only what the file itself adds is checked again.
         assert look != "phone-dark" or barriers(page) == []
         state = page.evaluate(STATE)
-        theme = page.evaluate("document.documentElement.dataset.theme")
-    assert theme == LOOKS[look]["color_scheme"]
     addresses = {url for url in asked if not url.startswith("data:")}
     assert addresses == {(written / "book.html").as_uri()}
-    assert state == {"wide": 0, "broken": 0, "dead": [], "outward": [], "twice": []}
+    whole = {**QUIET, "dead": [], "outward": [], "twice": []}
+    assert state == {"theme": LOOKS[look]["color_scheme"], **whole}
 
 
 def test_it_holds_every_page_is_small_and_leads_to_chapters_by_keyboard(chromium, written, html):
