@@ -1,5 +1,6 @@
 # make report       the book on the built-in head: report/html/index.html
 # make test         everything that CI runs
+# make nbval        every notebook in a kernel of its own, held against its stored outputs
 # make coverage     which lines and branches the tests reach
 # make mutants      which changes of the code no test notices
 # make same-answer  whether masks and numbers depend on versions
@@ -16,8 +17,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := python -m pip install --quiet --disable-pip-version-check
 INSTALL := $(BIN)/$(PIP) --constraint constraints.txt
+# Slow files first, as tests/conftest.py sorts them, so that both processes end together.
+TWO := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help report test coverage mutants same-answer lab bench fuzz neurolibre release-check check format \
+.PHONY: help report test nbval coverage mutants same-answer lab bench fuzz neurolibre release-check check format \
 	screenshots clean
 .DEFAULT_GOAL := help
 
@@ -44,7 +47,10 @@ lab: $(VENV)/lab.stamp
 	@$(BIN)/skullnb lab $(LAB)
 
 test: $(VENV)/dev.stamp check
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest $(TWO)
+
+nbval: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest $(TWO) --nbval --nbval-current-env --nbval-sanitize-with tests/sanitize.cfg notebooks
 
 bench: $(VENV)/bench.stamp
 	OPENCV_FOR_THREADS_NUM=1 $(BIN)/python -m skullnb.study.timing --record
@@ -53,7 +59,7 @@ bench: $(VENV)/bench.stamp
 
 coverage: $(VENV)/dev.stamp
 	$(BIN)/python -m coverage erase
-	$(BIN)/python -m coverage run -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m coverage run -m pytest $(TWO)
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
 

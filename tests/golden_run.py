@@ -79,8 +79,9 @@ def main(folders: list[Path]) -> None:
     )
     # A figure's summary in words says what it draws.
     plot.picture = lambda figure, svg=False: {"image/png": ""}
-    # Every report draws the same dozen heads; here they are drawn once.
+    # Every chapter and report draws the same dozen heads; here they are drawn once.
     phantom.variant = cache(phantom.variant)
+    phantom.published_stack = cache(phantom.published_stack)
     for folder in folders:
         run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         given = {**run["parameters"], "output_dir": str(folder)}

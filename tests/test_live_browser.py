@@ -18,6 +18,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from screenshots import LOOKS, opened
+from test_border import blobs
 
 from skullnb import heads
 from skullnb.metrics import dice, iou
@@ -28,6 +29,7 @@ from skullnb.pipeline import (
     normalise,
     trace_skull_mask,
 )
+from skullnb.pipeline.border import grow_through_dark
 from skullnb.pipeline.signs import AREA_JUMP, SIGNS, THRESHOLD_JUMP, warnings_of
 from skullnb.report import live
 from skullnb.stack import Stack, read_stack
@@ -125,6 +127,12 @@ def bits(mask: np.ndarray) -> str:
     return b64encode(np.packbits(mask).tobytes()).decode("ascii")
 
 
+def in_base64(image: np.ndarray) -> dict[str, Any]:
+    """Write an image as `unpack` reads it."""
+    pixels = b64encode(image.astype(np.uint8).tobytes()).decode("ascii")
+    return {"pixels": pixels, "height": image.shape[0], "width": image.shape[1]}
+
+
 def random_settings(rng: np.random.Generator) -> PipelineSettings:
     return PipelineSettings(
         kernel_width=int(rng.integers(0, 61)),
@@ -189,9 +197,7 @@ def test_noise_lines_and_ties_have_pythons_masks_and_signs(page):
             cases.append((normalise(image), random_settings(rng), spacing))
     sent = [
         {
-            "pixels": b64encode(image.tobytes()).decode("ascii"),
-            "height": image.shape[0],
-            "width": image.shape[1],
+            **in_base64(image),
             "settings": in_page(settings),
             "spacing": spacing,
         }
@@ -214,6 +220,34 @@ def test_noise_lines_and_ties_have_pythons_masks_and_signs(page):
         assert one == [*expected, facts, warnings, trace.reason], settings
         signs |= set(warnings_of(trace.facts, settings, spacing, trace.reason))
     assert signs == set(SIGNS) - {AREA_JUMP, THRESHOLD_JUMP}
+
+
+def test_dark_growth_is_pythons_in_noise_and_in_a_head_at_any_spacing_and_distance(page, head):
+    rng, cases = np.random.default_rng(1), []
+    for _ in range(300):
+        shape = tuple(rng.integers(1, 60, 2).tolist())
+        levels = rng.integers(0, 256, shape) // int(rng.integers(1, 4))
+        levels[blobs(rng, shape)] = rng.integers(0, 256)
+        brain = (levels > 200) & blobs(rng, shape) if rng.random() < 0.5 else blobs(rng, shape)
+        spacing = rng.choice([rng.uniform(0.3, 4), 0.7, 1.0, 3.0], 2).tolist()
+        words = [float(rng.uniform(0, most)) for most in (20, 1.3, 5, 10)]
+        cases.append((brain, levels.astype(np.uint8), int(rng.integers(256)), spacing, words))
+    for image in head.images:
+        trace = trace_skull_mask(image)
+        for reach_mm in (8.5, 14.0, 20.0):
+            one = (trace.brain, normalise(image), trace.threshold, head.spacing_mm, [reach_mm])
+            cases.append(one)
+    expected = [bits(grow_through_dark(*given, *words)) for *given, words in cases]
+    sent = [[in_base64(brain), in_base64(levels), *rest] for brain, levels, *rest in cases]
+    grown = page.evaluate(
+        """(cases) => cases.map(([brain, levels, threshold, spacing, words]) => {
+            const [mask, grey] = [unpack(brain), unpack(levels)];
+            return packed(skullnb.growThroughDark(mask, grey, threshold, spacing, ...words).pixels);
+        })""",
+        sent,
+    )
+    assert grown == expected
+    assert len(set(expected)) > len(cases) / 2
 
 
 def read_in_page(page: Page, files: list[bytes], axes: Sequence[str] = ()) -> list[Any]:

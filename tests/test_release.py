@@ -182,7 +182,7 @@ def test_every_python_that_the_package_names_is_tested():
 def test_the_slow_targets_run_weekly_and_exist():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     weekly = workflow("weekly")["jobs"]["slow"]["strategy"]["matrix"]["target"]
-    assert {"coverage", "mutants", "same-answer", "fuzz"} <= set(weekly)
+    assert {"coverage", "nbval", "mutants", "same-answer", "fuzz"} <= set(weekly)
     assert [one for one in weekly if not re.search(rf"^{one}:", makefile, re.M)] == []
 
 
