@@ -96,6 +96,7 @@ def mask_batch(
     pixel, a .packed.npy a bit (`numpy.packbits`), a .zarr 255 where something is missing. `workers`
     are threads, or those of the Dask cluster at `scheduler`.
     """
+    masking.check_on_warning(on_warning)
     path, settings = expand(output).absolute(), settings or PipelineSettings()
     kind = next((one for one in KINDS if path.name.lower().endswith(one)), "")
     if not kind:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -12,6 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import cv2
 import numpy as np
@@ -56,6 +58,17 @@ class Masked:
     account: Mapping[str, Any] = field(default_factory=dict)  # its JSON file, or why there is none
     table: pd.DataFrame | None = None  # a row a slice
     n_resumed: int = 0  # slices that an earlier run of a batch had done
+
+
+def check_on_warning(word: str) -> None:
+    """Refuse another word than `ON_WARNING` has, before the long work."""
+    if word not in ON_WARNING:
+        raise InvalidSetting(f"On a warning, choose {' or '.join(ON_WARNING)}, not {word!r}.")
+
+
+def anchor_of(mask: Path) -> str:
+    """Return the place of a mask on the sheet of its folder, to stand after a #."""
+    return quote(mask.name)
 
 
 def beside(mask: Path, kind: str = ".csv") -> tuple[Path, Path]:
@@ -112,14 +125,17 @@ def mask_volumes(
     on_warning: str = "keep",
     overwrite: bool = False,
     workers: int | None = None,
+    sheet: Path | None = None,
     seen: Callable[[Masked, Stack | None, Array | None], object] = lambda *_: None,
     **reading: Any,
 ) -> Iterator[Masked]:
     """Make the masks of volumes, each beside a table and a JSON file, in the order of the jobs.
 
     A single job raises what goes wrong; among several the failed one is reported and the rest done.
-    `seen` is called after each, with its slices and masks. `reading` are words of `read_stack`.
+    `seen` is called after each, with its slices and masks; JSON files name its place on a `sheet`
+    that is made of them. `reading` are words of `read_stack`.
     """
+    check_on_warning(on_warning)
     settings, whole = settings or PipelineSettings(), method == WHOLE_HEAD
     settings = replace(settings, border=DARK_GROWTH) if whole else settings
 
@@ -142,6 +158,9 @@ def mask_volumes(
             grid = stack.grids[0] if len(stack.grids) == 1 and len(stack) > 1 else None
             cm3 = grid and round(float(masks.sum() * np.prod(grid.steps_mm) / 1000), 1)
             account |= {"Mask": job.path.name, "Method": method, "VolumeCm3": cm3}
+            if sheet:
+                page = os.path.relpath(sheet, job.path.parent)
+                account["Sheet"] = f"{page}#{anchor_of(job.path)}"
             job.path.parent.mkdir(parents=True, exist_ok=True)
             with writing(to_table) as table_now, writing(to_account) as account_now:
                 write_table(table, table_now)  # all of them or none
@@ -276,7 +295,8 @@ def masks_in(folder: Path) -> Iterator[Row]:
             row = {"run": place.as_posix(), "mask": (place / told["Mask"]).as_posix()}
             row |= {"status": told["Status"], **told["Counts"], "cm3": told["VolumeCm3"]}
             reach = told["ReachMm"] and float(np.mean(told["ReachMm"]))
-            yield row | {"reach_mm": reach, "looks_wrong": told["LooksWrong"]}
+            sheet = told.get("Sheet") and os.path.normpath(place / told["Sheet"])
+            yield row | {"reach_mm": reach, "looks_wrong": told["LooksWrong"], "sheet": sheet}
 
 
 def warning_lines(table: pd.DataFrame, numbered: str = "slice") -> list[str]:

@@ -3,6 +3,7 @@
 import json
 import re
 import threading
+from functools import partial
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -14,9 +15,9 @@ import pytest
 from click.testing import CliRunner
 from dicoms import save_series
 
-from skullnb import heads, masking
+from skullnb import batch, heads, masking
 from skullnb.cli import main
-from skullnb.errors import SkullnbError, UnreadableFile
+from skullnb.errors import InvalidSetting, SkullnbError, UnreadableFile
 from skullnb.masking import mask_volumes, plan_masks, warning_lines, write_table
 from skullnb.pipeline import PipelineSettings, create_skull_masks
 from skullnb.stack import read_stack
@@ -255,6 +256,9 @@ def test_a_mask_that_looks_wrong_leaves_a_trace_in_all_places(wrong, tmp_path, o
     assert str(tmp_path) not in (tmp_path / "m.json").read_text()
     run(*words, "--overwrite", "--strict", expect=1)
     run(*words, "--overwrite", "--strict", "--slices", "0:2")
+    for door in (partial(masking.mask_volumes, []), partial(batch.mask_batch, wrong, "n.npy")):
+        with pytest.raises(InvalidSetting, match="keep or empty"):
+            list(door(on_warning="maybe"))
 
 
 @by_both_doors

@@ -67,6 +67,8 @@ def test_collate_has_a_row_a_mask_with_what_a_lab_wants_to_sort_by(made):
     row = table.loc["out/good_mask.nii.gz"]
     assert row[["slices", "warned", "empty", "status"]].tolist() == [5, 0, 0, "ok"]
     assert row["cm3"] > 100
+    assert row["sheet"] == "look.html#good_mask.nii.gz"
+    assert 'id="good_mask.nii.gz"' in (folder / "look.html").read_text("utf-8")
     assert table["empty"].max() == 5
 
 

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 import cv2
 import numpy as np
@@ -48,7 +47,8 @@ def mask_volumes(
     def seen(*of: Any) -> None:
         cards.append(draw_card(*of))
 
-    yield from masking.mask_volumes(jobs, *about, overwrite=overwrite, seen=seen, **words)
+    words |= {"overwrite": overwrite, "sheet": sheet, "seen": seen}
+    yield from masking.mask_volumes(jobs, *about, **words)
     cards.sort(key=lambda one: (-one["told"]["Counts"].get("warned", 0), one["name"]))
     cards.sort(key=lambda one: _ORDER.index(one["told"]["Status"]))
     page = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
@@ -65,7 +65,7 @@ def mask_volumes(
 def draw_card(masked: masking.Masked, stack: Stack | None = None, masks: Any = None) -> Card:
     """Make the card of a volume from what `mask_volumes` said of it, and its slices and masks."""
     told, name = masked.account, masked.path.name
-    card: dict[str, Any] = {"name": name, "anchor": quote(name), "told": told}
+    card: dict[str, Any] = {"name": name, "anchor": masking.anchor_of(masked.path), "told": told}
     if masked.table is None or stack is None:
         return card
     warned = np.flatnonzero((masked.table["status"] == "warned").to_numpy())
