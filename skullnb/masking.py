@@ -159,7 +159,7 @@ def mask_volumes(
             cm3 = grid and round(float(masks.sum() * np.prod(grid.steps_mm) / 1000), 1)
             account |= {"Mask": job.path.name, "Method": method, "VolumeCm3": cm3}
             if sheet:
-                page = os.path.relpath(sheet, job.path.parent)
+                page = Path(os.path.relpath(sheet, job.path.parent)).as_posix()
                 account["Sheet"] = f"{page}#{anchor_of(job.path)}"
             job.path.parent.mkdir(parents=True, exist_ok=True)
             with writing(to_table) as table_now, writing(to_account) as account_now:
