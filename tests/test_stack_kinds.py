@@ -13,7 +13,7 @@ from nibabel.testing import data_path
 from pydicom.data import get_testdata_file
 
 from skullnb.errors import InvalidSetting, UnreadableFile
-from skullnb.stack import list_volumes, read_stack, write_masks
+from skullnb.stack import Grid, list_volumes, read_stack, write_masks
 
 rows, columns = np.mgrid[:48, :40]
 radius = np.hypot((rows - 24) / 1.2, columns - 20)
@@ -61,6 +61,19 @@ def test_a_volume_is_cut_in_the_axis_it_was_acquired_in_and_says_so(
         assert (other.images.shape == slices.shape) == (asked == axis)
     written = write_masks(stack.images > 300, tmp_path / "m.nii.gz", stack)
     np.testing.assert_array_equal(read_stack(path, written).reference, slices > 300)
+
+
+@pytest.mark.parametrize(
+    ("shape", "steps", "axis"),
+    [
+        ((1, 3, 70), (1, 1, 9), "sagittal"),  # a single slice, before thickness
+        ((40, 40, 9), (9, 1, 1), "sagittal"),  # thickness, before number
+        ((40, 9, 40), (1, 1.9, 1), "coronal"),
+        ((40, 11, 40), (1, 1.9, 1), "axial"),  # neither by far
+    ],
+)
+def test_single_slices_decide_before_thick_ones_and_those_before_few(shape, steps, axis):
+    assert Grid.of_affine(np.diag([*steps, 1]), shape).axis == axis
 
 
 def test_a_dicom_series_is_cut_in_the_axis_it_was_acquired_in(tmp_path):

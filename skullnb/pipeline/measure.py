@@ -230,7 +230,7 @@ def load() -> ModuleType | None:
     """Give the fast kernels, or None where numba does not work; compiling takes half a minute."""
     words = "Compiling the fast masks, once for this installation ..."
     patience = threading.Timer(3.0, print, [words], {"file": sys.stderr})
-    if sys.stderr.isatty():
+    if sys.stderr and sys.stderr.isatty():  # there may be none
         patience.start()
     try:
         fast = importlib.import_module("skullnb.pipeline.fast")

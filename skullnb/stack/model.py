@@ -103,11 +103,15 @@ def voxel_sizes(affine: Array) -> Array:
 
 
 def _acquired(sizes: Array, counts: Array, stored: Array) -> str:
-    """Return the axis of by far the fewest slices, or by far the thickest, else axial."""
-    for measure, by_far in ((counts, _BY_FAR_COUNT), (1 / sizes, _BY_FAR_MM)):
-        least, following, _ = np.argsort(measure, kind="stable")
-        if measure[following] >= by_far * measure[least]:
-            return _ACROSS[int(stored[least, 0])]
+    """Return the axis of a single slice, by far the largest step or fewest slices, else axial."""
+    fewest, thickest = np.argsort(counts, kind="stable"), np.argsort(-sizes)
+    for (first, second, _), holds in (
+        (fewest, lambda one, other: counts[one] == 1 < counts[other]),
+        (thickest, lambda one, other: sizes[one] >= _BY_FAR_MM * sizes[other]),
+        (fewest, lambda one, other: counts[other] >= _BY_FAR_COUNT * counts[one]),
+    ):
+        if holds(first, second):
+            return _ACROSS[int(stored[first, 0])]
     return "axial"
 
 
