@@ -1,7 +1,5 @@
 """The `skullnb` command. It only parses, calls and prints; the work is done elsewhere."""
 
-from __future__ import annotations
-
 import io
 import signal
 import sys

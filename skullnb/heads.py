@@ -4,8 +4,6 @@
 the folder that `SKULLNB_HEADS` names, and are used only if their sha256 is right.
 """
 
-from __future__ import annotations
-
 import os
 import tomllib
 from collections import namedtuple

@@ -4,8 +4,6 @@ The article says "26 px". That is the width of the element, not how far a mask g
 reaches are in px where nothing else is said; `shape` is "ellipse" or "rectangle".
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

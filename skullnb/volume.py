@@ -5,8 +5,6 @@ the scalp; the deepest component is the brain. From there the mask grows through
 `skullnb.pipeline.border`, but in 3D: near the vertex the brain lies below a slice, not in it.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -4,8 +4,6 @@ Each pixel belongs to its nearest of many points. Every gyrus keeps one open bor
 deeper neighbour: its white-matter stalk. So the brain stays in one piece.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import cv2

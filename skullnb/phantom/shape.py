@@ -4,8 +4,6 @@ The origin is inside the brain, x to the image's right, y to the back of the hea
 the front, positive to the right. A *level* is a height; the head is widest near 8, closed at 104.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -109,7 +107,7 @@ class Texture:
         self.phases = rng.uniform(0, 2 * np.pi, n_waves)
         self.drifts = rng.uniform(-0.05, 0.05, n_waves)  # radians per mm of level
 
-    def at(self, section: Section) -> Array:
+    def at(self, section: "Section") -> Array:
         """Field over the section, zero mean and about unit standard deviation."""
         along_rows = np.multiply.outer(self.kx * section.sin + self.ky * section.cos, section.down)
         along_columns = (

@@ -4,8 +4,6 @@ Intermediate arrays are snapped to a grid of 1/4096 and filtered with weights of
 sum is exact in whatever order a library adds; the noise uses only the raw words of PCG64.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import cv2

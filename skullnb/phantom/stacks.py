@@ -1,7 +1,5 @@
 """Stacks of synthetic slices: the published stand-in, other subjects, and heads made to fail."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple

@@ -6,8 +6,6 @@ time, after the article's own first three steps. A disc is a pile of rows, so di
 widening the picture step by step and ORing it into the rows above and below.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import cv2

@@ -15,8 +15,6 @@ What makes it quick, and why it is exact:
 """
 
 # mypy: allow-untyped-defs, allow-untyped-decorators, allow-untyped-calls
-from __future__ import annotations
-
 import threading
 from functools import lru_cache
 from typing import NamedTuple

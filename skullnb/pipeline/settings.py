@@ -1,7 +1,5 @@
 """What can be chosen about the pipeline, what it takes as a slice, and how it refuses the rest."""
 
-from __future__ import annotations
-
 import math
 import warnings
 from dataclasses import dataclass, replace
@@ -85,7 +83,7 @@ class PipelineSettings:
                 "with dark growth, which has no kernel; leave one of them out."
             )
 
-    def at(self, spacing_mm: tuple[float, float] | None) -> PipelineSettings:
+    def at(self, spacing_mm: tuple[float, float] | None) -> "PipelineSettings":
         """Turn the reach into a kernel width, by the size of a pixel, (row, column) in mm.
 
         It is the odd, hence symmetric, width 2 n + 1 px whose reach n is nearest (of two the

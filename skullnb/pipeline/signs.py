@@ -5,8 +5,6 @@ ways, and every slice of two whole heads, at a reach of 7.5 mm; "right" means an
 They fit those heads, and maybe no others.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from math import ceil, floor
 from typing import Any, NamedTuple

@@ -3,8 +3,6 @@
 Pictures are (H, W) arrays: levels 0..255 and masks {0, 1} of uint8.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import cv2

@@ -1,7 +1,5 @@
 """The pipeline with everything it saw on the way, what each rule did, and what looks wrong."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 

@@ -5,8 +5,6 @@ output; only a whole report takes the output's name. A kernel ends by itself whe
 gone, and the pages are built within it, so nothing outlives the command.
 """
 
-from __future__ import annotations
-
 import atexit
 import glob
 import json

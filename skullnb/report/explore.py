@@ -1,7 +1,5 @@
 """The explorer in JupyterLab: every move runs the pipeline again, so nothing is out of date."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace

@@ -1,7 +1,5 @@
 """The explorer in JupyterLab: a copy of its notebook, set to the given data, and already run."""
 
-from __future__ import annotations
-
 import glob
 import os
 import re

@@ -5,8 +5,6 @@ A notebook shows a picture. In the book, `book/assets/live.js` puts controls in 
 lossless picture, in a script of its own: opened from disk it may fetch nothing else.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from base64 import b64decode, b64encode

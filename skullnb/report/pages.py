@@ -4,8 +4,6 @@ The pages ask nothing of the network. They are built within this process, by Sph
 Book's settings, from a copy of the book's sources laid out as the project itself is.
 """
 
-from __future__ import annotations
-
 import gc
 import mimetypes
 import os

@@ -5,8 +5,6 @@ or else the last one of its part of `data/hints.toml`; the first condition is wh
 book's pages ask the same where all are a `When`: a report carries them along with an exercise.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import tomllib

@@ -5,8 +5,6 @@ Where it describes a step without printing it, the shortest plain completion is 
 tests take these masks for the truth, and the timing chapter starts from here.
 """
 
-from __future__ import annotations
-
 from multiprocessing import Pool
 from pathlib import Path
 from typing import Any

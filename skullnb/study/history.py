@@ -6,8 +6,6 @@ here, and nothing says which of them was used. A recipe takes an (H, W) image of
 gives an (H, W) uint8 {0, 1} mask.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, NamedTuple

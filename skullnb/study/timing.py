@@ -4,8 +4,6 @@
 `--record` keeps them for the chapter. Ratios of things that take turns carry over best.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import platform

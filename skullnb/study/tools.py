@@ -4,8 +4,6 @@ They mark the brain and we the skull's outer surface, so each is scored twice: a
 `grow_through_dark` from its brain. The table was measured once, on whole open heads, and is stored.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import sys

@@ -4,8 +4,6 @@ All of it works on one table of scores: a row a slice, by volume, and a column f
 can be chosen. Choosing takes the first of the largest means, which count each volume once.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
