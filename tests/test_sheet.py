@@ -1,6 +1,8 @@
 import re
+from base64 import b64decode
 from pathlib import Path
 
+import cv2
 import nibabel as nib
 import numpy as np
 import pandas as pd
@@ -48,6 +50,16 @@ def test_all_volumes_are_on_one_page_the_worst_first_and_names_are_only_text(mad
     assert not re.search(r"(?:src|href)=\"(?!data:)", page), "nothing is asked for"
     assert "cut.nii" in page
     assert page.count('class="mask"') == 5 + 7
+
+
+def test_what_is_almost_all_background_is_drawn_black():
+    images = np.zeros((2, 40, 30))
+    images[1, 20, 10:12] = 900
+    cells = {"status": ["ok"] * 2, "slice": range(2), "warnings": [()] * 2, "reason": [""] * 2}
+    masks = np.zeros(images.shape, np.uint8)
+    drawn = sheet._draw_mosaic(Stack(images), masks, pd.DataFrame(cells), range(2))
+    picture = cv2.imdecode(np.frombuffer(b64decode(drawn["data"]), np.uint8), cv2.IMREAD_GRAYSCALE)
+    assert np.median(picture) == 0 < picture.max()
 
 
 def test_decisions_on_other_masks_of_the_same_name_are_not_taken_over(made, tmp_path):

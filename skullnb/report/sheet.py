@@ -90,7 +90,8 @@ def _draw_mosaic(
     for place, index in enumerate(shown):
         top, left = place // columns * size[1], place % columns * size[0]
         image = stack.images[index]
-        grey = np.interp(image, np.percentile(image, (0.5, 99.5)), (0, 255)).astype(np.uint8)
+        low, high = np.percentile(image, (0.5, 99.5))  # the same where almost all is background
+        grey = (np.interp(image, (low, high), (0, 255)) * (image > low)).astype(np.uint8)
         grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
         whole[top : top + size[1], left : left + size[0]] = grey
         row, path = table.iloc[index], _outline(masks[index], size)
