@@ -136,6 +136,14 @@ def test_padding_is_background_and_not_the_darkest_tissue(tmp_path, padding, sig
     np.testing.assert_array_equal(read_stack(path).images[0], values)
 
 
+def test_padding_may_be_a_range_of_values(tmp_path):
+    stored = np.clip(PIXELS[0], 100, None)
+    stored[:2] = [[-2000], [-1600]]
+    tags = {"PixelRepresentation": 1, "PixelPaddingValue": -1500, "PixelPaddingRangeLimit": -2000}
+    path = save_series(tmp_path, [stored], **tags)[0]
+    np.testing.assert_array_equal(read_stack(path).images[0], np.clip(stored, 0, None))
+
+
 # --- which files -------------------------------------------------------------------------------
 
 
@@ -169,6 +177,14 @@ def with_one(folder, **tags):
     dataset.save_as(path)
 
 
+def drifting(folder):
+    """Slices each of which is nearly as far from the next as it should be."""
+    for count, path in enumerate(save_series(folder, PIXELS)):
+        dataset = pydicom.dcmread(path)
+        dataset.ImagePositionPatient[2] += 0.36 * min(count, len(PIXELS) - 1 - count)
+        dataset.save_as(path)
+
+
 def quoting(folder):
     """A number that is a name: the parser's message quotes it."""
     path = save_series(folder, PIXELS)[3]
@@ -185,6 +201,7 @@ REFUSED = {
         lambda f: save_series(f, PIXELS)[2].unlink(),
         "slices 4 to 8 mm apart in one series, so some are missing",
     ),
+    "slices lie unevenly": (drifting, "slices 3.64 to 4.36 mm apart in one series"),
     "no positions": (lambda f: save_series(f, PIXELS, ImagePositionPatient=None), "no position"),
     "skewed": (
         lambda f: save_series(f, PIXELS, ImageOrientationPatient=[1, 0, 0, 0.6, 0.8, 0]),

@@ -27,8 +27,9 @@ _NUMBERS |= dict.fromkeys(("SpacingBetweenSlices", "SliceThickness"), 1)
 _NUMBERS |= dict.fromkeys(("RescaleSlope", "RescaleIntercept"), 1)
 TAGS = (  # all that is read of a file
     *("SeriesInstanceUID", "SeriesNumber", "Modality", "ImageType", "NumberOfFrames"),
-    *("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "PixelPaddingValue"),
-    *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", *_NUMBERS),
+    *("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", *_NUMBERS),
+    *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
+    *("PixelPaddingValue", "PixelPaddingRangeLimit"),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
     *("PixelData", "FloatPixelData", "DoubleFloatPixelData"),
     *("ExtendedOffsetTable", "ExtendedOffsetTableLengths"),
@@ -122,8 +123,9 @@ def _in_order(images: Sequence[Frame], name: str) -> tuple[list[Frame], Array | 
     thick = first.told.get("SpacingBetweenSlices") or first.told.get("SliceThickness") or (0.0,)
     step = normal * (abs(thick[0]) or 1.0)
     if len(frames) > 1:
-        steps, step = np.diff(places, axis=0), (places[-1] - places[0]) / (len(frames) - 1)
-        gaps, uneven = steps @ normal, np.abs(steps - step).max() > _UNEVEN * np.linalg.norm(step)
+        gaps, step = np.diff(places @ normal), (places[-1] - places[0]) / (len(frames) - 1)
+        even = places[0] + np.arange(len(frames))[:, None] * step
+        uneven = np.abs(places - even).max() > _UNEVEN * np.linalg.norm(step)
         if uneven or gaps.min() < _SAME_PLACE_MM:
             told = f"{name} holds slices {gaps.min():.3g} to {gaps.max():.3g} mm apart"
             raise UnreadableFile(f"{told} in one series, so some are missing, or of another.")
@@ -188,9 +190,10 @@ def _load(frames: Sequence[Frame]) -> Array:
         with checks.in_one_sentence(file, quoting=False), checks.silenced():
             dataset = _read(file)
             pixels = np.asarray(decoding.pixel_array(dataset)).reshape(-1, *frames[0].shape)
-            padding = dataset.get("PixelPaddingValue")
-            if padding is not None and pixels.dtype.kind in "iu":
-                outside = pixels == np.int64(padding).astype(pixels.dtype)
+            told = [dataset.get(f"PixelPadding{one}") for one in ("Value", "RangeLimit")]
+            if told[0] is not None and pixels.dtype.kind in "iu":
+                ends = np.array([one for one in told if one is not None]).astype(pixels.dtype)
+                outside = (pixels >= ends.min()) & (pixels <= ends.max())
                 pixels = checks.as_background(pixels, outside)
         for one in of_file:
             plane, (slope, intercept) = pixels[one.index], scales[len(planes)]
