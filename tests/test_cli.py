@@ -94,7 +94,7 @@ def test_the_evidence_command_counts_slices_scores_them_and_says_a_verdict(folde
     table = pd.read_csv(folder / "out" / "evidence.csv")
     assert table.loc[table["rule"] == "dilate", "fired"].tolist() == [True] * 4
     assert "--overwrite" in refused(*words)
-    run(*words, "--overwrite")
+    run(*words, "--overwrite", "--groups", ",".join(one * 90 for one in "abcd"))
 
 
 def test_a_phantom_added_to_scans_makes_a_rule_synthetic_only(folder):

@@ -25,6 +25,7 @@ from skullnb.report import lab
 
 SECONDS = 180  # a slow machine compiles the kernels in this time
 LAUNCH = 'lab.launch_lab(folder="work", open_browser=False, arguments=["--allow-root"])'
+GROUPS = f"{'a' * 200},{'b' * 200}"  # which is no path, and too long for one
 COUNT = "import ipywidgets\nslider = ipywidgets.IntSlider(value=3)\nslider"
 
 
@@ -91,11 +92,11 @@ def test_what_can_not_work_is_refused_before_anything_starts(served, given, erro
 def test_relative_files_and_patterns_are_found_from_the_notebooks_folder(served, monkeypatch):
     np.save("scans.npy", np.random.default_rng(0).random((2, 20, 20)))
     for images in ("scans.npy", "sc*.npy"):
-        lab.launch_lab(images, groups="a,b", folder="work", port=8899)
+        lab.launch_lab(images, groups=GROUPS, folder="work", port=8899)
         (path, words, opens) = served[-1]
         assert (words, opens) == (["--port=8899"], True)
         named = chosen(path)
-        assert named[1] == 'groups = "a,b"'
+        assert named[1] == f'groups = "{GROUPS}"'
         monkeypatch.chdir("/")
         assert len(open_data(eval(named[0].partition(" = ")[2]))) == 2
         monkeypatch.chdir(path.parents[1])

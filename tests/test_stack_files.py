@@ -14,7 +14,15 @@ from hypothesis import strategies as st
 from scans import FLAT, KINDS, save
 
 from skullnb.errors import InvalidSetting, ShapeMismatch, SkullnbError, UnreadableFile
-from skullnb.stack import Stack, list_volumes, read_stack, refuse_place, write_masks, write_stack
+from skullnb.stack import (
+    Stack,
+    list_volumes,
+    read_stack,
+    refuse_place,
+    write_masks,
+    write_stack,
+    writing,
+)
 from skullnb.stack.read import is_mapped
 
 IMAGES = np.random.default_rng(1).integers(0, 4000, (6, 9, 7)).astype(np.int16)
@@ -70,6 +78,17 @@ def test_every_kind_of_file_gives_the_same_stack_mapped_where_that_can_be(tmp_pa
     assert stack.fingerprint() == {name: digest}
     mapped = name in ("a.npy", "a.tif", "a.nii", "a.mgh")
     assert (is_mapped(stack[1:].images), stack.images.flags.writeable) == (mapped, not mapped)
+
+
+def test_an_error_without_words_is_named_where_a_file_can_not_be_written(tmp_path):
+    said = pytest.raises(UnreadableFile, match=r"a.npy could not be written \(MemoryError\)")
+    with said, writing(tmp_path / "a.npy"):
+        raise MemoryError
+
+
+def test_a_few_slices_of_a_packed_volume_keep_no_more_than_themselves_in_memory(tmp_path):
+    save(tmp_path / "a.nii.gz", IMAGES)
+    assert read_stack(tmp_path / "a.nii.gz", slices="2").images.base is None
 
 
 def test_a_nifti_image_of_two_dimensions_is_one_slice(tmp_path):

@@ -6,11 +6,12 @@ import re
 import secrets
 import signal
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from skullnb.errors import SkullnbError
+from skullnb.errors import SkullnbError, UnreadableFile
 from skullnb.report.build import find_assets, with_parameters, without_records
 from skullnb.report.chapter import PARAMETERS, Chapter
 from skullnb.stack import split_series, writing
@@ -67,8 +68,10 @@ def copy_notebook(folder: Path, parameters: Mapping[str, Any]) -> Path:
 
 def _full(path: str) -> str:
     """Make a path or pattern absolute, because the notebook lies in another folder."""
-    there = path and (split_series(path)[0].exists() or glob.has_magic(path))
-    return str(expand(path).absolute()) if there else path
+    with suppress(UnreadableFile):  # labels may be longer than any path
+        if path and (split_series(path)[0].exists() or glob.has_magic(path)):
+            return str(expand(path).absolute())
+    return path
 
 
 def _serve(path: Path, arguments: Sequence[str], open_browser: bool) -> None:

@@ -31,7 +31,8 @@ def refuse_place(
     if path.is_dir() or not path.parent.is_dir():
         what = "is a folder" if path.is_dir() else "would lie in no folder that exists"
         raise UnreadableFile(f"{path} {what}; name a file in one.")
-    if path.exists() and any(source.exists() and path.samefile(source) for source in own):
+    # What can be no path, as long labels typed for groups, is no file either.
+    if path.exists() and any(os.path.exists(one) and path.samefile(one) for one in own):  # noqa: PTH110
         raise UnreadableFile(f"{path.name} is one of the files the slices came from; name another.")
     if path.exists() and not overwrite:
         raise UnreadableFile(f"{path} exists already; name another or allow it (--overwrite).")
@@ -50,7 +51,8 @@ def writing(path: Path) -> Iterator[Path]:
     except SkullnbError:
         raise
     except Exception as error:
-        raise UnreadableFile(f"{path.name} could not be written ({error}).") from error
+        reason = str(error) or type(error).__name__
+        raise UnreadableFile(f"{path.name} could not be written ({reason}).") from error
     finally:
         temporary.unlink(missing_ok=True)
 
