@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import tracemalloc
 
 import cv2
 import nibabel as nib
@@ -14,6 +15,7 @@ from pydicom.data import get_testdata_file
 
 from skullnb.errors import InvalidSetting, UnreadableFile
 from skullnb.stack import Grid, list_volumes, read_stack, write_masks
+from skullnb.stack.read import is_mapped
 
 rows, columns = np.mgrid[:48, :40]
 radius = np.hypot((rows - 24) / 1.2, columns - 20)
@@ -275,6 +277,11 @@ def test_nan_is_background_only_where_that_is_asked_for(tmp_path):
         assert np.isnan(read_stack(tmp_path / "a.npy").images).any()
         images = read_stack(tmp_path / "a.npy", nan_background=True).images
         np.testing.assert_array_equal(images, np.where(np.isnan(values), background, values))
+    np.save(tmp_path / "a.npy", np.zeros((200, 48, 40), np.float32))
+    tracemalloc.start()
+    assert is_mapped(read_stack(tmp_path / "a.npy", nan_background=True).images)
+    assert tracemalloc.get_traced_memory()[1] < 200 * 48 * 40
+    tracemalloc.stop()
 
 
 def test_slices_in_the_last_axis_are_remarked_on(tmp_path):

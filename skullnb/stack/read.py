@@ -130,8 +130,12 @@ def _stack_of(opened: list[Volume], slices: object, labels: tuple[str, ...] | No
     else:
         each = enumerate(counts)
         chosen = [(file, n) for file, count in each for n in checks.parse_slices(slices, count)]
-    runs = groupby(chosen, key=itemgetter(0))
-    pieces = [opened[file].pixels()[evenly([n for _, n in run])] for file, run in runs]
+    pieces = []
+    for file, run in groupby(chosen, key=itemgetter(0)):
+        whole = opened[file].pixels()
+        piece = whole[evenly([n for _, n in run])]
+        # A view would keep all of a decompressed volume in memory for the sake of a few slices.
+        pieces.append(piece if len(piece) == len(whole) or is_mapped(piece) else piece.copy())
     groups, axes = _labels_of(opened, labels), {one.grid.axis if one.grid else "" for one in opened}
     # One volume gives its name, several that of the folder that all are in.
     folder = Path(os.path.commonpath([one.path.parent.resolve() for one in opened]))
@@ -222,7 +226,9 @@ def open_volume(
 
 def _without_nan(images: checks.Array) -> checks.Array:
     """Return images with NaN as background."""
-    return checks.as_background(images, np.isnan(images)) if images.dtype.kind == "f" else images
+    if images.dtype.kind != "f" or not any(np.isnan(plane).any() for plane in images):
+        return images  # still mapped
+    return checks.as_background(images, np.isnan(images))
 
 
 def split_series(path: str | Path) -> tuple[Path, str]:
