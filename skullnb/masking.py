@@ -27,6 +27,7 @@ from skullnb.pipeline.settings import DARK_GROWTH, DILATION
 from skullnb.reach import asked_remark, reach_mm, span_remark
 from skullnb.stack import MASK_KINDS, Stack, Volume, refuse_place, writing
 from skullnb.stack.checks import Array, expand, stem, suffix_of
+from skullnb.stack.files import is_zarr
 from skullnb.volume import measure_volume
 
 if TYPE_CHECKING:
@@ -111,7 +112,8 @@ def plan_masks(
 def refuse_among(path: Path, images: str | Path) -> None:
     """Refuse a mask's name where the next run would read it as an image."""
     whole, folder = stacks.split_series(images)[0].absolute(), path.absolute().parent.resolve()
-    meets = whole.is_dir() and whole.resolve() in (folder / path.name, folder)
+    above = folder.parents if is_zarr(whole) else ()  # which is one file, however deep
+    meets = whole.is_dir() and whole.resolve() in (folder / path.name, folder, *above)
     if meets or (not whole.exists() and path.absolute().match(str(whole))):
         told = f"{path.name} would lie among the images, which are read as a whole"
         raise errors.UnreadableFile(f"{told}; write it to another folder.")

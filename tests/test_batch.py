@@ -344,6 +344,10 @@ NOT_OURS = "not what a batch left behind; move it away"
         ({"name": "scans.npy"}, "slices came from"),
         ({"name": "second.npy"}, "slices came from"),
         ({"name": "sub/../scans.zarr", "images": "scans.zarr"}, "would lie among the images"),
+        (
+            {"name": "scans.zarr/c/m.packed.npy", "images": "scans.zarr"},
+            "would lie among the images",
+        ),
         ({"name": "in/m.packed.npy", "images": "in#7"}, "would lie among the images"),
         ({"name": "a.npy"}, f"a.npy.partial is {NOT_OURS}"),
         ({"name": "b.npy"}, "b.npy is a folder"),
