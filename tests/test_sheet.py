@@ -52,8 +52,8 @@ def test_all_volumes_are_on_one_page_the_worst_first_and_names_are_only_text(mad
     assert page.count('class="mask"') == 5 + 7
 
 
-def test_what_is_almost_all_background_is_drawn_black():
-    images = np.zeros((2, 40, 30))
+def test_what_is_almost_all_background_is_drawn_black_whatever_its_type():
+    images = np.zeros((2, 40, 30), np.longdouble)  # as some NIfTI has it
     images[1, 20, 10:12] = 900
     cells = {"status": ["ok"] * 2, "slice": range(2), "warnings": [()] * 2, "reason": [""] * 2}
     masks = np.zeros(images.shape, np.uint8)

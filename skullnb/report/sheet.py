@@ -89,7 +89,7 @@ def _draw_mosaic(
     cells = []
     for place, index in enumerate(shown):
         top, left = place // columns * size[1], place % columns * size[0]
-        image = stack.images[index]
+        image = np.asarray(stack.images[index], dtype=np.float64)
         low, high = np.percentile(image, (0.5, 99.5))  # the same where almost all is background
         grey = (np.interp(image, (low, high), (0, 255)) * (image > low)).astype(np.uint8)
         grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
