@@ -64,7 +64,7 @@ def mask_volumes(
 
 def draw_card(masked: masking.Masked, stack: Stack | None = None, masks: Any = None) -> Card:
     """Make the card of a volume from what `mask_volumes` said of it, and its slices and masks."""
-    told, name = masked.account, masked.path.name
+    told, name = masked.account, getattr(masked.source, "name", masked.path.name)
     card: dict[str, Any] = {"name": name, "anchor": masking.anchor_of(masked.path), "told": told}
     if masked.table is None or stack is None:
         return card
