@@ -6,15 +6,14 @@ import re
 import secrets
 import signal
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from skullnb.errors import SkullnbError, UnreadableFile
+from skullnb.errors import SkullnbError
 from skullnb.report.build import find_assets, with_parameters, without_records
 from skullnb.report.chapter import PARAMETERS, Chapter
-from skullnb.stack import split_series, writing
+from skullnb.stack import writing
 from skullnb.stack.checks import expand, needed
 
 NOTEBOOK = "14-explore.ipynb"
@@ -68,10 +67,9 @@ def copy_notebook(folder: Path, parameters: Mapping[str, Any]) -> Path:
 
 def _full(path: str) -> str:
     """Make a path or pattern absolute, because the notebook lies in another folder."""
-    with suppress(UnreadableFile):  # labels may be longer than any path
-        if path and (split_series(path)[0].exists() or glob.has_magic(path)):
-            return str(expand(path).absolute())
-    return path
+    # Labels of groups may be longer than any path, and `~` is the reader's to write out.
+    there = any(map(os.path.exists, (path, path.rpartition("#")[0]))) or glob.has_magic(path)
+    return str(expand(path).absolute()) if there else path
 
 
 def _serve(path: Path, arguments: Sequence[str], open_browser: bool) -> None:
