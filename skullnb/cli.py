@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 import cv2
+from click.core import ParameterSource
 
 from skullnb import __version__, batch, evidence, heads, masking, phantom, sweep
 from skullnb.errors import InvalidSetting, SkullnbError, in_one_line, sentence
@@ -102,9 +103,17 @@ def shared(*without: str, argument: bool = False) -> list[click.Parameter]:
     return [click.Argument(["images"], default=""), *words[1:]] if argument else words
 
 
+def typed(name: str) -> bool:
+    """Say whether an option was given on the command line."""
+    origin = click.get_current_context().get_parameter_source(name)
+    return origin is ParameterSource.COMMANDLINE
+
+
 def pop_settings(words: dict[str, Any]) -> PipelineSettings:
     """Take the pipeline's settings out of a command's words; what is left says how to read."""
     width, reach_mm, border = (words.pop(name) for name in ("kernel_width", "reach_mm", "border"))
+    if reach_mm is not None and typed("kernel_width"):
+        raise click.UsageError("Give --reach-mm or --kernel-width, not both.")
     return PipelineSettings(width, reach_mm, border=border)
 
 
@@ -173,6 +182,10 @@ def mask(images: str, output: Path, strict: bool, **options: Any) -> None:
         skullnb mask dicom/ -o masks/ --method whole-head --sheet masks/look.html
         skullnb mask scans.npy -o masks.packed.npy --workers 4
     """
+    kernel = typed("kernel_width") or (typed("border") and options["border"] == DILATION)
+    if kernel and options["method"] == masking.WHOLE_HEAD:
+        leave = "leave --kernel-width out, and leave --border dilation out"
+        raise click.UsageError(f"A whole head has no kernel; {leave}.")
     settings, own = pop_settings(options), ("scheduler", "chunk", "parquet")
     as_batch = any(map(options.get, own)) or batch.is_for_batch(images, output)
     for name in ("bids", "sheet", "method") if as_batch else own:

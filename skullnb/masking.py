@@ -24,6 +24,7 @@ from skullnb.errors import InvalidSetting, SkullnbError
 from skullnb.pipeline import PipelineSettings, SliceMeasure, measure_slice
 from skullnb.pipeline.measure import _volumes_of, add_neighbour_signs
 from skullnb.pipeline.settings import DARK_GROWTH, DILATION
+from skullnb.pipeline.signs import kernel_sign
 from skullnb.reach import asked_remark, reach_mm, span_remark
 from skullnb.stack import MASK_KINDS, Stack, Volume, refuse_place, writing
 from skullnb.stack.checks import Array, expand, stem, suffix_of
@@ -259,8 +260,12 @@ def describe(
     if width is not None:
         reach = spacing_mm and [round(one, 3) for one in reach_mm(width, spacing_mm)]
     asked_px = settings.kernel_width if settings.reach_mm is None else 0
-    places = () if grows else spacings
-    remarks = [asked_remark(settings, one) or span_remark(asked_px, one) for one in places]
+    remarks = []
+    for one in () if grows else spacings:
+        told = asked_remark(settings, one)
+        if not kernel_sign(settings, one):  # of which every slice is warned
+            told = told or span_remark(asked_px, one)
+        remarks.append(told)
     numbered = "index" if volumes[1:] else "slice"
 
     def say(status: str, told: str) -> str:

@@ -178,7 +178,6 @@ WORDS = {
     "mask scan.npy -o m.npy --slices 9": "choose none of 0 to 2",
     "mask scan.npy -o m.npy --axis sagittal": "no orientation",
     "mask scan.npy -o m.npy --kernel-width -1": "whole number of pixels",
-    "mask scan.npy -o m.npy --reach-mm 3 --kernel-width 9": "goes neither with a reach",
     "mask scan.npy -o m.npy --bids": "BIDS masks go into a folder",
     "mask scan.npy -o m.zarr --slices 0,2": "one range of slices",
     "mask two -o m.nii.gz": "Masks of several volumes and BIDS masks go into a folder",
@@ -192,6 +191,9 @@ WORDS = {
     "phantom -o p.png": "not written",
     "heads show ../colin27": "no open head '../colin27'",
     "heads fetch": "Name the heads to fetch, or add --all",
+    # Even where the width is the one that it would be anyhow.
+    "mask scan.npy -o m.npy --reach-mm 7.5 --kernel-width 26": "not both",
+    "mask scan.npy -o m.npy --reach-mm 9.75mm": "not a valid float",
     "heads fetch colin28": "'colin28'; there are",
     "evidence colin28": "no file or folder",
     "lab --images none.npy": "no file or folder",

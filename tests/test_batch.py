@@ -30,7 +30,7 @@ from skullnb import batch as module
 from skullnb import masking
 from skullnb.batch import Work, is_for_batch, mask_batch
 from skullnb.cli import main
-from skullnb.errors import BatchStopped, SkullnbError, UnreadableFile
+from skullnb.errors import BatchStopped, InvalidSetting, SkullnbError, UnreadableFile
 from skullnb.pipeline import PipelineSettings, create_skull_masks, measure_slice
 from skullnb.stack import Volume
 from skullnb.stack import write as storage
@@ -148,6 +148,9 @@ def test_each_volume_s_own_kernel_is_used_and_told_in_rows(desk):
     assert table["spacing_mm"].tolist() == ["0.5x0.5", "1x1", "2x2"]
     told = done.account
     assert (told["SpacingMm"], told["ReachMm"], told["Settings"]["reach_mm"]) == (None, [2, 2], 2)
+    with pytest.raises(InvalidSetting, match="reach of 2 mm needs"):
+        mask_batch("scans.npy", "n.npy", PipelineSettings(reach_mm=2.0))
+    assert not Path("n.npy.partial").exists()
 
 
 def test_a_slice_is_held_against_its_volume_s_neighbours_in_whichever_chunk(desk):

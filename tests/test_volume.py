@@ -213,7 +213,8 @@ def test_several_volumes_are_done_side_by_side_and_one_that_is_refused_stops_non
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("--kernel-width", 30), "has no kernel"),
+        (("--kernel-width", 26), "has no kernel"),
+        (("--border", "dilation"), "leave --border dilation out"),
         (("--chunk", 4), "does not go with a batch"),
         (("--slices", "1,2,9"), "how far slices are apart"),
         (("--slices", "4"), "this is one slice"),
