@@ -34,7 +34,7 @@ def kernel_reach(kernel_width: int, shape: str = "ellipse") -> Reach:
     Reach(top=12, bottom=13, left=12, right=13)
     """
     # A dilation turns the element round its anchor; a width of 0 reaches no farther than one of 1.
-    offsets = np.argwhere(structuring_element(max(kernel_width, 1), shape)) - kernel_width // 2
+    offsets = np.argwhere(structuring_element(kernel_width or 1, shape)) - kernel_width // 2
     (top, left), (bottom, right) = offsets.max(axis=0).tolist(), (-offsets.min(axis=0)).tolist()
     return Reach(top, bottom, left, right)
 

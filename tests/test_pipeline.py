@@ -121,6 +121,17 @@ def test_an_impossible_setting_is_refused(name, values, message):
         PipelineSettings(reach_mm=7, kernel_width=25)
 
 
+@pytest.mark.parametrize("drop", [True, False])
+def test_a_yes_or_no_may_be_a_number_of_numpy(drop):
+    image = head(brain=200)
+    image[:20] = 200  # larger than the brain, and it touches the frame
+    expected = trace_skull_mask(image, PipelineSettings(drop_edge_touching=drop)).mask
+    assert expected.any()
+    for kind in (np.bool_, np.int64, np.float32):
+        trace = trace_skull_mask(image, PipelineSettings(drop_edge_touching=kind(drop)))
+        np.testing.assert_array_equal(trace.mask, expected)
+
+
 def test_a_reach_in_mm_needs_the_size_of_a_pixel_by_every_door():
     chosen, image = PipelineSettings(reach_mm=7), head()
     with pytest.raises(InvalidSetting, match="A reach of 7 mm needs the size of a pixel"):

@@ -47,6 +47,8 @@ def test_no_odd_width_reaches_nearer_to_what_was_asked_and_of_two_the_narrower(r
 def test_a_reach_that_makes_no_sense_in_px_is_refused(spacing):
     with pytest.raises(InvalidSetting, match=r"finite and above zero|check both numbers"):
         kernel_width_for(7, spacing)
+    with pytest.raises(InvalidSetting, match="whole number of pixels"):
+        kernel.kernel_reach(-1)
 
 
 @given(st.integers(1, 80), st.floats(0.1, 12), st.floats(0.5, 2))

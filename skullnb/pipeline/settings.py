@@ -77,6 +77,7 @@ class PipelineSettings:
             value = getattr(self, name)
             fine = value in choices and isinstance(value, (type(choices[0]), np.generic))
             _check(fine, name, f"one of {tuple(choices)}", value)
+            object.__setattr__(self, name, type(choices[0])(value))  # numpy's 0 is no False to ~
         if width != DEFAULT_KERNEL_WIDTH and (reach is not None or self.border == DARK_GROWTH):
             raise InvalidSetting(
                 f"A kernel width ({width} px) goes neither with a reach in mm (--reach-mm) nor "

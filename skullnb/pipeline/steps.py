@@ -85,7 +85,7 @@ def choose_brain(components: NDArray[Any], drop_edge_touching: bool = True) -> i
 
     `components` as `label_components` gives them; those that touch the frame may be kept.
     """
-    candidates = components[~(components["touches_edge"] & drop_edge_touching)]
+    candidates = components[~(components["touches_edge"] & bool(drop_edge_touching))]
     if len(candidates) == 0:
         return 0
     return int(candidates["label"][np.argmax(candidates["area"])])
