@@ -72,6 +72,14 @@ def test_the_picture_has_the_proportions_of_the_slice_in_mm(tmp_path):
     assert found == pytest.approx(48 * 3.4 / (40 * 1.7), rel=0.1)
 
 
+def test_where_the_mask_ends_at_the_frame_the_enlarged_part_does_too(tmp_path, monkeypatch):
+    boxes = []
+    monkeypatch.setattr(live.plot, "show", lambda *_, box, **__: boxes.append(box))
+    write_stack(Stack(np.zeros((1, 48, 40))), tmp_path / "flat.npz")  # an empty mask: all is drawn
+    live.live_figure(open_chapter("03-threshold", {"images": str(tmp_path / "flat.npz")}))
+    assert boxes == [None, (slice(16, 32), slice(31, 40))]
+
+
 def test_of_a_large_stack_some_slices_are_live_and_those_that_a_chapter_asks_for(tmp_path):
     stack = small_stack(176)
     config = config_in(live.try_it(stack, PipelineSettings(), tmp_path))

@@ -181,7 +181,7 @@ def _still(trace: SkullMaskTrace, focus: str, reference: Any, spacing_mm: Any, t
     height, width = trace.mask.shape
     right = plot.box_of(trace.mask, margin=0)[1].stop
     rows = slice(height // 3, height // 2 + height // 6)
-    box = rows, slice(max(0, right - 1 - width // 5), right - 1 + width // 8)
+    box = rows, slice(max(0, right - 1 - width // 5), min(width, right - 1 + width // 8))
     fig, axes = plot.panels(2, trace.mask.shape, spacing=spacing_mm)
     for ax, part in zip(axes, (None, box), strict=True):
         plot.show(ax, trace.normalised, spacing=spacing_mm, box=part)
