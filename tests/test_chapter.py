@@ -120,6 +120,7 @@ def test_whatever_is_recorded_survives_json(values):
 def test_numpy_and_pandas_values_become_plain_and_what_is_none_of_them_is_refused():
     found = plain({"a": np.float32(0.5), "b": np.arange(3), "c": (np.int64(1), np.bool_(True))})
     assert found == {"a": 0.5, "b": [0, 1, 2], "c": [1, True]}
+    assert plain({np.int64(3): {("a", True): 1}, True: 2}) == {"3": {"('a', True)": 1}, "True": 2}
     assert plain(pd.Series([1.0, np.nan])) == [1.0, None]
     assert plain([math.inf, -math.inf, pd.NA]) == ["inf", "-inf", None]
     with pytest.raises(InvalidSetting, match="a number or a text, not"):

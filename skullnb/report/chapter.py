@@ -193,6 +193,8 @@ def as_json(content: Mapping[str, Any]) -> str:
 
 def plain(value: Any) -> Any:
     """Turn arrays, columns and numpy scalars into what JSON holds; NaN is None, infinity "inf"."""
+    if isinstance(value, Mapping):  # of a table or a count, with keys that JSON has not
+        return {str(name): plain(one) for name, one in value.items()}
     constants = {"NaN": None, "Infinity": "inf", "-Infinity": "-inf"}
     return json.loads(json.dumps(value, default=_listed), parse_constant=constants.get)
 
