@@ -233,6 +233,7 @@ def test_it_holds_pages_notebooks_and_all_results_and_nothing_temporary_is_left(
     assert {"python", "numpy", "opencv-python-headless"} <= set(results["versions"])
     assert all(len(sha) == 64 for sha in results["inputs"].values())
     assert results["failed"] == {}
+    assert not [one for one in sys.path if one.startswith(str(report.parent))]
     front = report / "html" / "index.html"
     assert "2 notebooks before this one." in source_of(front), "it runs last"
     assert 'href="notebooks/01-data.html"' in read(front)

@@ -11,6 +11,7 @@ import posixpath
 import re
 import shutil
 import subprocess
+import sys
 import weakref
 from base64 import b64encode
 from collections.abc import Callable, Mapping
@@ -156,7 +157,7 @@ def build(work: Path, front: str, *, strict: bool, scrub: Callable[[str], str]) 
     from sphinx.util.docutils import docutils_namespace, patch_docutils
 
     staged, html = work / "staged", work / "built" / "html"
-    said = StringIO()
+    said, path = StringIO(), list(sys.path)
     options = {"external_toc_path": "_toc.yml", "nitpicky": strict, "latex_individualpages": False}
     own = {"user_yaml": staged / "_config.yml", "cli_config": options, "sourcedir": staged}
     config, _ = get_final_config(**own)
@@ -168,6 +169,8 @@ def build(work: Path, front: str, *, strict: bool, scrub: Callable[[str], str]) 
             Sphinx(*places, "html", config, status=None, warning=said, freshenv=True).build()
     except SphinxError as error:
         said.write(f"ERROR: {error}\n")
+    finally:
+        sys.path[:] = path  # without the folder of the book's extensions
     lines = scrub(re.sub(r"\x1b\[[0-9;]*m", "", said.getvalue())).splitlines()
     complaints = [line for line in lines if "WARNING" in line or "ERROR" in line]
     if not (html / "index.html").is_file() or (strict and complaints):
@@ -251,7 +254,9 @@ def _styles(file: Path) -> str:
     return re.sub(r"url\((?!['\"]?(?:data:|#))[^)]*\)", "none", text)
 
 
-_BROWSERS = "chromium chromium-browser google-chrome google-chrome-stable chrome msedge"
+_BROWSERS = (
+    "chromium chromium-browser google-chrome google-chrome-stable chrome msedge microsoft-edge"
+)
 _MACS = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
 _SECONDS = 300
 
