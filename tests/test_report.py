@@ -393,6 +393,16 @@ def test_nothing_outlives_a_report_that_is_ended(tmp_path, name):
     assert names(tmp_path) == ["begun", "book", "chapters"]
 
 
+def test_a_widget_whose_kernel_has_ended_is_no_output():
+    view = {"application/vnd.jupyter.widget-view+json": {"model_id": "1"}, "text/plain": "VBox()"}
+    kinds = [
+        nbformat.v4.new_output("display_data", data=one) for one in (view, {"text/plain": "1"})
+    ]
+    cell = nbformat.v4.new_code_cell("both", outputs=kinds)
+    [kept] = build._cleaned(nbformat.v4.new_notebook(cells=[cell]), lambda one: one).cells
+    assert [one.data for one in kept.outputs] == [{"text/plain": "1"}]
+
+
 def test_a_folder_is_not_cut_out_of_a_longer_name_or_a_sentence(monkeypatch):
     monkeypatch.setattr(Path, "home", mock.Mock(side_effect=RuntimeError("no home")))
     scrub = build._path_scrubber([Path("/data/a"), Path('/d"\né'), Path("scans"), Path("/")])

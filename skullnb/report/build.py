@@ -260,13 +260,16 @@ def strip_answers(notebook: Any) -> None:
 
 
 def _cleaned(notebook: Any, scrub: Callable[[Any], Any]) -> Any:
-    """Give a notebook without full paths and records of the run."""
+    """Give a notebook without full paths, records of the run, and widgets, which have no kernel."""
     import nbformat
 
     notebook = without_records(nbformat.from_dict(scrub(notebook)))
     for cell in notebook.cells:
         if "injected-parameters" in cell.metadata.get("tags", []):
             cell.metadata["tags"].append("remove-cell")
+        for output in [*cell.get("outputs", [])]:
+            if "application/vnd.jupyter.widget-view+json" in output.get("data", {}):
+                cell.outputs.remove(output)
     return notebook
 
 
