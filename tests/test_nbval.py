@@ -40,7 +40,6 @@ def cells(request, monkeypatch, notebook) -> list[IPyNbCell]:
     return list(file.collect())
 
 
-@pytest.mark.slow
 @every_notebook
 def test_the_stored_outputs_are_what_the_code_gives(cells, notebook, built_book):
     found = nbformat.read(built_book / "notebooks" / notebook.name, as_version=4).cells
@@ -56,7 +55,6 @@ def test_the_stored_outputs_are_what_the_code_gives(cells, notebook, built_book)
             assert is_same, "\n".join([cell.cell.source, *cell.comparison_traceback])
 
 
-@pytest.mark.slow
 def test_a_notebook_run_by_itself_gives_them_too():
     environment = {name: value for name, value in os.environ.items() if "PYTEST" not in name}
     command = [sys.executable, "-m", "pytest", "--quiet", "-p", "no:cacheprovider", "--nbval"]
