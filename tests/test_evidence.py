@@ -1,5 +1,6 @@
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -7,6 +8,7 @@ from scipy import ndimage
 
 from skullnb import metrics
 from skullnb.errors import InvalidImage, InvalidSetting
+from skullnb.evidence import COLUMNS as LEDGER_COLUMNS
 from skullnb.evidence import build_ledger, combine, effect, summarise, switch_off, verdict
 from skullnb.pipeline import RULES, PipelineSettings, trace_skull_mask
 from skullnb.stack import Stack
@@ -124,9 +126,62 @@ def test_what_a_cut_scalp_or_brain_shows_is_said_by_the_verdict(real, drawn, fou
     assert np.isnan(summarise(mixed).iou).all()
 
 
+def made(rules, synthetic=(False,)):
+    """A ledger by hand: whether a rule fired, px changed and IoU with and without it, by slice."""
+    rows = [
+        ("", "", place, place, synthetic[place], name, fired, 9, changed, iou, iou, off, off)
+        for name, slices in rules.items()
+        for place, (fired, changed, iou, off) in enumerate(slices)
+    ]
+    return pd.DataFrame(rows, columns=LEDGER_COLUMNS)
+
+
+QUIET, IDLE = (False, 0, 0.9, 0.9), (True, 0, 0.9, 0.9)
+HELPS, HURTS, HARDLY = (True, 1, 0.9, 0.5), (True, 1, 0.5, 0.9), (True, 1, 0.0, 0.0005)
+ON_REAL = {"a": [HELPS], "b": [QUIET], "c": [QUIET], "d": [QUIET], "e": [IDLE], "f": [HURTS]}
+
+
+@pytest.mark.parametrize(
+    ("ledger", "said"),
+    [
+        (
+            made(ON_REAL | {"g": [HARDLY]}),
+            "3 of 7 rules exercised; b, c and d never fired: their value on your data is unknown; "
+            "e fired and changed nothing; f lowers the mean IoU (0.500 with it, 0.900 without).",
+        ),
+        (
+            made({"a": [QUIET, QUIET], "b": [IDLE, HELPS]}, (True, True)),
+            "1 of 2 rules exercised; a never fired: its value on these slices is unknown. "
+            "All of the slices are synthetic.",
+        ),
+        (
+            made({"a": [QUIET, HELPS], "b": [QUIET, IDLE]}, (False, True)),
+            "0 of 2 rules exercised; a exercised on synthetic slices only: its value on your data "
+            "is unknown; b fired on synthetic slices only and changed nothing there: its value on "
+            "your data is unknown. 1 of the 2 slices are synthetic.",
+        ),
+    ],
+)
+def test_the_verdict_names_every_rule_that_was_not_exercised_or_does_harm(ledger, said):
+    assert verdict(ledger) == said
+
+
+def test_an_account_counts_real_slices_apart_and_without_any_rests_on_the_drawn_ones():
+    counts = ["n_slices", "n_fired", "n_changed", "n_real", "n_fired_real", "n_changed_real"]
+    counts += ["n_pixels", "changed_px", "iou_off"]
+    ledger = made({"a": [IDLE, QUIET, HELPS]}, (False, False, True))
+    (mixed,) = summarise(ledger).itertuples()
+    assert mixed.evidence == DRAWN.format(1, 1).replace("1 real ones", "2 real ones")
+    assert [getattr(mixed, one) for one in counts] == [3, 2, 1, 2, 1, 0, 27, 1, 0.9]
+    (drawn,) = summarise(ledger[ledger.synthetic]).itertuples()
+    assert (drawn.evidence, drawn.effect, drawn.iou_off) == (NEEDED, "helps", 0.5)
+
+
 def test_the_effect_says_how_the_mean_iou_changes():
-    words = {0.8996: "hardly matters", 0.899: "helps", 0.901: "hurts", 1.81: "destroys"}
+    words = {0.8996: "hardly matters", 0.899: "helps", 0.901: "hurts", 1.8: "hurts"}
+    words[1.81] = "destroys"
     assert {off: effect(1, 1, 0.9, off) for off in words} == words
+    assert effect(1, 1, 0.0, 0.0005) == "hardly matters"
     assert effect(1, 1, np.nan, np.nan) == "changes the mask"
 
 
@@ -137,7 +192,10 @@ def test_volumes_and_stacks_stay_apart_and_slices_keep_their_numbers():
     assert first.position.unique().tolist() == seen == [0, 1, 2]
     assert first.slice.unique().tolist() == [3, 4, 5]
     second = build_ledger(Stack(np.zeros((3, 8, 8)), groups="a,a,a", name="two"))
-    found = summarise(combine([first, second]), by=["stack", "group"])
+    both = combine([first, second])
+    assert both.index.tolist() == list(range(len(both)))
+    assert summarise(both, by="stack").n_slices.tolist() == [3] * 2 * len(RULES)
+    found = summarise(both, by=["stack", "group"])
     n = found[found.rule == EDGE].set_index(["stack", "group"]).n_slices
     assert list(n.items()) == [(("one", "a"), 2), (("one", "b"), 1), (("two", "a"), 3)]
 

@@ -57,6 +57,7 @@ def test_a_sweep_becomes_a_table_in_the_order_of_the_stack_without_slices_that_h
         scores = check.score_table(rows)
         np.testing.assert_array_equal(scores, sweep.iou.to_numpy().reshape(4, 3)[:3])
         assert scores.index.tolist() == [("ben", 0), ("anna", 1), ("ben", 2)]
+        assert list(scores.index.names) == ["volume", "slice"]
         assert scores.columns.tolist() == [3, 5, 7]
     for bad in (check.score_table(sweep.assign(iou=np.nan)), table([[0.1, np.nan]], "a", (1, 2))):
         with pytest.raises(InvalidSetting, match="at least one slice, and a finite score"):
@@ -89,9 +90,13 @@ def test_every_fold_is_the_choice_done_again_without_what_it_holds_out(scores):
         assert score == scores.loc[name, width]
     own = by_slice.folds.groupby(np.array(volumes_of(scores))).score.mean()
     assert by_slice.score == pytest.approx(own.mean())
+    assert apparent.folds.held_out.tolist() == ["nothing"]
     splits = check.compare_splits(scores)
+    names = ["same slices", "leave one slice out", "leave one volume out"]
+    assert splits.method.tolist() == names
     for row, found in zip(splits.itertuples(), (apparent, by_slice, by_volume), strict=True):
         assert (row.method, row.n_folds, row.score) == (found.method, len(found.folds), found.score)
+        assert row.chosen == tuple(sorted(set(found.folds.chosen)))
         assert row.optimism == pytest.approx(apparent.score - row.score)
 
 
@@ -105,7 +110,9 @@ def test_of_equal_settings_the_first_is_chosen():
 @given(tables())
 def test_tuning_on_one_volume_is_tested_within_it_and_on_all_others(scores):
     means = scores.groupby(level="volume").mean()
-    for row in check.tune_on_each_volume(scores).itertuples():
+    tuned = check.tune_on_each_volume(scores)
+    assert tuned.volume.tolist() == means.index.tolist()
+    for row in tuned.itertuples():
         own = scores[volumes_of(scores) == row.volume]
         assert row.chosen in best_of(own)
         assert row.apparent == pytest.approx(means.loc[row.volume].max())
@@ -135,6 +142,8 @@ def test_the_control_fools_the_split_by_slice_and_not_the_one_by_volume():
         assert control.volume_split_passes
         standard_error = control.by_volume.std() / np.sqrt(len(control.by_volume))
         assert abs(control.by_volume.mean() - control.worth) < 4 * standard_error
+    again = check.negative_control(scores, n_draws=200, seed=0)
+    np.testing.assert_array_equal(control.by_slice, again.by_slice)
     labels, values = volumes_of(scores), scores.to_numpy()
     pairs = [
         values[test, values[training].argmax()]
@@ -158,8 +167,13 @@ def test_the_correlation_is_the_one_worked_out_by_hand_and_says_what_slices_are_
     # (5 - (9 + 4) / 5) / 1 = 2.4.
     expected = (19.2 - 4 / 3) / (19.2 + 1.4 * 4 / 3)
     assert check.correlation([1, 2, 3, 5, 7], list("aaabb")) == pytest.approx(expected)
-    for groups in ("aab", "abc", "aaa"):
-        assert np.isnan(check.correlation([0.5, 0.5, 0.5], list(groups)))
+    # Three groups of 2: means 1, 3 and 8; mean squares 26 between, 2 within.
+    values = np.array([0, 2, 2, 4, 7, 9])
+    for unit in (1, 0.01):
+        assert check.correlation(unit * values, list("aabbcc")) == pytest.approx(24 / 28)
+    with np.errstate(all="raise"):
+        for groups in ("aab", "abc", "aaa"):
+            assert np.isnan(check.correlation([0.5, 0.5, 0.5], list(groups)))
     assert [check.effective_number(20, 4, alike) for alike in (-1, 0, 1, 2)] == [20, 20, 4, 4]
     # The variance of a mean over 4 groups of 5 values that share 0.6 of their variance.
     assert check.effective_number(20, 4, 0.6) == pytest.approx(1 / (0.6 / 4 + 0.4 / 20))
