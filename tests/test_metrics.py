@@ -143,3 +143,4 @@ def test_an_impossible_spacing_or_tolerance_is_refused(spacing):
     for tolerance in (-0.1, float("nan")):
         with pytest.raises(InvalidSetting, match="tolerance"):
             metrics.nsd(np.ones((2, 2)), np.ones((2, 2)), tolerance)
+    assert metrics.nsd(np.ones((2, 2)), np.ones((2, 2)), 0) == 1
