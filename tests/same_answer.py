@@ -132,7 +132,9 @@ def report(python: Path, pins: list[str], **threads: str) -> dict[str, str]:
     numbers = {
         name: one for name, one in leaves(json.loads(results)) if not name.startswith(IGNORED)
     }
-    return {f"report {name}": digest(one) for name, one in numbers.items()}
+    # To ten decimals: pandas may add up a column in another order.
+    rounded = {k: round(one, 10) if type(one) is float else one for k, one in numbers.items()}
+    return {f"report {name}": digest(one) for name, one in rounded.items()}
 
 
 def main(folder: str, *given: str) -> int:
