@@ -200,6 +200,14 @@ def test_volumes_and_stacks_stay_apart_and_slices_keep_their_numbers():
     assert list(n.items()) == [(("one", "a"), 2), (("one", "b"), 1), (("two", "a"), 3)]
 
 
+def test_without_the_threshold_all_is_bright_above_level_0_and_slices_without_a_volume_say_so():
+    image = np.zeros((1, 9, 9))
+    image[0, 2:7, 2:7], image[0, 4, 4] = 1, 255
+    ledger = build_ledger(Stack(image), PipelineSettings(kernel_width=0)).set_index("rule")
+    assert ledger.changed_px[THRESHOLD] == 24
+    assert set(ledger.group) == {""}
+
+
 def test_what_makes_no_sense_is_refused_in_a_sentence():
     with pytest.raises(InvalidSetting, match="no rule 'erode'; the rules are flat-image guard"):
         switch_off(trace_skull_mask(np.zeros((4, 4))), "erode")

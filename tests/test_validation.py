@@ -58,6 +58,7 @@ def test_a_sweep_becomes_a_table_in_the_order_of_the_stack_without_slices_that_h
         np.testing.assert_array_equal(scores, sweep.iou.to_numpy().reshape(4, 3)[:3])
         assert scores.index.tolist() == [("ben", 0), ("anna", 1), ("ben", 2)]
         assert list(scores.index.names) == ["volume", "slice"]
+        assert check.volume_means(scores).index.tolist() == ["ben", "anna"]
         assert scores.columns.tolist() == [3, 5, 7]
     for bad in (check.score_table(sweep.assign(iou=np.nan)), table([[0.1, np.nan]], "a", (1, 2))):
         with pytest.raises(InvalidSetting, match="at least one slice, and a finite score"):
