@@ -97,6 +97,8 @@ def mask_batch(
     are threads, or those of the Dask cluster at `scheduler`.
     """
     masking.check_on_warning(on_warning)
+    if parquet:
+        needed("pyarrow", "A table as Parquet", "batch")
     path, settings = expand(output).absolute(), settings or PipelineSettings()
     kind = next((one for one in KINDS if path.name.lower().endswith(one)), "")
     if not kind:

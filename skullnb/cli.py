@@ -91,7 +91,7 @@ _WORDS = (
     click.Option(["--slices"], default="", help='From 0: "104:127" (127 left out) or "1,5,9".'),
     click.Option(["--axis"], default="", help="Axis to slice along.  [default: as acquired]"),
     click.Option(["--nan-background"], is_flag=True, help="Take NaN for background."),
-    click.Option(["--kernel-width"], default=26, show_default=True, help="Its side in px."),
+    click.Option(["--kernel-width"], default=26, show_default=True, help="The kernel, in px."),
     click.Option(["--reach-mm"], type=float, help="Instead: how far a kernel, or growth, goes."),
     click.Option(["--border"], default=DILATION, type=click.Choice([DILATION, DARK_GROWTH])),
 )
@@ -284,10 +284,10 @@ def collate(folder: Path, output: Path, overwrite: bool) -> None:
     """
     from skullnb.report import build
 
-    refuse_place(expand(output), folder.rglob("*.json"), overwrite)
+    refuse_place(expand(output), folder.rglob("*.json"), overwrite, masking.TABLE_KINDS)
     table = build.collate(folder)
     masking.write_table(table, expand(output))
-    say(f"{output}: {len(table)} runs, {len(table.columns)} columns")
+    say(f"{output}: {len(table)} run{'s' * (len(table) != 1)}, {len(table.columns)} columns")
 
 
 @main.command("phantom")

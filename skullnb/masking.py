@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 _KEPT = {"keep": ("ok", "warned"), "empty": ("ok",)}  # masks of which status are written
 ON_WARNING = tuple(_KEPT)
+TABLE_KINDS = (".csv", ".tsv", ".parquet")
 METHODS = SLICES, WHOLE_HEAD = "slice-by-slice", "whole-head"
 COLUMNS = (
     *("index", "source", "slice", "group", "status", "kernel_width", "spacing_mm", "threshold"),

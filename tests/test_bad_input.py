@@ -202,6 +202,7 @@ WORDS = {
     "report --images scan.npy -o two": "not empty",
     "report --images scan.npy -o two --overwrite": "skullnb report, nothing else",
     "collate broken -o t.csv": "is not JSON",
+    "collate two -o t.xlsx": "of a kind not written; use .csv",
 }
 
 

@@ -174,6 +174,13 @@ def test_a_slice_is_held_against_its_volume_s_neighbours_in_whichever_chunk(desk
     assert not table_of(batch())["warnings"].astype(str).str.contains("around it").any()
 
 
+def test_parquet_is_refused_before_the_work_where_nothing_writes_it(desk, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(InvalidSetting, match=r"Parquet needs pyarrow.*skullnb\[batch\]"):
+        batch(parquet=True)
+    assert not Path("m.npy.partial").exists()
+
+
 def test_a_damaged_file_fails_alone_and_the_table_is_parquet_where_that_is_asked_for(desk):
     for part in range(3):
         save_volume(f"parts/p{part}.nii.gz", IMAGES[part * 10 : part * 10 + 10])
