@@ -163,9 +163,9 @@ def test_no_table_takes_the_place_of_what_it_is_about(folder, monkeypatch):
         assert "slices came from" in refused(*words, "--groups", "groups.txt", "--csv", own)
     (folder / "runs").mkdir()
     (folder / "runs" / "a.json").write_text("{}")
-    assert "slices came from" in refused("collate", "runs", "-o", "runs/a.json", "--overwrite")
+    assert "kind not written" in refused("collate", "runs", "-o", "runs/a.json", "--overwrite")
     monkeypatch.setattr("skullnb.report.build.collate", lambda _: pd.DataFrame({"=a": ["=1"]}))
-    assert "1 runs, 1 columns" in run("collate", "runs", "-o", "numbers.csv").stdout
+    assert "1 run, 1 columns" in run("collate", "runs", "-o", "numbers.csv").stdout
     assert (folder / "numbers.csv").read_text().split() == ["'=a", "'=1"]
     assert "exists already" in refused("collate", "runs", "-o", "numbers.csv")
 
