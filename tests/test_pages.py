@@ -8,6 +8,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
+from docutils.utils.smartquotes import educate_tokens
 from pybtex.database import parse_file
 
 import skullnb
@@ -121,3 +122,9 @@ def test_the_page_of_functions_has_all_that_the_package_exports():
     there = set(re.findall(r"\.\. auto\w+:: skullnb(?:\.\w+)*\.(\w+)$", page, flags=re.M))
     modules = {"heads", "metrics", "phantom", "SkullnbError", "__version__"}
     assert set(skullnb.__all__) - modules <= there
+
+
+def test_an_option_in_a_sentence_keeps_its_two_dashes():
+    config = yaml.safe_load(read("book/_config.yml"))["sphinx"]["config"]
+    tokens = educate_tokens([("plain", "or --reach-mm 7.5")], config["smartquotes_action"])
+    assert "".join(tokens) == "or --reach-mm 7.5"
