@@ -34,6 +34,7 @@ from skullnb.volume import measure_volume
 if TYPE_CHECKING:
     import pandas as pd
 
+COARSE_MM = 1.5  # two heads made coarser had other masks there than at 1 mm
 _KEPT = {"keep": ("ok", "warned"), "empty": ("ok",)}  # masks of which status are written
 ON_WARNING = tuple(_KEPT)
 TABLE_KINDS = (".csv", ".tsv", ".parquet")
@@ -162,6 +163,9 @@ def mask_volumes(
             grid = stack.grids[0] if len(stack.grids) == 1 and len(stack) > 1 else None
             cm3 = grid and round(float(masks.sum() * np.prod(grid.steps_mm) / 1000), 1)
             account |= {"Mask": job.path.name, "Method": method, "VolumeCm3": cm3}
+            if whole and max(stack.spacing_mm or (0.0,)) > COARSE_MM:
+                coarse = f"pixels of more than {COARSE_MM:g} mm are coarse for a whole head"
+                account["Remarks"].append(f"{coarse}; look at the masks near its top and base")
             if sheet:
                 page = Path(os.path.relpath(sheet, job.path.parent)).as_posix()
                 account["Sheet"] = f"{page}#{anchor_of(job.path)}"

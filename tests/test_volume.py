@@ -185,7 +185,7 @@ def scans(tmp_path_factory):
     return folder
 
 
-def test_the_command_writes_mask_table_and_account_as_for_slices(scans, tmp_path):
+def test_the_command_writes_mask_table_and_account_as_for_slices(scans, tmp_path, monkeypatch):
     done = run("mask", scans / "a.nii", "-o", tmp_path / "m.nii.gz", "--method", "whole-head")
     assert done.exit_code == 0, done.output
     table = pd.read_csv(tmp_path / "m.csv")
@@ -196,6 +196,12 @@ def test_the_command_writes_mask_table_and_account_as_for_slices(scans, tmp_path
     account = json.loads((tmp_path / "m.json").read_text())
     assert account["Method"] == "whole-head"
     assert account["ReachMm"] == [14, 14]
+    (remark,) = account["Remarks"]
+    assert remark.startswith("pixels of more than 1.5 mm are coarse for a whole head")
+    assert remark in done.stderr
+    monkeypatch.setattr("skullnb.masking.COARSE_MM", 3.0)
+    run("mask", scans / "a.nii", "-o", tmp_path / "n.nii.gz", "--method", "whole-head")
+    assert json.loads((tmp_path / "n.json").read_text())["Remarks"] == []
 
 
 def test_several_volumes_are_done_side_by_side_and_one_that_is_refused_stops_none(scans, tmp_path):
