@@ -58,7 +58,8 @@ def take_screenshots(html: Path, folder: Path) -> None:
         for look, options in LOOKS.items():
             page = browser.new_context(**options).new_page()
             for path in book_pages(html):
-                page.goto(path.resolve().as_uri())
+                page.goto(path.resolve().as_uri(), wait_until="networkidle")
+                page.wait_for_selector("figure.live:not(.is-live)", state="detached")
                 page.screenshot(path=folder / f"{path.stem}-{look}.png", full_page=True)
         browser.close()
 
