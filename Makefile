@@ -53,9 +53,9 @@ nbval: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest $(TWO) --nbval --nbval-current-env --nbval-sanitize-with tests/sanitize.cfg notebooks
 
 bench: $(VENV)/bench.stamp
-	OPENCV_FOR_THREADS_NUM=1 $(BIN)/python -m skullnb.study.timing --record
+	OPENCV_FOR_THREADS_NUM=1 $(BIN)/python book/measure_times.py --record
 	$(BIN)/skullnb heads fetch --all
-	OPENCV_FOR_THREADS_NUM=1 $(BIN)/python -m skullnb.study.tools
+	OPENCV_FOR_THREADS_NUM=1 $(BIN)/python book/measure_tools.py
 
 coverage: $(VENV)/dev.stamp
 	$(BIN)/python -m coverage erase

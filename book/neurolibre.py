@@ -26,7 +26,7 @@ def export(folder: Path) -> None:
     """Write `folder`, which must not be there yet."""
     content, binder = folder / "content", folder / "binder"
     book = content / "book"
-    unwanted = shutil.ignore_patterns("__pycache__", "paper.md", Path(__file__).name)
+    unwanted = shutil.ignore_patterns("__pycache__", "paper.md", "neurolibre.py", "measure_*.py")
     shutil.copytree(ROOT / "book", book, ignore=unwanted)
     (book / "_generated").mkdir()
     head, slices = heads.load("studyforrest"), book / "assets" / "live"

@@ -35,11 +35,3 @@ def test_whole_numbers_wrap_around_as_they_do_for_its_author():
     wide = np.array([[-32768, 0], [16000, 32767]], dtype=np.int16)
     with np.errstate(all="ignore"):
         assert article.normalise(wide).tolist() != [[0, 127], [189, 255]]
-
-
-def test_the_batch_script_writes_every_mask_in_its_place(tmp_path):
-    images = np.stack([squares((5 + 4 * number, 30)) for number in range(5)])
-    np.save(tmp_path / "images.npy", images)
-    article.batch_script(tmp_path / "images.npy", tmp_path / "masks.npy", 3, processes=2)
-    expected = [article.skull_mask(image, 3) for image in images]
-    np.testing.assert_array_equal(np.load(tmp_path / "masks.npy"), expected)

@@ -1,5 +1,6 @@
 from functools import cache
 
+import measure_heads
 import numpy as np
 import pandas as pd
 import pytest
@@ -118,17 +119,17 @@ def test_no_grey_value_of_a_head_is_stored_only_outlines_and_small_components():
 
 
 def test_measured_again_is_the_same_or_says_what_differs(monkeypatch, tmp_path, some_heads):
-    own = {"FOLDER": tmp_path, "PICTURED": "c", "LABELLED": "a"}
-    own |= {"UNSCORED": {"above": range(2)}, "_pictures": lambda volume: {}}
-    own |= {"BORDERS": {"dark growth": study.BORDERS["dark growth"]}}
-    for name, value in own.items():
-        monkeypatch.setattr(study, name, value)
+    monkeypatch.setattr(study, "FOLDER", tmp_path)
+    own = {"PICTURED": "c", "LABELLED": "a", "UNSCORED": {"above": range(2)}}
+    own |= {"BORDERS": {"dark growth": measure_heads.BORDERS["dark growth"]}}
+    for name, value in (own | {"draw_pictures": lambda volume: {}}).items():
+        monkeypatch.setattr(measure_heads, name, value)
     get = some_heads.__getitem__
     here = {"is_here": lambda name: True, "HEADS": dict.fromkeys(some_heads)}
     here |= {"load": get, "load_whole": get}
     for name, value in here.items():
         monkeypatch.setattr(heads, name, value)
-    study.record()
+    measure_heads.record()
     assert study.table("border_scores").method.unique().tolist() == ["dark growth"]
     assert len(study.table("top_to_bottom")) == 3 * len(some_heads["a"])
     assert study.recheck().startswith("**Measured here again:** all ")

@@ -2,12 +2,12 @@
 
 import json
 import re
-import sys
 import tomllib
 from pathlib import Path
 
 import codemeta
 import nbformat
+import neurolibre
 import pandas as pd
 import pytest
 import yaml
@@ -214,11 +214,7 @@ def test_the_environment_installs_extras_that_exist_with_the_versions_tested():
     assert extra in PROJECT["project"]["optional-dependencies"]
 
 
-def test_the_export_has_neurolibres_layout_and_every_page_of_the_contents(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "book")
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    import neurolibre
-
+def test_the_export_has_neurolibres_layout_and_every_page_of_the_contents(tmp_path):
     out, content = tmp_path / "out", tmp_path / "out" / "content"
     neurolibre.export(out)
     toc = read(content / "_toc.yml")

@@ -1,13 +1,14 @@
 import sys
 
 import cv2
+import measure_tools as tools
 import nibabel as nib
 import numpy as np
 import pytest
 
 from skullnb import heads, metrics, read_stack
 from skullnb.errors import UnreadableFile
-from skullnb.study import real_heads, tools
+from skullnb.study import real_heads
 
 # A tool of our own, written as a script, in the place of one that marks brains.
 BRIGHT = """#!/usr/bin/env python

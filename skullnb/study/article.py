@@ -5,8 +5,6 @@ Where it describes a step without printing it, the shortest plain completion is 
 tests take these masks for the truth, and the timing chapter starts from here.
 """
 
-from multiprocessing import Pool
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -68,28 +66,3 @@ def skull_mask(image: NDArray[Any], kernel_width: int = 26) -> Mask:
     """All five steps; whole numbers may wrap around and NaN empties the mask, as for the author."""
     brain = choose_brain(binarise(normalise(image)))
     return fill_holes(dilate(brain, kernel_width))
-
-
-def batch_script(images: Path, masks: Path, kernel_width: int = 26, processes: int = 8) -> None:
-    """Do a batch in the way of the author's present script, from one .npy memory map to another.
-
-    Each worker opens it once and is sent the numbers of slices; masks come back by pickle.
-    """
-    shape = np.load(images, mmap_mode="r", allow_pickle=False).shape
-    output = np.lib.format.open_memmap(masks, mode="w+", dtype=np.uint8, shape=shape)
-    with Pool(processes, _open, (images, kernel_width)) as pool:
-        for number, mask in pool.imap_unordered(_numbered_mask, range(len(output))):
-            output[number] = mask
-    output.flush()
-
-
-_opened: dict[str, Any] = {}  # by a worker
-
-
-def _open(images: Path, kernel_width: int) -> None:
-    stack = np.load(images, mmap_mode="r", allow_pickle=False)
-    _opened.update(stack=stack, kernel_width=kernel_width)
-
-
-def _numbered_mask(number: int) -> tuple[int, Mask]:
-    return number, skull_mask(_opened["stack"][number], _opened["kernel_width"])

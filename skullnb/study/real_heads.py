@@ -1,33 +1,27 @@
 """The pipeline on the open heads, of which none took part in making it (chapter 12).
 
 The tables were measured once and are stored with the package: `table` reads them, and `recheck`
-compares. `python -m skullnb.study.real_heads` measures them anew.
+compares. `book/measure_heads.py` in the sources measures them anew.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
-from functools import lru_cache, partial
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from skullnb import evidence, heads, metrics, pipeline
 from skullnb.pipeline import Mask, PipelineSettings, SkullMaskTrace
-from skullnb.pipeline.settings import DARK_GROWTH, DILATION, REACH_MM
+from skullnb.pipeline.settings import DILATION
 from skullnb.pipeline.signs import SIGNS, neighbour_signs, warnings_of
-from skullnb.reach import kernel_width_for
 from skullnb.stack import Stack
-from skullnb.study.timing import versions
 from skullnb.study.validation import leave_one_volume_out
-from skullnb.volume import WholeHead, find_whole_head, signs_of_volume
 
 FOLDER = Path(__file__).parents[1] / "data" / "real_heads"
 MEASURES = ["iou", "dice", "assd", "hd95", "nsd"]
@@ -35,12 +29,10 @@ POOR_IOU = 0.9
 WIDTHS = tuple(range(8, 51, 2))  # px, of *widths*
 CUTS = {"left and right": (1,), "all sides": (0, 1)}  # along columns, and along rows too
 DEPTHS_MM = (2.0, 5.0)
-LABELLED, PICTURED = "colin27", "mne-ecog"
-# Named failures, and the axial slice of the pictured head that shows each.
+# Named failures, and the axial slice of mne-ecog that shows each.
 FAILURES = {"merged with scalp": 124, "bright fat": 112, "hemispheres apart": 158}
 FAILURES["scalp ring"] = 164
 WHOLE_PICTURED = (45, 57, 66, 81, 100, 120, 140, 160, 175, 190)
-UNSCORED = {"at the eyes": range(104, 127), "near the vertex": range(152, 175)}
 
 # A way to the masks of a stack, and settings of which it is given the best on other heads.
 Method = tuple[Callable[[Stack, float], Mask], Sequence[float]]
@@ -50,43 +42,20 @@ def _with_kernel(stack: Stack, width: float) -> Mask:
     return pipeline.create_skull_masks(stack.images, PipelineSettings(int(width)))
 
 
-def _with_reach(stack: Stack, reach_mm: float, border: str = DILATION) -> Mask:
+def with_reach(stack: Stack, reach_mm: float, border: str = DILATION) -> Mask:
+    """Masks of a stack, by a reach or by dark growth."""
     settings = PipelineSettings(reach_mm=reach_mm, border=border)
     return pipeline.create_skull_masks(stack.images, settings, stack.spacing_mm)
 
 
-def _whole_head(stack: Stack, reach_mm: float) -> Mask:
-    return _found_in(stack.name, reach_mm).masks[list(stack.slice_numbers)]
-
-
-def _finder_alone(stack: Stack, reach_mm: float) -> Mask:
-    """Grow brains that were found in the whole volume by the article's dilation."""
-    brain = _found_in(stack.name).brain.astype(np.uint8)[list(stack.slice_numbers)]
-    width = kernel_width_for(reach_mm, stack.spacing_mm or 1.0)
-    return np.stack([pipeline.fill_holes(pipeline.dilate(one, width)) for one in brain])
-
-
-@lru_cache(maxsize=1)  # one is asked for many times in a row
-def _found_in(name: str, reach_mm: float = REACH_MM) -> WholeHead:
-    """Find the brain in the whole volume of an open head."""
-    whole = heads.load_whole(name)
-    return find_whole_head(whole.images, _steps(whole), reach_mm)
-
-
-def _steps(stack: Stack) -> tuple[float, float, float]:
+def steps_of(stack: Stack) -> tuple[float, float, float]:
+    """Spacing in mm of (slice, row, column); slices 0 apart where that is unknown."""
     return stack.grids[0].steps_mm if stack.grids and stack.grids[0] else (0.0, 1.0, 1.0)
 
 
-ARTICLE_PX, ARTICLE_MM, WHOLE = "article, 26 px", "article, reach in mm", "whole head"
+ARTICLE_PX, ARTICLE_MM = "article, 26 px", "article, reach in mm"
 NEAR_MM = np.arange(4.0, 12.01, 0.5).tolist()
-MOST_MM = np.arange(8.0, 24.01, 2.0).tolist()
-METHODS: dict[str, Method] = {ARTICLE_PX: (_with_kernel, [26]), ARTICLE_MM: (_with_reach, NEAR_MM)}
-# Ways that look for the border (chapter 11), and for the brain.
-BORDERS: dict[str, Method] = {
-    "dark growth": (partial(_with_reach, border=DARK_GROWTH), MOST_MM),
-    WHOLE: (_whole_head, MOST_MM),
-    "whole head, dilated": (_finder_alone, NEAR_MM),
-}
+METHODS: dict[str, Method] = {ARTICLE_PX: (_with_kernel, [26]), ARTICLE_MM: (with_reach, NEAR_MM)}
 
 
 def about(name: str = "about") -> dict[str, Any]:
@@ -100,13 +69,13 @@ def table(name: str) -> pd.DataFrame:
     - *slices*: a row a slice: what was chosen, and the signs of its trace, joined by ;
     - *scores*: a row a slice and method: the setting that other heads chose, and scores (mm)
     - *curves*: a row a method, head and setting: mean IoU over the head's slices
-    - *border_scores*, *border_curves*: the same two of `BORDERS`
+    - *border_scores*, *border_curves*: the same two of ways that look for the border
     - *top_to_bottom*: a row a method and labelled slice of the whole head of colin27
     - *widths*: a row a slice, and its IoU at each width (px) of the article's kernel
     - *crops*: a row a slice, sides and depth of a cut: what the edge rule did
     - *rules*: a row a rule of the pipeline, as `skullnb.evidence.summarise` gives it
     - *unscored*: signs on slices of one head that have no reference mask
-    - *tools*: a row a tool, head and way, as `skullnb.study.tools.measure` gives it
+    - *tools*: a row a tool, head and way, as `book/measure_tools.py` measures it
     """
     return pd.read_csv(FOLDER / f"{name}.csv", dtype={"signs": str}).fillna({"signs": ""})
 
@@ -194,7 +163,7 @@ def sign_rates(
 
 def measure(given: Sequence[Stack]) -> dict[str, pd.DataFrame]:
     """Make all tables that `recheck` compares from stacks with reference masks, by name."""
-    curves, scores = _chosen_and_scored(METHODS, given)
+    curves, scores = chosen_and_scored(METHODS, given)
     rules = evidence.summarise(evidence.combine(map(evidence.build_ledger, given)))
     names = ["rule", "status", "evidence", "n_slices", "n_fired", "n_changed", "iou", "iou_off"]
     reaches = chosen_on_others(curves, ARTICLE_MM).set_index("head").setting
@@ -202,13 +171,14 @@ def measure(given: Sequence[Stack]) -> dict[str, pd.DataFrame]:
         "curves": curves,
         "widths": pd.concat(map(_widths, given), ignore_index=True),
         "scores": scores,
-        "slices": pd.concat(map(_slices, given), ignore_index=True),
+        "slices": pd.concat(map(slices_of, given), ignore_index=True),
         "crops": pd.DataFrame(row for stack in given for row in _crops(stack, reaches)),
         "rules": rules[names],
     }
 
 
-def _reference(stack: Stack) -> Mask:
+def reference_of(stack: Stack) -> Mask:
+    """Reference masks of a stack that has them."""
     assert stack.reference is not None
     return stack.reference
 
@@ -218,51 +188,53 @@ def _places(stack: Stack) -> pd.DataFrame:
     return pd.DataFrame({"stack": stack.name, "head": stack.groups, "slice": stack.slice_numbers})
 
 
-def _chosen_and_scored(
+def chosen_and_scored(
     methods: Mapping[str, Method], stacks: Sequence[Stack]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Mean IoU by head and setting, and scores with the setting that the other heads choose."""
     tried, scores = [], []
     for (name, (make, settings)), stack in product(methods.items(), stacks):
         for setting in settings:
-            ious = [*map(metrics.iou, make(stack, setting), _reference(stack))]
+            ious = [*map(metrics.iou, make(stack, setting), reference_of(stack))]
             tried.append(_places(stack).assign(method=name, setting=setting, iou=ious))
     by_setting = pd.concat(tried).groupby(["method", "head", "setting"], sort=False)
     curves = by_setting.iou.mean().reset_index()
     for (name, (make, _)), stack in product(methods.items(), stacks):
         places = _places(stack)
         setting = chosen_on_others(curves, name).set_index("head").setting[places["head"][0]]
-        own = metrics.score_slices(make(stack, setting), _reference(stack), stack.spacing_mm)
+        own = metrics.score_slices(make(stack, setting), reference_of(stack), stack.spacing_mm)
         scores.append(places.assign(method=name, setting=setting, **own[MEASURES]))
     return curves, pd.concat(scores, ignore_index=True)
 
 
 def _widths(stack: Stack) -> pd.DataFrame:
-    found = {str(w): [*map(metrics.iou, _with_kernel(stack, w), _reference(stack))] for w in WIDTHS}
+    found = {
+        str(w): [*map(metrics.iou, _with_kernel(stack, w), reference_of(stack))] for w in WIDTHS
+    }
     return _places(stack).assign(**found)
 
 
-def _slices(stack: Stack) -> pd.DataFrame:
+def slices_of(stack: Stack) -> pd.DataFrame:
     """Trace every slice: signs, and where there is a reference mask, what was chosen."""
     traces = [pipeline.trace_skull_mask(image) for image in stack.images]
     levels, areas = [one.threshold for one in traces], [one.facts.mask_px for one in traces]
     touching = [one.n_edge_touching for one in traces]
     told = _places(stack).assign(threshold=levels, n_edge_touching=touching)
     if stack.reference is not None:
-        told["chosen"] = [*map(what_was_chosen, traces, _reference(stack))]
+        told["chosen"] = [*map(what_was_chosen, traces, reference_of(stack))]
     own = [_own_signs(one, stack) for one in traces]
-    return told.assign(signs=_with_jumps(own, areas, levels, stack))
+    return told.assign(signs=with_jumps(own, areas, levels, stack))
 
 
 def _own_signs(trace: SkullMaskTrace, stack: Stack) -> dict[str, str]:
     return warnings_of(trace.facts, trace.settings, stack.spacing_mm, trace.reason)
 
 
-def _with_jumps(
+def with_jumps(
     own: Sequence[Mapping[str, str]], areas: Sequence[int], levels: Sequence[int], stack: Stack
 ) -> list[str]:
     """Join the names of signs, those beside neighbours too, of the slices of one volume by ;."""
-    n, steps, warned = len(own), [_steps(stack)[0]] * len(own), [bool(one) for one in own]
+    n, steps, warned = len(own), [steps_of(stack)[0]] * len(own), [bool(one) for one in own]
     jumps = neighbour_signs(areas, levels, ["head"] * n, stack.slice_numbers, steps, warned)
     return [";".join({**mine, **jump}) for mine, jump in zip(own, jumps, strict=True)]
 
@@ -270,7 +242,7 @@ def _with_jumps(
 def _crops(stack: Stack, reaches: pd.Series[float]) -> Iterator[dict[str, Any]]:
     spacing = stack.spacing_mm or (1.0, 1.0)
     places: Any = _places(stack).to_dict("records")
-    for place, image, reference in zip(places, stack.images, _reference(stack), strict=True):
+    for place, image, reference in zip(places, stack.images, reference_of(stack), strict=True):
         settings = PipelineSettings(reach_mm=reaches[place["head"]]).at(spacing)
         before = pipeline.trace_skull_mask(image).threshold
         for (sides, axes), depth in product(CUTS.items(), DEPTHS_MM):
@@ -286,84 +258,6 @@ def _crops(stack: Stack, reaches: pd.Series[float]) -> Iterator[dict[str, Any]]:
                 "chosen": what_was_chosen(trace, reference[frame]),
                 "signs": ";".join(_own_signs(trace, stack)),
             }
-
-
-def _unscored(volume: Stack) -> pd.DataFrame:
-    parts = [_slices(volume.select(some)).assign(region=name) for name, some in UNSCORED.items()]
-    return pd.concat(parts, ignore_index=True)[["region", "slice", "signs"]]
-
-
-def _top_to_bottom(scores: pd.DataFrame) -> pd.DataFrame:
-    """Score every labelled slice of a whole head, at what the other heads chose."""
-    whole = heads.load_whole(LABELLED)
-    labelled = whole.select(np.flatnonzero(np.any(whole.reference, axis=(1, 2))).tolist())
-    chosen = scores[scores["stack"] == LABELLED].groupby("method")["setting"].first()
-    tables = []
-    for name, (make, _) in (METHODS | BORDERS).items():
-        found = metrics.score_slices(make(labelled, chosen[name]), _reference(labelled))
-        table = found[["iou"]].assign(method=name, slice=labelled.slice_numbers, signs="")
-        table["both_px"] = found["true_positive"]
-        table["any_px"] = found[[*metrics.COUNTS]].sum(axis=1)
-        if name == WHOLE:
-            table["signs"] = _signs_of_whole(whole, labelled)
-        tables.append(table[["method", "slice", "iou", "both_px", "any_px", "signs"]])
-    return pd.concat(tables, ignore_index=True)
-
-
-def _signs_of_whole(whole: Stack, labelled: Stack) -> list[str]:
-    """Name what the whole-head method warns of on some slices, joined by ;."""
-    found = _found_in(whole.name)
-    areas = np.count_nonzero(found.masks, axis=(1, 2)).tolist()
-    signs = _with_jumps(signs_of_volume(found), areas, [found.threshold] * len(whole), whole)
-    return [signs[number] for number in labelled.slice_numbers]
-
-
-def _pictures(volume: Stack) -> dict[str, Any]:
-    """What was found on the pictured slices, at half the size."""
-    traces = [pipeline.trace_skull_mask(volume.images[number]) for number in FAILURES.values()]
-    found, places = _found_in(volume.name), list(WHOLE_PICTURED)
-    drawn: dict[str, Any] = {
-        "failed_parts": [one.binary + one.brain for one in traces],
-        "failed_masks": [one.mask for one in traces],
-        "whole_bright": found.levels[places] > found.threshold,
-        "whole_masks": found.masks[places],
-    }
-    return {name: np.asarray(one, np.uint8)[:, ::2, ::2] for name, one in drawn.items()}
-
-
-def _outlines(stack: Stack, scores: pd.DataFrame) -> dict[str, Any]:
-    """Outlines of the masks of a stack's middle slice, (n, 2) points [x, y] in mm."""
-    middle, found = stack.select([len(stack) // 2]), {}
-    chosen = scores[scores["stack"] == stack.name].groupby("method", sort=False)["setting"].first()
-    drawn = {name: METHODS[str(name)][0](middle, setting) for name, setting in chosen.items()}
-    for name, mask in {"reference": _reference(middle), **drawn}.items():
-        contours, _ = cv2.findContours(mask[0], cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-        line = cv2.approxPolyDP(max(contours, key=len), 0.7, True)[:, 0]
-        in_mm = line * np.array(stack.spacing_mm)[::-1]
-        found[f"{stack.name}/{name}"] = in_mm.round(1).astype(np.float32)
-    return found
-
-
-def store(name: str, tables: Mapping[str, pd.DataFrame], **told: Any) -> None:
-    """Keep tables, and beside them the date, the versions and more to be told of them."""
-    for one, rows in tables.items():
-        rows.round(6).to_csv(FOLDER / f"{one}.csv", index=False, lineterminator="\n")
-    told = {"date": datetime.now(UTC).date().isoformat(), "versions": versions(), **told}
-    (FOLDER / f"{name}.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-
-
-def record() -> None:
-    """Measure everything on the open heads and store it."""
-    stacks, volume = [heads.load(name) for name in heads.HEADS], heads.load_whole(PICTURED)
-    found = measure(stacks) | {"unscored": _unscored(volume)}
-    curves, scores = _chosen_and_scored(BORDERS, stacks)
-    whole = _top_to_bottom(pd.concat([found["scores"], scores]))
-    found |= {"border_curves": curves, "border_scores": scores, "top_to_bottom": whole}
-    drawn = _pictures(volume)
-    for stack in stacks:
-        drawn |= _outlines(stack, found["scores"])
-    np.savez_compressed(FOLDER / "pictures.npz", **drawn)
-    store("about", found)
 
 
 def recheck() -> str:
@@ -384,7 +278,3 @@ def recheck() -> str:
         return f"{told} the tables of {date}, which are shown, perhaps by the libraries' versions."
     n = sum(new.size for new in fresh.values())
     return f"**Measured here again:** all {n} values are as stored on {date}."
-
-
-if __name__ == "__main__":
-    record()

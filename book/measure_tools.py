@@ -1,7 +1,7 @@
-"""Brain extraction tools that a reader would use, beside our border on the same heads (chapter 11).
+"""Measure brain extraction tools beside our border: `python book/measure_tools.py`, for chapter 11.
 
 They mark the brain and we the skull's outer surface, so each is scored twice: as it comes, and with
-`grow_through_dark` from its brain. The table was measured once, on whole open heads, and is stored.
+`grow_through_dark` from its brain. The table, of whole open heads, is stored with the package.
 """
 
 import os
@@ -16,6 +16,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pandas as pd
+from measure_heads import store
 from numpy.typing import NDArray
 
 from skullnb import heads, metrics
@@ -23,7 +24,7 @@ from skullnb.errors import UnreadableFile
 from skullnb.pipeline import Mask, fill_holes, normalise, otsu_threshold
 from skullnb.pipeline.border import grow_through_dark
 from skullnb.stack import Stack, read_stack
-from skullnb.study.real_heads import MEASURES, POOR_IOU, store
+from skullnb.study.real_heads import MEASURES, POOR_IOU
 from skullnb.study.timing import machine, versions
 
 OURS = "skullnb"
