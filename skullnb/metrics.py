@@ -107,8 +107,7 @@ def score(mask: ArrayLike, reference: ArrayLike, spacing_mm: Spacing = None) -> 
     >>> score([[1, 1, 0]], [[0, 1, 1]])["true_positive"]
     1
     """
-    pair = _pair(mask, reference)  # checked once
-    return overlaps(*pair) | _distances(*pair, spacing_mm)
+    return overlaps(mask, reference) | _distances(mask, reference, spacing_mm)
 
 
 def score_slices(

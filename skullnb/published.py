@@ -2,7 +2,7 @@
 
 These numbers are only ever shown as *published*, beside what is *measured*. The article's data
 is not public, so nothing here can be recomputed. Where no revision is named, a figure stands in the
-second one, whose title is `TITLE`.
+second one, whose title is `TITLE`; the third is commit 3b8e846.
 """
 
 import os
@@ -21,19 +21,6 @@ LICENCE: Final = "CC BY 4.0"
 LICENCE_ADDRESS: Final = "https://creativecommons.org/licenses/by/4.0/"
 REPOSITORY: Final = "https://github.com/youngunghan/scitechblog"
 REPOSITORY_FILE: Final = "_posts/2025-12-29-skull-mask-generation-mri.md"
-
-# What each revision of the article says; a later one corrects the one before.
-REVISIONS: Final = {
-    1: (
-        'titled "Building a Skull Mask Generator for MRI Images Without Deep Learning"; takes the '
-        "rule about the frame for the key"
-    ),
-    2: f'titled "{TITLE}"; withdraws that: no component touched the frame',
-    3: (
-        "says that 26 is the width of one kernel, which reaches about 13 px; that only the time of "
-        "one image was measured; and that at 100,000 images storage decides (commit 3b8e846)"
-    ),
-}
 
 
 class Overlap(NamedTuple):

@@ -25,8 +25,7 @@ def fold_cortex(section: Section) -> tuple[Mask, Array, Mask]:
     """Fold the brain of one level: its tissue, depth in it (mm, sulci counted), and the falx."""
     half_width = section.recipe.sulcus_half_width
     below_pia = section.below(section.surfaces.pia)
-    midline, fissure = midline_fissure(section, section.x, section.y)
-    to_midline = np.where(fissure >= 0, np.abs(midline), FAR)
+    midline, fissure, to_midline = midline_fissure(section, section.x, section.y)
     depth = np.minimum(below_pia, to_midline)
     lateral = sylvian_distance(section)
 
@@ -58,8 +57,8 @@ def fold_cortex(section: Section) -> tuple[Mask, Array, Mask]:
     return tissue, distance_inside(tissue & ~cuts, section.spacing_mm), falx
 
 
-def midline_fissure(section: Section, x: Array, y: Array) -> tuple[Array, Array]:
-    """Signed distance to the midline and half width of the fissure there (mm); -1 = no fissure."""
+def midline_fissure(section: Section, x: Array, y: Array) -> tuple[Array, Array, Array]:
+    """Signed distance to the midline, half width of the fissure (-1 = none), distance to it; mm."""
     q, level, surfaces = section.head.midline, section.level, section.surfaces
     x = x - snap(0.6 * np.sin(y / 26 + q[0]) + 0.4 * np.sin(y / 11 + q[1]))
     closed = surfaces.scale * ramp(level, 33, 27)
@@ -70,7 +69,8 @@ def midline_fissure(section: Section, x: Array, y: Array) -> tuple[Array, Array]
     width = section.recipe.sulcus_half_width * (wavy + 0.9 * np.exp(-np.abs(to_rim) / 5))
     kissing = np.sin(y / 7.5 + q[1] + 0.06 * level) > 1.5 - 1.2 * section.recipe.touching
     width = np.where(kissing & (to_rim > 16), 0.0, np.maximum(width, 0.42))
-    return x, snap(np.where((y < front) | (y > back), width, -1.0))
+    fissure = snap(np.where((y < front) | (y > back), width, -1.0))
+    return x, fissure, np.where(fissure >= 0, np.abs(x), FAR)
 
 
 def place_gyri(section: Section) -> tuple[Array, Array]:
@@ -78,8 +78,7 @@ def place_gyri(section: Section) -> tuple[Array, Array]:
     head = section.head
     sway = 2.0 * np.sin(head.gyrus_phases + head.gyrus_paces * section.level)
     x, y = points = snap(head.gyri + sway, 1024)
-    midline, fissure = midline_fissure(section, x, y)
-    to_midline = np.where(fissure >= 0, np.abs(midline), FAR)
+    _, _, to_midline = midline_fissure(section, x, y)
     depth = np.minimum(section.surfaces.below(section.surfaces.pia, x, y), to_midline)
     # Below the callosum's top the nuclei and ventricles fill the middle; sulci stay out.
     middle = section.surfaces.scale**2 * ramp(section.level, 33, 27)

@@ -17,7 +17,7 @@ What makes it quick, and why it is exact:
 # mypy: allow-untyped-defs, allow-untyped-decorators, allow-untyped-calls
 import threading
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -36,6 +36,7 @@ _held = threading.local()  # memory for the next slice: fresh memory costs more 
 class Cut(NamedTuple):
     """What steps 1 to 3 found."""
 
+    width: int
     levels: Array  # with dark columns at the right, up to a multiple of 64
     counts: Array  # pixels by level
     threshold: int
@@ -44,6 +45,7 @@ class Cut(NamedTuple):
     owner: Array  # for every run, the first run of its component
     areas: Array  # of components, at their first run, else 0
     framed: Array  # the same: 1 where they touch the frame, 2 where they hold a corner
+    boxes: Array  # the same: first and last row, first and end column
     chosen: int  # first run of the chosen component, -1 when there is none
 
 
@@ -67,11 +69,9 @@ def cut(image: ArrayLike, settings: PipelineSettings, number: int | None = None)
         _held.pairs = np.empty(2**16, dtype=np.uint32)
     levels = _held.levels
     counts, threshold = _levels_of(pixels, low, span or top, top, levels, _held.pairs)
-    if settings.threshold != "otsu":
-        threshold = int(settings.threshold)
-    elif threshold < 0:
-        threshold = steps.otsu_threshold(levels[:, :width])
-    drop, diagonal = bool(settings.drop_edge_touching), settings.connectivity == 8
+    if threshold < 0 or settings.threshold != "otsu":
+        threshold = steps.threshold_of(levels[:, :width], settings)
+    drop, diagonal = settings.drop_edge_touching, settings.connectivity == 8
     *found, chosen, n_equal = _components_of(levels, width, threshold, diagonal, drop)
     if n_equal > 1:
         edges, first, owner = found[:3]
@@ -80,23 +80,24 @@ def cut(image: ArrayLike, settings: PipelineSettings, number: int | None = None)
         row, column = divmod(int(np.argmax(labels == steps.choose_brain(components, drop))), width)
         starts = edges[2 * first[row] : 2 * first[row + 1] : 2]
         chosen = int(owner[first[row] + np.searchsorted(starts, column)])
-    return Cut._make([levels, counts, threshold, *found, chosen])
+    return Cut._make([width, levels, counts, threshold, *found, chosen])
 
 
-def grow(found: Cut, settings: PipelineSettings, width: int) -> tuple[Array, int, Array]:
-    """Do steps 4 and 5: the mask, how many px before filling, its first and last column by row."""
+def grow(found: Cut, settings: PipelineSettings) -> Any:
+    """Do steps 4 and 5: the mask, px before filling, and by row its and the component's ends."""
     rows = _kernel_rows(settings.kernel_width, settings.kernel_shape)
-    runs = found.edges, found.first, found.owner, found.chosen
-    mask, n_dilated, columns = _grow(*runs, width, rows, bool(settings.fill_holes))
-    return mask, n_dilated, columns
+    runs = found.edges, found.first, found.owner, found.boxes, found.chosen
+    return _grow(*runs, found.width, rows, settings.fill_holes)
 
 
-def facts_of(found: Cut, mask: Array, columns: Array) -> SliceFacts:
-    """Tell the facts of a slice and its mask; `columns` as `grow` gives them."""
+def measure(found: Cut, settings: PipelineSettings) -> tuple[Array, int, SliceFacts]:
+    """Do steps 4 and 5: the mask, how many px before filling, and the facts."""
+    mask, n_dilated, columns = grow(found, settings)
     hot_level = signs.quantile_of_counts(found.counts, signs.HOT_QUANTILE)
-    *in_px, hull_px = _facts(found.levels, *found[3:], columns)
+    *in_px, hull_px = _facts(found.levels, *found[4:], columns)
     n_levels, mask_px = (int(np.count_nonzero(one)) for one in (found.counts, mask))
-    return SliceFacts._make([*mask.shape, n_levels, hot_level, *in_px, mask_px, hull_px])
+    facts = [*mask.shape, n_levels, hot_level, *in_px, mask_px, hull_px]
+    return mask, n_dilated, SliceFacts._make(facts)
 
 
 @lru_cache(maxsize=128)
@@ -235,9 +236,14 @@ def _components_of(levels, width, threshold, diagonal, drop):
     edges, first = _cut_into_runs(words, height)
     owner = _join(edges, first, int(diagonal))
     areas, framed = np.zeros(owner.size, dtype=np.int64), np.zeros(owner.size, dtype=np.int64)
+    boxes = np.empty((4, owner.size), dtype=np.int32)
+    top, bottom, left, right = boxes
     for row in range(height):
         for run in range(first[row], first[row + 1]):
             own, start, end = owner[run], edges[2 * run], edges[2 * run + 1]
+            if own == run:
+                top[own], left[own], right[own] = row, start, end
+            bottom[own], left[own], right[own] = row, min(left[own], start), max(right[own], end)
             areas[own] += end - start
             at_frame = int(row in (0, height - 1)) + int(start == 0 or end == width)
             framed[own] = max(framed[own], at_frame)
@@ -248,7 +254,7 @@ def _components_of(levels, width, threshold, diagonal, drop):
                 largest, chosen, n_equal = areas[run], run, 1
             elif areas[run] == largest > 0:
                 n_equal += 1
-    return edges, first, owner, areas, framed, chosen, n_equal
+    return edges, first, owner, areas, framed, boxes, chosen, n_equal
 
 
 @_part
@@ -289,29 +295,27 @@ def _dilate(now, n_words, rows):
 
 
 @_kernel
-def _grow(edges, first, owner, brain, width, rows, fill):
+def _grow(edges, first, owner, boxes, brain, width, rows, fill):
     """Dilate a component and fill its holes, or do not; what `grow` returns."""
-    height, top, bottom, left, right = first.size - 1, first.size, -1, width, 0
-    mask, columns = np.zeros((height, width), np.uint8), np.zeros((2, height), dtype=np.int32)
-    columns[0] = width
-    for row in range(height):
-        for run in range(first[row], first[row + 1]):
-            if owner[run] == brain:
-                top, bottom = min(top, row), row
-                left, right = min(left, edges[2 * run]), max(right, edges[2 * run + 1])
-    if bottom < 0:
+    height = first.size - 1
+    mask, columns = np.zeros((height, width), np.uint8), np.zeros((4, height), dtype=np.int32)
+    columns[::2] = width
+    if brain < 0:
         return mask, 0, columns
+    top, bottom, left, right = boxes[:, brain]
     # The margins of the picture are wider than the kernel reaches, so that nothing is shifted from
     # one of its rows into the next, and all that is outside is in one piece.
     top, left = top + min(0, rows[:, 0].min()) - 1, left - rows[:, 1].max() - 1
     n_rows = bottom + max(0, rows[:, 0].max()) + 2 - top
     n_words = -(-(right + rows[:, 2].max() + 1 - left) // 64)
     words, keep = np.zeros(n_rows * n_words, dtype=np.uint64), np.zeros(n_words, dtype=np.uint64)
-    for row in range(height):
+    for row in range(boxes[0, brain], bottom + 1):
         start = (row - top) * n_words * 64 - left
         for run in range(first[row], first[row + 1]):
             if owner[run] == brain:
                 _light(words, start + edges[2 * run], start + edges[2 * run + 1])
+                columns[2, row] = min(columns[2, row], edges[2 * run])
+                columns[3, row] = edges[2 * run + 1] - 1
     grown = _dilate(words, n_words, rows)
 
     dark, n_dilated = np.full_like(grown, _ALL), 0
@@ -363,24 +367,11 @@ def _hull_rows(columns):
 
 
 @_kernel
-def _facts(levels, edges, first, owner, areas, framed, brain, mask):
+def _facts(levels, edges, first, owner, areas, framed, boxes, brain, columns):
     """Measure in px what `SliceFacts` has from bright_px on, but for mask_px."""
-    n_rows, n_runs = first.size - 1, owner.size
-    columns = np.zeros((2, n_rows), dtype=np.int32)
-    columns[0] = levels.shape[1]
-    top, bottom, left, right = np.full((4, n_runs), -1, dtype=np.int32)
-    for row in range(n_rows):
-        for run in range(first[row], first[row + 1]):
-            own, start, end = owner[run], edges[2 * run], edges[2 * run + 1]
-            if own == run:
-                top[own], left[own], right[own] = row, start, end
-            bottom[own], left[own], right[own] = row, min(left[own], start), max(right[own], end)
-            if own == brain:
-                columns[0, row] = min(columns[0, row], start)
-                columns[1, row] = end - 1
-
+    top, bottom, left, right = boxes
     padding, beside, edge = 0, 0, 0
-    for run in range(n_runs):
+    for run in range(owner.size):
         if owner[run] != run or run == brain:
             continue
         if framed[run] > 1:
@@ -403,12 +394,12 @@ def _facts(levels, edges, first, owner, areas, framed, brain, mask):
                 beside = max(beside, areas[run])
 
     hull, in_hull = 0, 0
-    starts, ends = _hull_rows(columns)
-    for row in range(n_rows):
+    starts, ends = _hull_rows(columns[2:])
+    for row in range(starts.size):
         start, end = starts[row], ends[row] + 1
         hull += end - start
         for run in range(first[row], first[row + 1]):
             in_hull += max(0, min(edges[2 * run + 1], end) - max(edges[2 * run], start))
-    starts, ends = _hull_rows(mask)
+    starts, ends = _hull_rows(columns[:2])
     own = areas[brain] if brain >= 0 else 0
     return areas.sum(), padding, own, hull, in_hull, beside, edge, (ends - starts + 1).sum()

@@ -122,7 +122,7 @@ def masks_by_width(
         settings = replace(settings, kernel_width=width)
         if fast:
             found = found or fast.cut(image, settings, slice_number)
-            yield fast.grow(found, settings, np.shape(image)[1])[0]
+            yield fast.grow(found, settings)[0]
         else:
             yield trace_skull_mask(image, settings, slice_number=slice_number).mask
 
@@ -157,9 +157,8 @@ def measure_slice(
     fast = load()
     if fast and settings.border != DARK_GROWTH:
         found = fast.cut(image, settings, slice_number)
-        mask, dilated_px, columns = fast.grow(found, settings, np.shape(image)[1])
-        facts, threshold = fast.facts_of(found, mask, columns), found.threshold
-        touching = found.framed[found.areas > 0] > 0
+        mask, dilated_px, facts = fast.measure(found, settings)
+        threshold, touching = found.threshold, found.framed[found.areas > 0] > 0
     else:
         trace = trace_skull_mask(image, settings, spacing_mm=spacing_mm, slice_number=slice_number)
         mask, facts, threshold = trace.mask, trace.facts, trace.threshold
@@ -235,9 +234,7 @@ def load() -> ModuleType | None:
     try:
         fast = importlib.import_module("skullnb.pipeline.fast")
         for kind in (np.float32, np.float64):
-            found = fast.cut(np.eye(3, dtype=kind), PipelineSettings())
-            mask, _, columns = fast.grow(found, PipelineSettings(), 3)
-            fast.facts_of(found, mask, columns)
+            fast.measure(fast.cut(np.eye(3, dtype=kind), PipelineSettings()), PipelineSettings())
     except (ImportError, RuntimeError):  # no numba, or nowhere to keep what it compiles
         return None
     finally:
