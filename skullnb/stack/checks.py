@@ -16,7 +16,6 @@ import numpy as np
 from skullnb.errors import InvalidSetting, SkullnbError, UnreadableFile
 
 Array = np.ndarray[Any, Any]
-AXES = ("axial", "coronal", "sagittal")
 
 _LEAST_MM, _MOST_MM = 1e-6, 1e6  # what no scanner leaves, and all later arithmetic stands
 _SILENCE = RLock()  # what warnings are shown is the whole program's, so one thread at a time

@@ -15,7 +15,7 @@ import numpy as np
 
 from skullnb.errors import UnreadableFile
 from skullnb.stack import checks
-from skullnb.stack.checks import Array, refuse_size, suffix_of
+from skullnb.stack.checks import Array, refuse_size
 from skullnb.stack.model import Grid, Volume, voxel_sizes
 
 # What a NIfTI header's description says of a phantom, so that it is not taken for a scan later.
@@ -24,14 +24,6 @@ SYNTHETIC = b"skullnb synthetic phantom"
 NIBABEL_KINDS = (".nii", ".nii.gz", ".hdr", ".img", ".mgz", ".mgh", ".mnc", ".head")
 ITK_KINDS = (".nrrd", ".nhdr", ".mha", ".mhd")
 _GEOMETRY = ("pixdim", "xyzt_units", "qform", "sform", "quatern", "qoffset", "srow")  # begin so
-
-
-def npz_names(path: Path) -> list[str]:
-    """Return the names of the arrays in an .npz file; none for other files."""
-    if suffix_of(path) != ".npz" or not path.is_file():
-        return []
-    with checks.in_one_sentence(path), zipfile.ZipFile(path) as archive:
-        return [name.removesuffix(".npy") for name in archive.namelist()]
 
 
 def open_npy(path: Path, axis: str, part: str) -> Volume:
@@ -44,15 +36,17 @@ def open_npy(path: Path, axis: str, part: str) -> Volume:
 
 def open_npz(path: Path, axis: str, part: str) -> Volume:
     """Open an .npz file."""
-    names = npz_names(path)
-    key = names[0] if len(names) == 1 else part
-    if key not in names:
-        told = f"{len(names)} arrays ({', '.join(names[:6])}) and none is called {part}"
-        raise UnreadableFile(f"{path.name} holds {told}; keep one in it, or give it that name.")
-    with zipfile.ZipFile(path) as archive, archive.open(f"{key}.npy") as member:
-        first = np.lib.format.read_magic(member) == (1, 0)
-        read = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
-        dimensions, _, dtype = read(member)
+    with zipfile.ZipFile(path) as archive:
+        names = [name.removesuffix(".npy") for name in archive.namelist()]
+        key = names[0] if len(names) == 1 else part
+        if key not in names:
+            told = f"{len(names)} arrays ({', '.join(names[:6])}) and none is called {part}"
+            raise UnreadableFile(f"{path.name} holds {told}; keep one in it, or give it that name.")
+        with archive.open(f"{key}.npy") as member:
+            kind = np.lib.format
+            first = kind.read_magic(member) == (1, 0)
+            read = kind.read_array_header_1_0 if first else kind.read_array_header_2_0
+            dimensions, _, dtype = read(member)
     shape = checks.stack_shape(path, dimensions, dtype)
     refuse_size(path, prod(shape) * dtype.itemsize)
 
@@ -62,6 +56,7 @@ def open_npz(path: Path, axis: str, part: str) -> Volume:
 
     extras = {"groups", "spacing_mm", "synthetic"} & {*names} if part == "images" else ()
     known: dict[str, Any] = {name: load(name).tolist() for name in extras}
+    known["has_reference"] = "reference" in names
     # A text would be taken for a file's name, and files name no files here.
     known["groups"] = checks.parse_groups([*np.ravel(known["groups"])] if "groups" in known else "")
     known["spacing_mm"] = checks.parse_spacing(known.get("spacing_mm"))

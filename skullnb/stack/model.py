@@ -21,7 +21,7 @@ from skullnb.stack import checks
 from skullnb.stack.checks import Array
 
 # Where slices, rows and columns lead, in the letters of nibabel: towards Superior, Posterior, ...
-_TOWARDS = {"axial": "SPL", "coronal": "AIL", "sagittal": "RIP"}
+TOWARDS = {"axial": "SPL", "coronal": "AIL", "sagittal": "RIP"}
 _ACROSS = ("sagittal", "coronal", "axial")  # the cut across x, y and z
 _BY_FAR_MM, _BY_FAR_COUNT = 1.99, 4
 
@@ -71,13 +71,13 @@ class Grid:
         counts, sizes = (*shape, 1, 1)[:3], voxel_sizes(affine)
         stored = nib.io_orientation(affine)
         axis = axis or _acquired(sizes, np.array(counts), stored)
-        wanted = nib.orientations.axcodes2ornt(_TOWARDS[axis])
+        wanted = nib.orientations.axcodes2ornt(TOWARDS[axis])
         turn = nib.orientations.ornt_transform(stored, wanted)
         unit = {"meter": 1000.0, "micron": 0.001}.get(header.get_xyzt_units()[0], 1.0)
-        n, rows, columns = order = np.argsort(turn[:, 0])
-        steps: Any = [unit * _as_stored(size) for size in sizes[order]]
-        cut = counts[n], counts[rows], counts[columns]
-        return cls(counts, affine, header, axis, turn, cut, tuple(steps))
+        order = np.argsort(turn[:, 0])
+        cut: Any = tuple(counts[place] for place in order)
+        steps: Any = tuple(unit * _as_stored(size) for size in sizes[order])
+        return cls(counts, affine, header, axis, turn, cut, steps)
 
     def cut(self, volume: Array) -> Array:
         """View a volume in storage order as slices (N, H, W); writing to them writes to it."""
@@ -104,15 +104,14 @@ def voxel_sizes(affine: Array) -> Array:
 
 def _acquired(sizes: Array, counts: Array, stored: Array) -> str:
     """Return the axis of a single slice, by far the largest step or fewest slices, else axial."""
-    fewest, thickest = np.argsort(counts, kind="stable"), np.argsort(-sizes)
-    for (first, second, _), holds in (
-        (fewest, lambda one, other: counts[one] == 1 < counts[other]),
-        (thickest, lambda one, other: sizes[one] >= _BY_FAR_MM * sizes[other]),
-        (fewest, lambda one, other: counts[other] >= _BY_FAR_COUNT * counts[one]),
-    ):
-        if holds(first, second):
-            return _ACROSS[int(stored[first, 0])]
-    return "axial"
+    first, second = np.argsort(counts, kind="stable")[:2]
+    thick, thin = np.argsort(-sizes)[:2]
+    if not counts[first] == 1 < counts[second]:
+        if sizes[thick] >= _BY_FAR_MM * sizes[thin]:
+            first = thick
+        elif counts[second] < _BY_FAR_COUNT * counts[first]:
+            return "axial"
+    return _ACROSS[int(stored[first, 0])]
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,6 +131,7 @@ class Volume:
     remarks: tuple[str, ...] = ()  # sentences
     files: tuple[Path, ...] = ()  # all it is stored in
     synthetic: bool = False  # whether it says that it was drawn
+    has_reference: bool = False  # in the same file
 
     def __post_init__(self) -> None:
         """Name the volume after its file, if no more is known."""
@@ -240,10 +240,7 @@ class Stack:
         return aspect_of(self.spacing_mm)
 
     def select(self, indices: Sequence[int]) -> "Stack":
-        """Return the slices at some positions, in that order, with all that belongs to them.
-
-        The images are a view where the positions are evenly spaced, otherwise a copy.
-        """
+        """Return the slices at some positions, in that order; a view where they rise evenly."""
         n = len(self)
         if not len(indices) or not all(-n <= index < n for index in indices):
             raise InvalidSetting(f"The positions {list(indices)} choose no slices of 0 to {n - 1}.")
@@ -266,9 +263,8 @@ class Stack:
             digests[f"{path.name}{several}"] = _sha256_of(files)
         for path in self.reference_sources:
             digests[f"{path.name} (reference)"] = _sha256_of([path])
-        arrays = {} if digests else {"images": self.images, "reference": self.reference}
-        for name, array in arrays.items():
-            if array is not None:
+        for name in () if digests else ("images", "reference"):
+            if (array := getattr(self, name)) is not None:
                 about = f"{array.dtype.str} {array.shape}".encode()
                 digests[name] = hashlib.sha256(about + array.tobytes()).hexdigest()
         return digests

@@ -4,9 +4,8 @@ import glob
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import groupby, islice
 from operator import itemgetter
 from pathlib import Path
@@ -14,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from skullnb.errors import BatchStopped, InvalidSetting, ShapeMismatch, UnreadableFile
+from skullnb.errors import InvalidSetting, ShapeMismatch, UnreadableFile
 from skullnb.stack import checks, files
 from skullnb.stack.checks import expand, stem, suffix_of
 from skullnb.stack.dicom import find_series, is_dicom, open_series
-from skullnb.stack.model import Stack, Volume, evenly, voxel_sizes
+from skullnb.stack.model import TOWARDS, Stack, Volume, evenly, voxel_sizes
 
 PICTURES = (".png", ".jpg", ".jpeg")
 READERS: dict[str, Callable[[Path, str, str], Volume]] = {
@@ -32,10 +31,6 @@ READERS: dict[str, Callable[[Path, str, str], Volume]] = {
 }
 KINDS = f"{', '.join(READERS)} and DICOM"
 
-CHANGED = (
-    "The images were changed while masks were being made of them, so the masks may be of both; "
-    "allow overwriting (--overwrite) to begin anew."
-)
 _TYPED = 0.02  # how far a spacing typed with two digits is from its header's
 _MOST_LOOKED_AT = 20_000  # files, in search of folders that would do
 
@@ -96,10 +91,9 @@ def read_stack(
     volumes = list_volumes(images, suffix)
     words: Any = {"spacing_mm": checks.parse_spacing(spacing_mm), "nan_background": nan_background}
     opened = [open_volume(one, axis, **words) for one in volumes]
-    stack = _stack_of(opened, slices, checks.parse_groups(groups))
-    stack = replace(stack, name=name or stack.name)
+    stack = _stack_of(opened, slices, checks.parse_groups(groups), name)
     masks = list_volumes(reference) if str(reference).strip() else volumes
-    if masks is volumes and not all("reference" in files.npz_names(one.path) for one in masks):
+    if masks is volumes and not all(one.has_reference for one in opened):
         return stack
     # Each is cut as its image is, even if its header gives another reason.
     axes = [one.grid.axis if one.grid else "" for one in opened]
@@ -112,7 +106,9 @@ def read_stack(
     return whole
 
 
-def _stack_of(opened: list[Volume], slices: object, labels: tuple[str, ...] | None = None) -> Stack:
+def _stack_of(
+    opened: list[Volume], slices: object, labels: tuple[str, ...] | None = None, name: str = ""
+) -> Stack:
     """Read slices of opened volumes as one stack; labels are one a slice or one a volume of all."""
     first, counts = opened[0], [one.shape[0] for one in opened]
     for one in opened:
@@ -143,7 +139,7 @@ def _stack_of(opened: list[Volume], slices: object, labels: tuple[str, ...] | No
         images=pieces[0] if len(pieces) == 1 else np.concatenate(pieces),
         spacing_mm=first.spacing_mm,
         groups=tuple(groups[sum(counts[:file]) + n] for file, n in chosen) if groups else None,
-        name=first.name if len(opened) == 1 else folder.name,
+        name=name or (first.name if len(opened) == 1 else folder.name),
         sources=tuple(one.path for one in opened),
         volume_numbers=tuple(file for file, _ in chosen),
         slice_numbers=tuple(file if single else number for file, number in chosen),
@@ -196,8 +192,8 @@ def open_volume(
     """Read what the header of a volume says; of an .npz, of its `part` "images" or "reference"."""
     path, remarks = volume.path, list[str]()
     kind = ".zarr" if files.is_zarr(path) else suffix_of(path)
-    if axis not in ("", *checks.AXES):
-        raise InvalidSetting(f"The axis {axis!r} is not known; use axial, coronal or sagittal.")
+    if axis not in ("", *TOWARDS):
+        raise InvalidSetting(f"The axis {axis!r} is not known; use {', '.join(TOWARDS)}.")
     if not volume.frames and kind not in READERS:
         raise UnreadableFile(f"{path.name} is of a kind that is not read; those are {KINDS}.")
     with checks.in_one_sentence(path):
@@ -305,8 +301,7 @@ def _is_read(file: Path) -> bool:
 def _nothing_in(path: Path, what: str) -> UnreadableFile:
     """Say that a path holds nothing to read, and which folders in or beside it do."""
     folder = path if path.is_dir() else path.parent
-    within = (Path(here, name) for here, _, names in os.walk(folder) for name in sorted(names))
-    found = [one for one in islice(within, _MOST_LOOKED_AT) if _is_read(one)]
+    found = filter(_is_read, islice(folder.rglob("*"), _MOST_LOOKED_AT))
     folders = sorted({str(one.parent) for one in found if one.parent != folder})
     if not folders or glob.has_magic(str(path)):
         return UnreadableFile(f"{path} holds no {what}; the kinds are {KINDS}.")
@@ -319,80 +314,3 @@ def is_mapped(array: Any) -> bool:
     while isinstance(array, np.ndarray) and not isinstance(array, np.memmap):
         array = array.base
     return isinstance(array, np.memmap)
-
-
-@dataclass(frozen=True)
-class Slices:
-    """Slices of one size: of files, one file after another, or of a zarr array."""
-
-    volumes: tuple[Volume, ...]  # unopened
-    counts: tuple[int, ...]  # of the slices in each
-    shape: tuple[int, int, int]  # (N, H, W) of those chosen
-    first: int = 0  # its number among all
-    spacing_mm: tuple[float, float] | None = None  # (row, column), before what headers say
-    axis: str = ""
-    nan_background: bool = False
-
-    def read(self, start: int, stop: int) -> Iterator[tuple[str, int, Any, Any]]:
-        """Give each slice's file, number there, pixels (or why they can't be read) and spacing."""
-        offset, single = -self.first, max(self.counts) == 1 < len(self.counts)
-        for volume, n in zip(self.volumes, self.counts, strict=True):
-            low, high = max(start - offset, 0), min(stop - offset, n)
-            offset += n
-            if low >= high:
-                continue
-            spacing_mm, pixels = self.spacing_mm, None
-            images: Any = []
-            try:
-                with checks.in_one_sentence(volume.path):
-                    opened, pixels = pixels_of(volume, self.axis, self.nan_background)
-                    spacing_mm, images = spacing_mm or opened.spacing_mm, pixels[low:high]
-            except UnreadableFile as error:
-                # What the system refuses is no property of a file, and may be gone tomorrow.
-                cause = error.__cause__ or error
-                refused = isinstance(cause, MemoryError) or getattr(cause, "errno", None)
-                if refused or not volume.path.exists():
-                    raise
-                images = [error] * (high - low)
-            if not isinstance(images, list) and images.shape != (high - low, *self.shape[1:]):
-                raise BatchStopped(CHANGED)
-            for at, image in enumerate(images, offset - n + self.first if single else low):
-                yield volume.path.name, at, image, spacing_mm
-            if is_mapped(pixels):  # what was read of a map counts as this program's memory
-                pixels_of.cache_clear()
-
-    def files(self) -> list[Path]:
-        """List all files that are read."""
-        every = [path for one in self.volumes for path in one.files]
-        deep = [sorted(path.rglob("*")) if path.is_dir() else [path] for path in every]
-        return [file for some in deep for file in some if not file.is_dir()]
-
-    def fingerprint(self) -> list[list[Any]]:
-        """Know the files again: names, sizes and times."""
-        stats = [(path.name, path.stat()) for path in self.files()]
-        return [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]
-
-
-def open_slices(
-    images: str | Path, *, slices: str = "", suffix: str = "", spacing_mm: str = "", **words: Any
-) -> tuple[Slices, list[Volume]]:
-    """Find slices, a range over all files together; other words are those of `open_volume`."""
-    volumes = list_volumes(checks.expand(images).absolute(), suffix, every_series=True)
-    words["spacing_mm"] = checks.parse_spacing(spacing_mm)
-    opened = [open_volume(one, **words) for one in volumes]
-    counts, sizes = tuple(one.shape[0] for one in opened), {one.shape[1:] for one in opened}
-    if len(sizes) > 1:
-        told = " and ".join(f"{rows} x {columns}" for rows, columns in sorted(sizes))
-        raise InvalidSetting(f"A batch has slices of one size, and these are {told} px.")
-    chosen = checks.parse_slices(slices, sum(counts))
-    if chosen != list(range(chosen[0], chosen[-1] + 1)):
-        raise InvalidSetting(f"A batch takes one range of slices, as 0:1000, not {slices!r}.")
-    shape = (len(chosen), *sizes.pop())
-    return Slices(tuple(volumes), counts, shape, chosen[0], **words), opened
-
-
-@lru_cache(maxsize=2)
-def pixels_of(volume: Volume, axis: str, nan_background: bool) -> tuple[Volume, Any]:
-    """Open a volume and its pixels, memory-mapped where the format allows; the last two stay."""
-    opened = open_volume(volume, axis, nan_background=nan_background)
-    return opened, opened.pixels()
