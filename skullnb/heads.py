@@ -156,11 +156,7 @@ def load_whole(name: str) -> Stack:
 def open_data(
     images: Any = "", *, slices: str = "", nan_background: bool = False, **own: Any
 ) -> Stack:
-    """Open what `read_stack` reads, or a head by name: "" for that inside, or the "phantom".
-
-    >>> open_data(slices="4:8").name, len(open_data("phantom"))
-    ('studyforrest', 5)
-    """
+    """Open what `read_stack` reads, or a head by name: "" for that inside, or the "phantom"."""
     if not (name := known(images)):
         return read_stack(images, slices=slices, nan_background=nan_background, **own)
     for parameter in filter(own.get, own):

@@ -2,11 +2,8 @@
 
 import gzip
 import json
-import logging
 import re
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -16,7 +13,7 @@ import numpy as np
 from skullnb.errors import UnreadableFile
 from skullnb.stack import checks
 from skullnb.stack.checks import Array, refuse_size
-from skullnb.stack.model import Grid, Volume, voxel_sizes
+from skullnb.stack.model import Grid, Volume
 
 # What a NIfTI header's description says of a phantom, so that it is not taken for a scan later.
 SYNTHETIC = b"skullnb synthetic phantom"
@@ -88,7 +85,7 @@ def open_tiff(path: Path, axis: str, part: str) -> Volume:
     import tifffile
 
     # What an OME file says of other files is not asked: it could name any.
-    with _tiff_errors(), tifffile.TiffFile(path, is_ome=False) as tiff:
+    with checks.silenced(), tifffile.TiffFile(path, is_ome=False) as tiff:
         series, page = tiff.series, tiff.series[0].keyframe
         ome = re.findall(r'\bSize([ZCT])="(\d{1,9})"', tiff.pages.first.description or "")
         axes = {(one, int(n)) for one, n in ome}
@@ -112,29 +109,12 @@ def open_tiff(path: Path, axis: str, part: str) -> Volume:
         refuse_size(path, prod(shape) * series[0].dtype.itemsize, stored)
 
     def load() -> Array:
-        with _tiff_errors(), tifffile.TiffFile(path, is_ome=False) as again:
+        with checks.silenced(), tifffile.TiffFile(path, is_ome=False) as again:
             out = "memmap" if mappable else None
             parts = [one.asarray(out=out).reshape(-1, *shape[1:]) for one in again.series]
         return parts[0] if mappable else np.concatenate(parts)
 
     return Volume(path, shape=shape, load=load)
-
-
-@contextmanager
-def _tiff_errors() -> Iterator[None]:
-    """Raise what tifffile only logs: it skips pages it can't find and goes on without them."""
-
-    def hear(record: logging.LogRecord) -> bool:
-        if record.levelno >= logging.ERROR:
-            raise ValueError(record.getMessage())
-        return False
-
-    logger = logging.getLogger("tifffile")
-    logger.addFilter(hear)
-    try:
-        yield
-    finally:
-        logger.removeFilter(hear)
 
 
 def open_picture(path: Path, axis: str, part: str) -> Volume:
@@ -223,7 +203,7 @@ def _conflict(path: Path, image: Any, affine: Array) -> tuple[str, ...]:
     if not any(codes):
         told = "says nothing of its orientation, so left, right, front and back are a guess"
         return (f"{path.name} {told}; look at a slice before you rely on them.",)
-    sizes, zooms = voxel_sizes(affine), np.array((*image.header.get_zooms(), 1, 1)[:3])
+    sizes, zooms = np.linalg.norm(affine[:3, :3], axis=0), (*image.header.get_zooms(), 1, 1)[:3]
     both = image.get_qform() - affine if all(codes) else np.zeros((4, 4))
     ends = np.array([[0, 0, 0, 1], (*np.subtract((*image.shape, 1, 1)[:3], 1), 1)])
     apart = np.abs(ends @ both.T).max()

@@ -68,7 +68,7 @@ class Grid:
             header.set_xyzt_units("mm")
         if not np.isfinite(affine).all() or np.linalg.matrix_rank(affine[:3, :3]) < 3:
             raise ValueError("its affine is singular or not finite")
-        counts, sizes = (*shape, 1, 1)[:3], voxel_sizes(affine)
+        counts, sizes = (*shape, 1, 1)[:3], np.linalg.norm(affine[:3, :3], axis=0)
         stored = nib.io_orientation(affine)
         axis = axis or _acquired(sizes, np.array(counts), stored)
         wanted = nib.orientations.axcodes2ornt(TOWARDS[axis])
@@ -86,20 +86,16 @@ class Grid:
 
     def corners(self) -> Array:
         """Return where the first pixel of the first slice and the last of the last lie, in mm."""
-        back = import_module("nibabel.orientations").inv_ornt_aff(self.turn, self.shape)
-        ends = np.array([[0, 0, 0, 1], [*np.subtract(self.slices_shape, 1), 1]])
-        return np.asarray((ends @ (self.affine @ back).T)[:, :3])
+        nib: Any = import_module("nibabel")
+        whole = self.affine @ nib.orientations.inv_ornt_aff(self.turn, self.shape)
+        ends = [0, 0, 0], np.subtract(self.slices_shape, 1)
+        return np.asarray(nib.affines.apply_affine(whole, ends))
 
 
 def _as_stored(size: float) -> float:
     """Return the shortest decimal of a 32-bit number, or one that is its last bit away."""
     short, whole = float(f"{size:.5g}"), float(str(np.float32(size)))
     return short if np.isclose(size, short, 1.2e-7, 0) else whole
-
-
-def voxel_sizes(affine: Array) -> Array:
-    """Return how long a step along each stored axis is, in the affine's unit."""
-    return np.asarray(np.linalg.norm(affine[:3, :3], axis=0))
 
 
 def _acquired(sizes: Array, counts: Array, stored: Array) -> str:

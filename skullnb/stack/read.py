@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import groupby, islice
+from itertools import cycle, groupby, islice
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from skullnb.errors import InvalidSetting, ShapeMismatch, UnreadableFile
 from skullnb.stack import checks, files
 from skullnb.stack.checks import expand, stem, suffix_of
 from skullnb.stack.dicom import find_series, is_dicom, open_series
-from skullnb.stack.model import TOWARDS, Stack, Volume, evenly, voxel_sizes
+from skullnb.stack.model import TOWARDS, Stack, Volume, evenly
 
 PICTURES = (".png", ".jpg", ".jpeg")
 READERS: dict[str, Callable[[Path, str, str], Volume]] = {
@@ -96,8 +96,8 @@ def read_stack(
     if masks is volumes and not all(one.has_reference for one in opened):
         return stack
     # Each is cut as its image is, even if its header gives another reason.
-    axes = [one.grid.axis if one.grid else "" for one in opened]
-    pairs = zip(masks, axes if len(masks) == len(axes) else axes[:1] * len(masks), strict=True)
+    axes = cycle(one.grid.axis if one.grid else "" for one in opened)
+    pairs = zip(masks, axes, strict=False)
     drawn = _stack_of([open_volume(mask, axis, "reference") for mask, axis in pairs], slices)
     sources = tuple(file for some in drawn.members for file in some)
     whole = replace(stack, reference=drawn.images, reference_sources=sources)
@@ -174,7 +174,7 @@ def _refuse_strangers(stack: Stack, masks: Stack) -> None:
     for image, mask, grid, other in pairs:
         apart = np.abs(grid.corners() - other.corners()).max() if grid and other else 0
         # Headers round; half a voxel is more than rounding and less than a wrong pixel.
-        far = grid is not None and apart > voxel_sizes(grid.affine).min() / 2
+        far = grid is not None and apart > np.linalg.norm(grid.affine[:3, :3], axis=0).min() / 2
         others = masks.volume_numbers != stack.volume_numbers
         if far or others or (some_named and stem(image) not in mask.name):
             why = f"it lies {apart:.1f} mm from it" if far else "its name or size is another's"
@@ -193,7 +193,7 @@ def open_volume(
     path, remarks = volume.path, list[str]()
     kind = ".zarr" if files.is_zarr(path) else suffix_of(path)
     if axis not in ("", *TOWARDS):
-        raise InvalidSetting(f"The axis {axis!r} is not known; use {', '.join(TOWARDS)}.")
+        raise InvalidSetting(f"The axis {axis!r} is not known; use axial, coronal or sagittal.")
     if not volume.frames and kind not in READERS:
         raise UnreadableFile(f"{path.name} is of a kind that is not read; those are {KINDS}.")
     with checks.in_one_sentence(path):
