@@ -175,19 +175,12 @@ def mask_batch(
     for one in {one.spacing_mm for one in opened}:
         settings.at(one)  # refused now, not slice by slice
     n, folder = len(chosen), path.with_name(f"{path.name}.partial")
-    work = Work(
-        *(tuple(volumes), counts, chosen[0], (n, height, width), reading, folder / f"masks{kind}"),
-        stored=(n, height, -(-width // 8) if kind == PACKED else width),
-        chunk=min(max(1, chunk or _CHUNK_BYTES // (height * width)), n),
-        settings=settings,
-        versions=masking.versions(),
-    )
-    asked: dict[str, Any] = asdict(settings) | {
-        "counts": counts,
-        "shape": work.shape,
-        "first": work.first,
-    }
-    asked |= reading | {"on_warning": on_warning}
+    size = min(max(1, chunk or _CHUNK_BYTES // (height * width)), n)
+    stored = n, height, -(-width // 8) if kind == PACKED else width
+    given = tuple(volumes), counts, chosen[0], (n, height, width), reading
+    work = Work(*given, folder / f"masks{kind}", stored, size, settings, masking.versions())
+    asked = {"counts": counts, "shape": work.shape, "first": work.first, "on_warning": on_warning}
+    asked = asdict(settings) | asked | reading
     about: dict[str, Any] = {name: str(one) for name, one in asked.items()}
     about |= {"images": work.fingerprint(), **work.versions}
     places = (path, *masking.beside(path, ".parquet" if parquet else ".csv"))

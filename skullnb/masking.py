@@ -243,10 +243,8 @@ def describe(
     asked_px = settings.kernel_width if settings.reach_mm is None else 0
     remarks = []
     for one in () if grows else spacings:
-        told = asked_remark(settings, one)
-        if not kernel_sign(settings, one):  # of which every slice is warned
-            told = told or span_remark(asked_px, one)
-        remarks.append(told)
+        told = "" if kernel_sign(settings, one) else span_remark(asked_px, one)
+        remarks += [asked_remark(settings, one), told]  # of a sign every slice is warned
     numbered = "index" if volumes[1:] else "slice"
 
     def say(status: str, told: str) -> str:
