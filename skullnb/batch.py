@@ -128,7 +128,7 @@ class Work:
 def _pixels_of(volume: Volume, **reading: Any) -> tuple[tuple[float, float] | None, Any]:
     """Open a volume: its spacing and pixels, memory-mapped where that can be; the last two stay."""
     opened = open_volume(volume, **reading)
-    return opened.spacing_mm, opened.pixels()
+    return opened.spacing_mm, opened.load()
 
 
 def mask_batch(
@@ -313,8 +313,9 @@ def _crew(workers: int | None, scheduler: str) -> Iterator[Executor]:
         try:
             yield client.get_executor(pure=False)
         except (distributed.KilledWorker, distributed.CancelledError) as error:
-            told = "Workers were killed again and again; the batch is not finished, run it again."
-            raise BatchStopped(told) from error
+            raise BatchStopped(
+                "Workers were killed again and again; run the batch again."
+            ) from error
 
 
 def _publish(work: Work, table: pd.DataFrame, path: Path) -> None:

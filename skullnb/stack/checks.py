@@ -104,8 +104,7 @@ def needed(module: str, what: str, extra: str) -> Any:
     try:
         return import_module(module)
     except ImportError as error:
-        told = f"{what} needs {module}; run: pip install 'skullnb[{extra}]'"
-        raise InvalidSetting(told) from error
+        raise InvalidSetting(f"{what} needs {module}: pip install 'skullnb[{extra}]'") from error
 
 
 def expand(path: str | Path) -> Path:

@@ -120,7 +120,7 @@ class Volume:
     number: str = ""  # by which a user chooses a series
     # What `open_volume` fills in:
     shape: tuple[int, int, int] = (0, 0, 0)  # (N, H, W)
-    load: Callable[[], Array] | None = None
+    load: Callable[[], Array] = lambda: np.zeros((0, 0, 0))  # mapped where the format allows
     spacing_mm: tuple[float, float] | None = None  # (row, column)
     grid: Grid | None = None  # where the format has an orientation
     groups: tuple[str, ...] | None = None  # stored in the file
@@ -138,12 +138,6 @@ class Volume:
         """Return it on its grid; `load` gives the voxels in storage order."""
         known: Any = {"shape": grid.slices_shape, "spacing_mm": grid.steps_mm[1:], "grid": grid}
         return replace(self, load=lambda: grid.cut(load()), **known)
-
-    def pixels(self) -> Array:
-        """Return the slices of an opened volume: memory-mapped where the format allows."""
-        assert self.load is not None, "open_volume comes first"
-        with checks.in_one_sentence(self.path):
-            return self.load()
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -194,8 +188,8 @@ class Stack:
         reference = self.reference
         if reference is not None:
             if np.shape(reference) != images.shape:
-                told = f"The mask has the shape {np.shape(reference)}, the images {images.shape}"
-                raise ShapeMismatch(f"{told}; they must be the same.")
+                told = f"{np.shape(reference)}, the images {images.shape}"
+                raise ShapeMismatch(f"The mask has the shape {told}; they must be the same.")
             reference = checks.binary_mask(np.asanyarray(reference))
         checked = {
             "images": images,

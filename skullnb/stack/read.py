@@ -15,7 +15,7 @@ import numpy as np
 
 from skullnb.errors import InvalidSetting, ShapeMismatch, UnreadableFile
 from skullnb.stack import checks, files
-from skullnb.stack.checks import expand, stem, suffix_of
+from skullnb.stack.checks import Array, expand, stem, suffix_of
 from skullnb.stack.dicom import find_series, is_dicom, open_series
 from skullnb.stack.model import TOWARDS, Stack, Volume, evenly
 
@@ -128,7 +128,7 @@ def _stack_of(
         chosen = [(file, n) for file, count in each for n in checks.parse_slices(slices, count)]
     pieces = []
     for file, run in groupby(chosen, key=itemgetter(0)):
-        whole = opened[file].pixels()
+        whole = opened[file].load()
         piece = whole[evenly([n for _, n in run])]
         # A view would keep all of a decompressed volume in memory for the sake of a few slices.
         pieces.append(piece if len(piece) == len(whole) or is_mapped(piece) else piece.copy())
@@ -211,16 +211,16 @@ def open_volume(
         header, given = ("{:.4g} x {:.4g} mm".format(*one) for one in (own, spacing_mm))
         told = f"{path.name} has pixels of {header} by its header, but {given} were given"
         remarks.append(f"{told}, which are used")
-    load: Any = opened.load
-    return replace(
-        opened,
-        load=(lambda: _without_nan(load())) if nan_background else load,
-        spacing_mm=spacing_mm or own,
-        remarks=(*opened.remarks, *remarks),
-    )
+
+    def load() -> Array:
+        with checks.in_one_sentence(path):
+            return _without_nan(opened.load()) if nan_background else opened.load()
+
+    remarks = [*opened.remarks, *remarks]
+    return replace(opened, load=load, spacing_mm=spacing_mm or own, remarks=tuple(remarks))
 
 
-def _without_nan(images: checks.Array) -> checks.Array:
+def _without_nan(images: Array) -> Array:
     """Return images with NaN as background."""
     if images.dtype.kind != "f" or not any(np.isnan(plane).any() for plane in images):
         return images  # still mapped
@@ -260,8 +260,7 @@ def list_volumes(
         raise _nothing_in(path, "DICOM series" if number else "images")
     name, times = Counter(one.name for one in found).most_common(1)[0]
     if times > 1:  # which would make one group of them
-        told = f"{times} of the files {images} stands for are called {name}"
-        raise InvalidSetting(f"{told}; give each its own name.")
+        raise InvalidSetting(f"{times} of the files found are called {name}; rename all but one.")
     return sorted(found, key=lambda one: checks.natural_key(one.name))
 
 
