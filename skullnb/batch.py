@@ -35,10 +35,7 @@ KINDS = (PACKED, ".npy", ".zarr")
 _LARGE = 10**9  # bytes of a .npy whose masks are no longer made in memory
 _CHUNK_BYTES = 4 * 2**20  # a worker holds the masks of one chunk
 _AHEAD = 500  # chunks that workers are given at a time
-_CHANGED = (
-    "The images were changed while masks were being made of them, so the masks may be of both; "
-    "allow overwriting (--overwrite) to begin anew."
-)
+_CHANGED = "The images were changed while masks were made of them; begin anew with --overwrite."
 _OWN = ("rows", "lock", "about.json", "masks", "replaced", ".skullnb-")
 
 Progress = Callable[[int, int], object]  # is told how many slices are done, and how many there are

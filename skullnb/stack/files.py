@@ -149,7 +149,7 @@ def open_nibabel(path: Path, axis: str, part: str) -> Volume:
     shape = tuple(map(int, image.shape))
     checks.check_pixels(path, shape, dtype)
     named = {Path(one.filename) for one in image.file_map.values() if one.filename}
-    store = Path(image.file_map.get("image", next(iter(image.file_map.values()))).filename)
+    store = Path(image.file_map["image"].filename)
     packed = store.suffix.lower() in (".gz", ".mgz")
     scaled = (getattr(proxy, "slope", None), getattr(proxy, "inter", None)) != (1, 0)
     if packed or scaled:

@@ -120,7 +120,7 @@ class Volume:
     number: str = ""  # by which a user chooses a series
     # What `open_volume` fills in:
     shape: tuple[int, int, int] = (0, 0, 0)  # (N, H, W)
-    load: Callable[[], Array] = lambda: np.zeros((0, 0, 0))  # mapped where the format allows
+    load: Callable[..., Array] = np.asarray  # of an opened one: mapped where that can be
     spacing_mm: tuple[float, float] | None = None  # (row, column)
     grid: Grid | None = None  # where the format has an orientation
     groups: tuple[str, ...] | None = None  # stored in the file
@@ -131,8 +131,9 @@ class Volume:
 
     def __post_init__(self) -> None:
         """Name the volume after its file, if no more is known."""
-        object.__setattr__(self, "name", self.name or checks.stem(self.path))
-        object.__setattr__(self, "files", self.files or (self.path,))
+        vars(self).update(
+            name=self.name or checks.stem(self.path), files=self.files or (self.path,)
+        )
 
     def on(self, grid: Grid, load: Callable[[], Array]) -> "Volume":
         """Return it on its grid; `load` gives the voxels in storage order."""
@@ -191,17 +192,15 @@ class Stack:
                 told = f"{np.shape(reference)}, the images {images.shape}"
                 raise ShapeMismatch(f"The mask has the shape {told}; they must be the same.")
             reference = checks.binary_mask(np.asanyarray(reference))
-        checked = {
-            "images": images,
-            "reference": reference,
-            "spacing_mm": checks.parse_spacing(self.spacing_mm),
-            "groups": groups,
-            "volume_numbers": tuple(self.volume_numbers) or (0,) * len(images),
-            "slice_numbers": tuple(self.slice_numbers) or tuple(range(len(images))),
-            "members": self.members or tuple((path,) for path in self.sources),
-        }
-        for field, value in checked.items():  # a frozen dataclass has no other way to store them
-            object.__setattr__(self, field, value)
+        vars(self).update(  # a frozen dataclass has no other way to store them
+            images=images,
+            reference=reference,
+            spacing_mm=checks.parse_spacing(self.spacing_mm),
+            groups=groups,
+            volume_numbers=tuple(self.volume_numbers) or (0,) * len(images),
+            slice_numbers=tuple(self.slice_numbers) or tuple(range(len(images))),
+            members=self.members or tuple((path,) for path in self.sources),
+        )
 
     def __len__(self) -> int:
         """Return the number of slices."""
