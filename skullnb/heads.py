@@ -143,7 +143,8 @@ def load_whole(name: str) -> Stack:
     scan, labelled = (loadmat(path, **options)["mri"] for path in paths)
     affine = np.array(scan["transform"], dtype=float)
     affine[:3, 3] += affine[:3, :3].sum(axis=1)  # MATLAB counts voxels from 1
-    grid = Grid.of_affine(affine, scan["anatomy"].shape, "axial", code="mni")
+    grid = Grid.of_affine(affine, scan["anatomy"].shape, "axial")
+    grid.header["qform_code"] = grid.header["sform_code"] = 4  # MNI
     inside = np.isin(grid.cut(labelled["seg"]), (2, 3)).astype(np.uint8)  # not 1, the scalp
     images, reference = grid.cut(scan["anatomy"]), np.stack([fill_holes(one) for one in inside])
     own |= {"sources": paths[:1], "reference_sources": paths[1:], "grids": (grid,)}

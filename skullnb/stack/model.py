@@ -51,20 +51,15 @@ class Grid:
 
     @classmethod
     def of_affine(
-        cls,
-        affine: Array,
-        shape: Sequence[int],
-        axis: str = "",
-        code: str = "scanner",
-        header: Any = None,
+        cls, affine: Array, shape: Sequence[int], axis: str = "", header: Any = None
     ) -> "Grid":
-        """Make a grid, cut as acquired unless an axis is named, with a header of such a `code`."""
+        """Make a grid, cut as acquired unless an axis is named; of a scanner if no header says."""
         nib: Any = import_module("nibabel")
         if header is None:
             voxels = np.broadcast_to(np.uint8(0), tuple(shape))  # one byte stands for all
             header = nib.Nifti1Image(voxels, affine).header
-            header.set_qform(affine, code=code)
-            header.set_sform(affine, code=code)
+            header.set_qform(affine, code="scanner")
+            header.set_sform(affine, code="scanner")
             header.set_xyzt_units("mm")
         if not np.isfinite(affine).all() or np.linalg.matrix_rank(affine[:3, :3]) < 3:
             raise ValueError("its affine is singular or not finite")

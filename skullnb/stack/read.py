@@ -91,7 +91,8 @@ def read_stack(
     volumes = list_volumes(images, suffix)
     words: Any = {"spacing_mm": checks.parse_spacing(spacing_mm), "nan_background": nan_background}
     opened = [open_volume(one, axis, **words) for one in volumes]
-    stack = _stack_of(opened, slices, checks.parse_groups(groups), name)
+    stack = _stack_of(opened, slices, checks.parse_groups(groups))
+    stack = replace(stack, name=name or stack.name)
     masks = list_volumes(reference) if str(reference).strip() else volumes
     if masks is volumes and not all(one.has_reference for one in opened):
         return stack
@@ -106,9 +107,7 @@ def read_stack(
     return whole
 
 
-def _stack_of(
-    opened: list[Volume], slices: object, labels: tuple[str, ...] | None = None, name: str = ""
-) -> Stack:
+def _stack_of(opened: list[Volume], slices: object, labels: tuple[str, ...] | None = None) -> Stack:
     """Read slices of opened volumes as one stack; labels are one a slice or one a volume of all."""
     first, counts = opened[0], [one.shape[0] for one in opened]
     for one in opened:
@@ -139,7 +138,7 @@ def _stack_of(
         images=pieces[0] if len(pieces) == 1 else np.concatenate(pieces),
         spacing_mm=first.spacing_mm,
         groups=tuple(groups[sum(counts[:file]) + n] for file, n in chosen) if groups else None,
-        name=name or (first.name if len(opened) == 1 else folder.name),
+        name=first.name if len(opened) == 1 else folder.name,
         sources=tuple(one.path for one in opened),
         volume_numbers=tuple(file for file, _ in chosen),
         slice_numbers=tuple(file if single else number for file, number in chosen),
@@ -260,7 +259,7 @@ def list_volumes(
         raise _nothing_in(path, "DICOM series" if number else "images")
     name, times = Counter(one.name for one in found).most_common(1)[0]
     if times > 1:  # which would make one group of them
-        raise InvalidSetting(f"{times} of the files found are called {name}; rename all but one.")
+        raise InvalidSetting(f"{times} of the files found are called {name}; give each its own name.")
     return sorted(found, key=lambda one: checks.natural_key(one.name))
 
 

@@ -145,7 +145,8 @@ def _write_nifti(path: Path, masks: Array, stack: Stack) -> None:
         row, column = stack.spacing_mm or (1.0, 1.0)
         # No axis may look by far the thickest, or the slices would be read back along it.
         affine = np.diag([-column, -row, max(row, column, 1.0), 1.0])
-        grid = Grid.of_affine(affine, masks.shape[::-1], "axial", code="aligned")
+        grid = Grid.of_affine(affine, masks.shape[::-1], "axial")
+        grid.header["qform_code"] = grid.header["sform_code"] = 2  # aligned, with nobody knows what
     volume = np.zeros(grid.header.get_data_shape(), masks.dtype, order="F")
     single = grid.slices_shape[0] == 1  # which may have a number among other files
     grid.cut(volume)[[0] if single else list(numbers)] = masks
