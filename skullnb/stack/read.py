@@ -259,7 +259,7 @@ def list_volumes(
         raise _nothing_in(path, "DICOM series" if number else "images")
     name, times = Counter(one.name for one in found).most_common(1)[0]
     if times > 1:  # which would make one group of them
-        raise InvalidSetting(f"{times} of the files found are called {name}; give each its own name.")
+        raise InvalidSetting(f"{times} of the files there are called {name}; give each its own.")
     return sorted(found, key=lambda one: checks.natural_key(one.name))
 
 

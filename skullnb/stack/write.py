@@ -140,7 +140,7 @@ def _write_nifti(path: Path, masks: Array, stack: Stack) -> None:
     grid = stack.grids[min(used)] if stack.grids else None
     if len(used) > 1 and any(stack.grids):
         raise InvalidSetting(f"The slices come from {len(used)} files, and NIfTI holds one volume.")
-    numbers = list(stack.slice_numbers)
+    numbers = stack.slice_numbers if grid else range(len(masks))
     if grid is None:
         row, column = stack.spacing_mm or (1.0, 1.0)
         # No axis may look by far the thickest, or the slices would be read back along it.
