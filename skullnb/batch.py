@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
-from itertools import islice
+from functools import lru_cache
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +22,10 @@ import numpy as np
 from skullnb import masking
 from skullnb.errors import BatchStopped, InvalidImage, InvalidSetting, UnreadableFile
 from skullnb.pipeline import PipelineSettings
-from skullnb.stack import Volume, refuse_place, write
-from skullnb.stack.checks import expand, needed
+from skullnb.stack import Volume, list_volumes, open_volume, refuse_place, write
+from skullnb.stack.checks import expand, in_one_sentence, needed, parse_slices, parse_spacing
 from skullnb.stack.files import is_zarr
-from skullnb.stack.read import CHANGED, Slices, open_slices, pixels_of
+from skullnb.stack.read import is_mapped
 from skullnb.stack.write import PACKED, shape_of
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ KINDS = (PACKED, ".npy", ".zarr")
 _LARGE = 10**9  # bytes of a .npy whose masks are no longer made in memory
 _CHUNK_BYTES = 4 * 2**20  # a worker holds the masks of one chunk
 _AHEAD = 500  # chunks that workers are given at a time
+_CHANGED = "The images were changed while masks were made of them; begin anew with --overwrite."
 _OWN = ("rows", "lock", "about.json", "masks", "replaced", ".skullnb-")
 
 Progress = Callable[[int, int], object]  # is told how many slices are done, and how many there are
@@ -43,7 +45,11 @@ Progress = Callable[[int, int], object]  # is told how many slices are done, and
 class Work:
     """All that a worker needs to know; no pixels."""
 
-    slices: Slices
+    volumes: tuple[Volume, ...]  # unopened; their slices follow one another
+    counts: tuple[int, ...]  # of the slices in each
+    first: int  # of the chosen slices, its number among all
+    shape: tuple[int, int, int]  # (N, H, W) of those chosen
+    reading: Mapping[str, Any]  # words of `open_volume`
     masks: Path  # where they are until all are done
     stored: tuple[int, int, int]  # their shape there
     chunk: int
@@ -54,21 +60,60 @@ class Work:
         """Mask one chunk: first the masks, then the rows, which say that it is done."""
         if masking.versions() != self.versions:
             raise BatchStopped(f"A worker has {masking.versions()}, this machine {self.versions}.")
-        start, stop = number * self.chunk, min((number + 1) * self.chunk, self.slices.shape[0])
-        masks = np.zeros((stop - start, *self.slices.shape[1:]), dtype=np.uint8)
-        rows = masking.mask_slices(self.slices.read(start, stop), self.settings, masks)
+        start, stop = number * self.chunk, min((number + 1) * self.chunk, self.shape[0])
+        masks = np.zeros((stop - start, *self.shape[1:]), dtype=np.uint8)
+        rows = masking.mask_slices(self.read(start, stop), self.settings, masks)
         write.write_slices(self.masks, self.stored, start, masks)
         part = self.masks.parent / "rows" / f"{number:09d}.json"
         part.with_suffix(".new").write_text(json.dumps(rows, default=int))
         part.with_suffix(".new").replace(part)
         return stop - start
 
+    def read(self, start: int, stop: int) -> Iterator[tuple[str, int, Any, Any]]:
+        """Give each slice's file, number there, pixels (or why they can't be read) and spacing."""
+        single, ends = max(self.counts) == 1 < len(self.counts), accumulate(self.counts)
+        for volume, n, end in zip(self.volumes, self.counts, ends, strict=True):
+            before = end - n - self.first
+            low, high = max(start - before, 0), min(stop - before, n)
+            if low >= high:
+                continue
+            spacing_mm, pixels = self.reading["spacing_mm"], None
+            images: Any = []
+            try:
+                with in_one_sentence(volume.path):
+                    spacing_mm, pixels = _pixels_of(volume, **self.reading)
+                    images = pixels[low:high]
+            except UnreadableFile as error:
+                # What the system refuses is no property of a file, and may be gone tomorrow.
+                cause = error.__cause__ or error
+                refused = isinstance(cause, MemoryError) or getattr(cause, "errno", None)
+                if refused or not volume.path.exists():
+                    raise
+                images = [error] * (high - low)
+            if not isinstance(images, list) and images.shape != (high - low, *self.shape[1:]):
+                raise BatchStopped(_CHANGED)
+            for at, image in enumerate(images, end - n if single else low):
+                yield volume.path.name, at, image, spacing_mm
+            if is_mapped(pixels):  # what was read of a map counts as this program's memory
+                _pixels_of.cache_clear()
+
+    def files(self) -> list[Path]:
+        """List all files that are read."""
+        every = [path for one in self.volumes for path in one.files]
+        deep = [sorted(path.rglob("*")) if path.is_dir() else [path] for path in every]
+        return [file for some in deep for file in some if not file.is_dir()]
+
+    def fingerprint(self) -> list[list[Any]]:
+        """Know the files again: names, sizes and times."""
+        stats = [(path.name, path.stat()) for path in self.files()]
+        return [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]
+
     def table(self, opened: Sequence[Volume], on_warning: str) -> pd.DataFrame:
         """Join the rows of all chunks."""
         parts = sorted(self.masks.parent.glob("rows/*.json"))
         rows = [row for part in parts for row in json.loads(part.read_text())]
-        files = np.repeat(range(len(opened)), self.slices.counts)[self.slices.first :]
-        several = max(self.slices.counts) > 1
+        files = np.repeat(range(len(opened)), self.counts)[self.first :]
+        several = max(self.counts) > 1
         around = [
             (one.name, str(number), one.grid.steps_mm[0]) if one.grid and several else ("", "", 0.0)
             for number, one in enumerate(opened)
@@ -76,11 +121,23 @@ class Work:
         return masking.make_table(rows, [around[file] for file in files[: len(rows)]], on_warning)
 
 
+@lru_cache(maxsize=2)
+def _pixels_of(volume: Volume, **reading: Any) -> tuple[tuple[float, float] | None, Any]:
+    """Open a volume: its spacing and pixels, memory-mapped where that can be; the last two stay."""
+    opened = open_volume(volume, **reading)
+    return opened.spacing_mm, opened.load()
+
+
 def mask_batch(
     images: str | Path,
     output: str | Path,
     settings: PipelineSettings | None = None,
     *,
+    slices: str = "",
+    suffix: str = "",
+    spacing_mm: str = "",
+    axis: str = "",
+    nan_background: bool = False,
     on_warning: str = "keep",
     workers: int | None = None,
     scheduler: str = "",
@@ -88,13 +145,11 @@ def mask_batch(
     parquet: bool = False,
     overwrite: bool = False,
     progress: Progress = lambda done, total: None,
-    **words: Any,
 ) -> masking.Masked:
-    """Make the masks of any number of slices; go on where an earlier run was stopped.
+    """Make the masks of slices of one size, a range of all; go on where a run was stopped.
 
-    `images` has slices of one size; `words` are as in `stack.read.open_slices`. A .npy has a byte a
-    pixel, a .packed.npy a bit (`numpy.packbits`), a .zarr 255 where something is missing. `workers`
-    are threads, or those of the Dask cluster at `scheduler`.
+    A .npy has a byte a pixel, a .packed.npy a bit (`numpy.packbits`), a .zarr 255 where something
+    is missing. `workers` are threads, or those of the Dask cluster at `scheduler`.
     """
     masking.check_on_warning(on_warning)
     if parquet:
@@ -103,17 +158,29 @@ def mask_batch(
     kind = next((one for one in KINDS if path.name.lower().endswith(one)), "")
     if not kind:
         raise InvalidSetting(f"A batch writes {', '.join(KINDS)}, and {path.name} is none of them.")
-    slices, opened = open_slices(images, **words)
-    for spacing_mm in {one.spacing_mm for one in opened}:
-        settings.at(spacing_mm)  # refused now, not slice by slice
-    places = (path, *masking.beside(path, ".parquet" if parquet else ".csv"))
-    asked = asdict(settings) | vars(slices) | {"volumes": "", "on_warning": on_warning}
-    about: dict[str, Any] = {name: str(one) for name, one in asked.items()}
-    about |= {"images": slices.fingerprint(), **masking.versions()}
-    folder, (n, height, width) = path.with_name(f"{path.name}.partial"), slices.shape
+    volumes = list_volumes(expand(images).absolute(), suffix, every_series=True)
+    reading: dict[str, Any] = {"spacing_mm": parse_spacing(spacing_mm), "axis": axis}
+    reading["nan_background"] = nan_background
+    opened = [open_volume(one, **reading) for one in volumes]
+    counts, sizes = tuple(one.shape[0] for one in opened), {one.shape[1:] for one in opened}
+    if len(sizes) > 1:
+        listed = " and ".join(f"{rows} x {columns}" for rows, columns in sorted(sizes))
+        raise InvalidSetting(f"A batch has slices of one size, and these are {listed} px.")
+    chosen, (height, width) = parse_slices(slices, sum(counts)), sizes.pop()
+    if chosen != list(range(chosen[0], chosen[-1] + 1)):
+        raise InvalidSetting(f"A batch takes one range of slices, as 0:1000, not {slices!r}.")
+    for one in {one.spacing_mm for one in opened}:
+        settings.at(one)  # refused now, not slice by slice
+    n, folder = len(chosen), path.with_name(f"{path.name}.partial")
     size = min(max(1, chunk or _CHUNK_BYTES // (height * width)), n)
     stored = n, height, -(-width // 8) if kind == PACKED else width
-    work = Work(slices, folder / f"masks{kind}", stored, size, settings, masking.versions())
+    given = tuple(volumes), counts, chosen[0], (n, height, width), reading
+    work = Work(*given, folder / f"masks{kind}", stored, size, settings, masking.versions())
+    asked = {"counts": counts, "shape": work.shape, "first": work.first, "on_warning": on_warning}
+    asked = asdict(settings) | asked | reading
+    about: dict[str, Any] = {name: str(one) for name, one in asked.items()}
+    about |= {"images": work.fingerprint(), **work.versions}
+    places = (path, *masking.beside(path, ".parquet" if parquet else ".csv"))
     (told, differs), n_resumed = _known(places[2], about), n
     finished = not (overwrite or differs or work.masks.exists()) and all(map(Path.exists, places))
 
@@ -122,10 +189,7 @@ def mask_batch(
         masking.refuse_among(path, images)
         for one in places:
             allowed = overwrite or (not differs and one != path)  # stopped shortly before its end
-            if one.suffix != ".zarr" or not shape_of(one):
-                refuse_place(one, slices.files(), allowed)
-            elif not allowed:
-                raise UnreadableFile(f"{one} exists already; name another or use --overwrite.")
+            refuse_place(one, work.files(), allowed)
 
     if not finished:
         refuse()
@@ -133,8 +197,8 @@ def mask_batch(
         if not finished:
             work = _begin(work, about, overwrite)
             n_resumed = _work_through(work, workers, scheduler, progress)
-            if slices.fingerprint() != about["images"]:
-                raise BatchStopped(CHANGED)
+            if work.fingerprint() != about["images"]:
+                raise BatchStopped(_CHANGED)
             refuse()
             table = work.table(opened, on_warning)
             told = masking.describe(table, settings, opened, on_warning)
@@ -180,7 +244,7 @@ def _alone(folder: Path, path: Path) -> Iterator[None]:
         shutil.rmtree(folder / "rows")
         raise
     finally:
-        pixels_of.cache_clear()
+        _pixels_of.cache_clear()
         if not any(folder.glob("rows/*.json")):
             shutil.rmtree(folder, ignore_errors=True)
         lock.release()
@@ -217,7 +281,7 @@ def _begin(work: Work, about: Mapping[str, Any], overwrite: bool) -> Work:
 
 def _work_through(work: Work, workers: int | None, scheduler: str, progress: Progress) -> int:
     """Do all chunks that are not done, some at a time; return how many slices were done before."""
-    n, done = work.slices.shape[0], {int(one.stem) for one in work.masks.parent.glob("rows/*.json")}
+    n, done = work.shape[0], {int(one.stem) for one in work.masks.parent.glob("rows/*.json")}
     n_before = n_done = sum(min(work.chunk, n - number * work.chunk) for number in done)
     progress(n_done, n)
     left = (number for number in range(-(-n // work.chunk)) if number not in done)
@@ -246,13 +310,14 @@ def _crew(workers: int | None, scheduler: str) -> Iterator[Executor]:
         try:
             yield client.get_executor(pure=False)
         except (distributed.KilledWorker, distributed.CancelledError) as error:
-            told = "Workers were killed again and again; the batch is not finished, run it again."
-            raise BatchStopped(told) from error
+            raise BatchStopped(
+                "Workers were killed again and again; run the batch again."
+            ) from error
 
 
 def _publish(work: Work, table: pd.DataFrame, path: Path) -> None:
     """Give the masks their name, without those that are not to be written."""
-    nothing = np.zeros((1, *work.slices.shape[1:]), dtype=np.uint8)
+    nothing = np.zeros((1, *work.shape[1:]), dtype=np.uint8)
     for index in table["index"][(table["status"] == "warned") & (table["written_px"] == 0)]:
         write.write_slices(work.masks, work.stored, index, nothing)
     if path.suffix == ".zarr" and path.exists():  # no folder can replace another in one step

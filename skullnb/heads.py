@@ -116,28 +116,26 @@ def load(name: str) -> Stack:
     Stack('studyforrest': 16 slices of 384 x 274 px, int16, 0.666667 x 0.699988 mm,
     with reference, 1 group)
     """
-    head, path, stored = find(name), DATA / f"{name}.npz", dict[str, Any]()
-    if path.is_file():
-        with np.load(path, allow_pickle=False) as file:
-            stored = dict(file)
-    if name == BUILT_IN:
-        grid = Grid.of_affine(stored["affine"], stored["images"].shape[::-1], "axial")
-        given = stored["images"], stored["reference"], stored["spacing_mm"]
-        groups = (head.group,) * head.n_slices
-        return Stack(*given, groups, name, sources=(path,), grids=(grid,), axis="axial")
-    whole = load_whole(name)
+    head, whole, path = find(name), load_whole(name), DATA / f"{name}.npz"
     stack = whole.select(parse_slices(head.slices, len(whole)))
-    own = {"reference": stored["reference"], "reference_sources": (path,)} if stored else {}
-    return replace(stack, **own)
+    if name == BUILT_IN or not path.is_file():
+        return stack
+    with np.load(path, allow_pickle=False) as file:
+        return replace(stack, reference=file["reference"], reference_sources=(path,))
 
 
 def load_whole(name: str) -> Stack:
     """Return all axial slices of an open head; only of colin27 do all have a reference mask."""
+    head, path, own = find(name), DATA / f"{name}.npz", dict[str, Any](axis="axial", name=name)
     if name == BUILT_IN:
-        return load(name)
-    head, paths = find(name), fetch(name)
+        parts = "images", "reference", "spacing_mm", "affine"
+        with np.load(path, allow_pickle=False) as file:
+            images, reference, spacing_mm, affine = map(file.get, parts)
+        own |= {"grids": (Grid.of_affine(affine, images.shape[::-1], "axial"),), "sources": (path,)}
+        return Stack(images, reference, spacing_mm, (head.group,) * len(images), **own)
+    paths = fetch(name)
     if name != "colin27":
-        return read_stack(paths, groups=head.group, axis="axial", name=name)
+        return read_stack(paths, groups=head.group, **own)
     from scipy.io import loadmat
 
     # The scan, and its labels as reference: plain arrays, which run no code when opened.
@@ -145,22 +143,18 @@ def load_whole(name: str) -> Stack:
     scan, labelled = (loadmat(path, **options)["mri"] for path in paths)
     affine = np.array(scan["transform"], dtype=float)
     affine[:3, 3] += affine[:3, :3].sum(axis=1)  # MATLAB counts voxels from 1
-    grid = Grid.of_affine(affine, scan["anatomy"].shape, "axial", code="mni")
+    grid = Grid.of_affine(affine, scan["anatomy"].shape, "axial")
+    grid.header["qform_code"] = grid.header["sform_code"] = 4  # MNI
     inside = np.isin(grid.cut(labelled["seg"]), (2, 3)).astype(np.uint8)  # not 1, the scalp
-    reference, groups = np.stack([fill_holes(one) for one in inside]), (head.group,) * len(inside)
-    own: Any = {"sources": paths[:1], "reference_sources": paths[1:], "grids": (grid,)}
-    images = grid.cut(scan["anatomy"])
-    return Stack(images, reference, head.spacing_mm, groups, name, axis="axial", **own)
+    images, reference = grid.cut(scan["anatomy"]), np.stack([fill_holes(one) for one in inside])
+    own |= {"sources": paths[:1], "reference_sources": paths[1:], "grids": (grid,)}
+    return Stack(images, reference, head.spacing_mm, (head.group,) * len(images), **own)
 
 
 def open_data(
     images: Any = "", *, slices: str = "", nan_background: bool = False, **own: Any
 ) -> Stack:
-    """Open what `read_stack` reads, or a head by name: "" for that inside, or the "phantom".
-
-    >>> open_data(slices="4:8").name, len(open_data("phantom"))
-    ('studyforrest', 5)
-    """
+    """Open what `read_stack` reads, or a head by name: "" for that inside, or the "phantom"."""
     if not (name := known(images)):
         return read_stack(images, slices=slices, nan_background=nan_background, **own)
     for parameter in filter(own.get, own):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -70,11 +69,6 @@ def check_on_warning(word: str) -> None:
         raise InvalidSetting(f"On a warning, choose {' or '.join(ON_WARNING)}, not {word!r}.")
 
 
-def anchor_of(mask: Path) -> str:
-    """Return the place of a mask on the sheet of its folder, to stand after a #."""
-    return quote(mask.name)
-
-
 def beside(mask: Path, kind: str = ".csv") -> tuple[Path, Path]:
     """Return the table and the JSON file beside a mask."""
     name = mask.name if mask.suffix == ".zarr" else stem(mask)
@@ -84,11 +78,7 @@ def beside(mask: Path, kind: str = ".csv") -> tuple[Path, Path]:
 def plan_masks(
     images: str | Path, output: str | Path, *, bids: bool = False, suffix: str = ""
 ) -> list[Masked]:
-    """Decide where the masks of all volumes go, and refuse what can't be, before any is made.
-
-    `output` may be a file for one volume, or for files of one slice each, else it is a folder: of
-    masks called after their volumes or, with `bids`, of a derivative dataset.
-    """
+    """Decide where all masks go: into a file, a folder or a BIDS dataset; refuse what can't be."""
     output, head = expand(output), heads.known(str(images))
     source = Volume(Path(head)) if head else images
     volumes = stacks.list_volumes(source, suffix, every_series=True)
@@ -103,10 +93,6 @@ def plan_masks(
     else:
         to = output if bids else None
         jobs = [Masked(head or one, _path_of(one, output, bids), to) for one in volumes]
-    path, times = Counter(job.path for job in jobs).most_common(1)[0]
-    if times > 1:
-        told = f"{times} masks would be called {path.name}"
-        raise InvalidSetting(f"{told}; take a pattern of images such as 'scans/*_T1w.nii.gz'.")
     for job in () if head else jobs:
         refuse_among(job.path, images)
     return jobs
@@ -134,11 +120,10 @@ def mask_volumes(
     seen: Callable[[Masked, Stack | None, Array | None], object] = lambda *_: None,
     **reading: Any,
 ) -> Iterator[Masked]:
-    """Make the masks of volumes, each beside a table and a JSON file, in the order of the jobs.
+    """Make masks, each beside a table and a JSON file that names its place on a `sheet`.
 
-    A single job raises what goes wrong; among several the failed one is reported and the rest done.
-    `seen` is called after each, with its slices and masks; JSON files name its place on a `sheet`
-    that is made of them. `reading` are words of `read_stack`.
+    A single job raises what goes wrong; of several the failed one is reported and the rest done.
+    `seen` is called after each, with its slices and masks.
     """
     check_on_warning(on_warning)
     settings, whole = settings or PipelineSettings(), method == WHOLE_HEAD
@@ -168,7 +153,7 @@ def mask_volumes(
                 account["Remarks"].append(f"{coarse}; look at the masks near its top and base")
             if sheet:
                 page = Path(os.path.relpath(sheet, job.path.parent)).as_posix()
-                account["Sheet"] = f"{page}#{anchor_of(job.path)}"
+                account["Sheet"] = f"{page}#{quote(job.path.name)}"
             job.path.parent.mkdir(parents=True, exist_ok=True)
             with writing(to_table) as table_now, writing(to_account) as account_now:
                 write_table(table, table_now)  # all of them or none
@@ -206,10 +191,7 @@ def _measure_head(stack: Stack, settings: PipelineSettings) -> list[SliceMeasure
 def mask_slices(
     slices: Iterable[tuple[str, int, Any, Any]], settings: PipelineSettings, masks: Array
 ) -> list[Row]:
-    """Put masks in their places, and return a row a slice: why there is none, if one fails.
-
-    Of `slices` there are file, number, pixels (or a measure, or why they can't be read), spacing.
-    """
+    """Put masks of (file, number, pixels, measure or error, spacing) in place; give their rows."""
     rows = []
     for mask, (source, number, image, spacing_mm) in zip(masks, slices, strict=True):
         used = settings.at(spacing_mm)
@@ -232,10 +214,7 @@ def mask_slices(
 def make_table(
     rows: list[Row], places: Iterable[tuple[str, str, float]], on_warning: str
 ) -> pd.DataFrame:
-    """Make the table of masks, with the signs beside neighbours, and how much is written.
-
-    Each row has a group, and a volume and step as in `neighbour_signs`. Refuses what failed whole.
-    """
+    """Make the table of masks in `places`: of each the group, and volume and step to neighbours."""
     import pandas as pd
 
     groups, *around = map(list, zip(*places, strict=True))
@@ -253,10 +232,7 @@ def make_table(
 def describe(
     table: pd.DataFrame, settings: PipelineSettings, volumes: Sequence[Any], on_warning: str
 ) -> Row:
-    """Say for a JSON file what masks are, how they were made, and which of them look wrong.
-
-    `volumes` have a spacing and remarks; where they differ in spacing, the table alone has that.
-    """
+    """Say for a JSON file what masks of `volumes` are, how made, and which of them look wrong."""
     grows, spacings = settings.border == DARK_GROWTH, {one.spacing_mm: 1 for one in volumes}
     spacing_mm = volumes[0].spacing_mm if len(spacings) == 1 else None
     used = settings.at(volumes[0].spacing_mm) if grows or len(spacings) == 1 else settings
@@ -267,10 +243,8 @@ def describe(
     asked_px = settings.kernel_width if settings.reach_mm is None else 0
     remarks = []
     for one in () if grows else spacings:
-        told = asked_remark(settings, one)
-        if not kernel_sign(settings, one):  # of which every slice is warned
-            told = told or span_remark(asked_px, one)
-        remarks.append(told)
+        told = "" if kernel_sign(settings, one) else span_remark(asked_px, one)
+        remarks += [asked_remark(settings, one), told]  # of a sign every slice is warned
     numbered = "index" if volumes[1:] else "slice"
 
     def say(status: str, told: str) -> str:

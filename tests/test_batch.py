@@ -34,7 +34,6 @@ from skullnb.errors import BatchStopped, InvalidSetting, SkullnbError, Unreadabl
 from skullnb.pipeline import PipelineSettings, create_skull_masks, measure_slice
 from skullnb.stack import Volume
 from skullnb.stack import write as storage
-from skullnb.stack.read import Slices
 
 SETTINGS = PipelineSettings(kernel_width=5)
 KINDS = ("m.npy", "m.packed.npy", "m.zarr")
@@ -426,8 +425,8 @@ def test_memory_does_not_grow_with_the_number_of_slices(tmp_path):
 
 
 def test_work_that_travels_is_small_and_refused_by_another_version(tmp_path):
-    slices = Slices((Volume(tmp_path / "a.npy"),), (1,), (1, 1, 1))
-    work = Work(slices, tmp_path / "m.npy", (1, 1, 1), 1, SETTINGS, {"skullnb": "1"})
+    images = (Volume(tmp_path / "a.npy"),), (1,), 0, (1, 1, 1), {}
+    work = Work(*images, tmp_path / "m.npy", (1, 1, 1), 1, SETTINGS, {"skullnb": "1"})
     assert len(pickle.dumps(work)) < 2000
     with pytest.raises(BatchStopped, match=r"A worker has .*this machine {'skullnb': '1'}"):
         work.do(0)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import cv2
 import numpy as np
@@ -65,7 +66,7 @@ def mask_volumes(
 def draw_card(masked: masking.Masked, stack: Stack | None = None, masks: Any = None) -> Card:
     """Make the card of a volume from what `mask_volumes` said of it, and its slices and masks."""
     told, name = masked.account, getattr(masked.source, "name", masked.path.name)
-    card: dict[str, Any] = {"name": name, "anchor": masking.anchor_of(masked.path), "told": told}
+    card: dict[str, Any] = {"name": name, "anchor": quote(masked.path.name), "told": told}
     if masked.table is None or stack is None:
         return card
     warned = np.flatnonzero((masked.table["status"] == "warned").to_numpy())

@@ -16,7 +16,6 @@ import numpy as np
 from skullnb.errors import InvalidSetting, SkullnbError, UnreadableFile
 
 Array = np.ndarray[Any, Any]
-AXES = ("axial", "coronal", "sagittal")
 
 _LEAST_MM, _MOST_MM = 1e-6, 1e6  # what no scanner leaves, and all later arithmetic stands
 _SILENCE = RLock()  # what warnings are shown is the whole program's, so one thread at a time
@@ -43,10 +42,16 @@ def in_one_sentence(path: Path, quoting: bool = True) -> Iterator[None]:
 @contextmanager
 def silenced() -> Iterator[None]:
     """Keep to ourselves what libraries log and warn of: it may quote what a file says."""
-    with _SILENCE, warnings.catch_warnings(action="ignore"), ExitStack() as before:
-        for talker in map(logging.getLogger, ("pydicom", "nibabel.global")):
-            before.callback(setattr, talker, "disabled", talker.disabled)
-            talker.disabled = True
+
+    def hear(record: logging.LogRecord) -> bool:
+        if record.name == "tifffile" and record.levelno >= logging.ERROR:
+            raise ValueError(record.getMessage())  # it goes on without the pages it can't find
+        return False
+
+    with _SILENCE, warnings.catch_warnings(action="ignore"), ExitStack() as after:
+        for talker in map(logging.getLogger, ("pydicom", "nibabel.global", "tifffile")):
+            talker.addFilter(hear)
+            after.callback(talker.removeFilter, hear)
         yield
 
 
@@ -99,8 +104,7 @@ def needed(module: str, what: str, extra: str) -> Any:
     try:
         return import_module(module)
     except ImportError as error:
-        told = f"{what} needs {module}, which is not installed; run: pip install"
-        raise InvalidSetting(f"{told} 'skullnb[{extra}]'") from error
+        raise InvalidSetting(f"{what} needs {module}: pip install 'skullnb[{extra}]'") from error
 
 
 def expand(path: str | Path) -> Path:

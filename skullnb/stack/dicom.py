@@ -66,10 +66,10 @@ def find_series(files: Iterable[Path]) -> list[list[Volume]]:
         with checks.in_one_sentence(file, quoting=False), checks.silenced():
             header = _read(file, stop_before_pixels=True)
             if "Rows" in header:
-                number = str(header.get("SeriesNumber", ""))
                 # Any text may stand there, a patient's name or a path; it goes into messages.
-                number = number if re.fullmatch(r"[0-9]{1,12}", number) else ""
-                series = file.parent.resolve(), number, str(header.get("SeriesInstanceUID", ""))
+                told = re.fullmatch(r"[0-9]{1,12}", str(header.get("SeriesNumber", "")))
+                number, uid = told[0] if told else "", str(header.get("SeriesInstanceUID", ""))
+                series = file.parent.resolve(), number, uid
                 found.setdefault(series, []).extend(_frames(file, header))
     in_order, folders = sorted(found, key=lambda one: (one[0], checks.natural_key(one[1]))), []
     for folder, group in groupby(in_order, key=itemgetter(0)):
@@ -79,9 +79,9 @@ def find_series(files: Iterable[Path]) -> list[list[Volume]]:
             numbers = [str(count) for count in range(1, len(here) + 1)]
         for number, series in zip(numbers, here, strict=True):
             stored = tuple(dict.fromkeys(frame.file for frame in found[series]))
-            path = stored[0] if len(here) == len(stored) == 1 else folder
-            name = folder.name if path == folder else checks.stem(path)
-            name = f"{folder.name}-series{number}" if len(here) > 1 else name
+            alone = len(here) == len(stored) == 1
+            path, name = (stored[0], "") if alone else (folder, folder.name)
+            name += f"-series{number}" if len(here) > 1 else ""
             volumes.append(Volume(path, name, tuple(found[series]), number, files=stored))
         folders.append(volumes)
     return folders

@@ -2,11 +2,8 @@
 
 import gzip
 import json
-import logging
 import re
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -15,8 +12,8 @@ import numpy as np
 
 from skullnb.errors import UnreadableFile
 from skullnb.stack import checks
-from skullnb.stack.checks import Array, refuse_size, suffix_of
-from skullnb.stack.model import Grid, Volume, voxel_sizes
+from skullnb.stack.checks import Array, refuse_size
+from skullnb.stack.model import Grid, Volume
 
 # What a NIfTI header's description says of a phantom, so that it is not taken for a scan later.
 SYNTHETIC = b"skullnb synthetic phantom"
@@ -24,14 +21,6 @@ SYNTHETIC = b"skullnb synthetic phantom"
 NIBABEL_KINDS = (".nii", ".nii.gz", ".hdr", ".img", ".mgz", ".mgh", ".mnc", ".head")
 ITK_KINDS = (".nrrd", ".nhdr", ".mha", ".mhd")
 _GEOMETRY = ("pixdim", "xyzt_units", "qform", "sform", "quatern", "qoffset", "srow")  # begin so
-
-
-def npz_names(path: Path) -> list[str]:
-    """Return the names of the arrays in an .npz file; none for other files."""
-    if suffix_of(path) != ".npz" or not path.is_file():
-        return []
-    with checks.in_one_sentence(path), zipfile.ZipFile(path) as archive:
-        return [name.removesuffix(".npy") for name in archive.namelist()]
 
 
 def open_npy(path: Path, axis: str, part: str) -> Volume:
@@ -44,15 +33,17 @@ def open_npy(path: Path, axis: str, part: str) -> Volume:
 
 def open_npz(path: Path, axis: str, part: str) -> Volume:
     """Open an .npz file."""
-    names = npz_names(path)
-    key = names[0] if len(names) == 1 else part
-    if key not in names:
-        told = f"{len(names)} arrays ({', '.join(names[:6])}) and none is called {part}"
-        raise UnreadableFile(f"{path.name} holds {told}; keep one in it, or give it that name.")
-    with zipfile.ZipFile(path) as archive, archive.open(f"{key}.npy") as member:
-        first = np.lib.format.read_magic(member) == (1, 0)
-        read = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
-        dimensions, _, dtype = read(member)
+    with zipfile.ZipFile(path) as archive:
+        names = [name.removesuffix(".npy") for name in archive.namelist()]
+        key = names[0] if len(names) == 1 else part
+        if key not in names:
+            told = f"{len(names)} arrays ({', '.join(names[:6])}) and none is called {part}"
+            raise UnreadableFile(f"{path.name} holds {told}; keep one in it, or give it that name.")
+        with archive.open(f"{key}.npy") as member:
+            kind = np.lib.format
+            first = kind.read_magic(member) == (1, 0)
+            read = kind.read_array_header_1_0 if first else kind.read_array_header_2_0
+            dimensions, _, dtype = read(member)
     shape = checks.stack_shape(path, dimensions, dtype)
     refuse_size(path, prod(shape) * dtype.itemsize)
 
@@ -62,6 +53,7 @@ def open_npz(path: Path, axis: str, part: str) -> Volume:
 
     extras = {"groups", "spacing_mm", "synthetic"} & {*names} if part == "images" else ()
     known: dict[str, Any] = {name: load(name).tolist() for name in extras}
+    known["has_reference"] = "reference" in names
     # A text would be taken for a file's name, and files name no files here.
     known["groups"] = checks.parse_groups([*np.ravel(known["groups"])] if "groups" in known else "")
     known["spacing_mm"] = checks.parse_spacing(known.get("spacing_mm"))
@@ -93,7 +85,7 @@ def open_tiff(path: Path, axis: str, part: str) -> Volume:
     import tifffile
 
     # What an OME file says of other files is not asked: it could name any.
-    with _tiff_errors(), tifffile.TiffFile(path, is_ome=False) as tiff:
+    with checks.silenced(), tifffile.TiffFile(path, is_ome=False) as tiff:
         series, page = tiff.series, tiff.series[0].keyframe
         ome = re.findall(r'\bSize([ZCT])="(\d{1,9})"', tiff.pages.first.description or "")
         axes = {(one, int(n)) for one, n in ome}
@@ -117,29 +109,12 @@ def open_tiff(path: Path, axis: str, part: str) -> Volume:
         refuse_size(path, prod(shape) * series[0].dtype.itemsize, stored)
 
     def load() -> Array:
-        with _tiff_errors(), tifffile.TiffFile(path, is_ome=False) as again:
+        with checks.silenced(), tifffile.TiffFile(path, is_ome=False) as again:
             out = "memmap" if mappable else None
             parts = [one.asarray(out=out).reshape(-1, *shape[1:]) for one in again.series]
         return parts[0] if mappable else np.concatenate(parts)
 
     return Volume(path, shape=shape, load=load)
-
-
-@contextmanager
-def _tiff_errors() -> Iterator[None]:
-    """Raise what tifffile only logs: it skips pages it can't find and goes on without them."""
-
-    def hear(record: logging.LogRecord) -> bool:
-        if record.levelno >= logging.ERROR:
-            raise ValueError(record.getMessage())
-        return False
-
-    logger = logging.getLogger("tifffile")
-    logger.addFilter(hear)
-    try:
-        yield
-    finally:
-        logger.removeFilter(hear)
 
 
 def open_picture(path: Path, axis: str, part: str) -> Volume:
@@ -174,7 +149,7 @@ def open_nibabel(path: Path, axis: str, part: str) -> Volume:
     shape = tuple(map(int, image.shape))
     checks.check_pixels(path, shape, dtype)
     named = {Path(one.filename) for one in image.file_map.values() if one.filename}
-    store = Path(image.file_map.get("image", next(iter(image.file_map.values()))).filename)
+    store = Path(image.file_map["image"].filename)
     packed = store.suffix.lower() in (".gz", ".mgz")
     scaled = (getattr(proxy, "slope", None), getattr(proxy, "inter", None)) != (1, 0)
     if packed or scaled:
@@ -228,7 +203,7 @@ def _conflict(path: Path, image: Any, affine: Array) -> tuple[str, ...]:
     if not any(codes):
         told = "says nothing of its orientation, so left, right, front and back are a guess"
         return (f"{path.name} {told}; look at a slice before you rely on them.",)
-    sizes, zooms = voxel_sizes(affine), np.array((*image.header.get_zooms(), 1, 1)[:3])
+    sizes, zooms = np.linalg.norm(affine[:3, :3], axis=0), (*image.header.get_zooms(), 1, 1)[:3]
     both = image.get_qform() - affine if all(codes) else np.zeros((4, 4))
     ends = np.array([[0, 0, 0, 1], (*np.subtract((*image.shape, 1, 1)[:3], 1), 1)])
     apart = np.abs(ends @ both.T).max()

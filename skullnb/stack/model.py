@@ -21,7 +21,7 @@ from skullnb.stack import checks
 from skullnb.stack.checks import Array
 
 # Where slices, rows and columns lead, in the letters of nibabel: towards Superior, Posterior, ...
-_TOWARDS = {"axial": "SPL", "coronal": "AIL", "sagittal": "RIP"}
+TOWARDS = {"axial": "SPL", "coronal": "AIL", "sagittal": "RIP"}
 _ACROSS = ("sagittal", "coronal", "axial")  # the cut across x, y and z
 _BY_FAR_MM, _BY_FAR_COUNT = 1.99, 4
 
@@ -51,33 +51,28 @@ class Grid:
 
     @classmethod
     def of_affine(
-        cls,
-        affine: Array,
-        shape: Sequence[int],
-        axis: str = "",
-        code: str = "scanner",
-        header: Any = None,
+        cls, affine: Array, shape: Sequence[int], axis: str = "", header: Any = None
     ) -> "Grid":
-        """Make a grid, cut as acquired unless an axis is named, with a header of such a `code`."""
+        """Make a grid, cut as acquired unless an axis is named; of a scanner if no header says."""
         nib: Any = import_module("nibabel")
         if header is None:
             voxels = np.broadcast_to(np.uint8(0), tuple(shape))  # one byte stands for all
             header = nib.Nifti1Image(voxels, affine).header
-            header.set_qform(affine, code=code)
-            header.set_sform(affine, code=code)
+            header.set_qform(affine, code="scanner")
+            header.set_sform(affine, code="scanner")
             header.set_xyzt_units("mm")
         if not np.isfinite(affine).all() or np.linalg.matrix_rank(affine[:3, :3]) < 3:
             raise ValueError("its affine is singular or not finite")
-        counts, sizes = (*shape, 1, 1)[:3], voxel_sizes(affine)
+        counts, sizes = (*shape, 1, 1)[:3], np.linalg.norm(affine[:3, :3], axis=0)
         stored = nib.io_orientation(affine)
         axis = axis or _acquired(sizes, np.array(counts), stored)
-        wanted = nib.orientations.axcodes2ornt(_TOWARDS[axis])
+        wanted = nib.orientations.axcodes2ornt(TOWARDS[axis])
         turn = nib.orientations.ornt_transform(stored, wanted)
         unit = {"meter": 1000.0, "micron": 0.001}.get(header.get_xyzt_units()[0], 1.0)
-        n, rows, columns = order = np.argsort(turn[:, 0])
-        steps: Any = [unit * _as_stored(size) for size in sizes[order]]
-        cut = counts[n], counts[rows], counts[columns]
-        return cls(counts, affine, header, axis, turn, cut, tuple(steps))
+        order = np.argsort(turn[:, 0])
+        cut: Any = tuple(counts[place] for place in order)
+        steps: Any = tuple(unit * _as_stored(size) for size in sizes[order])
+        return cls(counts, affine, header, axis, turn, cut, steps)
 
     def cut(self, volume: Array) -> Array:
         """View a volume in storage order as slices (N, H, W); writing to them writes to it."""
@@ -86,9 +81,10 @@ class Grid:
 
     def corners(self) -> Array:
         """Return where the first pixel of the first slice and the last of the last lie, in mm."""
-        back = import_module("nibabel.orientations").inv_ornt_aff(self.turn, self.shape)
-        ends = np.array([[0, 0, 0, 1], [*np.subtract(self.slices_shape, 1), 1]])
-        return np.asarray((ends @ (self.affine @ back).T)[:, :3])
+        nib: Any = import_module("nibabel")
+        whole = self.affine @ nib.orientations.inv_ornt_aff(self.turn, self.shape)
+        ends = [0, 0, 0], np.subtract(self.slices_shape, 1)
+        return np.asarray(nib.affines.apply_affine(whole, ends))
 
 
 def _as_stored(size: float) -> float:
@@ -97,22 +93,16 @@ def _as_stored(size: float) -> float:
     return short if np.isclose(size, short, 1.2e-7, 0) else whole
 
 
-def voxel_sizes(affine: Array) -> Array:
-    """Return how long a step along each stored axis is, in the affine's unit."""
-    return np.asarray(np.linalg.norm(affine[:3, :3], axis=0))
-
-
 def _acquired(sizes: Array, counts: Array, stored: Array) -> str:
     """Return the axis of a single slice, by far the largest step or fewest slices, else axial."""
-    fewest, thickest = np.argsort(counts, kind="stable"), np.argsort(-sizes)
-    for (first, second, _), holds in (
-        (fewest, lambda one, other: counts[one] == 1 < counts[other]),
-        (thickest, lambda one, other: sizes[one] >= _BY_FAR_MM * sizes[other]),
-        (fewest, lambda one, other: counts[other] >= _BY_FAR_COUNT * counts[one]),
-    ):
-        if holds(first, second):
-            return _ACROSS[int(stored[first, 0])]
-    return "axial"
+    first, second = np.argsort(counts, kind="stable")[:2]
+    thick, thin = np.argsort(-sizes)[:2]
+    if not counts[first] == 1 < counts[second]:
+        if sizes[thick] >= _BY_FAR_MM * sizes[thin]:
+            first = thick
+        elif counts[second] < _BY_FAR_COUNT * counts[first]:
+            return "axial"
+    return _ACROSS[int(stored[first, 0])]
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,29 +115,25 @@ class Volume:
     number: str = ""  # by which a user chooses a series
     # What `open_volume` fills in:
     shape: tuple[int, int, int] = (0, 0, 0)  # (N, H, W)
-    load: Callable[[], Array] | None = None
+    load: Callable[..., Array] = np.asarray  # of an opened one: mapped where that can be
     spacing_mm: tuple[float, float] | None = None  # (row, column)
     grid: Grid | None = None  # where the format has an orientation
     groups: tuple[str, ...] | None = None  # stored in the file
     remarks: tuple[str, ...] = ()  # sentences
     files: tuple[Path, ...] = ()  # all it is stored in
     synthetic: bool = False  # whether it says that it was drawn
+    has_reference: bool = False  # in the same file
 
     def __post_init__(self) -> None:
         """Name the volume after its file, if no more is known."""
-        object.__setattr__(self, "name", self.name or checks.stem(self.path))
-        object.__setattr__(self, "files", self.files or (self.path,))
+        vars(self).update(
+            name=self.name or checks.stem(self.path), files=self.files or (self.path,)
+        )
 
     def on(self, grid: Grid, load: Callable[[], Array]) -> "Volume":
         """Return it on its grid; `load` gives the voxels in storage order."""
         known: Any = {"shape": grid.slices_shape, "spacing_mm": grid.steps_mm[1:], "grid": grid}
         return replace(self, load=lambda: grid.cut(load()), **known)
-
-    def pixels(self) -> Array:
-        """Return the slices of an opened volume: memory-mapped where the format allows."""
-        assert self.load is not None, "open_volume comes first"
-        with checks.in_one_sentence(self.path):
-            return self.load()
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -198,20 +184,18 @@ class Stack:
         reference = self.reference
         if reference is not None:
             if np.shape(reference) != images.shape:
-                told = f"The mask has the shape {np.shape(reference)}, the images {images.shape}"
-                raise ShapeMismatch(f"{told}; they must be the same.")
+                told = f"{np.shape(reference)}, the images {images.shape}"
+                raise ShapeMismatch(f"The mask has the shape {told}; they must be the same.")
             reference = checks.binary_mask(np.asanyarray(reference))
-        checked = {
-            "images": images,
-            "reference": reference,
-            "spacing_mm": checks.parse_spacing(self.spacing_mm),
-            "groups": groups,
-            "volume_numbers": tuple(self.volume_numbers) or (0,) * len(images),
-            "slice_numbers": tuple(self.slice_numbers) or tuple(range(len(images))),
-            "members": self.members or tuple((path,) for path in self.sources),
-        }
-        for field, value in checked.items():  # a frozen dataclass has no other way to store them
-            object.__setattr__(self, field, value)
+        vars(self).update(  # a frozen dataclass has no other way to store them
+            images=images,
+            reference=reference,
+            spacing_mm=checks.parse_spacing(self.spacing_mm),
+            groups=groups,
+            volume_numbers=tuple(self.volume_numbers) or (0,) * len(images),
+            slice_numbers=tuple(self.slice_numbers) or tuple(range(len(images))),
+            members=self.members or tuple((path,) for path in self.sources),
+        )
 
     def __len__(self) -> int:
         """Return the number of slices."""
@@ -240,10 +224,7 @@ class Stack:
         return aspect_of(self.spacing_mm)
 
     def select(self, indices: Sequence[int]) -> "Stack":
-        """Return the slices at some positions, in that order, with all that belongs to them.
-
-        The images are a view where the positions are evenly spaced, otherwise a copy.
-        """
+        """Return the slices at some positions, in that order; a view where they rise evenly."""
         n = len(self)
         if not len(indices) or not all(-n <= index < n for index in indices):
             raise InvalidSetting(f"The positions {list(indices)} choose no slices of 0 to {n - 1}.")
@@ -266,9 +247,8 @@ class Stack:
             digests[f"{path.name}{several}"] = _sha256_of(files)
         for path in self.reference_sources:
             digests[f"{path.name} (reference)"] = _sha256_of([path])
-        arrays = {} if digests else {"images": self.images, "reference": self.reference}
-        for name, array in arrays.items():
-            if array is not None:
+        for name in () if digests else ("images", "reference"):
+            if (array := getattr(self, name)) is not None:
                 about = f"{array.dtype.str} {array.shape}".encode()
                 digests[name] = hashlib.sha256(about + array.tobytes()).hexdigest()
         return digests

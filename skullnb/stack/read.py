@@ -4,21 +4,20 @@ import glob
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
-from itertools import groupby, islice
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import cycle, groupby, islice
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from skullnb.errors import BatchStopped, InvalidSetting, ShapeMismatch, UnreadableFile
+from skullnb.errors import InvalidSetting, ShapeMismatch, UnreadableFile
 from skullnb.stack import checks, files
-from skullnb.stack.checks import expand, stem, suffix_of
+from skullnb.stack.checks import Array, expand, stem, suffix_of
 from skullnb.stack.dicom import find_series, is_dicom, open_series
-from skullnb.stack.model import Stack, Volume, evenly, voxel_sizes
+from skullnb.stack.model import TOWARDS, Stack, Volume, evenly
 
 PICTURES = (".png", ".jpg", ".jpeg")
 READERS: dict[str, Callable[[Path, str, str], Volume]] = {
@@ -32,10 +31,6 @@ READERS: dict[str, Callable[[Path, str, str], Volume]] = {
 }
 KINDS = f"{', '.join(READERS)} and DICOM"
 
-CHANGED = (
-    "The images were changed while masks were being made of them, so the masks may be of both; "
-    "allow overwriting (--overwrite) to begin anew."
-)
 _TYPED = 0.02  # how far a spacing typed with two digits is from its header's
 _MOST_LOOKED_AT = 20_000  # files, in search of folders that would do
 
@@ -99,11 +94,11 @@ def read_stack(
     stack = _stack_of(opened, slices, checks.parse_groups(groups))
     stack = replace(stack, name=name or stack.name)
     masks = list_volumes(reference) if str(reference).strip() else volumes
-    if masks is volumes and not all("reference" in files.npz_names(one.path) for one in masks):
+    if masks is volumes and not all(one.has_reference for one in opened):
         return stack
     # Each is cut as its image is, even if its header gives another reason.
-    axes = [one.grid.axis if one.grid else "" for one in opened]
-    pairs = zip(masks, axes if len(masks) == len(axes) else axes[:1] * len(masks), strict=True)
+    axes = cycle(one.grid.axis if one.grid else "" for one in opened)
+    pairs = zip(masks, axes, strict=False)
     drawn = _stack_of([open_volume(mask, axis, "reference") for mask, axis in pairs], slices)
     sources = tuple(file for some in drawn.members for file in some)
     whole = replace(stack, reference=drawn.images, reference_sources=sources)
@@ -132,7 +127,7 @@ def _stack_of(opened: list[Volume], slices: object, labels: tuple[str, ...] | No
         chosen = [(file, n) for file, count in each for n in checks.parse_slices(slices, count)]
     pieces = []
     for file, run in groupby(chosen, key=itemgetter(0)):
-        whole = opened[file].pixels()
+        whole = opened[file].load()
         piece = whole[evenly([n for _, n in run])]
         # A view would keep all of a decompressed volume in memory for the sake of a few slices.
         pieces.append(piece if len(piece) == len(whole) or is_mapped(piece) else piece.copy())
@@ -178,7 +173,7 @@ def _refuse_strangers(stack: Stack, masks: Stack) -> None:
     for image, mask, grid, other in pairs:
         apart = np.abs(grid.corners() - other.corners()).max() if grid and other else 0
         # Headers round; half a voxel is more than rounding and less than a wrong pixel.
-        far = grid is not None and apart > voxel_sizes(grid.affine).min() / 2
+        far = grid is not None and apart > np.linalg.norm(grid.affine[:3, :3], axis=0).min() / 2
         others = masks.volume_numbers != stack.volume_numbers
         if far or others or (some_named and stem(image) not in mask.name):
             why = f"it lies {apart:.1f} mm from it" if far else "its name or size is another's"
@@ -196,7 +191,7 @@ def open_volume(
     """Read what the header of a volume says; of an .npz, of its `part` "images" or "reference"."""
     path, remarks = volume.path, list[str]()
     kind = ".zarr" if files.is_zarr(path) else suffix_of(path)
-    if axis not in ("", *checks.AXES):
+    if axis not in ("", *TOWARDS):
         raise InvalidSetting(f"The axis {axis!r} is not known; use axial, coronal or sagittal.")
     if not volume.frames and kind not in READERS:
         raise UnreadableFile(f"{path.name} is of a kind that is not read; those are {KINDS}.")
@@ -215,16 +210,16 @@ def open_volume(
         header, given = ("{:.4g} x {:.4g} mm".format(*one) for one in (own, spacing_mm))
         told = f"{path.name} has pixels of {header} by its header, but {given} were given"
         remarks.append(f"{told}, which are used")
-    load: Any = opened.load
-    return replace(
-        opened,
-        load=(lambda: _without_nan(load())) if nan_background else load,
-        spacing_mm=spacing_mm or own,
-        remarks=(*opened.remarks, *remarks),
-    )
+
+    def load() -> Array:
+        with checks.in_one_sentence(path):
+            return _without_nan(opened.load()) if nan_background else opened.load()
+
+    remarks = [*opened.remarks, *remarks]
+    return replace(opened, load=load, spacing_mm=spacing_mm or own, remarks=tuple(remarks))
 
 
-def _without_nan(images: checks.Array) -> checks.Array:
+def _without_nan(images: Array) -> Array:
     """Return images with NaN as background."""
     if images.dtype.kind != "f" or not any(np.isnan(plane).any() for plane in images):
         return images  # still mapped
@@ -264,8 +259,7 @@ def list_volumes(
         raise _nothing_in(path, "DICOM series" if number else "images")
     name, times = Counter(one.name for one in found).most_common(1)[0]
     if times > 1:  # which would make one group of them
-        told = f"{times} of the files {images} stands for are called {name}"
-        raise InvalidSetting(f"{told}; give each its own name.")
+        raise InvalidSetting(f"{times} of the files there are called {name}; give each its own.")
     return sorted(found, key=lambda one: checks.natural_key(one.name))
 
 
@@ -305,8 +299,7 @@ def _is_read(file: Path) -> bool:
 def _nothing_in(path: Path, what: str) -> UnreadableFile:
     """Say that a path holds nothing to read, and which folders in or beside it do."""
     folder = path if path.is_dir() else path.parent
-    within = (Path(here, name) for here, _, names in os.walk(folder) for name in sorted(names))
-    found = [one for one in islice(within, _MOST_LOOKED_AT) if _is_read(one)]
+    found = filter(_is_read, islice(folder.rglob("*"), _MOST_LOOKED_AT))
     folders = sorted({str(one.parent) for one in found if one.parent != folder})
     if not folders or glob.has_magic(str(path)):
         return UnreadableFile(f"{path} holds no {what}; the kinds are {KINDS}.")
@@ -319,80 +312,3 @@ def is_mapped(array: Any) -> bool:
     while isinstance(array, np.ndarray) and not isinstance(array, np.memmap):
         array = array.base
     return isinstance(array, np.memmap)
-
-
-@dataclass(frozen=True)
-class Slices:
-    """Slices of one size: of files, one file after another, or of a zarr array."""
-
-    volumes: tuple[Volume, ...]  # unopened
-    counts: tuple[int, ...]  # of the slices in each
-    shape: tuple[int, int, int]  # (N, H, W) of those chosen
-    first: int = 0  # its number among all
-    spacing_mm: tuple[float, float] | None = None  # (row, column), before what headers say
-    axis: str = ""
-    nan_background: bool = False
-
-    def read(self, start: int, stop: int) -> Iterator[tuple[str, int, Any, Any]]:
-        """Give each slice's file, number there, pixels (or why they can't be read) and spacing."""
-        offset, single = -self.first, max(self.counts) == 1 < len(self.counts)
-        for volume, n in zip(self.volumes, self.counts, strict=True):
-            low, high = max(start - offset, 0), min(stop - offset, n)
-            offset += n
-            if low >= high:
-                continue
-            spacing_mm, pixels = self.spacing_mm, None
-            images: Any = []
-            try:
-                with checks.in_one_sentence(volume.path):
-                    opened, pixels = pixels_of(volume, self.axis, self.nan_background)
-                    spacing_mm, images = spacing_mm or opened.spacing_mm, pixels[low:high]
-            except UnreadableFile as error:
-                # What the system refuses is no property of a file, and may be gone tomorrow.
-                cause = error.__cause__ or error
-                refused = isinstance(cause, MemoryError) or getattr(cause, "errno", None)
-                if refused or not volume.path.exists():
-                    raise
-                images = [error] * (high - low)
-            if not isinstance(images, list) and images.shape != (high - low, *self.shape[1:]):
-                raise BatchStopped(CHANGED)
-            for at, image in enumerate(images, offset - n + self.first if single else low):
-                yield volume.path.name, at, image, spacing_mm
-            if is_mapped(pixels):  # what was read of a map counts as this program's memory
-                pixels_of.cache_clear()
-
-    def files(self) -> list[Path]:
-        """List all files that are read."""
-        every = [path for one in self.volumes for path in one.files]
-        deep = [sorted(path.rglob("*")) if path.is_dir() else [path] for path in every]
-        return [file for some in deep for file in some if not file.is_dir()]
-
-    def fingerprint(self) -> list[list[Any]]:
-        """Know the files again: names, sizes and times."""
-        stats = [(path.name, path.stat()) for path in self.files()]
-        return [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]
-
-
-def open_slices(
-    images: str | Path, *, slices: str = "", suffix: str = "", spacing_mm: str = "", **words: Any
-) -> tuple[Slices, list[Volume]]:
-    """Find slices, a range over all files together; other words are those of `open_volume`."""
-    volumes = list_volumes(checks.expand(images).absolute(), suffix, every_series=True)
-    words["spacing_mm"] = checks.parse_spacing(spacing_mm)
-    opened = [open_volume(one, **words) for one in volumes]
-    counts, sizes = tuple(one.shape[0] for one in opened), {one.shape[1:] for one in opened}
-    if len(sizes) > 1:
-        told = " and ".join(f"{rows} x {columns}" for rows, columns in sorted(sizes))
-        raise InvalidSetting(f"A batch has slices of one size, and these are {told} px.")
-    chosen = checks.parse_slices(slices, sum(counts))
-    if chosen != list(range(chosen[0], chosen[-1] + 1)):
-        raise InvalidSetting(f"A batch takes one range of slices, as 0:1000, not {slices!r}.")
-    shape = (len(chosen), *sizes.pop())
-    return Slices(tuple(volumes), counts, shape, chosen[0], **words), opened
-
-
-@lru_cache(maxsize=2)
-def pixels_of(volume: Volume, axis: str, nan_background: bool) -> tuple[Volume, Any]:
-    """Open a volume and its pixels, memory-mapped where the format allows; the last two stay."""
-    opened = open_volume(volume, axis, nan_background=nan_background)
-    return opened, opened.pixels()

@@ -28,8 +28,9 @@ def refuse_place(
     """Refuse, before long work, to write where something (its `own` input) would be lost."""
     if kinds and suffix_of(path) not in kinds:
         raise UnreadableFile(f"{path.name} is of a kind not written; use {', '.join(kinds)}.")
-    if path.is_dir() or not path.parent.is_dir():
-        what = "is a folder" if path.is_dir() else "would lie in no folder that exists"
+    folder = path.is_dir() and not shape_of(path)  # that of a zarr array counts as a file
+    if folder or not path.parent.is_dir():
+        what = "is a folder" if folder else "would lie in no folder that exists"
         raise UnreadableFile(f"{path} {what}; name a file in one.")
     # What can be no path, as long labels typed for groups, is no file either.
     if path.exists() and any(os.path.exists(one) and path.samefile(one) for one in own):  # noqa: PTH110
@@ -129,8 +130,7 @@ def write_stack(stack: Stack, path: str | Path, overwrite: bool = False) -> tupl
 
 def files_of(stack: Stack) -> list[Path]:
     """List all files that a stack was read from."""
-    members = [file for files in stack.members for file in files]
-    return [*stack.sources, *stack.reference_sources, *members]
+    return [*stack.reference_sources, *(file for files in stack.members for file in files)]
 
 
 def _write_nifti(path: Path, masks: Array, stack: Stack) -> None:
@@ -145,7 +145,8 @@ def _write_nifti(path: Path, masks: Array, stack: Stack) -> None:
         row, column = stack.spacing_mm or (1.0, 1.0)
         # No axis may look by far the thickest, or the slices would be read back along it.
         affine = np.diag([-column, -row, max(row, column, 1.0), 1.0])
-        grid = Grid.of_affine(affine, masks.shape[::-1], "axial", code="aligned")
+        grid = Grid.of_affine(affine, masks.shape[::-1], "axial")
+        grid.header["qform_code"] = grid.header["sform_code"] = 2  # aligned, with nobody knows what
     volume = np.zeros(grid.header.get_data_shape(), masks.dtype, order="F")
     single = grid.slices_shape[0] == 1  # which may have a number among other files
     grid.cut(volume)[[0] if single else list(numbers)] = masks
