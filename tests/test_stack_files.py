@@ -23,7 +23,7 @@ from skullnb.stack import (
     write_stack,
     writing,
 )
-from skullnb.stack.read import is_mapped
+from skullnb.stack.read import is_mapped, open_volume
 
 IMAGES = np.random.default_rng(1).integers(0, 4000, (6, 9, 7)).astype(np.int16)
 MASKS = (IMAGES > 2000).astype(np.uint8)
@@ -78,6 +78,21 @@ def test_every_kind_of_file_gives_the_same_stack_mapped_where_that_can_be(tmp_pa
     assert stack.fingerprint() == {name: digest}
     mapped = name in ("a.npy", "a.tif", "a.nii", "a.mgh")
     assert (is_mapped(stack[1:].images), stack.images.flags.writeable) == (mapped, not mapped)
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_header_that_two_threads_parse_at_once_is_no_damaged_file(tmp_path, monkeypatch, number):
+    (file,) = list_volumes(save(tmp_path / "scan.npy", IMAGES))
+    parse, calls = np.lib.format.open_memmap, itertools.count(1)
+
+    def stumble(*given, **words):
+        if next(calls) == number:  # first the header is read, then the pixels
+            raise SystemError("AST constructor recursion depth mismatch (before=2, after=4)")
+        return parse(*given, **words)
+
+    monkeypatch.setattr("numpy.lib.format.open_memmap", stumble)
+    np.testing.assert_array_equal(open_volume(file).load(), IMAGES)
+    assert next(calls) > 3
 
 
 def test_an_error_without_words_is_named_where_a_file_can_not_be_written(tmp_path):

@@ -18,7 +18,7 @@ from skullnb.errors import InvalidSetting, SkullnbError, UnreadableFile
 Array = np.ndarray[Any, Any]
 
 _LEAST_MM, _MOST_MM = 1e-6, 1e6  # what no scanner leaves, and all later arithmetic stands
-_SILENCE = RLock()  # what warnings are shown is the whole program's, so one thread at a time
+_SILENCE = RLock()  # what warnings are shown is the whole program's
 
 
 @contextmanager
@@ -40,18 +40,25 @@ def in_one_sentence(path: Path, quoting: bool = True) -> Iterator[None]:
 
 
 @contextmanager
-def silenced() -> Iterator[None]:
-    """Keep to ourselves what libraries log and warn of: it may quote what a file says."""
+def logs_kept() -> Iterator[None]:
+    """Keep to ourselves what libraries log: it may quote what a file says."""
 
     def hear(record: logging.LogRecord) -> bool:
         if record.name == "tifffile" and record.levelno >= logging.ERROR:
             raise ValueError(record.getMessage())  # it goes on without the pages it can't find
         return False
 
-    with _SILENCE, warnings.catch_warnings(action="ignore"), ExitStack() as after:
+    with ExitStack() as after:
         for talker in map(logging.getLogger, ("pydicom", "nibabel.global", "tifffile")):
             talker.addFilter(hear)
             after.callback(talker.removeFilter, hear)
+        yield
+
+
+@contextmanager
+def silenced() -> Iterator[None]:
+    """Keep what libraries warn of, too; only one thread at a time may."""
+    with _SILENCE, warnings.catch_warnings(action="ignore"), logs_kept():
         yield
 
 

@@ -85,7 +85,7 @@ def open_tiff(path: Path, axis: str, part: str) -> Volume:
     import tifffile
 
     # What an OME file says of other files is not asked: it could name any.
-    with checks.silenced(), tifffile.TiffFile(path, is_ome=False) as tiff:
+    with checks.logs_kept(), tifffile.TiffFile(path, is_ome=False) as tiff:
         series, page = tiff.series, tiff.series[0].keyframe
         ome = re.findall(r'\bSize([ZCT])="(\d{1,9})"', tiff.pages.first.description or "")
         axes = {(one, int(n)) for one, n in ome}
@@ -109,7 +109,7 @@ def open_tiff(path: Path, axis: str, part: str) -> Volume:
         refuse_size(path, prod(shape) * series[0].dtype.itemsize, stored)
 
     def load() -> Array:
-        with checks.silenced(), tifffile.TiffFile(path, is_ome=False) as again:
+        with checks.logs_kept(), tifffile.TiffFile(path, is_ome=False) as again:
             out = "memmap" if mappable else None
             parts = [one.asarray(out=out).reshape(-1, *shape[1:]) for one in again.series]
         return parts[0] if mappable else np.concatenate(parts)

@@ -195,8 +195,11 @@ def open_volume(
         raise InvalidSetting(f"The axis {axis!r} is not known; use axial, coronal or sagittal.")
     if not volume.frames and kind not in READERS:
         raise UnreadableFile(f"{path.name} is of a kind that is not read; those are {KINDS}.")
-    with checks.in_one_sentence(path):
-        opened = open_series(volume, axis) if volume.frames else READERS[kind](path, axis, part)
+
+    def headers() -> Volume:
+        return open_series(volume, axis) if volume.frames else READERS[kind](path, axis, part)
+
+    opened: Volume = _read(path, headers)
     (n, height, width), grid, own = opened.shape, opened.grid, opened.spacing_mm
     if grid is None and axis not in ("", "axial"):
         raise InvalidSetting(f"{path.name} has no orientation, so leave the axis {axis} out.")
@@ -211,12 +214,20 @@ def open_volume(
         told = f"{path.name} has pixels of {header} by its header, but {given} were given"
         remarks.append(f"{told}, which are used")
 
-    def load() -> Array:
-        with checks.in_one_sentence(path):
-            return _without_nan(opened.load()) if nan_background else opened.load()
+    def pixels() -> Array:
+        return _without_nan(opened.load()) if nan_background else opened.load()
 
-    remarks = [*opened.remarks, *remarks]
-    return replace(opened, load=load, spacing_mm=spacing_mm or own, remarks=tuple(remarks))
+    known: Any = {"spacing_mm": spacing_mm or own, "remarks": (*opened.remarks, *remarks)}
+    return replace(opened, load=lambda: _read(path, pixels), **known)
+
+
+def _read(path: Path, read: Callable[[], Any]) -> Any:
+    """Read a file or refuse it; again where Python 3.11 trips over threads that parse at once."""
+    with checks.in_one_sentence(path):
+        try:
+            return read()
+        except SystemError:  # "AST constructor recursion depth mismatch", of numpy's headers
+            return read()
 
 
 def _without_nan(images: Array) -> Array:
