@@ -30,9 +30,9 @@ import nbformat
 import yaml
 from bs4 import BeautifulSoup
 
-from skullnb import published
 from skullnb.errors import InvalidSetting, ReportFailed
 from skullnb.report import live, teach
+from skullnb.report.address import source
 from skullnb.report.chapter import Chapter
 from skullnb.report.plot import escape
 
@@ -132,7 +132,7 @@ def _figure(svg: str, about: Mapping[str, str], caption: str) -> str:
 
 def address() -> dict[str, Any]:
     """Jupyter Book's settings for buttons that lead to the source, where its address is known."""
-    url, branch = published.source(Path(__file__).resolve().parents[2])
+    url, branch = source(Path(__file__).resolve().parents[2])
     buttons = ("use_repository_button", "use_edit_page_button", "use_issues_button")
     known = {
         "repository": {"url": url, "branch": branch, "path_to_book": ""},
@@ -177,9 +177,9 @@ def build(work: Path, front: str, *, strict: bool, scrub: Callable[[str], str]) 
         raise ReportFailed(f"The pages could not be built: {'; '.join(complaints[:3])}")
     for leftover in (html / "_static").rglob("*.map"):  # megabytes, for those who debug the theme
         leftover.unlink()
-    for source in (html / "_sources").rglob("*.ipynb"):  # what is downloaded is the notebook itself
-        name = front if source.stem == "index" else source.stem
-        shutil.copyfile(work / "notebooks" / f"{name}.ipynb", source)
+    for copied in (html / "_sources").rglob("*.ipynb"):  # what is downloaded is the notebook itself
+        name = front if copied.stem == "index" else copied.stem
+        shutil.copyfile(work / "notebooks" / f"{name}.ipynb", copied)
     html.rename(work / "html")
     for folder in (staged, html.parent):
         shutil.rmtree(folder)
