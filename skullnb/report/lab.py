@@ -33,7 +33,10 @@ def launch_lab(
 
     `images` and `parameters` are those of every notebook, `arguments` JupyterLab's.
     """
-    needed("jupyterlab", "The explorer", "lab")
+    lab_app = needed("jupyterlab.labapp", "The explorer", "lab").LabApp
+    if {"-h", "--help", "--help-all", "--version", "-V", "--generate-config"} & {*arguments}:
+        lab_app.launch_instance([*arguments])  # it answers that, and starts nothing
+        return
     if opening := [one for one in arguments if re.match(r"--(\w+\.)?(ip|token)\b", one)]:
         told = "The explorer is for this computer only and has a token of its own"
         raise SkullnbError(f"{told}; leave out {opening[0]!r}.")
@@ -80,7 +83,9 @@ def _serve(path: Path, arguments: Sequence[str], open_browser: bool) -> None:
     import nbformat
     from jupyterlab.labapp import LabApp
     from nbclient import NotebookClient
+    from nbclient.exceptions import DeadKernelError
     from nbformat.sign import NotebookNotary
+    from tornado.util import TimeoutError
 
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # the kernel beside this Python
     longest = UPLOAD_BYTES + 10**6  # an upload is one message with a file and some words
@@ -94,20 +99,26 @@ def _serve(path: Path, arguments: Sequence[str], open_browser: bool) -> None:
     token = ["--ip=127.0.0.1", f"--IdentityProvider.token={secrets.token_hex(24)}"]
     server = LabApp.initialize_server(argv=[*own, *arguments, *token])
     server.identity_provider.token_generated = True  # or the address is printed without it
+    if hasattr(os, "geteuid") and os.geteuid() == 0 and not server.allow_root:
+        raise SkullnbError("JupyterLab serves root only when asked to: skullnb lab -- --allow-root")
 
     async def run() -> None:
         words = {"path": path.name, "name": path.name, "type": "notebook", "kernel_name": "python3"}
         session = await server.session_manager.create_session(**words)
         kernel = server.kernel_manager.get_kernel(session["kernel"]["id"])
         notebook = nbformat.read(path, as_version=4)
-        shown = {"allow_errors": True, "store_widget_state": False}  # in the notebook
+        shown = {"allow_errors": True, "store_widget_state": False, "shutdown_kernel": "immediate"}
         client: Any = NotebookClient(notebook, km=kernel, timeout=None, **shown)
         await client.async_execute()
         client.kc.stop_channels()
         nbformat.write(notebook, path)
         NotebookNotary(parent=server).sign(notebook)  # or its outputs would not show
 
-    server.io_loop.run_sync(run)
+    try:
+        server.io_loop.run_sync(run)
+    except (DeadKernelError, TimeoutError) as error:  # what a signal ends here
+        told = "The explorer was stopped before its notebook had run; start it again."
+        raise SkullnbError(told) from error
     server.init_signal()  # again: what ran the notebook has taken its handlers away
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         signal.signal(signal.SIGHUP, signal.getsignal(signal.SIGTERM))  # a terminal that is closed
