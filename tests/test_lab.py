@@ -92,7 +92,7 @@ def test_what_can_not_work_is_refused_before_anything_starts(served, given, erro
 def test_relative_files_and_patterns_are_found_from_the_notebooks_folder(served, monkeypatch):
     np.save("scans.npy", np.random.default_rng(0).random((2, 20, 20)))
     for images in ("scans.npy", "sc*.npy"):
-        lab.launch_lab(images, groups=GROUPS, folder="work", port=8899)
+        lab.launch_lab(images=images, groups=GROUPS, folder="work", port=8899)
         (path, words, opens) = served[-1]
         assert (words, opens) == (["--port=8899"], True)
         named = chosen(path)

@@ -1,9 +1,4 @@
-"""From notebooks to a book: run them on the given data, then build the pages.
-
-Notebooks run in kernels that threads of this process watch, in a temporary folder beside the
-output; only a whole report takes the output's name. A kernel ends by itself when this process is
-gone, and the pages are built within it, so nothing outlives the command.
-"""
+"""From notebooks to a book: run them in kernels of this process, then build the pages within it."""
 
 import atexit
 import glob
@@ -62,12 +57,7 @@ def build_report(
     progress: Callable[[int, int, str], None] = lambda done, total, text: None,
     **parameters: Any,
 ) -> Report:
-    """Run the notebooks on the given data and build the pages about them in `output_dir`.
-
-    Without images that is the book. `parameters` are those of every notebook, `chapters` names or
-    numbers of notebooks ("05"). What is impossible is refused before a notebook runs; a notebook
-    that fails has a page that shows where.
-    """
+    """Run the notebooks (of `chapters`, or all) with their parameters, and build pages of them."""
     for module in ("papermill", "nbclient", "jupyter_book", "matplotlib", "yaml"):
         needed(module, "A report", "report")
     import nbformat
@@ -113,8 +103,7 @@ def build_report(
             progress(next(done), total, f"{name} {'failed' if error else 'done'}")
 
         progress(0, total, "running the notebooks")
-        only = {name: one for name, one in chosen.items() if one != PARAMETERS[name]}
-        _run(notebooks, {**only, "output_dir": str(work)}, work, workers, front, finish)
+        _run(notebooks, {**chosen, "output_dir": str(work)}, work, workers, front, finish)
         results = _collect(work / "results", chosen, failures)
         (work / "results.json").write_text(results, encoding="utf-8")
         contents = _fit(toc, {path.stem for path in notebooks} - {front}, student=student)
@@ -188,7 +177,7 @@ def _run(
 
     def run(path: Path) -> tuple[str, Any, str]:
         notebook = with_parameters(path, given)
-        leave_out(notebook, cells={"book-only"} if "images" in given else set())
+        leave_out(notebook, cells={"book-only"} if given["images"] else set())
         client = NotebookClient(
             notebook,
             kernel_name="python3",
@@ -227,14 +216,15 @@ def _run(
 
 
 def with_parameters(path: Path, given: Mapping[str, Any]) -> Any:
-    """Read a notebook, without outputs and with a cell that sets parameters."""
+    """Read a notebook, without outputs and with a cell that sets what differs from the usual."""
     from nbconvert.preprocessors import ClearOutputPreprocessor
     from papermill.iorw import load_notebook_node
     from papermill.parameterize import parameterize_notebook
 
     notebook = load_notebook_node(str(path))
     ClearOutputPreprocessor().preprocess(notebook, {})
-    return parameterize_notebook(notebook, given, kernel_name="python3", language="python")
+    chosen = {name: one for name, one in given.items() if one != PARAMETERS[name]}
+    return parameterize_notebook(notebook, chosen, kernel_name="python3", language="python")
 
 
 def without_records(notebook: Any) -> Any:
@@ -316,11 +306,7 @@ def read_results(path: Path, folder: Path) -> dict[str, Any]:
 
 
 def collate(folder: str | Path) -> Any:
-    """Set the numbers of many runs side by side: a DataFrame with a row a run, or a mask.
-
-    `folder` holds a folder for each run, at any depth: the `output_dir` of notebooks, reports, or
-    masks. A run has its parameters and every single number or text as `chapter.name`.
-    """
+    """Set the numbers of all runs in a folder, at any depth, side by side: a row a run, or mask."""
     import pandas as pd
 
     folder = Path(folder)

@@ -51,7 +51,8 @@ class Explorer:
         for control in self.controls.values():
             control.observe(lambda _: self._try(self.refresh), names="value")
         self.controls["border"].observe(
-            lambda change: self._set("reach_mm", BORDERS[change.new]), names="value"
+            lambda change: self.controls["reach_mm"].set_trait("value", BORDERS[change.new]),
+            names="value",
         )
         self.picture = widgets.Image(format="png", layout={"max_width": "100%"})
         self.facts, self.said, self.about = (widgets.HTML() for _ in range(3))
@@ -82,7 +83,7 @@ class Explorer:
         for name, usual in (("reach_mm", 0), ("border", DILATION)):
             self.controls[name].disabled = stack.spacing_mm is None
             if stack.spacing_mm is None:
-                self._set(name, usual)
+                self.controls[name].value = usual
         self.controls["reference"].disabled = stack.reference is None
         self._holding, self._checked = False, spread(len(stack), MOST_CHECKED)
         ticks = np.array_split(self._checked, min(len(self._checked), MOST_TICKS))
@@ -117,9 +118,6 @@ class Explorer:
             # In memory: the file goes, and an array mapped to it would go with it.
             stack = replace(found, images=np.array(found.images), sources=(), members=())
         self.open(stack, f"stack = read_stack({name!r})  # from where you keep it")
-
-    def _set(self, name: str, value: Any) -> None:
-        self.controls[name].value = value
 
     @property
     def settings(self) -> PipelineSettings:
@@ -181,7 +179,8 @@ class Explorer:
     def _jump(self, indices: Sequence[int]) -> None:
         """Show the worst slice of a tick; pressed again, the next one."""
         order, here = self._worst_first(indices), self.controls["slice"].value
-        self._set("slice", order[(order.index(here) + 1) % len(order) if here in order else 0])
+        following = order.index(here) + 1 if here in order else 0
+        self.controls["slice"].value = order[following % len(order)]
 
     def _save(self) -> None:
         stack, file = self.stack, self.fields["masks"].value.strip()

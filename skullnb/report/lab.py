@@ -12,7 +12,7 @@ from typing import Any
 
 from skullnb.errors import SkullnbError
 from skullnb.report.build import find_assets, with_parameters, without_records
-from skullnb.report.chapter import PARAMETERS, Chapter
+from skullnb.report.chapter import DATA, Chapter
 from skullnb.stack import writing
 from skullnb.stack.checks import expand, needed
 
@@ -21,7 +21,6 @@ UPLOAD_BYTES = 64_000_000  # the most that an upload in the explorer may hold
 
 
 def launch_lab(
-    images: str | Path = "",
     *,
     folder: str | Path = "skullnb-lab",
     port: int = 0,
@@ -29,10 +28,7 @@ def launch_lab(
     arguments: Sequence[str] = (),
     **parameters: Any,
 ) -> None:
-    """Open the explorer in JupyterLab, on this machine only, and wait until JupyterLab ends.
-
-    `images` and `parameters` are those of every notebook, `arguments` JupyterLab's.
-    """
+    """Open the explorer in JupyterLab, on this machine only, and wait until JupyterLab ends."""
     lab_app = needed("jupyterlab.labapp", "The explorer", "lab").LabApp
     if {"-h", "--help", "--help-all", "--version", "-V", "--generate-config"} & {*arguments}:
         lab_app.launch_instance([*arguments])  # it answers that, and starts nothing
@@ -40,23 +36,18 @@ def launch_lab(
     if opening := [one for one in arguments if re.match(r"--(\w+\.)?(ip|token)\b", one)]:
         told = "The explorer is for this computer only and has a token of its own"
         raise SkullnbError(f"{told}; leave out {opening[0]!r}.")
-    given = {**parameters, "images": images}
-    paths = {key: _full(str(given.get(key, ""))) for key in ("images", "reference", "groups")}
-    chosen = Chapter(NOTEBOOK, {**given, **paths}).parameters
+    paths = {key: _full(str(parameters.get(key, ""))) for key in DATA[:3]}
+    chosen = Chapter(NOTEBOOK, {**parameters, **paths}).parameters
     notebook = copy_notebook(Path(folder).absolute(), chosen)
     _serve(notebook, [f"--port={port}"] * bool(port) + list(arguments), open_browser)
 
 
 def copy_notebook(folder: Path, parameters: Mapping[str, Any]) -> Path:
-    """Copy the explorer's notebook, with parameters set, and the chapters that it links to.
-
-    Its name tells its cells from others; what is there already is never overwritten.
-    """
+    """Copy the explorer's notebook, called after its cells, and all chapters, over nothing."""
     import nbformat
 
     chapters = find_assets("notebooks")
-    chosen = {name: one for name, one in parameters.items() if one != PARAMETERS[name]}
-    notebook = without_records(with_parameters(chapters / NOTEBOOK, chosen))
+    notebook = without_records(with_parameters(chapters / NOTEBOOK, parameters))
     cells = sha256(repr([cell.source for cell in notebook.cells]).encode()).hexdigest()[:8]
     path = folder / NOTEBOOK.replace(".", f"-{cells}.")
     texts = {other.name: other.read_text("utf-8") for other in chapters.glob("*.ipynb")}
@@ -76,10 +67,7 @@ def _full(path: str) -> str:
 
 
 def _serve(path: Path, arguments: Sequence[str], open_browser: bool) -> None:
-    """Run JupyterLab in this process until it is told to end; its kernels end with it.
-
-    The notebook runs first, in a kernel of the server: its widgets live when it is opened.
-    """
+    """Run the notebook in a kernel of JupyterLab, so that its widgets live, then JupyterLab."""
     import nbformat
     from jupyterlab.labapp import LabApp
     from nbclient import NotebookClient

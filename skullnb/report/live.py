@@ -1,9 +1,4 @@
-"""Live figures: pictures whose reader moves the pipeline's settings on the published page.
-
-A notebook shows a picture. In the book, `book/assets/live.js` puts controls in its place and runs
-`book/assets/pipeline.js`, with the same masks bit for bit. A page takes a slice's 256 levels as a
-lossless picture, in a script of its own: opened from disk it may fetch nothing else.
-"""
+"""Live figures: pictures that `book/assets/live.js` gives controls, from slices in scripts."""
 
 import json
 import re

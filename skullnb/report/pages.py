@@ -1,8 +1,4 @@
-"""From executed notebooks to pages: what Jupyter Book builds, one file of it, and paper.
-
-The pages ask nothing of the network. They are built within this process, by Sphinx with Jupyter
-Book's settings, from a copy of the book's sources laid out as the project itself is.
-"""
+"""From executed notebooks to pages that ask nothing of the network, one file of them, and paper."""
 
 import gc
 import mimetypes
