@@ -20,7 +20,7 @@ from typing import Any
 
 from skullnb import masking
 from skullnb.errors import InvalidSetting, ReportFailed, UnreadableFile
-from skullnb.report.chapter import DATA, FORMAT, PARAMETERS, SVG, Chapter, as_json, bare
+from skullnb.report.chapter import FORMAT, PARAMETERS, SVG, Chapter, as_json, bare
 from skullnb.stack.checks import needed
 
 MARKER = ".skullnb-report"  # a file in every report; a folder without it is never overwritten
@@ -71,11 +71,10 @@ def build_report(
     if workers < 1:
         raise InvalidSetting(f"The number of workers is {workers}; it must be at least 1.")
     given = {"images": images, "reference": reference, **parameters}
-    given |= {name: str(one) for name, one in given.items() if name in DATA}
     toc_name = "_toc-report.yml" if given["images"] else "_toc.yml"
     front, book = FRONT[toc_name], find_assets("book")
     toc = yaml.safe_load((book / toc_name).read_text("utf-8"))
-    notebooks = _choose(toc, front, chapters)
+    notebooks, contents = _choose(toc, front, chapters, student)
     chapter = Chapter(front, given)
     stack, chosen = chapter.stack, chapter.parameters
     files = [*stack.sources, *stack.reference_sources]
@@ -106,7 +105,6 @@ def build_report(
         _run(notebooks, {**chosen, "output_dir": str(work)}, work, workers, front, finish)
         results = _collect(work / "results", chosen, failures)
         (work / "results.json").write_text(results, encoding="utf-8")
-        contents = _fit(toc, {path.stem for path in notebooks} - {front}, student=student)
         pages.stage(work, book, contents, front, chapter, failures)
         pages.build(work, front, strict=not failures, scrub=scrub)
         page = work / "book.html"
@@ -133,22 +131,20 @@ def find_assets(name: str) -> Path:
     raise UnreadableFile(f"This installation of skullnb has no {name!r} folder; install it again.")
 
 
-def _choose(toc: Mapping[str, Any], front: str, chapters: Sequence[str]) -> list[Path]:
-    """Find the notebooks that run; unknown names are refused."""
+def _choose(
+    toc: Mapping[str, Any], front: str, chapters: Sequence[str], student: bool
+) -> tuple[list[Path], dict[str, Any]]:
+    """Find the notebooks that run, and the contents of their book; unknown names are refused."""
     there = {path.stem: path for path in sorted(find_assets("notebooks").glob("*.ipynb"))}
-    names = [Path(one["file"]).name for part in toc["parts"] for one in part["chapters"]]
     called = {one: name for name in there for one in (name, name.split("-")[0])}
     if unknown := [one for one in chapters if one not in called]:
         known = f"the chapters are {', '.join(there)}."
         raise InvalidSetting(f"There is no chapter {unknown[0]!r}; {known}")
-    names = [called[one] for one in chapters] or names
-    return [path for name, path in there.items() if name in (*names, front)]
-
-
-def _fit(toc: Mapping[str, Any], ran: Iterable[str], *, student: bool) -> dict[str, Any]:
-    """Fit the contents to the notebooks that were run; one that it does not list joins the end."""
-    left, parts = {f"notebooks/{name}" for name in ran}, []
-    hidden = {"book/teaching"} if student else set()
+    asked = [f"notebooks/{called[one]}" for one in chapters]
+    asked = asked or [one["file"] for part in toc["parts"] for one in part["chapters"]]
+    left = {f"notebooks/{name}" for name in there if name != front} & {*asked}
+    notebooks = [there[name] for name in there if name == front or f"notebooks/{name}" in left]
+    hidden, parts = {"book/teaching"} if student else set(), []
     for part in toc["parts"]:
         files = [one["file"] for one in part["chapters"] if one["file"] not in hidden]
         kept = [one for one in files if one.startswith("book/") or one in left]
@@ -157,7 +153,7 @@ def _fit(toc: Mapping[str, Any], ran: Iterable[str], *, student: bool) -> dict[s
         left -= {*kept}
     parts += [("Further chapters", sorted(left))] * bool(left)
     listed = [{"caption": name, "chapters": [{"file": f} for f in files]} for name, files in parts]
-    return {**toc, "parts": listed}
+    return notebooks, {**toc, "parts": listed}
 
 
 def _run(
@@ -294,13 +290,14 @@ def _collect(folder: Path, parameters: Mapping[str, Any], failed: Mapping[str, s
 def read_results(path: Path, folder: Path) -> dict[str, Any]:
     """Read the results file of one notebook, in `folder`; all else is refused."""
     name = path.relative_to(folder).as_posix()
+    parts = ("parameters", "inputs", "versions", "values")
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise UnreadableFile(f"{name!r} is not JSON, or is cut short.") from error
-    parts = ("parameters", "inputs", "versions", "values")
-    whole = isinstance(found, dict) and found.get("format") == FORMAT and "chapter" in found
-    if not whole or not all(isinstance(found.get(one), dict) for one in parts):
+        whole = found["format"] == FORMAT and "chapter" in found
+        whole = whole and all(isinstance(found[one], dict) for one in parts)
+    except (ValueError, RecursionError, TypeError, KeyError):
+        whole = False
+    if not whole:
         raise UnreadableFile(f"{name!r} is not a whole skullnb results file; make it again.")
     return dict(found)
 

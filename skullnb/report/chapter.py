@@ -52,9 +52,9 @@ class Chapter:
         if unknown := [one for one in parameters if one not in PARAMETERS]:
             known = f"it has {', '.join(PARAMETERS)}."
             raise InvalidSetting(f"The notebook {name!r} has no parameter {unknown[0]!r}; {known}")
-        self.name, self.parameters = name, {**PARAMETERS, **parameters}
-        chosen = self.parameters
+        chosen = {**PARAMETERS, **parameters}
         given = {key: str(chosen[key]) for key in DATA}
+        self.name, self.parameters = name, chosen | given
         stack = self.stack = open_data(**given, nan_background=bool(chosen["nan_background"]))
         reach_mm, border = chosen["reach_mm"] or None, chosen["border"]
         settings = PipelineSettings(chosen["kernel_width"], reach_mm, border=border)

@@ -91,7 +91,9 @@ class Explorer:
         layout = {"flex": "1 1 0", "min_width": "0", "padding": "0", "margin": "0 1px 0 0"}
         self.strip.children = [widgets.Button(layout=layout) for _ in self._ticks]
         for tick, indices in zip(self.strip.children, self._ticks, strict=True):
-            tick.on_click(lambda _, indices=indices: self._jump(indices))
+            tick.on_click(
+                lambda _, some=indices: self.controls["slice"].set_trait("value", self._worst(some))
+            )
         self.check()
 
     def _open_named(self) -> None:
@@ -163,7 +165,7 @@ class Explorer:
         rows = measure_stack(self.stack.select(self._checked), settings)
         self.rows, self._checked_with = rows.set_axis(self._checked), settings
         for tick, indices in zip(self.strip.children, self._ticks, strict=True):
-            status = self.rows["status"][self._worst_first(indices)[0]]
+            status = self.rows["status"][self._worst(indices)]
             tick.style.button_color = COLOURS[status]
             few = ", ".join(str(self.stack.slice_numbers[i]) for i in indices[:9])
             tick.tooltip = f"slice {few}: {STATUSES[status]}"
@@ -173,14 +175,8 @@ class Explorer:
         self.about.value = f"{len(rows)} slices{some}: {told}. Press one."
         self.refresh()
 
-    def _worst_first(self, indices: Sequence[int]) -> list[int]:
-        return sorted(indices, key=lambda index: [*STATUSES].index(self.rows["status"][index]))
-
-    def _jump(self, indices: Sequence[int]) -> None:
-        """Show the worst slice of a tick; pressed again, the next one."""
-        order, here = self._worst_first(indices), self.controls["slice"].value
-        following = order.index(here) + 1 if here in order else 0
-        self.controls["slice"].value = order[following % len(order)]
+    def _worst(self, indices: Sequence[int]) -> int:
+        return min(indices, key=lambda index: [*STATUSES].index(self.rows["status"][index]))
 
     def _save(self) -> None:
         stack, file = self.stack, self.fields["masks"].value.strip()
