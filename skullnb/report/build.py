@@ -125,10 +125,8 @@ def build_report(
 def find_assets(name: str) -> Path:
     """Find the notebooks or the book's sources: inside the installed package, or beside it."""
     package = Path(__file__).resolve().parents[1]
-    for folder in (package / "_assets" / name, package.parent / name):
-        if folder.is_dir():
-            return folder
-    raise UnreadableFile(f"This installation of skullnb has no {name!r} folder; install it again.")
+    inside = package / "_assets" / name
+    return inside if inside.is_dir() else package.parent / name
 
 
 def _choose(

@@ -224,7 +224,7 @@ def single_file(html: Path, book: Path) -> str:
     scripts = [Path(urlsplit(tag["src"]).path).name for tag in index.select("script[src]")]
     scripts = [one for one in scripts if (book / "assets" / one).is_file()]
     template: Any = jinja2.Template((book / "single-file.html").read_text(encoding="utf-8"))
-    text: str = template.render(
+    text = template.render(
         title=said(index.title),
         icon=_data_uri(html / "_static" / "favicon.svg"),
         styles=[_styles(html / sheet) for sheet in sheets],
@@ -233,7 +233,7 @@ def single_file(html: Path, book: Path) -> str:
         articles=[(slugs[name], one.decode_contents()) for name, one in articles.items()],
         slices=[one.read_text("ascii") for one in sorted((html / "_static/live").glob("*.js"))],
     )
-    return text
+    return str(text)
 
 
 def _data_uri(file: Path) -> str:
@@ -264,10 +264,8 @@ def find_browser() -> Path:
         if found := shutil.which(name):
             return Path(found)
     said = f"CHROME names {named!r}, which is no program here" if named else "none was found"
-    raise InvalidSetting(
-        f"A PDF is printed by Chromium or Chrome, and {said}; install one, or name it in the"
-        " environment variable CHROME."
-    )
+    told = f"A PDF is printed by Chromium or Chrome, and {said}"
+    raise InvalidSetting(f"{told}; install one, or name it in the environment variable CHROME.")
 
 
 def print_pdf(page: Path, file: Path, browser: Path) -> None:
