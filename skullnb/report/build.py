@@ -44,8 +44,6 @@ class Report:
 
 
 def build_report(
-    images: str | Path = "",
-    reference: str | Path = "",
     *,
     output_dir: str | Path = "report",
     chapters: Sequence[str] = (),
@@ -70,12 +68,11 @@ def build_report(
     output = Path(os.path.realpath(Path(output_dir).expanduser()))
     if workers < 1:
         raise InvalidSetting(f"The number of workers is {workers}; it must be at least 1.")
-    given = {"images": images, "reference": reference, **parameters}
-    toc_name = "_toc-report.yml" if given["images"] else "_toc.yml"
+    toc_name = "_toc-report.yml" if parameters.get("images") else "_toc.yml"
     front, book = FRONT[toc_name], find_assets("book")
     toc = yaml.safe_load((book / toc_name).read_text("utf-8"))
     notebooks, contents = _choose(toc, front, chapters, student)
-    chapter = Chapter(front, given)
+    chapter = Chapter(front, parameters)
     stack, chosen = chapter.stack, chapter.parameters
     files = [*stack.sources, *stack.reference_sources]
     files += filter(Path.is_file, [Path(chosen["groups"])])  # or they are labels
