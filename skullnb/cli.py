@@ -184,9 +184,8 @@ def mask(images: str, output: Path, strict: bool, **options: Any) -> None:
     """
     kernel = typed("kernel_width") or (typed("border") and options["border"] == DILATION)
     if kernel and options["method"] == masking.WHOLE_HEAD:
-        raise click.UsageError(
-            "A whole head has no kernel; leave --kernel-width and --border dilation out."
-        )
+        leave = "leave --kernel-width out, and leave --border dilation out"
+        raise click.UsageError(f"A whole head has no kernel; {leave}.")
     settings, own = pop_settings(options), ("scheduler", "chunk", "parquet")
     as_batch = any(map(options.get, own)) or batch.is_for_batch(images, output)
     for name in ("bids", "sheet", "method") if as_batch else own:
