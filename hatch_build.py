@@ -14,7 +14,7 @@ class SourceLinks(MetadataHookInterface):
     def update(self, metadata: dict[str, Any]) -> None:
         """Make the README's links full ones, and name the source's pages."""
         root = Path(self.root)
-        known = runpy.run_path(str(root / "skullnb" / "published.py"))
+        known = runpy.run_path(str(root / "skullnb" / "report" / "address.py"))
         address, branch = known["source"](root)
         text = (root / "README.md").read_text(encoding="utf-8")
         if address:

@@ -197,14 +197,14 @@ def mask(images: str, output: Path, strict: bool, **options: Any) -> None:
             made = [batch.mask_batch(images, output, settings, progress=progress, **options)]
     else:
         named = {name: options.pop(name) for name in ("bids", "suffix")}
-        made = sheets.mask_volumes(masking.plan_masks(images, output, **named), settings, **options)
+        mask_all = sheets.mask_volumes if options["sheet"] else masking.mask_volumes
+        made = mask_all(masking.plan_masks(images, output, **named), settings, **options)
     statuses, partly = Counter[str](), False
     for one in made:
         told, name = one.account, one.path.name
-        before = f"{one.n_resumed:,} done before" if one.n_resumed else ""
-        found = {kind: n for kind, n in told["Counts"].items() if n}
-        counts = [f"{n:,} {kind.removesuffix('s' * (n == 1))}" for kind, n in found.items()]
-        say(f"{told['Status']:6}  {name}  {', '.join(filter(None, [*counts, before]))}".rstrip())
+        counts = {**told["Counts"], "done before": one.n_resumed}
+        found = [f"{n:,} {kind.removesuffix('s' * (n == 1))}" for kind, n in counts.items() if n]
+        say(f"{told['Status']:6}  {name}  {', '.join(found)}".rstrip())
         for line in filter(None, map(told.get, ("LooksWrong", "Failed"))):
             say(f"{name}: {line}")
         for line in (*told["Remarks"][:20], *told.get("Warnings", ())):

@@ -5,11 +5,6 @@ is not public, so nothing here can be recomputed. Where no revision is named, a 
 second one, whose title is `TITLE`; the third is commit 3b8e846.
 """
 
-import os
-import re
-import subprocess
-from contextlib import suppress
-from pathlib import Path
 from typing import Final, NamedTuple
 
 AUTHOR: Final = "Youngung Han"
@@ -60,19 +55,3 @@ PLANNED_WEEKS: Final = 2
 IDEAL_MINUTES_EIGHT_PROCESSES: Final = 3.5
 INPUT_GB: Final = 192
 MASKS_GB: Final = 48
-
-
-def source(root: Path) -> tuple[str, str]:
-    """Give the public address and the branch of this source, from GitHub's workflows or the clone.
-
-    The address is "" where nobody knows it. `hatch_build.py` runs this file with Python alone.
-    """
-    branch = os.environ.get("GITHUB_REF_NAME") or "main"
-    url = "/".join(os.environ.get(one, "") for one in ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY"))
-    if not url.strip("/") and (root / ".git").exists():
-        with suppress(OSError):
-            git = ["git", "-C", str(root), "remote", "get-url", "origin"]
-            url = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
-    url = re.sub(r"^(?:ssh://)?git@([^:/]+)[:/]", r"https://\1/", url).removesuffix(".git")
-    found = re.fullmatch(r"https://(?:[^/@]*@)?([^/@:]+)(?::\d+)?(/.*[^/])/*", url)
-    return (f"https://{found[1]}{found[2]}" if found else ""), branch  # no name, no password

@@ -71,13 +71,15 @@ def main(folders: list[Path]) -> None:
     from IPython import display
 
     from skullnb import phantom
-    from skullnb.report import plot
+    from skullnb.report import live, plot
 
     mpl.use("agg")
     display.display = lambda shown, **_: print(
-        shown.get("text/plain", "") if isinstance(shown, dict) else shown_text(shown)
+        shown_text(shown)
+        if not isinstance(shown, dict)
+        else shown.get("text/plain", "") * (live.MIME not in shown)
     )
-    # A figure's summary in words says what it draws.
+    # A figure's summary in words says what it draws; a live one's masks are pinned elsewhere.
     plot.picture = lambda figure, svg=False: {"image/png": ""}
     # Every chapter and report draws the same dozen heads; here they are drawn once.
     phantom.variant = cache(phantom.variant)

@@ -55,7 +55,6 @@ def test_with_images_it_is_about_them(scans):
     assert chapter.rows["slice"].tolist() == [2, 3, 4]
     np.testing.assert_array_equal(chapter.image, chapter.images[chapter.middle])
     assert chapter.reference is None
-    assert chapter.scores is None
     # Papermill may make a number of what is typed.
     chapter = open_chapter("01-data", {**names, "spacing_mm": 0.5, "slices": 3})
     assert (chapter.spacing_mm, len(chapter.stack)) == ((0.5, 0.5), 1)
@@ -68,11 +67,9 @@ def test_a_reach_in_mm_becomes_a_kernel_width_where_the_spacing_is_known(scans):
         open_chapter("x", names)
 
 
-def test_rows_and_scores_are_those_of_the_pipeline(scans):
+def test_rows_and_traces_are_those_of_the_pipeline(scans):
     names = {"images": str(scans / "scans.npy"), "reference": str(scans / "masks.npy")}
     chapter = open_chapter("07-metrics", {**names, "kernel_width": 1})
-    assert chapter.scores is not None
-    assert chapter.scores["iou"][:8].tolist() == [1.0] * 8
     assert chapter.shown == [0, 2, 4, 6, 8]
     masks = [create_skull_mask(image, 1) for image in chapter.images]
     assert chapter.rows["mask_px"].tolist() == [int(mask.sum()) for mask in masks]

@@ -92,7 +92,7 @@ def test_what_can_not_work_is_refused_before_anything_starts(served, given, erro
 def test_relative_files_and_patterns_are_found_from_the_notebooks_folder(served, monkeypatch):
     np.save("scans.npy", np.random.default_rng(0).random((2, 20, 20)))
     for images in ("scans.npy", "sc*.npy"):
-        lab.launch_lab(images, groups=GROUPS, folder="work", port=8899)
+        lab.launch_lab(images=images, groups=GROUPS, folder="work", port=8899)
         (path, words, opens) = served[-1]
         assert (words, opens) == (["--port=8899"], True)
         named = chosen(path)
@@ -155,3 +155,49 @@ def test_it_is_run_when_it_is_opened_and_ends_with_its_command(tmp_path, name):
         assert psutil.wait_procs(kernels, timeout=60)[1] == []
     left = list((tmp_path / "jupyter_runtime_dir").glob("jpserver-*"))
     assert bool(left) == (name == "SIGKILL"), "who is killed leaves a token that opens nothing"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize(
+    ("sent", "words", "code", "said"),
+    [
+        ("SIGTERM", ["--allow-root"], 2, "Error: The explorer was stopped before"),
+        ("SIGINT", ["--allow-root"], 2, "Error: The explorer was stopped before"),
+        (
+            "",
+            [],
+            2,
+            "Error: JupyterLab serves root only when asked to: skullnb lab -- --allow-root",
+        ),
+        ("", ["--help"], 0, "--no-browser"),
+    ],
+)
+def test_what_ends_before_it_is_opened_ends_without_a_traceback(tmp_path, sent, words, code, said):
+    pytest.importorskip("jupyterlab")
+    write_chapter(
+        tmp_path / "notebooks", "14-explore", "open('begun', 'w'); import time; time.sleep(60)"
+    )
+    program = (
+        "import os, sys\nfrom pathlib import Path\nfrom skullnb.cli import main\n"
+        "from skullnb.report import lab\nlab.find_assets = lambda _: Path('notebooks')\n"
+        f"os.geteuid = lambda: 0\nmain(['lab', '--no-browser', '--', *{words}])"
+    )
+    run = subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.default_int_handler),
+    )
+    begun, until = tmp_path / "skullnb-lab" / "begun", time.monotonic() + SECONDS
+    while sent and run.poll() is None and not begun.exists() and time.monotonic() < until:
+        time.sleep(0.1)
+    if sent:
+        run.send_signal(getattr(signal, sent))
+    text = run.communicate(timeout=SECONDS)[0]
+    assert said in text
+    assert "Traceback" not in text
+    assert (run.returncode, begun.exists()) == (code, bool(sent))

@@ -11,7 +11,7 @@ MODULE = Path(skullnb.__file__).parent
 # Rooms from the top of the house to the bottom: imports only point down.
 ROOMS = (
     *("cli", "report.explore", "report.lab", "report.build", "report.pages", "report.teach"),
-    "report.sheet",
+    *("report.sheet", "report.address"),
     *("report.live", "report.chapter", "report.plot", "study", "batch"),
     *("masking", "volume", "sweep", "evidence", "reach", "heads", "phantom", "stack", "metrics"),
     *("pipeline", "published", "errors"),

@@ -142,8 +142,8 @@ def test_the_indexs_page_links_to_the_source_only_where_its_address_is_known(
     about = {"SERVER_URL": server, "REPOSITORY": "lab/skullnb", "REF_NAME": "v1.2.3"}
     for name, value in about.items():
         monkeypatch.setenv(f"GITHUB_{name}", value if server else "")
-    own = ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE", "skullnb/published.py")
-    (tmp_path / "skullnb").mkdir()
+    own = ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE", "skullnb/report/address.py")
+    (tmp_path / "skullnb" / "report").mkdir(parents=True)
     for name in own:
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     (tmp_path / "skullnb" / "__init__.py").write_text('__version__ = "1.2.3"\n', encoding="utf-8")

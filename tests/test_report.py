@@ -121,7 +121,7 @@ def test_data_in_the_folder_to_be_replaced_is_refused_however_it_is_called(image
     Path("link.npy").symlink_to("report/inside.npy")
     Path("report/labels.txt").write_text("a\nb\n")
     with pytest.raises(InvalidSetting, match="'report' would be replaced, and the input"):
-        build_report(images, **named, output_dir="report", overwrite=True)
+        build_report(images=images, **named, output_dir="report", overwrite=True)
     assert Path("report/inside.npy").exists()
 
 

@@ -108,8 +108,8 @@ def planted(tmp_path_factory):
     np.save(folder / f"{NAME}.npy", reference)
     (folder / "groups.txt").write_text("\n".join(label.replace(",", ";") for label in LABELS))
     done = build_report(
-        folder / FOLDER,
-        folder / f"{NAME}.npy",
+        images=folder / FOLDER,
+        reference=folder / f"{NAME}.npy",
         groups=folder / "groups.txt",
         kernel_width=18,
         output_dir=folder / "report",

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import cv2
 import matplotlib as mpl
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from skullnb import heads
 from skullnb.metrics import iou
 from skullnb.pipeline import create_skull_mask
+from skullnb.report.chapter import fill
 
 NOTEBOOK = Path(__file__).resolve().parents[1] / "notebooks" / "15-your-data.ipynb"
 
@@ -71,3 +73,22 @@ def test_one_slice_and_very_many_are_shown_as_they_can_be(tmp_path, n):
     values = run(images=str(tmp_path / "many.npy"))["chapter"].values
     assert values["n_shown"] == min(n, 400)
     assert values["mean"] is None
+
+
+@pytest.mark.parametrize("spacing", ["1x1", "0.67x0.7", ""])
+def test_the_verdict_itself_says_that_the_kernel_does_not_suit_the_pixels(
+    tmp_path, monkeypatch, spacing
+):
+    said: list[str] = []
+
+    def say(template: str, values: Any) -> str:
+        said.append(fill(template, values))
+        return said[-1]
+
+    monkeypatch.setattr("skullnb.report.chapter.fill", say)
+    images = heads.load("studyforrest").images[6:9]
+    np.save(tmp_path / "scans.npy", [cv2.resize(one, (183, 269)) for one in images])
+    values = run(images=str(tmp_path / "scans.npy"), spacing_mm=spacing)["chapter"].values
+    assert bool(values["remark"]) == (spacing == "1x1")
+    is_said = f"right.** But on every slice {values['remark']}." in " ".join(said[0].split())
+    assert (is_said, "Mind: " in said[-1]) == (spacing == "1x1",) * 2

@@ -1,9 +1,4 @@
-"""From notebooks to a book: run them on the given data, then build the pages.
-
-Notebooks run in kernels that threads of this process watch, in a temporary folder beside the
-output; only a whole report takes the output's name. A kernel ends by itself when this process is
-gone, and the pages are built within it, so nothing outlives the command.
-"""
+"""From notebooks to a book: run them in kernels of this process, then build the pages within it."""
 
 import atexit
 import glob
@@ -25,7 +20,7 @@ from typing import Any
 
 from skullnb import masking
 from skullnb.errors import InvalidSetting, ReportFailed, UnreadableFile
-from skullnb.report.chapter import DATA, FORMAT, PARAMETERS, SVG, Chapter, as_json, bare
+from skullnb.report.chapter import FORMAT, PARAMETERS, SVG, Chapter, as_json, bare
 from skullnb.stack.checks import needed
 
 MARKER = ".skullnb-report"  # a file in every report; a folder without it is never overwritten
@@ -49,8 +44,6 @@ class Report:
 
 
 def build_report(
-    images: str | Path = "",
-    reference: str | Path = "",
     *,
     output_dir: str | Path = "report",
     chapters: Sequence[str] = (),
@@ -62,12 +55,7 @@ def build_report(
     progress: Callable[[int, int, str], None] = lambda done, total, text: None,
     **parameters: Any,
 ) -> Report:
-    """Run the notebooks on the given data and build the pages about them in `output_dir`.
-
-    Without images that is the book. `parameters` are those of every notebook, `chapters` names or
-    numbers of notebooks ("05"). What is impossible is refused before a notebook runs; a notebook
-    that fails has a page that shows where.
-    """
+    """Run the notebooks (of `chapters`, or all) with their parameters, and build pages of them."""
     for module in ("papermill", "nbclient", "jupyter_book", "matplotlib", "yaml"):
         needed(module, "A report", "report")
     import nbformat
@@ -80,13 +68,11 @@ def build_report(
     output = Path(os.path.realpath(Path(output_dir).expanduser()))
     if workers < 1:
         raise InvalidSetting(f"The number of workers is {workers}; it must be at least 1.")
-    given = {"images": images, "reference": reference, **parameters}
-    given |= {name: str(one) for name, one in given.items() if name in DATA}
-    toc_name = "_toc-report.yml" if given["images"] else "_toc.yml"
+    toc_name = "_toc-report.yml" if parameters.get("images") else "_toc.yml"
     front, book = FRONT[toc_name], find_assets("book")
     toc = yaml.safe_load((book / toc_name).read_text("utf-8"))
-    notebooks = _choose(toc, front, chapters)
-    chapter = Chapter(front, given)
+    notebooks, contents = _choose(toc, front, chapters, student)
+    chapter = Chapter(front, parameters)
     stack, chosen = chapter.stack, chapter.parameters
     files = [*stack.sources, *stack.reference_sources]
     files += filter(Path.is_file, [Path(chosen["groups"])])  # or they are labels
@@ -113,11 +99,9 @@ def build_report(
             progress(next(done), total, f"{name} {'failed' if error else 'done'}")
 
         progress(0, total, "running the notebooks")
-        only = {name: one for name, one in chosen.items() if one != PARAMETERS[name]}
-        _run(notebooks, {**only, "output_dir": str(work)}, work, workers, front, finish)
+        _run(notebooks, {**chosen, "output_dir": str(work)}, work, workers, front, finish)
         results = _collect(work / "results", chosen, failures)
         (work / "results.json").write_text(results, encoding="utf-8")
-        contents = _fit(toc, {path.stem for path in notebooks} - {front}, student=student)
         pages.stage(work, book, contents, front, chapter, failures)
         pages.build(work, front, strict=not failures, scrub=scrub)
         page = work / "book.html"
@@ -138,28 +122,24 @@ def build_report(
 def find_assets(name: str) -> Path:
     """Find the notebooks or the book's sources: inside the installed package, or beside it."""
     package = Path(__file__).resolve().parents[1]
-    for folder in (package / "_assets" / name, package.parent / name):
-        if folder.is_dir():
-            return folder
-    raise UnreadableFile(f"This installation of skullnb has no {name!r} folder; install it again.")
+    inside = package / "_assets" / name
+    return inside if inside.is_dir() else package.parent / name
 
 
-def _choose(toc: Mapping[str, Any], front: str, chapters: Sequence[str]) -> list[Path]:
-    """Find the notebooks that run; unknown names are refused."""
+def _choose(
+    toc: Mapping[str, Any], front: str, chapters: Sequence[str], student: bool
+) -> tuple[list[Path], dict[str, Any]]:
+    """Find the notebooks that run, and the contents of their book; unknown names are refused."""
     there = {path.stem: path for path in sorted(find_assets("notebooks").glob("*.ipynb"))}
-    names = [Path(one["file"]).name for part in toc["parts"] for one in part["chapters"]]
     called = {one: name for name in there for one in (name, name.split("-")[0])}
     if unknown := [one for one in chapters if one not in called]:
         known = f"the chapters are {', '.join(there)}."
         raise InvalidSetting(f"There is no chapter {unknown[0]!r}; {known}")
-    names = [called[one] for one in chapters] or names
-    return [path for name, path in there.items() if name in (*names, front)]
-
-
-def _fit(toc: Mapping[str, Any], ran: Iterable[str], *, student: bool) -> dict[str, Any]:
-    """Fit the contents to the notebooks that were run; one that it does not list joins the end."""
-    left, parts = {f"notebooks/{name}" for name in ran}, []
-    hidden = {"book/teaching"} if student else set()
+    asked = [f"notebooks/{called[one]}" for one in chapters]
+    asked = asked or [one["file"] for part in toc["parts"] for one in part["chapters"]]
+    left = {f"notebooks/{name}" for name in there if name != front} & {*asked}
+    notebooks = [there[name] for name in there if name == front or f"notebooks/{name}" in left]
+    hidden, parts = {"book/teaching"} if student else set(), []
     for part in toc["parts"]:
         files = [one["file"] for one in part["chapters"] if one["file"] not in hidden]
         kept = [one for one in files if one.startswith("book/") or one in left]
@@ -168,7 +148,7 @@ def _fit(toc: Mapping[str, Any], ran: Iterable[str], *, student: bool) -> dict[s
         left -= {*kept}
     parts += [("Further chapters", sorted(left))] * bool(left)
     listed = [{"caption": name, "chapters": [{"file": f} for f in files]} for name, files in parts]
-    return {**toc, "parts": listed}
+    return notebooks, {**toc, "parts": listed}
 
 
 def _run(
@@ -188,7 +168,7 @@ def _run(
 
     def run(path: Path) -> tuple[str, Any, str]:
         notebook = with_parameters(path, given)
-        leave_out(notebook, cells={"book-only"} if "images" in given else set())
+        leave_out(notebook, cells={"book-only"} if given["images"] else set())
         client = NotebookClient(
             notebook,
             kernel_name="python3",
@@ -227,14 +207,15 @@ def _run(
 
 
 def with_parameters(path: Path, given: Mapping[str, Any]) -> Any:
-    """Read a notebook, without outputs and with a cell that sets parameters."""
+    """Read a notebook, without outputs and with a cell that sets what differs from the usual."""
     from nbconvert.preprocessors import ClearOutputPreprocessor
     from papermill.iorw import load_notebook_node
     from papermill.parameterize import parameterize_notebook
 
     notebook = load_notebook_node(str(path))
     ClearOutputPreprocessor().preprocess(notebook, {})
-    return parameterize_notebook(notebook, given, kernel_name="python3", language="python")
+    chosen = {name: one for name, one in given.items() if one != PARAMETERS[name]}
+    return parameterize_notebook(notebook, chosen, kernel_name="python3", language="python")
 
 
 def without_records(notebook: Any) -> Any:
@@ -304,23 +285,20 @@ def _collect(folder: Path, parameters: Mapping[str, Any], failed: Mapping[str, s
 def read_results(path: Path, folder: Path) -> dict[str, Any]:
     """Read the results file of one notebook, in `folder`; all else is refused."""
     name = path.relative_to(folder).as_posix()
+    parts = ("parameters", "inputs", "versions", "values")
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise UnreadableFile(f"{name!r} is not JSON, or is cut short.") from error
-    parts = ("parameters", "inputs", "versions", "values")
-    whole = isinstance(found, dict) and found.get("format") == FORMAT and "chapter" in found
-    if not whole or not all(isinstance(found.get(one), dict) for one in parts):
+        whole = found["format"] == FORMAT and "chapter" in found
+        whole = whole and all(isinstance(found[one], dict) for one in parts)
+    except (ValueError, RecursionError, TypeError, KeyError):
+        whole = False
+    if not whole:
         raise UnreadableFile(f"{name!r} is not a whole skullnb results file; make it again.")
     return dict(found)
 
 
 def collate(folder: str | Path) -> Any:
-    """Set the numbers of many runs side by side: a DataFrame with a row a run, or a mask.
-
-    `folder` holds a folder for each run, at any depth: the `output_dir` of notebooks, reports, or
-    masks. A run has its parameters and every single number or text as `chapter.name`.
-    """
+    """Set the numbers of all runs in a folder, at any depth, side by side: a row a run, or mask."""
     import pandas as pd
 
     folder = Path(folder)

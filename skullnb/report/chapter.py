@@ -14,14 +14,7 @@ import numpy as np
 
 from skullnb.errors import InvalidSetting
 from skullnb.heads import open_data
-from skullnb.metrics import score_slices
-from skullnb.pipeline import (
-    PipelineSettings,
-    SkullMaskTrace,
-    create_skull_masks,
-    measure_stack,
-    trace_skull_mask,
-)
+from skullnb.pipeline import PipelineSettings, SkullMaskTrace, measure_stack, trace_skull_mask
 from skullnb.pipeline.settings import DILATION
 from skullnb.report.plot import STYLE, escape, picture, spread, summary
 from skullnb.stack import writing
@@ -59,9 +52,9 @@ class Chapter:
         if unknown := [one for one in parameters if one not in PARAMETERS]:
             known = f"it has {', '.join(PARAMETERS)}."
             raise InvalidSetting(f"The notebook {name!r} has no parameter {unknown[0]!r}; {known}")
-        self.name, self.parameters = name, {**PARAMETERS, **parameters}
-        chosen = self.parameters
+        chosen = {**PARAMETERS, **parameters}
         given = {key: str(chosen[key]) for key in DATA}
+        self.name, self.parameters = name, chosen | given
         stack = self.stack = open_data(**given, nan_background=bool(chosen["nan_background"]))
         reach_mm, border = chosen["reach_mm"] or None, chosen["border"]
         settings = PipelineSettings(chosen["kernel_width"], reach_mm, border=border)
@@ -91,14 +84,6 @@ class Chapter:
     def rows(self) -> DataFrame:
         """A row a slice: threshold, counts, areas in px, and what looks wrong."""
         return measure_stack(self.stack, self.settings)
-
-    @cached_property
-    def scores(self) -> DataFrame | None:
-        """Every metric of every slice, from `metrics.score_slices`; None without a reference."""
-        if self.reference is None:
-            return None
-        masks = create_skull_masks(self.images, self.settings, self.spacing_mm)
-        return score_slices(masks, self.reference, self.spacing_mm, self.numbers)
 
     def record(self, **values: Any) -> None:
         """Keep numbers, texts, and arrays, columns, lists or dicts of them in the results file."""
@@ -208,11 +193,7 @@ def _listed(value: Any) -> Any:
 
 
 def fill(template: str, values: Mapping[str, Any]) -> str:
-    """Fill values into a template; a text among them is never markup.
-
-    >>> fill("{{ levels | span }} on {{ n | many('slice') }}", {"levels": [67, 89], "n": 16})
-    '67 to 89 on 16 slices'
-    """
+    """Fill values into a template; a text among them is never markup."""
     import jinja2
 
     words: Any = {"undefined": jinja2.StrictUndefined, "finalize": _written}

@@ -51,7 +51,8 @@ class Explorer:
         for control in self.controls.values():
             control.observe(lambda _: self._try(self.refresh), names="value")
         self.controls["border"].observe(
-            lambda change: self._set("reach_mm", BORDERS[change.new]), names="value"
+            lambda change: self.controls["reach_mm"].set_trait("value", BORDERS[change.new]),
+            names="value",
         )
         self.picture = widgets.Image(format="png", layout={"max_width": "100%"})
         self.facts, self.said, self.about = (widgets.HTML() for _ in range(3))
@@ -82,7 +83,7 @@ class Explorer:
         for name, usual in (("reach_mm", 0), ("border", DILATION)):
             self.controls[name].disabled = stack.spacing_mm is None
             if stack.spacing_mm is None:
-                self._set(name, usual)
+                self.controls[name].value = usual
         self.controls["reference"].disabled = stack.reference is None
         self._holding, self._checked = False, spread(len(stack), MOST_CHECKED)
         ticks = np.array_split(self._checked, min(len(self._checked), MOST_TICKS))
@@ -90,7 +91,9 @@ class Explorer:
         layout = {"flex": "1 1 0", "min_width": "0", "padding": "0", "margin": "0 1px 0 0"}
         self.strip.children = [widgets.Button(layout=layout) for _ in self._ticks]
         for tick, indices in zip(self.strip.children, self._ticks, strict=True):
-            tick.on_click(lambda _, indices=indices: self._jump(indices))
+            tick.on_click(
+                lambda _, some=indices: self.controls["slice"].set_trait("value", self._worst(some))
+            )
         self.check()
 
     def _open_named(self) -> None:
@@ -117,9 +120,6 @@ class Explorer:
             # In memory: the file goes, and an array mapped to it would go with it.
             stack = replace(found, images=np.array(found.images), sources=(), members=())
         self.open(stack, f"stack = read_stack({name!r})  # from where you keep it")
-
-    def _set(self, name: str, value: Any) -> None:
-        self.controls[name].value = value
 
     @property
     def settings(self) -> PipelineSettings:
@@ -165,7 +165,7 @@ class Explorer:
         rows = measure_stack(self.stack.select(self._checked), settings)
         self.rows, self._checked_with = rows.set_axis(self._checked), settings
         for tick, indices in zip(self.strip.children, self._ticks, strict=True):
-            status = self.rows["status"][self._worst_first(indices)[0]]
+            status = self.rows["status"][self._worst(indices)]
             tick.style.button_color = COLOURS[status]
             few = ", ".join(str(self.stack.slice_numbers[i]) for i in indices[:9])
             tick.tooltip = f"slice {few}: {STATUSES[status]}"
@@ -175,13 +175,8 @@ class Explorer:
         self.about.value = f"{len(rows)} slices{some}: {told}. Press one."
         self.refresh()
 
-    def _worst_first(self, indices: Sequence[int]) -> list[int]:
-        return sorted(indices, key=lambda index: [*STATUSES].index(self.rows["status"][index]))
-
-    def _jump(self, indices: Sequence[int]) -> None:
-        """Show the worst slice of a tick; pressed again, the next one."""
-        order, here = self._worst_first(indices), self.controls["slice"].value
-        self._set("slice", order[(order.index(here) + 1) % len(order) if here in order else 0])
+    def _worst(self, indices: Sequence[int]) -> int:
+        return min(indices, key=lambda index: [*STATUSES].index(self.rows["status"][index]))
 
     def _save(self) -> None:
         stack, file = self.stack, self.fields["masks"].value.strip()

@@ -12,7 +12,7 @@ from typing import Any
 
 from skullnb.errors import SkullnbError
 from skullnb.report.build import find_assets, with_parameters, without_records
-from skullnb.report.chapter import PARAMETERS, Chapter
+from skullnb.report.chapter import DATA, Chapter
 from skullnb.stack import writing
 from skullnb.stack.checks import expand, needed
 
@@ -21,7 +21,6 @@ UPLOAD_BYTES = 64_000_000  # the most that an upload in the explorer may hold
 
 
 def launch_lab(
-    images: str | Path = "",
     *,
     folder: str | Path = "skullnb-lab",
     port: int = 0,
@@ -29,31 +28,26 @@ def launch_lab(
     arguments: Sequence[str] = (),
     **parameters: Any,
 ) -> None:
-    """Open the explorer in JupyterLab, on this machine only, and wait until JupyterLab ends.
-
-    `images` and `parameters` are those of every notebook, `arguments` JupyterLab's.
-    """
-    needed("jupyterlab", "The explorer", "lab")
+    """Open the explorer in JupyterLab, on this machine only, and wait until JupyterLab ends."""
+    lab_app = needed("jupyterlab.labapp", "The explorer", "lab").LabApp
+    if {"-h", "--help", "--help-all", "--version", "-V", "--generate-config"} & {*arguments}:
+        lab_app.launch_instance([*arguments])  # it answers that, and starts nothing
+        return
     if opening := [one for one in arguments if re.match(r"--(\w+\.)?(ip|token)\b", one)]:
         told = "The explorer is for this computer only and has a token of its own"
         raise SkullnbError(f"{told}; leave out {opening[0]!r}.")
-    given = {**parameters, "images": images}
-    paths = {key: _full(str(given.get(key, ""))) for key in ("images", "reference", "groups")}
-    chosen = Chapter(NOTEBOOK, {**given, **paths}).parameters
+    paths = {key: _full(str(parameters.get(key, ""))) for key in DATA[:3]}
+    chosen = Chapter(NOTEBOOK, {**parameters, **paths}).parameters
     notebook = copy_notebook(Path(folder).absolute(), chosen)
     _serve(notebook, [f"--port={port}"] * bool(port) + list(arguments), open_browser)
 
 
 def copy_notebook(folder: Path, parameters: Mapping[str, Any]) -> Path:
-    """Copy the explorer's notebook, with parameters set, and the chapters that it links to.
-
-    Its name tells its cells from others; what is there already is never overwritten.
-    """
+    """Copy the explorer's notebook, called after its cells, and all chapters, over nothing."""
     import nbformat
 
     chapters = find_assets("notebooks")
-    chosen = {name: one for name, one in parameters.items() if one != PARAMETERS[name]}
-    notebook = without_records(with_parameters(chapters / NOTEBOOK, chosen))
+    notebook = without_records(with_parameters(chapters / NOTEBOOK, parameters))
     cells = sha256(repr([cell.source for cell in notebook.cells]).encode()).hexdigest()[:8]
     path = folder / NOTEBOOK.replace(".", f"-{cells}.")
     texts = {other.name: other.read_text("utf-8") for other in chapters.glob("*.ipynb")}
@@ -73,14 +67,13 @@ def _full(path: str) -> str:
 
 
 def _serve(path: Path, arguments: Sequence[str], open_browser: bool) -> None:
-    """Run JupyterLab in this process until it is told to end; its kernels end with it.
-
-    The notebook runs first, in a kernel of the server: its widgets live when it is opened.
-    """
+    """Run the notebook in a kernel of JupyterLab, so that its widgets live, then JupyterLab."""
     import nbformat
     from jupyterlab.labapp import LabApp
     from nbclient import NotebookClient
+    from nbclient.exceptions import DeadKernelError
     from nbformat.sign import NotebookNotary
+    from tornado.util import TimeoutError
 
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # the kernel beside this Python
     longest = UPLOAD_BYTES + 10**6  # an upload is one message with a file and some words
@@ -94,20 +87,26 @@ def _serve(path: Path, arguments: Sequence[str], open_browser: bool) -> None:
     token = ["--ip=127.0.0.1", f"--IdentityProvider.token={secrets.token_hex(24)}"]
     server = LabApp.initialize_server(argv=[*own, *arguments, *token])
     server.identity_provider.token_generated = True  # or the address is printed without it
+    if hasattr(os, "geteuid") and os.geteuid() == 0 and not server.allow_root:
+        raise SkullnbError("JupyterLab serves root only when asked to: skullnb lab -- --allow-root")
 
     async def run() -> None:
         words = {"path": path.name, "name": path.name, "type": "notebook", "kernel_name": "python3"}
         session = await server.session_manager.create_session(**words)
         kernel = server.kernel_manager.get_kernel(session["kernel"]["id"])
         notebook = nbformat.read(path, as_version=4)
-        shown = {"allow_errors": True, "store_widget_state": False}  # in the notebook
+        shown = {"allow_errors": True, "store_widget_state": False, "shutdown_kernel": "immediate"}
         client: Any = NotebookClient(notebook, km=kernel, timeout=None, **shown)
         await client.async_execute()
         client.kc.stop_channels()
         nbformat.write(notebook, path)
         NotebookNotary(parent=server).sign(notebook)  # or its outputs would not show
 
-    server.io_loop.run_sync(run)
+    try:
+        server.io_loop.run_sync(run)
+    except (DeadKernelError, TimeoutError) as error:  # what a signal ends here
+        told = "The explorer was stopped before its notebook had run; start it again."
+        raise SkullnbError(told) from error
     server.init_signal()  # again: what ran the notebook has taken its handlers away
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         signal.signal(signal.SIGHUP, signal.getsignal(signal.SIGTERM))  # a terminal that is closed

@@ -1,15 +1,10 @@
-"""Live figures: pictures whose reader moves the pipeline's settings on the published page.
-
-A notebook shows a picture. In the book, `book/assets/live.js` puts controls in its place and runs
-`book/assets/pipeline.js`, with the same masks bit for bit. A page takes a slice's 256 levels as a
-lossless picture, in a script of its own: opened from disk it may fetch nothing else.
-"""
+"""Live figures: pictures that `book/assets/live.js` gives controls, from slices in scripts."""
 
 import json
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -42,32 +37,20 @@ OWN = "slice"  # the key of a slice of the report; of a drawn head it is the var
 _LINK = re.compile(r'<a xlink:href="live:([\w-]+)"[^>]*>(.*?)</a>', re.DOTALL)
 
 
-@dataclass(frozen=True, repr=False)
-class LiveFigure:
-    """What a notebook shows, by its kind, and under `MIME` what makes it live in the book."""
-
-    shown: dict[str, str]
-
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        return self.shown
-
-
 def live_figure(
     chapter: Chapter,
     focus: str = "whole",
     heads: Sequence[tuple[str, int]] = (),
     slices: Sequence[int] = (),
-) -> LiveFigure:
-    """Make a figure of the chapter's slices, live on the published page.
+) -> None:
+    """Show a figure of the chapter's slices, live on the published page.
 
     It starts from the chapter's settings, and is about the step `focus`, one of `FOCUS`. `heads`
     are slices of `skullnb.phantom.variant` to add, by name and index, `slices` indices of slices
     that are to be among those of the chapter; it opens with the first of either.
-
-    >>> from skullnb.report.chapter import open_chapter
-    >>> live_figure(open_chapter("03-threshold"), "threshold").shown["text/plain"][:37]
-    'live figure: threshold; threshold 85,'
     """
+    from IPython.display import display
+
     stack, settings, index = chapter.stack, chapter.settings, [*slices, chapter.middle][0]
     config = configure(focus, settings, stack, slices, start=index)
     # Pixels of another size would ask for another width than the article's.
@@ -86,7 +69,7 @@ def live_figure(
     what += "" if reference is None else f", IoU {iou(trace.mask, reference):.4f}"
     shown = _still(trace, focus, reference, stack.spacing_mm, what)
     words = {"text/plain": f"live figure: {focus}; {what}", MIME: json.dumps(config)}
-    return LiveFigure({**shown, **words})
+    display({**shown, **words}, raw=True)
 
 
 def configure(

@@ -1,8 +1,4 @@
-"""From executed notebooks to pages: what Jupyter Book builds, one file of it, and paper.
-
-The pages ask nothing of the network. They are built within this process, by Sphinx with Jupyter
-Book's settings, from a copy of the book's sources laid out as the project itself is.
-"""
+"""From executed notebooks to pages that ask nothing of the network, one file of them, and paper."""
 
 import gc
 import mimetypes
@@ -30,9 +26,9 @@ import nbformat
 import yaml
 from bs4 import BeautifulSoup
 
-from skullnb import published
 from skullnb.errors import InvalidSetting, ReportFailed
 from skullnb.report import live, teach
+from skullnb.report.address import source
 from skullnb.report.chapter import Chapter
 from skullnb.report.plot import escape
 
@@ -132,7 +128,7 @@ def _figure(svg: str, about: Mapping[str, str], caption: str) -> str:
 
 def address() -> dict[str, Any]:
     """Jupyter Book's settings for buttons that lead to the source, where its address is known."""
-    url, branch = published.source(Path(__file__).resolve().parents[2])
+    url, branch = source(Path(__file__).resolve().parents[2])
     buttons = ("use_repository_button", "use_edit_page_button", "use_issues_button")
     known = {
         "repository": {"url": url, "branch": branch, "path_to_book": ""},
@@ -177,9 +173,9 @@ def build(work: Path, front: str, *, strict: bool, scrub: Callable[[str], str]) 
         raise ReportFailed(f"The pages could not be built: {'; '.join(complaints[:3])}")
     for leftover in (html / "_static").rglob("*.map"):  # megabytes, for those who debug the theme
         leftover.unlink()
-    for source in (html / "_sources").rglob("*.ipynb"):  # what is downloaded is the notebook itself
-        name = front if source.stem == "index" else source.stem
-        shutil.copyfile(work / "notebooks" / f"{name}.ipynb", source)
+    for copied in (html / "_sources").rglob("*.ipynb"):  # what is downloaded is the notebook itself
+        name = front if copied.stem == "index" else copied.stem
+        shutil.copyfile(work / "notebooks" / f"{name}.ipynb", copied)
     html.rename(work / "html")
     for folder in (staged, html.parent):
         shutil.rmtree(folder)
@@ -228,7 +224,7 @@ def single_file(html: Path, book: Path) -> str:
     scripts = [Path(urlsplit(tag["src"]).path).name for tag in index.select("script[src]")]
     scripts = [one for one in scripts if (book / "assets" / one).is_file()]
     template: Any = jinja2.Template((book / "single-file.html").read_text(encoding="utf-8"))
-    text: str = template.render(
+    text = template.render(
         title=said(index.title),
         icon=_data_uri(html / "_static" / "favicon.svg"),
         styles=[_styles(html / sheet) for sheet in sheets],
@@ -237,7 +233,7 @@ def single_file(html: Path, book: Path) -> str:
         articles=[(slugs[name], one.decode_contents()) for name, one in articles.items()],
         slices=[one.read_text("ascii") for one in sorted((html / "_static/live").glob("*.js"))],
     )
-    return text
+    return str(text)
 
 
 def _data_uri(file: Path) -> str:
@@ -268,10 +264,8 @@ def find_browser() -> Path:
         if found := shutil.which(name):
             return Path(found)
     said = f"CHROME names {named!r}, which is no program here" if named else "none was found"
-    raise InvalidSetting(
-        f"A PDF is printed by Chromium or Chrome, and {said}; install one, or name it in the"
-        " environment variable CHROME."
-    )
+    told = f"A PDF is printed by Chromium or Chrome, and {said}"
+    raise InvalidSetting(f"{told}; install one, or name it in the environment variable CHROME.")
 
 
 def print_pdf(page: Path, file: Path, browser: Path) -> None:

@@ -229,10 +229,6 @@ def _small(found: re.Match[str]) -> str:
 
 
 def escape(text: str) -> str:
-    """Make a text from outside (a file name, a group) harmless in Markdown and HTML.
-
-    >>> escape("<b>*scan*</b>")
-    '&#60;b&#62;&#42;scan&#42;&#60;/b&#62;'
-    """
+    """Make a text from outside (a file name, a group) harmless in Markdown and HTML."""
     flat = " ".join(text.split())
     return re.sub(r"""[&<>"'\\`*_{}\[\]()#!|~$]""", lambda found: f"&#{ord(found[0])};", flat)

@@ -31,24 +31,15 @@ _TEMPLATE = Path(__file__).parents[1] / "data" / "sheet.html"
 
 
 def mask_volumes(
-    jobs: Sequence[masking.Masked],
-    *about: Any,
-    sheet: Path | None = None,
-    overwrite: bool = False,
-    **words: Any,
+    jobs: Sequence[masking.Masked], *about: Any, sheet: Path, overwrite: bool = False, **words: Any
 ) -> Iterator[masking.Masked]:
     """Mask volumes as `masking.mask_volumes`, and write a sheet of them, the worst first."""
-    if sheet is None:
-        yield from masking.mask_volumes(jobs, *about, overwrite=overwrite, **words)
-        return
     jinja2, cards, sheet = needed("jinja2", "A sheet", "report"), list[Card](), expand(sheet)
     sheet.parent.mkdir(parents=True, exist_ok=True)
     refuse_place(sheet, (), overwrite, (".html",))
 
-    def seen(*of: Any) -> None:
-        cards.append(draw_card(*of))
-
-    words |= {"overwrite": overwrite, "sheet": sheet, "seen": seen}
+    words |= {"overwrite": overwrite, "sheet": sheet}
+    words["seen"] = lambda *of: cards.append(draw_card(*of))
     yield from masking.mask_volumes(jobs, *about, **words)
     cards.sort(key=lambda one: (-one["told"]["Counts"].get("warned", 0), one["name"]))
     cards.sort(key=lambda one: _ORDER.index(one["told"]["Status"]))

@@ -1,9 +1,4 @@
-"""Exercises that answer: what is right, and for each likely mistake a hint where to look.
-
-A check asks an answer one condition after the other, and says the sentence of the first that holds,
-or else the last one of its part of `data/hints.toml`; the first condition is what is right. The
-book's pages ask the same where all are a `When`: a report carries them along with an exercise.
-"""
+"""Exercises that answer, by the first of some conditions that holds: what is right, or a hint."""
 
 import json
 import os
@@ -89,7 +84,10 @@ def about(value: float, off: float | None = None) -> When:
 def exercise(
     reads: Callable[[Any], Any],
 ) -> Callable[[Callable[[Chapter], Asked]], Callable[[Any, Chapter], Verdict]]:
-    """Make a check of what is asked; `reads` turns what was written into what conditions take."""
+    """Make a check of what is asked, right first; `reads` makes of an answer what conditions take.
+
+    The sentences are those of `data/hints.toml`; pages ask the same where all are a `When`.
+    """
 
     def made(asked: Callable[[Chapter], Asked]) -> Callable[[Any, Chapter], Verdict]:
         said = HINTS[asked.__name__.removeprefix("check_")]
