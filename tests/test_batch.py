@@ -23,13 +23,12 @@ import pandas as pd
 import pytest
 import zarr
 from bad_inputs import HEAD
-from click.testing import CliRunner
+from commands import run
 from dicoms import save_series
 
 from skullnb import batch as module
 from skullnb import masking
 from skullnb.batch import Work, is_for_batch, mask_batch
-from skullnb.cli import main
 from skullnb.errors import BatchStopped, InvalidSetting, SkullnbError, UnreadableFile
 from skullnb.pipeline import PipelineSettings, create_skull_masks, measure_slice
 from skullnb.stack import Volume
@@ -111,12 +110,6 @@ def begun(name="m.npy"):
 def everything():
     """All that is on the desk, with what the files hold."""
     return {path: path.is_file() and path.read_bytes() for path in Path().rglob("*")}
-
-
-def run(*words, expect=0):
-    result = CliRunner().invoke(main, ["mask", *map(str, words)])
-    assert result.exit_code == expect, (result.output, result.exception)
-    return result
 
 
 def test_many_files_are_one_batch_in_natural_order_and_a_range_of_them_is_a_shard(desk):
@@ -453,11 +446,13 @@ def test_a_cluster_that_loses_a_worker_gives_the_same_masks(desk):
 
 
 def test_the_command_makes_a_batch_of_what_only_a_batch_can_do_or_has_begun(desk, monkeypatch):
-    words = ("scans.npy", "--kernel-width", 5, "-o")
+    words = ("mask", "scans.npy", "--kernel-width", 5, "-o")
     said = run(*words, "m.packed.npy").stdout
     assert said == "ok      m.packed.npy  60 slices, 60 ok\n"
     assert "60 ok, 60 done before\n" in run(*words, "m.packed.npy").stdout
-    assert "not go with a batch" in run("scans.npy", "-o", "m.zarr", "--bids", expect=2).stderr
+    assert (
+        "not go with a batch" in run("mask", "scans.npy", "-o", "m.zarr", "--bids", expect=2).stderr
+    )
     begun()
     assert "60 ok, 30 done before\n" in run(*words, "m.npy").stdout
     assert not is_for_batch("scans.npy", "n.npy")

@@ -6,13 +6,12 @@ from dataclasses import asdict, replace
 import numpy as np
 import pandas as pd
 import pytest
-from click.testing import CliRunner
+from commands import run
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
 from skullnb import evidence, heads, metrics
-from skullnb.cli import main
 from skullnb.errors import InvalidSetting
 from skullnb.pipeline import (
     RULES,
@@ -152,10 +151,6 @@ def test_what_dark_growth_cannot_do_is_refused():
             ask()
 
 
-def run(*words):
-    return CliRunner().invoke(main, ["mask", *map(str, words), "--border", "dark growth"])
-
-
 def test_the_command_and_the_batch_take_the_rule_and_say_what_was_used(tmp_path):
     head, scan = heads.load("studyforrest").select([4, 9]), tmp_path / "scans.npy"
     np.save(scan, head.images)
@@ -163,12 +158,11 @@ def test_the_command_and_the_batch_take_the_rule_and_say_what_was_used(tmp_path)
     expected = create_skull_masks(head.images, settings, (0.7, 0.7))
     for name in ("mask.npy", "mask.packed.npy"):
         mask = tmp_path / name
-        assert (
-            "dark growth, which has no kernel" in run(scan, "-o", mask, "--kernel-width", 30).output
-        )
-        assert "Dark growth needs the size of a pixel" in run(scan, "-o", mask).output
-        done = run(scan, "-o", mask, "--reach-mm", 12, "--spacing", "0.7x0.7")
-        assert done.exit_code == 0, done.output
+        words = ("mask", scan, "-o", mask, "--border", "dark growth")
+        said = run(*words, "--kernel-width", 30, expect=2).output
+        assert "dark growth, which has no kernel" in said
+        assert "Dark growth needs the size of a pixel" in run(*words, expect=2).output
+        run(*words, "--reach-mm", 12, "--spacing", "0.7x0.7")
         masks = np.load(mask)
         masks = np.unpackbits(masks, axis=-1, count=274) if "packed" in name else masks
         np.testing.assert_array_equal(masks, expected)

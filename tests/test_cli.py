@@ -16,10 +16,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from commands import run
 from real_data import real_data
 
 from skullnb import cli, heads
-from skullnb.cli import main
 from skullnb.phantom import VARIANTS, published_stack, variant
 from skullnb.report.build import Report
 
@@ -34,12 +34,6 @@ def _drawn_once(monkeypatch):
     """Phantoms take seconds to draw: each once is enough."""
     monkeypatch.setattr("skullnb.phantom.published_stack", published)
     monkeypatch.setattr("skullnb.phantom.variant", drawn)
-
-
-def run(*words, expect=0):
-    result = CliRunner().invoke(main, [str(word) for word in words], catch_exceptions=False)
-    assert result.exit_code == expect, result.output
-    return result
 
 
 def refused(*words):

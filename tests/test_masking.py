@@ -12,11 +12,10 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
-from click.testing import CliRunner
+from commands import run
 from dicoms import save_series
 
 from skullnb import batch, heads, masking
-from skullnb.cli import main
 from skullnb.errors import InvalidSetting, SkullnbError, UnreadableFile
 from skullnb.masking import mask_volumes, plan_masks, warning_lines, write_table
 from skullnb.pipeline import PipelineSettings, create_skull_masks
@@ -32,6 +31,7 @@ HEAD[:, 12:18, 14:20] = 30
 HEAD[1, 20:24, 20:24] = 0
 NAN = HEAD.astype(np.float32)
 NAN[2, 5, 5] = np.nan
+run = partial(run, "mask")
 by_both_doors = pytest.mark.parametrize("door", [[], ["--chunk", 2]])
 
 
@@ -51,12 +51,6 @@ def pictures(folder, kind=".png", n=3):
         image[26 - number : 28] = 8
         cv2.imwrite(str(folder / f"p{number}{kind}"), image.astype(np.uint8))
     return folder
-
-
-def run(*words, expect=0):
-    result = CliRunner().invoke(main, ["mask", *map(str, words)])
-    assert result.exit_code == expect, (result.output, result.exception)
-    return result
 
 
 def mask(source, target, settings=SETTINGS, **options):
