@@ -13,6 +13,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from unittest.mock import Mock
 
 import bad_inputs as bad
 import numpy as np
@@ -23,6 +24,7 @@ from click.testing import CliRunner
 from skullnb import pipeline
 from skullnb.cli import main
 from skullnb.errors import SkullnbError
+from skullnb.report.build import MARKER, build_report
 from skullnb.stack import read_stack
 
 MASK = (HEAD > 0).astype(np.uint8)
@@ -201,6 +203,27 @@ WORDS = {
     "phantom -o p.npz --n-slices 2": "--n-slices with --seed",
     "report --images scan.npy -o two": "not empty",
     "report --images scan.npy -o two --overwrite": "skullnb report, nothing else",
+    "report --chapter 99": "no chapter '99'; the chapters are 01-data, 02",
+    "report --workers 0": "0 is not in the range",
+    "report --kernel-width -3": "whole number of pixels",
+    "report --reference mask.npy": "reference is given for no images",
+    "report --images scan.npy --reference nan.npy": "not binary",
+    "report --images scan.npy --reference small.npy": "5 x 5|\\(2, 5, 5\\)",
+    "report --images scan.npy -o scan.npy": "is a file",
+    "report --images scan.npy -o .": "current",
+    "report --images scan.npy -o old": "not empty",
+    "lab --reference mask.npy": "reference is given for no images",
+    "lab --kernel-width -3": "whole number of pixels",
+    "lab -- --ip=0.0.0.0": "this computer only.*leave out '--ip",
+    "lab -- --ServerApp.token=": "leave out '--Serv",
+    "mask studyforrest -o m.nii --method whole-head --kernel-width 26": "has no kernel",
+    "mask studyforrest -o m.nii --method whole-head --border dilation": "leave --border",
+    "mask studyforrest -o m.npy --method whole-head --chunk 4": "does not go with a batch",
+    "mask studyforrest -o m.nii --method whole-head --slices 1,2,9": "how far slices are apart",
+    "mask studyforrest -o m.nii --method whole-head --slices 4": "this is one slice",
+    "mask scan.npy -o place-\udcff.npz": "no UTF-8",
+    "evidence scan.npy -o place-\udcff.npz": "no UTF-8",
+    "sweep --csv place-\udcff.npz": "no UTF-8",
     "collate broken -o t.csv": "is not JSON",
     "collate two -o t.xlsx": "of a kind not written; use .csv",
 }
@@ -213,7 +236,11 @@ def desk(tmp_path, monkeypatch):
     np.save("scan.npy", HEAD)
     np.save("mask.npy", MASK)
     os.mkfifo("pipe.txt")
-    Path("two").mkdir()
+    np.save("nan.npy", NAN)
+    np.save("small.npy", np.zeros((2, 5, 5), np.uint8))
+    for folder in ("two", "old"):
+        Path(folder).mkdir()
+    Path("old", MARKER).touch()
     Path("broken/results").mkdir(parents=True)
     Path("broken/results/01-data.json").write_text('{"format": "skullnb-')
     for name in "ab":
@@ -222,7 +249,10 @@ def desk(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("words", WORDS, ids=lambda words: words[:60])
-def test_words_that_make_no_sense_are_refused(desk, words):
+def test_words_that_make_no_sense_are_refused(desk, words, monkeypatch):
+    for start in ("lab._serve", "build._run"):
+        begun = Mock(side_effect=AssertionError(f"{start} was called"))
+        monkeypatch.setattr(f"skullnb.report.{start}", begun)
     before = everything_in(desk)
     code, said = run(*shlex.split(words))
     assert code == 2, said
@@ -238,6 +268,8 @@ CALLS = {
     "a path with a null": (lambda f: read_stack("a\0b.npy"), "no file or folder"),
     "an array for a path": (lambda f: read_stack(HEAD), "can't be looked up"),
     "no paths": (lambda f: read_stack([]), "No images are given"),
+    "no workers": (lambda f: build_report(workers=0), "workers is 0"),
+    "an unknown parameter": (lambda f: build_report(reach=7), "no parameter 'reach'; it has im"),
     "a zarr array": (lambda f: read_stack(bad.zarr({})(f)), "for batches"),
 }
 

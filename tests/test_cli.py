@@ -164,13 +164,6 @@ def test_no_table_takes_the_place_of_what_it_is_about(folder, monkeypatch):
     assert "exists already" in refused("collate", "runs", "-o", "numbers.csv")
 
 
-@pytest.mark.parametrize("words", ["mask scan.npy -o", "evidence scan.npy -o", "sweep --csv"])
-def test_an_output_whose_name_is_no_text_is_refused_before_it_is_written(folder, words):
-    before = sorted(folder.rglob("*"))
-    assert "no UTF-8" in refused(*words.split(), "place-\udcff.npz")
-    assert sorted(folder.rglob("*")) == before
-
-
 COMMAND = [sys.executable, "-c", "from skullnb.cli import main; main()"]
 posix = pytest.mark.skipif(os.name == "nt", reason="signals and closed streams of POSIX")
 

@@ -207,21 +207,3 @@ def test_several_volumes_are_done_side_by_side_and_one_that_is_refused_stops_non
     for name in ("a", "b"):
         one, two = (nib.load(tmp_path / f / f"{name}_mask.nii.gz") for f in ("one", "two"))
         assert np.array_equal(one.dataobj, two.dataobj)
-
-
-@pytest.mark.parametrize(
-    ("words", "told"),
-    [
-        (("--kernel-width", 26), "has no kernel"),
-        (("--border", "dilation"), "leave --border dilation out"),
-        (("--chunk", 4), "does not go with a batch"),
-        (("--slices", "1,2,9"), "how far slices are apart"),
-        (("--slices", "4"), "this is one slice"),
-    ],
-)
-def test_words_that_do_not_go_with_whole_heads_are_refused(scans, tmp_path, words, told):
-    output = tmp_path / ("m.npy" if "--chunk" in words else "m.nii.gz")
-    words = ("mask", scans / "a.nii", "-o", output, "--method", "whole-head", *words)
-    done = run(*words, expect=2)
-    assert told in " ".join(done.output.split())
-    assert not output.exists()
