@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 RELATIVE = 1e-12
-MISSING = "(not there)"
-IGNORED = ("versions", "chapters/13-timing")  # what differs from machine to machine
 
 
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
