@@ -1,8 +1,12 @@
 """Commands, run within the process of a test."""
 
+import sys
+
 from click.testing import CliRunner
 
 from skullnb.cli import main
+
+COMMAND = [sys.executable, "-c", "from skullnb.cli import main; main()"]
 
 
 def run(*words, expect=0):

@@ -1,7 +1,5 @@
 """What changed between the values of two results files; all but numbers with a point exactly."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from typing import Any

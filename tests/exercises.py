@@ -1,7 +1,5 @@
 """Run a chapter's exercise without a kernel: the cells before it, an answer, its check."""
 
-from __future__ import annotations
-
 import ast
 import re
 from pathlib import Path

@@ -6,8 +6,6 @@ reports take. In each it runs the tests that hold every array to the last bit, a
 sentence of whole reports, against the stored ones: with one thread, and twice with two.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re

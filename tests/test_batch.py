@@ -17,14 +17,14 @@ from unittest.mock import patch as replaced
 
 import distributed
 import filelock
-import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
 import zarr
 from bad_inputs import HEAD
-from commands import run
+from commands import COMMAND, run
 from dicoms import save_series
+from scans import save
 
 from skullnb import batch as module
 from skullnb import masking
@@ -67,8 +67,7 @@ def desk(tmp_path, monkeypatch):
 
 def save_volume(path, images, spacing=1.0, step=9):
     Path(path).parent.mkdir(exist_ok=True)
-    affine = np.diag([-spacing, -spacing, step, 1])
-    nib.Nifti1Image(images.transpose(2, 1, 0), affine).to_filename(path)
+    save(Path(path), images, np.diag([-spacing, -spacing, step, 1]))
 
 
 def save_zarr(path, images, **options):
@@ -197,11 +196,12 @@ def test_a_run_killed_at_any_moment_goes_on_to_the_same_masks(tmp_path, name):
     images = heads(480)
     np.save(tmp_path / "scans.npy", images)
     output, folder = tmp_path / name, tmp_path / f"{name}.partial"
-    words = ["mask", tmp_path / "scans.npy", "-o", output, "--kernel-width", 5, "--chunk", 4]
-    command = [sys.executable, "-c", "from skullnb.cli import main; main()", *map(str, words)]
+    words = ["mask", tmp_path / "scans.npy", "-o", output, "--kernel-width", "5", "--chunk", "4"]
     rng, before = random.Random(name), 0
     for _ in range(KILLS):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        process = subprocess.Popen(
+            [*COMMAND, *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
         # Anywhere, from the first chunk to shortly before the last.
         goal = n_rows(folder) + rng.randrange(max(1, 110 // KILLS))
         while n_rows(folder) <= goal and process.poll() is None:

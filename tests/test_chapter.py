@@ -1,7 +1,5 @@
 """What notebooks call: their data, their numbers, their sentences and figures."""
 
-from __future__ import annotations
-
 import json
 import math
 import re
@@ -12,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from chapters import write_chapter, write_data
+from golden_run import NOTEBOOKS, run_chapter
 from hypothesis import given
 from hypothesis import strategies as st
 from nbclient import NotebookClient
@@ -161,3 +160,15 @@ def test_figures_are_numbered_captioned_described_and_closed(monkeypatch):
     assert shown[0]["text/plain"] == "Figure 5.1: line 3, mean 2.333"
     assert "image/svg+xml" not in shown[0]
     assert plt.get_fignums() == []
+
+
+@pytest.mark.parametrize("n", [1, 900])
+def test_one_slice_and_very_many_are_shown_as_they_can_be(tmp_path, monkeypatch, n):
+    monkeypatch.setattr("IPython.display.display", lambda *shown, **words: None)
+    image = np.zeros((24, 20), np.uint8)
+    image[6:18, 5:15] = 200
+    np.save(tmp_path / "many.npy", np.tile(image, (n, 1, 1)))
+    names = {}
+    run_chapter(NOTEBOOKS / "15-your-data.ipynb", {"images": str(tmp_path / "many.npy")}, names)
+    assert names["chapter"].values["n_shown"] == min(n, 400)
+    assert names["chapter"].values["mean"] is None

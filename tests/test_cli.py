@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from commands import run
+from commands import COMMAND, run
 from real_data import real_data
 
 from skullnb import cli, heads
@@ -164,7 +164,6 @@ def test_no_table_takes_the_place_of_what_it_is_about(folder, monkeypatch):
     assert "exists already" in refused("collate", "runs", "-o", "numbers.csv")
 
 
-COMMAND = [sys.executable, "-c", "from skullnb.cli import main; main()"]
 posix = pytest.mark.skipif(os.name == "nt", reason="signals and closed streams of POSIX")
 
 

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scans import any_settings
 from scipy import ndimage
 
 from skullnb import metrics
@@ -28,17 +29,6 @@ def stacks(draw):
     kind = draw(st.sampled_from([np.float32, np.uint8, np.int16]))
     reference = rng.integers(0, 2, images.shape, dtype=np.uint8)
     return Stack(images.astype(kind), reference, synthetic=draw(st.booleans()))
-
-
-any_settings = st.builds(
-    PipelineSettings,
-    kernel_width=st.integers(0, 7),
-    kernel_shape=st.sampled_from(["ellipse", "rectangle"]),
-    connectivity=st.sampled_from([4, 8]),
-    drop_edge_touching=st.booleans(),
-    threshold=st.just("otsu") | st.integers(0, 255),
-    fill_holes=st.booleans(),
-)
 
 
 def literal_without(image, chosen, rule):
@@ -70,7 +60,7 @@ def literal_without(image, chosen, rule):
     return brain.astype(np.uint8)
 
 
-@given(stacks(), any_settings)
+@given(stacks(), any_settings(7))
 @settings(max_examples=150, deadline=None)
 def test_every_row_equals_a_recomputation_without_any_shared_stage(stack, chosen):
     ledger = build_ledger(stack, chosen)

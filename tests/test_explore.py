@@ -1,7 +1,5 @@
 """The explorer without a front end: controls are set; picture, numbers and code are read."""
 
-from __future__ import annotations
-
 import gc
 import re
 from dataclasses import replace

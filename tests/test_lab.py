@@ -1,7 +1,5 @@
 """The explorer in JupyterLab: the copy, the refusals, and a notebook that has been run."""
 
-from __future__ import annotations
-
 import os
 import re
 import signal

@@ -12,6 +12,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+import scans
 from commands import run
 from dicoms import save_series
 
@@ -38,9 +39,7 @@ by_both_doors = pytest.mark.parametrize("door", [[], ["--chunk", 2]])
 def save(path, planes=HEAD, spacing=4.0):
     """Store a volume of canonical axial slices with pixels of so many mm: 4 make a head of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    affine = np.diag([-spacing, -spacing, 5, 1])
-    nib.Nifti1Image(planes.transpose(2, 1, 0), affine).to_filename(path)
-    return path
+    return scans.save(path, planes, np.diag([-spacing, -spacing, 5, 1]))
 
 
 def pictures(folder, kind=".png", n=3):

@@ -1,7 +1,5 @@
 """Rules that every notebook keeps, whatever it is about."""
 
-from __future__ import annotations
-
 import ast
 import getpass
 import re

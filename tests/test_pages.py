@@ -1,7 +1,5 @@
 """The book's own pages, and the files beside the source that say the same: what each must hold."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """From notebooks to pages: refusals before anything runs, whole reports, failures, ends."""
 
-from __future__ import annotations
-
 import json
 import re
 import signal

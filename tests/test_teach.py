@@ -1,7 +1,5 @@
 """Exercises: what is right, what a wrong answer is told, and that pages and notebooks agree."""
 
-from __future__ import annotations
-
 import ast
 import json
 import re
