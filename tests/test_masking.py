@@ -159,18 +159,6 @@ def test_a_volume_goes_to_a_file_or_into_a_folder_under_its_name(
     assert [job.path.name for job in plan_masks(source, target)] == expected
 
 
-def test_masks_that_would_meet_in_one_file_are_refused_before_anything_is_done(tmp_path):
-    for name in ("a.nii", "b.nii", "c/a.nii", "c/a.nii.gz"):
-        save(tmp_path / name)
-    for images, output, bids, words in (
-        ("", "", False, "a_mask.nii.gz would lie among the images"),
-        ("c", "out", False, "2 of the files .* are called a;"),
-    ):
-        with pytest.raises(SkullnbError, match=words):
-            plan_masks(tmp_path / images, tmp_path / output, bids=bids)
-    assert not (tmp_path / "out").exists()
-
-
 @by_both_doors
 @pytest.mark.parametrize(
     ("images", "output"),
