@@ -16,6 +16,12 @@ def cells(path: Path, tag: str) -> list[nbformat.NotebookNode]:
     return [cell for cell in found if tag in cell.metadata.get("tags", [])]
 
 
+def outputs(path: Path) -> list[nbformat.NotebookNode]:
+    """Give all that a notebook's cells have stored."""
+    found = nbformat.read(path, as_version=4).cells
+    return [one for cell in found for one in cell.get("outputs", [])]
+
+
 def answer_block(path: Path) -> str:
     """Give the Python of the answer to the chapter's exercise; nothing where it is in words."""
     text = "\n".join(cell.source for cell in cells(path, "answer"))

@@ -5,10 +5,10 @@ import sys
 import tomllib
 from pathlib import Path
 
-import nbformat
 import pandas as pd
 import pytest
 import yaml
+from exercises import outputs
 from hatchling.metadata.core import ProjectMetadata
 from hatchling.plugin.manager import PluginManager
 
@@ -38,9 +38,8 @@ def workflow(name):
 
 def said_in(chapter, pattern):
     """Numbers that a chapter's stored outputs say; nbval holds those against the code."""
-    cells = nbformat.read(ROOT / "notebooks" / f"{chapter}.ipynb", as_version=4).cells
-    outputs = [one for cell in cells for one in cell.get("outputs", [])]
-    text = " ".join(one.get("data", {}).get("text/markdown", "") for one in outputs)
+    said = outputs(ROOT / "notebooks" / f"{chapter}.ipynb")
+    text = " ".join(one.get("data", {}).get("text/markdown", "") for one in said)
     return re.search(pattern, text).groups()
 
 
@@ -234,8 +233,7 @@ def test_the_export_has_neurolibres_layout_and_every_page_of_the_contents(tmp_pa
     toc = read(content / "_toc.yml")
     files = [toc["root"], *(one["file"] for part in toc["parts"] for one in part["chapters"])]
     assert [one for one in files if not [*content.glob(f"{one}.*")]] == []
-    notebooks = [nbformat.read(one, as_version=4) for one in content.glob("notebooks/*.ipynb")]
-    assert not [one for book in notebooks for cell in book.cells for one in cell.get("outputs", [])]
+    assert not [one for path in content.glob("notebooks/*.ipynb") for one in outputs(path)]
     assert read(content / "_config.yml")["execute"]["execute_notebooks"] == "force"
     asked = (out / "binder" / "requirements.txt").read_text(encoding="utf-8")
     assert f"skullnb[lab]=={skullnb.__version__}" in asked

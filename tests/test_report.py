@@ -16,6 +16,7 @@ import numpy as np
 import psutil
 import pytest
 from chapters import ROOT, SCAN, add_text, small_book, use, write_chapter, write_data
+from exercises import outputs
 from screenshots import opened
 
 from skullnb.errors import InvalidSetting, ReportFailed, UnreadableFile
@@ -28,11 +29,6 @@ ANSWER = "The answer is forty-two."
 
 def read(path: Path) -> str:
     return path.read_text(encoding="utf-8")
-
-
-def outputs_of(path: Path) -> list[Any]:
-    notebook = nbformat.read(path, as_version=4)
-    return [one for cell in notebook.cells for one in cell.get("outputs", [])]
 
 
 def source_of(page: Path) -> str:
@@ -199,7 +195,7 @@ def test_no_page_and_no_notebook_shows_a_full_path_or_takes_a_name_for_markup(re
     texts = [path for path in report.rglob("*") if path.suffix not in (".png", ".inv", ".ttf")]
     texts = [path for path in texts if path.is_file()]
     assert [path.name for path in texts for one in hidden if one in path.read_bytes()] == []
-    [shown, *_] = outputs_of(report / "notebooks" / "01-data.ipynb")
+    [shown, *_] = outputs(report / "notebooks" / "01-data.ipynb")
     assert f"patients/{SCAN} patients/masks.npy" in shown.text
     assert not [path for path in texts if path.suffix == ".html" and "scan <b>" in read(path)]
 
@@ -232,7 +228,7 @@ def test_what_a_reader_downloads_is_the_notebook_itself(report):
     own = report / "notebooks" / "03-threshold.ipynb"
     assert read(own) == read(report / "html" / "_sources" / "notebooks" / "03-threshold.ipynb")
     nbformat.validate(nbformat.read(own, as_version=4))
-    kinds = {kind for one in outputs_of(own) for kind in one.data}
+    kinds = {kind for one in outputs(own) for kind in one.data}
     assert "image/png" in kinds
     assert "image/svg+xml" not in kinds
 
