@@ -31,6 +31,7 @@ MASK = (HEAD > 0).astype(np.uint8)
 NAN = HEAD.copy()
 NAN[1, 3, 4] = np.nan
 HUGE = (10**6, 10**5, 10**5)
+HUGE_NIFTI = [3, 30000, 30000, 30000, 1, 1, 1, 1]
 MANY_PIXELS = r"promises [\d,]{15,} bytes of pixels, more than"
 DAMAGED = "damaged|can't be read|promises"
 PICKLE = pickle.dumps(np.zeros(3))
@@ -86,11 +87,8 @@ FILES = {
     "npz with groups of objects": (npz(images=NOISE, groups=np.array([{}], object)), "pickle"),
     "npz of petabytes": (bad.archive({"images.npy": bad.npy_header(HUGE)}), MANY_PIXELS),
     "nii.gz with a flipped bit": (flip(nifti(name="scan.nii.gz"), 0.5), DAMAGED),
-    "nifti of petabytes": (nifti(dim=[3, *[30000] * 3, *[1] * 4]), DAMAGED),
-    "nii.gz of petabytes": (
-        nifti(name="scan.nii.gz", dim=[3, *[30000] * 3, *[1] * 4]),
-        MANY_PIXELS,
-    ),
+    "nifti of petabytes": (nifti(dim=HUGE_NIFTI), DAMAGED),
+    "nii.gz of petabytes": (nifti(name="scan.nii.gz", dim=HUGE_NIFTI), MANY_PIXELS),
     "nifti of four dimensions": (nifti(np.zeros((4, 5, 6, 2))), "4 dimensions"),
     "nifti with a singular affine": (nifti(srow_x=0, srow_y=0), "scan.nii .* singular"),
     "nifti with an infinite slope": (nifti(scl_slope=1e38, scl_inter=np.inf), "intercept inf"),

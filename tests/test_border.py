@@ -90,6 +90,13 @@ def test_every_pixel_is_as_the_rule_written_the_long_way_says(seed, height, widt
     np.testing.assert_array_equal(grow_through_dark(*given), long_way(*given))
 
 
+def test_a_head_whose_scalp_is_apart_from_a_larger_brain_is_grown_to_its_scalp():
+    away = np.hypot(*np.mgrid[-70:71, -70:71])
+    levels = np.select([away <= 40, away <= 51, away <= 63], [220, 20, 180], 0).astype(np.uint8)
+    mask = grow_through_dark((away <= 40).astype(np.uint8), levels, 100, (1.0, 1.0))
+    assert np.sqrt(np.count_nonzero(mask) / np.pi) == pytest.approx(51, abs=0.5)
+
+
 @pytest.mark.parametrize("settings", [GROWTH, replace(GROWTH, reach_mm=5, fill_holes=False)])
 def test_every_door_gives_the_same_mask(settings):
     head = replace(heads.load("studyforrest").select([2, 9]), spacing_mm=(0.7, 0.7))

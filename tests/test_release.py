@@ -33,9 +33,6 @@ def workflow(name):
     return read(ROOT / ".github" / "workflows" / f"{name}.yml")
 
 
-# ---- the paper -----------------------------------------------------------------------------------
-
-
 def said_in(chapter, pattern):
     """Numbers that a chapter's stored outputs say; nbval holds those against the code."""
     said = outputs(ROOT / "notebooks" / f"{chapter}.ipynb")
@@ -125,9 +122,6 @@ def test_the_paper_has_the_parts_and_the_length_that_journals_want():
     assert set(re.findall(r"@(\w+)", PAPER)) <= {*re.findall(r"^@\w+\{(\w+),", sources, re.M)}
 
 
-# ---- files for indexes ---------------------------------------------------------------------------
-
-
 def test_codemeta_says_what_the_citation_says():
     said, cited = read(ROOT / "codemeta.json"), read(ROOT / "CITATION.cff")
     same = {"alternateName": "title", "description": "abstract", "keywords": "keywords"}
@@ -171,9 +165,6 @@ def test_the_indexs_page_links_to_the_source_only_where_its_address_is_known(
     assert "https://git.example/lab/skullnb/blob/v1.2.3/SECURITY.md" in links
 
 
-# ---- workflows -----------------------------------------------------------------------------------
-
-
 def test_every_action_is_pinned_to_a_commit_and_says_which_version_that_is():
     files = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
     found = [one for path in files for one in ACTION.findall(path.read_text(encoding="utf-8"))]
@@ -201,9 +192,6 @@ def test_only_the_job_that_publishes_may_say_who_it_is():
     assert may == {"publish"}
     assert jobs["publish"]["environment"]["name"] == "pypi"
     assert not [step for step in jobs["publish"]["steps"] if "run" in step]
-
-
-# ---- other places that build from the source -----------------------------------------------------
 
 
 def test_conda_asks_for_the_libraries_that_the_package_asks_for():

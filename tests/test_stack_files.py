@@ -58,9 +58,6 @@ def save_nifti(path, data, affine=RAS_AFFINE):
     return path
 
 
-# --- reading -----------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("name", [f"a.{kind}" for kind in KINDS])
 def test_every_kind_of_file_gives_the_same_stack_mapped_where_that_can_be(tmp_path, name):
     stack = read_stack(save(tmp_path / name, IMAGES), slices="1:5")
@@ -156,9 +153,6 @@ def test_groups_are_given_per_slice_before_choosing_or_per_file_and_a_volume_is_
         read_stack(both, groups="p,q,r,s", slices="1:3")
 
 
-# --- refusing ----------------------------------------------------------------------------------
-
-
 def files(folder, **arrays):
     """Write arrays as .npy, with __ for a slash in their names."""
     for name, array in arrays.items():
@@ -226,9 +220,6 @@ def test_the_memory_that_scaled_pixels_need_is_that_of_what_they_become(
     nib.save(image, tmp_path / name)
     with pytest.raises(UnreadableFile, match="promises 32,000 bytes of pixels, more than"):
         read_stack(tmp_path / name)
-
-
-# --- writing -----------------------------------------------------------------------------------
 
 
 @settings(max_examples=60)
