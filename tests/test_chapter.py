@@ -18,6 +18,7 @@ from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
 from skullnb.errors import InvalidSetting
+from skullnb.pipeline import PipelineSettings, create_skull_masks
 from skullnb.report.chapter import PARAMETERS, fill, open_chapter, plain
 
 NUMBERS = st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.floats() | st.text()
@@ -47,7 +48,9 @@ def test_with_images_it_is_about_them(scans):
     names = {"images": str(scans / "scans.npy"), "slices": "2:5", "kernel_width": 7, "other": 1}
     chapter = open_chapter("01-data", names)
     assert not chapter.is_built_in
-    assert chapter.settings.kernel_width == 7
+    masks = create_skull_masks(chapter.images, PipelineSettings(kernel_width=7))
+    assert chapter.rows["mask_px"].tolist() == masks.sum(axis=(1, 2)).tolist()
+    np.testing.assert_array_equal([trace.mask for trace in chapter.traces], masks)
     assert chapter.rows["slice"].tolist() == [2, 3, 4]
     np.testing.assert_array_equal(chapter.image, chapter.images[chapter.middle])
     assert chapter.reference is None
