@@ -26,6 +26,7 @@ def stacks(draw):
     block, rim = draw(st.integers(1, 5)), draw(st.integers(0, 1))
     big = rng.integers(0, draw(st.integers(1, 4)), size=shape).repeat(block, 1).repeat(block, 2)
     images = np.pad(big[:, : shape[1], : shape[2]], ((0, 0), (rim, rim), (rim, rim)))
+    images.flat[rng.integers(images.size)] = draw(st.sampled_from([1, 250]))  # to levels 0 to 3
     kind = draw(st.sampled_from([np.float32, np.uint8, np.int16]))
     reference = rng.integers(0, 2, images.shape, dtype=np.uint8)
     return Stack(images.astype(kind), reference, synthetic=draw(st.booleans()))
