@@ -3,7 +3,7 @@
 `python tests/same_answer.py FOLDER PYTHON...` makes an environment in FOLDER for every line of
 `VERSIONS` that one of the interpreters fits, first of the core without numba and then with what
 reports take. In each it runs the tests that hold every array to the last bit, and every number and
-sentence of whole reports, against the stored ones: with one thread, and twice with two.
+sentence of whole reports, against the stored ones: with one thread and with two.
 """
 
 import hashlib
@@ -62,7 +62,7 @@ def main(folder: str, *given: str) -> None:
             wanted = (*pins, "hypothesis", "pytest", "pytest-timeout", "-e", f"{ROOT}{extra}")
             run(python, "-m", "pip", "install", "--quiet", *wanted)
             tests = [ROOT / "tests" / f"test_{name}.py" for name in names]
-            for threads in ("1", "2", "2"):
+            for threads in ("1", "2"):
                 limits = {"OPENCV_FOR_THREADS_NUM": threads, "NUMBA_NUM_THREADS": threads}
                 options = ("-q", "--noconftest", "-p", "no:cacheprovider")
                 said = run(python, "-m", "pytest", *options, *tests, **limits)
