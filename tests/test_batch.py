@@ -125,6 +125,7 @@ def test_many_files_are_one_batch_in_natural_order_and_a_range_of_them_is_a_shar
     for number in range(12):
         np.save(f"single/p{number}.npy", IMAGES[number])
     table = table_of(batch("s.npy", "single", slices="2:12", chunk=3))
+    assert table["reason"].isna().all(), table["reason"].tolist()
     np.testing.assert_array_equal(np.load("s.npy"), EXPECTED[2:12])
     assert (table["slice"].tolist(), table["source"][0]) == (list(range(2, 12)), "p2.npy")
 
