@@ -1,7 +1,5 @@
 """Tiny notebooks and a small book for tests: real ones, quick to run and to build."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Sequence
 from pathlib import Path

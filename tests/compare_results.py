@@ -1,14 +1,10 @@
 """What changed between the values of two results files; all but numbers with a point exactly."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from typing import Any
 
 RELATIVE = 1e-12
-MISSING = "(not there)"
-IGNORED = ("versions", "chapters/13-timing")  # what differs from machine to machine
 
 
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

@@ -1,7 +1,5 @@
 """Run a chapter's exercise without a kernel: the cells before it, an answer, its check."""
 
-from __future__ import annotations
-
 import ast
 import re
 from pathlib import Path
@@ -16,6 +14,12 @@ NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.i
 def cells(path: Path, tag: str) -> list[nbformat.NotebookNode]:
     found = nbformat.read(path, as_version=4).cells
     return [cell for cell in found if tag in cell.metadata.get("tags", [])]
+
+
+def outputs(path: Path) -> list[nbformat.NotebookNode]:
+    """Give all that a notebook's cells have stored."""
+    found = nbformat.read(path, as_version=4).cells
+    return [one for cell in found for one in cell.get("outputs", [])]
 
 
 def answer_block(path: Path) -> str:

@@ -1,7 +1,5 @@
 """The images on which the safety net is pinned: whole numbers, phantoms, and the open heads."""
 
-from __future__ import annotations
-
 from functools import cache
 from pathlib import Path
 from typing import Any

@@ -4,8 +4,6 @@ Each folder holds `run.json` (which chapters, and their parameters), and gets `r
 `texts.json`: for each chapter the texts, tables and sentences that its cells show, in order.
 """
 
-from __future__ import annotations
-
 import ast
 import io
 import json
@@ -45,12 +43,12 @@ def run_cell(source: str, names: dict[str, Any]) -> str:
     return "\n".join(filter(None, [printed.getvalue(), "" if hidden else shown_text(value)]))
 
 
-def run_chapter(path: Path, parameters: dict[str, Any]) -> list[str]:
-    """Run a chapter's cells in order; return their texts."""
+def run_chapter(path: Path, parameters: dict[str, Any], names: dict[str, Any]) -> list[str]:
+    """Run a chapter's cells in order, which leave their names; return their texts."""
     import matplotlib.pyplot as plt
     from IPython import display
 
-    names: dict[str, Any] = {"__name__": "__main__", "display": display.display}
+    names |= {"__name__": "__main__", "display": display.display}
     texts = []
     for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
         if cell["cell_type"] != "code":
@@ -87,7 +85,7 @@ def main(folders: list[Path]) -> None:
     for folder in folders:
         run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         given = {**run["parameters"], "output_dir": str(folder)}
-        texts = {one: run_chapter(NOTEBOOKS / f"{one}.ipynb", given) for one in run["chapters"]}
+        texts = {one: run_chapter(NOTEBOOKS / f"{one}.ipynb", given, {}) for one in run["chapters"]}
         (folder / "texts.json").write_text(json.dumps(texts), encoding="utf-8")
 
 

@@ -3,8 +3,6 @@
 `python tests/refresh.py notebooks/03-threshold.ipynb`; no name: all of them, index last.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from pathlib import Path

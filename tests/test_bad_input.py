@@ -13,6 +13,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from unittest.mock import Mock
 
 import bad_inputs as bad
 import numpy as np
@@ -23,12 +24,14 @@ from click.testing import CliRunner
 from skullnb import pipeline
 from skullnb.cli import main
 from skullnb.errors import SkullnbError
+from skullnb.report.build import MARKER, build_report
 from skullnb.stack import read_stack
 
 MASK = (HEAD > 0).astype(np.uint8)
 NAN = HEAD.copy()
 NAN[1, 3, 4] = np.nan
 HUGE = (10**6, 10**5, 10**5)
+HUGE_NIFTI = [3, 30000, 30000, 30000, 1, 1, 1, 1]
 MANY_PIXELS = r"promises [\d,]{15,} bytes of pixels, more than"
 DAMAGED = "damaged|can't be read|promises"
 PICKLE = pickle.dumps(np.zeros(3))
@@ -84,11 +87,8 @@ FILES = {
     "npz with groups of objects": (npz(images=NOISE, groups=np.array([{}], object)), "pickle"),
     "npz of petabytes": (bad.archive({"images.npy": bad.npy_header(HUGE)}), MANY_PIXELS),
     "nii.gz with a flipped bit": (flip(nifti(name="scan.nii.gz"), 0.5), DAMAGED),
-    "nifti of petabytes": (nifti(dim=[3, *[30000] * 3, *[1] * 4]), DAMAGED),
-    "nii.gz of petabytes": (
-        nifti(name="scan.nii.gz", dim=[3, *[30000] * 3, *[1] * 4]),
-        MANY_PIXELS,
-    ),
+    "nifti of petabytes": (nifti(dim=HUGE_NIFTI), DAMAGED),
+    "nii.gz of petabytes": (nifti(name="scan.nii.gz", dim=HUGE_NIFTI), MANY_PIXELS),
     "nifti of four dimensions": (nifti(np.zeros((4, 5, 6, 2))), "4 dimensions"),
     "nifti with a singular affine": (nifti(srow_x=0, srow_y=0), "scan.nii .* singular"),
     "nifti with an infinite slope": (nifti(scl_slope=1e38, scl_inter=np.inf), "intercept inf"),
@@ -181,6 +181,7 @@ WORDS = {
     "mask scan.npy -o m.npy --bids": "BIDS masks go into a folder",
     "mask scan.npy -o m.zarr --slices 0,2": "one range of slices",
     "mask two -o m.nii.gz": "Masks of several volumes and BIDS masks go into a folder",
+    "mask two -o two": "a_mask.npy would lie among the images",
     "sweep --images scan.npy": "has none; give one",
     "sweep --images scan.npy --reference mask.npy --groups no.txt": "no groups file .*no.txt",
     "sweep --images scan.npy --reference mask.npy --groups pipe.txt": "no groups file",
@@ -201,6 +202,27 @@ WORDS = {
     "phantom -o p.npz --n-slices 2": "--n-slices with --seed",
     "report --images scan.npy -o two": "not empty",
     "report --images scan.npy -o two --overwrite": "skullnb report, nothing else",
+    "report --chapter 99": "no chapter '99'; the chapters are 01-data, 02",
+    "report --workers 0": "0 is not in the range",
+    "report --kernel-width -3": "whole number of pixels",
+    "report --reference mask.npy": "reference is given for no images",
+    "report --images scan.npy --reference nan.npy": "not binary",
+    "report --images scan.npy --reference small.npy": "5 x 5|\\(2, 5, 5\\)",
+    "report --images scan.npy -o scan.npy": "is a file",
+    "report --images scan.npy -o .": "current",
+    "report --images scan.npy -o old": "not empty",
+    "lab --reference mask.npy": "reference is given for no images",
+    "lab --kernel-width -3": "whole number of pixels",
+    "lab -- --ip=0.0.0.0": "this computer only.*leave out '--ip",
+    "lab -- --ServerApp.token=": "leave out '--Serv",
+    "mask studyforrest -o m.nii --method whole-head --kernel-width 26": "has no kernel",
+    "mask studyforrest -o m.nii --method whole-head --border dilation": "leave --border",
+    "mask studyforrest -o m.npy --method whole-head --chunk 4": "does not go with a batch",
+    "mask studyforrest -o m.nii --method whole-head --slices 1,2,9": "how far slices are apart",
+    "mask studyforrest -o m.nii --method whole-head --slices 4": "this is one slice",
+    "mask scan.npy -o place-\udcff.npz": "no UTF-8",
+    "evidence scan.npy -o place-\udcff.npz": "no UTF-8",
+    "sweep --csv place-\udcff.npz": "no UTF-8",
     "collate broken -o t.csv": "is not JSON",
     "collate two -o t.xlsx": "of a kind not written; use .csv",
 }
@@ -213,7 +235,11 @@ def desk(tmp_path, monkeypatch):
     np.save("scan.npy", HEAD)
     np.save("mask.npy", MASK)
     os.mkfifo("pipe.txt")
-    Path("two").mkdir()
+    np.save("nan.npy", NAN)
+    np.save("small.npy", np.zeros((2, 5, 5), np.uint8))
+    for folder in ("two", "old"):
+        Path(folder).mkdir()
+    Path("old", MARKER).touch()
     Path("broken/results").mkdir(parents=True)
     Path("broken/results/01-data.json").write_text('{"format": "skullnb-')
     for name in "ab":
@@ -222,7 +248,10 @@ def desk(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("words", WORDS, ids=lambda words: words[:60])
-def test_words_that_make_no_sense_are_refused(desk, words):
+def test_words_that_make_no_sense_are_refused(desk, words, monkeypatch):
+    for start in ("lab._serve", "build._run"):
+        begun = Mock(side_effect=AssertionError(f"{start} was called"))
+        monkeypatch.setattr(f"skullnb.report.{start}", begun)
     before = everything_in(desk)
     code, said = run(*shlex.split(words))
     assert code == 2, said
@@ -238,6 +267,8 @@ CALLS = {
     "a path with a null": (lambda f: read_stack("a\0b.npy"), "no file or folder"),
     "an array for a path": (lambda f: read_stack(HEAD), "can't be looked up"),
     "no paths": (lambda f: read_stack([]), "No images are given"),
+    "no workers": (lambda f: build_report(workers=0), "workers is 0"),
+    "an unknown parameter": (lambda f: build_report(reach=7), "no parameter 'reach'; it has im"),
     "a zarr array": (lambda f: read_stack(bad.zarr({})(f)), "for batches"),
 }
 

@@ -17,19 +17,18 @@ from unittest.mock import patch as replaced
 
 import distributed
 import filelock
-import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
 import zarr
 from bad_inputs import HEAD
-from click.testing import CliRunner
+from commands import COMMAND, run
 from dicoms import save_series
+from scans import save
 
 from skullnb import batch as module
 from skullnb import masking
 from skullnb.batch import Work, is_for_batch, mask_batch
-from skullnb.cli import main
 from skullnb.errors import BatchStopped, InvalidSetting, SkullnbError, UnreadableFile
 from skullnb.pipeline import PipelineSettings, create_skull_masks, measure_slice
 from skullnb.stack import Volume
@@ -67,8 +66,7 @@ def desk(tmp_path, monkeypatch):
 
 def save_volume(path, images, spacing=1.0, step=9):
     Path(path).parent.mkdir(exist_ok=True)
-    affine = np.diag([-spacing, -spacing, step, 1])
-    nib.Nifti1Image(images.transpose(2, 1, 0), affine).to_filename(path)
+    save(Path(path), images, np.diag([-spacing, -spacing, step, 1]))
 
 
 def save_zarr(path, images, **options):
@@ -112,12 +110,6 @@ def everything():
     return {path: path.is_file() and path.read_bytes() for path in Path().rglob("*")}
 
 
-def run(*words, expect=0):
-    result = CliRunner().invoke(main, ["mask", *map(str, words)])
-    assert result.exit_code == expect, (result.output, result.exception)
-    return result
-
-
 def test_many_files_are_one_batch_in_natural_order_and_a_range_of_them_is_a_shard(desk):
     save_volume("parts/p10.nii.gz", IMAGES[40:48])
     np.save("parts/p1.npy", IMAGES[0])
@@ -132,6 +124,7 @@ def test_many_files_are_one_batch_in_natural_order_and_a_range_of_them_is_a_shar
     for number in range(12):
         np.save(f"single/p{number}.npy", IMAGES[number])
     table = table_of(batch("s.npy", "single", slices="2:12", chunk=3))
+    assert table["reason"].isna().all(), table["reason"].tolist()
     np.testing.assert_array_equal(np.load("s.npy"), EXPECTED[2:12])
     assert (table["slice"].tolist(), table["source"][0]) == (list(range(2, 12)), "p2.npy")
 
@@ -203,11 +196,12 @@ def test_a_run_killed_at_any_moment_goes_on_to_the_same_masks(tmp_path, name):
     images = heads(480)
     np.save(tmp_path / "scans.npy", images)
     output, folder = tmp_path / name, tmp_path / f"{name}.partial"
-    words = ["mask", tmp_path / "scans.npy", "-o", output, "--kernel-width", 5, "--chunk", 4]
-    command = [sys.executable, "-c", "from skullnb.cli import main; main()", *map(str, words)]
+    words = ["mask", tmp_path / "scans.npy", "-o", output, "--kernel-width", "5", "--chunk", "4"]
     rng, before = random.Random(name), 0
     for _ in range(KILLS):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        process = subprocess.Popen(
+            [*COMMAND, *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
         # Anywhere, from the first chunk to shortly before the last.
         goal = n_rows(folder) + rng.randrange(max(1, 110 // KILLS))
         while n_rows(folder) <= goal and process.poll() is None:
@@ -452,11 +446,13 @@ def test_a_cluster_that_loses_a_worker_gives_the_same_masks(desk):
 
 
 def test_the_command_makes_a_batch_of_what_only_a_batch_can_do_or_has_begun(desk, monkeypatch):
-    words = ("scans.npy", "--kernel-width", 5, "-o")
+    words = ("mask", "scans.npy", "--kernel-width", 5, "-o")
     said = run(*words, "m.packed.npy").stdout
     assert said == "ok      m.packed.npy  60 slices, 60 ok\n"
     assert "60 ok, 60 done before\n" in run(*words, "m.packed.npy").stdout
-    assert "not go with a batch" in run("scans.npy", "-o", "m.zarr", "--bids", expect=2).stderr
+    assert (
+        "not go with a batch" in run("mask", "scans.npy", "-o", "m.zarr", "--bids", expect=2).stderr
+    )
     begun()
     assert "60 ok, 30 done before\n" in run(*words, "m.npy").stdout
     assert not is_for_batch("scans.npy", "n.npy")

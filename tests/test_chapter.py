@@ -1,25 +1,26 @@
 """What notebooks call: their data, their numbers, their sentences and figures."""
 
-from __future__ import annotations
-
 import json
 import math
 import re
 from pathlib import Path
 from unittest import mock
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
 from chapters import write_chapter, write_data
+from golden_run import NOTEBOOKS, run_chapter
 from hypothesis import given
 from hypothesis import strategies as st
 from nbclient import NotebookClient
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
+from skullnb import heads
 from skullnb.errors import InvalidSetting
-from skullnb.pipeline import create_skull_mask
+from skullnb.pipeline import PipelineSettings, create_skull_masks
 from skullnb.report.chapter import PARAMETERS, fill, open_chapter, plain
 
 NUMBERS = st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.floats() | st.text()
@@ -27,13 +28,11 @@ NUMBERS = st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.floats()
 
 @pytest.fixture(scope="module")
 def scans(tmp_path_factory):
-    """Nine slices, the last one flat, with masks."""
+    """Nine slices."""
     folder = tmp_path_factory.mktemp("scans")
     images = np.zeros((9, 40, 48))
-    for number in range(8):
-        images[number, 10 + number : 25, 12:30] = 1.0
+    images[:, 10:25, 12:30] = 1.0
     np.save(folder / "scans.npy", images)
-    np.save(folder / "masks.npy", (images > 0).astype(np.uint8))
     return folder
 
 
@@ -51,10 +50,13 @@ def test_with_images_it_is_about_them(scans):
     names = {"images": str(scans / "scans.npy"), "slices": "2:5", "kernel_width": 7, "other": 1}
     chapter = open_chapter("01-data", names)
     assert not chapter.is_built_in
-    assert chapter.settings.kernel_width == 7
+    masks = create_skull_masks(chapter.images, PipelineSettings(kernel_width=7))
+    assert chapter.rows["mask_px"].tolist() == masks.sum(axis=(1, 2)).tolist()
+    np.testing.assert_array_equal([trace.mask for trace in chapter.traces], masks)
     assert chapter.rows["slice"].tolist() == [2, 3, 4]
     np.testing.assert_array_equal(chapter.image, chapter.images[chapter.middle])
     assert chapter.reference is None
+    assert open_chapter("07-metrics", {"images": names["images"]}).shown == [0, 2, 4, 6, 8]
     # Papermill may make a number of what is typed.
     chapter = open_chapter("01-data", {**names, "spacing_mm": 0.5, "slices": 3})
     assert (chapter.spacing_mm, len(chapter.stack)) == ((0.5, 0.5), 1)
@@ -65,17 +67,6 @@ def test_a_reach_in_mm_becomes_a_kernel_width_where_the_spacing_is_known(scans):
     assert open_chapter("x", {**names, "spacing_mm": "1"}).settings.kernel_width == 11
     with pytest.raises(InvalidSetting):
         open_chapter("x", names)
-
-
-def test_rows_and_traces_are_those_of_the_pipeline(scans):
-    names = {"images": str(scans / "scans.npy"), "reference": str(scans / "masks.npy")}
-    chapter = open_chapter("07-metrics", {**names, "kernel_width": 1})
-    assert chapter.shown == [0, 2, 4, 6, 8]
-    masks = [create_skull_mask(image, 1) for image in chapter.images]
-    assert chapter.rows["mask_px"].tolist() == [int(mask.sum()) for mask in masks]
-    for index, trace in zip(chapter.shown, chapter.traces, strict=True):
-        np.testing.assert_array_equal(trace.mask, masks[index])
-    assert chapter.rows["reason"][8].startswith("the slice is flat")
 
 
 def test_a_notebook_takes_the_parameters_that_it_knows_in_any_run_of_a_cell_and_no_others(tmp_path):
@@ -158,3 +149,29 @@ def test_figures_are_numbered_captioned_described_and_closed(monkeypatch):
     assert shown[0]["text/plain"] == "Figure 5.1: line 3, mean 2.333"
     assert "image/svg+xml" not in shown[0]
     assert plt.get_fignums() == []
+
+
+@pytest.mark.parametrize("n", [1, 900])
+def test_one_slice_and_very_many_are_shown_as_they_can_be(tmp_path, monkeypatch, n):
+    monkeypatch.setattr("IPython.display.display", lambda *shown, **words: None)
+    image = np.zeros((24, 20), np.uint8)
+    image[6:18, 5:15] = 200
+    np.save(tmp_path / "many.npy", np.tile(image, (n, 1, 1)))
+    names = {}
+    run_chapter(NOTEBOOKS / "15-your-data.ipynb", {"images": str(tmp_path / "many.npy")}, names)
+    assert names["chapter"].values["n_shown"] == min(n, 400)
+    assert names["chapter"].values["mean"] is None
+
+
+@pytest.mark.parametrize("spacing", ["1x1", "0.67x0.7", ""])
+def test_the_verdict_says_that_the_kernel_does_not_suit_the_pixels(tmp_path, monkeypatch, spacing):
+    monkeypatch.setattr("IPython.display.display", lambda *shown, **words: None)
+    images = heads.load("studyforrest").images[6:9]
+    np.save(tmp_path / "scans.npy", [cv2.resize(one, (183, 269)) for one in images])
+    given, names = {"images": str(tmp_path / "scans.npy"), "spacing_mm": spacing}, {}
+    said = run_chapter(NOTEBOOKS / "15-your-data.ipynb", given, names)
+    remark = names["chapter"].values["remark"]
+    assert bool(remark) == (spacing == "1x1")
+    told = " ".join(" ".join(said).split())
+    assert (f"right.** But on every slice {remark}." in told) == bool(remark)
+    assert (f"Mind: {remark}" in told) == bool(remark)

@@ -16,10 +16,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from commands import COMMAND, run
 from real_data import real_data
 
 from skullnb import cli, heads
-from skullnb.cli import main
 from skullnb.phantom import VARIANTS, published_stack, variant
 from skullnb.report.build import Report
 
@@ -34,12 +34,6 @@ def _drawn_once(monkeypatch):
     """Phantoms take seconds to draw: each once is enough."""
     monkeypatch.setattr("skullnb.phantom.published_stack", published)
     monkeypatch.setattr("skullnb.phantom.variant", drawn)
-
-
-def run(*words, expect=0):
-    result = CliRunner().invoke(main, [str(word) for word in words], catch_exceptions=False)
-    assert result.exit_code == expect, result.output
-    return result
 
 
 def refused(*words):
@@ -170,14 +164,6 @@ def test_no_table_takes_the_place_of_what_it_is_about(folder, monkeypatch):
     assert "exists already" in refused("collate", "runs", "-o", "numbers.csv")
 
 
-@pytest.mark.parametrize("words", ["mask scan.npy -o", "evidence scan.npy -o", "sweep --csv"])
-def test_an_output_whose_name_is_no_text_is_refused_before_it_is_written(folder, words):
-    before = sorted(folder.rglob("*"))
-    assert "no UTF-8" in refused(*words.split(), "place-\udcff.npz")
-    assert sorted(folder.rglob("*")) == before
-
-
-COMMAND = [sys.executable, "-c", "from skullnb.cli import main; main()"]
 posix = pytest.mark.skipif(os.name == "nt", reason="signals and closed streams of POSIX")
 
 

@@ -37,9 +37,6 @@ IN_PLANE = {  # the same head as a scanner stores it
 }
 
 
-# --- geometry ----------------------------------------------------------------------------------
-
-
 def test_a_series_is_sorted_by_position_and_its_affine_is_the_one_worked_out_by_hand(tmp_path):
     save_series(tmp_path / "scan", PIXELS, order=SHUFFLED)
     stack = read_stack(tmp_path / "scan")
@@ -144,9 +141,6 @@ def test_padding_may_be_a_range_of_values(tmp_path):
     np.testing.assert_array_equal(read_stack(path).images[0], np.clip(stored, 0, None))
 
 
-# --- which files -------------------------------------------------------------------------------
-
-
 def two_series(folder):
     save_series(folder, PIXELS, number=6, names="A{:03d}")
     save_series(folder, PIXELS[:4, :5] + 1, number=11, names="B{:03d}")
@@ -225,9 +219,6 @@ def test_what_is_no_volume_is_refused_in_one_sentence_that_quotes_nothing(tmp_pa
     assert PLANTED[:8] not in "".join(traceback.format_exception(caught.value))
 
 
-# --- compressed, damaged and strange files -----------------------------------------------------
-
-
 @pytest.mark.parametrize("way", ["RLE", "bigendian", "implicit", "expb", "padded"])
 def test_a_transfer_syntax_does_not_change_the_pixels(way):
     names = "MR_small.dcm", f"MR_small_{way}.dcm"
@@ -267,9 +258,6 @@ def test_no_dicom_file_however_strange_ends_in_anything_but_pixels_or_one_senten
                 refusals.append(refusal(path))
     assert "\n" not in "".join(refusals)
     assert refusals.count("") >= 10
-
-
-# --- privacy -----------------------------------------------------------------------------------
 
 
 def test_the_planted_name_is_in_no_output(tmp_path, recwarn, caplog):

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scans import any_settings
 from scipy import ndimage
 
 from skullnb import metrics
@@ -25,19 +26,10 @@ def stacks(draw):
     block, rim = draw(st.integers(1, 5)), draw(st.integers(0, 1))
     big = rng.integers(0, draw(st.integers(1, 4)), size=shape).repeat(block, 1).repeat(block, 2)
     images = np.pad(big[:, : shape[1], : shape[2]], ((0, 0), (rim, rim), (rim, rim)))
+    images.flat[rng.integers(images.size)] = draw(st.sampled_from([1, 250]))  # to levels 0 to 3
     kind = draw(st.sampled_from([np.float32, np.uint8, np.int16]))
-    return Stack(images.astype(kind), rng.integers(0, 2, images.shape, dtype=np.uint8))
-
-
-any_settings = st.builds(
-    PipelineSettings,
-    kernel_width=st.integers(0, 7),
-    kernel_shape=st.sampled_from(["ellipse", "rectangle"]),
-    connectivity=st.sampled_from([4, 8]),
-    drop_edge_touching=st.booleans(),
-    threshold=st.just("otsu") | st.integers(0, 255),
-    fill_holes=st.booleans(),
-)
+    reference = rng.integers(0, 2, images.shape, dtype=np.uint8)
+    return Stack(images.astype(kind), reference, synthetic=draw(st.booleans()))
 
 
 def literal_without(image, chosen, rule):
@@ -69,11 +61,12 @@ def literal_without(image, chosen, rule):
     return brain.astype(np.uint8)
 
 
-@given(stacks(), any_settings)
+@given(stacks(), any_settings(7))
 @settings(max_examples=150, deadline=None)
 def test_every_row_equals_a_recomputation_without_any_shared_stage(stack, chosen):
     ledger = build_ledger(stack, chosen)
     assert ledger.rule.tolist() == list(RULES) * len(stack)
+    assert (set(ledger.group), set(ledger.synthetic)) == ({""}, {stack.synthetic})
     for row in ledger.itertuples():
         image = stack.images[row.position]
         mask, without = (literal_without(image, chosen, rule) for rule in (None, row.rule))
@@ -84,46 +77,6 @@ def test_every_row_equals_a_recomputation_without_any_shared_stage(stack, chosen
             for metric in ("iou", "dice"):
                 expected = getattr(metrics, metric)(one, stack.reference[row.position])
                 assert np.array_equal(getattr(row, metric + name), expected, equal_nan=True)
-
-
-COLUMNS = {None: None, "whole": 0, "scalp": 8, "brain": 30}  # left off, to cut the one or other
-
-
-def cut(what, synthetic=False, scored=True):
-    """The ledger of a bright ring around a bright disc, in a frame that cuts something."""
-    rows, columns = np.indices((80, 80))
-    radius = np.hypot(rows - 40, columns - 40)
-    image = np.where((radius < 22) | ((radius >= 30) & (radius < 34)), 200.0, 4.0)
-    both = image, (radius < 25).astype(np.uint8)
-    image, mask = (one[np.newaxis, :, COLUMNS[what] :] for one in both)
-    stack = Stack(image, mask if scored else None, name="scan", synthetic=synthetic)
-    return build_ledger(stack, PipelineSettings(kernel_width=6))
-
-
-INERT, NEEDED = "inert, fired on 1 of 1", "exercised, changed 1 of 1"
-DRAWN = "synthetic only, changed {} of 1 synthetic slices; fired on {} of 1 real ones"
-
-
-@pytest.mark.parametrize(
-    ("real", "drawn", "found", "effect", "said"),
-    [
-        ("scalp", None, INERT, "changes nothing", "fired and changed nothing."),
-        ("brain", None, NEEDED, "destroys", "lowers the mean IoU (0.0"),
-        ("whole", "brain", DRAWN.format(1, 0), "did not fire", "exercised on synthetic slices o"),
-        ("whole", "scalp", DRAWN.format(0, 0), "did not fire", "fired on synthetic slices only a"),
-        ("scalp", "brain", DRAWN.format(1, 1), "changes nothing", "d on synthetic slices only: it"),
-    ],
-)
-def test_what_a_cut_scalp_or_brain_shows_is_said_by_the_verdict(real, drawn, found, effect, said):
-    ledger = combine([cut(real), *([cut(drawn, synthetic=True)] if drawn else [])])
-    rules = summarise(ledger).set_index("rule")
-    assert rules.loc[EDGE, ["evidence", "effect"]].tolist() == [found, effect]
-    assert said in verdict(ledger)
-    assert ("lowers" in verdict(ledger)) == (real == "brain")
-    assert ("1 of the 2 slices are synthetic." in verdict(ledger)) == bool(drawn)
-    assert rules.iou[DILATE] == summarise(cut(real)).set_index("rule").iou[DILATE]
-    mixed = combine([cut("whole", scored=False), cut("brain", synthetic=True)])
-    assert np.isnan(summarise(mixed).iou).all()
 
 
 def made(rules, synthetic=(False,)):
@@ -171,10 +124,18 @@ def test_an_account_counts_real_slices_apart_and_without_any_rests_on_the_drawn_
     counts += ["n_pixels", "changed_px", "iou_off"]
     ledger = made({"a": [IDLE, QUIET, HELPS]}, (False, False, True))
     (mixed,) = summarise(ledger).itertuples()
-    assert mixed.evidence == DRAWN.format(1, 1).replace("1 real ones", "2 real ones")
+    said = "synthetic only, changed 1 of 1 synthetic slices; fired on 1 of 2 real ones"
+    assert (mixed.evidence, mixed.effect) == (said, "changes nothing")
     assert [getattr(mixed, one) for one in counts] == [3, 2, 1, 2, 1, 0, 27, 1, 0.9]
     (drawn,) = summarise(ledger[ledger.synthetic]).itertuples()
-    assert (drawn.evidence, drawn.effect, drawn.iou_off) == (NEEDED, "helps", 0.5)
+    needed, found = "exercised, changed 1 of 1", summarise(made(ON_REAL)).set_index("rule")
+    assert (drawn.evidence, drawn.effect, drawn.iou_off) == (needed, "helps", 0.5)
+    assert found.evidence["d":].tolist() == [
+        "never fired, 0 of 1",
+        "inert, fired on 1 of 1",
+        needed,
+    ]
+    assert found.effect["d":].tolist() == ["did not fire", "changes nothing", "hurts"]
 
 
 def test_the_effect_says_how_the_mean_iou_changes():
@@ -189,6 +150,7 @@ def test_volumes_and_stacks_stay_apart_and_slices_keep_their_numbers():
     seen = []
     part = Stack(np.zeros((9, 8, 8)), groups="b,a,b,a,b,a,a,a,a", name="one")[3:6]
     first = build_ledger(part, visit=seen.append)
+    assert first[["iou", "dice_off"]].isna().all(axis=None)
     assert first.position.unique().tolist() == seen == [0, 1, 2]
     assert first.slice.unique().tolist() == [3, 4, 5]
     second = build_ledger(Stack(np.zeros((3, 8, 8)), groups="a,a,a", name="two"))
@@ -200,18 +162,11 @@ def test_volumes_and_stacks_stay_apart_and_slices_keep_their_numbers():
     assert list(n.items()) == [(("one", "a"), 2), (("one", "b"), 1), (("two", "a"), 3)]
 
 
-def test_without_the_threshold_all_is_bright_above_level_0_and_slices_without_a_volume_say_so():
-    image = np.zeros((1, 9, 9))
-    image[0, 2:7, 2:7], image[0, 4, 4] = 1, 255
-    ledger = build_ledger(Stack(image), PipelineSettings(kernel_width=0)).set_index("rule")
-    assert ledger.changed_px[THRESHOLD] == 24
-    assert set(ledger.group) == {""}
-
-
 def test_what_makes_no_sense_is_refused_in_a_sentence():
     with pytest.raises(InvalidSetting, match="no rule 'erode'; the rules are flat-image guard"):
         switch_off(trace_skull_mask(np.zeros((4, 4))), "erode")
-    for ledgers in ([], [cut("whole"), build_ledger(Stack(np.zeros((1, 4, 4))))]):
+    settings = PipelineSettings(), PipelineSettings(kernel_width=6)
+    for ledgers in ([], [build_ledger(Stack(np.zeros((1, 4, 4))), one) for one in settings]):
         with pytest.raises(InvalidSetting, match="different settings"):
             combine(ledgers)
     images = np.zeros((6, 4, 4))

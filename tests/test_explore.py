@@ -1,7 +1,5 @@
 """The explorer without a front end: controls are set; picture, numbers and code are read."""
 
-from __future__ import annotations
-
 import gc
 import re
 from dataclasses import replace
@@ -14,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scans import any_settings
 
 from skullnb import metrics, phantom
 from skullnb.pipeline import PipelineSettings, create_skull_masks, trace_skull_mask
@@ -92,10 +91,13 @@ moves = st.fixed_dictionaries(
 
 
 @settings(deadline=None, max_examples=20)
-@given(moves)
-def test_after_any_moves_the_mask_is_the_pipelines_and_the_code_makes_it(values):
+@given(any_settings(90) | st.just(PipelineSettings(reach_mm=5)), moves)
+def test_from_any_start_after_any_moves_the_mask_is_the_pipelines_and_the_code_makes_it(
+    start, values
+):
     stack = heads_stack()
-    explorer = Explorer(stack)
+    explorer = Explorer(stack, start)
+    assert explorer.settings == start
     move(explorer, **values)
     index = explorer.controls["slice"].value
     asked, spacing = explorer.settings, stack.spacing_mm
@@ -108,17 +110,9 @@ def test_after_any_moves_the_mask_is_the_pipelines_and_the_code_makes_it(values)
             assert getattr(asked, name) == values[name]
     assert (asked.reach_mm is not None) == in_mm
     assert asked.border == values.get("border", "dilation")
-    assert (asked.threshold == "otsu") == values.get("otsu", True)
-
-
-def test_it_starts_from_the_settings_given_and_keeps_what_has_no_control():
-    start = PipelineSettings(kernel_width=90, connectivity=4, threshold=77, fill_holes=False)
-    explorer = Explorer(heads_stack(), start)
-    assert explorer.settings == start
-    move(explorer, kernel_width=4)
-    assert explorer.settings == replace(start, kernel_width=4)
-    in_mm = PipelineSettings(reach_mm=5)
-    assert Explorer(heads_stack(), in_mm).settings == in_mm
+    assert (asked.threshold == "otsu") == values.get("otsu", start.threshold == "otsu")
+    for name in ("kernel_shape", "connectivity", "fill_holes"):  # which have no control
+        assert getattr(asked, name) == getattr(start, name)
 
 
 def test_a_threshold_by_hand_starts_from_otsus_level_and_what_looks_wrong_is_said(explorer):

@@ -7,15 +7,13 @@ import os
 import random
 import signal
 import subprocess
-import sys
 
 import numpy as np
+from commands import COMMAND
 
 from skullnb.pipeline import create_skull_masks
 
 KILLS = int(os.environ.get("SKULLNB_KILLS", "2"))
-
-COMMAND = "from skullnb.cli import main; main()"
 
 # The command, killed by the system so long after it gave a mask its name: it can't be too fast.
 DYING = """
@@ -31,8 +29,8 @@ sys.addaudithook(count)
 """
 
 
-def run(*words, code=COMMAND):
-    words = [sys.executable, "-c", code, *map(str, words)]
+def run(*words, before=""):
+    words = [*COMMAND[:2], before + COMMAND[2], *map(str, words)]
     return subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
@@ -50,7 +48,7 @@ def test_masks_of_a_killed_run_are_whole_or_not_there(tmp_path):
     for number in range(KILLS):
         masks = tmp_path / f"masks{number}"
         n_wanted, seconds = moments.randint(1, 8), moments.uniform(1e-5, 0.01)
-        done = run(n_wanted, seconds, *words, masks, code=DYING + COMMAND)
+        done = run(n_wanted, seconds, *words, masks, before=DYING)
         assert done.returncode == -signal.SIGALRM, done.stdout
         found = [*masks.glob("head*_mask.npz")]
         assert n_wanted - 1 <= len(found) < len(volumes)

@@ -10,7 +10,6 @@ import zipfile
 from base64 import b64decode
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from dicoms import PLANTED, save_series
@@ -91,10 +90,7 @@ def saved(folder, kind):
     path, one = Path(folder) / f"a.{kind}", IMAGES[:1]
     if kind == "dcm":
         return save_series(path.parent, one.astype(np.int16), names=path.name)[0], one
-    if kind in ("png", "jpg"):
-        cv2.imwrite(str(path), IMAGES[0])
-        return path, one
-    return save(path, IMAGES), IMAGES
+    return save(path, IMAGES), one if kind in ("png", "jpg") else IMAGES
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "dcm", "png", "jpg"])

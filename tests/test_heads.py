@@ -13,11 +13,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 from real_data import real_data
-from scipy.io import loadmat
 
 from skullnb.errors import InvalidSetting, UnreadableFile
 from skullnb.heads import DATA, FOLDER_VARIABLE, HEADS, HeadFile, fetch, is_here, load, open_data
-from skullnb.pipeline import PipelineSettings, create_skull_masks
 from skullnb.stack import read_stack, write_masks
 
 CONTENT = {"a.bin": bytes(range(256)) * 40, "b.bin": b"another file"}
@@ -115,56 +113,20 @@ def test_what_is_not_the_registered_file_is_refused_in_a_sentence_and_not_kept(s
 
 
 @pytest.mark.parametrize("name", HEADS)
-def test_a_head_is_what_the_registry_says_and_lies_on_its_reference(name, copies, tmp_path):
-    """A mask that were turned, flipped or a slice off would score far less."""
+def test_a_head_is_what_the_registry_says_and_masks_go_out_on_its_grid(name, copies, tmp_path):
+    """Its slices and reference masks are pinned, to the last bit, in `test_unchanged.py`."""
     head, stack = HEADS[name], load(name)
     assert (stack.name, len(stack), set(stack.groups)) == (name, head.n_slices, {head.group})
     assert stack.spacing_mm == pytest.approx(head.spacing_mm, abs=1e-6)
-    # Face up: the mask is an oval, longer from front to back than from side to side.
-    rows, columns = (np.flatnonzero(stack.reference.any(axis=axes)) for axes in ((0, 2), (0, 1)))
-    assert np.ptp(rows) * stack.spacing_mm[0] > 1.1 * np.ptp(columns) * stack.spacing_mm[1]
     assert nib.aff2axcodes(stack.grids[0].affine)[0] in "LR"
-    # 15 mm, as many pixels as that is here: the reach is not at issue.
-    width = round(15 / stack.spacing_mm[0])
-    masks = create_skull_masks(stack.images, PipelineSettings(width))
-
-    def median_iou(reference):  # since scalp and brain merge on a few slices
-        both = (masks & reference).sum(axis=(1, 2))
-        return np.median(both / (masks | reference).sum(axis=(1, 2)))
-
-    best, given = median_iou(stack.reference), stack.reference
-    assert best > 0.92
-    for turned in (given[:, ::-1], given[:, :, ::-1], given[::-1]):
-        assert best > median_iou(turned) + 0.005
-    # A mask goes out on the head's own grid.
+    if name == "colin27":
+        assert (stack.grids[0].affine @ [90, 125, 72, 1]).tolist() == [0, 0, 0, 1]  # MNI's origin
+        assert int(stack.grids[0].header["sform_code"]) == 4
     if "t2star" not in name:
         path = write_masks(stack.reference, tmp_path / f"{name}.nii.gz", stack)
         np.testing.assert_allclose(nib.load(path).affine, stack.grids[0].affine, rtol=1e-6)
         chosen = ",".join(map(str, stack.slice_numbers))
         np.testing.assert_array_equal(read_stack(path, slices=chosen).images, stack.reference)
-
-
-def test_the_masks_are_the_given_ones_in_the_house_s_orientation(copies):
-    for path in DATA.glob("*.npz"):
-        with np.load(path) as ours, np.load(copies / "reference" / path.name) as theirs:
-            assert ("images" in ours) == (path.stem == "studyforrest")
-            given = np.unpackbits(theirs["mask"], axis=-1, count=int(theirs["shape"][-1]))
-            if path.stem == "mne-ecog":  # stored L, I, A: slices and rows run the other way
-                given = given.transpose(0, 2, 1)[::-1, ::-1]
-            if "slices" in ours:
-                assert tuple(ours["slices"].tolist()) == load(path.stem).slice_numbers
-            np.testing.assert_array_equal(ours["reference"], given)
-
-
-def test_colin27_s_reference_is_made_of_its_labels_and_its_slices_are_where_mni_has_them(copies):
-    stack, path = load("colin27"), copies / "colin27" / "standard_seg.mat"
-    labels = loadmat(path, variable_names=["mri"], simplify_cells=True)["mri"]["seg"]
-    labelled = np.isin(labels[:, :, 90], (2, 3))[::-1, ::-1].T
-    reference = stack.reference[stack.slice_numbers.index(90)].astype(bool)
-    assert reference[labelled].all()
-    assert (reference & ~labelled).sum() < 50
-    assert (stack.grids[0].affine @ [90, 125, 72, 1]).tolist() == [0, 0, 0, 1]  # the MNI origin
-    assert int(stack.grids[0].header["sform_code"]) == 4
 
 
 def test_names_stand_for_heads_unless_there_is_such_a_path(tmp_path, monkeypatch, copies):

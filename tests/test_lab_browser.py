@@ -91,10 +91,6 @@ def test_it_is_alive_at_once_and_follows_mouse_and_arrow_keys(page):
     assert source(page) != picture
     slider(page).press("ArrowLeft")
     assert facts(page, f"{width - 1} px")["IoU, Dice"] == expected_scores(width - 1)
-    namespace = {"chapter": type("Chapter", (), {"stack": heads.load("studyforrest")})}
-    code = panel(page).locator("textarea").input_value()
-    exec(code, namespace)
-    assert facts(page)["mask"].startswith(f"{namespace['trace'].mask.sum():,} px")
     for words in ("Traceback", "javascript error"):
         assert page.locator(".jp-OutputArea-output", has_text=words).count() == 0
     page.set_viewport_size({"width": 760, "height": 800})

@@ -1,7 +1,5 @@
 """Live figures, the part in Python: what a notebook shows, and what the book is given."""
 
-from __future__ import annotations
-
 import json
 import re
 from base64 import b64decode

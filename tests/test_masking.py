@@ -12,11 +12,11 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
-from click.testing import CliRunner
+import scans
+from commands import run
 from dicoms import save_series
 
 from skullnb import batch, heads, masking
-from skullnb.cli import main
 from skullnb.errors import InvalidSetting, SkullnbError, UnreadableFile
 from skullnb.masking import mask_volumes, plan_masks, warning_lines, write_table
 from skullnb.pipeline import PipelineSettings, create_skull_masks
@@ -32,15 +32,14 @@ HEAD[:, 12:18, 14:20] = 30
 HEAD[1, 20:24, 20:24] = 0
 NAN = HEAD.astype(np.float32)
 NAN[2, 5, 5] = np.nan
+run = partial(run, "mask")
 by_both_doors = pytest.mark.parametrize("door", [[], ["--chunk", 2]])
 
 
 def save(path, planes=HEAD, spacing=4.0):
     """Store a volume of canonical axial slices with pixels of so many mm: 4 make a head of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    affine = np.diag([-spacing, -spacing, 5, 1])
-    nib.Nifti1Image(planes.transpose(2, 1, 0), affine).to_filename(path)
-    return path
+    return scans.save(path, planes, np.diag([-spacing, -spacing, 5, 1]))
 
 
 def pictures(folder, kind=".png", n=3):
@@ -51,12 +50,6 @@ def pictures(folder, kind=".png", n=3):
         image[26 - number : 28] = 8
         cv2.imwrite(str(folder / f"p{number}{kind}"), image.astype(np.uint8))
     return folder
-
-
-def run(*words, expect=0):
-    result = CliRunner().invoke(main, ["mask", *map(str, words)])
-    assert result.exit_code == expect, (result.output, result.exception)
-    return result
 
 
 def mask(source, target, settings=SETTINGS, **options):
@@ -164,18 +157,6 @@ def test_a_volume_goes_to_a_file_or_into_a_folder_under_its_name(
         np.save(name, HEAD)
     save(Path("phantom.nii"))
     assert [job.path.name for job in plan_masks(source, target)] == expected
-
-
-def test_masks_that_would_meet_in_one_file_are_refused_before_anything_is_done(tmp_path):
-    for name in ("a.nii", "b.nii", "c/a.nii", "c/a.nii.gz"):
-        save(tmp_path / name)
-    for images, output, bids, words in (
-        ("", "", False, "a_mask.nii.gz would lie among the images"),
-        ("c", "out", False, "2 of the files .* are called a;"),
-    ):
-        with pytest.raises(SkullnbError, match=words):
-            plan_masks(tmp_path / images, tmp_path / output, bids=bids)
-    assert not (tmp_path / "out").exists()
 
 
 @by_both_doors

@@ -1,7 +1,5 @@
 """Rules that every notebook keeps, whatever it is about."""
 
-from __future__ import annotations
-
 import ast
 import getpass
 import re
@@ -10,7 +8,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from exercises import NOTEBOOKS, names_in
+from exercises import NOTEBOOKS, names_in, outputs
 from papermill import inspect_notebook
 
 from skullnb.report.chapter import PARAMETERS
@@ -54,11 +52,10 @@ def prose(path: Path) -> str:
 def shown(path: Path) -> list[str]:
     """Every text that a stored output holds, pictures left out."""
     texts = []
-    for cell in code_cells(path):
-        for output in cell.outputs:
-            texts.append(output.get("text", ""))
-            data = output.get("data", {})
-            texts += [str(one) for kind, one in data.items() if not kind.startswith("image/")]
+    for output in outputs(path):
+        texts.append(output.get("text", ""))
+        data = output.get("data", {})
+        texts += [str(one) for kind, one in data.items() if not kind.startswith("image/")]
     return [re.sub(r"base64,[A-Za-z0-9+/=]+", "", text) for text in texts]
 
 
@@ -132,7 +129,7 @@ def test_no_trace_of_a_run_or_of_a_machine_is_stored(path):
 
 def test_every_picture_is_numbered_in_order_and_says_what_it_shows(path):
     numbered = []
-    for one in (output for cell in code_cells(path) for output in cell.outputs):
+    for one in outputs(path):
         data = one.get("data", {})
         if "image/png" not in data or "application/vnd.skullnb.live" in data:
             continue  # a live figure brings its own words

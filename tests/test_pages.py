@@ -1,7 +1,5 @@
 """The book's own pages, and the files beside the source that say the same: what each must hold."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 
@@ -9,6 +7,7 @@ import nbformat
 import pytest
 import yaml
 from docutils.utils.smartquotes import educate_tokens
+from exercises import outputs
 from pybtex.database import parse_file
 
 import skullnb
@@ -35,8 +34,7 @@ def read(name: str) -> str:
 def text_of(path: Path) -> str:
     """All that a notebook says, typed or computed."""
     cells = nbformat.read(path, as_version=4).cells
-    said = [one.get("data", {}) for cell in cells for one in cell.get("outputs", [])]
-    texts = [one.get("text/markdown", "") for one in said]
+    texts = [one.get("data", {}).get("text/markdown", "") for one in outputs(path)]
     return "\n".join([*(cell.source for cell in cells), *texts])
 
 

@@ -163,9 +163,6 @@ def test_an_empty_mask_says_why(image, threshold, reason):
     assert (nothing.dtype, nothing.shape, nothing.sum()) == (np.uint8, image.shape, 0)
 
 
-# ---- rows of a table ----
-
-
 def test_a_stack_is_measured_a_row_a_slice_and_its_word_is_the_worst():
     images = np.stack([head(), np.zeros(head().shape), (head() > 100) * 1.0])
     table = measure_stack(Stack(images, groups="a,b,c"))

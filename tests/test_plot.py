@@ -1,7 +1,5 @@
 """The look of the book: true proportions, colours that can be read, tables, drawings for pages."""
 
-from __future__ import annotations
-
 import re
 from itertools import combinations
 

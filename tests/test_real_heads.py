@@ -83,9 +83,6 @@ def test_every_head_counts_once_in_the_mean_and_hits_and_false_alarms_are_counte
     assert rates.loc["any of these"].tolist() == [1, 2, 2, 2]
 
 
-# --- what is stored -----------------------------------------------------------------------------
-
-
 def test_stored_tables_are_of_the_registered_heads_and_all_their_slices():
     expected = {name: head.n_slices for name, head in heads.HEADS.items()}
     for name in ("slices", "widths"):

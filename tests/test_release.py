@@ -1,16 +1,14 @@
 """What indexes, journals and packagers read, each against the source of what it says."""
 
-import json
 import re
 import tomllib
 from pathlib import Path
 
-import codemeta
-import nbformat
 import neurolibre
 import pandas as pd
 import pytest
 import yaml
+from exercises import outputs
 from hatchling.metadata.core import ProjectMetadata
 from hatchling.plugin.manager import PluginManager
 
@@ -21,6 +19,7 @@ from skullnb.study import real_heads, timing
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PYTHONS = re.findall(r"Python :: (3\.\d+)", str(PROJECT["project"]["classifiers"]))
 _, FRONT, PAPER = (ROOT / "book" / "paper.md").read_text(encoding="utf-8").split("---\n", 2)
 PAPER = " ".join(PAPER.split())
 ACTION = re.compile(r"uses: (\S+)(.*)")
@@ -34,14 +33,10 @@ def workflow(name):
     return read(ROOT / ".github" / "workflows" / f"{name}.yml")
 
 
-# ---- the paper -----------------------------------------------------------------------------------
-
-
 def said_in(chapter, pattern):
     """Numbers that a chapter's stored outputs say; nbval holds those against the code."""
-    cells = nbformat.read(ROOT / "notebooks" / f"{chapter}.ipynb", as_version=4).cells
-    outputs = [one for cell in cells for one in cell.get("outputs", [])]
-    text = " ".join(one.get("data", {}).get("text/markdown", "") for one in outputs)
+    said = outputs(ROOT / "notebooks" / f"{chapter}.ipynb")
+    text = " ".join(one.get("data", {}).get("text/markdown", "") for one in said)
     return re.search(pattern, text).groups()
 
 
@@ -127,12 +122,22 @@ def test_the_paper_has_the_parts_and_the_length_that_journals_want():
     assert set(re.findall(r"@(\w+)", PAPER)) <= {*re.findall(r"^@\w+\{(\w+),", sources, re.M)}
 
 
-# ---- files for indexes ---------------------------------------------------------------------------
-
-
 def test_codemeta_says_what_the_citation_says():
-    assert (ROOT / "codemeta.json").read_text(encoding="utf-8") == codemeta.text()
-    assert json.loads(codemeta.text())["version"] == skullnb.__version__
+    said, cited = read(ROOT / "codemeta.json"), read(ROOT / "CITATION.cff")
+    same = {"alternateName": "title", "description": "abstract", "keywords": "keywords"}
+    assert {one: said[one] for one in same} == {one: cited[key] for one, key in same.items()}
+    assert said["version"] == cited["version"] == skullnb.__version__
+    assert said["license"] == f"https://spdx.org/licenses/{cited['license']}"
+    assert said["runtimePlatform"] == f"Python {PYTHONS[0]} to {PYTHONS[-1]}"
+    assert [one["name"] for one in said["author"]] == [one["name"] for one in cited["authors"]]
+    for work, reference in zip(said["referencePublication"], cited["references"], strict=True):
+        names = [(one["givenName"], one["familyName"]) for one in work["author"]]
+        known = [(one["given-names"], one["family-names"]) for one in reference["authors"]]
+        assert (work["name"], names) == (reference["title"], known)
+        when = reference.get("date-published", reference.get("year"))
+        assert work["datePublished"] == str(when)
+        address = work.get("identifier", work.get("url"))
+        assert address.endswith(reference.get("doi", reference.get("url")))
 
 
 @pytest.mark.parametrize("server", ["", "https://git.example"])
@@ -160,9 +165,6 @@ def test_the_indexs_page_links_to_the_source_only_where_its_address_is_known(
     assert "https://git.example/lab/skullnb/blob/v1.2.3/SECURITY.md" in links
 
 
-# ---- workflows -----------------------------------------------------------------------------------
-
-
 def test_every_action_is_pinned_to_a_commit_and_says_which_version_that_is():
     files = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
     found = [one for path in files for one in ACTION.findall(path.read_text(encoding="utf-8"))]
@@ -174,9 +176,7 @@ def test_every_action_is_pinned_to_a_commit_and_says_which_version_that_is():
 
 def test_every_python_that_the_package_names_is_tested():
     pythons = workflow("test")["jobs"]["test"]["strategy"]["matrix"]["python"]
-    assert [f"{codemeta.PYTHON}{one.removeprefix('3.')}" for one in pythons] == [
-        one for one in PROJECT["project"]["classifiers"] if codemeta.PYTHON in one
-    ]
+    assert pythons == PYTHONS
 
 
 def test_the_slow_targets_run_weekly_and_exist():
@@ -192,9 +192,6 @@ def test_only_the_job_that_publishes_may_say_who_it_is():
     assert may == {"publish"}
     assert jobs["publish"]["environment"]["name"] == "pypi"
     assert not [step for step in jobs["publish"]["steps"] if "run" in step]
-
-
-# ---- other places that build from the source -----------------------------------------------------
 
 
 def test_conda_asks_for_the_libraries_that_the_package_asks_for():
@@ -220,8 +217,7 @@ def test_the_export_has_neurolibres_layout_and_every_page_of_the_contents(tmp_pa
     toc = read(content / "_toc.yml")
     files = [toc["root"], *(one["file"] for part in toc["parts"] for one in part["chapters"])]
     assert [one for one in files if not [*content.glob(f"{one}.*")]] == []
-    notebooks = [nbformat.read(one, as_version=4) for one in content.glob("notebooks/*.ipynb")]
-    assert not [one for book in notebooks for cell in book.cells for one in cell.get("outputs", [])]
+    assert not [one for path in content.glob("notebooks/*.ipynb") for one in outputs(path)]
     assert read(content / "_config.yml")["execute"]["execute_notebooks"] == "force"
     asked = (out / "binder" / "requirements.txt").read_text(encoding="utf-8")
     assert f"skullnb[lab]=={skullnb.__version__}" in asked

@@ -13,12 +13,11 @@ import nbformat
 import nibabel as nib
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from commands import run
 from dicoms import PLANTED, save_series
 from screenshots import book_pages
 
 import skullnb
-from skullnb.cli import main
 from skullnb.report.build import build_report
 
 MODULE = Path(skullnb.__file__).parent
@@ -71,9 +70,7 @@ def test_a_nifti_header_with_a_dicom_header_in_it_tells_nothing_of_the_patient(
     recwarn.clear()
     # What isn't read can't be told: nibabel's own way to read extensions would break down now.
     monkeypatch.setattr("nibabel.nifti1.Nifti1Extensions.from_fileobj", None)
-    words = ["mask", str(tmp_path / "scan.nii.gz"), "-o", str(tmp_path / "mask.nii.gz")]
-    result = CliRunner().invoke(main, words)
-    assert result.exit_code == 0, result.output
+    result = run("mask", tmp_path / "scan.nii.gz", "-o", tmp_path / "mask.nii.gz")
     said = [result.output, caplog.text, *(str(warning.message) for warning in recwarn)]
     said += [gzip.decompress((tmp_path / "mask.nii.gz").read_bytes()).decode("latin-1")]
     assert not [text for text in said if PLANTED in text]

@@ -1,47 +1,36 @@
 import re
 from base64 import b64decode
-from pathlib import Path
 
 import cv2
-import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
-from click.testing import CliRunner
+from commands import run
+from scans import save
 
 from skullnb import heads
-from skullnb.cli import main
 from skullnb.report import sheet
 from skullnb.report.build import collate
 from skullnb.stack import Stack
 
 
-def run(*words):
-    return CliRunner().invoke(main, list(map(str, words)))
-
-
-def save(folder: Path, name: str, images) -> None:
-    folder.mkdir(exist_ok=True, parents=True)
-    stored = np.moveaxis(np.asarray(images), 0, -1)
-    nib.save(nib.Nifti1Image(stored, np.diag([0.7, 0.7, 5, 1])), folder / name)
-
-
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def folder(tmp_path_factory):
     """Mask a good volume, one that is empty in part, and one that is damaged."""
     folder = tmp_path_factory.mktemp("sheet")
     images = heads.load("studyforrest").images[4:9, ::2, ::2]
-    save(folder / "in", "good.nii", images)
-    save(folder / "in", "a <b> & c.nii", np.concatenate([images[:2], np.zeros_like(images)]))
+    (folder / "in").mkdir()
+    affine = np.diag([-0.7, -0.7, 5, 1])
+    save(folder / "in" / "good.nii", images, affine)
+    partly = np.concatenate([images[:2], np.zeros_like(images)])
+    save(folder / "in" / "a <b> & c.nii", partly, affine)
     (folder / "in" / "cut.nii").write_bytes((folder / "in" / "good.nii").read_bytes()[:3000])
-    done = run("mask", folder / "in", "-o", folder / "out", "--sheet", folder / "look.html",
-               "--reach-mm", "7.5")  # fmt: skip
-    return folder, done
+    run("mask", folder / "in", "-o", folder / "out", "--sheet", folder / "look.html",
+        "--reach-mm", "7.5", expect=1)  # fmt: skip
+    return folder
 
 
-def test_all_volumes_are_on_one_page_the_worst_first_and_names_are_only_text(made):
-    folder, done = made
-    assert done.exit_code == 1, done.output  # one volume failed
+def test_all_volumes_are_on_one_page_the_worst_first_and_names_are_only_text(folder):
     page = (folder / "look.html").read_text(encoding="utf-8")
     assert re.findall(r'data-status="(\w+)"', page) == ["failed", "warned", "ok"]
     assert "a &lt;b&gt; &amp; c" in page
@@ -63,8 +52,7 @@ def test_what_is_almost_all_background_is_drawn_black_whatever_its_type():
     assert np.median(picture) == 0 < picture.max()
 
 
-def test_decisions_on_other_masks_of_the_same_name_are_not_taken_over(made, tmp_path):
-    folder, _ = made
+def test_decisions_on_other_masks_of_the_same_name_are_not_taken_over(folder, tmp_path):
     places = []
     for width in (9, 9, 11):
         look = tmp_path / "look.html"
@@ -74,8 +62,7 @@ def test_decisions_on_other_masks_of_the_same_name_are_not_taken_over(made, tmp_
     assert places[0] == places[1] != places[2]
 
 
-def test_collate_has_a_row_a_mask_with_what_a_lab_wants_to_sort_by(made):
-    folder, _ = made
+def test_collate_has_a_row_a_mask_with_what_a_lab_wants_to_sort_by(folder):
     table = collate(folder).set_index("mask")
     row = table.loc["out/good_mask.nii.gz"]
     assert row[["slices", "warned", "empty", "status"]].tolist() == [5, 0, 0, "ok"]
@@ -85,16 +72,14 @@ def test_collate_has_a_row_a_mask_with_what_a_lab_wants_to_sort_by(made):
     assert table["empty"].max() == 5
 
 
-def test_a_sheet_is_not_written_over_what_is_there_nor_of_another_kind(made, tmp_path):
-    folder, _ = made
+def test_a_sheet_is_not_written_over_what_is_there_nor_of_another_kind(folder, tmp_path):
     before = (folder / "look.html").read_bytes()
-    again = run("mask", folder / "in", "-o", tmp_path / "out", "--sheet", folder / "look.html")
-    assert again.exit_code == 2
+    words = ("mask", folder / "in", "-o", tmp_path / "out", "--sheet")
+    again = run(*words, folder / "look.html", expect=2)
     assert "exists already" in again.output
     assert (folder / "look.html").read_bytes() == before
     assert not (tmp_path / "out").exists()
-    wrong = run("mask", folder / "in", "-o", tmp_path / "out", "--sheet", tmp_path / "look.pdf")
-    assert wrong.exit_code == 2
+    run(*words, tmp_path / "look.pdf", expect=2)
 
 
 def test_two_hundred_volumes_stay_under_25_mb():

@@ -148,9 +148,6 @@ def test_hulls_and_quantiles_are_those_of_the_definition(image, share):
     np.testing.assert_array_equal(s.hull_of(binary).ravel(), inside)
 
 
-# ---- beside neighbours ----
-
-
 def jumps(areas, levels=None, volumes="", numbers=None, step_mm=0.0, warned=None):
     """Signs beside neighbours, of slices of one volume in their order unless told otherwise."""
     n = len(areas)
@@ -199,9 +196,6 @@ def test_only_slices_of_the_same_volume_without_a_sign_are_compared(others):
 def test_only_slices_close_by_are_neighbours(last, step_mm, is_told):
     numbers = np.linspace(0, last, 5).astype(int)  # all 0: files with a slice each
     assert bool(jumps([100, 100, 50, 100, 100], numbers=numbers, step_mm=step_mm)[2]) == is_told
-
-
-# ---- open heads ----
 
 
 def test_brain_and_scalp_joined_at_the_eyes_of_a_real_head_are_told():

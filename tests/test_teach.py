@@ -1,7 +1,5 @@
 """Exercises: what is right, what a wrong answer is told, and that pages and notebooks agree."""
 
-from __future__ import annotations
-
 import ast
 import json
 import re
@@ -53,9 +51,6 @@ def odd(request, tmp_path_factory):
     return open_chapter("03-threshold", {"images": str(path)})
 
 
-# ---- the engine ----------------------------------------------------------------------------------
-
-
 @each_check
 def test_three_dots_are_no_answer_and_no_answer_stops_a_notebook(check, chapter, odd):
     assert check(..., chapter).text == teach.UNANSWERED
@@ -63,9 +58,6 @@ def test_three_dots_are_no_answer_and_no_answer_stops_a_notebook(check, chapter,
         said = check(answer, odd)
         assert re.match(r"(Right|Not yet)\. \S", said.text), said
         assert said.right == said.text.startswith("Right")
-
-
-# ---- what is right, and what a wrong answer is told ----------------------------------------------
 
 
 LEVELS = normalise(SLICE := heads.load("studyforrest").images[8])
@@ -125,9 +117,6 @@ def test_no_hint_gives_the_answer_away(asked):
             assert verb != "is" or not numbers & words, (name, sentence)
 
 
-# ---- on the page ---------------------------------------------------------------------------------
-
-
 def test_a_page_holds_a_form_and_no_answer_where_it_is_a_students_or_run_by_hand(
     chapter, monkeypatch
 ):
@@ -182,9 +171,6 @@ def test_the_page_says_what_python_says(chromium, chapter, asked, tmp_path):
     said = form.get_by_role("status").inner_text()
     assert said == "Not yet. Without 'dilate' the mask of 16 slices is another one."
     page.close()
-
-
-# ---- in the notebooks ----------------------------------------------------------------------------
 
 
 @each_exercise

@@ -7,14 +7,12 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
-from click.testing import CliRunner
+from commands import run
 from hypothesis import given
 from hypothesis import strategies as st
-from real_data import real_data
 from scipy import ndimage
 
 from skullnb import heads, metrics, skull_mask_of_volume, volume
-from skullnb.cli import main
 from skullnb.errors import InvalidImage, InvalidSetting
 from skullnb.study import real_heads
 from skullnb.volume import WholeHead, find_whole_head, measure_volume, signs_of_volume
@@ -157,21 +155,15 @@ def test_a_slice_far_from_the_brain_is_empty_and_says_why():
     assert middle.brain_px < middle.dilated_px <= middle.mask_px == middle.mask.sum()
 
 
-@pytest.mark.parametrize("name", ["studyforrest", "colin27", "mne-ecog", "ubermuda-flair"])
-def test_open_heads_are_as_good_as_was_measured(name, monkeypatch):
-    if name != heads.BUILT_IN:
-        monkeypatch.setenv(heads.FOLDER_VARIABLE, str(real_data()))
-    stack, whole = heads.load(name), heads.load_whole(name)
-    stored = real_heads.table("border_scores").query("method == 'whole head' and stack == @name")
+def test_the_built_in_head_is_as_good_as_was_measured():
+    """The others are measured again by `test_real_heads.py`, where they are."""
+    stack, whole = heads.load(heads.BUILT_IN), heads.load_whole(heads.BUILT_IN)
+    stored = real_heads.table("border_scores")
+    stored = stored[(stored["method"] == "whole head") & (stored["stack"] == heads.BUILT_IN)]
     masks = skull_mask_of_volume(whole.images, whole.grids[0].steps_mm, stored.setting.iloc[0])
-    places = [whole.slice_numbers.index(number) for number in stack.slice_numbers]
-    found = metrics.score_slices(masks[places], stack.reference)["iou"]
+    found = metrics.score_slices(masks, stack.reference)["iou"]
     assert np.allclose(stored.iou, found, atol=2e-6)
     assert found.min() > 0.89
-
-
-def run(*words):
-    return CliRunner().invoke(main, list(map(str, words)))
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +179,6 @@ def scans(tmp_path_factory):
 
 def test_the_command_writes_mask_table_and_account_as_for_slices(scans, tmp_path, monkeypatch):
     done = run("mask", scans / "a.nii", "-o", tmp_path / "m.nii.gz", "--method", "whole-head")
-    assert done.exit_code == 0, done.output
     table = pd.read_csv(tmp_path / "m.csv")
     mask = np.asarray(nib.load(tmp_path / "m.nii.gz").dataobj)
     assert table["written_px"].sum() == mask.sum() > 0
@@ -207,28 +198,9 @@ def test_the_command_writes_mask_table_and_account_as_for_slices(scans, tmp_path
 def test_several_volumes_are_done_side_by_side_and_one_that_is_refused_stops_none(scans, tmp_path):
     words = ("mask", scans, "--method", "whole-head", "--reach-mm", 12)
     for folder, workers in (("one", 1), ("two", 2)):
-        done = run(*words, "-o", tmp_path / folder, "--workers", workers)
-        assert done.exit_code == 1
+        done = run(*words, "-o", tmp_path / folder, "--workers", workers, expect=1)
         assert "no skull here" in done.output
         assert "3 volumes: 2 ok, 1 failed" in done.output.replace("warned", "ok")
     for name in ("a", "b"):
         one, two = (nib.load(tmp_path / f / f"{name}_mask.nii.gz") for f in ("one", "two"))
         assert np.array_equal(one.dataobj, two.dataobj)
-
-
-@pytest.mark.parametrize(
-    ("words", "told"),
-    [
-        (("--kernel-width", 26), "has no kernel"),
-        (("--border", "dilation"), "leave --border dilation out"),
-        (("--chunk", 4), "does not go with a batch"),
-        (("--slices", "1,2,9"), "how far slices are apart"),
-        (("--slices", "4"), "this is one slice"),
-    ],
-)
-def test_words_that_do_not_go_with_whole_heads_are_refused(scans, tmp_path, words, told):
-    output = tmp_path / ("m.npy" if "--chunk" in words else "m.nii.gz")
-    done = run("mask", scans / "a.nii", "-o", output, "--method", "whole-head", *words)
-    assert done.exit_code == 2
-    assert told in " ".join(done.output.split())
-    assert not output.exists()
