@@ -3,8 +3,6 @@
 A chunk is done when its rows are there (`OUT.partial/rows/000000012.json`), after its masks.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,10 +12,11 @@ from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from itertools import accumulate, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
+import pandas as pd
 
 from skullnb import masking
 from skullnb.errors import BatchStopped, InvalidImage, InvalidSetting, UnreadableFile
@@ -27,9 +26,6 @@ from skullnb.stack.checks import expand, in_one_sentence, needed, parse_slices, 
 from skullnb.stack.files import is_zarr
 from skullnb.stack.read import is_mapped
 from skullnb.stack.write import PACKED, shape_of
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 KINDS = (PACKED, ".npy", ".zarr")
 _LARGE = 10**9  # bytes of a .npy whose masks are no longer made in memory

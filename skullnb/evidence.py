@@ -12,13 +12,12 @@ and what becomes of the mask, IoU and Dice without it. That gives its status:
 An ancestor is `classify` in property-based testing (Claessen & Hughes, 2000).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from skullnb import pipeline
 from skullnb.errors import InvalidSetting
@@ -28,9 +27,6 @@ from skullnb.pipeline.border import grow
 from skullnb.pipeline.steps import threshold_of
 from skullnb.pipeline.trace import GROW
 from skullnb.stack import Stack
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 EXERCISED, INERT, NEVER_FIRED = "exercised", "inert", "never fired"
 SYNTHETIC_ONLY = "synthetic only"
@@ -98,8 +94,6 @@ def build_ledger(
     >>> build_ledger(Stack(images)).query("changed_px > 0")["rule"].tolist()
     ['dilate']
     """
-    import pandas as pd
-
     settings = settings or PipelineSettings()
     rows: list[tuple[Any, ...]] = []
     for i, number in enumerate(stack.slice_numbers):
@@ -124,8 +118,6 @@ def build_ledger(
 
 def combine(ledgers: Iterable[pd.DataFrame]) -> pd.DataFrame:
     """Put ledgers, all made with the same settings, under one another."""
-    import pandas as pd
-
     ledgers = list(ledgers)
     if len({str(one.attrs.get("settings")) for one in ledgers}) != 1:
         raise InvalidSetting("There are no ledgers, or they were made with different settings.")
@@ -148,8 +140,6 @@ def summarise(ledger: pd.DataFrame, by: str | Sequence[str] = ()) -> pd.DataFram
     >>> summarise(build_ledger(Stack(np.zeros((5, 8, 8)))))["evidence"].head(2).tolist()
     ['inert, fired on 5 of 5', 'never fired, 0 of 5']
     """
-    import pandas as pd
-
     keys = [*([by] if isinstance(by, str) else by), "rule"]
     groups = ledger.groupby(keys, sort=False)
     accounts = [dict(zip(keys, key, strict=True)) | _account(rows) for key, rows in groups]

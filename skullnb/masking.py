@@ -1,7 +1,5 @@
 """Masks of one or many volumes, each beside a table of its slices and an account as JSON."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
@@ -11,11 +9,12 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby, repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 import cv2
 import numpy as np
+import pandas as pd
 
 from skullnb import __version__, errors, heads
 from skullnb import stack as stacks
@@ -29,9 +28,6 @@ from skullnb.stack import MASK_KINDS, Stack, Volume, refuse_place, writing
 from skullnb.stack.checks import Array, expand, stem, suffix_of
 from skullnb.stack.files import is_zarr
 from skullnb.volume import measure_volume
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 COARSE_MM = 1.5  # two heads made coarser had other masks there than at 1 mm
 _KEPT = {"keep": ("ok", "warned"), "empty": ("ok",)}  # masks of which status are written
@@ -215,8 +211,6 @@ def make_table(
     rows: list[Row], places: Iterable[tuple[str, str, float]], on_warning: str
 ) -> pd.DataFrame:
     """Make the table of masks in `places`: of each the group, and volume and step to neighbours."""
-    import pandas as pd
-
     groups, *around = map(list, zip(*places, strict=True))
     kept = [number for number, row in enumerate(rows) if row.get("status") != "failed"]
     if not kept:

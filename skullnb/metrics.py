@@ -10,21 +10,16 @@ are 0, distances infinite, and the NSD is 0.
 Maier-Hein et al. (2024) discuss these choices; the NSD is that of Nikolov et al. (2021).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import binary_erosion
 
 from skullnb.errors import InvalidImage, InvalidSetting, ShapeMismatch
 from skullnb.pipeline.settings import as_array
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Spacing = Sequence[float] | float | None
 
@@ -123,8 +118,6 @@ def score_slices(
     >>> score_slices([[[1, 1, 0]]], [[[0, 1, 1]]])["dice"].tolist()
     [0.5]
     """
-    import pandas as pd
-
     first, second = np.asarray(masks), np.asarray(references)
     if first.ndim != 3 or first.shape != second.shape:
         shapes = f"{first.shape} and {second.shape}"
@@ -144,8 +137,6 @@ def aggregate(scores: pd.DataFrame) -> pd.DataFrame:
     >>> aggregate(scores)["iou"].tolist()
     [0.75, 0.6]
     """
-    import pandas as pd
-
     if scores.empty or scores["unit"].nunique() != 1:
         raise InvalidSetting("Give scores of at least one slice, all of them in one unit.")
     columns = [*OVERLAPS, *DISTANCES]

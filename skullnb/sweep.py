@@ -1,21 +1,17 @@
 """The kernel-width sweep: how the score depends on the one number that was tuned."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from skullnb.errors import InvalidSetting
 from skullnb.metrics import DISTANCES, OVERLAPS, overlaps, score
 from skullnb.pipeline import MAX_KERNEL_WIDTH, PipelineSettings, masks_by_width
 from skullnb.reach import reach_mm
 from skullnb.stack import Stack
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def sweep_kernel_width(
@@ -34,8 +30,6 @@ def sweep_kernel_width(
     group ("" where unknown), kernel_width in px, reach_mm (the kernel's mean reach; only where the
     spacing is known), and a column for each metric.
     """
-    import pandas as pd
-
     settings, spacing = replace(settings or PipelineSettings(), reach_mm=None), stack.spacing_mm
     widths = [replace(settings, kernel_width=width).kernel_width for width in widths]
     if stack.reference is None:

@@ -174,7 +174,7 @@ def test_a_missing_extra_is_named(monkeypatch, command):
 
 
 def test_the_command_line_starts_without_the_heavy_libraries():
-    heavy = "matplotlib papermill nibabel ipywidgets pydicom tifffile pandas numba pooch tqdm"
+    heavy = "matplotlib papermill nibabel ipywidgets pydicom tifffile numba pooch tqdm"
     code = f"import sys, skullnb.cli; print({{*{heavy.split()}}} & {{*sys.modules}})"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout == "set()\n"

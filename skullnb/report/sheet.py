@@ -1,25 +1,21 @@
 """One page to look through the masks of many volumes, worst first; it needs nothing beside it."""
 
-from __future__ import annotations
-
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 import cv2
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from skullnb import masking
 from skullnb.stack import Stack, refuse_place, writing
 from skullnb.stack.checks import expand, needed
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 CELL = 120  # px, the longer side of a slice in the mosaic
 COLUMNS = 8
