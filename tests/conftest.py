@@ -1,12 +1,9 @@
 """What test files share: how examples are drawn, a Chromium, and the book built once."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from filelock import FileLock
@@ -15,9 +12,6 @@ from hypothesis import HealthCheck, settings
 from skullnb.errors import InvalidSetting
 from skullnb.report.build import build_report
 from skullnb.report.pages import find_browser
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser
 
 # No test is timed, and so no example: any may be slow on a machine with other work.
 # In CI they are the same in every run: what fails was changed, and not by chance.
@@ -48,7 +42,7 @@ def _no_figure_stays_open() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
+def chromium():
     """Start the system's Chromium; without one, skip, or fail where a browser is required."""
     missing = ""
     try:

@@ -3,18 +3,12 @@
 Usage: python tests/screenshots.py [report/html [screenshots]]
 """
 
-from __future__ import annotations
-
 import sys
-from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from skullnb.report.pages import find_browser
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
 
 LOOKS = {
     "light": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"},
@@ -32,9 +26,7 @@ def book_pages(html: Path) -> list[Path]:
 
 
 @contextmanager
-def opened(
-    browser: Browser, path: Path, asked: list[str] | None = None, **look: Any
-) -> Iterator[Page]:
+def opened(browser, path: Path, asked: list[str] | None = None, **look: Any):
     """Open a page that must complain of nothing; `asked` gets the addresses that it asks for."""
     context = browser.new_context(**look)
     page = context.new_page()

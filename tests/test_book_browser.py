@@ -3,11 +3,9 @@
 axe-core (MPL-2.0) comes with axe-playwright-python; it is a tool of these tests and never shipped.
 """
 
-from __future__ import annotations
-
 import re
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import cv2
@@ -18,9 +16,6 @@ from screenshots import LOOKS, book_pages, opened
 
 from skullnb.report.build import find_assets
 from skullnb.report.pages import find_browser, print_pdf, single_file
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -80,7 +75,7 @@ def html(chromium, built_book):
     return built_book / "html"
 
 
-def barriers(page: Page) -> list[str]:
+def barriers(page) -> list[str]:
     """What axe-core calls serious or critical on an open page."""
     # A colour on its way from light to dark has the contrast of neither.
     page.add_style_tag(content="* { transition: none !important; animation: none !important; }")

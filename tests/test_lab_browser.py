@@ -1,11 +1,8 @@
 """The explorer in a real JupyterLab, alive when `launch_lab` opens it, by mouse and keyboard."""
 
-from __future__ import annotations
-
 import re
 import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.error import HTTPError
 
 import numpy as np
@@ -15,9 +12,6 @@ from test_lab import LAUNCH, SECONDS, jupyterlab
 from skullnb import heads
 from skullnb.metrics import dice, iou
 from skullnb.pipeline import create_skull_mask
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Locator, Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -45,16 +39,16 @@ def page(chromium, lab_url):
     page.context.close()
 
 
-def panel(page: Page) -> Locator:
+def panel(page):
     """The live explorer."""
     return page.locator(".jp-OutputArea-output .widget-vbox:has(.widget-image)").first
 
 
-def slider(page: Page, part: str = ".noUi-handle") -> Locator:
+def slider(page, part: str = ".noUi-handle"):
     return panel(page).locator(".widget-hslider", has_text="Width, px").locator(part)
 
 
-def facts(page: Page, kernel: str = "") -> dict[str, str]:
+def facts(page, kernel: str = "") -> dict[str, str]:
     """What the table says, once it is about this kernel."""
     panel(page).locator("tr", has_text=re.compile(rf"kernel\s*{kernel}")).wait_for()
     cells = "rows => rows.map(({ cells: [a, b] }) => [a.textContent.trim(), b.textContent])"
@@ -67,7 +61,7 @@ def expected_scores(width: int) -> str:
     return f"{iou(mask, reference):.4f}, {dice(mask, reference):.4f}"
 
 
-def source(page: Page) -> str:
+def source(page) -> str:
     """The address of the picture's bytes, new with every picture."""
     return str(panel(page).locator("img.widget-image").get_attribute("src"))
 
@@ -104,7 +98,7 @@ def test_the_strip_leads_to_a_slice_by_keyboard(page):
     assert panel(page).locator(".widget-hslider").first.inner_text().split()[-1] == "3"
 
 
-def upload(page: Page, path: Path) -> None:
+def upload(page, path: Path) -> None:
     with page.expect_file_chooser() as chooser:
         panel(page).get_by_role("button", name="Upload a file").click()
     chooser.value.set_files(path)

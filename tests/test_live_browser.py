@@ -1,17 +1,15 @@
 """Live figures in a real browser: the page's pipeline against Python's, bit for bit."""
 
-from __future__ import annotations
-
 import gzip
 import re
 import shutil
 from base64 import b64decode, b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from itertools import permutations, product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import nibabel as nib
@@ -33,9 +31,6 @@ from skullnb.pipeline.border import grow_through_dark
 from skullnb.pipeline.signs import AREA_JUMP, SIGNS, THRESHOLD_JUMP, warnings_of
 from skullnb.report import live
 from skullnb.stack import Stack, read_stack
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator, Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -116,7 +111,7 @@ def page(chromium, site):
 
 
 @contextmanager
-def live_page(chromium: Browser, path: Path, **look: Any) -> Iterator[Page]:
+def live_page(chromium, path: Path, **look: Any):
     """Open a page that must not complain, and wait for its figure."""
     with opened(chromium, path, **look) as page:
         page.locator("figure.is-live").wait_for()
@@ -250,7 +245,7 @@ def test_dark_growth_is_pythons_in_noise_and_in_a_head_at_any_spacing_and_distan
     assert len(set(expected)) > len(cases) / 2
 
 
-def read_in_page(page: Page, files: list[bytes], axes: Sequence[str] = ()) -> list[Any]:
+def read_in_page(page, files: list[bytes], axes: Sequence[str] = ()) -> list[Any]:
     """Read files as the page reads dropped ones: every slice's levels, or the complaint."""
     return list(
         page.evaluate(
@@ -419,7 +414,7 @@ def test_a_dropped_image_becomes_a_slice_and_leaves_no_trace_of_its_name_as_html
     assert page.title() != "caught"
 
 
-def drop(page: Page, name: str, content: bytes) -> None:
+def drop(page, name: str, content: bytes) -> None:
     """Give the page a file, and wait until it shows a file of the reader's."""
     file = {"name": name, "mimeType": "", "buffer": content}
     page.set_input_files("figure.live input[type=file]", files=[file])
@@ -459,7 +454,7 @@ def test_a_dropped_volume_is_gone_through_slice_by_slice_and_cut_another_way(pag
     assert page.locator(".live-complaint").text_content() == ""
 
 
-def save(page: Page, kind: str, folder: Path) -> Path:
+def save(page, kind: str, folder: Path) -> Path:
     """Have the page save its mask, and give where it is."""
     with page.expect_download() as download:
         page.get_by_role("button", name=f"Save the mask as {kind}").click()
@@ -541,7 +536,7 @@ def test_on_a_phone_all_moves_by_touch_and_by_key_and_nothing_overflows(chromium
         assert part[1] >= whole[1] + whole[3]
 
 
-def box_of(shown: Locator) -> tuple[float, ...]:
+def box_of(shown) -> tuple[float, ...]:
     """Where something is on the page: x, y, width, height, px."""
     box = shown.bounding_box()
     assert box is not None
@@ -579,7 +574,7 @@ def test_a_link_opens_its_slice_and_print_or_a_page_without_script_shows_the_sti
     page.close()
 
 
-def shown(page: Page, name: str) -> str:
+def shown(page, name: str) -> str:
     return page.locator(".live-numbers dl div", has_text=name).first.locator("dd").inner_text()
 
 

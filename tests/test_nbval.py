@@ -4,8 +4,6 @@ They run once, for the book, and nbval holds what came of it against what is sto
 `make nbval` runs each by itself instead, as a reader would who has nbval only.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

@@ -5,8 +5,6 @@ tests/test_unchanged.py` writes them anew; a commit that does so says which numb
 The images are in `golden_data.py`.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math

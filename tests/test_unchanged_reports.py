@@ -4,8 +4,6 @@ The chapters run on four data sets, without kernels, pages and pictures. Chapter
 times. `python tests/test_unchanged_reports.py` writes `golden/report-*` anew.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
