@@ -306,9 +306,8 @@ def _crew(workers: int | None, scheduler: str) -> Iterator[Executor]:
         try:
             yield client.get_executor(pure=False)
         except (distributed.KilledWorker, distributed.CancelledError) as error:
-            raise BatchStopped(
-                "Workers were killed again and again; run the batch again."
-            ) from error
+            told = "Workers were killed again and again; run the batch once more."
+            raise BatchStopped(told) from error
 
 
 def _publish(work: Work, table: pd.DataFrame, path: Path) -> None:

@@ -329,7 +329,7 @@ def write_json(content: Mapping[str, Any], path: Path) -> None:
     """Write JSON, whole or not at all."""
     with writing(path) as temporary:
         text = json.dumps(content, indent=1, ensure_ascii=False, default=lambda one: one.item())
-        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
 
 
 def _path_of(source: Volume, folder: Path, bids: bool) -> Path:

@@ -52,7 +52,7 @@ def test_with_images_it_is_about_them(scans):
     assert not chapter.is_built_in
     masks = create_skull_masks(chapter.images, PipelineSettings(kernel_width=7))
     assert chapter.rows["mask_px"].tolist() == masks.sum(axis=(1, 2)).tolist()
-    np.testing.assert_array_equal([trace.mask for trace in chapter.traces], masks)
+    np.testing.assert_array_equal([chapter.trace(one).mask for one in chapter.shown], masks)
     assert chapter.rows["slice"].tolist() == [2, 3, 4]
     np.testing.assert_array_equal(chapter.image, chapter.images[chapter.middle])
     assert chapter.reference is None

@@ -1,3 +1,5 @@
+# ruff: noqa: F401
+# mypy: implicit-reexport
 """Synthetic heads with an exact reference mask. Nothing here comes from a scan.
 
 `published_stack` stands in for the article's five slices, which are not public. It is *calibrated
@@ -7,5 +9,3 @@ number of other heads, `variant` heads that break one assumption each (`VARIANTS
 """
 
 from skullnb.phantom.stacks import VARIANTS, published_stack, subject, variant
-
-__all__ = ["VARIANTS", "published_stack", "subject", "variant"]

@@ -12,15 +12,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from skullnb.pipeline import steps
 from skullnb.pipeline.settings import DARK_GROWTH, REACH_MM, PipelineSettings
-from skullnb.pipeline.steps import (
-    Mask,
-    choose_brain,
-    component_mask,
-    dilate,
-    fill_holes,
-    label_components,
-)
+from skullnb.pipeline.steps import Mask, fill_holes
 
 SHARE = 0.9  # of the threshold: darker pixels are grown through
 MARGIN_MM = 3.0  # from the head's outline: not to be entered, as it is skin
@@ -110,7 +104,7 @@ def grow(
 ) -> Mask:
     """Do step 4 as settled settings say: dilate the chosen component, or grow it."""
     if settings.border != DARK_GROWTH:
-        return dilate(brain, settings.kernel_width, settings.kernel_shape)
+        return steps.dilate(brain, settings.kernel_width, settings.kernel_shape)
     return grow_through_dark(brain, normalised, threshold, spacing_mm, settings.reach_mm or 0.0)
 
 
@@ -149,5 +143,5 @@ def _close(picture: _Picture, by_mm: float, spacing_mm: tuple[float, float]) -> 
 
 def _largest(picture: _Picture) -> _Picture:
     """Keep the largest component (4-connected); of equal ones the one that begins first."""
-    labels, components = label_components(picture.view(np.uint8), connectivity=4)
-    return component_mask(labels, choose_brain(components, False)).view(np.bool_)
+    labels, components = steps.label_components(picture.view(np.uint8), connectivity=4)
+    return steps.component_mask(labels, steps.choose_brain(components, False)).view(np.bool_)

@@ -20,8 +20,9 @@ from typing import Any
 
 from skullnb import masking
 from skullnb.errors import InvalidSetting, ReportFailed, UnreadableFile
-from skullnb.report.chapter import FORMAT, PARAMETERS, SVG, Chapter, as_json, bare
+from skullnb.report.chapter import FORMAT, PARAMETERS, SVG, Chapter, bare
 from skullnb.stack.checks import needed
+from skullnb.study.timing import versions
 
 MARKER = ".skullnb-report"  # a file in every report; a folder without it is never overwritten
 # The notebook that opens a book, and a report about other data; it runs when all others have.
@@ -100,8 +101,7 @@ def build_report(
 
         progress(0, total, "running the notebooks")
         _run(notebooks, {**chosen, "output_dir": str(work)}, work, workers, front, finish)
-        results = _collect(work / "results", chosen, failures)
-        (work / "results.json").write_text(results, encoding="utf-8")
+        masking.write_json(_collect(work / "results", chosen, failures), work / "results.json")
         pages.stage(work, book, contents, front, chapter, failures)
         pages.build(work, front, strict=not failures, scrub=scrub)
         page = work / "book.html"
@@ -267,10 +267,8 @@ def _path_scrubber(folders: Iterable[Path]) -> Callable[[Any], Any]:
     return lambda value: json.loads(pattern.sub("", json.dumps(value, ensure_ascii=False)))
 
 
-def _collect(folder: Path, parameters: Mapping[str, Any], failed: Mapping[str, str]) -> str:
-    """Bring the numbers of all notebooks together, as the text of results.json."""
-    from skullnb.study.timing import versions
-
+def _collect(folder: Path, parameters: Mapping[str, Any], failed: Mapping[str, str]) -> Any:
+    """Bring the numbers of all notebooks together."""
     for name in failed:  # whose numbers are not whole
         (folder / f"{name}.json").unlink(missing_ok=True)
     contents = [read_results(path, folder) for path in sorted(folder.glob("*.json"))]
@@ -279,7 +277,7 @@ def _collect(folder: Path, parameters: Mapping[str, Any], failed: Mapping[str, s
         raise ReportFailed("The slices changed while the notebooks ran; run them all again.")
     values = {one["chapter"]: one["values"] for one in contents}
     head = {"format": FORMAT, "parameters": bare(parameters), "inputs": inputs}
-    return as_json({**head, "versions": versions(), "chapters": values, "failed": dict(failed)})
+    return {**head, "versions": versions(), "chapters": values, "failed": dict(failed)}
 
 
 def read_results(path: Path, folder: Path) -> dict[str, Any]:

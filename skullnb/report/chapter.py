@@ -14,10 +14,11 @@ import numpy as np
 
 from skullnb.errors import InvalidSetting
 from skullnb.heads import open_data
+from skullnb.masking import write_json
 from skullnb.pipeline import PipelineSettings, SkullMaskTrace, measure_stack, trace_skull_mask
 from skullnb.pipeline.settings import DILATION
 from skullnb.report.plot import STYLE, escape, picture, spread, summary
-from skullnb.stack import writing
+from skullnb.study.timing import versions
 
 if TYPE_CHECKING:
     from IPython.display import Markdown
@@ -75,11 +76,6 @@ class Chapter:
         known: Any = {"spacing_mm": self.spacing_mm, "slice_number": self.numbers[index]}
         return trace_skull_mask(self.images[index], self.settings, **known)
 
-    @property
-    def traces(self) -> list[SkullMaskTrace]:
-        """Every stage of the slices that a figure shows."""
-        return [self.trace(index) for index in self.shown]
-
     @cached_property
     def rows(self) -> DataFrame:
         """A row a slice: threshold, counts, areas in px, and what looks wrong."""
@@ -87,18 +83,14 @@ class Chapter:
 
     def record(self, **values: Any) -> None:
         """Keep numbers, texts, and arrays, columns, lists or dicts of them in the results file."""
-        from skullnb.study.timing import versions
-
         self.values.update(plain(values))
         if not self.parameters["output_dir"]:
             return
         file = Path(str(self.parameters["output_dir"])) / "results" / f"{self.name}.json"
         file.parent.mkdir(parents=True, exist_ok=True)
         head = {"format": FORMAT, "chapter": self.name, "parameters": bare(self.parameters)}
-        inputs = {"inputs": self._inputs, "versions": versions()}
-        with writing(file) as passing:
-            text = as_json({**head, **inputs, "values": self.values})
-            passing.write_text(text, encoding="utf-8", errors="backslashreplace")
+        about = {"inputs": self._inputs, "versions": versions(), "values": self.values}
+        write_json(head | about, file)
 
     def say(self, template: str, **values: Any) -> Markdown:
         """Record numbers, and fill them into a text of Markdown for jinja2.
@@ -169,11 +161,6 @@ def bare(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters without anybody's folders, for a results file."""
     named = {name: plain(one) for name, one in parameters.items() if name != "output_dir"}
     return named | {name: Path(str(named[name])).name for name in DATA[:3] if name in named}
-
-
-def as_json(content: Mapping[str, Any]) -> str:
-    """Write plain values as the text of a file."""
-    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def plain(value: Any) -> Any:

@@ -91,11 +91,6 @@ def configure(
     }
 
 
-def link_to(index: int) -> str:
-    """Give the `url` with which a part of a figure leads to a slice that is live on the page."""
-    return f"live:{OWN}-{index}"
-
-
 def publish(notebook: Any, stack: Stack, folder: Path) -> None:
     """Make the figures of an executed notebook live, in place; `folder` gets the stack's slices."""
     shown = [one.get("data", {}) for cell in notebook.cells for one in cell.get("outputs", [])]

@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
+from pandas.api.types import is_bool_dtype, is_integer_dtype, is_numeric_dtype
 
 from skullnb.stack.model import aspect_of
 
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
     from IPython.display import Markdown
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from pandas import DataFrame
 
 Spacing = tuple[float, float] | None  # row and column, mm
 
@@ -144,19 +145,17 @@ def spread(n: int, most: int) -> list[int]:
 
 
 def table(
-    frame: DataFrame, formats: Mapping[str, str] | None = None, *, most: int = 40
+    frame: pd.DataFrame, formats: Mapping[str, str] | None = None, *, most: int = 40
 ) -> Markdown:
     """Show a table, columns formatted by name, texts escaped; of many rows some, evenly spread."""
     from IPython.display import Markdown
-    from pandas import isna
-    from pandas.api.types import is_bool_dtype, is_integer_dtype, is_numeric_dtype
 
     def cell(value: Any, form: str) -> str:
         if isinstance(value, list | tuple):
             return ", ".join(cell(one, form) for one in value)
         if isinstance(value, bool | np.bool_):
             return "yes" if value else "no"
-        if isna(value):
+        if pd.isna(value):
             return "–"
         return escape(value) if isinstance(value, str) else format(value, form)
 

@@ -215,7 +215,10 @@ def open_volume(
         remarks.append(f"{told}, which are used")
 
     def pixels() -> Array:
-        return _without_nan(opened.load()) if nan_background else opened.load()
+        found, has_nan = opened.load(), False
+        if nan_background and found.dtype.kind == "f":
+            has_nan = any(np.isnan(plane).any() for plane in found)
+        return checks.as_background(found, np.isnan(found)) if has_nan else found  # still mapped
 
     known: Any = {"spacing_mm": spacing_mm or own, "remarks": (*opened.remarks, *remarks)}
     return replace(opened, load=lambda: _read(path, pixels), **known)
@@ -228,13 +231,6 @@ def _read(path: Path, read: Callable[[], Any]) -> Any:
             return read()
         except SystemError:  # "AST constructor recursion depth mismatch", of numpy's headers
             return read()
-
-
-def _without_nan(images: Array) -> Array:
-    """Return images with NaN as background."""
-    if images.dtype.kind != "f" or not any(np.isnan(plane).any() for plane in images):
-        return images  # still mapped
-    return checks.as_background(images, np.isnan(images))
 
 
 def split_series(path: str | Path) -> tuple[Path, str]:

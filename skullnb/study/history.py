@@ -72,23 +72,20 @@ class Recipe(NamedTuple):
     make_mask: Callable[[ArrayLike], Mask]
 
 
-def _recipe(version: str, name: str, make_mask: Callable[..., Mask], **options: Any) -> Recipe:
-    return Recipe(version, name, partial(make_mask, **options))
-
-
+_largest = partial(fixed_threshold, ending="largest")
 RECIPES = (
-    _recipe("v1", "Otsu, largest component", otsu_largest),
-    _recipe("v2", "Otsu, flood from the edges", flood_from_edges),
-    _recipe("v3-v4", "all pixels above 28", fixed_threshold, level=28),
-    _recipe("v3-v4", "largest component above 29", fixed_threshold, level=29, ending="largest"),
-    _recipe("v3-v4", "largest component above 4", fixed_threshold, level=4, ending="largest"),
-    _recipe("v5", "ellipse, 18 px", component_dilated, width=18),
-    _recipe("v5", "ellipse, 34 px", component_dilated, width=34),
-    _recipe("v5", "10 passes of a 3 px cross", component_grown_in_passes, passes=10),
-    _recipe("v6", "ellipse, 20 px", component_dilated, width=20),
-    _recipe("v6", "ellipse, 32 px", component_dilated, width=32),
-    _recipe("v6", "square, 18 px", component_dilated, width=18, shape="rectangle"),
-    _recipe("v7", "ellipse, 26 px", pipeline.create_skull_mask),
+    Recipe("v1", "Otsu, largest component", otsu_largest),
+    Recipe("v2", "Otsu, flood from the edges", flood_from_edges),
+    Recipe("v3-v4", "all pixels above 28", partial(fixed_threshold, level=28)),
+    Recipe("v3-v4", "largest component above 29", partial(_largest, level=29)),
+    Recipe("v3-v4", "largest component above 4", partial(_largest, level=4)),
+    Recipe("v5", "ellipse, 18 px", partial(component_dilated, width=18)),
+    Recipe("v5", "ellipse, 34 px", partial(component_dilated, width=34)),
+    Recipe("v5", "10 passes of a 3 px cross", partial(component_grown_in_passes, passes=10)),
+    Recipe("v6", "ellipse, 20 px", partial(component_dilated, width=20)),
+    Recipe("v6", "ellipse, 32 px", partial(component_dilated, width=32)),
+    Recipe("v6", "square, 18 px", partial(component_dilated, width=18, shape="rectangle")),
+    Recipe("v7", "ellipse, 26 px", pipeline.create_skull_mask),
 )
 
 

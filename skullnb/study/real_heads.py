@@ -4,8 +4,6 @@ The tables were measured once and are stored with the package: `table` reads the
 compares. `book/measure_heads.py` in the sources measures them anew.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
@@ -147,7 +145,7 @@ def summary(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def sign_rates(
-    signs: pd.Series[str], failed: pd.Series[bool], names: Sequence[str] = SIGNS
+    signs: "pd.Series[str]", failed: "pd.Series[bool]", names: Sequence[str] = SIGNS
 ) -> pd.DataFrame:
     """Count hits and false alarms of every sign, and of any; signs are names joined by ;.
 
@@ -239,7 +237,7 @@ def with_jumps(
     return [";".join({**mine, **jump}) for mine, jump in zip(own, jumps, strict=True)]
 
 
-def _crops(stack: Stack, reaches: pd.Series[float]) -> Iterator[dict[str, Any]]:
+def _crops(stack: Stack, reaches: "pd.Series[float]") -> Iterator[dict[str, Any]]:
     spacing = stack.spacing_mm or (1.0, 1.0)
     places: Any = _places(stack).to_dict("records")
     for place, image, reference in zip(places, stack.images, reference_of(stack), strict=True):
