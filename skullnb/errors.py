@@ -9,8 +9,7 @@ from pathlib import Path
 
 def in_one_line(text: object) -> str:
     """Write what a line can't show, such as a line break in a file's name, as its escape."""
-    escaped = (one if one.isprintable() else ascii(one)[1:-1] for one in str(text))
-    return "".join(escaped)
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in str(text))
 
 
 class SkullnbError(Exception):

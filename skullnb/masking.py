@@ -20,7 +20,7 @@ from skullnb import __version__, errors, heads
 from skullnb import stack as stacks
 from skullnb.errors import InvalidSetting, SkullnbError
 from skullnb.pipeline import PipelineSettings, SliceMeasure, measure_slice
-from skullnb.pipeline.measure import _volumes_of, add_neighbour_signs
+from skullnb.pipeline.measure import Row, _volumes_of, add_neighbour_signs
 from skullnb.pipeline.settings import DARK_GROWTH, DILATION
 from skullnb.pipeline.signs import kernel_sign
 from skullnb.reach import asked_remark, reach_mm, span_remark
@@ -42,7 +42,6 @@ COLUMNS = (
 # What a mask in a folder is stored as, by the kind of its images; all else is NIfTI.
 _KINDS = {".jpg": ".png", ".jpeg": ".png"} | {kind: kind for kind in MASK_KINDS[2:]}
 _NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?")
-Row = dict[str, Any]
 _DATASET: Row = {"Name": "Skull masks", "BIDSVersion": "1.10.0", "DatasetType": "derivative"}
 _DATASET |= {"GeneratedBy": [{"Name": "skullnb", "Version": __version__}]}
 
@@ -207,9 +206,7 @@ def mask_slices(
     return rows
 
 
-def make_table(
-    rows: list[Row], places: Iterable[tuple[str, str, float]], on_warning: str
-) -> pd.DataFrame:
+def make_table(rows: list[Row], places: Iterable[Sequence[Any]], on_warning: str) -> pd.DataFrame:
     """Make the table of masks in `places`: of each the group, and volume and step to neighbours."""
     groups, *around = map(list, zip(*places, strict=True))
     kept = [number for number, row in enumerate(rows) if row.get("status") != "failed"]

@@ -36,9 +36,7 @@ def sweep_kernel_width(
         raise InvalidSetting("A sweep needs a reference mask, and this stack has none; give one.")
     known = OVERLAPS + DISTANCES
     if not widths or not set(metrics) <= set(known):
-        raise InvalidSetting(
-            f"A sweep needs at least one width, and metrics of {', '.join(known)}."
-        )
+        raise InvalidSetting(f"A sweep needs widths, and metrics of {', '.join(known)}.")
     rows, is_far = list[dict[str, Any]](), bool(set(metrics) & set(DISTANCES))
     for i, number in enumerate(stack.slice_numbers):
         reference = np.asarray(stack.reference[i], dtype=bool)

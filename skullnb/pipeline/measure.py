@@ -27,6 +27,8 @@ from skullnb.pipeline.trace import empty_reason, trace_skull_mask
 if TYPE_CHECKING:
     import pandas as pd
 
+Row = dict[str, Any]
+
 
 @dataclass(frozen=True, eq=False)
 class SliceMeasure:
@@ -53,7 +55,7 @@ class SliceMeasure:
         """Say "empty", "warned" or "ok"."""
         return "empty" if self.reason else "warned" if self.warnings else "ok"
 
-    def row(self) -> dict[str, Any]:
+    def row(self) -> Row:
         """Give everything but the mask, by name."""
         return {name: value for name, value in vars(self).items() if name != "mask"}
 
@@ -212,9 +214,7 @@ def _volumes_of(stack: Any) -> tuple[list[str], list[float]]:
     return volumes, steps_mm
 
 
-def add_neighbour_signs(
-    rows: list[dict[str, Any]], volumes: list[str], steps_mm: list[float]
-) -> None:
+def add_neighbour_signs(rows: list[Row], volumes: list[str], steps_mm: list[float]) -> None:
     """Add to rows what tells each from its volume's nearby slices; words as `neighbour_signs`."""
     areas, levels = [row["mask_px"] for row in rows], [row["threshold"] for row in rows]
     numbers, warned = [row["slice"] for row in rows], [bool(row["warnings"]) for row in rows]

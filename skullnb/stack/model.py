@@ -18,7 +18,7 @@ import numpy as np
 
 from skullnb.errors import InvalidImage, InvalidSetting, ShapeMismatch
 from skullnb.stack import checks
-from skullnb.stack.checks import Array
+from skullnb.stack.checks import Array, stem
 
 # Where slices, rows and columns lead, in the letters of nibabel: towards Superior, Posterior, ...
 TOWARDS = {"axial": "SPL", "coronal": "AIL", "sagittal": "RIP"}
@@ -126,9 +126,7 @@ class Volume:
 
     def __post_init__(self) -> None:
         """Name the volume after its file, if no more is known."""
-        vars(self).update(
-            name=self.name or checks.stem(self.path), files=self.files or (self.path,)
-        )
+        vars(self).update(name=self.name or stem(self.path), files=self.files or (self.path,))
 
     def on(self, grid: Grid, load: Callable[[], Array]) -> "Volume":
         """Return it on its grid; `load` gives the voxels in storage order."""

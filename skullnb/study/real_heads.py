@@ -206,9 +206,8 @@ def chosen_and_scored(
 
 
 def _widths(stack: Stack) -> pd.DataFrame:
-    found = {
-        str(w): [*map(metrics.iou, _with_kernel(stack, w), reference_of(stack))] for w in WIDTHS
-    }
+    truth = reference_of(stack)
+    found = {str(w): [*map(metrics.iou, _with_kernel(stack, w), truth)] for w in WIDTHS}
     return _places(stack).assign(**found)
 
 
