@@ -88,7 +88,7 @@ _WORDS = (
     click.Option(["--reference"], default="", help="Reference mask, as the images."),
     click.Option(["--groups"], default="", help="Volume of each slice: a text file, or labels."),
     click.Option(["--spacing", "spacing_mm"], default="", help='mm per pixel, as "0.67x0.70".'),
-    click.Option(["--slices"], default="", help='From 0: "104:127" (127 left out) or "1,5,9".'),
+    click.Option(["--slices"], default="", help='From 0, at the feet: "104:127" (not 127), "1,5".'),
     click.Option(["--axis"], default="", help="Axis to slice along.  [default: as acquired]"),
     click.Option(["--nan-background"], is_flag=True, help="Take NaN for background."),
     click.Option(["--kernel-width"], default=26, show_default=True, help="The kernel, in px."),

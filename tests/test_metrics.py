@@ -144,3 +144,12 @@ def test_an_impossible_spacing_or_tolerance_is_refused(spacing):
         with pytest.raises(InvalidSetting, match="tolerance"):
             metrics.nsd(np.ones((2, 2)), np.ones((2, 2)), tolerance)
     assert metrics.nsd(np.ones((2, 2)), np.ones((2, 2)), 0) == 1
+
+
+@given(PAIRS, st.floats(0.1, 5), st.floats(0.1, 5), st.tuples(*[st.integers(0, 5)] * 4))
+def test_turning_both_masks_or_more_frame_around_them_changes_no_score(pair, row, column, more):
+    expected = metrics.score(*pair, (row, column))
+    turned = metrics.score(*pair.swapaxes(1, 2)[:, ::-1], (column, row))
+    padded = metrics.score(*np.pad(pair, ((0, 0), more[:2], more[2:])), (row, column))
+    for found in (turned, padded):
+        assert found == pytest.approx(expected, nan_ok=True)

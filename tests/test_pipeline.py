@@ -41,6 +41,12 @@ def test_a_range_that_overflows_is_still_normalised(kind):
             np.testing.assert_array_equal(normalise(image), article.normalise(image / 4))
 
 
+def test_the_articles_whole_numbers_wrap_around_as_they_do_for_its_author():
+    wide = np.array([[-32768, 0], [16000, 32767]], dtype=np.int16)
+    with np.errstate(all="ignore"):
+        assert article.normalise(wide).tolist() != [[0, 127], [189, 255]]
+
+
 def test_an_image_of_single_precision_is_computed_in_single_precision():
     # Levels that are whole numbers but for rounding, so that the precision decides.
     image = np.arange(256, dtype=np.float32).reshape(16, 16) * np.float32(0.1)
