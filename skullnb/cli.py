@@ -50,7 +50,10 @@ class Command(click.Group):
             raise click.UsageError(told) from error  # without a traceback, with exit code 2
         except KeyboardInterrupt as error:
             with suppress(OSError):  # the terminal may be gone
-                click.echo("Stopped; a batch goes on with the same command.", err=True)
+                click.echo(
+                    "Stopped; a batch goes on with the same command, all else begins anew.",
+                    err=True,
+                )
             raise click.exceptions.Exit(INTERRUPTED) from error
         finally:  # called from Python, a process may fork afterwards
             for number, handler in kept.items():
@@ -88,7 +91,7 @@ _WORDS = (
     click.Option(["--reference"], default="", help="Reference mask, as the images."),
     click.Option(["--groups"], default="", help="Volume of each slice: a text file, or labels."),
     click.Option(["--spacing", "spacing_mm"], default="", help='mm per pixel, as "0.67x0.70".'),
-    click.Option(["--slices"], default="", help='From 0, at the feet: "104:127" (not 127), "1,5".'),
+    click.Option(["--slices"], default="", help='From 0, at the feet: "129:152" (not 152), "1,5".'),
     click.Option(["--axis"], default="", help="Axis to slice along.  [default: as acquired]"),
     click.Option(["--nan-background"], is_flag=True, help="Take NaN for background."),
     click.Option(["--kernel-width"], default=26, show_default=True, help="The kernel, in px."),
@@ -138,7 +141,7 @@ def main() -> None:
 def report(**options: Any) -> None:
     """Run every chapter and build the book, about given scans or the head inside the package.
 
-    Example: skullnb report --images T1.mgz --slices 104:127 -o my-report
+    Example: skullnb report --images T1.mgz --slices 129:152 -o my-report
     """
     from skullnb.report.build import build_report
 
@@ -178,7 +181,7 @@ def mask(images: str, output: Path, strict: bool, **options: Any) -> None:
 
     \b
     Examples:
-        skullnb mask T1.mgz -o mask.nii.gz --slices 104:127 --reach-mm 7.5
+        skullnb mask T1.mgz -o mask.nii.gz --slices 129:152 --reach-mm 7.5
         skullnb mask dicom/ -o masks/ --method whole-head --sheet masks/look.html
         skullnb mask scans.npy -o masks.packed.npy --workers 4
     """
@@ -229,7 +232,8 @@ def sweep_widths(widths: str, csv: Path | None, overwrite: bool, **words: Any) -
     """
     wanted, stack = sweep.parse_widths(widths), heads.open_data(**words)
     if csv:
-        refuse_place(expand(csv), [*files_of(stack), Path(words["groups"])], overwrite)
+        own = [*files_of(stack), Path(words["groups"])]
+        refuse_place(expand(csv), own, overwrite, masking.TABLE_KINDS)
     table = sweep.sweep_kernel_width(stack, wanted)
     say(f"{stack.name}: {len(stack)} slices, mean over slices, kernel widths in px")
     click.echo(sweep.summarise(table).to_string(index=False, float_format="%.4f"))
@@ -248,7 +252,7 @@ def count_evidence(
 ) -> None:
     """Say which rules of the pipeline IMAGES put to the test, and which they never did.
 
-    Example: skullnb evidence T1.mgz --slices 104:127 --with-phantom bridge
+    Example: skullnb evidence T1.mgz --slices 129:152 --with-phantom bridge
     """
     settings, stack = pop_settings(words), heads.open_data(**words)
     places = [expand(output) / f"evidence.{kind}" for kind in ("csv", "json")] if output else []
@@ -278,7 +282,7 @@ def count_evidence(
 @click.option("-o", "--output", required=True, type=_PATH, help="The table to write (.csv).")
 @_overwrite
 def collate(folder: Path, output: Path, overwrite: bool) -> None:
-    """Set the numbers of many runs in FOLDER side by side: a row for each report or notebook run.
+    """Set the numbers of many runs in FOLDER side by side: a row a report, notebook run or mask.
 
     Example: skullnb collate reports -o numbers.csv
     """

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -88,6 +89,10 @@ def plan_masks(
     else:
         to = output if bids else None
         jobs = [Masked(head or one, _path_of(one, output, bids), to) for one in volumes]
+    path, times = Counter(job.path for job in jobs).most_common(1)[0]
+    if times > 1:  # as BIDS names of two images may
+        told = f"{times} masks would be called {path.name}"
+        raise InvalidSetting(f"{told}; take a pattern of images such as 'scans/*_T1w.nii.gz'.")
     for job in () if head else jobs:
         refuse_among(job.path, images)
     return jobs

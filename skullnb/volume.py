@@ -102,9 +102,7 @@ def skull_mask_of_volume(
     return find_whole_head(volume, spacing_mm, reach_mm).masks
 
 
-def find_whole_head(
-    volume: ArrayLike, spacing_mm: Spacing, reach_mm: float = REACH_MM
-) -> WholeHead:
+def find_whole_head(volume: ArrayLike, spacing_mm: Spacing, reach_mm: float) -> WholeHead:
     """Do as `skull_mask_of_volume`, and keep what was found on the way."""
     voxels = np.ascontiguousarray(as_stack(volume))
     if len(voxels) == 1:

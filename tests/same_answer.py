@@ -1,9 +1,10 @@
 """Are masks and numbers the same, whatever versions they are computed with?
 
 `python tests/same_answer.py FOLDER PYTHON...` makes an environment in FOLDER for every line of
-`VERSIONS` that one of the interpreters fits, first of the core without numba and then with what
-reports take. In each it runs the tests that hold every array to the last bit, and every number and
-sentence of whole reports, against the stored ones: with one thread and with two.
+`VERSIONS` that one of the interpreters fits, in a new FOLDER first of the core without numba, then
+with what reports take. In each it runs the tests that hold every array to the last bit, and every
+number and sentence of whole reports, against the stored ones, with one thread and with two; then
+all notebooks on the built-in head, by nbval. The open heads take part where they are.
 """
 
 import hashlib
@@ -40,17 +41,17 @@ def lowest() -> list[str]:
     return [f"{found[1]}=={found[2]}" for found in bounds if found]
 
 
-def run(*command: Path | str, **environment: str) -> str:
-    done = subprocess.run(
-        command, env={**os.environ, **environment}, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        sys.exit(f"{command} failed:\n{done.stdout[-3000:]}\n{done.stderr[-2000:]}")
-    return done.stdout
+def run(*command: Path | str, **environment: str) -> tuple[bool, str]:
+    # Hypothesis knows the variable, times no example then and draws the same ones everywhere.
+    words = {"env": {**os.environ, "CI": "1", **environment}, "text": True}
+    done = subprocess.run(command, capture_output=True, check=False, **words)
+    return done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
 
 
-def main(folder: str, *given: str) -> None:
-    pythons = {run(one, "-c", SHORT).strip(): one for one in given}
+def main(folder: str, *given: str) -> int:
+    pythons = {run(one, "-c", SHORT)[1].strip(): one for one in given}
+    pytest, n_failed = ("-m", "pytest", "-q", "-p", "no:cacheprovider"), 0
+    nbval = ("--nbval", "--nbval-current-env", "--nbval-sanitize-with", ROOT / "tests/sanitize.cfg")
     for short, asked in VERSIONS:
         if short not in pythons:
             continue
@@ -59,17 +60,21 @@ def main(folder: str, *given: str) -> None:
         python = place / "bin" / "python"
         run(pythons[short], "-m", "venv", place)
         for extra, names in TESTS.items():
-            wanted = (*pins, "hypothesis", "pytest", "pytest-timeout", "-e", f"{ROOT}{extra}")
-            run(python, "-m", "pip", "install", "--quiet", *wanted)
+            wanted = (*pins, "hypothesis", "pytest", "pytest-timeout", "nbval", "-e")
+            steps = [("-m", "pip", "install", "--quiet", *wanted, f"{ROOT}{extra}")]
             tests = [ROOT / "tests" / f"test_{name}.py" for name in names]
-            for threads in ("1", "2"):
+            steps += [(*pytest, "--noconftest", *tests)] * 2
+            steps += [(*pytest, *nbval, ROOT / "notebooks")] * bool(extra)
+            for step, threads in zip(steps, ("1", "1", "2", "2"), strict=False):
                 limits = {"OPENCV_FOR_THREADS_NUM": threads, "NUMBA_NUM_THREADS": threads}
-                options = ("-q", "--noconftest", "-p", "no:cacheprovider")
-                said = run(python, "-m", "pytest", *options, *tests, **limits)
-                print(f"{short}, {pins}{extra}, {threads} thread(s):", said.splitlines()[-1])
+                fine, said = run(python, *step, **limits)
+                n_failed += not fine
+                told = said if not fine else (said.splitlines() or [""])[-1]
+                print(f"{short}, {pins}{extra}, {threads} thread(s):", told, flush=True)
+    return int(n_failed > 0)
 
 
 SHORT = "import sys; print('%d.%d' % sys.version_info[:2])"
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    sys.exit(main(*sys.argv[1:]))

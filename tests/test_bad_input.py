@@ -186,7 +186,9 @@ WORDS = {
     "sweep --images scan.npy --reference mask.npy --groups no.txt": "no groups file .*no.txt",
     "sweep --images scan.npy --reference mask.npy --groups pipe.txt": "no groups file",
     "sweep --widths ''": "not understood",
-    "sweep --csv mask.npy": "exists already",
+    "sweep --csv mask.npy": "of a kind not written; use .csv",
+    "report --images nan.npy": "Slice 1 has .* pixels that are NaN",
+    "mask 'bids/*' -o out --bids --overwrite": "2 masks would be called sub-1_desc-pdT1w",
     "evidence --with-phantom nobody": "No variant called 'nobody'",
     "phantom": "Name the file to write",
     "phantom -o p.png": "not written",
@@ -223,7 +225,7 @@ WORDS = {
     "mask scan.npy -o place-\udcff.npz": "no UTF-8",
     "evidence scan.npy -o place-\udcff.npz": "no UTF-8",
     "sweep --csv place-\udcff.npz": "no UTF-8",
-    "collate broken -o t.csv": "is not JSON",
+    "collate broken -o t.csv": "is not a whole skullnb results file",
     "collate two -o t.xlsx": "of a kind not written; use .csv",
 }
 
@@ -237,8 +239,10 @@ def desk(tmp_path, monkeypatch):
     os.mkfifo("pipe.txt")
     np.save("nan.npy", NAN)
     np.save("small.npy", np.zeros((2, 5, 5), np.uint8))
-    for folder in ("two", "old"):
+    for folder in ("two", "old", "bids"):
         Path(folder).mkdir()
+    for name in ("desc-pd_T1w", "pdT1w"):
+        Path(f"bids/sub-1_{name}.nii.gz").touch()
     Path("old", MARKER).touch()
     Path("broken/results").mkdir(parents=True)
     Path("broken/results/01-data.json").write_text('{"format": "skullnb-')

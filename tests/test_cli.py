@@ -150,11 +150,11 @@ def test_report_and_lab_get_the_data_under_the_notebooks_names(folder, monkeypat
 
 
 def test_no_table_takes_the_place_of_what_it_is_about(folder, monkeypatch):
-    os.link("scan.npy", "link.npy")
-    (folder / "groups.txt").write_text("a\na\nb\nb\n")
+    (folder / "groups.csv").write_text("a\na\nb\nb\n")
+    os.link("scan.npy", "link.csv")
     words = ("sweep", "--images", "scan.npy", "--reference", "reference.npy", "--overwrite")
-    for own in ("link.npy", "reference.npy", "groups.txt"):
-        assert "slices came from" in refused(*words, "--groups", "groups.txt", "--csv", own)
+    for own in ("link.csv", "groups.csv"):
+        assert "slices came from" in refused(*words, "--groups", "groups.csv", "--csv", own)
     (folder / "runs").mkdir()
     (folder / "runs" / "a.json").write_text("{}")
     assert "kind not written" in refused("collate", "runs", "-o", "runs/a.json", "--overwrite")

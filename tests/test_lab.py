@@ -42,7 +42,7 @@ def notebooks(tmp_path, monkeypatch):
 def served(notebooks, monkeypatch):
     """What would have been served."""
     given: list[tuple[Path, list[str], bool]] = []
-    monkeypatch.setattr(lab, "_serve", lambda *words: given.append(words))
+    monkeypatch.setattr(lab, "_serve", lambda _, *words: given.append(words))
     return given
 
 

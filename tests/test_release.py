@@ -124,6 +124,7 @@ def test_the_paper_has_the_parts_and_the_length_that_journals_want():
 
 def test_codemeta_says_what_the_citation_says():
     said, cited = read(ROOT / "codemeta.json"), read(ROOT / "CITATION.cff")
+    assert (said["@type"], said["name"]) == ("SoftwareSourceCode", "skullnb")
     same = {"alternateName": "title", "description": "abstract", "keywords": "keywords"}
     assert {one: said[one] for one in same} == {one: cited[key] for one, key in same.items()}
     assert said["version"] == cited["version"] == skullnb.__version__

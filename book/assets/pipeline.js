@@ -210,22 +210,17 @@ const skullnb = (() => {
 
   // Instead of step 4: grown from the brain through the dark around it and inside the head, as in
   // `skullnb.pipeline.border`, which says why each distance is what it is.
-  function growThroughDark(
-    brain, { pixels: levels }, threshold, spacing,
-    reachMm = 14, share = 0.9, marginMm = 3, closingMm = 8,
-  ) {
+  function growThroughDark(brain, { pixels: levels }, threshold, spacing, reachMm = 14) {
     const where = (rule) => likeness(brain, levels.map(rule));
     const kernel = (mm) => disc(mm, spacing);
     const head = largest(fillHoles(close(where((level) => level > 0.5 * threshold), kernel(3))));
-    const inside = erode(head, kernel(marginMm)).pixels;
+    const inside = erode(head, kernel(3)).pixels;
     const closed = fillHoles(close(brain, kernel(4)));
     const within = (mm) => spread(closed, kernel(mm)).pixels;
     const [near, far] = [Math.min(2, reachMm), reachMm].map(within);
-    const found = where((level, i) => inside[i] & (near[i] | (level < share * threshold & far[i])));
+    const found = where((level, i) => inside[i] & (near[i] | (level < 0.9 * threshold & far[i])));
     const opened = spread(erode(found, kernel(2)), kernel(2)).pixels;
-    return close(
-      largest(where((_, i) => (near[i] & inside[i]) | opened[i])), kernel(closingMm),
-    );
+    return close(largest(where((_, i) => (near[i] & inside[i]) | opened[i])), kernel(8));
   }
 
   // The pixels whose centres lie within so many mm, row by row as in `structuringElement`.

@@ -34,9 +34,6 @@ def grow_through_dark(
     threshold: float,
     spacing_mm: tuple[float, float],
     reach_mm: float = REACH_MM,
-    share: float = SHARE,
-    margin_mm: float = MARGIN_MM,
-    closing_mm: float = CLOSING_MM,
 ) -> Mask:
     """Grow a component through the dark around it, inside the head; in place of `dilate`.
 
@@ -45,13 +42,12 @@ def grow_through_dark(
     brain, normalised : (H, W) uint8
         The chosen component {0, 1}, whose gaps and holes are closed first, and the levels 0..255.
     threshold : float
-        Level that splits dark and bright; pixels darker than `share` of it are grown through.
+        Level that splits dark and bright; pixels darker than 0.9 of it are grown through.
     spacing_mm : (row, column)
         In mm per pixel.
-    reach_mm, margin_mm, closing_mm : float
-        The most that it grows (the first 2 mm whatever the brightness), what is left out at the
-        head's outline, and the radius of the disc that closes the result, in mm. Nothing grows
-        where there is no brain, or the head is nowhere thicker than twice the margin.
+    reach_mm : float
+        The most that it grows, in mm; the first 2 mm whatever the brightness. It keeps 3 mm from
+        the head's outline, and is closed by a disc of 8 mm. Nothing grows where there is no brain.
 
     Examples
     --------
@@ -66,8 +62,8 @@ def grow_through_dark(
         return np.zeros(brain.shape, dtype=np.uint8)
     closed = closed_brain(brain > 0, spacing_mm)
     near, far = (_dilate(closed, mm, spacing_mm) for mm in (min(LEAST_MM, reach_mm), reach_mm))
-    head, dark = head_of(normalised, threshold, spacing_mm), normalised < share * threshold
-    return grow_inside(head, near, far, dark, spacing_mm, margin_mm, closing_mm)
+    head, dark = head_of(normalised, threshold, spacing_mm), normalised < SHARE * threshold
+    return grow_inside(head, near, far, dark, spacing_mm)
 
 
 def closed_brain(brain: _Picture, spacing_mm: tuple[float, float]) -> _Picture:
@@ -83,20 +79,14 @@ def head_of(normalised: Mask, threshold: float, spacing_mm: tuple[float, float])
 
 
 def grow_inside(
-    head: _Picture,
-    near: _Picture,
-    far: _Picture,
-    dark: _Picture,
-    spacing_mm: tuple[float, float],
-    margin_mm: float = MARGIN_MM,
-    closing_mm: float = CLOSING_MM,
+    head: _Picture, near: _Picture, far: _Picture, dark: _Picture, spacing_mm: tuple[float, float]
 ) -> Mask:
     """Grow from `near`, whatever its brightness, to what is dark in `far`, all inside a head."""
-    inside = erode(head, margin_mm, spacing_mm)
+    inside = erode(head, MARGIN_MM, spacing_mm)
     near = near & inside
     found = near | (dark & inside & far)
     found = near | _dilate(erode(found, OPENING_MM, spacing_mm), OPENING_MM, spacing_mm)
-    return _close(_largest(found), closing_mm, spacing_mm).astype(np.uint8)
+    return _close(_largest(found), CLOSING_MM, spacing_mm).astype(np.uint8)
 
 
 def grow(

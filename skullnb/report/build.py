@@ -57,7 +57,7 @@ def build_report(
     **parameters: Any,
 ) -> Report:
     """Run the notebooks (of `chapters`, or all) with their parameters, and build pages of them."""
-    for module in ("papermill", "nbclient", "jupyter_book", "matplotlib", "yaml"):
+    for module in ("papermill", "nbclient", "jupyter_book", "matplotlib", "jinja2", "bs4"):
         needed(module, "A report", "report")
     import nbformat
     import yaml
@@ -122,8 +122,10 @@ def build_report(
 def find_assets(name: str) -> Path:
     """Find the notebooks or the book's sources: inside the installed package, or beside it."""
     package = Path(__file__).resolve().parents[1]
-    inside = package / "_assets" / name
-    return inside if inside.is_dir() else package.parent / name
+    for folder in (package / "_assets" / name, package.parent / name):
+        if folder.is_dir():
+            return folder
+    raise UnreadableFile(f"This installation of skullnb has no {name!r} folder; install it again.")
 
 
 def _choose(

@@ -29,9 +29,11 @@ def launch_lab(
     **parameters: Any,
 ) -> None:
     """Open the explorer in JupyterLab, on this machine only, and wait until JupyterLab ends."""
-    lab_app = needed("jupyterlab.labapp", "The explorer", "lab").LabApp
+    needed("jupyterlab", "The explorer", "lab")
+    from jupyterlab.labapp import LabApp
+
     if {"-h", "--help", "--help-all", "--version", "-V", "--generate-config"} & {*arguments}:
-        lab_app.launch_instance([*arguments])  # it answers that, and starts nothing
+        LabApp.launch_instance([*arguments])  # it answers that, and starts nothing
         return
     if opening := [one for one in arguments if re.match(r"--(\w+\.)?(ip|token)\b", one)]:
         told = "The explorer is for this computer only and has a token of its own"
@@ -39,7 +41,7 @@ def launch_lab(
     paths = {key: _full(str(parameters.get(key, ""))) for key in DATA[:3]}
     chosen = Chapter(NOTEBOOK, {**parameters, **paths}).parameters
     notebook = copy_notebook(Path(folder).absolute(), chosen)
-    _serve(notebook, [f"--port={port}"] * bool(port) + list(arguments), open_browser)
+    _serve(LabApp, notebook, [f"--port={port}"] * bool(port) + list(arguments), open_browser)
 
 
 def copy_notebook(folder: Path, parameters: Mapping[str, Any]) -> Path:
@@ -66,10 +68,9 @@ def _full(path: str) -> str:
     return str(expand(path).absolute()) if there else path
 
 
-def _serve(path: Path, arguments: Sequence[str], open_browser: bool) -> None:
+def _serve(app: Any, path: Path, arguments: Sequence[str], open_browser: bool) -> None:
     """Run the notebook in a kernel of JupyterLab, so that its widgets live, then JupyterLab."""
     import nbformat
-    from jupyterlab.labapp import LabApp
     from nbclient import NotebookClient
     from nbclient.exceptions import DeadKernelError
     from nbformat.sign import NotebookNotary
@@ -85,7 +86,7 @@ def _serve(path: Path, arguments: Sequence[str], open_browser: bool) -> None:
     ]
     # This goes before settings files and JUPYTER_TOKEN, which may name no token or every address.
     token = ["--ip=127.0.0.1", f"--IdentityProvider.token={secrets.token_hex(24)}"]
-    server = LabApp.initialize_server(argv=[*own, *arguments, *token])
+    server = app.initialize_server(argv=[*own, *arguments, *token])
     server.identity_provider.token_generated = True  # or the address is printed without it
     if hasattr(os, "geteuid") and os.geteuid() == 0 and not server.allow_root:
         raise SkullnbError("JupyterLab serves root only when asked to: skullnb lab -- --allow-root")

@@ -169,7 +169,7 @@ def parse_slices(slices: object, n_slices: int) -> list[int]:
         chosen = []
     if not chosen or len(set(chosen)) < len(chosen):
         told = f"The slices {text!r} choose none of 0 to {n_slices - 1} or one twice"
-        raise InvalidSetting(f"{told}; give numbers and ranges such as 104:127, 3, or 1,5,9.")
+        raise InvalidSetting(f"{told}; give numbers and ranges such as 129:152, 3, or 1,5,9.")
     return chosen
 
 

@@ -64,7 +64,7 @@ def read_stack(
     spacing_mm : str, float or pair
         (row, column) as `0.5` or `0.667x0.7`, before what the header says.
     slices : str or int
-        Which slices of each volume: `104:127` (127 left out), `3`, `1,5,9`, `::5`, `-1`.
+        Which of each volume, from 0 at the feet: `129:152` (152 left out), `3`, `1,5,9`, `::5`.
     axis : {"", "axial", "coronal", "sagittal"}
         How to cut volumes that have an orientation. By default as they were acquired, or axial.
     name : str

@@ -219,12 +219,8 @@ def slices_of(stack: Stack) -> pd.DataFrame:
     told = _places(stack).assign(threshold=levels, n_edge_touching=touching)
     if stack.reference is not None:
         told["chosen"] = [*map(what_was_chosen, traces, reference_of(stack))]
-    own = [_own_signs(one, stack) for one in traces]
+    own = [warnings_of(one.facts, one.settings, stack.spacing_mm, one.reason) for one in traces]
     return told.assign(signs=with_jumps(own, areas, levels, stack))
-
-
-def _own_signs(trace: SkullMaskTrace, stack: Stack) -> dict[str, str]:
-    return warnings_of(trace.facts, trace.settings, stack.spacing_mm, trace.reason)
 
 
 def with_jumps(
@@ -245,6 +241,7 @@ def _crops(stack: Stack, reaches: "pd.Series[float]") -> Iterator[dict[str, Any]
         for (sides, axes), depth in product(CUTS.items(), DEPTHS_MM):
             frame = cut_into_head(image, depth, spacing, axes)
             trace = pipeline.trace_skull_mask(image[frame], settings, spacing_mm=spacing)
+            told = warnings_of(trace.facts, settings, stack.spacing_mm, trace.reason)
             yield {
                 **place,
                 "sides": sides,
@@ -253,7 +250,7 @@ def _crops(stack: Stack, reaches: "pd.Series[float]") -> Iterator[dict[str, Any]
                 "threshold": trace.threshold,
                 **edge_outcome(trace, reference[frame]),
                 "chosen": what_was_chosen(trace, reference[frame]),
-                "signs": ";".join(_own_signs(trace, stack)),
+                "signs": ";".join(told),
             }
 
 

@@ -190,9 +190,7 @@ def _by_volume(scores: pd.DataFrame) -> pd.DataFrame:
     return scores.groupby(level="volume", sort=False).mean()
 
 
-def _test(
-    method: str, scores: pd.DataFrame, names: Iterable[Any], folds: NDArray[np.bool_]
-) -> Outcome:
+def _test(method: str, scores: pd.DataFrame, names: Iterable[Any], folds: NDArray[Any]) -> Outcome:
     """Choose without the slices of a fold, (F, N), and test on them; on all if none is left."""
     rows, volumes = [], []
     for name, out in zip(names, folds, strict=True):
