@@ -60,8 +60,6 @@ def run(*words):
     return result.exit_code, result.stderr.partition("Error: ")[2].removesuffix("\n")
 
 
-# --- files -------------------------------------------------------------------------------------
-
 OTHER_NAME = os.fsdecode(b"\xff.npy")
 FILES = {
     # name: (what makes it in a folder, words of the refusal)
@@ -161,8 +159,6 @@ def test_a_file_that_is_no_scan_is_refused_at_every_door(tmp_path, monkeypatch, 
         assert re.search(words, said), (door, said)
         assert everything_in(tmp_path) == before, door
 
-
-# --- the command line --------------------------------------------------------------------------
 
 WORDS = {
     # in a folder with scan.npy, mask.npy, labels.txt: what the refusal says
@@ -264,8 +260,6 @@ def test_words_that_make_no_sense_are_refused(desk, words, monkeypatch):
     assert everything_in(desk) == before
 
 
-# --- python ------------------------------------------------------------------------------------
-
 CALLS = {
     # in a folder: what the refusal says; what other modules refuse is in their own tests
     "a path with a null": (lambda f: read_stack("a\0b.npy"), "no file or folder"),
@@ -290,8 +284,6 @@ def test_a_file_can_not_name_another_one_to_be_read_as_its_groups(tmp_path):
     path = npz(images=NOISE, groups=str(tmp_path / "secret"))(tmp_path)
     assert set(read_stack(path).groups) == {str(tmp_path / "secret")}
 
-
-# --- places that can't be written --------------------------------------------------------------
 
 PLACES = {
     # in a folder with scan.npy, PLACE being full, or read only

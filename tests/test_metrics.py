@@ -94,9 +94,6 @@ def test_distances_are_those_of_a_distance_map(pair, row, column):
     assert metrics.nsd(one, two, math.e, spacing) == np.mean(every <= math.e)
 
 
-# ---- bringing slices together ----
-
-
 def test_the_mean_weighs_slices_and_the_pool_weighs_pixels_and_empty_slices_count_for_nothing():
     small, four = mask_of((9, 9), np.s_[0, 0:2]), mask_of((9, 9), np.s_[0, 0:4])
     full, empty = np.ones((9, 9)), np.zeros((9, 9))

@@ -22,8 +22,6 @@ from skullnb.report.build import build_report
 
 MODULE = Path(skullnb.__file__).parent
 
-# --- the module --------------------------------------------------------------------------------
-
 DANGERS = """\
 from pickle import loads
 from joblib.numpy_pickle import load
@@ -75,8 +73,6 @@ def test_a_nifti_header_with_a_dicom_header_in_it_tells_nothing_of_the_patient(
     said += [gzip.decompress((tmp_path / "mask.nii.gz").read_bytes()).decode("latin-1")]
     assert not [text for text in said if PLANTED in text]
 
-
-# --- the book ----------------------------------------------------------------------------------
 
 RUNS = "window.planted=1;alert(1)"
 LABELS = (
