@@ -288,6 +288,9 @@ const skullnbLive = (() => {
       numbers.replaceChildren(...facts.map(([name, text]) => make(
         "div", {}, make("dt", { textContent: name }), make("dd", { textContent: text }),
       )));
+      // Numbers stay whole: a column is at least as wide as seven characters, or as the longest.
+      const longest = Math.max(7, ...facts.map(([, text]) => text.length));
+      numbers.style.setProperty("--longest", longest);
       const { warnings } = skullnbSigns.signsOf(trace, spacing);
       state.warnings = warnings;
       const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}.`;
