@@ -177,6 +177,12 @@ const skullnbLive = (() => {
         controls[name].setAttribute("aria-valuetext", text);
         controls[name].labels[0].querySelector("span").textContent = text;
       }
+      const remark = panel.querySelector(".live-remark");
+      remark.textContent = skullnbSigns.spanRemark(settings, state.slice.spacing);
+      if (!remark.textContent) return;
+      controls.kernelWidth.setAttribute(
+        "aria-valuetext", `${said.kernelWidth}. ${remark.textContent}`,
+      );
     }
 
     // The slice at its own size, tinted by the layer.
