@@ -28,7 +28,8 @@ from skullnb.pipeline import (
     trace_skull_mask,
 )
 from skullnb.pipeline.border import grow_through_dark
-from skullnb.pipeline.signs import AREA_JUMP, SIGNS, THRESHOLD_JUMP, warnings_of
+from skullnb.pipeline.signs import AREA_JUMP, SIGNS, THRESHOLD_JUMP, kernel_sign, warnings_of
+from skullnb.reach import span_remark
 from skullnb.report import live
 from skullnb.stack import Stack, read_stack
 
@@ -515,6 +516,16 @@ def test_every_control_has_a_name_works_by_keyboard_and_is_announced_after_a_pau
                 && !one.getAttribute("aria-label")).length"""
     )
     assert unnamed == 0
+
+
+def test_a_kernel_gets_the_command_lines_remark_on_its_reach(page, head):
+    slider, best = page.get_by_label("Kernel width"), "best met by 7 to 8 mm"
+    for width in range(61):
+        slider.fill(str(width))
+        is_wide = kernel_sign(PipelineSettings(kernel_width=width), head.spacing_mm)
+        expected = not is_wide and best in span_remark(width, head.spacing_mm)
+        assert (best in page.locator(".live-remark").inner_text()) == expected, width
+        assert (best in (slider.get_attribute("aria-valuetext") or "")) == expected, width
 
 
 def test_on_a_phone_all_moves_by_touch_and_by_key_and_nothing_overflows(chromium, site):

@@ -177,6 +177,12 @@ const skullnbLive = (() => {
         controls[name].setAttribute("aria-valuetext", text);
         controls[name].labels[0].querySelector("span").textContent = text;
       }
+      const remark = panel.querySelector(".live-remark");
+      remark.textContent = skullnbSigns.spanRemark(settings, state.slice.spacing);
+      if (!remark.textContent) return;
+      controls.kernelWidth.setAttribute(
+        "aria-valuetext", `${said.kernelWidth}. ${remark.textContent}`,
+      );
     }
 
     // The slice at its own size, tinted by the layer.
@@ -288,6 +294,9 @@ const skullnbLive = (() => {
       numbers.replaceChildren(...facts.map(([name, text]) => make(
         "div", {}, make("dt", { textContent: name }), make("dd", { textContent: text }),
       )));
+      // Numbers stay whole: a column is at least as wide as seven characters, or as the longest.
+      const longest = Math.max(7, ...facts.map(([, text]) => text.length));
+      numbers.style.setProperty("--longest", longest);
       const { warnings } = skullnbSigns.signsOf(trace, spacing);
       state.warnings = warnings;
       const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}.`;

@@ -54,7 +54,8 @@ const skullnbPanel = (() => {
     border: choice(
       "border", "Border rule", [["dilation", "one dilation"], ["dark growth", "dark growth"]],
     ),
-    kernelWidth: withCurve(slider("kernelWidth", "Kernel width")),
+    kernelWidth: withCurve(slider("kernelWidth", "Kernel width"))
+      .replace(/<.div>$/, '<p class="live-note live-remark" aria-hidden="true"></p></div>'),
     reachMm: withCurve(slider("reachMm", "Reach")),
     kernelShape: choice("kernelShape", "Kernel", [["ellipse", "ellipse"], ["rectangle", "square"]]),
     connectivity: choice(

@@ -171,10 +171,13 @@ const skullnbSigns = (() => {
     return [...found, ...sizeSigns(facts, spacing), ...choiceSigns(facts)];
   }
 
+  // The odd width whose reach is nearest to what the open heads chose.
+  const nearestWidth = (pixel) => 1 + 2 * Math.max(Math.ceil(7.5 / pixel - 0.5), 0);
+
   function kernelSign({ kernelWidth }, spacing) {
     const pixel = (spacing[0] + spacing[1]) / 2;
     if (((kernelWidth - 1) / 2) * pixel <= 16) return [];
-    const width = 1 + 2 * Math.max(Math.ceil(7.5 / pixel - 0.5), 0);
+    const width = nearestWidth(pixel);
     const reach = (one) => {
       const sides = new Set(spacing.map((mm) => general(((one - 1) / 2) * mm, 3)));
       return `${[...sides].join(" x ")} mm`;
@@ -182,6 +185,17 @@ const skullnbSigns = (() => {
     return [`the kernel of ${kernelWidth} px reaches ${reach(kernelWidth)} here, more than twice `
       + "the 8 mm that any open head chose, so the mask may cover too much, and --reach-mm 7.5, or "
       + `--kernel-width ${width}, the nearest of odd width, reaches ${reach(width)}`];
+  }
+
+  // In short what `skullnb.reach.span_remark` says of a kernel of which `kernelSign` says nothing.
+  function spanRemark(settings, spacing = null) {
+    const { kernelWidth, border } = settings;
+    if (!spacing || !kernelWidth || border !== "dilation") return "";
+    const reaches = spacing.map((mm) => ((kernelWidth - 1) / 2) * mm);
+    const isUsual = reaches.every((reach) => reach >= 0.75 * 7 && reach <= 1.25 * 8);
+    const isNearest = Math.abs(nearestWidth((spacing[0] + spacing[1]) / 2) - kernelWidth) <= 1;
+    if (isUsual || isNearest || kernelSign(settings, spacing).length) return "";
+    return "The open heads were best met by 7 to 8 mm.";
   }
 
   function sizeSigns(facts, spacing) {
@@ -246,5 +260,5 @@ const skullnbSigns = (() => {
     return { facts, reason, warnings: warningsOf(facts, trace.settings, spacing, reason) };
   }
 
-  return { signsOf, factsOf, warningsOf, hullRows, fixed, percent, general };
+  return { signsOf, factsOf, warningsOf, spanRemark, hullRows, fixed, percent, general };
 })();
