@@ -108,8 +108,7 @@ def shared(*without: str, argument: bool = False) -> list[click.Parameter]:
 
 def typed(name: str) -> bool:
     """Say whether an option was given on the command line."""
-    origin = click.get_current_context().get_parameter_source(name)
-    return origin is ParameterSource.COMMANDLINE
+    return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
 def pop_settings(words: dict[str, Any]) -> PipelineSettings:
@@ -237,7 +236,8 @@ def sweep_widths(widths: str, csv: Path | None, overwrite: bool, **words: Any) -
     table = sweep.sweep_kernel_width(stack, wanted)
     say(f"{stack.name}: {len(stack)} slices, mean over slices, kernel widths in px")
     click.echo(sweep.summarise(table).to_string(index=False, float_format="%.4f"))
-    click.echo(f"Best: {sweep.best_width(table)} px, tuned and tested on these very slices.")
+    best = f"Best: {sweep.best_width(table)} px, tuned and tested on these very slices."
+    click.echo(f"{best} {stack.coverage}".rstrip())
     if csv:
         masking.write_table(table, expand(csv))
 
@@ -258,16 +258,16 @@ def count_evidence(
     places = [expand(output) / f"evidence.{kind}" for kind in ("csv", "json")] if output else []
     for place in filter(Path.exists, places):
         refuse_place(place, [*files_of(stack), Path(words["groups"])], overwrite)
-    given = replace(stack, synthetic=stack.synthetic or synthetic)
-    stacks = [given, *map(phantom.variant, variants)]
-    ledger = evidence.combine([evidence.build_ledger(one, settings) for one in stacks])
+    stack = replace(stack, synthetic=stack.synthetic or synthetic)
+    stacks = [stack, *map(phantom.variant, variants)]
+    ledger = evidence.combine(evidence.build_ledger(one, settings) for one in stacks)
     whose = "other heads" if heads.known(words["images"]) else "your data"
     table, verdict = evidence.summarise(ledger), evidence.verdict(ledger, whose)
     say(", ".join(f"{one.name}: {len(one)} slices" for one in stacks))
     shown = table[["rule", "evidence", "effect", "iou", "iou_off"]].dropna(axis=1, how="all")
     shown = shown.rename(columns={"iou_off": "iou without it"})
     click.echo(shown.to_string(index=False, float_format="%.4f"))
-    click.echo(verdict)
+    click.echo(f"{verdict} {stack.coverage}".rstrip())
     if places:
         used = asdict(settings.at(stack.spacing_mm))
         told = {"verdict": verdict, "rules": table.to_dict("records"), "settings": used}
@@ -345,9 +345,8 @@ def heads_group() -> None:
 def list_heads() -> None:
     """List the heads, with their kind of reference mask."""
     for name, head in heads.HEADS.items():
-        where = "here" if heads.is_here(name) else "not here"
         told = f"{head.n_slices:3} slices, {head.contrast:5} {head.reference:14} of {head.group}"
-        click.echo(f"{name:16} {told:50} {where}")
+        click.echo(f"{name:16} {told:50} {'not ' * (not heads.is_here(name))}here")
     click.echo("Two stacks of one head are not two heads: keep them on one side of a split.")
 
 

@@ -46,10 +46,8 @@ def switch_off(trace: SkullMaskTrace, rule: str) -> Mask:
     fired = {record.name: record.fired for record in trace.rules}
     if rule not in fired:
         raise InvalidSetting(f"There is no rule {rule!r}; the rules are {', '.join(fired)}.")
-    if not fired[rule]:
-        return trace.mask
-    if rule == "fill holes":
-        return trace.dilated
+    if rule == "fill holes" or not fired[rule]:
+        return trace.dilated if fired[rule] else trace.mask
     settings, levels, level = trace.settings, trace.normalised, trace.threshold
     labels, components, drop = trace.labels, trace.components, settings.drop_edge_touching
     if rule in ("flat-image guard", "threshold"):
@@ -85,7 +83,7 @@ def build_ledger(
         A row for each slice and rule: stack, group ("" where unknown), position (in the stack),
         slice (its number in its file), synthetic, rule, fired, n_pixels (that the rule itself set
         or removed), changed_px (of the mask, by switching the rule off), iou and dice with the
-        rule, iou_off and dice_off without it (NaN without a reference mask).
+        rule, iou_off and dice_off without it; NaN if the reference is empty or none, head or not.
 
     Examples
     --------
@@ -94,20 +92,16 @@ def build_ledger(
     >>> build_ledger(Stack(images)).query("changed_px > 0")["rule"].tolist()
     ['dilate']
     """
-    settings = settings or PipelineSettings()
-    rows: list[tuple[Any, ...]] = []
+    settings, rows = settings or PipelineSettings(), list[tuple[Any, ...]]()
     for i, number in enumerate(stack.slice_numbers):
-        trace = pipeline.trace_skull_mask(
-            stack.images[i], settings, spacing_mm=stack.spacing_mm, slice_number=number
-        )
-        reference = None if stack.reference is None else np.asarray(stack.reference[i], bool)
+        known: Any = {"spacing_mm": stack.spacing_mm, "slice_number": number}
+        trace = pipeline.trace_skull_mask(stack.images[i], settings, **known)
         place = (stack.name, stack.groups[i] if stack.groups else "", i, number, stack.synthetic)
         for record in trace.rules:
             mask = switch_off(trace, record.name)
-            changed, scores = int(np.count_nonzero(mask != trace.mask)), [np.nan] * 4
-            if reference is not None:
-                pair = [overlaps(one, reference) for one in (trace.mask, mask)]
-                scores = [one[name] for one in pair for name in ("iou", "dice")]
+            changed, pair = int(np.count_nonzero(mask != trace.mask)), (trace.mask, mask)
+            found = [overlaps(one, stack.drawn[i]) for one in pair if i in stack.drawn]
+            scores = [one[name] for one in found for name in ("iou", "dice")] or [np.nan] * 4
             rows.append((*place, *record, changed, *scores))
         if visit:
             visit(i)
@@ -142,8 +136,7 @@ def summarise(ledger: pd.DataFrame, by: str | Sequence[str] = ()) -> pd.DataFram
     """
     keys = [*([by] if isinstance(by, str) else by), "rule"]
     groups = ledger.groupby(keys, sort=False)
-    accounts = [dict(zip(keys, key, strict=True)) | _account(rows) for key, rows in groups]
-    return pd.DataFrame(accounts)
+    return pd.DataFrame([dict(zip(keys, key, strict=True)) | _account(one) for key, one in groups])
 
 
 def verdict(ledger: pd.DataFrame, whose: str = "your data") -> str:
@@ -206,6 +199,4 @@ def effect(n_fired: int, n_changed: int, iou: float, iou_off: float) -> str:
         return "changes the mask"
     if abs(iou - iou_off) <= NOTABLE_IOU:
         return "hardly matters"
-    if iou > iou_off:
-        return "helps"
-    return "destroys" if iou < iou_off / 2 else "hurts"
+    return "helps" if iou > iou_off else "destroys" if iou < iou_off / 2 else "hurts"

@@ -28,19 +28,20 @@ def sweep_kernel_width(
 
     Gives a row for each slice and width: position (in the stack), slice (its number in its file),
     group ("" where unknown), kernel_width in px, reach_mm (the kernel's mean reach; only where the
-    spacing is known), and a column for each metric.
+    spacing is known), and a column for each metric: NaN where the reference is empty, head or not.
     """
     settings, spacing = replace(settings or PipelineSettings(), reach_mm=None), stack.spacing_mm
     widths = [replace(settings, kernel_width=width).kernel_width for width in widths]
-    if stack.reference is None:
-        raise InvalidSetting("A sweep needs a reference mask, and this stack has none; give one.")
-    known = OVERLAPS + DISTANCES
-    if not widths or not set(metrics) <= set(known):
-        raise InvalidSetting(f"A sweep needs widths, and metrics of {', '.join(known)}.")
+    if not stack.drawn:
+        raise InvalidSetting(stack.coverage or "A sweep needs a reference mask; give one.")
+    if not widths or not set(metrics) <= {*OVERLAPS, *DISTANCES}:
+        raise InvalidSetting(f"Give widths, and metrics of {', '.join(OVERLAPS + DISTANCES)}.")
     rows, is_far = list[dict[str, Any]](), bool(set(metrics) & set(DISTANCES))
     for i, number in enumerate(stack.slice_numbers):
-        reference = np.asarray(stack.reference[i], dtype=bool)
         place = {"position": i, "slice": number, "group": stack.groups[i] if stack.groups else ""}
+        if (reference := stack.drawn.get(i)) is None:
+            rows += ({**place, "kernel_width": width} for width in widths)  # the scores are NaN
+            continue
         masks = masks_by_width(stack.images[i], widths, settings, slice_number=number)
         for width, mask in zip(widths, masks, strict=True):
             found = score(mask, reference, spacing) if is_far else overlaps(mask, reference)

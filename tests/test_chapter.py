@@ -62,6 +62,15 @@ def test_with_images_it_is_about_them(scans):
     assert (chapter.spacing_mm, len(chapter.stack)) == ((0.5, 0.5), 1)
 
 
+def test_slices_without_a_reference_are_told_and_stand_for_nothing(scans):
+    names = {"images": str(scans / "scans.npy"), "reference": str(scans / "one.npy")}
+    np.save(scans / "one.npy", np.load(scans / "scans.npy") * (np.arange(9) == 7)[:, None, None])
+    chapter, without = (open_chapter("x", names | {"slices": one}) for one in ("", ":7"))
+    assert (chapter.middle, without.reference) == (7, None)
+    assert "with reference. Scored on 1 of 9 slices; the ref" in chapter._repr_markdown_()
+    assert "no reference. The reference mask is empty on every" in without._repr_markdown_()
+
+
 def test_a_reach_in_mm_becomes_a_kernel_width_where_the_spacing_is_known(scans):
     names = {"images": str(scans / "scans.npy"), "reach_mm": 5}
     assert open_chapter("x", {**names, "spacing_mm": "1"}).settings.kernel_width == 11

@@ -82,6 +82,11 @@ def test_the_evidence_command_counts_slices_scores_them_and_says_a_verdict(folde
     words = ("evidence", "scan.npy", "--reference", "reference.npy", "-o", "out")
     text = run(*words, "--kernel-width", 3).stdout
     assert re.search(r"dilate .* hurts +0\.\d{4} +1\.0000\n", text)
+    np.save("two.npy", (HEAD > 0) * np.array([1, 0, 1, 0])[:, None, None])
+    sweep = ("sweep", "--images", "scan.npy", "--reference", "two.npy")
+    for partly in (sweep, ("evidence", *sweep[2:])):
+        assert "Scored on 2 of 4 slices; the reference mask is empty on" in run(*partly).stdout
+    assert "empty on every chosen slice; choose others" in refused(*sweep, "--slices", "1,3")
     told = json.loads((folder / "out" / "evidence.json").read_text())
     assert told["verdict"] in text
     assert ("dilate", "exercised") in [(rule["rule"], rule["status"]) for rule in told["rules"]]

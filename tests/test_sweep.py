@@ -56,21 +56,25 @@ def test_slices_without_a_score_are_left_out_of_the_mean():
     np.testing.assert_array_equal(summarise(rows).iou, [0.5, np.nan])
     with pytest.raises(InvalidSetting, match="all empty"):
         best_width(rows[2:])
+    stack = square_heads()
+    stack.reference[1] = 0
+    found = sweep_kernel_width(stack, [3, 5], ["iou", "assd"])
+    assert found.iou.notna().tolist() == found.assd.notna().tolist() == [True, True, False, False]
 
 
 def test_an_impossible_sweep_is_refused():
     for stack, widths, names, message in (
-        (square_heads(), (), ("iou",), "at least one"),
+        (square_heads(), (), ("iou",), "Give widths"),
         (square_heads(), (-1,), ("iou",), "whole number"),
         (square_heads(), (3,), ("f1",), "metrics of iou, dice"),
-        (Stack(np.zeros((1, 4, 4))), (3,), ("iou",), "has none; give one"),
+        (Stack(np.zeros((1, 4, 4))), (3,), ("iou",), "needs a reference mask"),
     ):
         with pytest.raises(InvalidSetting, match=message):
             sweep_kernel_width(stack, widths, names)
     images = np.zeros((6, 8, 8))
     images[5, 0, 0] = np.nan
     with pytest.raises(InvalidImage, match="lice 5"):
-        sweep_kernel_width(Stack(images, np.zeros(images.shape, dtype=np.uint8))[4:], [3])
+        sweep_kernel_width(Stack(images, np.ones(images.shape, dtype=np.uint8))[4:], [3])
 
 
 @pytest.mark.parametrize("text", ["", "a", "5:3", "1:2:3:4", "1:5:0", "2,,3", "1:2,3", "1.5", ":"])

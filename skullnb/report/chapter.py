@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,11 +43,10 @@ SVG = "SKULLNB_SVG"  # set to 1 where figures are to be drawn as SVG beside PNG,
 class Chapter:
     """The data of the notebook `name`, and the pipeline's answers about them.
 
-    `stack` is what it is about; `images`, `reference`, `spacing_mm` and `numbers` (of slices) are
-    the stack's. A figure shows the slices at the indices `shown`; one that stands for all has the
-    index `middle` and is `image`, (H, W), as it was read. `settings` are the article's, with the
-    chosen kernel width or the one that a reach in mm asks for. `is_built_in`: the data are the head
-    inside the package.
+    `images`, `reference`, `spacing_mm` and `numbers` (of slices) are those of `stack`; a reference
+    that is empty on all slices is none. A figure shows the slices at the indices `shown`; one that
+    stands for all, that at `middle`, `image`, (H, W): such as can be scored, if any can. `settings`
+    are the article's, with the chosen width or reach. `is_built_in`: of the head in the package.
     """
 
     def __init__(self, name: str, parameters: Mapping[str, Any]) -> None:
@@ -56,7 +56,11 @@ class Chapter:
         chosen = {**PARAMETERS, **parameters}
         given = {key: str(chosen[key]) for key in DATA}
         self.name, self.parameters = name, chosen | given
-        stack = self.stack = open_data(**given, nan_background=bool(chosen["nan_background"]))
+        stack = open_data(**given, nan_background=bool(chosen["nan_background"]))
+        # On a flat slice there is nothing to draw.
+        done = (i in stack.drawn or one.min() == one.max() for i, one in enumerate(stack.images))
+        self._coverage = "" if stack.drawn and all(done) else stack.coverage
+        stack = self.stack = stack if stack.drawn else replace(stack, reference=None)
         reach_mm, border = chosen["reach_mm"] or None, chosen["border"]
         settings = PipelineSettings(chosen["kernel_width"], reach_mm, border=border)
         if border != DILATION and name not in NOT_ABOUT_STEPS:
@@ -64,11 +68,12 @@ class Chapter:
         self.settings, self.is_built_in = settings.at(stack.spacing_mm), not given["images"]
         self.images, self.reference = stack.images, stack.reference
         self.spacing_mm, self.numbers = stack.spacing_mm, stack.slice_numbers
-        self.shown, self.middle = spread(len(stack), MOST_SHOWN), len(stack) // 2
+        kept = list(stack.drawn if stack.drawn and self._coverage else range(len(stack)))
+        self.shown = [kept[i] for i in spread(len(kept), MOST_SHOWN)]
+        self.middle = min(stack.drawn or range(len(stack)), key=lambda i: abs(i - len(stack) // 2))
         self.image = np.asarray(stack.images[self.middle])
-        self.values: dict[str, Any] = {}
+        self.values, self._captions = dict[str, Any](), dict[str, int]()
         self._inputs = stack.fingerprint() if chosen["output_dir"] else {}
-        self._captions: dict[str, int] = {}
 
     def trace(self, index: int | None = None) -> SkullMaskTrace:
         """Every stage of one slice, the middle one by default."""
@@ -119,8 +124,7 @@ class Chapter:
         # A cell that is run again keeps its number.
         place = self._captions.setdefault(caption, len(self._captions) + 1)
         number = re.sub(r"^0*(\d*).*", rf"\1.{place}", self.name).lstrip(".")
-        text = self.say(caption, **values).data
-        first, _, rest = re.sub(r"\s+", " ", text).partition(". ")
+        first, _, rest = " ".join(self.say(caption, **values).data.split()).partition(". ")
         text = f"**Figure {number}.** *{first}{'.' * bool(rest)}* {rest}".strip()
         fig, alt = plt.gcf(), fill(alt, {**self.values, "chapter": self})
         about = {"figure": number, "caption": text, "alt": alt}
@@ -132,7 +136,8 @@ class Chapter:
         display(Markdown(text))
 
     def _repr_markdown_(self) -> str:
-        return f"**{escape(self.stack.name)}**: {escape(self.stack.contents)}."
+        about = f"{self.stack.contents}. {self._coverage}".rstrip()
+        return f"**{escape(self.stack.name)}**: {escape(about)}"
 
     def __repr__(self) -> str:
         """Name the notebook and its data."""

@@ -142,9 +142,8 @@ class Explorer:
         threshold.value = self.trace.threshold  # so that a move by hand starts from Otsu's level
         self._holding = False
         self.controls["kernel_width"].disabled = settings.reach_mm is not None
-        reference = None if stack.reference is None else np.asarray(stack.reference[index])
-        masks = {"brain": self.trace.brain, "mask": self.trace.mask, "reference": reference}
-        lines = {k: m for k, m in masks.items() if self.controls[k].value and m is not None}
+        masks = {**vars(self.trace), "reference": stack.drawn.get(index)}
+        lines = {k: masks[k] for k in OUTLINES if self.controls[k].value and masks[k] is not None}
         picture = compose(self.trace, self.controls["stage"].value, lines, stack.aspect)
         png = cv2.imencode(".png", picture[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])[1]
         self.picture.value = png.tobytes()
@@ -154,7 +153,7 @@ class Explorer:
         # A row of the check also knows what the slice's neighbours show.
         known = fresh and index in self.rows.index
         signs = self.rows["warnings"][index] if known else self.trace.warnings
-        self.facts.value = _say(stack, index, self.trace, reference, signs)
+        self.facts.value = _say(stack, index, self.trace, signs)
         self.code.value, self.said.value = _write_code(self._opening, settings, index), ""
         for tick, indices in zip(self.strip.children, self._ticks, strict=True):
             tick.description = "●" if indices[0] <= index <= indices[-1] else ""
@@ -229,7 +228,7 @@ def compose(trace: SkullMaskTrace, stage: str, lines: Mapping[str, Any], aspect:
     return picture
 
 
-def _say(stack: Stack, index: int, trace: SkullMaskTrace, reference: Any, signs: Any) -> str:
+def _say(stack: Stack, index: int, trace: SkullMaskTrace, signs: Any) -> str:
     """Write what is known of the slice shown as a table, and what looks wrong as a list."""
     spacing, width = stack.spacing_mm, trace.settings.kernel_width
     area, kernel, size = int(np.count_nonzero(trace.mask)), f"{width} px", ""
@@ -247,10 +246,10 @@ def _say(stack: Stack, index: int, trace: SkullMaskTrace, reference: Any, signs:
         "brain": f"{np.count_nonzero(trace.brain):,} px",
         "mask": f"{area:,} px{size}",
     }
-    if reference is not None:
-        scores, unit = metrics.score(trace.mask, reference, spacing), "mm" if spacing else "px"
+    if index in stack.drawn:
+        scores = metrics.score(trace.mask, stack.drawn[index], spacing)
         rows["IoU, Dice"] = f"{scores['iou']:.4f}, {scores['dice']:.4f}"
-        rows["ASSD"] = f"{scores['assd']:.2f} {unit}"
+        rows["ASSD"] = f"{scores['assd']:.2f} {'mm' if spacing else 'px'}"
     row = "<tr><th scope=row align=left>{}&ensp;</th><td>{}</td></tr>"
     table = "".join(row.format(name, escape(text)) for name, text in rows.items())
     listed = "".join(f"<li>{escape(sign)}</li>" for sign in signs)

@@ -63,7 +63,7 @@ def live_figure(
         stack, config["start"] = phantom.variant(name), f"{name}-{index}"
         settings = replace(settings, kernel_width=width)
     trace = trace_skull_mask(stack.images[index], settings, spacing_mm=stack.spacing_mm)
-    reference = None if stack.reference is None else np.asarray(stack.reference[index])
+    reference = stack.drawn.get(index)
     n_brain, n_mask = int(trace.brain.sum()), int(trace.mask.sum())
     what = f"threshold {trace.threshold}, brain {n_brain:,} px, mask {n_mask:,} px"
     what += "" if reference is None else f", IoU {iou(trace.mask, reference):.4f}"
@@ -76,7 +76,7 @@ def configure(
     focus: str, settings: PipelineSettings, stack: Stack, slices: Sequence[int] = (), start: int = 0
 ) -> dict[str, Any]:
     """Say what a figure of slices needs; of a large stack some are live, and those in `slices`."""
-    shown = sorted({*plot.spread(len(stack), MOST_LIVE), len(stack) // 2, *slices})
+    shown = sorted({*plot.spread(len(stack), MOST_LIVE), len(stack) // 2, start, *slices})
     numbers = stack.slice_numbers
     # The page's scripts write names in another way.
     words = [re.sub(r"_(.)", lambda found: found[1].upper(), name) for name in asdict(settings)]
@@ -145,8 +145,8 @@ def _script(key: str, stack: Stack) -> str:
     name, _, number = key.rpartition("-")
     stack, index = stack if name == OWN else phantom.variant(name), int(number)
     pictures = {"image": normalise(stack.images[index])}
-    if stack.reference is not None:
-        pictures["reference"] = np.asarray(stack.reference[index], dtype=np.uint8) * 255
+    if index in stack.drawn:
+        pictures["reference"] = stack.drawn[index] * np.uint8(255)
     data: dict[str, Any] = {} if stack.spacing_mm is None else {"spacing": stack.spacing_mm}
     for name, levels in pictures.items():
         data[name] = plot.encode(Image.fromarray(levels), "PNG", optimize=True)

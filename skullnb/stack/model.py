@@ -10,6 +10,7 @@ anatomical one; its voxels are never resampled.
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -215,6 +216,20 @@ class Stack:
     def __repr__(self) -> str:
         """Say in one line what the stack is called and what it holds."""
         return f"Stack({self.name!r}: {self.contents})"
+
+    @cached_property
+    def drawn(self) -> dict[int, Array]:
+        """The reference masks that are not empty, by position: only these slices are scored."""
+        masks = enumerate(() if self.reference is None else self.reference)
+        return {i: np.asarray(mask) for i, mask in masks if np.any(mask)}
+
+    @property
+    def coverage(self) -> str:
+        """Say that the reference mask is empty on some slices, or on all; else ""."""
+        n, of, empty = len(self.drawn), len(self), "he reference mask is empty on"
+        none = f"T{empty} every chosen slice; choose others (--slices), counted from 0 at the feet."
+        some = f"Scored on {n:,} of {of:,} slices; t{empty} the others."
+        return "" if self.reference is None or n == of else some if n else none
 
     @property
     def aspect(self) -> float:

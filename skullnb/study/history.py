@@ -108,7 +108,6 @@ def scan(
 
 def _iou(stack: Stack, make_mask: Callable[..., Mask], *number: int, **options: Any) -> float:
     """Mean IoU over the slices that have one."""
-    assert stack.reference is not None
-    pairs = zip(stack.images, stack.reference, strict=True)
+    pairs = [(stack.images[i], mask) for i, mask in stack.drawn.items()]
     found = [metrics.iou(make_mask(image, *number, **options), mask) for image, mask in pairs]
     return float(pd.Series(found).mean())

@@ -27,8 +27,7 @@ def score_table(sweep: pd.DataFrame) -> pd.DataFrame:
     """Turn the IoU of a sweep into the table that the functions here work on.
 
     Index (volume, slice) in the order of the stack, the volume from the sweep's `group` ("" where
-    unknown); a column for each kernel width in rising order. Slices without a score (mask and
-    reference mask both empty) are left out.
+    unknown); a column for each kernel width in rising order. Slices without a score are left out.
     """
     place = ["position", "group", "slice"]
     scores = sweep.pivot(index=place, columns="kernel_width", values="iou").dropna()
