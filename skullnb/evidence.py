@@ -46,8 +46,10 @@ def switch_off(trace: SkullMaskTrace, rule: str) -> Mask:
     fired = {record.name: record.fired for record in trace.rules}
     if rule not in fired:
         raise InvalidSetting(f"There is no rule {rule!r}; the rules are {', '.join(fired)}.")
-    if rule == "fill holes" or not fired[rule]:
-        return trace.dilated if fired[rule] else trace.mask
+    if not fired[rule]:
+        return trace.mask
+    if rule == "fill holes":
+        return trace.dilated
     settings, levels, level = trace.settings, trace.normalised, trace.threshold
     labels, components, drop = trace.labels, trace.components, settings.drop_edge_touching
     if rule in ("flat-image guard", "threshold"):
@@ -199,4 +201,6 @@ def effect(n_fired: int, n_changed: int, iou: float, iou_off: float) -> str:
         return "changes the mask"
     if abs(iou - iou_off) <= NOTABLE_IOU:
         return "hardly matters"
-    return "helps" if iou > iou_off else "destroys" if iou < iou_off / 2 else "hurts"
+    if iou > iou_off:
+        return "helps"
+    return "destroys" if iou < iou_off / 2 else "hurts"

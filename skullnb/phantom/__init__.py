@@ -1,5 +1,3 @@
-# ruff: noqa: F401
-# mypy: implicit-reexport
 """Synthetic heads with an exact reference mask. Nothing here comes from a scan.
 
 `published_stack` stands in for the article's five slices, which are not public. It is *calibrated

@@ -1,5 +1,3 @@
-# ruff: noqa: F401
-# mypy: implicit-reexport
 """The article's pipeline, one function a step; the same, seen; and the same, fast.
 
 normalise -> Otsu threshold -> connected components -> largest inner component -> one dilation

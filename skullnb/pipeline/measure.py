@@ -98,13 +98,10 @@ def create_skull_masks(
     (2, 8, 8)
     """
     settings = (settings or PipelineSettings()).at(spacing_mm)
-    stack, width = as_stack(images), [settings.kernel_width]
+    stack = as_stack(images)
     masks = np.empty(stack.shape, dtype=np.uint8)
     for number, image in enumerate(stack):
-        if settings.border == DARK_GROWTH:
-            masks[number] = measure_slice(image, settings, spacing_mm, slice_number=number).mask
-        else:
-            (masks[number],) = masks_by_width(image, width, settings, slice_number=number)
+        masks[number] = measure_slice(image, settings, spacing_mm, slice_number=number).mask
     return masks
 
 

@@ -86,7 +86,6 @@ def trace_skull_mask(
     brain = steps.component_mask(labels, chosen)
     dilated = grow(brain, normalised, threshold, settings, spacing_mm)
     mask = steps.fill_holes(dilated) if settings.fill_holes else dilated
-
     facts = facts_of(normalised, binary, labels, components, chosen, mask)
     reason = empty_reason(facts, len(components))
     areas, drop = components["area"], components["touches_edge"] & settings.drop_edge_touching

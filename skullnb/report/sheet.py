@@ -33,7 +33,6 @@ def mask_volumes(
     jinja2, cards, sheet = needed("jinja2", "A sheet", "report"), list[Card](), expand(sheet)
     sheet.parent.mkdir(parents=True, exist_ok=True)
     refuse_place(sheet, (), overwrite, (".html",))
-
     words |= {"overwrite": overwrite, "sheet": sheet}
     words["seen"] = lambda *of: cards.append(draw_card(*of))
     yield from masking.mask_volumes(jobs, *about, **words)

@@ -1,5 +1,3 @@
-# ruff: noqa: F401
-# mypy: implicit-reexport
 """Stacks of head MRI slices: what they hold, reading them from files, writing masks back.
 
 `read_stack` opens a file or a folder, `Stack` is what it returns, `write_masks` puts masks back on

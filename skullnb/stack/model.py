@@ -226,10 +226,13 @@ class Stack:
     @property
     def coverage(self) -> str:
         """Say that the reference mask is empty on some slices, or on all; else ""."""
-        n, of, empty = len(self.drawn), len(self), "he reference mask is empty on"
-        none = f"T{empty} every chosen slice; choose others (--slices), counted from 0 at the feet."
-        some = f"Scored on {n:,} of {of:,} slices; t{empty} the others."
-        return "" if self.reference is None or n == of else some if n else none
+        n, of = len(self.drawn), len(self)
+        if self.reference is None or n == of:
+            return ""
+        if n:
+            return f"Scored on {n:,} of {of:,} slices; the reference mask is empty on the others."
+        told = "The reference mask is empty on every chosen slice"
+        return f"{told}; choose others (--slices), counted from 0 at the feet."
 
     @property
     def aspect(self) -> float:

@@ -56,9 +56,9 @@ NEAR_MM = np.arange(4.0, 12.01, 0.5).tolist()
 METHODS: dict[str, Method] = {ARTICLE_PX: (_with_kernel, [26]), ARTICLE_MM: (with_reach, NEAR_MM)}
 
 
-def about(name: str = "about") -> dict[str, Any]:
+def about(name: str = "about") -> Any:
     """Tell `date` and `versions` of the stored tables; of "tools", the `machine` too."""
-    return dict(json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8")))
+    return json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def table(name: str) -> pd.DataFrame:
