@@ -26,7 +26,8 @@ def export(folder: Path) -> None:
     """Write `folder`, which must not be there yet."""
     content, binder = folder / "content", folder / "binder"
     book = content / "book"
-    unwanted = shutil.ignore_patterns("__pycache__", "paper.md", "neurolibre.py", "measure_*.py")
+    scripts = "neurolibre.py", "measure_*.py", "refresh.py"
+    unwanted = shutil.ignore_patterns("__pycache__", "paper.md", *scripts)
     shutil.copytree(ROOT / "book", book, ignore=unwanted)
     (book / "_generated").mkdir()
     head, slices = heads.load("studyforrest"), book / "assets" / "live"

@@ -1,6 +1,6 @@
 """Run notebooks where they lie, and store their outputs as nbval will compare them.
 
-`python tests/refresh.py notebooks/03-threshold.ipynb`; no name: all of them, index last.
+`python book/refresh.py notebooks/03-threshold.ipynb`; no name: all of them, index last.
 """
 
 import os
@@ -38,5 +38,6 @@ def refresh(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    for path in map(Path, sys.argv[1:] or sorted(NOTEBOOKS.glob("*.ipynb"))):
+    given = [Path(one) for one in sys.argv[1:]]
+    for path in given or sorted(NOTEBOOKS.glob("*.ipynb")):
         refresh(path.resolve())
