@@ -178,7 +178,7 @@ WORDS = {
     "mask scan.npy -o m.zarr --slices 0,2": "one range of slices",
     "mask two -o m.nii.gz": "Masks of several volumes and BIDS masks go into a folder",
     "mask two -o two": "a_mask.npy would lie among the images",
-    "sweep --images scan.npy": "has none; give one",
+    "sweep --images scan.npy": "needs a reference mask",
     "sweep --images scan.npy --reference mask.npy --groups no.txt": "no groups file .*no.txt",
     "sweep --images scan.npy --reference mask.npy --groups pipe.txt": "no groups file",
     "sweep --widths ''": "not understood",
