@@ -21,6 +21,8 @@ def test_a_kernel_reaches_as_far_as_the_pipeline_carries_a_pixel(width, shape):
     assert kernel.kernel_reach(width, shape) == (low, high, low, high)
     assert (rows.min(), rows.max()) == (width - low, width + high)
     assert (columns.min(), columns.max()) == (width - low, width + high)
+    bar = np.pad(np.ones((3, 9), dtype=np.uint8), 9)  # it becomes 6 x 12 px, one px to one side
+    assert [kernel.mirror_asymmetry(bar, 4, "rectangle", axis) for axis in (0, 1)] == [24, 12]
 
 
 @given(st.floats(0, 40), st.floats(0.1, 3))
