@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from drawn import draw_once
 from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
@@ -22,6 +23,8 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("untimed")
+
+draw_once()
 
 # Tests ask servers of their own, on this machine; whatever proxy stands before others knows none.
 os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1"

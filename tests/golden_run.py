@@ -9,9 +9,10 @@ import io
 import json
 import sys
 from contextlib import redirect_stdout
-from functools import cache
 from pathlib import Path
 from typing import Any
+
+from drawn import draw_once
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 
@@ -68,7 +69,6 @@ def main(folders: list[Path]) -> None:
     import matplotlib as mpl
     from IPython import display
 
-    from skullnb import phantom
     from skullnb.report import live, plot
 
     mpl.use("agg")
@@ -79,9 +79,7 @@ def main(folders: list[Path]) -> None:
     )
     # A figure's summary in words says what it draws; a live one's masks are pinned elsewhere.
     plot.picture = lambda figure, svg=False: {"image/png": ""}
-    # Every chapter and report draws the same dozen heads; here they are drawn once.
-    phantom.variant = cache(phantom.variant)
-    phantom.published_stack = cache(phantom.published_stack)
+    draw_once()
     for folder in folders:
         run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         given = {**run["parameters"], "output_dir": str(folder)}

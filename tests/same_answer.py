@@ -60,7 +60,7 @@ def main(folder: str, *given: str) -> int:
         python = place / "bin" / "python"
         run(pythons[short], "-m", "venv", place)
         for extra, names in TESTS.items():
-            wanted = (*pins, "hypothesis", "pytest", "pytest-timeout", "nbval", "-e")
+            wanted = (*pins, "hypothesis", "joblib", "pytest", "pytest-timeout", "nbval", "-e")
             steps = [("-m", "pip", "install", "--quiet", *wanted, f"{ROOT}{extra}")]
             tests = [ROOT / "tests" / f"test_{name}.py" for name in names]
             steps += [(*pytest, "--noconftest", *tests)] * 2

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from functools import cache, partial
+from functools import partial
 from unittest.mock import Mock
 
 import click
@@ -20,20 +20,11 @@ from commands import COMMAND, run
 from real_data import real_data
 
 from skullnb import cli, heads
-from skullnb.phantom import VARIANTS, published_stack, variant
+from skullnb.phantom import VARIANTS, published_stack
 from skullnb.report.build import Report
 
 HEAD = np.zeros((4, 40, 48))
 HEAD[:, 12:28, 14:34] = 1.0
-
-published, drawn = cache(published_stack), cache(variant)
-
-
-@pytest.fixture(autouse=True)
-def _drawn_once(monkeypatch):
-    """Phantoms take seconds to draw: each once is enough."""
-    monkeypatch.setattr("skullnb.phantom.published_stack", published)
-    monkeypatch.setattr("skullnb.phantom.variant", drawn)
 
 
 def refused(*words):
@@ -109,8 +100,8 @@ def test_a_phantom_added_to_scans_makes_a_rule_synthetic_only(folder):
 def test_the_phantom_is_written_and_read_back_and_its_variants_are_listed(folder):
     run("phantom", "-o", "p.npz")
     stored = np.load("p.npz", allow_pickle=False)
-    np.testing.assert_array_equal(stored["images"], published().images)
-    np.testing.assert_array_equal(stored["reference"], published().reference)
+    np.testing.assert_array_equal(stored["images"], published_stack().images)
+    np.testing.assert_array_equal(stored["reference"], published_stack().reference)
     run("phantom", "--seed", 3, "--n-slices", 2, "-o", "head.nii.gz")
     words = ("--images", "head.nii.gz", "--reference", "head_reference.nii.gz")
     assert "2 slices" in run("sweep", *words, "--widths", "24,26").stdout

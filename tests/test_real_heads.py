@@ -1,5 +1,3 @@
-from functools import cache
-
 import measure_heads
 import numpy as np
 import pandas as pd
@@ -11,8 +9,6 @@ from skullnb.phantom import variant
 from skullnb.pipeline import signs, trace_skull_mask
 from skullnb.stack import Stack
 from skullnb.study import real_heads as study
-
-variant = cache(variant)
 
 
 @pytest.fixture(scope="module")
