@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -189,8 +190,7 @@ def variant(name: str) -> Stack:
     """
     if name not in _VARIANTS:
         raise InvalidSetting(f"No variant called {name!r}: choose one of {', '.join(VARIANTS)}.")
-    v = _VARIANTS[name]
-    stack = draw_stack(v.recipe, PUBLISHED_SEED, v.levels, f"synthetic phantom: {name}", "phantom")
+    v, stack = _VARIANTS[name], _draw_uncut(name)
     assert stack.reference is not None
     crop = [slice(None)]
     for axis, (low, high) in enumerate((("top", "bottom"), ("left", "right"))):
@@ -198,7 +198,12 @@ def variant(name: str) -> Stack:
         keep = round(v.margin / v.recipe.spacing_mm[axis])
         first = max(int(inside[0]) - keep, 0) if low in v.cut else 0
         crop.append(slice(first, int(inside[-1]) + 1 + keep if high in v.cut else None))
-    images, reference = (
-        np.ascontiguousarray(one[tuple(crop)]) for one in (stack.images, stack.reference)
-    )
+    images, reference = (one[tuple(crop)].copy() for one in (stack.images, stack.reference))
     return replace(stack, images=images, reference=reference)
+
+
+@lru_cache(maxsize=4)  # a chapter asks for the same few again, and each takes seconds
+def _draw_uncut(name: str) -> Stack:
+    """Draw a variant before the frame cuts it."""
+    v, whole = _VARIANTS[name], f"synthetic phantom: {name}"
+    return draw_stack(v.recipe, PUBLISHED_SEED, v.levels, whole, "phantom")

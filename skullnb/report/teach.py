@@ -5,7 +5,7 @@ import os
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import wraps
+from functools import lru_cache, wraps
 from html import escape
 from importlib.resources import files
 from math import ceil, isclose
@@ -91,13 +91,14 @@ def exercise(
 
     def made(asked: Callable[[Chapter], Asked]) -> Callable[[Any, Chapter], Verdict]:
         said = HINTS[asked.__name__.removeprefix("check_")]
+        once = lru_cache(maxsize=1)(lambda chapter: [*asked(chapter)])  # for all its answers
 
         @wraps(asked)
         def check(answer: Any, chapter: Chapter) -> Verdict:
             if answer is ... and os.environ.get(SVG) != "1":
                 return Verdict(False, UNANSWERED)
             pairs, known = [], dict[str, Any]()
-            for key, condition, *numbers in asked(chapter):
+            for key, condition, *numbers in once(chapter):
                 holds = condition if callable(condition) else When("is", (condition,))
                 known.update(*numbers)
                 pairs.append((holds, said[key].format(**known)))
