@@ -19,8 +19,9 @@ PIP := python -m pip install --quiet --disable-pip-version-check
 INSTALL := $(BIN)/$(PIP) --constraint constraints.txt
 # Slow files first, as tests/conftest.py sorts them, so that both processes end together.
 TWO := --numprocesses 2 --dist loadfile --no-loadscope-reorder
+TESTED := $(CURDIR)/build/report
 
-.PHONY: help report test nbval coverage mutants same-answer lab bench fuzz neurolibre release-check check format \
+.PHONY: help report test nbval coverage mutants same-answer lab bench fuzz neurolibre release-check check book-to-test format \
 	screenshots clean
 .DEFAULT_GOAL := help
 
@@ -46,8 +47,14 @@ report: $(VENV)/report.stamp
 lab: $(VENV)/lab.stamp
 	@$(BIN)/skullnb lab $(LAB)
 
-test: $(VENV)/dev.stamp check
-	$(BIN)/python -m pytest $(TWO)
+# The book is built beside the slow check of types, not while tests want both cores.
+test: $(VENV)/dev.stamp
+	@$(MAKE) --jobs 2 --output-sync check book-to-test
+	SKULLNB_BOOK=$(TESTED) $(BIN)/python -m pytest $(TWO)
+
+book-to-test: $(VENV)/dev.stamp
+	@mkdir -p build
+	@$(BIN)/skullnb report --output $(TESTED) --overwrite
 
 nbval: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest $(TWO) --nbval --nbval-current-env --nbval-sanitize-with tests/sanitize.cfg notebooks
@@ -57,9 +64,9 @@ bench: $(VENV)/bench.stamp
 	$(BIN)/skullnb heads fetch --all
 	OPENCV_FOR_THREADS_NUM=1 $(BIN)/python book/measure_tools.py
 
-coverage: $(VENV)/dev.stamp
+coverage: book-to-test
 	$(BIN)/python -m coverage erase
-	$(BIN)/python -m coverage run -m pytest $(TWO)
+	SKULLNB_BOOK=$(TESTED) $(BIN)/python -m coverage run -m pytest $(TWO)
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
 

@@ -34,7 +34,7 @@ from skullnb.study.real_heads import (
     with_jumps,
     with_reach,
 )
-from skullnb.study.timing import versions
+from skullnb.study.timing import library_versions
 from skullnb.volume import WholeHead, find_whole_head, signs_of_volume
 
 LABELLED, PICTURED, WHOLE = "colin27", "mne-ecog", "whole head"
@@ -130,7 +130,7 @@ def store(name: str, tables: Mapping[str, pd.DataFrame], **told: Any) -> None:
     """Keep tables, and beside them the date, the versions and more to be told of them."""
     for one, rows in tables.items():
         rows.round(6).to_csv(real_heads.FOLDER / f"{one}.csv", index=False, lineterminator="\n")
-    told = {"date": datetime.now(UTC).date().isoformat(), "versions": versions(), **told}
+    told = {"date": datetime.now(UTC).date().isoformat(), "versions": library_versions(), **told}
     text = json.dumps(told, indent=1) + "\n"
     (real_heads.FOLDER / f"{name}.json").write_text(text, encoding="utf-8")
 

@@ -34,9 +34,9 @@ from skullnb.study.timing import (
     RECORDED,
     SWEEP,
     WIDTHS,
+    library_versions,
     machine,
     take_turns,
-    versions,
 )
 
 Image = NDArray[Any]
@@ -218,7 +218,7 @@ def measure() -> dict[str, Any]:
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "machine": machine(),
-        "versions": versions(),
+        "versions": library_versions(),
         "clock": "time by the clock" if CLOCK is perf_counter else "processor time of one thread",
         "tables": {name: table.round(4).to_dict("records") for name, table in tables.items()},
     }

@@ -25,7 +25,7 @@ from skullnb.pipeline import Mask, fill_holes, normalise, otsu_threshold
 from skullnb.pipeline.border import grow_through_dark
 from skullnb.stack import Stack, read_stack
 from skullnb.study.real_heads import MEASURES, POOR_IOU
-from skullnb.study.timing import machine, versions
+from skullnb.study.timing import library_versions, machine
 
 OURS = "skullnb"
 TOOLS = {
@@ -95,4 +95,4 @@ def measure() -> pd.DataFrame:
 
 if __name__ == "__main__":
     theirs = {package: version(package) for package, _ in TOOLS.values()}
-    store("tools", {"tools": measure()}, machine=machine(), versions=versions() | theirs)
+    store("tools", {"tools": measure()}, machine=machine(), versions=library_versions() | theirs)

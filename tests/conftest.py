@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from drawn import draw_once
-from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
 from skullnb.errors import InvalidSetting
@@ -70,14 +69,15 @@ def chromium():
 
 @pytest.fixture(scope="session")
 def built_book(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the whole book, once even when tests run in several processes."""
-    folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent
-    with FileLock(folder / "book.lock"):  # the system frees it even when its owner crashes
-        assert not (folder / "failed").exists(), "no book could be built; see the first failure"
-        if not (folder / "book").exists():
-            (folder / "failed").touch()
-            assert build_report(output_dir=folder / "book").failed == ()
-            (folder / "failed").unlink()
-    return folder / "book"
+    """Give the whole book: the one named, or one built here."""
+    if "SKULLNB_BOOK" in os.environ:
+        return Path(os.environ["SKULLNB_BOOK"])
+    folder = tmp_path_factory.mktemp("whole") / "book"
+    assert build_report(output_dir=folder).failed == ()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def html(chromium, built_book):
+    """Ask for the browser first: without one, no book is built for nothing."""
+    return built_book / "html"

@@ -16,12 +16,8 @@ def mean_iou(masks, stack, score=metrics.iou):
     return np.mean([score(*pair) for pair in zip(masks, stack.reference, strict=True)])
 
 
-@pytest.fixture(scope="module")
-def stack():
-    return published_stack()
-
-
-def test_range_thresholds_and_edge_contacts_are_the_published_ones(stack):
+def test_range_thresholds_and_edge_contacts_are_the_published_ones():
+    stack = published_stack()
     traces = [trace_skull_mask(image) for image in stack.images]
     assert stack.images.shape == stack.reference.shape == published.SHAPE
     assert (stack.name, stack.synthetic) == ("synthetic phantom", True)
@@ -31,10 +27,8 @@ def test_range_thresholds_and_edge_contacts_are_the_published_ones(stack):
     assert [trace.n_edge_touching for trace in traces] == list(published.EDGE_TOUCHING)
 
 
-def test_every_row_of_the_sweep_is_within_5e_4_and_mean_and_pooled_scores_differ_as_published(
-    stack,
-):
-    measured = {}
+def test_every_row_of_the_sweep_is_within_5e_4_and_mean_and_pooled_scores_differ_as_published():
+    stack, measured = published_stack(), {}
     for width, row in published.SWEEP.items():
         masks = [create_skull_mask(image, width) for image in stack.images]
         measured[width] = mean_iou(masks, stack)

@@ -234,6 +234,14 @@ def test_what_a_reader_downloads_is_the_notebook_itself(report):
 
 
 @pytest.mark.browser
+def test_the_one_file_is_printed_with_an_outline(report, chromium, tmp_path):
+    pages.print_pdf(report / "book.html", tmp_path / "book.pdf", pages.find_browser())
+    printed = (tmp_path / "book.pdf").read_bytes()
+    assert len(re.findall(rb"/Type\s*/Page\b", printed)) > 3
+    assert b"/Outlines" in printed
+
+
+@pytest.mark.browser
 def test_the_search_shows_excerpts_though_it_is_opened_from_disk(report, chromium):
     with opened(chromium, report / "html" / "search.html") as page:
         page.goto((report / "html" / "search.html").as_uri() + "?q=otsu")

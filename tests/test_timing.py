@@ -17,11 +17,6 @@ def images():
     return list(stack.images)
 
 
-@pytest.fixture(scope="module")
-def published():
-    return published_stack()
-
-
 def test_every_way_takes_its_turn_in_every_round_and_the_first_is_not_counted():
     calls, ticks = [], iter(range(100))
     work = {name: lambda name=name: calls.append(name) for name in "ab"}
@@ -44,8 +39,8 @@ def test_all_ways_are_held_against_the_articles_masks(images, monkeypatch):
 
 
 @pytest.mark.parametrize("name", [one for one in bench.CONTESTANTS if one != timing.FLOOR])
-def test_every_way_finds_the_head_of_the_article(name, published):
-    image = published.images[2]
+def test_every_way_finds_the_head_of_the_article(name):
+    image = published_stack().images[2]
     mask, truth = bench.CONTESTANTS[name](image, 26), article.skull_mask(image, 26)
     assert mask.dtype == np.uint8
     assert (mask & truth).sum() / (mask | truth).sum() > 0.98
@@ -58,8 +53,8 @@ def test_growth_has_a_row_for_each_side_and_way(images):
     assert (found.ms > 0).all()
 
 
-def test_noise_makes_more_than_twenty_thousand_components(published):
-    (image,) = bench.noisy(published.images[:1])
+def test_noise_makes_more_than_twenty_thousand_components():
+    (image,) = bench.noisy(published_stack().images[:1])
     assert pipeline.measure_slice(image).n_components > 20_000
     assert image.dtype == np.float32
 
@@ -95,8 +90,7 @@ def test_the_recorded_run_is_a_full_one_and_names_its_machine_not_its_owner():
     assert "/" not in json.dumps({**run["machine"], "processor": ""})
 
 
-def test_a_run_measures_all_that_the_chapter_shows(monkeypatch, published, capsys):
-    monkeypatch.setattr("skullnb.phantom.published_stack", lambda: published)
+def test_a_run_measures_all_that_the_chapter_shows(monkeypatch, capsys):
     for part in ("compare", "growth", "batches"):
         monkeypatch.setattr(
             bench, part, lambda *_, **__: pd.DataFrame({"way": ["a"], "ms": 1.23456})

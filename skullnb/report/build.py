@@ -22,7 +22,7 @@ from skullnb import masking
 from skullnb.errors import InvalidSetting, ReportFailed, UnreadableFile
 from skullnb.report.chapter import FORMAT, PARAMETERS, SVG, Chapter, bare
 from skullnb.stack.checks import needed
-from skullnb.study.timing import versions
+from skullnb.study.timing import library_versions
 
 MARKER = ".skullnb-report"  # a file in every report; a folder without it is never overwritten
 # The notebook that opens a book, and a report about other data; it runs when all others have.
@@ -279,7 +279,7 @@ def _collect(folder: Path, parameters: Mapping[str, Any], failed: Mapping[str, s
         raise ReportFailed("The slices changed while the notebooks ran; run them all again.")
     values = {one["chapter"]: one["values"] for one in contents}
     head = {"format": FORMAT, "parameters": bare(parameters), "inputs": inputs}
-    return {**head, "versions": versions(), "chapters": values, "failed": dict(failed)}
+    return {**head, "versions": library_versions(), "chapters": values, "failed": dict(failed)}
 
 
 def read_results(path: Path, folder: Path) -> dict[str, Any]:

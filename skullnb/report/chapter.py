@@ -19,7 +19,7 @@ from skullnb.masking import write_json
 from skullnb.pipeline import PipelineSettings, SkullMaskTrace, measure_stack, trace_skull_mask
 from skullnb.pipeline.settings import DILATION
 from skullnb.report.plot import STYLE, escape, picture, spread, summary
-from skullnb.study.timing import versions
+from skullnb.study.timing import library_versions
 
 if TYPE_CHECKING:
     from IPython.display import Markdown
@@ -94,7 +94,7 @@ class Chapter:
         file = Path(str(self.parameters["output_dir"])) / "results" / f"{self.name}.json"
         file.parent.mkdir(parents=True, exist_ok=True)
         head = {"format": FORMAT, "chapter": self.name, "parameters": bare(self.parameters)}
-        about = {"inputs": self._inputs, "versions": versions(), "values": self.values}
+        about = {"inputs": self._inputs, "versions": library_versions(), "values": self.values}
         write_json(head | about, file)
 
     def say(self, template: str, **values: Any) -> Markdown:

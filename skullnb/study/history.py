@@ -91,10 +91,7 @@ RECIPES = (
 
 def measure(stack: Stack) -> pd.DataFrame:
     """Score recipes on a stack with a reference mask: version, recipe, published and mean iou."""
-    rows = [
-        (one.version, one.name, VERSIONS[one.version], _iou(stack, one.make_mask))
-        for one in RECIPES
-    ]
+    rows = [(r.version, r.name, VERSIONS[r.version], _iou(stack, r.make_mask)) for r in RECIPES]
     return pd.DataFrame(rows, columns=["version", "recipe", "published", "iou"])
 
 
