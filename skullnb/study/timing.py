@@ -22,9 +22,8 @@ RECORDED = Path(__file__).with_name("timing.json")
 ARTICLE, FLOOR = "the article's way", "floor"
 MASK, SWEEP = "skullnb, mask alone", "skullnb, all widths"
 WIDTHS = tuple(range(12, 42, 2))
-LIBRARIES = (
-    "skullnb numpy scipy opencv-python-headless numba nibabel scikit-image SimpleITK".split()
-)
+LIBRARIES = ["skullnb", "numpy", "scipy", "opencv-python-headless", "numba", "nibabel"]
+LIBRARIES += ["scikit-image", "SimpleITK"]
 # Time of the one thread does not count what other programs take; some systems tell it too coarsely.
 CLOCK = thread_time if get_clock_info("thread_time").resolution < 1e-5 else perf_counter
 
