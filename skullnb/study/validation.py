@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from skullnb.errors import InvalidSetting
 
@@ -155,7 +154,9 @@ def zero_failure_bound(n: int) -> float:
 
 def smallest_sign_test_p(n: int) -> float:
     """Two-sided p of the sign test when all n cases agree: no smaller one can come out."""
-    return float(stats.binomtest(n, n).pvalue)
+    from scipy.stats import binomtest  # which takes half a second to import
+
+    return float(binomtest(n, n).pvalue)
 
 
 def correlation(values: ArrayLike, groups: ArrayLike) -> float:
