@@ -9,10 +9,6 @@ import pytest
 from drawn import draw_once
 from hypothesis import HealthCheck, settings
 
-from skullnb.errors import InvalidSetting
-from skullnb.report.build import build_report
-from skullnb.report.pages import find_browser
-
 # No test is timed, and so no example: any may be slow on a machine with other work.
 # In CI they are the same in every run: what fails was changed, and not by chance.
 settings.register_profile(
@@ -46,6 +42,9 @@ def _no_figure_stays_open() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def chromium():
     """Start the system's Chromium; without one, skip, or fail where a browser is required."""
+    from skullnb.errors import InvalidSetting
+    from skullnb.report.pages import find_browser
+
     missing = ""
     try:
         from playwright.sync_api import sync_playwright
@@ -72,6 +71,8 @@ def built_book(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give the whole book: the one named, or one built here."""
     if "SKULLNB_BOOK" in os.environ:
         return Path(os.environ["SKULLNB_BOOK"])
+    from skullnb.report.build import build_report
+
     folder = tmp_path_factory.mktemp("whole") / "book"
     assert build_report(output_dir=folder).failed == ()
     return folder

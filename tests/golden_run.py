@@ -65,12 +65,6 @@ def run_chapter(path: Path, parameters: dict[str, Any], names: dict[str, Any]) -
     return [text.strip() for text in texts if text.strip()]
 
 
-def laid_out(figure: Any, *, svg: bool = False) -> dict[str, str]:
-    """Find out whether a figure can be drawn, and draw nothing."""
-    figure.draw_without_rendering()
-    return {"image/png": ""}
-
-
 def main(folders: list[Path]) -> None:
     import matplotlib as mpl
     from IPython import display
@@ -84,7 +78,9 @@ def main(folders: list[Path]) -> None:
         else shown.get("text/plain", "") * (live.MIME not in shown)
     )
     # A figure's summary in words says what it draws; a live one's masks are pinned elsewhere.
-    plot.picture = chapter.picture = laid_out
+    plot.picture = chapter.picture = lambda figure, svg=False: (
+        figure.draw_without_rendering() or {"image/png": ""}
+    )
     draw_once()
     for folder in folders:
         run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
