@@ -1,5 +1,8 @@
-"""The images on which the safety net is pinned: whole numbers, phantoms, and the open heads."""
+"""The images on which the safety net is pinned, the open heads among them, and what changed."""
 
+import math
+import os
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -112,6 +115,19 @@ def every_rule() -> Stack:
     return Stack(images, reference, (0.8, 0.7), ("x", "x", "y", "y", "z"), "every rule")
 
 
+def real_data() -> Path:
+    """Return the folder of copies that is named, or lies beside the project; else skip, loudly."""
+    named = Path(os.environ.get(heads.FOLDER_VARIABLE, "nowhere"))
+    if (named / "registry.tsv").is_file():
+        return named
+    for parent in Path(__file__).resolve().parents[2:]:
+        for registry in sorted(parent.glob("*/data/registry.tsv")):
+            return registry.parent
+    pytest.skip(
+        f"REAL DATA MISSING: {heads.FOLDER_VARIABLE} names no copies; NO real head was read here"
+    )
+
+
 def head(name: str, mirror: Path) -> Stack:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(heads.FOLDER_VARIABLE, str(mirror))
@@ -151,3 +167,35 @@ def _heads_in_one_frame(mirror: Path) -> tuple[NDArray[Any], NDArray[Any], list[
             references.append(np.pad(stack.reference[i], margins))
             labels.append(stack.groups[i])
     return np.stack(images), np.stack(references), labels
+
+
+def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every single value with its place; an empty list or mapping is one, too."""
+    if isinstance(value, dict) and value:
+        for key, one in value.items():
+            yield from leaves(one, f"{path}/{key}" if path else str(key))
+    elif isinstance(value, list | tuple) and value:
+        for number, one in enumerate(value):
+            yield from leaves(one, f"{path}[{number}]")
+    else:
+        yield path, value
+
+
+def same(old: Any, new: Any, relative: float) -> bool:
+    if isinstance(old, float) and isinstance(new, float | int) and not isinstance(new, bool):
+        # What is 0 but for rounding has no relative difference worth the name.
+        return math.isclose(old, new, rel_tol=relative, abs_tol=relative * 1e-3)
+    return type(old) is type(new) and bool(old == new)
+
+
+def differences(old: Any, new: Any, relative: float = 1e-12) -> list[str]:
+    """Tell what changed between two results; all but numbers with a point exactly."""
+    before, after = dict(leaves(old)), dict(leaves(new))
+    lines = [f"gone: {path} = {before[path]!r}" for path in before if path not in after]
+    lines += [f"new: {path} = {after[path]!r}" for path in after if path not in before]
+    lines += [
+        f"changed: {path}: {one!r} -> {after[path]!r}"
+        for path, one in before.items()
+        if path in after and not same(one, after[path], relative)
+    ]
+    return lines

@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 from commands import COMMAND, run
-from real_data import real_data
+from golden_data import real_data
 
 from skullnb import cli, heads
 from skullnb.phantom import VARIANTS, published_stack

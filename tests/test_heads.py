@@ -12,7 +12,7 @@ from unittest.mock import Mock
 import nibabel as nib
 import numpy as np
 import pytest
-from real_data import real_data
+from golden_data import real_data
 
 from skullnb.errors import InvalidSetting, UnreadableFile
 from skullnb.heads import DATA, FOLDER_VARIABLE, HEADS, HeadFile, fetch, is_here, load, open_data

@@ -2,7 +2,7 @@ import measure_heads
 import numpy as np
 import pandas as pd
 import pytest
-from real_data import real_data
+from golden_data import real_data
 
 from skullnb import heads, reach
 from skullnb.phantom import variant

@@ -1,10 +1,10 @@
 import cv2
 import numpy as np
 import pytest
+from golden_data import real_data
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from real_data import real_data
 
 from skullnb import heads
 from skullnb.phantom import variant

@@ -19,9 +19,8 @@ import golden_data as data
 import numpy as np
 import pandas as pd
 import pytest
-from compare_results import differences
+from golden_data import differences, real_data
 from numpy.typing import NDArray
-from real_data import real_data
 
 from skullnb import (
     PipelineSettings,

@@ -15,8 +15,7 @@ from typing import Any
 
 import golden_data as data
 import pytest
-from compare_results import differences
-from real_data import real_data
+from golden_data import differences, real_data
 
 HERE = Path(__file__).parent
 CHAPTERS = tuple(path.stem for path in sorted((HERE.parent / "notebooks").glob("*.ipynb")))
