@@ -1,13 +1,18 @@
 """What test files share: how examples are drawn, a Chromium, and the book built once."""
 
+import atexit
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from drawn import draw_once
 from hypothesis import HealthCheck, settings
+from joblib import Memory
+
+from skullnb import phantom
 
 # No test is timed, and so no example: any may be slow on a machine with other work.
 # In CI they are the same in every run: what fails was changed, and not by chance.
@@ -19,7 +24,12 @@ settings.register_profile(
 )
 settings.load_profile("untimed")
 
-draw_once()
+# Synthetic heads take seconds to draw: all processes of a run have them from one folder.
+if "SKULLNB_DRAWN" not in os.environ:
+    os.environ["SKULLNB_DRAWN"] = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, os.environ["SKULLNB_DRAWN"], ignore_errors=True)
+once = Memory(os.environ["SKULLNB_DRAWN"], verbose=0).cache
+phantom.variant, phantom.published_stack = once(phantom.variant), once(phantom.published_stack)
 
 # Tests ask servers of their own, on this machine; whatever proxy stands before others knows none.
 os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1"

@@ -12,7 +12,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from drawn import draw_once
+import conftest  # noqa: F401 - which draws synthetic heads once for all processes
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 
@@ -81,7 +81,6 @@ def main(folders: list[Path]) -> None:
     plot.picture = chapter.picture = lambda figure, svg=False: (
         figure.draw_without_rendering() or {"image/png": ""}
     )
-    draw_once()
     for folder in folders:
         run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         given = {**run["parameters"], "output_dir": str(folder)}

@@ -1,11 +1,14 @@
 """The explorer in a real JupyterLab, alive when `launch_lab` opens it, by mouse and keyboard."""
 
 import re
+import signal
+import sys
 import urllib.request
 from pathlib import Path
 from urllib.error import HTTPError
 
 import numpy as np
+import psutil
 import pytest
 from test_lab import LAUNCH, SECONDS, jupyterlab
 
@@ -19,21 +22,21 @@ OPEN_TO_ALL = "c.ServerApp.ip = '0.0.0.0'; c.ServerApp.token = c.IdentityProvide
 
 
 @pytest.fixture(scope="module")
-def lab_url(chromium, tmp_path_factory):
+def server(chromium, tmp_path_factory):
     """Start JupyterLab with settings that would open it to everybody."""
     home = tmp_path_factory.mktemp("jupyter")
     (home / "jupyter_config_dir").mkdir()
     (home / "jupyter_config_dir" / "jupyter_server_config.py").write_text(OPEN_TO_ALL)
-    with jupyterlab(home, f"from skullnb.report import lab\n{LAUNCH}") as (_, address):
-        yield address
+    with jupyterlab(home, f"from skullnb.report import lab\n{LAUNCH}") as (run, address):
+        yield home, run, address
 
 
 @pytest.fixture(scope="module")
-def page(chromium, lab_url):
+def page(chromium, server):
     """Open the notebook and run nothing."""
     page = chromium.new_context(viewport={"width": 1400, "height": 1050}).new_page()
     page.set_default_timeout(SECONDS * 1000)
-    page.goto(lab_url)
+    page.goto(server[2])
     panel(page).locator("img.widget-image").wait_for()
     yield page
     page.context.close()
@@ -121,8 +124,8 @@ def test_a_bad_upload_ends_in_one_sentence_and_a_good_one_is_shown(page, tmp_pat
     assert source(page) != picture
 
 
-def test_jupyterlab_answers_on_this_machine_only_and_asks_for_the_token(lab_url, page):
-    port = int(re.findall(r":(\d+)/", lab_url)[0])
+def test_jupyterlab_answers_on_this_machine_only_and_asks_for_the_token(server, page):
+    port = int(re.findall(r":(\d+)/", server[2])[0])
     for token in ("", "?token=", "?token=known"):
         with pytest.raises(HTTPError, match="403"):
             urllib.request.urlopen(f"http://127.0.0.1:{port}/api/contents{token}", timeout=SECONDS)
@@ -131,3 +134,14 @@ def test_jupyterlab_answers_on_this_machine_only_and_asks_for_the_token(lab_url,
         rows = [row.split() for row in listening.read_text().splitlines()[1:]]
         places = [row[1] for row in rows if row[3] == "0A" and row[1].endswith(f":{port:04X}")]
         assert places == [f"0100007F:{port:04X}"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_when_its_terminal_is_closed_it_ends_with_its_kernel_and_leaves_no_token(server, page):
+    home, run, _ = server
+    kernels = psutil.Process(run.pid).children(recursive=True)
+    assert kernels, "its kernel goes on, for who opens it"
+    run.send_signal(signal.SIGHUP)
+    run.wait(timeout=60)
+    assert psutil.wait_procs(kernels, timeout=60)[1] == []
+    assert [*(home / "jupyter_runtime_dir").glob("jpserver-*")] == []

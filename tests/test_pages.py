@@ -9,6 +9,7 @@ import yaml
 from docutils.utils.smartquotes import educate_tokens
 from exercises import outputs
 from pybtex.database import parse_file
+from test_book_browser import check_every_page
 
 import skullnb
 from skullnb import published
@@ -126,3 +127,9 @@ def test_an_option_in_a_sentence_keeps_its_two_dashes():
     config = yaml.safe_load(read("book/_config.yml"))["sphinx"]["config"]
     tokens = educate_tokens([("plain", "or --reach-mm 7.5")], config["smartquotes_action"])
     assert "".join(tokens) == "or --reach-mm 7.5"
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+def test_every_page_is_whole_and_without_barriers_on_a_phone_in_the_dark(chromium, html):
+    check_every_page(chromium, html, "phone-dark")

@@ -197,6 +197,7 @@ def picture(fig: Figure, *, svg: bool = False) -> dict[str, str]:
         few = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
         drawn = {"image/png": encode(few, "PNG", optimize=True, dpi=image.info["dpi"])}
     if svg:
+        fig.set_layout_engine("none")  # it is laid out
         fig.savefig(text, format="svg", transparent=True, metadata={"Date": None})
         drawn["image/svg+xml"] = _for_page(text.getvalue())
     return drawn
