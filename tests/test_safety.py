@@ -106,7 +106,7 @@ def planted(tmp_path_factory):
         groups=folder / "groups.txt",
         kernel_width=18,
         output_dir=folder / "report",
-        chapters=("01", "09", "10", "15"),  # which show names and labels
+        chapters=("09", "15"),  # which show names and labels
         single_file=True,
     )
     assert done.failed == ()
@@ -123,6 +123,8 @@ def test_nothing_planted_in_names_labels_and_dicom_texts_runs_in_the_book(chromi
     page.on("pageerror", lambda error: happened.append(str(error)))
     shown = ""
     for path in (*book_pages(planted / "html"), planted / "book.html"):
+        if "planted" not in path.read_text(encoding="utf-8"):
+            continue  # nothing of the data
         page.goto(path.as_uri())
         page.wait_for_load_state("networkidle")
         alone = "\n".join(page.locator("article").all_inner_texts())
