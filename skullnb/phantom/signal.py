@@ -155,9 +155,8 @@ def vessel_profile(section: Section) -> Array:
     at = head.vessel_angles + head.vessel_drifts * section.level
     for angle, height, radius in zip(at, head.vessel_heights, head.vessel_radii, strict=True):
         depth = surfaces.muscle + 2.1 + height * np.maximum(surfaces.scalp - 4.2, 0.5)
-        down, right = section.in_frame(
-            *surfaces.point(surfaces.skull + depth / surfaces.slant, angle)
-        )
+        centre = surfaces.point(surfaces.skull + depth / surfaces.slant, angle)
+        down, right = section.in_frame(*centre)
         row, column = np.searchsorted(section.down, down), np.searchsorted(section.right, right)
         box = profile[row - reach : row + reach + 1, column - reach : column + reach + 1]
         if min(row, column) < reach or box.shape != (offset.size, offset.size):

@@ -150,9 +150,7 @@ _VARIANTS = {
         "The frame cuts through the brain on the right.", cut=("right",), margin=-22.5
     ),
     "bridge": Variant("A bright corridor 8 mm wide joins brain and scalp.", BRIDGE),
-    "bridge-and-cut": Variant(
-        "The bridge, and the scalp cut left and right.", BRIDGE, levels=LOW, cut=TWO
-    ),
+    "bridge-and-cut": Variant("The bridge, and the scalp cut left and right.", BRIDGE, LOW, TWO),
     "hemispheres-apart": Variant(
         "Fluid parts the hemispheres on every slice.", Recipe(touching=0.0), ABOVE_CALLOSUM
     ),

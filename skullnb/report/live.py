@@ -1,6 +1,7 @@
 """Live figures: pictures that `book/assets/live.js` gives controls, from slices in scripts."""
 
 import json
+import os
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ from skullnb.metrics import iou
 from skullnb.pipeline import PipelineSettings, SkullMaskTrace, normalise, trace_skull_mask
 from skullnb.pipeline.settings import REACH_MM
 from skullnb.report import plot
-from skullnb.report.chapter import Chapter
+from skullnb.report.chapter import SVG, Chapter
 from skullnb.stack import Stack
 
 MIME = "application/vnd.skullnb.live"
@@ -58,6 +59,8 @@ def live_figure(
     for name, number in heads:
         label = {"label": f"synthetic: {name.replace('-', ' ')}", "kernelWidth": width}
         config["sources"].append({"key": f"{name}-{number}", **label})
+    if heads and os.environ.get(SVG) == "1":  # so that pages need not draw them once more
+        write_slices(config, stack, Path(str(chapter.parameters["output_dir"]), "live"))
     if heads:
         name, index = heads[0]
         stack, config["start"] = phantom.variant(name), f"{name}-{index}"

@@ -51,6 +51,8 @@ def stage(
     cover = staged / "book" / "assets" / "cover.png"  # what a link to a page shows elsewhere
     shutil.copyfile(book / "pictures" / "slices.png", cover)
     slices = staged / "book" / "assets" / "live"
+    if (work / "live").exists():  # slices of heads that notebooks have drawn
+        (work / "live").rename(slices)
     trial = live.try_it(chapter.stack, chapter.settings, slices)
     (staged / "book" / "_generated" / "try-it.html").write_text(trial, encoding="utf-8")
     files = [entry["file"] for part in toc["parts"] for entry in part["chapters"]]
@@ -250,9 +252,7 @@ def _styles(file: Path) -> str:
     return re.sub(r"url\((?!['\"]?(?:data:|#))[^)]*\)", "none", text)
 
 
-_BROWSERS = (
-    "chromium chromium-browser google-chrome google-chrome-stable chrome msedge microsoft-edge"
-)
+_NAMED = "chromium chromium-browser google-chrome google-chrome-stable chrome msedge microsoft-edge"
 _MACS = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
 _SECONDS = 300
 
@@ -260,7 +260,7 @@ _SECONDS = 300
 def find_browser() -> Path:
     """Find Chromium, or a browser made of it: by the variable CHROME, or by name."""
     named = os.environ.get("CHROME")
-    for name in (named,) if named else (*_BROWSERS.split(), _MACS):
+    for name in (named,) if named else (*_NAMED.split(), _MACS):
         if found := shutil.which(name):
             return Path(found)
     said = f"CHROME names {named!r}, which is no program here" if named else "none was found"
