@@ -55,7 +55,9 @@ def test_the_stored_outputs_are_what_the_code_gives(cells, notebook, built_book)
 
 def test_a_notebook_run_by_itself_gives_them_too():
     environment = {name: value for name, value in os.environ.items() if "PYTEST" not in name}
-    command = [sys.executable, "-m", "pytest", "--quiet", "-p", "no:cacheprovider", "--nbval"]
+    environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "nbval.plugin"]
+    command += ["--override-ini=addopts=", "--override-ini=timeout=", "--nbval"]
     command += ["--nbval-current-env", "--nbval-sanitize-with", SANITIZE]
     command += [str(ROOT / "notebooks" / "03-threshold.ipynb")]
     done = subprocess.run(
