@@ -252,7 +252,7 @@ def _styles(file: Path) -> str:
     return re.sub(r"url\((?!['\"]?(?:data:|#))[^)]*\)", "none", text)
 
 
-_NAMED = "chromium chromium-browser google-chrome google-chrome-stable chrome msedge microsoft-edge"
+_KNOWN = "chromium chromium-browser google-chrome google-chrome-stable chrome msedge microsoft-edge"
 _MACS = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
 _SECONDS = 300
 
@@ -260,7 +260,7 @@ _SECONDS = 300
 def find_browser() -> Path:
     """Find Chromium, or a browser made of it: by the variable CHROME, or by name."""
     named = os.environ.get("CHROME")
-    for name in (named,) if named else (*_NAMED.split(), _MACS):
+    for name in (named,) if named else (*_KNOWN.split(), _MACS):
         if found := shutil.which(name):
             return Path(found)
     said = f"CHROME names {named!r}, which is no program here" if named else "none was found"
