@@ -123,9 +123,7 @@ def real_data() -> Path:
     for parent in Path(__file__).resolve().parents[2:]:
         for registry in sorted(parent.glob("*/data/registry.tsv")):
             return registry.parent
-    pytest.skip(
-        f"REAL DATA MISSING: {heads.FOLDER_VARIABLE} names no copies; NO real head was read here"
-    )
+    pytest.skip(f"REAL DATA MISSING: {heads.FOLDER_VARIABLE} names none; NO real head was read")
 
 
 def head(name: str, mirror: Path) -> Stack:
