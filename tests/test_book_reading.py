@@ -35,8 +35,7 @@ def test_every_page_is_light_and_a_link_to_it_shows_its_title_and_the_cover(html
         assert soup.h1.contents[0] == meta["og:title"]
         assert meta["description"] == meta["og:description"]
         assert (path.parent / meta["og:image"]).is_file()
-    whole = sum(path.stat().st_size for path in html.rglob("*") if path.is_file())
-    assert whole < 25e6
+    assert sum(path.stat().st_size for path in html.rglob("*") if path.is_file()) < 25e6
 
 
 def test_formulas_are_drawn_in_the_colour_of_the_text_and_say_what_they_are(page, html):
@@ -119,6 +118,7 @@ def test_the_book_in_one_file_is_whole_and_quiet_and_fits_the_window(chromium, w
         assert page.evaluate(STATE) == {"theme": "dark", **whole}
         page.set_viewport_size(LOOKS["light"]["viewport"])
         page.emulate_media(color_scheme="light")
+        page.wait_for_selector("html[data-theme=light]", state="attached")
         assert page.evaluate(STATE) == {"theme": "light", **whole}
         # Its articles are those of the pages; only what the file itself adds is checked again.
         page.add_style_tag(content="article { display: none }")
