@@ -99,11 +99,8 @@ def test_the_mean_weighs_slices_and_the_pool_weighs_pixels_and_empty_slices_coun
     full, empty = np.ones((9, 9)), np.zeros((9, 9))
     scores = metrics.score_slices([small, full, empty], [four, full, empty], slices=[7, 9, 11])
     in_mm = metrics.score_slices([small, full, empty], [four, full, empty], (2.0, 2.0))
-    assert (scores.columns[0], [*scores["slice"]], [*in_mm["slice"]]) == (
-        "slice",
-        [7, 9, 11],
-        [0, 1, 2],
-    )
+    assert scores.columns[0] == "slice"
+    assert [[*one["slice"]] for one in (scores, in_mm)] == [[7, 9, 11], [0, 1, 2]]
     assert [set(one["unit"]) for one in (scores, in_mm)] == [{"px"}, {"mm"}]
     assert in_mm["hausdorff"].tolist() == [2 * one for one in scores["hausdorff"]] == [4, 0, 0]
     both = metrics.aggregate(scores)
@@ -115,15 +112,13 @@ def test_the_mean_weighs_slices_and_the_pool_weighs_pixels_and_empty_slices_coun
 
 
 def test_what_cannot_be_compared_or_brought_together_is_refused():
-    with pytest.raises(
-        ShapeMismatch, match=r"\(2, 3\), its reference \(3, 2\); they must be the same"
-    ):
+    with pytest.raises(ShapeMismatch, match=r"\(2, 3\), its reference \(3, 2\); they must be"):
         metrics.iou(np.ones((2, 3)), np.ones((3, 2)))
-    with pytest.raises(ShapeMismatch, match="equally many slices of one size"):
+    with pytest.raises(ShapeMismatch, match=r"one size, not shapes \(2, 3\) and \(2, 3\)\.$"):
         metrics.score_slices(np.ones((2, 3)), np.ones((2, 3)))
     in_px, in_mm = (metrics.score_slices([EMPTY], [EMPTY], unit) for unit in (None, 1.0))
     for scores in (pandas.concat([in_px, in_mm]), in_px[:0]):
-        with pytest.raises(InvalidSetting, match="at least one slice, all of them in one unit"):
+        with pytest.raises(InvalidSetting, match=r"^Give scores of at least one .* unit\.$"):
             metrics.aggregate(scores)
 
 

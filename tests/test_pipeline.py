@@ -17,7 +17,7 @@ from skullnb.pipeline import (
     normalise,
     trace_skull_mask,
 )
-from skullnb.pipeline.measure import add_neighbour_signs
+from skullnb.pipeline.measure import _volumes_of, add_neighbour_signs
 from skullnb.stack import Stack, read_stack
 from skullnb.study import article
 
@@ -91,7 +91,8 @@ def test_what_is_no_slice_is_refused_in_one_sentence_that_names_it(image, messag
     ("images", "message"),
     [
         *((np.zeros(shape), "The stack") for shape in ((96, 80), (0, 4, 4), (1, 2, 3, 4))),
-        *((np.zeros((40, 30, n)), "one image with colour channels last") for n in (1, 3, 4)),
+        *((np.zeros((5, 30, n)), "one image with colour channels last") for n in (1, 3, 4)),
+        ([[1, 2], [3]], "^The stack has rows of several lengths"),
         (np.stack([np.eye(4), np.full((4, 4), np.nan)]), "Slice 1 has 16 of 16 pixels"),
     ],
 )
@@ -102,10 +103,11 @@ def test_what_is_no_stack_is_refused(images, message):
 
 def test_only_slices_along_the_last_axis_are_remarked_on(recwarn):
     create_skull_masks(np.zeros((70, 27, 9)))
-    create_skull_masks(np.zeros((2, 60, 9)))
+    create_skull_masks(np.zeros((4, 60, 3)))  # few colours
     assert not recwarn.list
-    with pytest.warns(UserWarning, match=r"\(64, 28, 9\), whose last axis .* puts it first\.$"):
+    with pytest.warns(UserWarning, match=r"\(64, 28, 9\), whose .* puts it first\.$") as told:
         create_skull_masks(np.zeros((64, 28, 9)))
+    assert told[0].filename == __file__
 
 
 @pytest.mark.parametrize(
@@ -200,26 +202,32 @@ def test_a_stack_is_measured_a_row_a_slice_and_its_word_is_the_worst():
 
 
 @pytest.mark.parametrize(
-    ("name", "groups", "is_volume"),
+    ("name", "groups", "volumes", "step_mm"),
     [
-        *((name, "", False) for name in ("heads.npy", "single", "two")),
-        ("heads.nii.gz", "", True),
-        ("heads.npy", "him", True),
-        ("single", ",".join(["him"] * 12), True),
+        *((name, "", [""] * 12, 0.0) for name in ("heads.npy", "single", "pairs")),
+        ("heads.nii.gz", "", ["0 heads"] * 12, 4.0),
+        ("heads.npy", "him", ["0 him"] * 12, 0.0),
+        ("single", ",".join(["him"] * 12), ["him"] * 12, 0.0),
+        ("pairs", ",".join(["him"] * 6), [f"{n // 2} him" for n in range(12)], 0.0),
     ],
 )
-def test_only_slices_of_a_known_volume_are_neighbours(tmp_path, name, groups, is_volume):
+def test_only_slices_of_a_known_volume_are_neighbours(tmp_path, name, groups, volumes, step_mm):
     """Heads of all sizes: of many people, or of one where a grid or a label says so."""
     images = np.zeros((12, *head().shape))
     for image, size in zip(images, np.random.default_rng(3).uniform(0.5, 1, 12), strict=True):
         small = cv2.resize(head(), None, fx=size, fy=size)
         image[-small.shape[0] :, -small.shape[1] :] = small
     np.save(tmp_path / "heads.npy", images)
-    affine = np.diag([2.5, 2.5, 2.5, 1])
+    affine = np.diag([2.5, 2.5, 4.0, 1])
     nib.save(nib.Nifti1Image(images.transpose(2, 1, 0), affine), tmp_path / "heads.nii.gz")
-    for folder, n_files in (("single", 12), ("two", 2)):
+    for folder, n_files in (("single", 12), ("pairs", 6)):
         (tmp_path / folder).mkdir()
         for number, part in enumerate(np.split(images, n_files)):
-            np.save(tmp_path / folder / f"{number}.npy", part if n_files == 2 else part[0])
-    table = measure_stack(read_stack(tmp_path / name, groups=groups), PipelineSettings(1))
-    assert table["warnings"].astype(str).str.contains("around it").any() == is_volume
+            np.save(tmp_path / folder / f"{number:02}.npy", part if n_files == 6 else part[0])
+    stack = read_stack(tmp_path / name, groups=groups)
+    assert _volumes_of(stack) == (volumes, [step_mm] * 12)
+    table, files = measure_stack(stack, PipelineSettings(1)), [one.name for one in stack.sources]
+    told = table["warnings"].astype(str).str.contains("around it").any()
+    assert told == (volumes[0] != "" and name != "pairs")
+    sources = np.repeat(files, 12 // len(files)) if len(files) > 1 else []
+    assert list(table.get("source", ())) == list(sources)

@@ -159,6 +159,7 @@ def jumps(areas, levels=None, volumes="", numbers=None, step_mm=0.0, warned=None
 def test_a_slice_unlike_its_neighbours_is_told_in_one_sentence():
     found = jumps([100, 104, 60, 108, 112, 0, 116], [50, 50, 50, 10, 50, 0, 50])
     assert [list(one) for one in found] == [[], [], [s.AREA_JUMP], [s.THRESHOLD_JUMP], [], [], []]
+    assert jumps([1, 1, 2, 1, 1])[2]
     assert found[3][s.THRESHOLD_JUMP].startswith("the threshold is 80% lower than those")
     assert [*found[2].values()] == ["the mask is 44% smaller than those of the slices around it"]
     both = jumps([100, 100, 190, 100, 100], [20, 20, 30, 20, 20])[2]
@@ -173,6 +174,7 @@ def test_a_slice_unlike_its_neighbours_is_told_in_one_sentence():
         {"areas": [100, 100, *[0] * 5, 50]},
         {"areas": [100, 100, 50, 100, 100], "volumes": [""] * 5},
         {"areas": []},
+        {"areas": [100, 100, 125, 100, 100], "levels": [50, 50, 30, 50, 50]},  # just not enough
         {"areas": [300, 200, 300, 205, 210], "warned": [1, 0, 1, 0, 0]},
     ],
 )
@@ -183,15 +185,7 @@ def test_only_slices_of_the_same_volume_without_a_sign_are_compared(others):
 
 @pytest.mark.parametrize(
     ("last", "step_mm", "is_told"),
-    [
-        (-4, 1.0, 1),
-        (20, 0.1, 1),
-        (20, 2.5, 0),
-        (24, 0.0, 0),
-        (4, 5.0, 1),
-        (4, 16.0, 0),
-        (0, 0.0, 1),
-    ],
+    [(-4, 1.0, 1), (20, 0.1, 1), (20, 2.5, 0), (24, 0, 0), (4, 5.0, 1), (4, 16.0, 0), (0, 0, 1)],
 )
 def test_only_slices_close_by_are_neighbours(last, step_mm, is_told):
     numbers = np.linspace(0, last, 5).astype(int)  # all 0: files with a slice each
