@@ -49,12 +49,12 @@ lab: $(VENV)/lab.stamp
 
 # The book is built beside the slow check of types, not while tests want both cores.
 test: $(VENV)/dev.stamp
-	@$(MAKE) --jobs 2 --output-sync check book-to-test
-	SKULLNB_BOOK=$(TESTED) $(BIN)/python -m pytest $(TWO)
+	@$(MAKE) --jobs 2 check book-to-test
+	SKULLNB_BOOK='$(TESTED)' $(BIN)/python -m pytest $(TWO)
 
 book-to-test: $(VENV)/dev.stamp
 	@mkdir -p build
-	@$(BIN)/skullnb report --output $(TESTED) --overwrite
+	@$(BIN)/skullnb report --output '$(TESTED)' --overwrite
 
 nbval: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest $(TWO) --nbval --nbval-current-env --nbval-sanitize-with tests/sanitize.cfg notebooks
@@ -66,7 +66,7 @@ bench: $(VENV)/bench.stamp
 
 coverage: book-to-test
 	$(BIN)/python -m coverage erase
-	SKULLNB_BOOK=$(TESTED) $(BIN)/python -m coverage run -m pytest $(TWO)
+	SKULLNB_BOOK='$(TESTED)' $(BIN)/python -m coverage run -m pytest $(TWO)
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
 

@@ -24,7 +24,7 @@ from skullnb.pipeline.steps import Mask, binarise, fill_holes, label_components,
 LOWEST, HIGHEST = 0.1, 99.8  # percentiles that become 0 and 255, so that a hot voxel has no say
 OPENINGS_MM = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0)  # more would take away cortex
 DEEPEST_MM, FARTHEST_MM = 8.0, 16.0  # under a surface, from air; what is more counts as that
-COARSE_MM = 2.0  # voxels in which components are told apart, where they are smaller
+COMPONENT_MM = 2.0  # voxels in which components are told apart, where they are smaller
 # The brain is free where of its core, a ball inside its surface, hardly anything is nearer to the
 # air than the ball and this. Of 60 volumes .003 of free brains at most, .015 and more of others.
 SKIN_MM, MOST_NEAR_AIR = 4.0, 0.01
@@ -190,7 +190,7 @@ def _head_of(image: Mask, threshold: int, pixel: tuple[float, float]) -> Voxels:
 
 def _find_brain(bright: Voxels, heads: Voxels, spacing: Spacing) -> tuple[Voxels, float]:
     """Find the brain by the smallest opening (mm) that frees it from the skin."""
-    steps = [max(1, int(COARSE_MM / size + 1e-6)) for size in spacing]
+    steps = [max(1, int(COMPONENT_MM / size + 1e-6)) for size in spacing]
     some = tuple(slice(step // 2, None, step) for step in steps)
     coarse_mm: Any = np.multiply(spacing, steps)
     air, unit = _squared_distances(heads[some], coarse_mm, FARTHEST_MM)

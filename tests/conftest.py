@@ -1,4 +1,4 @@
-"""What test files share: how examples are drawn, a Chromium, and the book built once."""
+"""What test files share: how examples are drawn, a Chromium, and the book built once a process."""
 
 import atexit
 import os

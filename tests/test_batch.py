@@ -347,10 +347,7 @@ NOT_OURS = "not what a batch left behind; move it away"
         ({"name": "scans.npy"}, "slices came from"),
         ({"name": "second.npy"}, "slices came from"),
         ({"name": "sub/../scans.zarr", "images": "scans.zarr"}, "would lie among the images"),
-        (
-            {"name": "scans.zarr/c/m.packed.npy", "images": "scans.zarr"},
-            "would lie among the images",
-        ),
+        ({"name": "scans.zarr/c/m.packed.npy", "images": "scans.zarr"}, "would lie among the"),
         ({"name": "in/m.packed.npy", "images": "in#7"}, "would lie among the images"),
         ({"name": "a.npy"}, f"a.npy.partial is {NOT_OURS}"),
         ({"name": "b.npy"}, "b.npy is a folder"),
@@ -450,9 +447,8 @@ def test_the_command_makes_a_batch_of_what_only_a_batch_can_do_or_has_begun(desk
     said = run(*words, "m.packed.npy").stdout
     assert said == "ok      m.packed.npy  60 slices, 60 ok\n"
     assert "60 ok, 60 done before\n" in run(*words, "m.packed.npy").stdout
-    assert (
-        "not go with a batch" in run("mask", "scans.npy", "-o", "m.zarr", "--bids", expect=2).stderr
-    )
+    refused = run("mask", "scans.npy", "-o", "m.zarr", "--bids", expect=2)
+    assert "not go with a batch" in refused.stderr
     begun()
     assert "60 ok, 30 done before\n" in run(*words, "m.npy").stdout
     assert not is_for_batch("scans.npy", "n.npy")

@@ -21,8 +21,9 @@ CHECK = """async (only) => {
         const own = [style.backgroundColor, style.backgroundImage, style.opacity].join();
         const below = grounds.get(one.parentElement) ?? "";
         grounds.set(one, own === "rgba(0, 0, 0, 0),none,1" ? below : below + own);
-        const says = Array.from(one.childNodes).some((part) => part.data?.trim()) || "value" in one;
-        if (!says || !one.checkVisibility({ visibilityProperty: true })) continue;
+        const says = (part) => part.nodeType === 3 && part.data.trim();
+        if (!("value" in one) && ![...one.childNodes].some(says)) continue;
+        if (!one.checkVisibility({ visibilityProperty: true })) continue;
         const kind = [grounds.get(one), style.color, style.fontSize, style.fontWeight].join();
         if (!met.has(kind)) one.toggleAttribute("data-looked-at", true);
         met.add(kind);

@@ -114,12 +114,12 @@ def written(html, tmp_path_factory):
 def test_the_book_in_one_file_is_whole_and_quiet_and_fits_the_window(chromium, written):
     asked: list[str] = []
     whole = {**QUIET, "dead": [], "outward": [], "twice": []}
-    with opened(chromium, written, asked, **LOOKS["phone-dark"]) as page:
-        assert page.evaluate(STATE) == {"theme": "dark", **whole}
-        page.set_viewport_size(LOOKS["light"]["viewport"])
-        page.emulate_media(color_scheme="light")
-        page.wait_for_selector("html[data-theme=light]", state="attached")
+    with opened(chromium, written, asked, **LOOKS["light"]) as page:
         assert page.evaluate(STATE) == {"theme": "light", **whole}
+        page.set_viewport_size(LOOKS["phone-dark"]["viewport"])
+        page.emulate_media(color_scheme="dark")
+        page.wait_for_selector("html[data-theme=dark]", state="attached")
+        assert page.evaluate(STATE) == {"theme": "dark", **whole}
         # Its articles are those of the pages; only what the file itself adds is checked again.
         page.add_style_tag(content="article { display: none }")
         assert barriers(page) == []

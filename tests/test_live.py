@@ -56,7 +56,7 @@ def test_a_notebook_shows_a_picture_and_the_book_gets_a_live_one_with_its_words(
     assert shown["text/plain"].endswith(f"IoU {score:.4f}")
     output = new_output("display_data", data=dict(shown))
     cell = new_code_cell("figure", outputs=[output])
-    live.publish(new_notebook(cells=[cell]), chapter.stack, tmp_path)
+    live.make_live(new_notebook(cells=[cell]), chapter.stack, tmp_path)
     [output] = cell.outputs
     html = output.data["text/html"]
     assert set(output.data) == {"text/html"}

@@ -192,11 +192,7 @@ def test_noise_lines_and_ties_have_pythons_masks_and_signs(page):
             spacing = [None, (0.7, 0.7), (3.4, 1.7)][rng.integers(3)]
             cases.append((normalise(image), random_settings(rng), spacing))
     sent = [
-        {
-            **in_base64(image),
-            "settings": in_page(settings),
-            "spacing": spacing,
-        }
+        {**in_base64(image), "settings": in_page(settings), "spacing": spacing}
         for image, settings, spacing in cases
     ]
     found = page.evaluate(
@@ -248,27 +244,24 @@ def test_dark_growth_is_pythons_in_noise_and_in_a_head_at_any_spacing_and_distan
 
 def read_in_page(page, files: list[bytes], axes: Sequence[str] = ()) -> list[Any]:
     """Read files as the page reads dropped ones: every slice's levels, or the complaint."""
-    return list(
-        page.evaluate(
-            """([files, axes]) => Promise.all(files.map(async (file, i) => {
-                try {
-                    const bytes = Uint8Array.from(atob(file), (letter) => letter.charCodeAt(0));
-                    let stack = await skullnbReaders.readStack(bytes);
-                    if (axes[i]) stack = stack.along(axes[i]);
-                    return Array.from({ length: stack.length }, (_, number) => {
-                        const image = stack.read(number);
-                        const { pixels, height, width } = skullnb.normalise(image);
-                        let text = "";
-                        for (const level of pixels) text += String.fromCharCode(level);
-                        const shape = [height, width];
-                        return { levels: btoa(text), shape, spacing: image.spacing };
-                    });
-                } catch (error) {
-                    return { error: error.message };
-                }
-            }))""",
-            [[b64encode(file).decode("ascii") for file in files], list(axes)],
-        )
+    return page.evaluate(
+        """([files, axes]) => Promise.all(files.map(async (file, i) => {
+            try {
+                const bytes = Uint8Array.from(atob(file), (letter) => letter.charCodeAt(0));
+                let stack = await skullnbReaders.readStack(bytes);
+                if (axes[i]) stack = stack.along(axes[i]);
+                return Array.from({ length: stack.length }, (_, number) => {
+                    const image = stack.read(number);
+                    const { pixels, height, width } = skullnb.normalise(image);
+                    let text = "";
+                    for (const level of pixels) text += String.fromCharCode(level);
+                    return { levels: btoa(text), shape: [height, width], spacing: image.spacing };
+                });
+            } catch (error) {
+                return { error: error.message };
+            }
+        }))""",
+        [[b64encode(file).decode("ascii") for file in files], list(axes)],
     )
 
 
@@ -325,9 +318,8 @@ def test_nifti_slices_are_cut_and_scaled_as_python_does(page, tmp_path, is_flat)
     rng = np.random.default_rng(6)
     files, expected, axes = [], [], []
     kinds = ["uint8", "int16", "float32", "float64", "uint16", "int32", "int8", "uint32"]
-    for number, (order, signs) in enumerate(
-        product(permutations(range(3)), product((1, -1), repeat=3))
-    ):
+    turns = product(permutations(range(3)), product((1, -1), repeat=3))
+    for number, (order, signs) in enumerate(turns):
         shape = [14, 19, 11] if number % 8 else [14, 70, 3]
         if is_flat:  # one stored axis has one voxel: a single slice along that axis
             shape[number % 3] = 1
@@ -366,6 +358,7 @@ def test_what_cannot_be_read_is_refused_in_one_sentence_that_says_what_to_do(pag
     slab = nib.Nifti1Image(rng.random((8, 9, 1)), np.eye(4)).to_bytes()
     hole = np.ones((4, 4))
     hole[1, 2] = np.nan
+    huge = npy(np.zeros((1, 1)))[:128].replace(b"(1, 1), }", b"(9000, 9000)}")
     refused = {
         "none of the kinds": b"hello, this is a text" * 30,
         "in colour": png(rgb),
@@ -379,9 +372,7 @@ def test_what_cannot_be_read_is_refused_in_one_sentence_that_says_what_to_do(pag
         "values of type c16": npy(rng.random((7, 8)) + 1j),
         "holds no pixels": npy(np.zeros((0, 5))),
         "cut short: it promises": npy(grey)[:-50],
-        "more than this page can hold": npy(np.zeros((1, 1)))[:128].replace(
-            b"(1, 1), }", b"(9000, 9000)}"
-        ),
+        "more than this page can hold": huge,
         "holds no plain array": npy(np.zeros((7, 8), [("level", "f4")])),
         "1 of 16 pixels are NaN": npy(hole),
         "holds 2 volumes": volumes,
@@ -558,7 +549,7 @@ def test_a_link_opens_its_slice_and_print_or_a_page_without_script_shows_the_sti
     chromium, head, tmp_path
 ):
     config = live.configure("whole", PipelineSettings(), head, start=1)
-    config = live.write_slices(config, head, tmp_path / "live")
+    config = live.write_scripts(config, head, tmp_path / "live")
     keys = [source["key"] for source in config["sources"]]
     links = "".join(f'<a href="#live-{key}">{key}</a> ' for key in keys)
     still = live.figure_html(config, png(np.zeros((60, 90), np.uint8)), "a still picture", keys)

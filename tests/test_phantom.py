@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from skullnb import metrics, published
 from skullnb.errors import InvalidSetting
-from skullnb.phantom import VARIANTS, published_stack, subject, variant
+from skullnb.phantom import VARIANTS, published_stack, stacks, subject, variant
 from skullnb.pipeline import create_skull_mask, create_skull_masks, trace_skull_mask
 
 
@@ -64,3 +64,8 @@ def test_what_cannot_be_drawn_is_refused_in_one_sentence():
     with pytest.raises(InvalidSetting, match="bridge-and-cut"):
         variant("no-such-head")
     assert all(described.endswith(".") for described in VARIANTS.values())
+
+
+def test_who_changes_a_head_changes_no_other():
+    stacks.variant("noise").images[:] = 0
+    assert stacks.variant("noise").images.any()

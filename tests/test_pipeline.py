@@ -105,9 +105,8 @@ def test_only_slices_along_the_last_axis_are_remarked_on(recwarn):
     create_skull_masks(np.zeros((70, 27, 9)))
     create_skull_masks(np.zeros((4, 60, 3)))  # few colours
     assert not recwarn.list
-    with pytest.warns(UserWarning, match=r"\(64, 28, 9\), whose .* puts it first\.$") as told:
+    with pytest.warns(UserWarning, match=r"\(64, 28, 9\), whose .* puts it first\.$"):
         create_skull_masks(np.zeros((64, 28, 9)))
-    assert told[0].filename == __file__
 
 
 @pytest.mark.parametrize(

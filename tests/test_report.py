@@ -274,9 +274,8 @@ def test_a_notebook_that_fails_is_named_there_and_in_front_and_the_report_is_sti
     assert results["chapters"] == {"15-your-data": {"n": 2}}, "half a notebook has no results"
     assert results["failed"]["03-threshold"] == "KeyError: '<i>key</i>'"
     assert "DeadKernelError" in results["failed"]["01-data"]
-    front, own = (
-        read(broken / "html" / one) for one in ("index.html", "notebooks/03-threshold.html")
-    )
+    two = ("index.html", "notebooks/03-threshold.html")
+    front, own = (read(broken / "html" / one) for one in two)
     for text in (front, own):
         assert "What stands after an error did not run" in text
         assert "KeyError" in text
@@ -353,12 +352,11 @@ def test_nothing_outlives_a_report_that_is_ended(tmp_path, name):
 
 def test_a_widget_whose_kernel_has_ended_is_no_output():
     view = {"application/vnd.jupyter.widget-view+json": {"model_id": "1"}, "text/plain": "VBox()"}
-    kinds = [
-        nbformat.v4.new_output("display_data", data=one) for one in (view, {"text/plain": "1"})
-    ]
+    plain = {"text/plain": "1"}
+    kinds = [nbformat.v4.new_output("display_data", data=one) for one in (view, plain)]
     cell = nbformat.v4.new_code_cell("both", outputs=kinds)
     [kept] = build._cleaned(nbformat.v4.new_notebook(cells=[cell]), lambda one: one).cells
-    assert [one.data for one in kept.outputs] == [{"text/plain": "1"}]
+    assert [one.data for one in kept.outputs] == [plain]
 
 
 def test_a_folder_is_not_cut_out_of_a_longer_name_or_a_sentence(monkeypatch):

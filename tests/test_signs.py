@@ -65,15 +65,46 @@ def test_a_mask_that_is_open_at_one_side_is_hollow(gap):
         assert s.HOLLOW in signs(turned, kernel_width=11)
 
 
+FACTS = s.SliceFacts(100, 100, 200, 90.0, 3000, 0, 2000, 2200, 2100, 0, 0, 2600, 2700)
+ALONE = {"bright_px": 2100}  # all that is bright lies in the chosen one's hull
+
+
+@pytest.mark.parametrize(
+    ("name", "right", "wrong", "said"),
+    [
+        (s.HOT, {"hot_level": 25.5}, {"hot_level": 1.06}, " its lowest 0.81%,"),
+        (s.HOT, {"n_levels": 1, "hot_level": 0}, {"hot_level": 0}, " its lowest 0.39%,"),
+        (s.SMALL, {"mask_px": 100}, {"mask_px": 99}, " covers 0.99% of the frame (99 px),"),
+        (s.LARGE, {"mask_px": 9000}, {"mask_px": 9100}, " covers 91% of the frame,"),
+        (s.HOLLOW, {"mask_px": 2187}, {"mask_px": 2160}, " 80% of its convex hull,"),
+        (s.SPARSE, {"chosen_px": 40, "hull_px": 99}, {"chosen_px": 40, "hull_px": 100}, " 40% of"),
+        (s.SPARSE, {"chosen_px": 48, "hull_px": 100}, {"chosen_px": 47, "hull_px": 100}, " 47% of"),
+        (s.SCALP_RING, {**ALONE, "chosen_px": 1320}, {**ALONE, "chosen_px": 1300}, " 59% of its"),
+        (s.MERGED, {**ALONE, "chosen_px": 1300}, {**ALONE, "chosen_px": 1320}, "only 0.0% of the"),
+        (s.MERGED, {"bright_px": 2160, "edge_px": 2}, {"bright_px": 2160, "edge_px": 1}, "2.8% of"),
+        (s.MERGED, {}, {"bright_px": 9, "padding_px": 8, "bright_in_hull_px": 1}, " 0.0% of"),
+        (s.OUTSIDE, {"bright_px": 5250}, {"bright_px": 5400}, "61% of the bright tissue lies"),
+        (s.PART, {"beside_px": 700}, {"beside_px": 720}, " 36% as large "),
+        (s.DROPPED, {"edge_px": 4000}, {"edge_px": 4200}, " 2.1 times as large "),
+        (s.DROPPED, {"chosen_px": 1, "edge_px": 2}, {"chosen_px": 1, "edge_px": 3}, " 3.0 times "),
+    ],
+)
+def test_a_sign_is_told_from_its_limit_on_with_what_was_measured(name, right, wrong, said):
+    assert s.warnings_of(FACTS, PipelineSettings()) == {}
+    assert name not in s.warnings_of(FACTS._replace(**right), PipelineSettings())
+    assert said in s.warnings_of(FACTS._replace(**wrong), PipelineSettings())[name]
+
+
 def test_size_is_judged_in_cm2_where_the_pixel_size_is_known():
-    image = np.zeros((200, 256))
-    image[90:110, 100:108], image[40:48, 60:66], image[150:156, 120:128] = 200, 180, 170
-    for mm in (0.2, 0.52, 1.0):
-        assert s.SMALL in signs(image, (mm, mm), kernel_width=19)
-    assert s.SMALL not in signs(image, kernel_width=19)
-    assert signs(head(), (1.0, 1.0), kernel_width=15) == []
-    assert signs(head(), (1.5, 1.5), kernel_width=11) == [s.LARGE]
-    assert signs(head()[20:-20, 20:-20], kernel_width=45) == [s.LARGE]
+    facts = FACTS._replace(height=200, width=200, hull_px=1500)
+    small = "the chosen component covers 20 cm² and the mask 52 cm², too little for a head"
+    large = "the mask covers 301 cm², too much for a head"
+    for size, told in (
+        ({"chosen_px": 1000, "mask_px": 15000}, {}),
+        ({"chosen_px": 999}, {s.SMALL: small}),
+        ({"mask_px": 15050}, {s.LARGE: large}),
+    ):
+        assert s.warnings_of(facts._replace(**size), PipelineSettings(9), (2.0, 1.0)) == told
 
 
 @pytest.mark.parametrize("level", [0, 90, 150, 180, 255])
@@ -114,7 +145,7 @@ def test_two_levels_and_a_hot_pixel_are_no_scan():
 
 @pytest.mark.parametrize(
     ("width", "mm", "wide"),
-    [(26, 0.375, False), (26, 1.0, False), (33, 1.0, False), (35, 1.0, True), (26, 3.0, True)],
+    [(26, 0.375, False), (26, 1.0, False), (33, 1.0, False), (34, 1.0, True), (26, 3.0, True)],
 )
 def test_a_kernel_that_reaches_twice_as_far_as_any_head_chose_is_told(width, mm, wide):
     assert (s.WIDE_KERNEL in signs(head(), (mm, mm), kernel_width=width)) == wide

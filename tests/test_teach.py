@@ -9,14 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from exercises import (
-    NOTEBOOKS,
-    answer_block,
-    cells,
-    small_head,
-    state_before_exercise,
-    verdict,
-)
+from exercises import NOTEBOOKS, answer_block, cells, small_head, state_before_exercise, verdict
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from skullnb import heads

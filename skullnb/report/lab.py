@@ -1,4 +1,4 @@
-"""The explorer in JupyterLab: a copy of its notebook, set to the given data, and already run."""
+"""JupyterLab, opened on a copy of the explorer that is set to the given data and already run."""
 
 import glob
 import os

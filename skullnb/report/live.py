@@ -54,13 +54,13 @@ def live_figure(
 
     stack, settings, index = chapter.stack, chapter.settings, [*slices, chapter.middle][0]
     config = configure(focus, settings, stack, slices, start=index)
-    # Pixels of another size would ask for another width than the article's.
-    width = PipelineSettings().kernel_width
+    width = PipelineSettings().kernel_width  # the article's, for pixels of any size
     for name, number in heads:
         label = {"label": f"synthetic: {name.replace('-', ' ')}", "kernelWidth": width}
         config["sources"].append({"key": f"{name}-{number}", **label})
     if heads and os.environ.get(SVG) == "1":  # so that pages need not draw them once more
-        write_slices(config, stack, Path(str(chapter.parameters["output_dir"]), "live"))
+        drawn = {**config, "sources": config["sources"][-len(heads) :]}
+        write_scripts(drawn, stack, Path(str(chapter.parameters["output_dir"]), "live"))
     if heads:
         name, index = heads[0]
         stack, config["start"] = phantom.variant(name), f"{name}-{index}"
@@ -94,12 +94,12 @@ def configure(
     }
 
 
-def publish(notebook: Any, stack: Stack, folder: Path) -> None:
+def make_live(notebook: Any, stack: Stack, folder: Path) -> None:
     """Make the figures of an executed notebook live, in place; `folder` gets the stack's slices."""
     shown = [one.get("data", {}) for cell in notebook.cells for one in cell.get("outputs", [])]
     labels: dict[str, str] = {}
     for data in [one for one in shown if MIME in one]:
-        config = write_slices(json.loads(data.pop(MIME)), stack, folder)
+        config = write_scripts(json.loads(data.pop(MIME)), stack, folder)
         here = {one["key"]: one["label"] for one in config["sources"]}
         png, alt = b64decode(data.pop("image/png")), data.pop("text/plain", "")
         data["text/html"] = figure_html(config, png, alt, sorted(here.keys() - labels.keys()))
@@ -117,7 +117,7 @@ def publish(notebook: Any, stack: Stack, folder: Path) -> None:
 def try_it(stack: Stack, settings: PipelineSettings, folder: Path) -> str:
     """Write the figure into which a reader may drop an image; the report's slices are there too."""
     config = configure("whole", settings, stack, start=len(stack) // 2)
-    return figure_html({**write_slices(config, stack, folder), "drop": True})
+    return figure_html({**write_scripts(config, stack, folder), "drop": True})
 
 
 def figure_html(
@@ -131,7 +131,7 @@ def figure_html(
     return f'<figure class="live" data-live="{escape(json.dumps(config))}">{inside}</figure>'
 
 
-def write_slices(config: Mapping[str, Any], stack: Stack, folder: Path) -> dict[str, Any]:
+def write_scripts(config: Mapping[str, Any], stack: Stack, folder: Path) -> dict[str, Any]:
     """Write a figure's slices into `folder`, and note in its settings how many those are."""
     folder.mkdir(parents=True, exist_ok=True)
     for source in config["sources"]:

@@ -61,7 +61,7 @@ def stage(
         notebook, name = nbformat.read(path, as_version=4), path.stem
         path.unlink()
         place = toc["root"] if name == front else f"notebooks/{name}"
-        live.publish(notebook, chapter.stack, slices)
+        live.make_live(notebook, chapter.stack, slices)
         failed = {one: said for one, said in failures.items() if name in (one, front)}
         publish(notebook, partial(link, folder="notebooks", place=place), failed)
         number = re.match(r"0*(\d+)-", "" if name == front else name)

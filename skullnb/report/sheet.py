@@ -18,7 +18,7 @@ from skullnb.stack import Stack, refuse_place, writing
 from skullnb.stack.checks import expand, needed
 
 CELL = 120  # px, the longer side of a slice in the mosaic
-COLUMNS = 8
+N_COLUMNS = 8
 MOST_SLICES = 24  # of a volume; 200 volumes stay under 25 MB
 MOST_WARNED = 8  # of them chosen since something looks wrong
 Card = Mapping[str, Any]
@@ -71,7 +71,7 @@ def _draw_mosaic(
     tall = height * stack.aspect
     scale = CELL / max(tall, width)
     size = max(1, round(width * scale)), max(1, round(tall * scale))
-    columns = min(COLUMNS, len(shown))
+    columns = min(N_COLUMNS, len(shown))
     whole = np.zeros((-(-len(shown) // columns) * size[1], columns * size[0]), dtype=np.uint8)
     cells = []
     for place, index in enumerate(shown):

@@ -91,14 +91,14 @@ def exercise(
 
     def made(asked: Callable[[Chapter], Asked]) -> Callable[[Any, Chapter], Verdict]:
         said = HINTS[asked.__name__.removeprefix("check_")]
-        once = lru_cache(maxsize=1)(lambda chapter: [*asked(chapter)])  # for all its answers
+        once = lru_cache(maxsize=1)(lambda chapter, _: [*asked(chapter)])  # for all its answers
 
         @wraps(asked)
         def check(answer: Any, chapter: Chapter) -> Verdict:
             if answer is ... and os.environ.get(SVG) != "1":
                 return Verdict(False, UNANSWERED)
             pairs, known = [], dict[str, Any]()
-            for key, condition, *numbers in once(chapter):
+            for key, condition, *numbers in once(chapter, chapter.settings):
                 holds = condition if callable(condition) else When("is", (condition,))
                 known.update(*numbers)
                 pairs.append((holds, said[key].format(**known)))
