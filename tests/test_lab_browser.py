@@ -99,6 +99,7 @@ def test_the_strip_leads_to_a_slice_by_keyboard(page):
     panel(page).get_by_role("button").and_(page.get_by_title("slice 3: right")).press("Enter")
     panel(page).locator("tr", has_text=re.compile(r"slice\s*3 of studyforrest")).wait_for()
     assert panel(page).locator(".widget-hslider").first.inner_text().split()[-1] == "3"
+    assert panel(page).get_by_role("button", name="●").count() == 1
 
 
 def upload(page, path: Path) -> None:

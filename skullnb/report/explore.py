@@ -24,7 +24,7 @@ from skullnb.report.plot import PALETTE, spread
 from skullnb.stack import Stack, read_stack, write_masks
 
 STAGES = ("slice", "bright pixels", "components", "brain", "dilated", "mask")
-OUTLINES = {"brain": "green", "mask": "blue", "reference": "red"}
+OUTLINES = {"brain": "green", "mask": "blue", "reference": "orange"}
 STATUSES = {"warned": "wrong", "empty": "without a mask", "ok": "right"}
 COLOURS = dict(zip(STATUSES, map(PALETTE.get, ("scalp", "quiet", "brain")), strict=True))
 BORDERS = {DILATION: 0.0, DARK_GROWTH: REACH_MM}  # and how far each starts to reach, mm
@@ -45,15 +45,12 @@ class Explorer:
 
     def __init__(self, stack: Stack, settings: PipelineSettings | None = None) -> None:
         """Build the controls, check all slices, and show the one in the middle."""
-        start, usual = settings or PipelineSettings(), PipelineSettings().kernel_width
-        self.controls, self._holding = _make_controls(start), False
-        self._base = replace(start, kernel_width=usual, reach_mm=None)
+        start, self._holding = settings or PipelineSettings(), False
+        self.controls, self._reaches = _make_controls(start), dict(BORDERS)
+        self._base = replace(start, kernel_width=PipelineSettings().kernel_width, reach_mm=None)
         for control in self.controls.values():
             control.observe(lambda _: self._try(self.refresh), names="value")
-        self.controls["border"].observe(
-            lambda change: self.controls["reach_mm"].set_trait("value", BORDERS[change.new]),
-            names="value",
-        )
+        self.controls["border"].observe(self._change_rule, names="value")
         self.picture = widgets.Image(format="png", layout={"max_width": "100%"})
         self.facts, self.said, self.about = (widgets.HTML() for _ in range(3))
         self.code, self.strip = widgets.Textarea(rows=6, layout={"width": "auto"}), widgets.HBox()
@@ -78,9 +75,9 @@ class Explorer:
         """Show another stack, from its middle slice; `opening` is the code that makes it."""
         trace_skull_mask(stack.images[len(stack) // 2])  # what cannot be shown changes nothing
         self.stack, self._opening, self._holding = stack, opening, True
-        self.controls["slice"].max = len(stack) - 1
-        self.controls["slice"].value = len(stack) // 2
-        for name, usual in (("reach_mm", 0), ("border", DILATION)):
+        shown = self.controls["slice"]
+        shown.max, shown.value = len(stack) - 1, len(stack) // 2
+        for name, usual in (("border", DILATION), ("reach_mm", 0)):
             self.controls[name].disabled = stack.spacing_mm is None
             if stack.spacing_mm is None:
                 self.controls[name].value = usual
@@ -91,9 +88,7 @@ class Explorer:
         layout = {"flex": "1 1 0", "min_width": "0", "padding": "0", "margin": "0 1px 0 0"}
         self.strip.children = [widgets.Button(layout=layout) for _ in self._ticks]
         for tick, indices in zip(self.strip.children, self._ticks, strict=True):
-            tick.on_click(
-                lambda _, some=indices: self.controls["slice"].set_trait("value", self._worst(some))
-            )
+            tick.on_click(lambda _, some=indices: shown.set_trait("value", self._worst(some)))
         self.check()
 
     def _open_named(self) -> None:
@@ -120,6 +115,10 @@ class Explorer:
             # In memory: the file goes, and an array mapped to it would go with it.
             stack = replace(found, images=np.array(found.images), sources=(), members=())
         self.open(stack, f"stack = read_stack({name!r})  # from where you keep it")
+
+    def _change_rule(self, change: Any) -> None:
+        reach_mm, mine = self.controls["reach_mm"], self._reaches  # a rule keeps its own
+        mine[change.old], reach_mm.value = reach_mm.value, mine[change.new]
 
     @property
     def settings(self) -> PipelineSettings:
@@ -151,12 +150,11 @@ class Explorer:
         if not fresh:
             self.about.value = "The strip is from before the last moves."
         # A row of the check also knows what the slice's neighbours show.
-        known = fresh and index in self.rows.index
-        signs = self.rows["warnings"][index] if known else self.trace.warnings
+        signs = (self.rows["warnings"] if fresh else {}).get(index, self.trace.warnings)
         self.facts.value = _say(stack, index, self.trace, signs)
         self.code.value, self.said.value = _write_code(self._opening, settings, index), ""
         for tick, indices in zip(self.strip.children, self._ticks, strict=True):
-            tick.description = "●" if indices[0] <= index <= indices[-1] else ""
+            tick.description = "●" if indices[0] <= index <= indices[-1] else "\N{NO-BREAK SPACE}"
 
     def check(self) -> None:
         """Measure all slices, of very many an even spread, and colour the strip by what shows."""
@@ -180,7 +178,9 @@ class Explorer:
     def _save(self) -> None:
         stack, file = self.stack, self.fields["masks"].value.strip()
         masks = create_skull_masks(stack.images, self.settings, stack.spacing_mm)
-        self.said.value = f"The masks are in {escape(write_masks(masks, file, stack).name)}."
+        path = write_masks(masks, file, stack).resolve()
+        self.check()
+        self.said.value = f"The masks are in {escape(str(path))}. {self.about.value}"
 
     def _try(self, action: Any, *words: Any) -> None:
         """Do something, and say in one sentence what went wrong: nobody looks at a log here."""
@@ -279,7 +279,7 @@ def _make_controls(start: PipelineSettings) -> dict[str, Any]:
         "slice": integer(description="Slice", max=0),
         "stage": choice(description="Stage", options=STAGES),
         "kernel_width": integer(width, description="Width, px", max=max(80, width)),
-        "reach_mm": number(mm, description="or reach, mm", max=max(25, mm), step=0.5),
+        "reach_mm": number(mm, description="Reach, mm", max=max(25, mm), step=0.5),
         "otsu": box(by_otsu, description="Threshold by Otsu"),
         "threshold": integer(0 if by_otsu else start.threshold, description="Threshold", max=255),
         "drop_edge_touching": box(drop, description="Drop what touches the frame"),
