@@ -50,10 +50,8 @@ class Command(click.Group):
             raise click.UsageError(told) from error  # without a traceback, with exit code 2
         except KeyboardInterrupt as error:
             with suppress(OSError):  # the terminal may be gone
-                click.echo(
-                    "Stopped; a batch goes on with the same command, all else begins anew.",
-                    err=True,
-                )
+                told = "Stopped; a batch goes on with the same command, all else begins anew."
+                click.echo(told, err=True)
             raise click.exceptions.Exit(INTERRUPTED) from error
         finally:  # called from Python, a process may fork afterwards
             for number, handler in kept.items():

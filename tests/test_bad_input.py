@@ -105,10 +105,7 @@ FILES = {
     "dicom at one place": (dicom(ImagePositionPatient=[0, 0, 0]), "slices 0 to 0 mm apart"),
     "dicom with NaN directions": (dicom(ImageOrientationPatient=["nan"] * 6), "no position"),
     "zarr whose description is text": (content("scan.zarr", b"hello"), "scan.zarr can't be read"),
-    "zarr that is pickled": (
-        bad.zarr({"compressor": {"id": "pickle"}}, PICKLE, old=True),
-        "pickled",
-    ),
+    "zarr of pickles": (bad.zarr({"compressor": {"id": "pickle"}}, PICKLE, old=True), "pickled"),
 }
 
 

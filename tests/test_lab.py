@@ -151,9 +151,8 @@ def test_it_is_run_when_it_is_opened_and_ends_though_its_command_is_killed(tmp_p
 )
 def test_what_ends_before_it_is_opened_ends_without_a_traceback(tmp_path, sent, words, code, said):
     pytest.importorskip("jupyterlab")
-    write_chapter(
-        tmp_path / "notebooks", "14-explore", "open('begun', 'w'); import time; time.sleep(60)"
-    )
+    wait = "open('begun', 'w'); import time; time.sleep(60)"
+    write_chapter(tmp_path / "notebooks", "14-explore", wait)
     program = (
         "import os, sys\nfrom pathlib import Path\nfrom skullnb.cli import main\n"
         "from skullnb.report import lab\nlab.find_assets = lambda _: Path('notebooks')\n"

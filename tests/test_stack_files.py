@@ -260,9 +260,8 @@ def test_a_mask_keeps_the_header_s_geometry(stored_as, axis, dtype, codes, trail
         masks = (stack.images > 2000).astype(np.uint8)
         path = write_masks(masks, Path(folder) / "mask.nii", stack)
         before, after = nib.load(Path(folder) / "scan.nii"), nib.load(path)
-        assert not any(codes) or stack.spacing_mm == pytest.approx(
-            tuple(np.multiply(SPACING[axis], 0.001))
-        )
+        said = pytest.approx(tuple(np.multiply(SPACING[axis], 0.001)))
+        assert not any(codes) or stack.spacing_mm == said
         assert (type(after), after.shape) == (type(before), before.shape)
         assert (after.get_data_dtype(), after.dataobj.slope) == (np.uint8, 1)
         np.testing.assert_array_equal(after.affine, before.affine)
