@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
+from math import prod
 from pathlib import Path
 from threading import RLock
 from typing import Any
@@ -25,6 +26,8 @@ _SILENCE = RLock()  # what warnings are shown is the whole program's
 def in_one_sentence(path: Path, quoting: bool = True) -> Iterator[None]:
     """Turn whatever a parser raises on a damaged file into one sentence, `quoting` it or not."""
     try:
+        if path.is_file() and path.stat().st_size == 0:
+            raise UnreadableFile(f"{path.name} is empty, a file of 0 bytes; make a new copy.")
         yield
     except SkullnbError:
         raise
@@ -33,6 +36,8 @@ def in_one_sentence(path: Path, quoting: bool = True) -> Iterator[None]:
         told = quoting or isinstance(error, MemoryError) or getattr(error, "errno", None)
         lines = str(error).strip().splitlines() if told else []
         reason = (lines or [type(error).__name__])[0][:160].rstrip(".")
+        if "Python objects" in reason:  # numpy can't map them, so their type is not asked for
+            check_pixels(path, (), np.dtype(object))
         why = "it is damaged, cut short, not what its name says, or needs a package or more memory"
         kind, hint = ("", "") if quoting else (" as DICOM", " (pip install 'skullnb[dicom]')")
         said = f"{path.name} can't be read{kind} ({reason}): {why} than here{hint}."
@@ -74,10 +79,17 @@ def refuse_size(path: Path, promised: int, stored: int | None = None) -> None:
 
 def check_pixels(path: Path, shape: Sequence[int], dtype: np.dtype[Any]) -> None:
     """Refuse pixels that are no real numbers, and more or less than one volume or slice."""
-    several = len(shape) < 2 or any(size != 1 for size in shape[3:])
-    if dtype.kind not in "buif" or several or min(shape) < 1:
-        told = f"{path.name} holds {dtype} of {len(shape)} dimensions, {tuple(shape)}"
-        raise UnreadableFile(f"{told}; give real grey values of one volume or slice, no colours.")
+    size = tuple(shape)
+    held = "Python objects instead of numbers" if dtype.hasobject else dtype
+    many = f"{len(size)} dimensions, {size}, as several volumes or colours do"
+    faults = {
+        f"holds {held}; give real grey values, no colours": dtype.kind not in "buif",
+        f"is empty: its shape {size} has no pixels; give a slice or more": min(size, default=1) < 1,
+        f"has the shape {size}; give one volume or slice": len(size) < 2,
+        f"has {many}; give one volume or slice, such as one time point": prod(size[3:]) > 1,
+    }
+    for told in (one for one, wrong in faults.items() if wrong):
+        raise UnreadableFile(f"{path.name} {told}.")
 
 
 def stack_shape(path: Path, shape: Sequence[int], dtype: np.dtype[Any]) -> tuple[int, int, int]:
