@@ -101,14 +101,15 @@ def stack_shape(path: Path, shape: Sequence[int], dtype: np.dtype[Any]) -> tuple
     return n, height, width
 
 
-def binary_mask(reference: Array) -> Array:
+def binary_mask(reference: Array, name: str = "The mask", numbers: Sequence[int] = ()) -> Array:
     """Return a mask of {0, 1}, {0, 255} or bool as uint8 {0, 1}, the same memory if it is one."""
     mask = np.asanyarray(reference.view(np.uint8)) if reference.dtype == np.bool_ else reference
     high = 255 if mask.dtype.kind in "uif" and any(255 in plane for plane in mask) else 1
     # Slice by slice, so that a mask larger than memory can be checked.
-    for number, plane in enumerate(mask):
+    for place, plane in enumerate(mask):
         if not np.isin(plane, (0, high)).all():
-            raise InvalidSetting(f"The mask is not binary in slice {number}; give 0 and 1 only.")
+            told = f"{name} is not binary in slice {numbers[place] if numbers else place}"
+            raise InvalidSetting(f"{told}; give 0 and 1, or 0 and 255, only.")
     return mask if mask.dtype == np.uint8 and high == 1 else (mask == high).astype(np.uint8)
 
 
