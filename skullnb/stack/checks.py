@@ -173,16 +173,18 @@ def parse_spacing(spacing: object) -> tuple[float, float] | None:
 def parse_slices(slices: object, n_slices: int) -> list[int]:
     """Turn a choice of slices as typed into slice numbers, none twice; `""` is all of them."""
     text, numbers = "" if slices is None else str(slices).strip(), range(n_slices)
-    chosen: list[int] = []
+    chosen, wrong = list[int](), f"choose none, one twice, or others than 0 to {n_slices - 1}"
     try:
         for part in (text or ":").split(","):
             bounds = [int(one) if one.strip() else None for one in part.split(":")]
             chosen += numbers[slice(*bounds)] if len(bounds) > 1 else [numbers[bounds[0]]]  # type: ignore[index]
-    except (IndexError, TypeError, ValueError):
+    except IndexError:
         chosen = []
+    except (TypeError, ValueError):
+        chosen, wrong = [], "are not understood"
     if not chosen or len(set(chosen)) < len(chosen):
-        told = f"The slices {text!r} choose none of 0 to {n_slices - 1} or one twice"
-        raise InvalidSetting(f"{told}; give numbers and ranges such as 129:152, 3, or 1,5,9.")
+        told = f"The slices {text!r} {wrong}; give numbers and ranges such as"
+        raise InvalidSetting(f"{told} 129:152, 3, or 1,5,9.")
     return chosen
 
 
