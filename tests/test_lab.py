@@ -42,7 +42,7 @@ def notebooks(tmp_path, monkeypatch):
 def served(notebooks, monkeypatch):
     """What would have been served."""
     given: list[tuple[Path, list[str], bool]] = []
-    monkeypatch.setattr(lab, "_serve", lambda _, *words: given.append(words))
+    monkeypatch.setattr(lab, "_serve", lambda _, *words: given.append(words[:3]))
     return given
 
 
@@ -145,7 +145,7 @@ def test_it_is_run_when_it_is_opened_and_ends_though_its_command_is_killed(tmp_p
     ("sent", "words", "code", "said"),
     [
         ("SIGINT", ["--allow-root"], 2, "Error: The explorer was stopped before"),
-        ("", [], 2, "JupyterLab serves root only when asked to: skullnb lab -- --allow-root"),
+        ("", [], 2, "asked to; add --allow-root at the end of the command, after a --.\n"),
         ("", ["--help"], 0, "--no-browser"),
     ],
 )
@@ -175,4 +175,4 @@ def test_what_ends_before_it_is_opened_ends_without_a_traceback(tmp_path, sent, 
     text = run.communicate(timeout=SECONDS)[0]
     assert said in text
     assert "Traceback" not in text
-    assert (run.returncode, begun.exists()) == (code, bool(sent))
+    assert (run.returncode, begun.exists(), begun.parent.exists()) == (code, *[bool(sent)] * 2)
