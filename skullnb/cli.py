@@ -50,10 +50,8 @@ class Command(click.Group):
             raise click.UsageError(told) from error  # without a traceback, with exit code 2
         except KeyboardInterrupt as error:
             with suppress(OSError):  # the terminal may be gone
-                click.echo(
-                    "Stopped; a batch goes on with the same command, all else begins anew.",
-                    err=True,
-                )
+                told = "Stopped; a batch goes on with the same command, all else begins anew."
+                click.echo(told, err=True)
             raise click.exceptions.Exit(INTERRUPTED) from error
         finally:  # called from Python, a process may fork afterwards
             for number, handler in kept.items():
@@ -155,7 +153,7 @@ def report(**options: Any) -> None:
 
 
 @main.command(params=shared("reference", "groups", argument=True))
-@click.option("-o", "--output", required=True, type=_PATH, help="File to write, or a folder.")
+@click.option("-o", "--output", required=True, help="File to write, or a folder, as masks/.")
 @click.option("--method", default=masking.SLICES, type=_METHOD, help="whole-head: found in 3D.")
 @click.option("--on-warning", default="keep", type=_ON_WARNING, help="For slices that look wrong.")
 @click.option("--strict", is_flag=True, help="Exit code 1 if any slice looks wrong or is empty.")
@@ -167,7 +165,7 @@ def report(**options: Any) -> None:
 @click.option("--chunk", type=click.IntRange(1), help="Batch: slices written and marked together.")
 @click.option("--parquet", is_flag=True, help="Batch: the table as Parquet instead of CSV.")
 @_overwrite
-def mask(images: str, output: Path, strict: bool, **options: Any) -> None:
+def mask(images: str, output: str, strict: bool, **options: Any) -> None:
     """Write the skull masks of IMAGES: a file, a folder, or a pattern in quotes.
 
     Without IMAGES they are of the head inside the package. OUTPUT is a file for one volume or for
@@ -215,7 +213,7 @@ def mask(images: str, output: Path, strict: bool, **options: Any) -> None:
         partly |= "failed" in (told["Status"], *told["Counts"])
     if (n_volumes := statuses.total()) > 1:
         kinds = ", ".join(f"{n} {kind}" for kind, n in statuses.items())
-        say(f"{n_volumes} volumes: {kinds}; in {output}")
+        say(f"{n_volumes} volumes: {kinds}; in {Path(output)}")
     if partly or (strict and {*statuses} != {"ok"}):
         sys.exit(PARTLY)
 

@@ -75,12 +75,13 @@ def plan_masks(
     images: str | Path, output: str | Path, *, bids: bool = False, suffix: str = ""
 ) -> list[Masked]:
     """Decide where all masks go: into a file, a folder or a BIDS dataset; refuse what can't be."""
-    output, head = expand(output), heads.known(str(images))
+    to_folder, head = str(output).endswith(("/", os.sep)), heads.known(str(images))
+    output = expand(output)
     source = Volume(Path(head)) if head else images
     volumes = stacks.list_volumes(source, suffix, every_series=True)
     files, single = [file for one in volumes for file in one.files], len(volumes) == 1
     is_file = suffix_of(output) in MASK_KINDS or (single and not bids and expand(images).is_file())
-    if is_file and not output.is_dir():
+    if is_file and not (to_folder or output.is_dir()):
         if bids or not (single or all(stacks.open_volume(one).shape[0] == 1 for one in volumes)):
             told = "Masks of several volumes and BIDS masks go into a folder"
             raise InvalidSetting(f"{told}, and {output.name} is a file's name; name a folder.")

@@ -191,10 +191,8 @@ def _distances(
     except ValueError:
         spacing = np.zeros(1)
     if not np.all(np.isfinite(spacing) & (spacing > 0)):
-        raise InvalidSetting(
-            f"The spacing must be finite and above zero, in mm: one for all {pair[0].ndim} axes of "
-            f"the mask, or one for each; not {spacing_mm!r}."
-        )
+        told = f"The spacing must be finite and above zero, in mm: one for all {pair[0].ndim} axes"
+        raise InvalidSetting(f"{told} of the mask, or one for each; not {spacing_mm!r}.")
     if not tolerance >= 0:
         raise InvalidSetting(f"The tolerance must be zero or more, not {tolerance!r}.")
     n_empty = sum(not one.any() for one in pair)

@@ -110,10 +110,8 @@ def find_whole_head(volume: ArrayLike, spacing_mm: Spacing, reach_mm: float) -> 
     for number, image in enumerate(voxels):
         as_slice(image, number)
     if np.shape(spacing_mm) != (3,) or not all(0 < one < np.inf for one in (*spacing_mm, reach_mm)):
-        raise InvalidSetting(
-            f"The spacing (slice, row, column) and the reach must be numbers of mm above zero, "
-            f"not {spacing_mm!r} and {reach_mm!r}."
-        )
+        told = "The spacing (slice, row, column) and the reach must be numbers of mm above zero"
+        raise InvalidSetting(f"{told}, not {spacing_mm!r} and {reach_mm!r}.")
     spacing: Any = tuple(map(float, spacing_mm))
     low, high = np.percentile(voxels, (LOWEST, HIGHEST)).tolist()
     if not low < high:
@@ -198,10 +196,8 @@ def _find_brain(bright: Voxels, heads: Voxels, spacing: Spacing) -> tuple[Voxels
     n_bright = np.bincount(away_mm, bright[some].ravel(), int(FARTHEST_MM) + 1)
     shares = (n_bright / np.maximum(np.bincount(away_mm), 1))[2 : int(FARTHEST_MM)]
     if (np.maximum.accumulate(shares) - shares).max() < LEAST_FALL:
-        raise InvalidImage(
-            "There is no skull here: no dark bone lies under the surface, as if the brain had been "
-            "extracted already; give the scan as it came from the scanner."
-        )
+        told = "There is no skull here: no dark bone lies under the surface, as if the brain had"
+        raise InvalidImage(f"{told} been extracted; give the scan as it came from the scanner.")
     depth, scale = _squared_distances(bright, spacing, DEEPEST_MM)
     coarse = depth[some]
     for opening in OPENINGS_MM:
@@ -221,10 +217,8 @@ def _find_brain(bright: Voxels, heads: Voxels, spacing: Spacing) -> tuple[Voxels
             core = ndimage.binary_dilation(core, np.ones((3, 3, 3)))[fine]
             away, scale = _squared_distances(~core | (depth <= least), spacing, opening + 1)
             return bright & (away <= opening**2 * scale), opening
-    raise InvalidImage(
-        f"Brain and scalp don't come apart, even when {opening:g} mm are taken off both; "
-        "mask this volume slice by slice."
-    )
+    told = f"Brain and scalp don't come apart, even when {opening:g} mm are taken off both"
+    raise InvalidImage(f"{told}; mask this volume slice by slice.")
 
 
 def _grow(

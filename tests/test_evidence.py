@@ -131,11 +131,8 @@ def test_an_account_counts_real_slices_apart_and_without_any_rests_on_the_drawn_
     (drawn,) = summarise(ledger[ledger.synthetic]).itertuples()
     needed, found = "exercised, changed 1 of 1", summarise(made(ON_REAL)).set_index("rule")
     assert (drawn.evidence, drawn.effect, drawn.iou_off) == (needed, "helps", 0.5)
-    assert found.evidence["d":].tolist() == [
-        "never fired, 0 of 1",
-        "inert, fired on 1 of 1",
-        needed,
-    ]
+    told = ["never fired, 0 of 1", "inert, fired on 1 of 1", needed]
+    assert found.evidence["d":].tolist() == told
     assert found.effect["d":].tolist() == ["did not fire", "changes nothing", "hurts"]
 
 

@@ -42,7 +42,7 @@ def notebooks(tmp_path, monkeypatch):
 def served(notebooks, monkeypatch):
     """What would have been served."""
     given: list[tuple[Path, list[str], bool]] = []
-    monkeypatch.setattr(lab, "_serve", lambda _, *words: given.append(words))
+    monkeypatch.setattr(lab, "_serve", lambda _, *words: given.append(words[:3]))
     return given
 
 
@@ -145,15 +145,14 @@ def test_it_is_run_when_it_is_opened_and_ends_though_its_command_is_killed(tmp_p
     ("sent", "words", "code", "said"),
     [
         ("SIGINT", ["--allow-root"], 2, "Error: The explorer was stopped before"),
-        ("", [], 2, "JupyterLab serves root only when asked to: skullnb lab -- --allow-root"),
+        ("", [], 2, "asked to; add --allow-root at the end of the command, after a --.\n"),
         ("", ["--help"], 0, "--no-browser"),
     ],
 )
 def test_what_ends_before_it_is_opened_ends_without_a_traceback(tmp_path, sent, words, code, said):
     pytest.importorskip("jupyterlab")
-    write_chapter(
-        tmp_path / "notebooks", "14-explore", "open('begun', 'w'); import time; time.sleep(60)"
-    )
+    wait = "open('begun', 'w'); import time; time.sleep(60)"
+    write_chapter(tmp_path / "notebooks", "14-explore", wait)
     program = (
         "import os, sys\nfrom pathlib import Path\nfrom skullnb.cli import main\n"
         "from skullnb.report import lab\nlab.find_assets = lambda _: Path('notebooks')\n"
@@ -176,4 +175,4 @@ def test_what_ends_before_it_is_opened_ends_without_a_traceback(tmp_path, sent, 
     text = run.communicate(timeout=SECONDS)[0]
     assert said in text
     assert "Traceback" not in text
-    assert (run.returncode, begun.exists()) == (code, bool(sent))
+    assert (run.returncode, begun.exists(), begun.parent.exists()) == (code, *[bool(sent)] * 2)

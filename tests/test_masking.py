@@ -136,6 +136,7 @@ def test_files_of_one_slice_are_one_stack_in_a_file_and_pictures_of_their_own_in
     [
         ("scan.npy", "m.npy", ["m.npy"]),
         ("scan.npy", "inner", ["scan_mask.npy"]),
+        ("scan.npy", "new/", ["scan_mask.npy"]),
         ("phantom.nii", "there", ["phantom_mask.nii.gz"]),
         ("inner", "m.nii.gz", ["m.nii.gz"]),
         ("inner", "new", ["only_mask.npy"]),
@@ -239,7 +240,7 @@ def test_a_mask_that_looks_wrong_leaves_a_trace_in_all_places(wrong, tmp_path, o
     assert len(told["SourceSHA256"]["scan.npy"]) == 64
     assert str(tmp_path) not in (tmp_path / "m.json").read_text()
     run(*words, "--overwrite", "--strict", expect=1)
-    run(*words, "--overwrite", "--strict", "--slices", "0:2")
+    run(*words, "-o", f"{tmp_path}/new/", "--strict", "--slices", "0:2")
     for door in (partial(masking.mask_volumes, []), partial(batch.mask_batch, wrong, "n.npy")):
         with pytest.raises(InvalidSetting, match="keep or empty"):
             list(door(on_warning="maybe"))

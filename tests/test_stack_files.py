@@ -260,9 +260,8 @@ def test_a_mask_keeps_the_header_s_geometry(stored_as, axis, dtype, codes, trail
         masks = (stack.images > 2000).astype(np.uint8)
         path = write_masks(masks, Path(folder) / "mask.nii", stack)
         before, after = nib.load(Path(folder) / "scan.nii"), nib.load(path)
-        assert not any(codes) or stack.spacing_mm == pytest.approx(
-            tuple(np.multiply(SPACING[axis], 0.001))
-        )
+        said = pytest.approx(tuple(np.multiply(SPACING[axis], 0.001)))
+        assert not any(codes) or stack.spacing_mm == said
         assert (type(after), after.shape) == (type(before), before.shape)
         assert (after.get_data_dtype(), after.dataobj.slope) == (np.uint8, 1)
         np.testing.assert_array_equal(after.affine, before.affine)
@@ -305,11 +304,11 @@ def test_masks_replace_a_file_when_allowed_but_never_the_source_and_what_is_refu
     tmp_path,
 ):
     source = save(tmp_path / "a.npy", IMAGES)
-    stack = read_stack(source)
+    stack = Stack(IMAGES, sources=(source,), reference_sources=(source,))
     for masks, error, words in (
         (MASKS, UnreadableFile, "one of the files the slices came from"),
         (MASKS[:3], ShapeMismatch, r"\(3, 9, 7\), the images \(6, 9, 7\)"),
-        (IMAGES, InvalidSetting, "The mask is not binary"),
+        (IMAGES, InvalidSetting, "^The mask is not binary in slice 0; give 0 and 1, or 0 and 255"),
     ):
         with pytest.raises(error, match=words):
             write_masks(masks, source, stack, overwrite=True)

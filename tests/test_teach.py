@@ -171,9 +171,8 @@ def test_it_has_one_exercise_with_three_dots_and_a_check(path):
     (cell,) = cells(path, "exercise")
     *_, blank, check = ast.parse(cell.source).body
     assert ast.unparse(blank) == "answer = ..."
-    assert re.search(r"^answer = \.\.\.  # \w+", cell.source, re.M), (
-        "say what is asked for, and its unit"
-    )
+    asked = re.search(r"^answer = \.\.\.  # \w+", cell.source, re.M)
+    assert asked, "say what is asked for, and its unit"
     assert re.fullmatch(r"teach\.check_\w+\(answer, chapter\)", ast.unparse(check))
     (output,) = cell.outputs
     assert output.data["text/plain"] == teach.UNANSWERED

@@ -79,10 +79,8 @@ class PipelineSettings:
             _check(fine, name, f"one of {tuple(choices)}", value)
             object.__setattr__(self, name, type(choices[0])(value))  # numpy's 0 is no False to ~
         if width != DEFAULT_KERNEL_WIDTH and (reach is not None or self.border == DARK_GROWTH):
-            raise InvalidSetting(
-                f"A kernel width ({width} px) goes neither with a reach in mm (--reach-mm) nor "
-                "with dark growth, which has no kernel; leave one of them out."
-            )
+            told = f"A kernel width ({width} px) goes neither with a reach (--reach-mm) nor with"
+            raise InvalidSetting(f"{told} dark growth, which has no kernel; leave one of them out.")
 
     def at(self, spacing_mm: tuple[float, float] | None) -> "PipelineSettings":
         """Turn the reach into a kernel width, by the size of a pixel, (row, column) in mm.
@@ -99,10 +97,8 @@ class PipelineSettings:
             return self
         if spacing_mm is None:
             what = "Dark growth" if grows else f"A reach of {reach:g} mm"
-            raise InvalidSetting(
-                f"{what} needs the size of a pixel, which is not known here; give the spacing in "
-                "mm (--spacing), or dilate by a kernel width in px."
-            )
+            told = f"{what} needs the size of a pixel, which is not known here; give the spacing in"
+            raise InvalidSetting(f"{told} mm (--spacing), or dilate by a kernel width in px.")
         fine = np.shape(spacing_mm) == (2,) and all(0 < one < np.inf for one in spacing_mm)
         _check(fine, "The spacing", "(row, column) in mm, finite and above zero", spacing_mm)
         spacing = float(np.mean(spacing_mm))
@@ -120,35 +116,30 @@ def as_slice(image: ArrayLike, number: int | None = None, *, finite: bool = True
     pixels = as_array(image, where)
     is_plain = pixels.dtype.kind in "iuf" and not isinstance(pixels, np.ma.MaskedArray)
     if pixels.ndim != 2 or pixels.size == 0 or not is_plain:
-        raise InvalidImage(
-            f"{where} is a {type(pixels).__name__} of {pixels.dtype}, shape {pixels.shape}; give "
-            "one 2D slice of real numbers, none masked, or a stack of slices to create_skull_masks."
-        )
+        told = f"{where} is a {type(pixels).__name__} of {pixels.dtype}, shape {pixels.shape}"
+        slices = "one 2D slice of real numbers, none masked, or a stack of slices"
+        raise InvalidImage(f"{told}; give {slices} to create_skull_masks.")
     if finite and pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
         n_bad = np.count_nonzero(~np.isfinite(pixels))
-        raise InvalidImage(
-            f"{where} has {n_bad} of {pixels.size} pixels that are NaN or infinite; crop or "
-            "replace them, or read NaN as background: --nan-background, nan_background=True."
-        )
+        told = f"{where} has {n_bad} of {pixels.size} pixels that are NaN or infinite"
+        ways = "crop or replace them, or read NaN as background"
+        raise InvalidImage(f"{told}; {ways}: --nan-background, nan_background=True.")
     return pixels
 
 
 def as_stack(images: ArrayLike) -> NDArray[Any]:
     """Give the images back as an (N, H, W) array, or say why they are no stack."""
     stack = as_array(images, "The stack")
+    told = f"The stack has the shape {stack.shape}"
     if stack.ndim != 3 or len(stack) == 0:
-        raise InvalidImage(
-            f"The stack has the shape {stack.shape}; give (slices, rows, columns), one at least."
-        )
+        raise InvalidImage(f"{told}; give (slices, rows, columns), one at least.")
     *others, last = stack.shape
     if last in (1, 3, 4) and min(others) > 4:
-        raise InvalidImage(
-            f"The stack has the shape {stack.shape}, which looks like one image with colour "
-            "channels last; give grey slices as (rows, columns) or (slices, rows, columns)."
-        )
+        grey = "give grey slices as (rows, columns) or (slices, rows, columns)"
+        raise InvalidImage(f"{told}, which looks like one image with colour channels last; {grey}.")
     if 3 * last < min(others):
         text = "last axis looks like the slices'; `np.moveaxis(images, -1, 0)` puts it first."
-        warnings.warn(f"The stack has the shape {stack.shape}, whose {text}", stacklevel=3)
+        warnings.warn(f"{told}, whose {text}", stacklevel=3)
     return stack
 
 

@@ -4,6 +4,7 @@ import glob
 import os
 import re
 import secrets
+import shutil
 import signal
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
@@ -40,8 +41,8 @@ def launch_lab(
         raise SkullnbError(f"{told}; leave out {opening[0]!r}.")
     paths = {key: _full(str(parameters.get(key, ""))) for key in DATA[:3]}
     chosen = Chapter(NOTEBOOK, {**parameters, **paths}).parameters
-    notebook = copy_notebook(Path(folder).absolute(), chosen)
-    _serve(LabApp, notebook, [f"--port={port}"] * bool(port) + list(arguments), open_browser)
+    new, words = not Path(folder).exists(), [f"--port={port}"] * bool(port) + list(arguments)
+    _serve(LabApp, copy_notebook(Path(folder).absolute(), chosen), words, open_browser, new)
 
 
 def copy_notebook(folder: Path, parameters: Mapping[str, Any]) -> Path:
@@ -68,7 +69,7 @@ def _full(path: str) -> str:
     return str(expand(path).absolute()) if there else path
 
 
-def _serve(app: Any, path: Path, arguments: Sequence[str], open_browser: bool) -> None:
+def _serve(app: Any, path: Path, arguments: Sequence[str], open_browser: bool, new: bool) -> None:
     """Run the notebook in a kernel of JupyterLab, so that its widgets live, then JupyterLab."""
     import nbformat
     from nbclient import NotebookClient
@@ -89,7 +90,10 @@ def _serve(app: Any, path: Path, arguments: Sequence[str], open_browser: bool) -
     server = app.initialize_server(argv=[*own, *arguments, *token])
     server.identity_provider.token_generated = True  # or the address is printed without it
     if hasattr(os, "geteuid") and os.geteuid() == 0 and not server.allow_root:
-        raise SkullnbError("JupyterLab serves root only when asked to: skullnb lab -- --allow-root")
+        if new:  # only now has JupyterLab read its settings, which may allow root
+            shutil.rmtree(path.parent)
+        told = "JupyterLab serves root only when asked to"
+        raise SkullnbError(f"{told}; add --allow-root at the end of the command, after a --.")
 
     async def run() -> None:
         words = {"path": path.name, "name": path.name, "type": "notebook", "kernel_name": "python3"}

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
+from math import prod
 from pathlib import Path
 from threading import RLock
 from typing import Any
@@ -25,6 +26,8 @@ _SILENCE = RLock()  # what warnings are shown is the whole program's
 def in_one_sentence(path: Path, quoting: bool = True) -> Iterator[None]:
     """Turn whatever a parser raises on a damaged file into one sentence, `quoting` it or not."""
     try:
+        if path.is_file() and path.stat().st_size == 0:
+            raise UnreadableFile(f"{path.name} is empty, a file of 0 bytes; make a new copy.")
         yield
     except SkullnbError:
         raise
@@ -33,6 +36,8 @@ def in_one_sentence(path: Path, quoting: bool = True) -> Iterator[None]:
         told = quoting or isinstance(error, MemoryError) or getattr(error, "errno", None)
         lines = str(error).strip().splitlines() if told else []
         reason = (lines or [type(error).__name__])[0][:160].rstrip(".")
+        if "Python objects" in reason:  # numpy can't map them, so their type is not asked for
+            check_pixels(path, (), np.dtype(object))
         why = "it is damaged, cut short, not what its name says, or needs a package or more memory"
         kind, hint = ("", "") if quoting else (" as DICOM", " (pip install 'skullnb[dicom]')")
         said = f"{path.name} can't be read{kind} ({reason}): {why} than here{hint}."
@@ -74,10 +79,17 @@ def refuse_size(path: Path, promised: int, stored: int | None = None) -> None:
 
 def check_pixels(path: Path, shape: Sequence[int], dtype: np.dtype[Any]) -> None:
     """Refuse pixels that are no real numbers, and more or less than one volume or slice."""
-    several = len(shape) < 2 or any(size != 1 for size in shape[3:])
-    if dtype.kind not in "buif" or several or min(shape) < 1:
-        told = f"{path.name} holds {dtype} of {len(shape)} dimensions, {tuple(shape)}"
-        raise UnreadableFile(f"{told}; give real grey values of one volume or slice, no colours.")
+    size = tuple(shape)
+    held = "Python objects instead of numbers" if dtype.hasobject else dtype
+    many = f"{len(size)} dimensions, {size}, as several volumes or colours do"
+    faults = {
+        f"holds {held}; give real grey values, no colours": dtype.kind not in "buif",
+        f"is empty: its shape {size} has no pixels; give a slice or more": min(size, default=1) < 1,
+        f"has the shape {size}; give one volume or slice": len(size) < 2,
+        f"has {many}; give one volume or slice, such as one time point": prod(size[3:]) > 1,
+    }
+    for told in (one for one, wrong in faults.items() if wrong):
+        raise UnreadableFile(f"{path.name} {told}.")
 
 
 def stack_shape(path: Path, shape: Sequence[int], dtype: np.dtype[Any]) -> tuple[int, int, int]:
@@ -89,14 +101,15 @@ def stack_shape(path: Path, shape: Sequence[int], dtype: np.dtype[Any]) -> tuple
     return n, height, width
 
 
-def binary_mask(reference: Array) -> Array:
+def binary_mask(reference: Array, name: str = "The mask", numbers: Sequence[int] = ()) -> Array:
     """Return a mask of {0, 1}, {0, 255} or bool as uint8 {0, 1}, the same memory if it is one."""
     mask = np.asanyarray(reference.view(np.uint8)) if reference.dtype == np.bool_ else reference
     high = 255 if mask.dtype.kind in "uif" and any(255 in plane for plane in mask) else 1
     # Slice by slice, so that a mask larger than memory can be checked.
-    for number, plane in enumerate(mask):
+    for place, plane in enumerate(mask):
         if not np.isin(plane, (0, high)).all():
-            raise InvalidSetting(f"The mask is not binary in slice {number}; give 0 and 1 only.")
+            told = f"{name} is not binary in slice {numbers[place] if numbers else place}"
+            raise InvalidSetting(f"{told}; give 0 and 1, or 0 and 255, only.")
     return mask if mask.dtype == np.uint8 and high == 1 else (mask == high).astype(np.uint8)
 
 
@@ -160,16 +173,18 @@ def parse_spacing(spacing: object) -> tuple[float, float] | None:
 def parse_slices(slices: object, n_slices: int) -> list[int]:
     """Turn a choice of slices as typed into slice numbers, none twice; `""` is all of them."""
     text, numbers = "" if slices is None else str(slices).strip(), range(n_slices)
-    chosen: list[int] = []
+    chosen, wrong = list[int](), f"choose none, one twice, or others than 0 to {n_slices - 1}"
     try:
         for part in (text or ":").split(","):
             bounds = [int(one) if one.strip() else None for one in part.split(":")]
             chosen += numbers[slice(*bounds)] if len(bounds) > 1 else [numbers[bounds[0]]]  # type: ignore[index]
-    except (IndexError, TypeError, ValueError):
+    except IndexError:
         chosen = []
+    except (TypeError, ValueError):
+        chosen, wrong = [], "are not understood"
     if not chosen or len(set(chosen)) < len(chosen):
-        told = f"The slices {text!r} choose none of 0 to {n_slices - 1} or one twice"
-        raise InvalidSetting(f"{told}; give numbers and ranges such as 129:152, 3, or 1,5,9.")
+        told = f"The slices {text!r} {wrong}; give numbers and ranges such as"
+        raise InvalidSetting(f"{told} 129:152, 3, or 1,5,9.")
     return chosen
 
 

@@ -187,7 +187,8 @@ def _image_class(path: Path) -> Any:
     kinds = nib.imageclasses.all_image_classes
     kind: Any = next((one for one in kinds if one.path_maybe_image(path)[0]), None)
     if kind is None:
-        raise ValueError("its header is none")
+        told = f"{path.name} can't be read: no header of a volume is found in it"
+        raise UnreadableFile(f"{told}; check that it is whole, and what its name says.")
     if not issubclass(kind, nib.Nifti1Pair):
         return kind
     # They may hold a whole DICOM header with the patient's name in it, or promise gigabytes.

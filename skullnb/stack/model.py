@@ -182,10 +182,11 @@ class Stack:
             raise ShapeMismatch(f"There are {len(groups)} group labels for {len(images)} slices.")
         reference = self.reference
         if reference is not None:
+            mask = f"The mask {', '.join(one.name for one in self.reference_sources)}".rstrip()
             if np.shape(reference) != images.shape:
                 told = f"{np.shape(reference)}, the images {images.shape}"
-                raise ShapeMismatch(f"The mask has the shape {told}; they must be the same.")
-            reference = checks.binary_mask(np.asanyarray(reference))
+                raise ShapeMismatch(f"{mask} has the shape {told}; they must be the same.")
+            reference = checks.binary_mask(np.asanyarray(reference), mask, self.slice_numbers)
         vars(self).update(  # a frozen dataclass has no other way to store them
             images=images,
             reference=reference,

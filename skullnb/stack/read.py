@@ -259,7 +259,8 @@ def list_volumes(
         chosen = [one for one in here if number in ("", one.number)]
         if not chosen or (len(chosen) > 1 and not every_series):
             listed = ", ".join(f"#{one.number} of {len(one.frames)} images" for one in here[:9])
-            told = f"{here[0].path.name} holds {len(here)} series of DICOM images ({listed})"
+            none = f"no series {number}, but " if number else ""
+            told = f"{here[0].path.name} holds {none}{len(here)} series of DICOM images ({listed})"
             raise InvalidSetting(f"{told}; choose one, as in {path.name}#{here[0].number}.")
         found += chosen
     if not found or (number and not series):

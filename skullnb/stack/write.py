@@ -85,8 +85,8 @@ def write_masks(masks: Array, path: str | Path, stack: Stack, overwrite: bool = 
     ...     np.load(write_masks(stack.images > 0, Path(folder) / "masks.npy", stack)).dtype
     dtype('uint8')
     """
-    path, masks = expand(path), np.asarray(replace(stack, reference=masks).reference)
-    kind = suffix_of(path)
+    path, whole = expand(path), replace(stack, reference=masks, reference_sources=())
+    kind, masks = suffix_of(path), np.asarray(whole.reference)
     refuse_place(path, files_of(stack), overwrite, MASK_KINDS)
     with writing(path) as temporary:
         if kind == ".npy":

@@ -37,16 +37,12 @@ def volume_means(scores: pd.DataFrame) -> pd.DataFrame:
     """Mean scores of each volume, in order of appearance; refused where none can be held out."""
     means = _by_volume(scores)
     if means.index.tolist() == [""]:
-        raise InvalidSetting(
-            "It is not known which slices belong to which volume, so no volume can be held out; "
-            "give groups, one label a slice."
-        )
+        told = "It is not known which slices belong to which volume, so no volume can be held out"
+        raise InvalidSetting(f"{told}; give groups, one label a slice.")
     if len(means) < 2:
-        raise InvalidSetting(
-            f"All {len(scores)} slices belong to one volume ({means.index[0]!r}), so none is left "
-            "to test on; give slices of at least two volumes. More slices of the same head do not "
-            "help."
-        )
+        told = f"All {len(scores)} slices belong to one volume ({means.index[0]!r}), so none is"
+        told = f"{told} left to test on; give slices of at least two volumes"
+        raise InvalidSetting(f"{told}. More slices of the same head do not help.")
     return means
 
 
