@@ -30,8 +30,8 @@ from skullnb.stack import Stack
 
 EXERCISED, INERT, NEVER_FIRED = "exercised", "inert", "never fired"
 SYNTHETIC_ONLY = "synthetic only"
-COLUMNS = ["stack", "group", "position", "slice", "synthetic", "rule", "fired", "n_pixels"]
-COLUMNS += ["changed_px", "iou", "dice", "iou_off", "dice_off"]
+LEDGER_COLUMNS = ["stack", "group", "position", "slice", "synthetic", "rule", "fired", "n_pixels"]
+LEDGER_COLUMNS += ["changed_px", "iou", "dice", "iou_off", "dice_off"]
 NOTABLE_IOU = 0.0005  # a smaller change of the mean IoU is not called help or harm
 
 
@@ -107,7 +107,7 @@ def build_ledger(
             rows.append((*place, *record, changed, *scores))
         if visit:
             visit(i)
-    ledger = pd.DataFrame(rows, columns=COLUMNS)
+    ledger = pd.DataFrame(rows, columns=LEDGER_COLUMNS)
     ledger.attrs["settings"] = asdict(settings)
     return ledger
 

@@ -35,7 +35,7 @@ _KEPT = {"keep": ("ok", "warned"), "empty": ("ok",)}  # masks of which status ar
 ON_WARNING = tuple(_KEPT)
 TABLE_KINDS = (".csv", ".tsv", ".parquet")
 METHODS = SLICES, WHOLE_HEAD = "slice-by-slice", "whole-head"
-COLUMNS = (
+MASK_COLUMNS = (
     *("index", "source", "slice", "group", "status", "kernel_width", "spacing_mm", "threshold"),
     *("n_components", "n_edge_touching", "brain_px", "dilated_px", "mask_px", "written_px"),
     *("reason", "warnings"),
@@ -220,7 +220,7 @@ def make_table(rows: list[Row], places: Iterable[Sequence[Any]], on_warning: str
         raise errors.InvalidImage(rows[0]["reason"])
     add_neighbour_signs(*([one[number] for number in kept] for one in (rows, *around)))
     # Whole numbers stay whole beside what is missing.
-    table = pd.DataFrame(rows, columns=[*COLUMNS], dtype=object)
+    table = pd.DataFrame(rows, columns=[*MASK_COLUMNS], dtype=object)
     table["index"], table["group"] = range(len(rows)), groups
     table["written_px"] = table["mask_px"].where(table["status"].isin(_KEPT[on_warning]), 0)
     return table

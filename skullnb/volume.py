@@ -50,7 +50,7 @@ _SENTENCES = {
     SMALL: "the mask covers {cm2:.2g} cm², as little as the tip of a head, or the spine in a neck",
     FRAMED: "the mask touches the frame, so a part of the head may be cut off",
 }
-SIGNS = (*_SENTENCES, AREA_JUMP)  # of a volume; the last is told by `neighbour_signs`
+VOLUME_SIGNS = (*_SENTENCES, AREA_JUMP)  # of a volume; the last is told by `neighbour_signs`
 MOST_ON_SKIN, LEAST_ALIKE, LEAST_FILL = 0.25, 0.80, 0.90
 NEAR_MARGIN_MM = MARGIN_MM + 1.5  # an outline so near the skin was stopped by the margin only
 

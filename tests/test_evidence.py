@@ -7,9 +7,8 @@ from hypothesis import strategies as st
 from scans import any_settings
 from scipy import ndimage
 
-from skullnb import metrics
+from skullnb import evidence, metrics
 from skullnb.errors import InvalidImage, InvalidSetting
-from skullnb.evidence import COLUMNS as LEDGER_COLUMNS
 from skullnb.evidence import build_ledger, combine, effect, summarise, switch_off, verdict
 from skullnb.pipeline import RULES, PipelineSettings, trace_skull_mask
 from skullnb.stack import Stack
@@ -87,7 +86,7 @@ def made(rules, synthetic=(False,)):
         for name, slices in rules.items()
         for place, (fired, changed, iou, off) in enumerate(slices)
     ]
-    return pd.DataFrame(rows, columns=LEDGER_COLUMNS)
+    return pd.DataFrame(rows, columns=evidence.LEDGER_COLUMNS)
 
 
 QUIET, IDLE = (False, 0, 0.9, 0.9), (True, 0, 0.9, 0.9)

@@ -274,7 +274,7 @@ def test_the_tables_of_both_doors_have_the_same_columns_and_rows(wrong, tmp_path
     run(*words, "-o", tmp_path / "batch.npy", "--chunk", 3)
     texts = [(tmp_path / f"{door}.csv").read_text() for door in ("volume", "batch")]
     assert texts[0] == texts[1]
-    assert texts[0].splitlines()[0] == ",".join(masking.COLUMNS)
+    assert texts[0].splitlines()[0] == ",".join(masking.MASK_COLUMNS)
     written = pd.read_csv(tmp_path / "batch.csv")["written_px"].tolist()
     for door in ("volume", "batch"):
         assert written == np.load(tmp_path / f"{door}.npy").sum(axis=(1, 2)).tolist()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from skullnb.phantom.shape import GYRUS, Array, Section, ramp, snap
 
-Mask = NDArray[np.bool_]
+Region = NDArray[np.bool_]
 
 FAR = 99.0  # mm; farther than any distance that matters here
 CORE_DEPTH = 24.0  # mm below the surface, where the deep white matter begins
@@ -21,7 +21,7 @@ SYLVIAN_ANGLE = np.deg2rad(80)  # where the lateral fissure opens, from the fron
 INSULA = ((36.0, -15.0), (34.5, 0.0), (37.0, 15.0))  # mm (x, y) at the widest level
 
 
-def fold_cortex(section: Section) -> tuple[Mask, Array, Mask]:
+def fold_cortex(section: Section) -> tuple[Region, Array, Region]:
     """Fold the brain of one level: its tissue, depth in it (mm, sulci counted), and the falx."""
     half_width = section.recipe.sulcus_half_width
     below_pia = section.below(section.surfaces.pia)
@@ -109,7 +109,7 @@ class Mosaic:
         dx, dy = self.x[box] - self.points[0, j], self.y[box] - self.points[1, j]
         return np.asarray(dx * dx + dy * dy)
 
-    def borders(self, counted: Mask) -> NDArray[np.int_]:
+    def borders(self, counted: Region) -> NDArray[np.int_]:
         """Pixels along the border between each pair of cells, (n, n), where `counted` is true."""
         n = self.points.shape[1]
         lengths = np.zeros((n, n), int)
@@ -119,7 +119,7 @@ class Mosaic:
             lengths += np.bincount(a[meet] * n + b[meet], minlength=n * n).reshape(n, n)
         return lengths + lengths.T
 
-    def walls(self, stalks: Mask, core: Mask, widths: Array) -> tuple[Array, Array]:
+    def walls(self, stalks: Region, core: Region, widths: Array) -> tuple[Array, Array]:
         """Distance (mm) of each pixel to the nearest closed border of its cell, and its width."""
         open_border = stalks | np.outer(core, core)
         gaps = self.points[:, :, None] - self.points[:, None, :]
@@ -143,7 +143,7 @@ class Mosaic:
         return walls, width
 
 
-def grow_stalks(lengths: Array, depth: Array, side: NDArray[np.int_], core: Mask) -> Mask:
+def grow_stalks(lengths: Array, depth: Array, side: NDArray[np.int_], core: Region) -> Region:
     """Decide which borders (mm, n x n) stay open: a tree from each side's deepest cell outwards."""
     joined = np.eye(depth.size, dtype=bool)
     reached = np.zeros(depth.size, dtype=bool)
@@ -185,7 +185,7 @@ def segment_distance(x: Array, y: Array, start: Array, end: Array) -> Array:
     return np.asarray(np.sqrt((x - x0 - share * dx) ** 2 + (y - y0 - share * dy) ** 2))
 
 
-def keep_large(mask: Mask, least_pixels: float) -> Mask:
+def keep_large(mask: Region, least_pixels: float) -> Region:
     """Keep the connected pieces of a mask that have enough pixels."""
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
     keep = stats[:, cv2.CC_STAT_AREA] >= least_pixels
@@ -193,7 +193,7 @@ def keep_large(mask: Mask, least_pixels: float) -> Mask:
     return np.asarray(keep[labels])
 
 
-def distance_inside(mask: Mask, spacing_mm: tuple[float, float]) -> Array:
+def distance_inside(mask: Region, spacing_mm: tuple[float, float]) -> Array:
     """Distance (mm) of each pixel of a mask to the nearest pixel outside it, 0 outside."""
     # OpenCV's last bits vary from run to run, but a squared distance is a whole number of pixels.
     step = min(spacing_mm)

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from IPython.display import Markdown
     from pandas import DataFrame
 
-DATA = ("images", "reference", "groups", "spacing_mm", "slices", "axis")
+DATA_NAMES = ("images", "reference", "groups", "spacing_mm", "slices", "axis")
 PARAMETERS: dict[str, Any] = {
-    **dict.fromkeys(DATA, ""),
+    **dict.fromkeys(DATA_NAMES, ""),
     **{"kernel_width": PipelineSettings().kernel_width, "reach_mm": None, "output_dir": ""},
     **{"nan_background": False, "border": DILATION},
 }
@@ -54,7 +54,7 @@ class Chapter:
             known = f"it has {', '.join(PARAMETERS)}."
             raise InvalidSetting(f"The notebook {name!r} has no parameter {unknown[0]!r}; {known}")
         chosen = {**PARAMETERS, **parameters}
-        given = {key: str(chosen[key]) for key in DATA}
+        given = {key: str(chosen[key]) for key in DATA_NAMES}
         self.name, self.parameters = name, chosen | given
         stack = open_data(**given, nan_background=bool(chosen["nan_background"]))
         # On a flat slice there is nothing to draw.
@@ -165,7 +165,7 @@ def open_chapter(name: str, names: Mapping[str, Any] | None = None) -> Chapter:
 def bare(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters without anybody's folders, for a results file."""
     named = {name: plain(one) for name, one in parameters.items() if name != "output_dir"}
-    return named | {name: Path(str(named[name])).name for name in DATA[:3] if name in named}
+    return named | {name: Path(str(named[name])).name for name in DATA_NAMES[:3] if name in named}
 
 
 def plain(value: Any) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 
 from skullnb.errors import SkullnbError
 from skullnb.report.build import find_assets, with_parameters, without_records
-from skullnb.report.chapter import DATA, Chapter
+from skullnb.report.chapter import DATA_NAMES, Chapter
 from skullnb.stack import writing
 from skullnb.stack.checks import expand, needed
 
@@ -39,7 +39,7 @@ def launch_lab(
     if opening := [one for one in arguments if re.match(r"--(\w+\.)?(ip|token)\b", one)]:
         told = "The explorer is for this computer only and has a token of its own"
         raise SkullnbError(f"{told}; leave out {opening[0]!r}.")
-    paths = {key: _full(str(parameters.get(key, ""))) for key in DATA[:3]}
+    paths = {key: _full(str(parameters.get(key, ""))) for key in DATA_NAMES[:3]}
     chosen = Chapter(NOTEBOOK, {**parameters, **paths}).parameters
     new, words = not Path(folder).exists(), [f"--port={port}"] * bool(port) + list(arguments)
     _serve(LabApp, copy_notebook(Path(folder).absolute(), chosen), words, open_browser, new)

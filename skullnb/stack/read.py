@@ -29,7 +29,7 @@ READERS: dict[str, Callable[[Path, str, str], Volume]] = {
     **dict.fromkeys(PICTURES, files.open_picture),
     **dict.fromkeys(files.ITK_KINDS, files.open_itk),
 }
-KINDS = f"{', '.join(READERS)} and DICOM"
+READ_KINDS = f"{', '.join(READERS)} and DICOM"
 
 _TYPED = 0.02  # how far a spacing typed with two digits is from its header's
 _MOST_LOOKED_AT = 20_000  # files, in search of folders that would do
@@ -194,7 +194,7 @@ def open_volume(
     if axis not in ("", *TOWARDS):
         raise InvalidSetting(f"The axis {axis!r} is not known; use axial, coronal or sagittal.")
     if not volume.frames and kind not in READERS:
-        raise UnreadableFile(f"{path.name} is of a kind that is not read; those are {KINDS}.")
+        raise UnreadableFile(f"{path.name} is of a kind that is not read; those are {READ_KINDS}.")
 
     def headers() -> Volume:
         return open_series(volume, axis) if volume.frames else READERS[kind](path, axis, part)
@@ -310,7 +310,7 @@ def _nothing_in(path: Path, what: str) -> UnreadableFile:
     found = filter(_is_read, islice(folder.rglob("*"), _MOST_LOOKED_AT))
     folders = sorted({str(one.parent) for one in found if one.parent != folder})
     if not folders or glob.has_magic(str(path)):
-        return UnreadableFile(f"{path} holds no {what}; the kinds are {KINDS}.")
+        return UnreadableFile(f"{path} holds no {what}; the kinds are {READ_KINDS}.")
     told = f"{path} holds no {what}, but these folders do: {', '.join(folders[:9])}"
     return UnreadableFile(f"{told}; name one of them, or all with the pattern '{folder}/**/*'.")
 
