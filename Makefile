@@ -75,7 +75,7 @@ mutants: $(VENV)/dev.stamp
 	OPENCV_FOR_THREADS_NUM=1 $(BIN)/mutmut run --max-children 2
 
 fuzz: $(VENV)/dev.stamp
-	env -u CI SKULLNB_EXAMPLES=1500 $(BIN)/python -m pytest tests/test_fuzz.py --numprocesses 2
+	env -u CI SKULLNB_EXAMPLES=12000 $(BIN)/python -m pytest tests/test_fuzz.py --numprocesses 2
 
 neurolibre: $(VENV)/report.stamp
 	@$(BIN)/python book/neurolibre.py neurolibre
