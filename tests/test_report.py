@@ -309,8 +309,9 @@ def test_students_get_every_question_no_answer_and_a_notebook_without_plumbing_t
 
 
 PROGRAM = """
-import sys
+import signal, sys
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # these tests may run under nohup
 sys.path.insert(0, {tests!r})
 import pytest
 from chapters import small_book, use
@@ -330,10 +331,8 @@ def test_nothing_outlives_a_report_that_is_ended(tmp_path, name):
     program = PROGRAM.format(tests=str(ROOT / "tests"))
     run = subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path, stderr=subprocess.DEVNULL)
     try:
-        until = time.monotonic() + 300
         while not (tmp_path / "begun").exists():
             assert run.poll() is None
-            assert time.monotonic() < until
             time.sleep(0.1)
         kernels = psutil.Process(run.pid).children(recursive=True)
         assert kernels
