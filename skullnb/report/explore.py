@@ -180,7 +180,7 @@ class Explorer:
         masks = create_skull_masks(stack.images, self.settings, stack.spacing_mm)
         path = write_masks(masks, file, stack).resolve()
         self.check()
-        self.said.value = f"The masks are in {escape(str(path))}. {self.about.value}"
+        self.said.value = f"The masks are in {escape(str(path))}."
 
     def _try(self, action: Any, *words: Any) -> None:
         """Do something, and say in one sentence what went wrong: nobody looks at a log here."""

@@ -150,7 +150,7 @@ def zero_failure_bound(n: int) -> float:
 
 def smallest_sign_test_p(n: int) -> float:
     """Two-sided p of the sign test when all n cases agree: no smaller one can come out."""
-    return min(1.0, 2.0 ** (1 - n))
+    return float(2.0 ** (1 - n))
 
 
 def correlation(values: ArrayLike, groups: ArrayLike) -> float:
